@@ -1,0 +1,58 @@
+"""Adaptive softmax, planned for your words and your machine.
+
+The chain: word counts -> :class:`Vocabulary`; a timed machine -> :class:`MeasuredCost`;
+both -> :func:`plan` -> :class:`Plan`; the plan -> :class:`AdaptiveSoftmax`.
+
+Importing this package is quick: torch, plotly and wordfreq are loaded when first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# public name -> the room it lives in
+_ROOMS = {
+    "Vocabulary": "vocabulary",
+    "ZipfFit": "vocabulary",
+    "compare": "vocabulary",
+    "PaperCost": "cost",
+    "MeasuredCost": "cost",
+    "load_cost": "cost",
+    "Plan": "partition",
+    "plan": "partition",
+    "front": "partition",
+    "two_clusters": "partition",
+    "AdaptiveSoftmax": "layer",
+    "calibrate": "machine",
+}
+
+__all__ = [*_ROOMS, "__version__"]
+
+if TYPE_CHECKING:
+    from .cost import MeasuredCost as MeasuredCost
+    from .cost import PaperCost as PaperCost
+    from .cost import load_cost as load_cost
+    from .layer import AdaptiveSoftmax as AdaptiveSoftmax
+    from .machine import calibrate as calibrate
+    from .partition import Plan as Plan
+    from .partition import front as front
+    from .partition import plan as plan
+    from .partition import two_clusters as two_clusters
+    from .vocabulary import Vocabulary as Vocabulary
+    from .vocabulary import ZipfFit as ZipfFit
+    from .vocabulary import compare as compare
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        value = getattr(import_module(f".{_ROOMS[name]}", __name__), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_ROOMS])

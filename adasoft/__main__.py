@@ -1,0 +1,254 @@
+"""The command line: `python -m adasoft plan|calibrate|bench|lab`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from . import __version__
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Returns the exit status: 0, or 2 for bad input (the reason goes to stderr)."""
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and options.command != "lab":
+        parser.error(f"unknown arguments: {' '.join(rest)}")
+    try:
+        return int(options.run(options, rest) or 0)
+    except (ValueError, TypeError, LookupError, OSError, RuntimeError, ImportError) as error:
+        print(f"adasoft {options.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\nadasoft {options.command}: stopped; nothing was written", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="python -m adasoft",
+        description="Adaptive softmax, planned for your words and your machine.",
+        epilog="Start with:  python -m adasoft plan en     (then: python -m adasoft calibrate, and plan again)",
+    )
+    top.add_argument("--version", action="version", version=f"adasoft {__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    p = commands.add_parser(
+        "plan",
+        help="find the fastest cutoffs for a language, a text or word counts",
+        description="Find the cutoffs that make an adaptive softmax fastest for these words on a measured machine.",
+        epilog="examples:\n"
+        "  python -m adasoft plan de\n"
+        "  python -m adasoft plan my-corpus.txt.xz --in-features 256 --min-count 5 --eos '<eos>'\n"
+        "  python -m adasoft plan counts.tsv --tails 3 --json plan.json\n"
+        "  python -m adasoft plan synthetic:1000000 --batch 4096\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    p.add_argument(
+        "source",
+        help="a language code of the wordfreq library (en, de, fi ...); a file with one word<TAB>count per line; a "
+        "text file (plain, gz, xz or bz2); or synthetic:N for N words by Zipf's law",
+    )
+    p.add_argument("--in-features", "-d", type=int, default=512, help="hidden size d (512)")
+    p.add_argument("--batch", "-b", type=int, default=2560, help="tokens per step B: sequences x length (2560)")
+    p.add_argument("--tails", "-j", type=int, help="number of tail clusters J; by default the best of 0 to 5")
+    p.add_argument("--widths", help="widths of the tails: 128,32 in order, or 'choose' (needs --min-mean-width)")
+    p.add_argument("--min-head-share", type=float, default=0.75, help="least share of tokens at full width (0.75)")
+    p.add_argument("--min-mean-width", type=float, help="least mean width per token")
+    p.add_argument("--align", type=int, default=1, help="cutoffs are multiples of this (1)")
+    p.add_argument("--objective", choices=["train", "decode"], default="train", help="what is to be fast (train)")
+    p.add_argument("--min-count", type=float, help="words seen less often become <unk>")
+    p.add_argument("--max-size", type=int, help="keep this many words, the rest becomes <unk>")
+    p.add_argument("--eos", help="text: count this word once per line")
+    p.add_argument("--lower", action="store_true", help="text: in lower case")
+    p.add_argument("--split", choices=["whitespace", "words"], default="whitespace", help="text: how to find the words")
+    p.add_argument("--device", help="whose timings: cpu or cuda (default: what was calibrated last)")
+    p.add_argument("--dtype", default="float32", help="timings in this dtype (float32)")
+    p.add_argument("--record", help="a machine record to use instead")
+    p.add_argument("--json", metavar="FILE", help="write the plan, with the order of the ids, as JSON ('-': print it)")
+    p.set_defaults(run=_plan)
+
+    p = commands.add_parser(
+        "calibrate",
+        help="time this machine (a minute) and keep its cost model",
+        description="Time products, layer parts and layers on this device, fit the cost model, keep it in the cache.",
+    )
+    p.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 ... (cpu)")
+    p.add_argument("--dtype", default="float32", help="float32, bfloat16, float16 or float64 (float32)")
+    p.add_argument("--seconds", type=float, default=60.0, help="about how long (60)")
+    p.add_argument("--output", help="write the record here instead of the cache")
+    p.set_defaults(run=_calibrate)
+
+    p = commands.add_parser(
+        "bench",
+        help="benchmarks of the planner, the cost model and the layer",
+        description="plan: time and memory of the search. cost: predicted against measured layer times, and the regret "
+        "of planned cutoffs. layer: full softmax, PyTorch's layer, ours and the bare matrix products.",
+    )
+    p.add_argument("what", choices=["plan", "cost", "layer"])
+    p.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
+    p.add_argument("--dtype", default="float32", help="layer: float32 or bfloat16 (float32)")
+    p.add_argument("--rounds", type=int, help="timed rounds (layer 9, cost 7, plan 5)")
+    p.add_argument("--no-full", action="store_true", help="layer: leave the full softmax out (it takes the longest)")
+    p.add_argument("--json", metavar="FILE", help="write the results here")
+    p.set_defaults(run=_bench)
+
+    p = commands.add_parser(
+        "lab",
+        help="open the notebooks in JupyterLab",
+        description="Open the notebooks in JupyterLab, with its look-ups of news, updates and extensions turned off. "
+        "Other arguments are handed on to JupyterLab, such as --no-browser or --port=9999.",
+    )
+    p.add_argument("--print", action="store_true", dest="show", help="print the command instead of running it")
+    p.set_defaults(run=_lab)
+    return top
+
+
+def _read(options: argparse.Namespace) -> Any:
+    from .vocabulary import Vocabulary
+
+    source = options.source
+    if source.startswith("synthetic:"):
+        number = source.removeprefix("synthetic:")
+        if not number.isdigit():
+            raise ValueError(f"synthetic:N needs a whole number of words, got {number!r}")
+        vocabulary = Vocabulary.synthetic(int(number), shift=2.7)
+    elif Path(source).exists():
+        text = {"eos": options.eos, "lower": options.lower or None, "tokenizer": options.split}
+        given = {k: v for k, v in text.items() if v is not None and v != "whitespace"}
+        vocabulary = Vocabulary.read(source, **given)
+    elif source in Vocabulary.wordfreq_languages():
+        vocabulary = Vocabulary.from_wordfreq(source)
+    else:
+        raise FileNotFoundError(
+            f"{source!r} is no file, and no language of wordfreq ({' '.join(Vocabulary.wordfreq_languages())})"
+        )
+    if options.min_count is not None or options.max_size is not None:
+        vocabulary = vocabulary.truncate(min_count=options.min_count, max_size=options.max_size)
+    return vocabulary
+
+
+def _plan(options: argparse.Namespace, rest: list[str]) -> None:
+    from .cost import load_cost, read_record, write_whole
+    from .partition import plan
+
+    vocabulary = _read(options)
+    cost = read_record(options.record) if options.record else load_cost(options.device, dtype=options.dtype)
+    widths: Any = options.widths
+    if widths is not None and widths != "choose":
+        try:
+            widths = [int(w) for w in widths.split(",")]
+        except ValueError:
+            raise ValueError(f"--widths should be numbers like 128,32, or 'choose', got {options.widths!r}") from None
+    found = plan(
+        vocabulary,
+        options.in_features,
+        options.batch,
+        cost=cost,
+        n_tails=options.tails,
+        widths=widths,
+        min_head_share=options.min_head_share,
+        min_mean_width=options.min_mean_width,
+        align=options.align,
+        objective=options.objective,
+    )
+    if options.json == "-":
+        print(found.to_json(order=True))
+        return
+    print(found)
+    if options.json:
+        write_whole(options.json, found.to_json(order=True) + "\n")
+        print(f"written to {options.json}")
+
+
+def _calibrate(options: argparse.Namespace, rest: list[str]) -> None:
+    from .machine import calibrate
+
+    cost = calibrate(options.device, options.dtype, seconds=options.seconds, save=options.output or True)
+    record = cost.record or {}
+    print(f"{cost.name}: {record['threads']} threads, torch {record['torch']}, {record['seconds']:.0f} s")
+    for name, error in record["errors"].items():
+        print(f"  {name:28} median error {error['median']:6.1%}, largest {error['largest']:6.1%}, {error['n']} shapes")
+    print(f"written to {cost.path}; `python -m adasoft plan` uses it from now on")
+
+
+def _bench(options: argparse.Namespace, rest: list[str]) -> None:
+    from . import bench
+
+    if options.what == "plan":
+        record = bench.bench_plan(repeats=options.rounds or 5)
+    elif options.what == "cost":
+        record = bench.bench_cost(device=options.device, rounds=options.rounds or 7)
+    else:
+        record = bench.bench_layer(
+            device=options.device, dtype=options.dtype, rounds=options.rounds or 9, full=not options.no_full
+        )
+    if options.json:
+        bench.save(record, options.json)
+        print(f"written to {options.json}")
+
+
+#: JupyterLab's settings that ask the network, or cover the page with a notice of it, off.
+LAB_SETTINGS = {
+    "@jupyterlab/apputils-extension:notification": {
+        "fetchNews": "false",
+        "checkForUpdates": False,
+        "doNotDisturbMode": True,
+    }
+}
+LAB_FLAGS = (
+    "--LabApp.news_url=None",
+    "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    "--LabApp.extension_manager=readonly",
+)
+
+
+def lab_environment() -> dict[str, str]:
+    """The environment JupyterLab is started in: ours plus a folder of settings, besides the reader's own."""
+    from .cost import cache_dir, write_whole
+
+    folder = cache_dir() / "jupyter"
+    settings = folder / "labconfig" / "default_setting_overrides.json"
+    write_whole(settings, json.dumps(LAB_SETTINGS, indent=1))
+    own = os.environ.get("JUPYTER_CONFIG_PATH")
+    return {**os.environ, "JUPYTER_CONFIG_PATH": os.pathsep.join(filter(None, [str(folder), own]))}
+
+
+def lab_command(extra: Sequence[str] = ()) -> list[str]:
+    """The command that opens the notebooks."""
+    notebooks = Path(__file__).resolve().parent.parent / "notebooks"
+    first = notebooks / "00_start_here.ipynb"
+    if not first.exists():
+        raise FileNotFoundError(
+            f"{notebooks} holds no notebooks: they come with the project's checkout, not with the installed package"
+        )
+    root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    return [sys.executable, "-m", "jupyterlab", *LAB_FLAGS, *root, *extra, str(first)]
+
+
+def _lab(options: argparse.Namespace, rest: list[str]) -> int:
+    command = lab_command(rest)
+    if options.show:
+        print(" ".join(command))
+        return 0
+    try:
+        version("jupyterlab")
+    except PackageNotFoundError:
+        raise ImportError("JupyterLab is not installed: pip install -r requirements.txt") from None
+    process = subprocess.Popen(command, env=lab_environment())
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        # JupyterLab got the same Ctrl-C and asks its own question
+        return process.wait()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,482 @@
+"""The computation-time model: what a head, a tail and a whole layer cost, in seconds, operations and bytes.
+
+Two models with one interface. :class:`PaperCost` is the paper's ``g(k, B)``; :class:`MeasuredCost` is fitted to
+timings of one device by :func:`adasoft.calibrate` and read back from a machine record.
+
+**Why cutoffs can be searched exactly.** A tail that holds the words of ranks a..b-1 costs w(a, b), a function of its
+size k = b - a and of its share p = S(b) - S(a), S being the cumulative share. Call w *monotone* if a larger interval
+never costs less, and say that it satisfies the *quadrangle inequality* (QI; "is Monge") if for a <= a' <= b <= b'
+
+    w(a, b) + w(a', b') <= w(a, b') + w(a', b).
+
+1. k and p are additive over intervals: for them both sides are equal. So is any constant.
+2. p k satisfies QI. Write D for (right side) - (left side), the lengths and shares of the outer pieces [a, a') and
+   [b, b') as l1, s1, l2, s2, and those of the middle as l, s. Then D = (s1+s+s2)(l1+l+l2) + s l - (s1+s)(l1+l)
+   - (s+s2)(l+l2) = s1 l2 + s2 l1 >= 0.
+3. Let w be monotone with QI and f convex and non-decreasing. Put x = w(a', b), y = w(a, b), y' = w(a', b'),
+   z = w(a, b'). Then x <= y, y' <= z by monotony and y + y' <= z + x by QI, so with u = y + y' - x <= z we have
+   f(y) + f(y') <= f(x) + f(u) <= f(x) + f(z): the first step is convexity (x and u lie outside y and y' with the
+   same sum), the second that f does not fall. In particular max(const, w) keeps QI, the flat part included, and so
+   does max(0, k d - const).
+4. p g(k) with g convex, non-negative and non-decreasing: with the letters of 2,
+   D = s [g(l1+l+l2) - g(l1+l) - g(l+l2) + g(l)] + s1 [g(l1+l+l2) - g(l1+l)] + s2 [g(l1+l+l2) - g(l+l2)] >= 0.
+5. Sums and non-negative multiples keep both properties.
+
+Hence both printed forms of the paper and every measured model (non-negative coefficients on the terms 1, n k d, n k,
+k d, n d, with n = p B) are monotone with QI, and so searches that rely on monotone minima are exact. The *expected*
+form below is monotone, but its constant is concave in p and breaks QI for tails that few tokens fall into. The search
+in :mod:`adasoft.partition` relies on monotony, and on QI only where it holds, to be faster.
+"""
+
+from __future__ import annotations
+
+import abc
+import hashlib
+import itertools
+import json
+import math
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Objective = Literal["train", "decode"]
+Values = float | npt.NDArray[np.float64]
+
+_OBJECTIVES = ("train", "decode")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a layer: what a cluster spends on one kind of work."""
+
+    cluster: str
+    """``"head"``, ``"tail 1"`` ... or ``"all"``."""
+    part: str
+    """``"output"`` (product with the words, softmax), ``"projection"`` or ``"rows"`` (sorting, moving rows)."""
+    seconds: float
+    operations: float
+    """Floating-point operations of the products, 2 per multiply-add."""
+    parameters: int
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """Predicted cost of one layer and batch, split by cluster and part."""
+
+    parts: tuple[Part, ...]
+    peak_bytes: float
+    """Parameters, their gradients and the tensors that one step holds at its widest moment, in bytes. A process holds
+    more: allocators keep freed buffers."""
+
+    @property
+    def seconds(self) -> float:
+        """Predicted time of one step."""
+        return sum(p.seconds for p in self.parts)
+
+    @property
+    def operations(self) -> float:
+        """Floating-point operations of all products."""
+        return sum(p.operations for p in self.parts)
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters (no biases)."""
+        return sum(p.parameters for p in self.parts)
+
+    def by_cluster(self) -> dict[str, float]:
+        """Seconds per cluster, in order."""
+        out: dict[str, float] = {}
+        for p in self.parts:
+            out[p.cluster] = out.get(p.cluster, 0.0) + p.seconds
+        return out
+
+
+class Cost(abc.ABC):
+    """What a cost model offers. Sizes may be arrays; they broadcast.
+
+    A model of your own overrides :meth:`product_time` and, where the plan should know, the rest. ``monotone`` says
+    that a tail over more words or more tokens never costs less: :func:`adasoft.plan` then searches fast; without it,
+    it looks at every pair of ranks.
+    """
+
+    name: str = "cost model"
+    monotone: bool = False
+    quadrangle: bool = False
+    itemsize: int = 4
+
+    def quadrangle_share(self, batch: float) -> float:
+        """Least share of a tail from which on its cost satisfies the quadrangle inequality; inf: from none on."""
+        return 0.0 if self.quadrangle else math.inf
+
+    @abc.abstractmethod
+    def product_time(self, k: Values, rows: Values, d: Values, objective: Objective = "train") -> Values:
+        """Seconds of one (rows x d) by (d x k) product with its softmax, ``g(k, B, d)``."""
+
+    def projection_time(self, rows: Values, d: Values, width: Values, objective: Objective = "train") -> Values:
+        """Seconds to project rows from d to a tail's width."""
+        return np.zeros(np.broadcast(rows, d, width).shape)
+
+    def rows_time(self, batch: Values, d: Values, objective: Objective = "train") -> Values:
+        """Seconds to sort a batch by cluster and move its rows."""
+        return np.zeros(np.broadcast(batch, d).shape)
+
+    def head_time(self, shortlist: Values, n_tails: int, batch: float, d: float, objective: Objective) -> Values:
+        """Seconds of the head: ``shortlist`` words and one entry per tail, for every token of the batch."""
+        return self.product_time(np.asarray(shortlist) + n_tails, batch, d, objective)
+
+    def tail_time(
+        self, size: Values, share: Values, batch: float, d: float, width: float, objective: Objective
+    ) -> Values:
+        """Seconds of a tail of ``size`` words with a ``share`` of the tokens, its projection included.
+
+        When decoding, every row opens every tail (the share does not matter).
+        """
+        rows = np.asarray(share) * batch if objective == "train" else np.full(np.shape(share), float(batch))
+        return self.product_time(size, rows, width, objective) + self.projection_time(rows, d, width, objective)
+
+    def full_time(self, n_classes: float, batch: float, d: float, objective: Objective = "train") -> float:
+        """Seconds of a full softmax over all words."""
+        return float(self.product_time(n_classes, batch, d, objective))
+
+    def layer(
+        self,
+        n_classes: int,
+        cutoffs: Sequence[int],
+        widths: Sequence[int],
+        tail_shares: Sequence[float],
+        in_features: int,
+        batch: int,
+        objective: Objective = "train",
+    ) -> LayerCost:
+        """Cost of a whole layer; without cutoffs, of a full softmax.
+
+        ``cutoffs`` c_1 < ... < c_J (V left out), ``widths`` and ``tail_shares`` one per tail.
+        """
+        passes = 3 if objective == "train" else 1  # forward, gradient of the input, gradient of the weights
+        edges = [*cutoffs, n_classes]
+        n_tails, d = len(cutoffs), in_features
+        head = edges[0] + n_tails
+        parts = []
+        if n_tails:
+            parts.append(Part("all", "rows", float(self.rows_time(batch, d, objective)), 0.0, 0))
+            seconds = float(self.head_time(edges[0], n_tails, batch, d, objective))
+        else:
+            seconds = self.full_time(n_classes, batch, d, objective)
+        parts.append(Part("head", "output", seconds, 2.0 * passes * batch * head * d, head * d))
+        row_bytes = 3.0 * batch * d
+        for i in range(n_tails):
+            size, width, share = edges[i + 1] - edges[i], widths[i], tail_shares[i]
+            rows = share * batch if objective == "train" else batch
+            name = f"tail {i + 1}"
+            whole = float(self.tail_time(size, share, batch, d, width, objective))
+            projection = float(self.projection_time(rows, d, width, objective))
+            parts.append(Part(name, "projection", projection, 2.0 * passes * rows * d * width, d * width))
+            parts.append(Part(name, "output", whole - projection, 2.0 * passes * rows * width * size, size * width))
+            row_bytes += 2.0 * rows * width
+        # The chunk of logits that is held at once: 64 to 1024 rows (adasoft.loss), or all rows when decoding.
+        largest = max(head, *(b - a for a, b in itertools.pairwise(edges)), 0)
+        if objective == "train":
+            chunk = float(min(batch, max(64, min(1024, 2**23 // largest))) * largest)
+        else:
+            chunk = 2.0 * batch * n_classes
+        parameters = sum(p.parameters for p in parts)
+        gradients = parameters if objective == "train" else 0
+        return LayerCost(tuple(parts), self.itemsize * (parameters + gradients + row_bytes + chunk))
+
+
+Form = Literal["last", "first", "expected"]
+
+#: Tokens expected in a tail from which on 1 - exp(-tokens) is 1 in fp64.
+_SURE = 40.0
+
+
+@dataclass(frozen=True)
+class PaperCost(Cost):
+    """The paper's model: ``g(k, B) = max(c + lambda k0 B0, c + lambda k B)``, flat and then affine (section 4).
+
+    Widths and projections do not enter it: the paper measured one hidden size. The forms differ in the constant that
+    a tail pays, and can choose different numbers of clusters:
+
+    - ``"last"`` (the paper's last version, as remembered): every tail pays the whole constant,
+      ``C = g(J + k_h, B) + sum_i g(k_i, p_i B)``; above the flat part ``(J + 1) c + ...``.
+    - ``"first"`` (the first version): a tail is weighed by its share, ``C = g(J + k_h) + sum_i p_i g(k_i)`` with
+      g taken at the whole batch; above the flat part ``c (2 - p_h) + ...``.
+    - ``"expected"`` (ours, joins both): a tail pays only if at least one token falls into it, with probability
+      ``q_i = 1 - (1 - p_i)^B``: ``C = g(J + k_h, B) + sum_i q_i g(k_i, p_i B / q_i)``. B = 1 gives the first form,
+      large B the last.
+
+    Args:
+        c: seconds that a product costs whatever its size.
+        lam: seconds per word and token, lambda. The paper printed neither it nor a way to get it: on its K40,
+            ``c + lambda k0 B0`` = 0.40 ms; peak arithmetic alone gives at least 2.4 us per word at B0 = 2560.
+        k0: words up to which the time is flat at the batch B0; the paper gives about 50.
+        batch0: B0, the batch of the measurement, 2560 in the paper.
+        form: see above.
+    """
+
+    c: float
+    lam: float
+    k0: float = 50.0
+    batch0: float = 2560.0
+    form: Form = "last"
+    name: str = "paper"
+    monotone: bool = field(default=True, init=False)
+
+    def __post_init__(self) -> None:
+        for argument in ("c", "lam", "k0", "batch0"):
+            value = getattr(self, argument)
+            if not (isinstance(value, (int, float)) and math.isfinite(value) and value >= 0):
+                raise ValueError(f"{argument} should be a finite number of at least 0, got {value!r}")
+        if self.form not in ("last", "first", "expected"):
+            raise ValueError(f"form should be 'last', 'first' or 'expected', got {self.form!r}")
+        object.__setattr__(self, "quadrangle", self.form != "expected")
+
+    def quadrangle_share(self, batch: float) -> float:
+        """Above 40 tokens expected, ``q_i`` is 1 to the last digit: there the expected form is the last."""
+        return _SURE / batch if self.form == "expected" else 0.0
+
+    def product_time(self, k: Values, rows: Values, d: Values = 1.0, objective: Objective = "train") -> Values:
+        """``g(k, B)`` in seconds; ``d`` and ``objective`` do not enter the paper's model."""
+        return np.maximum(self.c + self.lam * self.k0 * self.batch0, self.c + self.lam * np.multiply(k, rows))
+
+    def tail_time(
+        self, size: Values, share: Values, batch: float, d: float, width: float, objective: Objective
+    ) -> Values:
+        """Seconds of a tail in the chosen form."""
+        p = np.asarray(share, dtype=np.float64) if objective == "train" else np.ones(np.shape(share))
+        if self.form == "first":
+            return p * self.product_time(size, batch)
+        if self.form == "last":
+            return self.product_time(size, p * batch)
+        # log1p keeps the tiny shares of rare words; q g(k, pB/q) = max(q (c + lambda k0 B0), q c + lambda k p B)
+        q = np.ones(np.shape(p))
+        rare = p * batch < _SURE
+        q[rare] = -np.expm1(batch * np.log1p(-np.minimum(p[rare], 1 - 2**-53)))
+        flat = q * (self.c + self.lam * self.k0 * self.batch0)
+        return np.maximum(flat, q * self.c + self.lam * np.multiply(size, p) * batch)
+
+
+#: Terms of a measured product, for n rows, k words, d features (see `MeasuredCost`).
+PRODUCT_TERMS = ("1", "n k d", "n k", "k d", "n d", "k d beyond")
+PROJECTION_TERMS = ("1", "n d w", "n (d + w)", "d w")
+ROWS_TERMS = ("1", "n", "n d")
+TERMS: dict[str, tuple[str, ...]] = {"product": PRODUCT_TERMS, "projection": PROJECTION_TERMS, "rows": ROWS_TERMS}
+#: Buffers above 32 MiB are handed back to the system by the C library, so every step pays their page faults anew.
+BEYOND_BYTES = 2**25
+
+
+def product_terms(k: Any, rows: Any, d: Any, itemsize: int) -> list[Any]:
+    """The numbers that the coefficients of `PRODUCT_TERMS` multiply; each is monotone with QI in (k, rows)."""
+    kd = np.multiply(k, d)
+    one = np.ones(np.broadcast(k, rows, d).shape)
+    n_kd, n_k = np.multiply(rows, kd), np.multiply(rows, k)
+    return [one, n_kd, n_k, one * kd, one * np.multiply(rows, d), one * np.maximum(kd - BEYOND_BYTES / itemsize, 0.0)]
+
+
+def projection_terms(rows: Any, d: Any, width: Any) -> list[Any]:
+    """The numbers that the coefficients of `PROJECTION_TERMS` multiply."""
+    one = np.ones(np.broadcast(rows, d, width).shape)
+    dw = np.multiply(d, width)
+    return [one, np.multiply(rows, dw), np.multiply(rows, np.add(d, width)), one * dw]
+
+
+def rows_terms(batch: Any, d: Any) -> list[Any]:
+    """The numbers that the coefficients of `ROWS_TERMS` multiply."""
+    one = np.ones(np.broadcast(batch, d).shape)
+    return [one, one * batch, np.multiply(batch, d)]
+
+
+class MeasuredCost(Cost):
+    """A cost model fitted to timings of one device.
+
+    A product of n rows, k words and d features takes ``max(flat, sum of coefficient x term)``; the terms are arithmetic
+    (n k d), passes over the logits (n k), traffic of weights and their gradients (k d, dearer beyond 32 MiB), of
+    rows (n d) and a constant (launches). Projections and the sorting of rows have terms of their own. All
+    coefficients are at least 0, so the model is monotone and satisfies the quadrangle inequality.
+
+    Made by :func:`adasoft.calibrate` or :func:`load_cost`. ``coefficients[objective][kind]`` holds one number per
+    entry of ``TERMS[kind]``; ``flat[objective]`` is in seconds.
+    """
+
+    monotone = True
+    quadrangle = True
+
+    def __init__(
+        self,
+        coefficients: Mapping[str, Mapping[str, Sequence[float]]],
+        flat: Mapping[str, float],
+        *,
+        itemsize: int = 4,
+        name: str = "measured",
+        record: Mapping[str, Any] | None = None,
+        path: Path | None = None,
+    ) -> None:
+        self.name, self.itemsize, self.path = name, int(itemsize), path
+        self.record = dict(record) if record is not None else None
+        self.coefficients: dict[str, dict[str, npt.NDArray[np.float64]]] = {}
+        self.flat: dict[str, float] = {}
+        for objective in _OBJECTIVES:
+            kinds = coefficients.get(objective)
+            if kinds is None:
+                raise ValueError(f"coefficients should hold {objective!r}, got {sorted(coefficients)}")
+            self.coefficients[objective] = {}
+            for kind, terms in TERMS.items():
+                values = np.asarray(kinds.get(kind, ()), dtype=np.float64)
+                if values.shape != (len(terms),) or not np.isfinite(values).all() or (values < 0).any():
+                    raise ValueError(
+                        f"coefficients[{objective!r}][{kind!r}] should hold {len(terms)} finite numbers of at least 0 "
+                        f"(for {', '.join(terms)}), got {values.tolist()}"
+                    )
+                self.coefficients[objective][kind] = values
+            self.flat[objective] = float(flat.get(objective, 0.0))
+            if not (math.isfinite(self.flat[objective]) and self.flat[objective] >= 0):
+                raise ValueError(f"flat[{objective!r}] should be a finite number of at least 0, got {flat}")
+
+    def product_time(self, k: Values, rows: Values, d: Values, objective: Objective = "train") -> Values:
+        """Seconds of one (rows x d) by (d x k) product with its softmax and, in training, its gradients."""
+        a = self.coefficients[objective]["product"]
+        # written out as (A + B n) with A, B of k alone where that saves passes over large arrays
+        kd = np.multiply(k, d)
+        per_row = a[1] * kd + a[2] * np.asarray(k) + a[4] * np.asarray(d)
+        fixed = a[0] + a[3] * kd + a[5] * np.maximum(kd - BEYOND_BYTES / self.itemsize, 0.0)
+        return np.maximum(self.flat[objective], fixed + per_row * rows)  # type: ignore[no-any-return]
+
+    def projection_time(self, rows: Values, d: Values, width: Values, objective: Objective = "train") -> Values:
+        """Seconds to project rows from d to a tail's width."""
+        a = self.coefficients[objective]["projection"]
+        return sum(c * t for c, t in zip(a, projection_terms(rows, d, width), strict=True))  # type: ignore[no-any-return]
+
+    def rows_time(self, batch: Values, d: Values, objective: Objective = "train") -> Values:
+        """Seconds to sort a batch by cluster and move its rows."""
+        a = self.coefficients[objective]["rows"]
+        return sum(c * t for c, t in zip(a, rows_terms(batch, d), strict=True))  # type: ignore[no-any-return]
+
+    def __repr__(self) -> str:
+        return f"MeasuredCost({self.name!r})"
+
+
+# ---------------------------------------------------------------------- machine records
+
+RECORD_FORMAT = "adasoft machine record"
+RECORD_VERSION = 1
+_REQUIRED = ("device", "dtype", "itemsize", "torch", "threads", "date", "adasoft", "coefficients", "flat", "samples")
+
+
+def cache_dir() -> Path:
+    """Where the reader's own files go: ``ADASOFT_CACHE``, else the system's folder for caches."""
+    own = os.environ.get("ADASOFT_CACHE")
+    if own:
+        return Path(own).expanduser()
+    if os.name == "nt":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "adasoft"
+    if platform.system() == "Darwin":
+        return Path.home() / "Library" / "Caches" / "adasoft"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "adasoft"
+
+
+def write_whole(path: str | os.PathLike[str], text: str) -> None:
+    """Write a text file whole or not at all, with its folders; what was there stays until the new one is complete."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # a name of this process's own: two that write at once do not meet, and the file gets the usual permissions
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def cpu_name() -> str:
+    """The processor's name as the system tells it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine() or "unknown CPU"
+
+
+def checksum(record: Mapping[str, Any]) -> str:
+    """SHA-256 over everything in a record but the checksum itself."""
+    body = {k: v for k, v in record.items() if k != "sha256"}
+    return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def read_record(path: str | os.PathLike[str]) -> MeasuredCost:
+    """The cost model of a machine record.
+
+    Raises FileNotFoundError, or ValueError with the reason for a record that is damaged (no JSON, a checksum that does
+    not fit, missing parts) or foreign (another format or version).
+    """
+    path = Path(path)
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is damaged: not JSON ({error})") from error
+    if not isinstance(record, dict) or record.get("format") != RECORD_FORMAT:
+        raise ValueError(f"{path} is no machine record: its 'format' should be {RECORD_FORMAT!r}")
+    if record.get("version") != RECORD_VERSION:
+        raise ValueError(f"{path} has version {record.get('version')!r}, expected {RECORD_VERSION}: calibrate again")
+    missing = [key for key in _REQUIRED if key not in record]
+    if missing:
+        raise ValueError(f"{path} is damaged: {', '.join(missing)} missing")
+    if record.get("sha256") != checksum(record):
+        raise ValueError(f"{path} is damaged or was edited: its checksum does not fit its content")
+    name = f"{record['device']['name']}, {record['dtype']}, {record['date'][:10]}"
+    try:
+        return MeasuredCost(
+            record["coefficients"], record["flat"], itemsize=record["itemsize"], name=name, record=record, path=path
+        )
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+
+
+def shipped_records() -> list[Path]:
+    """The machine records that come with adasoft."""
+    here = Path(__file__).resolve().parent
+    for folder in (here / "_machines", here.parent / "data" / "machines"):
+        found = sorted(folder.glob("*.json"))
+        if found:
+            return found
+    return []
+
+
+def cached_records() -> list[Path]:
+    """The reader's own machine records, newest first."""
+    return sorted((cache_dir() / "machines").glob("*.json"), key=lambda p: p.stat().st_mtime, reverse=True)
+
+
+def load_cost(device: str | None = None, *, dtype: str = "float32") -> MeasuredCost:
+    """The cost model of this machine, else the recorded one of the same device type.
+
+    ``device`` is ``"cpu"``, ``"cuda"`` ... or None for whatever was calibrated last (else the CPU). Looks for the
+    newest record in the cache that was made on this machine, then among the records that ship; never calibrates
+    and never imports torch. The name says which it is. Raises LookupError if there is none, ValueError for a damaged
+    record.
+    """
+    for path in cached_records():
+        cost = read_record(path)
+        record = cost.record or {}
+        here = record["device"]["type"] != "cpu" or record["device"]["name"] == cpu_name()
+        if here and record["dtype"] == dtype and device in (None, record["device"]["type"]):
+            cost.name = f"this machine: {cost.name}"
+            return cost
+    for path in shipped_records():
+        cost = read_record(path)
+        record = cost.record or {}
+        if record["dtype"] == dtype and record["device"]["type"] == (device or "cpu"):
+            cost.name = f"recorded machine: {cost.name}"
+            return cost
+    raise LookupError(
+        f"no timings of a {device or 'cpu'} device with {dtype} at hand: run `python -m adasoft calibrate"
+        f"{'' if device is None else ' --device ' + device}` on it, or pass cost=PaperCost(...)"
+    )

@@ -1,0 +1,403 @@
+"""Figures and the sentences that say them in words: functions of numbers and of an `Explorer`, no widgets.
+
+Each figure is a pair: ``..._data`` gives what changes, trace by trace, and ``..._figure`` a complete ``go.Figure`` made
+of it. Panels push the data into a live copy (`push`); stills render the figure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from ..partition import TwoClusters
+from ..vocabulary import Vocabulary, ZipfFit, compare
+from .picker import COLORS, places
+from .state import Explorer
+
+Data = dict[int, dict[str, Any]]
+Layout = dict[str, Any]
+
+_TEXT, _GRID = "#7a828a", "rgba(128,136,144,.28)"  # legible on white and on near-black
+_FULL = "#888888"
+_AXIS = {"gridcolor": _GRID, "zerolinecolor": _GRID, "linecolor": _GRID, "automargin": True, "title_standoff": 8}
+TEMPLATE = go.layout.Template(
+    layout={
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"color": _TEXT, "size": 12},
+        "xaxis": _AXIS,
+        "yaxis": _AXIS,
+        "colorway": list(COLORS),
+        "margin": {"l": 50, "r": 20, "t": 44, "b": 44},
+        "modebar": {"remove": ["sendChartToCloud"]},
+        "hoverlabel": {"font": {"color": "#111"}, "bgcolor": "#eee"},
+    }
+)
+MOST_LINES = 6
+_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+
+
+def push(widget: Any, data: Data, layout: Layout | None = None) -> None:
+    """Change a live figure: ``data[i][property]`` of trace i, and ``layout``.
+
+    One batch per set of properties that do change: a batch that changes a property in some of its traces only would
+    overwrite it in the others with the string "_undefined_" (plotly 7.1), also where the others keep their value.
+    """
+    groups: dict[tuple[str, ...], list[tuple[int, dict[str, Any]]]] = {}
+    for i, properties in data.items():
+        changed = {name: value for name, value in properties.items() if not _same(widget.data[i][name], value)}
+        groups.setdefault(tuple(sorted(changed)), []).append((i, changed))
+    for items in groups.values():
+        with widget.batch_update():
+            for i, changed in items:
+                for name, value in changed.items():
+                    widget.data[i][name] = value
+    with widget.batch_update():
+        for name, value in (layout or {}).items():
+            if widget.layout[name] != value:
+                widget.layout[name] = value
+
+
+def _same(old: Any, new: Any) -> bool:
+    if isinstance(new, np.ndarray):
+        return old is not None and np.array_equal(np.asarray(old, dtype=new.dtype), new, equal_nan=True)
+    return bool(tuple(old or ()) == tuple(new)) if isinstance(new, list) else bool(old == new)
+
+
+def _filled(figure: go.Figure, data: Data, layout: Layout, height: int) -> go.Figure:
+    for i, properties in data.items():
+        figure.data[i].update(properties)
+    figure.update_layout(template=TEMPLATE, height=height, showlegend=False)
+    for name, value in layout.items():
+        figure.layout[name] = value
+    return figure
+
+
+def seconds_text(seconds: float) -> str:
+    """1.2 s, 34 ms, 0.56 ms ..."""
+    if seconds >= 1:
+        return f"{seconds:,.1f} s"
+    return f"{seconds * 1e3:,.3g} ms" if seconds >= 1e-4 else f"{seconds * 1e6:,.3g} µs"
+
+
+def amount_text(explorer: Explorer, seconds: float) -> str:
+    """A predicted time, or a count, with its unit."""
+    if not explorer.counted:
+        return seconds_text(seconds)
+    value = float(explorer.amount(seconds))
+    return f"{value:,.0f} {explorer.unit}" if value >= 100 else f"{value:.3g} {explorer.unit}"
+
+
+def percent(share: float) -> str:
+    """78.6 %, 0.062 % ..."""
+    if share >= 0.9995 and share < 1:
+        return f"{100 * share:.3f} %" if share < 0.99999 else "nearly 100 %"
+    return f"{100 * share:.1f} %" if share >= 0.01 or share == 0 else f"{100 * share:.2g} %"
+
+
+# ---------------------------------------------------------------------- cutoffs: shares, time, total
+
+
+def cut_data(explorer: Explorer) -> tuple[Data, Layout]:
+    """Shares of words and tokens per cluster; cost per cluster; total against the cutoff that moved last."""
+    names = explorer.names
+    by_cluster = explorer.prediction.by_cluster()
+    costs = {("sorting" if name == "all" else name): seconds for name, seconds in by_cluster.items()}
+    order = [*names, "sorting"] if costs.get("sorting") else names
+    i = explorer.active
+    places, seconds = explorer.curve(i)
+    here = explorer.cutoffs[i] if explorer.cutoffs else 1
+    full = explorer.amount(explorer.full.seconds)
+    data = {
+        0: {"x": names, "y": np.asarray(explorer.word_shares)},
+        1: {"x": names, "y": np.asarray(explorer.token_shares)},
+        2: {"x": order, "y": np.asarray([explorer.amount(costs[name]) for name in order])},
+        3: {"x": places, "y": explorer.amount(seconds)},
+        4: {"x": places[[0, -1]], "y": np.full(2, full)},
+        5: {"x": np.full(1, float(here)), "y": np.full(1, explorer.amount(explorer.prediction.seconds))},
+    }
+    unit = explorer.unit
+    return data, {"yaxis2.title.text": unit, "yaxis3.title.text": unit, "xaxis3.title.text": f"cutoff c{i + 1} (words)"}
+
+
+def cut_figure(explorer: Explorer) -> go.Figure:
+    """Three linked views of the cutoffs."""
+    titles = ("words and tokens per cluster", "cost per cluster", "total against the full softmax")
+    figure = make_subplots(1, 3, subplot_titles=titles, horizontal_spacing=0.1, column_widths=[0.38, 0.31, 0.31])
+    colors = [*COLORS, _FULL]
+    percent_bar = {
+        "texttemplate": "%{y:.1%}",
+        "textposition": "outside",
+        "cliponaxis": False,
+        "textangle": 0,
+        "constraintext": "none",
+    }
+    hover = "%{x}: %{y:.2%}<extra>share of the "
+    striped = {"color": colors, "pattern": {"shape": "/", "solidity": 0.35}}
+    plain = {"color": colors}
+    figure.add_bar(row=1, col=1, marker=striped, name="words", hovertemplate=hover + "words</extra>")
+    figure.add_bar(row=1, col=1, marker=plain, name="tokens", hovertemplate=hover + "tokens</extra>", **percent_bar)
+    figure.add_bar(row=1, col=2, marker={"color": colors}, texttemplate="%{y:,.3~r}", **{
+        k: v for k, v in percent_bar.items() if k != "texttemplate"
+    })  # fmt: skip
+    figure.add_scatter(row=1, col=3, mode="lines", line={"color": COLORS[0], "width": 2.5}, name="these cutoffs")
+    figure.add_scatter(row=1, col=3, mode="lines+text", line={"color": _FULL, "dash": "dash"}, name="full softmax",
+                       text=["full softmax", ""], textposition="bottom right")  # fmt: skip
+    figure.add_scatter(row=1, col=3, mode="markers", name="here",
+                       marker={"size": 13, "symbol": "diamond", "color": COLORS[5]})  # fmt: skip
+    figure.update_yaxes(row=1, col=1, tickformat=".0%", range=[0, 1.12], title_text="share (striped: words)")
+    figure.update_yaxes(row=1, col=2, rangemode="tozero")
+    figure.update_xaxes(row=1, col=3, type="log", dtick=1, exponentformat="power")
+    figure.update_yaxes(row=1, col=3, type="log", dtick="D2", tickformat=",.6~r")
+    figure.update_annotations(font_size=13)
+    data, layout = cut_data(explorer)
+    return _filled(figure, data, layout, 310)
+
+
+def cut_sentence(explorer: Explorer) -> str:
+    """The cut figure in words."""
+    shares, cutoffs = explorer.token_shares, explorer.cutoffs
+    full = amount_text(explorer, explorer.full.seconds)
+    if not cutoffs:
+        return f"No cutoffs: a full softmax over all {len(explorer.vocabulary):,} words, {full}."
+    costs = {k: v for k, v in explorer.prediction.by_cluster().items() if k != "all"}
+    dearest = max(costs, key=lambda name: costs[name])
+    tails = ", ".join(
+        f"{name} {percent(share)} (width {width})"
+        for name, share, width in zip(explorer.names[1:], shares[1:], explorer.widths, strict=True)
+    )
+    dearest = "The head" if dearest == "head" else dearest.capitalize()
+    verb = "counted" if explorer.counted else "predicted"
+    ratio = explorer.speedup
+    compared = f"{ratio:,.1f} times less" if ratio >= 1 else f"{1 / ratio:,.1f} times MORE"
+    return (
+        f"The head holds {cutoffs[0]:,} words ({percent(cutoffs[0] / len(explorer.vocabulary))} of them) and "
+        f"{percent(shares[0])} of the tokens; {tails}. {dearest} costs most. In all {verb}: "
+        f"{amount_text(explorer, explorer.prediction.seconds)}, {compared} than the full softmax's {full}."
+    )
+
+
+# ---------------------------------------------------------------------- how unequal words are
+
+
+@lru_cache(maxsize=24)
+def fits(vocabulary: Vocabulary) -> dict[str, ZipfFit | str]:
+    """Both fits; where there is none, the reason in one line."""
+    out: dict[str, ZipfFit | str] = {}
+    for model in ("zipf", "zipf-mandelbrot"):
+        try:
+            out[model] = vocabulary.fit(model)
+        except (RuntimeError, ValueError):
+            out[model] = f"no {model} fit: these counts have another shape, or are too few"
+    return out
+
+
+def coverage_data(vocabulary: Vocabulary, share: float) -> tuple[Data, Layout]:
+    """Rank and frequency with both fits; coverage, with the words that a share needs."""
+    ranks = places(len(vocabulary))
+    seen = ranks[vocabulary.counts[ranks - 1] > 0]
+    data: Data = {0: {"x": seen.astype(float), "y": vocabulary.shares[seen - 1]}}
+    for i, fit in enumerate(fits(vocabulary).values(), start=1):
+        held = isinstance(fit, ZipfFit)
+        y = fit.shares()[ranks - 1] if isinstance(fit, ZipfFit) else np.full(1, np.nan)
+        data[i] = {"x": ranks.astype(float) if held else np.ones(1), "y": y}
+    words = max(1, vocabulary.words_for_share(share))
+    reached = vocabulary.share_of_first(words)
+    data[3] = {"x": ranks.astype(float), "y": vocabulary.cumulative[ranks]}
+    data[4] = {"x": np.asarray([1.0, words, words]), "y": np.asarray([reached, reached, 0.0])}
+    return data, {"xaxis2.title.text": f"most frequent words (of {len(vocabulary):,})"}
+
+
+def coverage_figure(vocabulary: Vocabulary, share: float) -> go.Figure:
+    """Left: frequency against rank, with the laws of Zipf and Mandelbrot. Right: coverage."""
+    figure = make_subplots(1, 2, subplot_titles=("how often each word comes", "what the first words cover"),
+                           horizontal_spacing=0.12)  # fmt: skip
+    figure.add_scatter(row=1, col=1, mode="lines", line={"color": COLORS[0], "width": 3}, name="words")
+    figure.add_scatter(row=1, col=1, mode="lines", line={"color": COLORS[5], "dash": "dash"}, name="Zipf")
+    figure.add_scatter(row=1, col=1, mode="lines", line={"color": COLORS[2], "dash": "dot", "width": 3},
+                       name="Zipf-Mandelbrot")  # fmt: skip
+    figure.add_scatter(row=1, col=2, mode="lines", line={"color": COLORS[0], "width": 3}, showlegend=False)
+    figure.add_scatter(row=1, col=2, mode="lines+markers", line={"color": COLORS[5], "width": 2, "dash": "dash"},
+                       marker={"size": [0, 13, 0], "symbol": "diamond"}, showlegend=False, name="share")  # fmt: skip
+    log = {"type": "log", "exponentformat": "power", "dtick": 1}
+    figure.update_xaxes(row=1, col=1, title_text="rank r (1 = most frequent)", **log)
+    figure.update_yaxes(row=1, col=1, title_text="share of tokens p<sub>r</sub>", **log)
+    figure.update_xaxes(row=1, col=2, **log)
+    figure.update_yaxes(row=1, col=2, tickformat=".0%", range=[0, 1.03], title_text="tokens covered")
+    figure.update_annotations(font_size=13)
+    data, layout = coverage_data(vocabulary, share)
+    figure = _filled(figure, data, layout, 340)
+    figure.update_layout(showlegend=True, legend={"x": 0.02, "y": 0.03, "bgcolor": "rgba(0,0,0,0)"})
+    return figure
+
+
+def coverage_sentence(vocabulary: Vocabulary, share: float) -> str:
+    """The coverage figure in words, and where the fits fail."""
+    words = max(1, vocabulary.words_for_share(share))
+    text = (
+        f"{vocabulary.name}: {words:,} of {len(vocabulary):,} words ({percent(words / len(vocabulary))}) are "
+        f"{percent(vocabulary.share_of_first(words))} of all tokens; the other "
+        f"{len(vocabulary) - words:,} share the rest."
+    )
+    for model, fit in fits(vocabulary).items():
+        if isinstance(fit, str):
+            text += f" ({fit}.)"
+            continue
+        gap = vocabulary.cumulative[1:] - np.cumsum(fit.shares())
+        worst = int(np.abs(gap).argmax()) + 1
+        shift = f", q = {fit.shift:.2f}" if model != "zipf" else ""
+        text += (
+            f" {model.title()} (s = {fit.exponent:.2f}{shift}) is worst at the first {worst:,} words: it gives them "
+            f"{100 * abs(gap[worst - 1]):.1f} points too {'little' if gap[worst - 1] > 0 else 'much'}."
+        )
+    return text
+
+
+def languages_data(vocabularies: Sequence[Vocabulary]) -> tuple[Data, Layout]:
+    """One coverage curve for each of up to six vocabularies."""
+    data: Data = {}
+    for i in range(MOST_LINES):
+        vocabulary = vocabularies[i] if i < len(vocabularies) else None
+        ranks = places(len(vocabulary), 120) if vocabulary is not None else np.ones(1, dtype=np.int64)
+        y = vocabulary.cumulative[ranks] if vocabulary is not None else np.full(1, np.nan)
+        name = vocabulary.name if vocabulary is not None else ""
+        data[i] = {"x": ranks.astype(float), "y": y, "name": name, "showlegend": vocabulary is not None}
+    return data, {}
+
+
+def languages_figure(vocabularies: Sequence[Vocabulary]) -> go.Figure:
+    """Coverage of several languages."""
+    figure = go.Figure()
+    for color, dash in zip(COLORS, _DASHES, strict=True):
+        figure.add_scatter(mode="lines", line={"color": color, "dash": dash, "width": 2.5})
+    figure.update_xaxes(type="log", dtick=1, exponentformat="power", title_text="most frequent words")
+    figure.update_yaxes(tickformat=".0%", range=[0, 1.03], title_text="tokens covered")
+    figure = _filled(figure, *languages_data(vocabularies), 330)
+    figure.update_layout(showlegend=True, legend={"x": 0.02, "y": 0.98, "bgcolor": "rgba(0,0,0,0)"})
+    return figure
+
+
+@lru_cache(maxsize=24)
+def _row(vocabulary: Vocabulary) -> Mapping[str, float | int | str]:
+    # by itself, so that a fit is made once per vocabulary
+    return compare([vocabulary], first=(2000, 10000), shares=(0.5, 0.8, 0.95, 0.99))[0]
+
+
+def languages_table(vocabularies: Sequence[Vocabulary]) -> list[Mapping[str, float | int | str]]:
+    """The numbers beside the curves."""
+    return [_row(v) for v in vocabularies]
+
+
+def languages_sentence(vocabularies: Sequence[Vocabulary]) -> str:
+    """The comparison in words."""
+    if not vocabularies:
+        return "Choose at least one language."
+    words = {v.name: v.words_for_share(0.95) for v in vocabularies}
+    few, many = min(words, key=lambda k: words[k]), max(words, key=lambda k: words[k])
+    if few == many:
+        return f"{few} needs {words[few]:,} words for 95 % of its tokens."
+    return (
+        f"For 95 % of the tokens, {few} needs {words[few]:,} words and {many} {words[many]:,}: "
+        f"{words[many] / words[few]:.1f} times as many."
+    )
+
+
+# ---------------------------------------------------------------------- two clusters
+
+
+def two_clusters_data(explorer: Explorer, found: TwoClusters) -> tuple[Data, Layout]:
+    """Cost of two clusters against the size of the first, in the root or in a leaf."""
+    sizes = found.sizes
+    at = places(len(sizes), 280) - 1
+    curves = [explorer.amount(values[at]) for values in (found.root, found.leaf)]
+    best = int(found.root.argmin())
+    here = (explorer.cutoffs[0] if explorer.cutoffs else 1) - 1
+    data = {
+        0: {"x": sizes[at].astype(float), "y": curves[0]},
+        1: {"x": sizes[at].astype(float), "y": curves[1]},
+        2: {"x": sizes[[0, -1]].astype(float), "y": np.full(2, explorer.amount(found.full))},
+        3: {"x": np.asarray([sizes[here]], dtype=float), "y": explorer.amount(found.root[[here]])},
+        4: {"x": np.asarray([sizes[best]], dtype=float), "y": explorer.amount(found.root[[best]])},
+    }
+    return data, {"yaxis.title.text": explorer.unit}
+
+
+def two_clusters_figure(explorer: Explorer, found: TwoClusters) -> go.Figure:
+    """The paper's first experiment, with the reader's words."""
+    figure = go.Figure()
+    figure.add_scatter(mode="lines", line={"color": COLORS[0], "width": 3}, name="frequent words in the root")
+    figure.add_scatter(mode="lines", line={"color": COLORS[1], "dash": "dash"}, name="both clusters in leaves")
+    figure.add_scatter(mode="lines", line={"color": _FULL, "dash": "dot"}, name="full softmax")
+    figure.add_scatter(mode="markers", marker={"size": 14, "symbol": "diamond", "color": COLORS[5]}, name="your cut")
+    figure.add_scatter(mode="markers", marker={"size": 13, "symbol": "star", "color": COLORS[2]}, name="best",
+                       visible=False)  # fmt: skip
+    figure.update_xaxes(
+        title_text="words in the first cluster, k<sub>h</sub>", type="log", exponentformat="power", dtick=1
+    )
+    figure.update_yaxes(type="log", dtick="D2", tickformat=",.6~r")
+    figure = _filled(figure, *two_clusters_data(explorer, found), 340)
+    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.12})
+    return figure
+
+
+def two_clusters_sentence(explorer: Explorer, found: TwoClusters, best: bool = False) -> str:
+    """Two clusters in words; the best cut only if asked."""
+    here = explorer.cutoffs[0] if explorer.cutoffs else 1
+    root, leaf = float(found.root[here - 1]), float(found.leaf[here - 1])
+    text = (
+        f"Your cut: {here:,} words first, {len(explorer.vocabulary) - here:,} after. "
+        f"{amount_text(explorer, root)} with the frequent words in the root, {amount_text(explorer, leaf)} with both "
+        f"in leaves, {amount_text(explorer, found.full)} for the full "
+        f"softmax ({found.full / root:,.1f} times the first)."
+    )
+    if best:
+        at = int(found.root.argmin())
+        text += (
+            f" Best in the root: {int(found.sizes[at]):,} words, {amount_text(explorer, float(found.root[at]))}, "
+            f"{found.full / found.root[at]:,.1f} times less than the full softmax."
+        )
+    return text
+
+
+# ---------------------------------------------------------------------- the swap argument
+
+
+def swap_svg(k_small: int, k_large: int, p_small: float, p_large: float) -> str:
+    """Two clusters as areas, share x size, as they are and with their shares swapped."""
+    scale_x, scale_y = 300 / (k_small + k_large), 130 / max(p_small + p_large, 1e-9)
+    parts = []
+    for left, shares, title in ((20, (p_small, p_large), "as set"), (400, (p_large, p_small), "shares swapped")):
+        total = shares[0] * k_small + shares[1] * k_large
+        parts.append(f'<text x="{left}" y="16" font-weight="bold">{title}: {total:,.0f} words per token</text>')
+        x = float(left)
+        for i, (k, p) in enumerate(zip((k_small, k_large), shares, strict=True)):
+            w, h = k * scale_x, p * scale_y
+            parts.append(
+                f'<rect x="{x:.1f}" y="{170 - h:.1f}" width="{w:.1f}" height="{h:.1f}" fill="{COLORS[i + 1]}" '
+                f'fill-opacity=".55" stroke="currentColor"/>'
+                f'<text x="{x + 2:.1f}" y="{188 + 16 * i}">k = {k:,}, p = {100 * p:.0f} %, p k = {p * k:,.0f}</text>'
+            )
+            x += w
+    label = "Two clusters drawn as rectangles, share of tokens high and words wide; the area is the cost"
+    return (
+        f'<svg viewBox="0 0 760 214" role="img" aria-label="{label}" style="width:100%;max-width:760px;font:12px '
+        f'sans-serif;fill:currentColor">{"".join(parts)}</svg>'
+    )
+
+
+def swap_sentence(k_small: int, k_large: int, p_small: float, p_large: float) -> str:
+    """The swap in words."""
+    now, swapped = p_small * k_small + p_large * k_large, p_large * k_small + p_small * k_large
+    if abs(now - swapped) < 1e-9:
+        return "Equal sizes or equal shares: swapping changes nothing."
+    better = "better as set" if now < swapped else "better swapped"
+    return (
+        f"As set, {now:,.0f} words scored per token in these two clusters; swapped, {swapped:,.0f}. It is {better}: "
+        "the more frequent words belong to the smaller cluster. The difference is (p - p')(k' - k) = "
+        f"{abs(now - swapped):,.0f}."
+    )

@@ -1,0 +1,305 @@
+"""The one object that all panels read and write."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import traitlets as t
+
+from ..cost import Cost, LayerCost, MeasuredCost, PaperCost, load_cost
+from ..partition import Plan, default_widths, plan
+from ..vocabulary import Vocabulary
+
+LANGUAGES = {
+    "en": "English", "de": "German", "fi": "Finnish", "fr": "French", "es": "Spanish", "it": "Italian", "nl": "Dutch",
+    "pl": "Polish", "cs": "Czech", "ru": "Russian", "tr": "Turkish", "ar": "Arabic", "bg": "Bulgarian",
+    "da": "Danish", "el": "Greek", "hu": "Hungarian", "ja": "Japanese", "zh": "Chinese",
+}  # fmt: skip
+
+#: Held while a callback runs: JupyterLab may run messages of widgets in threads of their own, so that a slow callback
+#: would otherwise finish after, and undo, the one that the reader caused later.
+LOCK = threading.RLock()
+
+#: How the width of tail i follows from d.
+WIDTH_RULES: dict[str, Callable[[int, int], list[int]]] = {
+    "d/4, d/16, d/64 ...": default_widths,
+    "d/4 for every tail": lambda d, n_tails: default_widths(d, 1) * n_tails,
+    "d for every tail": lambda d, n_tails: [d] * n_tails,
+}
+MAX_TAILS = 5
+
+#: Nothing but words scored: g(k, n) = n k. No width, no projection, no constant.
+COUNTED_WORDS = PaperCost(c=0.0, lam=1.0, k0=0.0, name="counted: words scored")
+
+_MULTIPLY = {"product": [0, 1, 0, 0, 0, 0], "projection": [0, 1, 0, 0], "rows": [0, 0, 0]}
+#: Nothing but the multiplications of the forward products: n k d, and n d d_i for a projection.
+COUNTED_MULTIPLICATIONS = MeasuredCost(
+    {"train": _MULTIPLY, "decode": _MULTIPLY}, {"train": 0.0, "decode": 0.0}, name="counted: multiplications"
+)
+
+
+@lru_cache(maxsize=24)
+def load_language(code: str) -> Vocabulary:
+    """The words of a language (wordfreq), read once per session."""
+    vocabulary = Vocabulary.from_wordfreq(code)
+    vocabulary.name = LANGUAGES.get(code, code)
+    return vocabulary
+
+
+def measured_cost() -> MeasuredCost | None:
+    """The cost model of this machine, else of a recorded one; None if there is none at all."""
+    try:
+        return load_cost()
+    except LookupError:
+        return None
+
+
+class Explorer(t.HasTraits):
+    """Words, sizes, cutoffs and a cost model, and what follows from them.
+
+    Views watch ``version`` alone: it rises once all is consistent, so none ever sees cutoffs of another vocabulary.
+
+    Args:
+        vocabulary: a `Vocabulary` or a language code; English by default.
+        cost: a cost model; by default the one of this machine, else a recorded one, else counted multiplications.
+        traits: any other trait, by name.
+
+    Raises:
+        TraitError, ValueError: a value out of range; it says which range.
+    """
+
+    vocabulary = t.Instance(Vocabulary)
+    in_features = t.Int(512)
+    """d"""
+    batch = t.Int(2560)
+    """B"""
+    cutoffs = t.Tuple()
+    """c_1 < ... < c_J, V left out."""
+    width_rule = t.Enum(tuple(WIDTH_RULES), next(iter(WIDTH_RULES)))
+    cost = t.Instance(Cost)  # type: ignore[type-abstract]
+    objective = t.Enum(("train", "decode"), "train")
+    active = t.Int(0)
+    """Which cutoff moved last, from 0."""
+    version = t.Int(0)
+
+    def __init__(self, vocabulary: Vocabulary | str = "en", *, cost: Cost | None = None, **traits: Any) -> None:
+        words = load_language(vocabulary) if isinstance(vocabulary, str) else vocabulary
+        if len(words) < 2:
+            raise ValueError(f"vocabulary: expected at least 2 words, {words.name!r} has {len(words)}")
+        self._quiet, self._slots, self._memo = True, {}, {}  # type: ignore[var-annotated]
+        super().__init__()
+        self.vocabulary = words
+        self.cost = cost or measured_cost() or COUNTED_MULTIPLICATIONS
+        traits.setdefault("cutoffs", _fitted((2000,), len(words)))
+        for name, value in traits.items():
+            setattr(self, name, value)
+        self._first, self._quiet = self.cutoffs, False
+
+    # ---- what may be set
+
+    @t.validate("in_features", "batch")
+    def _at_least_one(self, proposal: Any) -> int:
+        name, letter = proposal["trait"].name, "d" if proposal["trait"].name == "in_features" else "B"
+        if not 1 <= proposal["value"] <= 2**20:
+            raise t.TraitError(f"{letter} ({name}) should be from 1 to {2**20:,}, got {proposal['value']:,}")
+        return int(proposal["value"])
+
+    @t.validate("vocabulary")
+    def _enough_words(self, proposal: Any) -> Vocabulary:
+        if len(proposal["value"]) < 2:
+            raise t.TraitError("a vocabulary needs at least 2 words to be cut")
+        return proposal["value"]  # type: ignore[no-any-return]
+
+    @t.validate("cutoffs")
+    def _in_order(self, proposal: Any) -> tuple[int, ...]:
+        cutoffs, n = tuple(int(c) for c in proposal["value"]), len(self.vocabulary)
+        if len(cutoffs) > MAX_TAILS:
+            raise t.TraitError(f"cutoffs: expected at most {MAX_TAILS}, got {len(cutoffs)}")
+        if any(b <= a for a, b in zip((0, *cutoffs), (*cutoffs, n), strict=True)):
+            raise t.TraitError(f"cutoffs should rise and lie between 1 and V - 1 = {n - 1:,}, got {list(cutoffs)}")
+        return cutoffs
+
+    @t.observe("vocabulary", "in_features", "batch", "cutoffs", "width_rule", "cost", "objective", "active")
+    def _settle(self, change: Any) -> None:
+        if self._quiet:
+            return
+        if change["name"] == "vocabulary":
+            self._quiet = True
+            try:
+                self.cutoffs = _fitted(self.cutoffs, len(self.vocabulary))
+            finally:
+                self._quiet = False
+        self.active = max(0, min(self.active, len(self.cutoffs) - 1))
+        self.version += 1
+
+    def limits(self, i: int) -> tuple[int, int]:
+        """Least and largest value of cutoff i (from 0) between its neighbours."""
+        edges = (0, *self.cutoffs, len(self.vocabulary))
+        return edges[i] + 1, edges[i + 2] - 1
+
+    def set_cutoff(self, i: int, value: int, *, clip: bool = False) -> None:
+        """Move one cutoff; ``clip`` stops it at its neighbours, else ValueError says what is possible."""
+        low, high = self.limits(i)
+        if not low <= value <= high:
+            if not clip:
+                raise ValueError(f"c{i + 1} = {value:,} is refused: here it can be {low:,} to {high:,}")
+            value = min(max(value, low), high)
+        # one round of redrawing for both
+        self._quiet, self.active = True, i
+        self._quiet = False
+        self.cutoffs = (*self.cutoffs[:i], int(value), *self.cutoffs[i + 1 :])
+
+    def set_n_tails(self, n_tails: int) -> None:
+        """Drop the last cutoffs, or add new ones between the last and V (in the middle on the log scale)."""
+        cutoffs, n = list(self.cutoffs[:n_tails]), len(self.vocabulary)
+        while len(cutoffs) < n_tails:
+            last = cutoffs[-1] if cutoffs else 1
+            if last + 1 >= n:
+                raise ValueError(f"no room for {n_tails} cutoffs: the last is {last:,} of V = {n:,} words")
+            cutoffs.append(min(max(round((last * n) ** 0.5), last + 1), n - 1))
+        self.cutoffs = tuple(cutoffs)
+
+    def plan_for_me(self, n_tails: int | None = None, min_head_share: float = 0.75) -> Plan:
+        """The exact plan with ``n_tails`` tails (as many as now, if None) and the present widths; does not set it."""
+        n_tails = len(self.cutoffs) if n_tails is None else n_tails
+        return plan(
+            self.vocabulary, self.in_features, self.batch, cost=self.cost, n_tails=n_tails,
+            widths=WIDTH_RULES[self.width_rule](self.in_features, n_tails),
+            min_head_share=min_head_share, objective=self.objective,  # type: ignore[arg-type]
+        )  # fmt: skip
+
+    def paper_cutoffs(self) -> tuple[int, ...]:
+        """The cutoffs that the paper's authors took for a vocabulary of about this size."""
+        n = len(self.vocabulary)
+        # Penn Treebank 10k, Text8 44k, One Billion Word 793k
+        choice = (4000, 40000, 200000) if n > 200_000 else (2000, 10000) if n > 10_000 else (2000,)
+        return tuple(c for c in choice if c < n)
+
+    def reset(self) -> None:
+        """Back to the cutoffs it was made with, as far as they fit these words."""
+        self.cutoffs = _fitted(self._first, len(self.vocabulary))
+
+    # ---- what follows
+
+    def _cached(self, key: Any, make: Callable[[], Any]) -> Any:
+        if key not in self._memo:
+            if len(self._memo) > 32:
+                self._memo.clear()
+            self._memo[key] = make()
+        return self._memo[key]
+
+    @property
+    def _sizes(self) -> tuple[Any, ...]:
+        # the objects themselves: an id could be given again
+        return self.vocabulary, self.in_features, self.batch, self.width_rule, self.cost, self.objective
+
+    @property
+    def widths(self) -> list[int]:
+        """Width d_i of each tail."""
+        return WIDTH_RULES[self.width_rule](self.in_features, len(self.cutoffs))
+
+    @property
+    def names(self) -> list[str]:
+        """The clusters: head, tail 1 ... tail J."""
+        return ["head", *(f"tail {i + 1}" for i in range(len(self.cutoffs)))]
+
+    @property
+    def word_shares(self) -> list[float]:
+        """Share of the words in each cluster."""
+        n = len(self.vocabulary)
+        return [float(k) / n for k in np.diff([0, *self.cutoffs, n])]
+
+    @property
+    def token_shares(self) -> list[float]:
+        """Share of the tokens in each cluster, p_h, p_1 ... p_J."""
+        return self._token_shares(self.cutoffs)
+
+    def _token_shares(self, cutoffs: Sequence[int]) -> list[float]:
+        return [float(p) for p in np.diff(self.vocabulary.cumulative[[0, *cutoffs, len(self.vocabulary)]])]
+
+    def _layer(self, cutoffs: Sequence[int]) -> LayerCost:
+        return self.cost.layer(
+            len(self.vocabulary), cutoffs, WIDTH_RULES[self.width_rule](self.in_features, len(cutoffs)),
+            self._token_shares(cutoffs)[1:], self.in_features, self.batch, self.objective,  # type: ignore[arg-type]
+        )  # fmt: skip
+
+    @property
+    def prediction(self) -> LayerCost:
+        """Predicted cost of the layer with these cutoffs."""
+        return self._cached((self._sizes, self.cutoffs), lambda: self._layer(self.cutoffs))  # type: ignore[no-any-return]
+
+    @property
+    def full(self) -> LayerCost:
+        """Predicted cost of a full softmax."""
+        return self._cached((self._sizes, ()), lambda: self._layer(()))  # type: ignore[no-any-return]
+
+    @property
+    def speedup(self) -> float:
+        """Predicted time of the full softmax over that of these cutoffs."""
+        return self.full.seconds / self.prediction.seconds
+
+    def curve(self, i: int, points: int = 72) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """Total against cutoff i between its neighbours, the others fixed: places and predicted seconds."""
+        if not self.cutoffs:
+            return np.ones(1), np.full(1, self.full.seconds)
+        others = (*self.cutoffs[:i], *self.cutoffs[i + 1 :])
+
+        def make() -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+            low, high = self.limits(i)
+            # denser at the right, where a log axis squeezes a steep rise into a few pixels
+            places = np.concatenate([np.geomspace(low, high, points), high + low - np.geomspace(low, high, 12)])
+            places = np.unique(places.round().astype(np.int64).clip(low, high))
+            seconds = [self._layer((*others[:i], int(c), *others[i:])).seconds for c in places]
+            return places.astype(np.float64), np.asarray(seconds)
+
+        return self._cached((self._sizes, "curve", i, others), make)  # type: ignore[no-any-return]
+
+    @property
+    def counted(self) -> bool:
+        """Whether the cost model counts instead of timing."""
+        return self.cost.name.startswith("counted")
+
+    @property
+    def unit(self) -> str:
+        """What ``amount`` is in."""
+        if self.cost is COUNTED_WORDS:
+            return "words scored per token"
+        return "million multiplications per token" if self.counted else "ms per step"
+
+    def amount(self, seconds: Any) -> Any:
+        """Seconds of the cost model in the unit that is shown."""
+        if self.counted:
+            return np.asarray(seconds) / (self.batch * (1.0 if self.cost is COUNTED_WORDS else 1e6))
+        return np.asarray(seconds) * 1e3
+
+    # ---- views
+
+    def attach(self, slot: str, redraw: Callable[[], None], widget: Any = None) -> None:
+        """Call ``redraw`` at every change. A second view in the same slot (a cell run again) replaces the first."""
+        old, old_widget = self._slots.pop(slot, (None, None))
+        if old is not None:
+            self.unobserve(old, "version")
+        if old_widget is not None:
+            old_widget.close()
+
+        def handler(_change: Any) -> None:
+            redraw()
+
+        self._slots[slot] = (handler, widget)
+        self.observe(handler, "version")
+        redraw()
+
+    def __repr__(self) -> str:
+        return (
+            f"Explorer({self.vocabulary.name!r}, V={len(self.vocabulary):,}, d={self.in_features}, B={self.batch:,}, "
+            f"cutoffs={list(self.cutoffs)}, cost={self.cost.name!r})"
+        )
+
+
+def _fitted(cutoffs: Sequence[int], n: int) -> tuple[int, ...]:
+    """The cutoffs that fit n words; the middle on the log scale if none does."""
+    return tuple(c for c in cutoffs if c < n) or ((max(1, round(n**0.5)),) if cutoffs else ())

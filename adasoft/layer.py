@@ -1,0 +1,469 @@
+"""`AdaptiveSoftmax`: the adaptive softmax of Grave et al. (ICML 2017) as a PyTorch module."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .decoding import TopK, sample_ranks, topk_ranks
+from .loss import Group, grouped_nll, route, target_ranks
+
+if TYPE_CHECKING:
+    from .partition import Plan
+
+_CUTOFFS = (
+    "cutoffs should be a sequence of unique, positive integers sorted in an increasing order, "
+    "where each value is between 1 and n_classes-1"
+)
+
+
+class AdaptiveOutput(NamedTuple):
+    """What :class:`AdaptiveSoftmax` returns."""
+
+    output: Tensor
+    """Log-probability of each target, shape of the target; 0 where the target is ignored."""
+    loss: Tensor
+    """The negative log-likelihood, reduced as asked."""
+
+
+class AdaptiveSoftmax(nn.Module):
+    r"""Adaptive softmax over ``n_classes`` words, a drop-in for ``torch.nn.AdaptiveLogSoftmaxWithLoss``.
+
+    The ``c_1`` most frequent words (the short-list) share the head with one entry per tail; tail i holds the words
+    of ranks ``c_i`` to ``c_{i+1} - 1`` behind a projection to ``d_i`` dimensions (Grave et al. 2017, section 4):
+
+    .. math:: \log p(w) = \log p_{head}(w), \qquad \log p(w) = \log p_{head}(i) + \log p_{tail\,i}(w)
+
+    The constructor's first seven arguments, the attributes, the ``state_dict`` keys and ``forward`` are those of
+    the stock layer; its checkpoints load strictly, and go back by :meth:`stock_state_dict`.
+
+    Args:
+        in_features: hidden size d.
+        n_classes: number of words V.
+        cutoffs: ranks c_1 < ... < c_J, each between 1 and V - 1.
+        div_value: tail i (from 1) gets the width ``d // div_value**i`` unless ``widths`` is given.
+        head_bias: add a bias to the head.
+        device, dtype: of the parameters.
+        widths: widths d_1 ... d_J of the tails.
+        order: the V ids by falling frequency, for ids that are not sorted by frequency. It becomes one extra
+            ``state_dict`` key, ``order``. Without it, an id is its rank.
+        ignore_index: targets of this value (in the user's ids) do not count. It may be a class; that class is
+            then never trained.
+        reduction: ``"mean"`` (over the tokens that count), ``"sum"`` or ``"none"`` (loss = -output).
+        tail_dropout: dropout on the projected inputs of the tails, in training.
+
+    Where it differs from the stock layer:
+
+    - a target equal to ``ignore_index`` is ignored where the stock layer raises; any leading dimensions;
+    - under autocast output and loss are fp32; in pure bf16 or fp16 they have the input's dtype, as stock;
+    - a width of 0 from ``div_value`` raises ValueError instead of giving a tail that knows nothing;
+    - every parameter gets a gradient in every batch, zeros for a tail without tokens. So it works under
+      DistributedDataParallel as it is; but momentum and weight decay then move such a tail, where the stock layer
+      leaves it alone, and the zeros take the time to write them;
+    - an empty batch, or one with all tokens ignored: mean is nan (as ``cross_entropy``), sum is 0, gradients are
+      zeros;
+    - no logits are kept for backward. The gradients of ``loss`` are made in forward; asking for those of
+      ``output``, for a second backward or for second derivatives computes the logits once more.
+
+    One host read per forward (the cluster sizes), none in backward. Under ``torch.compile`` and ``torch.export`` a
+    static route with no host read is taken: every tail then sees every token and a mask picks, which costs
+    the arithmetic that routing saves; a target out of range makes the loss nan there, since nothing can be raised.
+    """
+
+    order: Tensor | None
+    _ranks: Tensor | None
+    _edges: Tensor
+
+    def __init__(
+        self,
+        in_features: int,
+        n_classes: int,
+        cutoffs: Sequence[int],
+        div_value: float = 4.0,
+        head_bias: bool = False,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+        *,
+        widths: Sequence[int] | None = None,
+        order: Any = None,
+        ignore_index: int = -100,
+        reduction: str = "mean",
+        tail_dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        kwargs: dict[str, Any] = {"device": device, "dtype": dtype}
+        self.in_features = _positive("in_features", in_features)
+        self.n_classes = _positive("n_classes", n_classes)
+        self.cutoffs = [*_check_cutoffs(cutoffs, self.n_classes), self.n_classes]
+        self.div_value = div_value
+        self.head_bias = bool(head_bias)
+        if reduction not in ("mean", "sum", "none"):
+            raise ValueError(f"reduction should be 'mean', 'sum' or 'none', got {reduction!r}")
+        self.reduction = reduction
+        if not isinstance(ignore_index, int):
+            raise TypeError(f"ignore_index should be an int, got {ignore_index!r}")
+        self.ignore_index = ignore_index
+        if not 0.0 <= tail_dropout < 1.0:
+            raise ValueError(f"tail_dropout should be at least 0 and below 1, got {tail_dropout!r}")
+        self.tail_dropout = float(tail_dropout)
+
+        self.shortlist_size = self.cutoffs[0]
+        self.n_clusters = len(self.cutoffs) - 1
+        self.head_size = self.shortlist_size + self.n_clusters
+        self.widths = self._check_widths(widths)
+
+        # the same modules made in the same order as the stock layer: same keys, same initial values for a seed
+        self.head = nn.Linear(self.in_features, self.head_size, bias=self.head_bias, **kwargs)
+        self.tail = nn.ModuleList()
+        for i, width in enumerate(self.widths):
+            size = self.cutoffs[i + 1] - self.cutoffs[i]
+            self.tail.append(
+                nn.Sequential(
+                    nn.Linear(self.in_features, width, bias=False, **kwargs),
+                    nn.Linear(width, size, bias=False, **kwargs),
+                )
+            )
+
+        ids = None if order is None else _check_order(order, self.n_classes)
+        edges = torch.tensor([0, *self.cutoffs, self.n_classes + 1], device="cpu")
+        self._tables = {"order": ids, "_ranks": None if ids is None else ids.argsort(), "_edges": edges}
+        self._place_tables()
+        self.register_load_state_dict_post_hook(_follow_weights)  # type: ignore[no-untyped-call]
+
+    def _place_tables(self) -> None:
+        # From the host each time: after to_empty() or load_state_dict(assign=True) on a layer made on the meta
+        # device, the buffers hold nothing.
+        for name, table in self._tables.items():
+            placed = None if table is None else table.to(self.head.weight.device, copy=True)
+            self.register_buffer(name, placed, persistent=name == "order")
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self._place_tables()
+        return self
+
+    def _check_widths(self, widths: Sequence[int] | None) -> list[int]:
+        if widths is None:
+            if not self.div_value > 0:
+                raise ValueError(f"div_value should be above 0, got {self.div_value!r}")
+            made = [int(self.in_features // self.div_value ** (i + 1)) for i in range(self.n_clusters)]
+            for i, width in enumerate(made):
+                if width < 1:
+                    raise ValueError(
+                        f"div_value={self.div_value} gives tail {i + 1} a width of 0 (in_features={self.in_features} "
+                        f"// {self.div_value}**{i + 1}); pass a smaller div_value or widths=[...]"
+                    )
+            return made
+        made = [_positive(f"widths[{i}]", width) for i, width in enumerate(widths)]
+        if len(made) != self.n_clusters:
+            raise ValueError(f"widths should hold one width per tail, {self.n_clusters}, got {len(made)}: {made}")
+        return made
+
+    @classmethod
+    def from_plan(cls, plan: Plan, **kwargs: Any) -> AdaptiveSoftmax:
+        """The layer that a plan describes: its sizes, cutoffs, widths, and its ``order`` where ids are not sorted.
+
+        Raises ValueError for a plan without tails, which is a plain full softmax.
+        """
+        if not plan.cutoffs:
+            raise ValueError(
+                "this plan has no tails: at its size a full softmax is the fastest, so there is no adaptive softmax to "
+                f"build. Use torch.nn.Linear({plan.in_features}, {plan.n_classes}) with "
+                "torch.nn.functional.cross_entropy, or plan with n_tails=1 or more."
+            )
+        kwargs.setdefault("widths", plan.widths)
+        if plan.order is not None:
+            kwargs.setdefault("order", plan.order)
+        return cls(plan.in_features, plan.n_classes, plan.cutoffs, **kwargs)
+
+    def reset_parameters(self) -> None:
+        """Initialise all weights anew, as ``torch.nn.Linear`` does."""
+        self.head.reset_parameters()
+        for projection, output in self.tail:  # type: ignore[misc]
+            projection.reset_parameters()  # type: ignore[has-type]
+            output.reset_parameters()  # type: ignore[has-type]
+
+    # ------------------------------------------------------------------ training
+
+    def forward(self, input_: Tensor, target_: Tensor) -> AdaptiveOutput:
+        """Log-probabilities of the targets, and the loss.
+
+        Args:
+            input_: hidden states (..., d).
+            target_: word ids (...), any integer dtype.
+
+        Returns:
+            ``output`` (...) and ``loss``, a scalar, or (...) with ``reduction="none"``.
+
+        Raises:
+            RuntimeError: shapes, dtypes or devices do not fit, or a target is out of range.
+        """
+        self._check_input(input_)
+        if target_.is_floating_point() or target_.is_complex() or target_.dtype == torch.bool:
+            raise RuntimeError(f"target_ should hold integer word ids, got dtype {target_.dtype}")
+        if input_.shape[:-1] != target_.shape:
+            raise RuntimeError(
+                "Input and target should have the same size in the batch dimension. Got input_ of shape "
+                f"{tuple(input_.shape)} and target_ of shape {tuple(target_.shape)}, expected "
+                f"{tuple(input_.shape[:-1])}."
+            )
+        if target_.device != input_.device:
+            raise RuntimeError(
+                f"target_ is on {target_.device}, input_ on {input_.device}; both should be on one device"
+            )
+        x, target = input_.reshape(-1, self.in_features), target_.reshape(-1)
+        ranks = target_ranks(target, self.n_classes, self.ignore_index, self._ranks)
+        if torch.compiler.is_compiling():
+            output, loss = self._forward_static(x, ranks)
+        else:
+            output, loss = self._forward_routed(x, target, ranks)
+        dtype = output.dtype if torch.is_autocast_enabled(x.device.type) else input_.dtype
+        output = output.to(dtype).view(target_.shape)
+        return AdaptiveOutput(output, -output if self.reduction == "none" else loss.to(dtype))
+
+    def _forward_routed(self, x: Tensor, target: Tensor, ranks: Tensor) -> tuple[Tensor, Tensor]:
+        routing, n_bad = route(ranks, self._edges)
+        if n_bad:
+            bad = target[(ranks < 0) | (ranks > self.n_classes)]
+            raise RuntimeError(
+                f"Target values should be in [0, {self.n_classes - 1}], but values in range "
+                f"[{int(bad.min())}, {int(bad.max())}] were found. {n_bad} of {len(target)} targets are out of range "
+                f"(ignore_index={self.ignore_index})."
+            )
+        n, sizes = routing.n_tokens, routing.sizes
+        scale = (1.0 / n if n else float("nan")) if self.reduction == "mean" else 1.0
+        device = x.device.type
+        x, weights = self._cast(x)
+        with torch.autocast(device, enabled=False):
+            # Sorting the rows once makes each tail's tokens a slice: no gather per tail, one scatter of gradients.
+            x = x.index_select(0, routing.permutation[:n])
+            by_cluster = torch.split(x, sizes[:-1])
+            sorted_ranks = routing.ranks[:n]
+            # words of tail i are entry c_1 + i of the head
+            tail_number = torch.searchsorted(self._edges[1:-2], sorted_ranks, right=True) - 1
+            head_target = torch.where(tail_number < 0, sorted_ranks, tail_number + self.shortlist_size)
+            head_weight, head_bias, tails = weights
+            groups = [Group(x, head_weight, head_bias, head_target)]
+            for i, (rows, (projection, weight)) in enumerate(zip(by_cluster[1:], tails, strict=True)):
+                h = F.dropout(F.linear(rows, projection), self.tail_dropout, self.training)
+                groups.append(Group(h, weight, None, _slice(sorted_ranks, sizes, i + 1) - self.cutoffs[i]))
+            (head_loss, *tail_losses), loss = grouped_nll(groups, scale, need_total=self.reduction != "none")
+            nll = head_loss
+            if tail_losses:
+                nll = nll + torch.cat([nll.new_zeros(sizes[0]), *tail_losses])
+            output = torch.zeros(len(target), dtype=nll.dtype, device=nll.device)
+            return output.index_copy(0, routing.permutation[:n], -nll), loss
+
+    def _forward_static(self, x: Tensor, ranks: Tensor) -> tuple[Tensor, Tensor]:
+        """Shapes that do not depend on the targets: every tail sees every token, a mask picks. Exact."""
+        ignored = ranks == self.n_classes
+        bad = (ranks < 0) | (ranks > self.n_classes)
+        ranks = ranks.masked_fill(ignored | bad, 0)
+        x, (head_weight, head_bias, tails) = self._cast(x)
+        with torch.autocast(x.device.type, enabled=False):
+            tail_number = torch.bucketize(ranks, self._edges[1:-2], right=True) - 1
+            target = torch.where(tail_number < 0, ranks, tail_number + self.shortlist_size)
+            nll = _cross_entropy(F.linear(x, head_weight, head_bias), target)
+            for i, (projection, weight) in enumerate(tails):
+                inside = tail_number == i
+                h = F.dropout(F.linear(x, projection), self.tail_dropout, self.training)
+                target = torch.where(inside, ranks - self.cutoffs[i], 0)
+                nll = nll + torch.where(inside, _cross_entropy(F.linear(h, weight), target), 0.0)
+            nll = nll.masked_fill(bad, float("nan")).masked_fill(ignored, 0.0)
+            loss = nll.sum()
+            if self.reduction == "mean":
+                loss = loss / (~ignored).sum()
+            return -nll, loss
+
+    # ------------------------------------------------------------------ decoding
+
+    def log_prob(self, input: Tensor) -> Tensor:
+        """Log-probabilities of all words: (..., d) -> (..., V), in the order of the user's ids. Differentiable."""
+        x, shape = self._rows(input)
+        head, tails = self._head_log_prob(x), self._tails()
+        parts = [head[:, : self.shortlist_size]]
+        for i, tail in enumerate(tails):
+            parts.append(tail(x) + head[:, self.shortlist_size + i].unsqueeze(1))
+        out = torch.cat(parts, 1)
+        if self._ranks is not None:
+            out = out.index_select(1, self._ranks)
+        return out.view(*shape, self.n_classes)
+
+    @torch.no_grad()
+    def predict(self, input: Tensor) -> Tensor:
+        """The most probable word of each row: (..., d) -> (...), the user's ids. Opens only tails that can win."""
+        return self.topk(input, 1).indices.squeeze(-1)
+
+    @torch.no_grad()
+    def topk(self, input: Tensor, k: int) -> TopK:
+        """The ``k`` most probable words of each row: (..., d) -> values (..., k), indices (..., k).
+
+        Exact: equal to ``log_prob(input).topk(k)`` up to rounding, without opening tails that cannot enter.
+        Words of equal probability come in no set order, as with ``torch.topk``.
+
+        Raises ValueError if k is not between 1 and V.
+        """
+        if not isinstance(k, int) or not 1 <= k <= self.n_classes:
+            raise ValueError(f"k should be an integer between 1 and n_classes={self.n_classes}, got {k!r}")
+        x, shape = self._rows(input)
+        values, ranks = topk_ranks(x, self._head_log_prob(x), self.cutoffs, self._tails(), k)
+        return TopK(values.view(*shape, k), self._ids(ranks).view(*shape, k))
+
+    @torch.no_grad()
+    def sample(self, input: Tensor, n: int = 1, *, generator: torch.Generator | None = None) -> Tensor:
+        """``n`` independent words per row from the model's exact distribution: (..., d) -> (..., n), ids."""
+        if not isinstance(n, int) or n < 1:
+            raise ValueError(f"n should be a positive integer, got {n!r}")
+        x, shape = self._rows(input)
+        ranks = sample_ranks(x, self._head_log_prob(x), self.cutoffs, self._tails(), n, generator)
+        return self._ids(ranks).view(*shape, n)
+
+    def _rows(self, input: Tensor) -> tuple[Tensor, torch.Size]:
+        self._check_input(input)
+        return input.reshape(-1, self.in_features), input.shape[:-1]
+
+    def _head_log_prob(self, x: Tensor) -> Tensor:
+        return _log_softmax(self.head(x))
+
+    def _tails(self) -> list[Any]:
+        return [lambda rows, tail=tail: _log_softmax(tail(rows)) for tail in self.tail]
+
+    def _ids(self, ranks: Tensor) -> Tensor:
+        return ranks if self.order is None else self.order[ranks]
+
+    # ------------------------------------------------------------------ the rest
+
+    def _cast(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor | None, list[tuple[Tensor, Tensor]]]]:
+        """Input and weights in the dtype of the products: autocast's where it is on (fp64 stays, as in torch)."""
+        device = x.device.type
+        dtype = x.dtype
+        if torch.is_autocast_enabled(device) and dtype != torch.float64:
+            dtype = torch.get_autocast_dtype(device)
+        elif x.dtype != self.head.weight.dtype:
+            raise RuntimeError(f"input_ has dtype {x.dtype}, the layer's weights {self.head.weight.dtype}; convert one")
+        bias = self.head.bias
+        tails = [(p.weight.to(dtype), o.weight.to(dtype)) for p, o in self.tail]  # type: ignore[misc, has-type]
+        return x.to(dtype), (self.head.weight.to(dtype), None if bias is None else bias.to(dtype), tails)
+
+    def _check_input(self, input_: Tensor) -> None:
+        if input_.dim() < 1 or input_.shape[-1] != self.in_features:
+            raise RuntimeError(f"input_ should have the shape (..., {self.in_features}), got {tuple(input_.shape)}")
+        if not input_.is_floating_point():
+            raise RuntimeError(f"input_ should hold floating-point numbers, got dtype {input_.dtype}")
+        if input_.device != self.head.weight.device:
+            raise RuntimeError(
+                f"input_ is on {input_.device}, the layer on {self.head.weight.device}; both should be on one device"
+            )
+
+    def stock_state_dict(self) -> dict[str, Tensor]:
+        """The ``state_dict`` without ``order``: loads strictly into ``torch.nn.AdaptiveLogSoftmaxWithLoss``.
+
+        That layer then works with ranks: map ids by ``order`` yourself. Widths given by hand load only into a
+        stock layer whose ``div_value`` gives the same widths.
+        """
+        return {key: value for key, value in self.state_dict().items() if key != "order"}
+
+    def _load_from_state_dict(
+        self,
+        state_dict: Any,
+        prefix: str,
+        local_metadata: Any,
+        strict: bool,
+        missing: Any,
+        unexpected: Any,
+        errors: Any,
+    ) -> None:
+        key = prefix + "order"
+        stored = state_dict.get(key)
+        if stored is not None:
+            ids = self._tables["order"]
+            own = torch.arange(self.n_classes, device="cpu") if ids is None else ids
+            if stored.shape != own.shape:
+                errors.append(f"{key} of the checkpoint holds {len(stored)} ids, this layer has {self.n_classes} words")
+            elif not torch.equal(stored.cpu(), own):
+                at = int((stored.cpu() != own).nonzero()[0])
+                has = "has no order (an id is its rank)" if self.order is None else f"has {int(own[at])} there"
+                errors.append(
+                    f"{key} of the checkpoint differs from this layer's: its rank {at} is id {int(stored[at])}, this "
+                    f"layer {has}. Build the layer with order=checkpoint[{key!r}]"
+                )
+        # the order is compared, never copied: a checkpoint without it keeps the constructor's
+        rest = {k: v for k, v in state_dict.items() if k != key}
+        super()._load_from_state_dict(rest, prefix, local_metadata, strict, missing, unexpected, errors)
+        if key in missing:
+            missing.remove(key)
+
+    def extra_repr(self) -> str:
+        """Sizes, cutoffs and widths, for ``print``."""
+        text = f"{self.in_features}, {self.n_classes}, cutoffs={self.cutoffs[:-1]}, widths={self.widths}"
+        return text + ("" if self.order is None else ", order=given")
+
+
+def _follow_weights(layer: AdaptiveSoftmax, _: Any) -> None:
+    if layer._edges.device != layer.head.weight.device:
+        layer._place_tables()
+
+
+def _slice(values: Tensor, sizes: list[int], i: int) -> Tensor:
+    start = sum(sizes[:i])
+    return values[start : start + sizes[i]]
+
+
+def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    statistics = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
+    return F.cross_entropy(statistics, target, reduction="none")
+
+
+def _log_softmax(logits: Tensor) -> Tensor:
+    # under autocast fp32, as `output` is; autocast itself does so on a GPU, but not on a CPU
+    autocast = torch.is_autocast_enabled(logits.device.type) and logits.dtype != torch.float64
+    return F.log_softmax(logits, dim=1, dtype=torch.float32 if autocast else None)
+
+
+def _positive(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < 1:
+        raise ValueError(f"{name} should be a positive integer, got {value!r}")
+    return int(value)
+
+
+def _check_cutoffs(cutoffs: Any, n_classes: int) -> list[int]:
+    try:
+        values = list(cutoffs)
+    except TypeError:
+        raise ValueError(f"{_CUTOFFS}, got {cutoffs!r}") from None
+    if not values:
+        raise ValueError("cutoffs should be a sequence of length larger than 0, got an empty one")
+    for i, value in enumerate(values):
+        if isinstance(value, bool) or not hasattr(value, "__index__"):
+            raise ValueError(f"{_CUTOFFS}, got {values}: {value!r} is no integer")
+        if not 1 <= value <= n_classes - 1:
+            raise ValueError(f"{_CUTOFFS}, got {values}: {value} is not between 1 and {n_classes - 1}")
+        if i and value <= values[i - 1]:
+            raise ValueError(f"{_CUTOFFS}, got {values}: {value} does not come after {values[i - 1]}")
+    return [int(value) for value in values]
+
+
+def _check_order(order: Any, n_classes: int) -> Tensor:
+    ids = torch.as_tensor(order, device="cpu").detach()
+    if ids.dim() != 1 or ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
+        raise ValueError(
+            f"order should be a 1-D sequence of integer ids, got dtype {ids.dtype}, shape {tuple(ids.shape)}"
+        )
+    ids = ids.long().clone()
+    if len(ids) != n_classes:
+        raise ValueError(f"order should hold all {n_classes} ids, got {len(ids)}")
+    beyond = ((ids < 0) | (ids >= n_classes)).nonzero()
+    if len(beyond):
+        at = int(beyond[0])
+        raise ValueError(f"order should hold each id from 0 to {n_classes - 1} once, got {int(ids[at])} at place {at}")
+    seen = torch.bincount(ids, minlength=n_classes)
+    if int(seen.max()) > 1:
+        twice, missing = int(seen.argmax()), int(seen.argmin())
+        raise ValueError(
+            f"order should hold each id from 0 to {n_classes - 1} once, got {twice} twice and no {missing}"
+        )
+    return ids

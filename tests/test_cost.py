@@ -1,0 +1,221 @@
+"""The cost models: the paper's by hand, monotony and the quadrangle inequality, layers added up, records read back."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adasoft import MeasuredCost, PaperCost, load_cost
+from adasoft import cost as C
+
+drawn = st.floats(0, 1e-3, allow_subnormal=False)
+
+
+def make(product, projection, rows, flat):
+    kinds = {"product": product, "projection": projection, "rows": rows}
+    return MeasuredCost({"train": kinds, "decode": kinds}, {"train": flat, "decode": flat}, name="made")
+
+
+measured = st.builds(
+    make,
+    st.lists(drawn, min_size=6, max_size=6),
+    st.lists(drawn, min_size=4, max_size=4),
+    st.lists(drawn, min_size=3, max_size=3),
+    st.floats(0, 5.0),
+)
+paper = st.builds(
+    PaperCost,
+    drawn,
+    st.floats(0, 1e-5),
+    k0=st.floats(0, 100),
+    batch0=st.floats(0, 100),
+    form=st.sampled_from(["last", "first", "expected"]),
+)
+
+
+def test_paper_by_hand():
+    g = PaperCost(c=1e-4, lam=1e-9, k0=50, batch0=2560)
+    flat = 1e-4 + 1e-9 * 50 * 2560
+    assert g.product_time(10, 2560) == pytest.approx(flat)
+    assert g.product_time(50, 2560) == pytest.approx(flat)
+    assert g.product_time(1000, 2560) == pytest.approx(1e-4 + 1e-9 * 1000 * 2560)
+    assert g.product_time(1000, 1) == pytest.approx(flat)
+    # general formula, last version: C = g(J + k_h, B) + sum_i g(k_i, p_i B)
+    layer = g.layer(10_000, [1000, 4000], [1, 1], [0.2, 0.1], 512, 2560)
+    assert layer.seconds == pytest.approx(
+        g.product_time(1002, 2560) + g.product_time(3000, 512) + g.product_time(6000, 256)
+    )
+    assert g.full_time(10_000, 2560, 512) == pytest.approx(1e-4 + 1e-9 * 10_000 * 2560)
+
+
+def test_the_forms_differ_in_the_constant_as_said():
+    """c (2 - p_h) in the first version, (J + 1) c in the last; the expected constant joins them."""
+    c, lam, b, sizes, shares = 0.5, 1e-9, 300, (400, 900), (0.2, 0.1)
+    head = 120
+
+    def total(form, batch=b):
+        g = PaperCost(c, lam, k0=0, form=form)
+        return g.layer(head + sum(sizes), [head, head + sizes[0]], [1, 1], list(shares), 8, batch).seconds
+
+    words = lam * b * (2 + head + sum(p * k for p, k in zip(shares, sizes, strict=True)))
+    assert total("first") == pytest.approx(c * (2 - 0.7) + words)
+    assert total("last") == pytest.approx(3 * c + words)
+    q = [1 - (1 - p) ** b for p in shares]
+    assert total("expected") == pytest.approx(c * (1 + sum(q)) + words)
+    # B = 1 gives the first form, a large B the last
+    assert total("expected", 1) == pytest.approx(total("first", 1), rel=1e-9)
+    assert total("expected", 10**6) == pytest.approx(total("last", 10**6), rel=1e-9)
+
+
+@given(cost=st.one_of(measured, paper), data=st.data(), objective=st.sampled_from(["train", "decode"]))
+@settings(max_examples=300)
+def test_tails_are_monotone_and_satisfy_the_quadrangle_inequality(cost, data, objective):
+    """Random quadruples a <= a' <= b <= b' over random counts, the flat part included."""
+    counts = np.array(data.draw(st.lists(st.integers(0, 1000), min_size=2, max_size=30).filter(any)))
+    mass = np.concatenate([[0], np.sort(counts)[::-1].cumsum()]) / counts.sum()
+    a, a2, b, b2 = sorted(data.draw(st.lists(st.integers(0, len(counts)), min_size=4, max_size=4)))
+    batch, d, w = data.draw(st.sampled_from([1, 7, 300])), 16, data.draw(st.sampled_from([2, 8, 16]))
+
+    def t(x, y):
+        return float(cost.tail_time(y - x, max(mass[y] - mass[x], 0.0), batch, d, w, objective))
+
+    slack = 1e-9 * max(t(a, b2), 1e-12)
+    assert t(a2, b) <= t(a, b) + slack and t(a2, b) <= t(a2, b2) + slack and t(a, b) <= t(a, b2) + slack
+    if cost.quadrangle:
+        assert t(a, b) + t(a2, b2) <= t(a, b2) + t(a2, b) + slack
+
+
+def test_the_expected_form_breaks_the_quadrangle_inequality():
+    """That is why it is not marked, and why the search relies on monotony: a counterexample."""
+    cost = PaperCost(1.0, 0.0, k0=0, form="expected")
+    assert cost.monotone and not cost.quadrangle
+
+    def t(p):
+        return float(cost.tail_time(1, p, 2, 1, 1, "train"))
+
+    # shares of outer left, middle, outer right: 0.4, 0.2, 0.4
+    assert t(0.6) + t(0.6) > t(1.0) + t(0.2)
+
+
+@given(cost=measured)
+@settings(max_examples=50)
+def test_measured_product_is_the_sum_of_its_terms(cost):
+    n, k, d = 37, 411, 24
+    terms = C.product_terms(k, n, d, 4)
+    assert [float(t) for t in terms[:5]] == [1, n * k * d, n * k, k * d, n * d]
+    assert float(cost.product_time(k, n, d)) == pytest.approx(
+        max(cost.flat["train"], float(np.dot(cost.coefficients["train"]["product"], [float(t) for t in terms])))
+    )
+    big = C.product_terms(2**20, 1, 16, 4)
+    assert float(big[5]) == 2**24 - 2**23  # what lies beyond 32 MiB of fp32 numbers
+
+
+def test_a_layer_adds_up():
+    cost = make([1e-4, 1e-11, 1e-9, 1e-9, 1e-9, 0], [1e-5, 1e-11, 1e-9, 1e-9], [1e-4, 1e-8, 1e-9], 0.0)
+    layer = cost.layer(50_000, [2000, 10_000], [128, 32], [0.15, 0.05], 512, 2560)
+    assert [(p.cluster, p.part) for p in layer.parts] == [
+        ("all", "rows"), ("head", "output"), ("tail 1", "projection"), ("tail 1", "output"),
+        ("tail 2", "projection"), ("tail 2", "output"),
+    ]  # fmt: skip
+    by_hand = (
+        cost.rows_time(2560, 512) + cost.product_time(2002, 2560, 512)
+        + cost.projection_time(384, 512, 128) + cost.product_time(8000, 384, 128)
+        + cost.projection_time(128, 512, 32) + cost.product_time(40_000, 128, 32)
+    )  # fmt: skip
+    assert layer.seconds == pytest.approx(float(by_hand))
+    assert sum(layer.by_cluster().values()) == pytest.approx(layer.seconds)
+    assert layer.parameters == 2002 * 512 + 512 * 128 + 8000 * 128 + 512 * 32 + 40_000 * 32
+    assert layer.operations == pytest.approx(
+        6 * (2560 * 2002 * 512 + 384 * 128 * (512 + 8000) + 128 * 32 * (512 + 40_000))
+    )
+    decode = cost.layer(50_000, [2000, 10_000], [128, 32], [0.15, 0.05], 512, 2560, "decode")
+    assert decode.operations == pytest.approx(2 * 2560 * (2002 * 512 + 128 * (512 + 8000) + 32 * (512 + 40_000)))
+    full = cost.layer(50_000, [], [], [], 512, 2560)
+    assert full.seconds == pytest.approx(float(cost.product_time(50_000, 2560, 512))) and len(full.parts) == 1
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: PaperCost(-1, 0), r"c should be a finite number of at least 0, got -1"),
+        (lambda: PaperCost(0, float("nan")), r"lam should be a finite number"),
+        (lambda: PaperCost(0, 0, form="middle"), r"form should be 'last', 'first' or 'expected', got 'middle'"),
+        (lambda: MeasuredCost({"train": {}}, {}), r"'train'..'product'. should hold 6 finite numbers"),
+        (lambda: MeasuredCost({}, {}), r"coefficients should hold 'train'"),
+        (lambda: make([1] * 6, [1] * 4, [1, 1, -1], 0), r"'rows'.*at least 0.*\[1.0, 1.0, -1.0\]"),
+        (lambda: make([1] * 6, [1] * 4, [1] * 3, -1), r"flat\['train'\]"),
+    ],
+)
+def test_bad_models(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+# ---------------------------------------------------------------------- records
+
+
+def record(**changes):
+    cost = make([1e-4] * 6, [1e-5] * 4, [1e-6] * 3, 1e-4)
+    out = {
+        "format": C.RECORD_FORMAT, "version": 1, "device": {"type": "cpu", "name": C.cpu_name()}, "dtype": "float32",
+        "itemsize": 4, "torch": "2", "threads": 2, "date": "2026-01-02T03:04:05+00:00", "adasoft": "0",
+        "coefficients": {o: {k: v.tolist() for k, v in kinds.items()} for o, kinds in cost.coefficients.items()},
+        "flat": cost.flat, "samples": [],
+    } | changes  # fmt: skip
+    out["sha256"] = C.checksum(out)
+    return out
+
+
+def test_record_round_trip_and_choice(tmp_path, monkeypatch):
+    monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path))
+    shipped = load_cost()
+    assert shipped.name.startswith("recorded machine: ") and shipped.record["device"]["type"] == "cpu"
+    folder = tmp_path / "machines"
+    folder.mkdir()
+    (folder / "a.json").write_text(json.dumps(record()))
+    assert load_cost().name.startswith("this machine: ")
+    assert load_cost("cpu").path == folder / "a.json"
+    # the record of another machine, in a cache that two machines share, is not this machine's
+    (folder / "a.json").write_text(json.dumps(record(device={"type": "cpu", "name": "another CPU"})))
+    assert load_cost().path == shipped.path
+    with pytest.raises(LookupError, match="calibrate --device tpu"):
+        load_cost("tpu")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "damaged: not JSON"),
+        ("[]", "no machine record"),
+        (json.dumps({"format": "other"}), "no machine record: its 'format' should be"),
+        (json.dumps(record(version=99)), "version 99, expected 1: calibrate again"),
+        (json.dumps({k: v for k, v in record().items() if k != "flat"}), "damaged: flat missing"),
+        (json.dumps(record() | {"dtype": "bfloat16"}), "checksum does not fit"),
+        (json.dumps(record(coefficients={"train": {}})), "damaged: coefficients"),
+        (json.dumps(record(coefficients=3)), "damaged"),
+        (b"\xff\xfe\x00", "damaged: not JSON"),
+    ],
+)
+def test_damaged_and_foreign_records_are_refused(tmp_path, monkeypatch, content, message):
+    path = tmp_path / "machines" / "x.json"
+    path.parent.mkdir()
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ValueError, match=message):
+        C.read_record(path)
+    # a plan does not quietly go on with another machine's record
+    monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path))
+    with pytest.raises(ValueError, match=r"x\.json"):
+        load_cost()
+
+
+def test_shipped_records_are_whole_and_say_where_they_come_from():
+    assert C.shipped_records()
+    for path in C.shipped_records():
+        cost = C.read_record(path)
+        assert cost.record["command"].startswith("python -m adasoft calibrate")
+        assert {"type", "name"} <= set(cost.record["device"])
+        assert cost.record["samples"] and cost.record["errors"]["train layers, not fitted"]["median"] < 0.25

@@ -1,0 +1,270 @@
+"""Exact decoding against brute force over the whole distribution."""
+
+import math
+
+import oracle
+import pytest
+import torch
+from hypothesis import given
+
+from adasoft import AdaptiveSoftmax
+from adasoft import decoding as D
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def layer_with_bias(words, clusters, *, d=4, n_classes=20, cutoffs=(5, 12), dtype=torch.float64, order=None):
+    """A layer whose head has the given biases for its words and its clusters, on top of small weights."""
+    torch.manual_seed(0)
+    layer = AdaptiveSoftmax(
+        d, n_classes, cutoffs, head_bias=True, widths=[3, 2][: len(cutoffs)], dtype=dtype, order=order
+    )
+    with torch.no_grad():
+        layer.head.bias.copy_(torch.tensor([*words, *clusters]))
+    return layer
+
+
+def check_topk(layer, x, k, atol=1e-12):
+    """Values and words of `topk` against the whole distribution; ties may come in any order."""
+    brute = layer.log_prob(x)
+    values, indices = layer.topk(x, k)
+    assert values.shape == indices.shape == (*x.shape[:-1], k)
+    assert values.dtype == brute.dtype and indices.dtype == torch.int64
+    torch.testing.assert_close(values, brute.topk(k).values, rtol=0, atol=atol)
+    torch.testing.assert_close(brute.gather(-1, indices), values, rtol=0, atol=atol)
+    for row in indices.reshape(-1, k).tolist():
+        assert len(set(row)) == k
+
+
+def opened(layer):
+    """A list that fills with (tail, rows) for each tail that is opened."""
+    calls = []
+    for i, tail in enumerate(layer.tail):
+        tail.register_forward_hook(lambda _, args, __, i=i: calls.append((i, len(args[0]))))
+    return calls
+
+
+# ---------------------------------------------------------------- topk and predict
+
+
+@given(oracle.cases())
+def test_topk_for_every_k_against_loops(case):
+    layer, x = case.layer, case.x.reshape(-1, case.layer.in_features)
+    truth = oracle.log_prob(layer, x.tolist())
+    torch.testing.assert_close(
+        layer.log_prob(x), torch.tensor(truth, dtype=torch.float64).view(len(x), layer.n_classes)
+    )
+    best = torch.tensor([sorted(row, reverse=True) for row in truth], dtype=torch.float64).view(len(x), layer.n_classes)
+    for k in range(1, layer.n_classes + 1):
+        values, indices = layer.topk(x, k)
+        torch.testing.assert_close(values, best[:, :k], rtol=1e-10, atol=1e-10)
+        for row, words, probabilities in zip(truth, indices.tolist(), values.tolist(), strict=True):
+            assert len(set(words)) == k
+            assert [row[w] for w in words] == pytest.approx(probabilities, rel=1e-10, abs=1e-10)
+    assert torch.equal(layer.predict(x), layer.topk(x, 1).indices.squeeze(-1))
+    if len(x):
+        # not equal to argmax where two words tie, but as probable
+        picked = [row[w] for row, w in zip(truth, layer.predict(x).tolist(), strict=True)]
+        assert picked == pytest.approx([max(row) for row in truth], rel=1e-10, abs=1e-10)
+
+
+@pytest.mark.parametrize("leading", [(), (3,), (2, 3), (2, 1, 3), (0,), (2, 0)])
+@pytest.mark.parametrize("order", [None, torch.arange(19, -1, -1)], ids=["sorted ids", "order"])
+def test_shapes_follow_the_leading_dimensions(leading, order):
+    layer = layer_with_bias([0.0] * 5, [1.0, 1.0], order=order)
+    x = torch.randn(*leading, 4, dtype=torch.float64)
+    assert layer.predict(x).shape == leading
+    assert layer.predict(x).dtype == torch.int64
+    assert torch.equal(layer.predict(x), layer.log_prob(x).argmax(-1))
+    assert layer.sample(x).shape == (*leading, 1)
+    assert layer.sample(x, 7).shape == (*leading, 7)
+    check_topk(layer, x, 9)
+
+
+@pytest.mark.parametrize("k", [0, -1, 21, 2.0, "3", None])
+def test_topk_names_a_bad_k(k):
+    layer = layer_with_bias([0.0] * 5, [0.0, 0.0])
+    with pytest.raises(ValueError, match=r"k should be an integer between 1 and n_classes=20, got") as error:
+        layer.topk(torch.zeros(4, dtype=torch.float64), k)
+    assert repr(k) in str(error.value)
+
+
+@pytest.mark.parametrize("n", [0, -1, 2.0, None])
+def test_sample_names_a_bad_n(n):
+    layer = layer_with_bias([0.0] * 5, [0.0, 0.0])
+    with pytest.raises(ValueError, match="n should be a positive integer, got") as error:
+        layer.sample(torch.zeros(4, dtype=torch.float64), n)
+    assert repr(n) in str(error.value)
+
+
+@pytest.mark.parametrize("words, clusters", [
+    ([0.0] * 5, [-1e5, -1e5]),
+    ([-1e5] * 5, [0.0, -1e5]),
+    ([0.0, -math.inf, -1e4, -math.inf, 1.0], [-math.inf, 0.0]),
+    ([-math.inf] * 5, [-math.inf, 0.0]),
+    ([0.0, *[-math.inf] * 4], [-math.inf, -math.inf]),
+], ids=["no tail", "one tail", "some impossible", "only one tail possible", "one word possible"])  # fmt: skip
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+def test_words_next_to_impossible(words, clusters, dtype):
+    if dtype == torch.float16:
+        words, clusters = ([b if b in (0.0, 1.0, -math.inf) else -6e4 for b in part] for part in (words, clusters))
+    layer = layer_with_bias(words, clusters, dtype=dtype)
+    x = torch.randn(3, 4, dtype=dtype)
+    for k in range(1, 21):
+        check_topk(layer, x, k, atol=0 if dtype != torch.float64 else 1e-9)
+
+
+def test_ties():
+    layer = layer_with_bias([0.0] * 5, [0.0, 0.0])
+    with torch.no_grad():
+        for p in layer.parameters():
+            p.zero_()
+    for k in range(1, 21):
+        check_topk(layer, torch.randn(3, 4, dtype=torch.float64), k)
+
+
+def test_a_row_of_nan_still_names_words():
+    layer = layer_with_bias([0.0] * 5, [0.0, 0.0], order=torch.randperm(20))
+    x = torch.randn(3, 4, dtype=torch.float64)
+    x[1] = math.nan
+    for k in range(1, 21):
+        values, indices = layer.topk(x, k)
+        assert values[1].isnan().all()
+        assert len(set(indices[1].tolist())) == k and int(indices.min()) >= 0 and int(indices.max()) < 20
+        torch.testing.assert_close(values[::2], layer.log_prob(x[::2]).topk(k).values)
+
+
+def test_tails_that_cannot_enter_are_not_opened():
+    layer = layer_with_bias([0.0] * 5, [-100.0, -100.0])
+    calls = opened(layer)
+    x = torch.randn(6, 4, dtype=torch.float64)
+    layer.topk(x, 5)
+    layer.predict(x)
+    assert calls == []
+    layer.topk(x, 6)  # a sixth word must come from a tail; which one is the better is settled by opening both
+    assert calls[0] == (0, 6)
+
+
+def test_only_rows_that_may_profit_open_a_tail():
+    # row 0 speaks for the short-list, row 1 for the first tail, row 2 for the second
+    layer = layer_with_bias([0.0] * 5, [-10.0, -10.0])
+    with torch.no_grad():
+        layer.head.weight.zero_()
+        layer.head.weight[3, 0], layer.head.weight[5, 1], layer.head.weight[6, 2] = 1.0, 1.0, 1.0
+    calls = opened(layer)
+    x = 50 * torch.eye(3, 4, dtype=torch.float64)
+    words = layer.predict(x)
+    assert calls == [(0, 1), (1, 1)]
+    assert torch.equal(words, layer.log_prob(x).argmax(-1))
+    assert words[0] == 3 and 5 <= words[1] < 12 <= words[2]
+
+
+@pytest.mark.parametrize("elements", [1, 7, 20, 64])
+def test_chunks_do_not_change_the_answer(elements, monkeypatch):
+    layer = layer_with_bias([0.0] * 5, [1.0, 1.0])
+    x = torch.randn(13, 4, dtype=torch.float64)
+    whole = {k: layer.topk(x, k) for k in (1, 4, 7, 20)}
+    monkeypatch.setattr(D, "CHUNK_ELEMENTS", elements)
+    calls = opened(layer)
+    for k, (values, indices) in whole.items():
+        calls.clear()
+        chunked = layer.topk(x, k)
+        torch.testing.assert_close(chunked.values, values, rtol=1e-12, atol=1e-12)
+        assert torch.equal(chunked.indices, indices)
+        # rows at once times words of the tail
+        assert all(rows == 1 or rows * (7, 8)[i] <= elements for i, rows in calls) and calls
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_topk_in_other_precisions(dtype):
+    layer = layer_with_bias([0.0] * 5, [1.0, 1.0], dtype=dtype)
+    for k in range(1, 21):
+        check_topk(layer, torch.randn(9, 4, dtype=dtype), k, atol=1e-6 if dtype == torch.float32 else 0)
+
+
+@pytest.mark.parametrize("low", [torch.bfloat16, torch.float16])
+def test_autocast_decodes_in_fp32(low):
+    layer = layer_with_bias([0.0] * 5, [1.0, 1.0], dtype=torch.float32)
+    x = torch.randn(9, 4)
+    with torch.autocast("cpu", low):
+        assert layer.log_prob(x).dtype == torch.float32
+        check_topk(layer, x, 20, atol=1e-6)
+        sums = layer.log_prob(x).exp().sum(-1)
+    torch.testing.assert_close(sums, torch.ones(9), rtol=0, atol=1e-5)
+
+
+def test_decoding_makes_no_graph():
+    layer = layer_with_bias([0.0] * 5, [1.0, 1.0])
+    x = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
+    assert not layer.topk(x, 3).values.requires_grad
+    assert layer.log_prob(x).requires_grad
+
+
+# ---------------------------------------------------------------- sample
+
+
+def chi_square(counts, probabilities):
+    """Pearson's statistic; words of probability zero must not occur at all."""
+    expected = probabilities * counts.sum(-1, keepdim=True)
+    assert not counts[expected == 0].any()
+    return torch.where(expected > 0, (counts - expected) ** 2 / expected, 0.0).sum(-1)
+
+
+def counts_of(words, n_classes):
+    return torch.stack([torch.bincount(row, minlength=n_classes) for row in words]).double()
+
+
+@pytest.mark.parametrize("order", [None, torch.arange(9).flip(0)], ids=["sorted ids", "order"])
+@pytest.mark.parametrize("elements", [D.CHUNK_ELEMENTS, 5])
+def test_samples_follow_the_distribution(order, elements, monkeypatch):
+    monkeypatch.setattr(D, "CHUNK_ELEMENTS", elements)
+    torch.manual_seed(0)
+    layer = AdaptiveSoftmax(3, 9, [2, 5], widths=[3, 2], dtype=torch.float64, order=order)
+    with torch.no_grad():
+        for p in layer.parameters():
+            p.mul_(2)
+    x = torch.randn(3, 3, dtype=torch.float64)
+    words = layer.sample(x, 50_000, generator=torch.Generator().manual_seed(0))
+    p = layer.log_prob(x).detach().exp()
+    assert float(p.min()) * 50_000 > 50
+    # 8 degrees of freedom: above 40 with probability 3e-6
+    assert chi_square(counts_of(words, 9), p).max() < 40
+    # draws are independent: pairs of neighbours follow the product (80 degrees of freedom, 150 at 4e-6)
+    pairs = words[:, ::2] * 9 + words[:, 1::2]
+    assert chi_square(counts_of(pairs, 81), (p.unsqueeze(2) * p.unsqueeze(1)).flatten(1)).max() < 150
+    # and independent between rows
+    across = words[0] * 9 + words[1]
+    assert chi_square(counts_of([across], 81), torch.outer(p[0], p[1]).flatten()[None]) < 150
+
+
+def test_impossible_words_are_never_drawn():
+    layer = layer_with_bias([-math.inf, 0.0, -1e4, 0.0, -math.inf], [-1e4, 0.0])
+    with torch.no_grad():
+        layer.tail[1][0].weight.fill_(1.0)
+        layer.tail[1][1].weight.copy_(torch.tensor([[-1e4], [0.0], [0.0], *[[-1e4]] * 5]).expand(8, 2))
+    words = layer.sample(torch.ones(2, 4, dtype=torch.float64), 3_000)
+    assert set(words.flatten().tolist()) == {1, 3, 13, 14}
+
+
+@pytest.mark.parametrize("u", [0.0, 0.25, 0.5, 1 - 2.0**-53])
+def test_draws_at_the_edges_of_the_unit_interval(u, monkeypatch):
+    monkeypatch.setattr(torch, "rand", lambda *shape, **kwargs: torch.full(shape, u, dtype=torch.float64))
+    rows = torch.tensor([[0.0, 0.5, 0.0, 0.5, 0.0], [0.25, 0.25, 0.25, 0.25, 0.0], [0.0, 0.0, 0.0, 0.1, 0.0]])
+    drawn = D._draw(rows.double().log(), 2, None)
+    expected = {0.0: [1, 0, 3], 0.25: [1, 1, 3], 0.5: [3, 2, 3]}.get(u, [3, 3, 3])
+    assert drawn.tolist() == [[word, word] for word in expected]
+
+
+def test_a_generator_repeats():
+    layer = layer_with_bias([0.0] * 5, [1.0, 1.0])
+    x = torch.randn(4, 4, dtype=torch.float64)
+    draws = [layer.sample(x, 30, generator=torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
+    assert torch.equal(draws[0], draws[1])
+    assert not torch.equal(draws[0], draws[2])
+
+
+def test_sampling_opens_only_the_tails_that_were_drawn():
+    layer = layer_with_bias([0.0] * 5, [-1e4, 0.0])
+    calls = opened(layer)
+    layer.sample(torch.randn(6, 4, dtype=torch.float64), 40)
+    assert {i for i, _ in calls} == {1}

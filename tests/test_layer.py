@@ -1,0 +1,949 @@
+"""The layer: against loops, against the stock layer, and what the stock layer cannot do."""
+
+import copy
+import io
+import pickle
+from types import SimpleNamespace
+from unittest import mock
+
+import oracle
+import pytest
+import torch
+from hypothesis import given
+from torch import nn
+from torch.autograd import gradcheck, gradgradcheck
+from torch.func import functional_call
+
+from adasoft import AdaptiveSoftmax, loss
+from adasoft.layer import AdaptiveOutput
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+LOW = (torch.bfloat16, torch.float16)
+
+
+def make(d=8, n_classes=20, cutoffs=(5, 12), *, seed=0, **kwargs):
+    torch.manual_seed(seed)
+    kwargs.setdefault("dtype", torch.float64)
+    if "div_value" not in kwargs:
+        kwargs.setdefault("widths", [4, 2, 2][: len(cutoffs)])
+    return AdaptiveSoftmax(d, n_classes, cutoffs, **kwargs)
+
+
+def batch(*leading, d=8, n_classes=20, dtype=torch.float64, seed=1):
+    random = torch.Generator().manual_seed(seed)
+    x = torch.randn(*leading, d, generator=random, dtype=torch.float64).to(dtype)
+    return x.requires_grad_(), torch.randint(n_classes, leading, generator=random)
+
+
+def gradients(objective, layer, x, **kwargs):
+    return torch.autograd.grad(objective, [x, *layer.parameters()], **kwargs)
+
+
+def assert_all_close(ours, theirs, tolerance=1e-10):
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
+
+
+# ---------------------------------------------------------------- against loops
+
+
+def check_case(case):
+    layer, x, target = case.layer, case.x.requires_grad_(), case.target
+    output, loss_ = layer(x, target)
+    true_output, true_loss = oracle.outputs(layer, x, target)
+    assert output.shape == target.shape and output.dtype == torch.float64
+    assert output.flatten().tolist() == pytest.approx(true_output, rel=1e-10, abs=1e-10)
+    if layer.reduction == "none":
+        assert torch.equal(loss_, -output)
+    else:
+        assert loss_.shape == ()
+        assert loss_.item() == pytest.approx(true_loss, rel=1e-10, abs=1e-10, nan_ok=True)
+
+    value, dense_x = oracle.leaves(layer), x.detach().clone().requires_grad_()
+    case.objective(output, loss_).backward()
+    if case.counted:
+        dense = oracle.dense_forward(layer, value, dense_x, target)
+        assert dense[0].flatten().tolist() == pytest.approx(true_output, rel=1e-10, abs=1e-10)
+        case.objective(*dense).backward()
+    for name, p in [("input", x), *layer.named_parameters()]:
+        true = (dense_x if name == "input" else value[name]).grad
+        true = torch.zeros_like(p) if true is None else true  # no token counts
+        assert p.grad is not None and p.grad.dtype == p.dtype, name
+        torch.testing.assert_close(p.grad, true, rtol=1e-10, atol=1e-10, msg=lambda m, name=name: f"{name}: {m}")
+
+
+@given(oracle.cases())
+def test_forward_and_backward_against_loops(case):
+    check_case(case)
+
+
+@given(oracle.cases())
+def test_the_static_route_against_loops(case):
+    # the route of torch.compile and torch.export, run without either
+    with mock.patch("torch.compiler.is_compiling", lambda: True):
+        check_case(case)
+
+
+def test_log_prob_backward():
+    layer, (x, _) = make(head_bias=True, order=torch.randperm(20)), batch(2, 3)
+    upstream = torch.randn(2, 3, 20, dtype=torch.float64)
+    value, dense_x = oracle.leaves(layer), x.detach().clone().requires_grad_()
+    (layer.log_prob(x) * upstream).sum().backward()
+    (oracle.dense_log_prob(layer, value, dense_x) * upstream).sum().backward()
+    assert_all_close([x.grad, *(p.grad for p in layer.parameters())], [dense_x.grad, *(v.grad for v in value.values())])
+    truth = oracle.log_prob(layer, x.detach().view(-1, 8).tolist())
+    torch.testing.assert_close(layer.log_prob(x).detach().view(6, 20), torch.tensor(truth, dtype=torch.float64))
+
+
+# ---------------------------------------------------------------- a drop-in for the stock layer
+
+STOCK = [
+    dict(in_features=16, n_classes=20, cutoffs=[5, 12]),
+    dict(in_features=16, n_classes=20, cutoffs=[5, 12], div_value=2.0, head_bias=True),
+    dict(in_features=7, n_classes=20, cutoffs=[19], div_value=3),
+    dict(in_features=5, n_classes=9, cutoffs=[1], head_bias=True),
+    dict(in_features=9, n_classes=9, cutoffs=[1, 2, 8], div_value=1.5),
+    dict(in_features=4, n_classes=2, cutoffs=(1,), div_value=1),
+]  # fmt: skip
+
+
+def both(kwargs, dtype=torch.float64):
+    pair = []
+    for cls in (nn.AdaptiveLogSoftmaxWithLoss, AdaptiveSoftmax):
+        torch.manual_seed(3)
+        pair.append(cls(**kwargs, dtype=dtype))
+    return pair
+
+
+@pytest.mark.parametrize("kwargs", STOCK)
+def test_same_seed_same_parameters_and_attributes(kwargs):
+    stock, ours = both(kwargs)
+    assert list(stock.state_dict()) == list(ours.state_dict())
+    for name, value in stock.state_dict().items():
+        assert torch.equal(value, ours.state_dict()[name]), name
+    torch.manual_seed(9)
+    stock.reset_parameters()
+    torch.manual_seed(9)
+    ours.reset_parameters()
+    for name, value in stock.state_dict().items():
+        assert torch.equal(value, ours.state_dict()[name]), name
+    names = [
+        "in_features",
+        "n_classes",
+        "cutoffs",
+        "div_value",
+        "head_bias",
+        "shortlist_size",
+        "n_clusters",
+        "head_size",
+    ]
+    for name in names:
+        assert getattr(stock, name) == getattr(ours, name), name
+    assert [name for name, _ in stock.named_modules()] == [name for name, _ in ours.named_modules()]
+    assert ours.widths == [projection.out_features for projection, _ in stock.tail]
+
+
+@pytest.mark.parametrize("kwargs", STOCK)
+@pytest.mark.parametrize("used", ["loss", "output", "both"])
+@pytest.mark.parametrize("n", [1, 3, 40, None])
+def test_same_values_and_gradients(kwargs, used, n):
+    stock, ours = both(kwargs)
+    leading = () if n is None else (n,)
+    x, target = batch(*leading, d=kwargs["in_features"], n_classes=kwargs["n_classes"])
+    upstream = torch.randn(leading, dtype=torch.float64)
+
+    def run(layer):
+        out = layer(x, target)
+        objective = (out.output * upstream).sum() * (used != "loss") + out.loss * (used != "output") * 1.7
+        return *out, *gradients(objective, layer, x, materialize_grads=True)
+
+    assert_all_close(run(ours), run(stock))
+    assert_all_close([ours.log_prob(x.view(-1, x.shape[-1]))], [stock.log_prob(x.view(-1, x.shape[-1]))])
+    if n is not None:
+        assert torch.equal(ours.predict(x), stock.predict(x))
+
+
+def test_output_and_loss_by_name_and_place():
+    layer, (x, target) = make(), batch(4)
+    out = layer(x, target)
+    output, loss_ = out
+    assert out.output is output and out.loss is loss_
+    assert type(out)._fields == ("output", "loss")
+
+
+@pytest.mark.parametrize("kwargs", STOCK)
+def test_checkpoints_load_strictly_both_ways(kwargs):
+    stock, ours = both(kwargs)
+    ours.reset_parameters()
+    assert ours.load_state_dict(stock.state_dict(), strict=True) == ([], [])
+    assert torch.equal(ours.head.weight, stock.head.weight)
+    ours.reset_parameters()
+    assert stock.load_state_dict(ours.stock_state_dict(), strict=True) == ([], [])
+    assert torch.equal(ours.head.weight, stock.head.weight)
+    ordered = AdaptiveSoftmax(**kwargs, dtype=torch.float64, order=torch.randperm(kwargs["n_classes"]))
+    stock.load_state_dict(ordered.stock_state_dict(), strict=True)
+    assert torch.equal(ordered.head.weight, stock.head.weight)
+
+
+def stock_message(error):
+    """What the stock layer says, without the punctuation at its end."""
+    return str(error.value).strip().rstrip(".")
+
+
+BAD_CUTOFFS = [[], [0, 3], [3, 3], [4, 2], [20], [5, 25], [-1], [2.5], [3, 5.5]]
+
+
+@pytest.mark.parametrize("cutoffs", BAD_CUTOFFS, ids=str)
+def test_bad_cutoffs_are_refused_in_the_stock_layers_words(cutoffs):
+    with pytest.raises(ValueError) as theirs:
+        nn.AdaptiveLogSoftmaxWithLoss(16, 20, cutoffs)
+    with pytest.raises(ValueError) as ours:
+        AdaptiveSoftmax(16, 20, cutoffs)
+    assert str(ours.value).startswith(stock_message(theirs))
+    if cutoffs:
+        assert f"got {cutoffs}" in str(ours.value)
+
+
+@pytest.mark.parametrize("cutoffs", [7, None, "57", [True], [None], ["5"]], ids=repr)
+def test_cutoffs_of_a_wrong_type_are_refused_too(cutoffs):
+    with pytest.raises(ValueError, match=r"cutoffs should be a sequence of unique, positive integers .*, got"):
+        AdaptiveSoftmax(16, 20, cutoffs)
+
+
+@pytest.mark.parametrize("n_target", [3, 5])
+def test_a_size_mismatch_is_refused_in_the_stock_layers_words(n_target):
+    stock, ours = both(STOCK[0])
+    x, _ = batch(4, d=16)
+    messages = []
+    for layer in (stock, ours):
+        with pytest.raises(RuntimeError) as error:
+            layer(x, torch.zeros(n_target, dtype=torch.long))
+        messages.append(stock_message(error))
+    assert messages[1].startswith(messages[0])
+    assert "(4, 16)" in messages[1] and f"({n_target},)" in messages[1]
+
+
+@pytest.mark.parametrize("bad", [[20], [-1], [-1, 25], [-100, 20]], ids=str)
+@pytest.mark.parametrize("order", [None, torch.arange(20).flip(0)], ids=["sorted ids", "order"])
+def test_a_target_out_of_range_is_refused_in_the_stock_layers_words(bad, order):
+    stock, _ = both(STOCK[0])
+    ours = make(16, order=order, ignore_index=-7)
+    x, _ = batch(len(bad) + 2, d=16)
+    target = torch.tensor([0, *bad, 19])
+    sentence = "Target values should be in [0, 19], but values in range ["
+    for layer in (stock, ours):
+        with pytest.raises(RuntimeError) as error:
+            layer(x, target)
+        assert str(error.value).startswith(sentence)
+    # ours are the values out of range, where the stock layer's are those of all
+    assert f"[{min(bad)}, {max(bad)}] were found. {len(bad)} of {len(target)} targets" in str(error.value)
+    assert "ignore_index=-7" in str(error.value)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, *LOW])
+def test_to_and_half(dtype):
+    layer = make(dtype=torch.float32, order=torch.randperm(20)).to(dtype)
+    assert layer.order.dtype == torch.int64
+    x, target = batch(6, dtype=dtype)
+    output, loss_ = layer(x, target)
+    assert output.dtype == loss_.dtype == dtype
+    if dtype == torch.float16:
+        assert make(dtype=torch.float32).half()(x, target).output.dtype == dtype
+
+
+@pytest.mark.parametrize("order", [None, torch.arange(20).flip(0)], ids=["sorted ids", "order"])
+def test_copies(order):
+    layer, (x, target) = make(order=order), batch(6)
+    file = io.BytesIO()
+    torch.save(layer, file)
+    file.seek(0)
+    copies = [copy.deepcopy(layer), pickle.loads(pickle.dumps(layer)), torch.load(file, weights_only=False)]
+    expected = layer(x, target)
+    with torch.no_grad():
+        layer.head.weight.zero_()
+    for other in copies:
+        assert_all_close(other(x, target), expected, 0)
+        assert torch.equal(other.topk(x, 20).indices, copies[0].topk(x, 20).indices)
+
+
+# ---------------------------------------------------------------- made without memory
+
+
+def by_to_empty(layer, state):
+    layer.to_empty(device="cpu").load_state_dict(state)
+
+
+def by_assign(layer, state):
+    layer.load_state_dict(state, assign=True)
+
+
+@pytest.mark.parametrize("order", [None, list(range(19, -1, -1))], ids=["sorted ids", "order"])
+@pytest.mark.parametrize("by", [by_to_empty, by_assign])
+@pytest.mark.parametrize("how", ["argument", "context"])
+def test_meta_device(order, by, how):
+    # cutoffs and order are no weights: they must come to life with the layer, not from a checkpoint
+    real, (x, target) = make(order=order), batch(6)
+    if how == "argument":
+        layer = make(order=order, device="meta", seed=5)
+    else:
+        with torch.device("meta"):
+            layer = make(order=order, seed=5)
+    assert all(p.is_meta for p in layer.parameters())
+    by(layer, real.state_dict())
+    assert not any(v.is_meta for v in [*layer.parameters(), *layer.buffers()])
+    assert_all_close(layer(x, target), real(x, target), 0)
+    assert torch.equal(layer.topk(x, 7).indices, real.topk(x, 7).indices)
+    assert list(layer.state_dict()) == list(real.state_dict())
+
+
+def test_skip_init():
+    layer = nn.utils.skip_init(AdaptiveSoftmax, 8, 20, [5, 12], widths=[4, 2], dtype=torch.float64)
+    layer.load_state_dict(make().state_dict())
+    x, target = batch(6)
+    assert_all_close(layer(x, target), make()(x, target), 0)
+
+
+def test_devices_are_named():
+    layer, (x, target) = make(), batch(3)
+    with pytest.raises(RuntimeError, match="target_ is on meta, input_ on cpu"):
+        layer(x, target.to("meta"))
+    with pytest.raises(RuntimeError, match="input_ is on meta, the layer on cpu"):
+        layer(x.to("meta"), target)
+    with pytest.raises(RuntimeError, match="input_ is on meta, the layer on cpu"):
+        layer(x.to("meta"), target.to("meta"))
+    for call in (layer.log_prob, layer.predict, layer.sample, lambda v: layer.topk(v, 3)):
+        with pytest.raises(RuntimeError, match="input_ is on meta, the layer on cpu"):
+            call(x.to("meta"))
+
+
+# ---------------------------------------------------------------- arguments
+
+
+@pytest.mark.parametrize("kwargs, message", [
+    (dict(widths=[3]), r"widths should hold one width per tail, 2, got 1: \[3\]"),
+    (dict(widths=[3, 0]), r"widths\[1\] should be a positive integer, got 0"),
+    (dict(widths=[3, 2.0]), r"widths\[1\] should be a positive integer, got 2.0"),
+    (dict(div_value=4.0), r"div_value=4.0 gives tail 2 a width of 0 \(in_features=8 // 4.0\*\*2\)"),
+    (dict(div_value=0), "div_value should be above 0, got 0"),
+    (dict(div_value=float("nan")), "div_value should be above 0, got nan"),
+    (dict(reduction="average"), "reduction should be 'mean', 'sum' or 'none', got 'average'"),
+    (dict(tail_dropout=1.0), "tail_dropout should be at least 0 and below 1, got 1.0"),
+    (dict(tail_dropout=-0.1), "tail_dropout should be at least 0 and below 1, got -0.1"),
+    (dict(d=0), "in_features should be a positive integer, got 0"),
+    (dict(n_classes=-3), "n_classes should be a positive integer, got -3"),
+    (dict(order=[0] * 20), "order should hold each id from 0 to 19 once, got 0 twice and no 1"),
+    (dict(order=range(19)), "order should hold all 20 ids, got 19"),
+    (dict(order=range(21)), "order should hold all 20 ids, got 21"),
+    (dict(order=[*range(19), 20]), "order should hold each id from 0 to 19 once, got 20 at place 19"),
+    (dict(order=[-1, *range(1, 20)]), "order should hold each id from 0 to 19 once, got -1 at place 0"),
+    (dict(order=torch.arange(20.0)), "order should be a 1-D sequence of integer ids, got dtype torch.float32"),
+    (dict(order=torch.ones(20, dtype=torch.bool)), "order should be .* integer ids, got dtype torch.bool"),
+    (dict(order=torch.arange(20).view(4, 5)), r"order should be a 1-D sequence .* shape \(4, 5\)"),
+])  # fmt: skip
+def test_bad_arguments_are_named(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        make(**kwargs)
+
+
+@pytest.mark.parametrize("kind", [tuple, list, torch.tensor, lambda v: torch.tensor(v).numpy()])
+def test_cutoffs_of_every_kind(kind):
+    layer = make(cutoffs=kind([5, 12]))
+    assert layer.cutoffs == [5, 12, 20] and all(type(c) is int for c in layer.cutoffs)
+
+
+def test_ignore_index_of_a_wrong_type():
+    with pytest.raises(TypeError, match="ignore_index should be an int, got None"):
+        make(ignore_index=None)
+
+
+def test_widths_are_as_given():
+    layer = make(16, 30, (5, 12, 20), widths=[7, 1, 30])
+    shapes = [tuple(p.shape) for p in layer.parameters()]
+    assert shapes == [(8, 16), (7, 16), (7, 7), (1, 16), (8, 1), (30, 16), (10, 30)]
+    assert "widths=[7, 1, 30]" in repr(layer) and "cutoffs=[5, 12, 20]" in repr(layer)
+
+
+def plan(**kwargs):
+    return SimpleNamespace(
+        **{"in_features": 8, "n_classes": 20, "cutoffs": [5, 12], "widths": [4, 2], "order": None, **kwargs}
+    )
+
+
+def test_from_plan():
+    layer = AdaptiveSoftmax.from_plan(plan(), head_bias=True, dtype=torch.float64)
+    assert (layer.in_features, layer.n_classes, layer.cutoffs, layer.widths) == (8, 20, [5, 12, 20], [4, 2])
+    assert layer.order is None and layer.head_bias
+    order = torch.randperm(20)
+    assert torch.equal(AdaptiveSoftmax.from_plan(plan(order=order.numpy())).order, order)
+    assert AdaptiveSoftmax.from_plan(plan(), widths=[1, 1]).widths == [1, 1]
+
+
+def test_a_plan_without_tails_is_a_full_softmax():
+    with pytest.raises(ValueError, match=r"no tails.*torch\.nn\.Linear\(8, 20\)"):
+        AdaptiveSoftmax.from_plan(plan(cutoffs=[], widths=[]))
+
+
+# ---------------------------------------------------------------- inputs and targets
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.uint8, torch.int64, torch.int16, torch.int8])
+def test_integer_targets_of_every_kind(dtype):
+    layer, (x, target) = make(), batch(6)
+    assert_all_close(layer(x, target.to(dtype)), layer(x, target), 0)
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.float32, torch.float16, torch.complex64])
+def test_other_targets_are_refused(dtype):
+    layer, (x, target) = make(), batch(6)
+    with pytest.raises(RuntimeError, match=f"target_ should hold integer word ids, got dtype {dtype}"):
+        layer(x, target.to(dtype))
+
+
+def test_bad_inputs_are_named():
+    layer, (x, target) = make(), batch(6)
+    with pytest.raises(RuntimeError, match=r"input_ should have the shape \(\.\.\., 8\), got \(6, 7\)"):
+        layer(x[:, :7], target)
+    with pytest.raises(RuntimeError, match=r"shape \(\.\.\., 8\), got \(\)"):
+        layer.predict(torch.tensor(1.0))
+    with pytest.raises(RuntimeError, match=r"floating-point numbers, got dtype torch.int64"):
+        layer(x.long(), target)
+    with pytest.raises(RuntimeError, match=r"input_ has dtype torch\.float32, the layer's weights torch.float64"):
+        layer(x.float(), target)
+
+
+@pytest.mark.parametrize("leading", [(), (1,), (2, 3), (2, 1, 3)])
+def test_leading_dimensions(leading):
+    layer, (x, target) = make(), batch(*leading)
+    flat = layer(x.reshape(-1, 8), target.reshape(-1))
+    output, loss_ = layer(x, target)
+    assert output.shape == leading
+    assert_all_close([output.flatten(), loss_], flat, 0)
+    assert layer.log_prob(x).shape == (*leading, 20)
+
+
+def test_strided_inputs():
+    layer, (x, target) = make(), batch(5, 3)
+    swapped, other = x.detach().transpose(0, 1), target.t()
+    assert not swapped.is_contiguous()
+    torch.testing.assert_close(layer(swapped, other).output, layer(x, target).output.t())
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("leading", [(0,), (2, 0), "all ignored"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, *LOW])
+@pytest.mark.parametrize("factor", [1.0, 3.0])
+def test_a_batch_without_tokens(reduction, leading, dtype, factor):
+    layer = make(head_bias=True, reduction=reduction, dtype=dtype)
+    x, target = batch(*((4,) if leading == "all ignored" else leading), dtype=dtype)
+    if leading == "all ignored":
+        target.fill_(-100)
+    output, loss_ = layer(x, target)
+    assert output.shape == target.shape and not output.any()
+    if reduction == "mean":
+        # as cross_entropy has it
+        reference = nn.functional.cross_entropy(torch.zeros(4, 3), torch.full((4,), -100))
+        assert loss_.isnan() and reference.isnan()
+    else:
+        assert not loss_.any()
+    (loss_.sum() * factor).backward()
+    for p in [x, *layer.parameters()]:
+        assert p.grad is not None and not p.grad.any()
+
+
+@pytest.mark.parametrize("ignore_index", [2, 7, 19])
+@pytest.mark.parametrize("order", [None, torch.arange(20).roll(3)], ids=["sorted ids", "order"])
+def test_ignore_index_may_be_a_class(ignore_index, order):
+    layer, (x, _) = make(ignore_index=ignore_index, order=order), batch(20)
+    output, loss_ = layer(x, torch.arange(20))
+    assert output[ignore_index] == 0
+    keep = torch.arange(20) != ignore_index
+    rest_output, rest_loss = layer(x[keep], torch.arange(20)[keep])
+    assert_all_close([output[keep], loss_], [rest_output, rest_loss], 1e-12)
+
+
+@pytest.mark.parametrize("tail", [0, 1])
+def test_ignoring_comes_before_remapping(tail):
+    # cutoff + ignore_index is the ignored number once its cutoff is taken off, and must train all the same
+    ignore_index = 2
+    layer = make(ignore_index=ignore_index)
+    word = layer.cutoffs[tail] + ignore_index
+    x, _ = batch(1)
+    output, loss_ = layer(x, torch.tensor([word]))
+    assert output.item() == pytest.approx(oracle.log_prob(layer, x.tolist())[0][word])
+    loss_.backward()
+    row = layer.tail[tail][1].weight.grad[ignore_index]
+    # towards the hidden state: the word becomes more probable
+    hidden = layer.tail[tail][0](x)[0]
+    assert (row * hidden).sum() < -1e-3 * hidden.square().sum()
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_output_is_in_the_order_of_the_tokens(reduction):
+    layer, (x, _) = make(reduction=reduction), batch(20)
+    target = torch.randperm(20)
+    together = layer(x, target)
+    one_by_one = torch.stack([layer(x[i], target[i]).output for i in range(20)])
+    torch.testing.assert_close(together.output, one_by_one)
+    if reduction == "none":
+        torch.testing.assert_close(together.loss, -one_by_one)
+
+
+@pytest.mark.parametrize("word", range(20))
+def test_every_parameter_has_a_gradient_whatever_the_word(word):
+    layer, (x, _) = make(head_bias=True), batch(1)
+    layer(x, torch.tensor([word])).loss.backward()
+    for name, p in layer.named_parameters():
+        assert p.grad is not None, name
+    for i in range(2):
+        touched = layer.cutoffs[i] <= word < layer.cutoffs[i + 1]
+        assert all(bool(p.grad.any()) == touched for p in layer.tail[i].parameters())
+
+
+# ---------------------------------------------------------------- tail dropout
+
+
+def test_tail_dropout():
+    layer, (x, _) = make(widths=[1, 1], tail_dropout=0.5), batch(1)
+    x = x.detach().expand(400, 8).contiguous()
+    word = torch.full((400,), 7)
+    torch.manual_seed(0)
+    dropped = layer(x, word).output
+    plain = layer.eval()(x[:1], word[:1]).output
+    assert_all_close([plain[0]], [layer.log_prob(x[0])[7]], 1e-12)
+    # one hidden number: a token sees it doubled or not at all
+    torch.testing.assert_close(plain, make(widths=[1, 1])(x[:1], word[:1]).output)
+    twin = make(widths=[1, 1])
+    with torch.no_grad():
+        twin.tail[0][0].weight.mul_(2)
+        doubled = twin(x[0], word[0]).output
+        twin.tail[0][0].weight.zero_()
+        gone = twin(x[0], word[0]).output
+    near = torch.stack([(dropped - doubled).abs(), (dropped - gone).abs()])
+    assert near.amin(0).max() < 1e-12 < (doubled - gone).abs()
+    assert 140 < int((near[0] < near[1]).sum()) < 260  # 6 standard deviations
+    # no dropout for the short-list, nor in decoding
+    short = torch.full((400,), 2)
+    assert torch.equal(layer.train()(x, short).output, layer.eval()(x, short).output)
+    assert torch.equal(layer.train().log_prob(x[:3]), layer.eval().log_prob(x[:3]))
+
+
+# ---------------------------------------------------------------- order
+
+
+def test_order_is_a_relabelling():
+    plain, (x, ranks) = make(), batch(50)
+    order = torch.randperm(20, generator=torch.Generator().manual_seed(1))
+    layer = make(order=order)
+    assert_all_close(layer(x, order[ranks]), plain(x, ranks), 0)
+    assert_all_close(gradients(layer(x, order[ranks]).loss, layer, x), gradients(plain(x, ranks).loss, plain, x), 0)
+    assert torch.equal(layer.log_prob(x)[:, order], plain.log_prob(x))
+    assert torch.equal(layer.predict(x), order[plain.predict(x)])
+    assert torch.equal(layer.topk(x, 9).indices, order[plain.topk(x, 9).indices])
+    one, other = (v.sample(x, 5, generator=torch.Generator().manual_seed(0)) for v in (layer, plain))
+    assert torch.equal(one, order[other])
+
+
+@pytest.mark.parametrize(
+    "kind", [list, tuple, torch.tensor, lambda v: torch.tensor(v).numpy(), lambda v: torch.tensor(v).int()]
+)
+def test_order_of_every_kind(kind):
+    ids = [*range(19, -1, -1)]
+    layer = make(order=kind(ids))
+    assert layer.order.tolist() == ids and layer.order.dtype == torch.int64
+    assert "order=given" in repr(layer)
+
+
+def test_the_callers_order_is_not_aliased():
+    ids = torch.arange(20).flip(0)
+    layer = make(order=ids)
+    ids.zero_()
+    assert layer.order.tolist() == layer.float().order.tolist() == [*range(19, -1, -1)]
+
+
+def test_order_is_one_key_of_the_checkpoint():
+    order = torch.randperm(20)
+    plain, layer = make(), make(order=order)
+    assert set(layer.state_dict()) - set(plain.state_dict()) == {"order"}
+    assert list(layer.stock_state_dict()) == list(plain.state_dict())
+    same = make(order=order, seed=5)
+    assert same.load_state_dict(layer.state_dict(), strict=True) == ([], [])
+    assert torch.equal(same.head.weight, layer.head.weight)
+
+
+def test_a_checkpoint_without_order_keeps_the_constructors():
+    order = torch.randperm(20)
+    layer = make(order=order, seed=5)
+    assert layer.load_state_dict(make().state_dict(), strict=True) == ([], [])
+    assert torch.equal(layer.order, order) and torch.equal(layer.head.weight, make().head.weight)
+
+
+def test_an_order_that_says_nothing_loads_without_one():
+    plain = make(seed=5)
+    assert plain.load_state_dict(make(order=range(20)).state_dict(), strict=True) == ([], [])
+    assert plain.order is None and list(plain.state_dict()) == list(make().state_dict())
+    identity, (x, target) = make(order=range(20)), batch(6)
+    assert_all_close(identity(x, target), make()(x, target), 0)
+
+
+@pytest.mark.parametrize("own", [None, [1, 0, *range(2, 20)]], ids=["sorted ids", "order"])
+def test_another_order_is_refused(own):
+    state = make(order=[0, 1, 3, 2, *range(4, 20)]).state_dict()
+    for module, prefix in ((make(order=own), ""), (nn.Sequential(make(order=own)), "0.")):
+        with pytest.raises(RuntimeError, match=f"{prefix}order of the checkpoint differs from this") as error:
+            module.load_state_dict({prefix + key: value for key, value in state.items()})
+        assert "Build the layer with order=" in str(error.value)
+    at = "its rank 2 is id 3, this layer has no order" if own is None else "its rank 0 is id 0, this layer has 1 there"
+    assert at in str(error.value)
+
+
+def test_an_order_of_another_length_is_refused():
+    state = make().state_dict() | {"order": torch.arange(21)}
+    with pytest.raises(RuntimeError, match="order of the checkpoint holds 21 ids, this layer has 20 words"):
+        make().load_state_dict(state)
+
+
+def test_other_strange_keys_are_still_refused():
+    with pytest.raises(RuntimeError, match="Unexpected key"):
+        make().load_state_dict(make().state_dict() | {"ordre": torch.arange(20)})
+    state = make().state_dict()
+    del state["head.weight"]
+    with pytest.raises(RuntimeError, match="Missing key"):
+        make().load_state_dict(state)
+
+
+# ---------------------------------------------------------------- derivatives
+
+
+def with_parameters(layer, target, pick):
+    names = [name for name, _ in layer.named_parameters()]
+
+    def function(x, *values):
+        return pick(functional_call(layer, dict(zip(names, values, strict=True)), (x, target)))
+
+    return function
+
+
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_gradcheck_and_gradgradcheck(reduction):
+    layer = make(2, 5, (2, 4), widths=[1, 2], head_bias=True, reduction=reduction, order=[3, 0, 1, 4, 2])
+    x, target = batch(3, d=2, n_classes=5)
+    arguments = (x, *layer.parameters())
+    # a second backward computes the logits anew and may round otherwise
+    assert gradcheck(with_parameters(layer, target, tuple), arguments, nondet_tol=1e-10)
+    assert gradgradcheck(with_parameters(layer, target, tuple), arguments, nondet_tol=1e-10)
+
+
+@pytest.mark.parametrize("square", [lambda o: o.loss**2, lambda o: (o.output**2).sum() * o.loss], ids=["loss", "both"])
+def test_a_penalty_on_the_gradient(square):
+    layer, (x, target) = make(head_bias=True), batch(7)
+    value, dense_x = oracle.leaves(layer), x.detach().clone().requires_grad_()
+    first = gradients(square(layer(x, target)), layer, x, create_graph=True)
+    second = gradients(sum(g.square().sum() for g in first), layer, x)
+    dense = AdaptiveOutput(*oracle.dense_forward(layer, value, dense_x, target))
+    inputs = [dense_x, *value.values()]
+    true_first = torch.autograd.grad(square(dense), inputs, create_graph=True)
+    assert_all_close(first, true_first)
+    assert_all_close(second, torch.autograd.grad(sum(g.square().sum() for g in true_first), inputs))
+
+
+@pytest.mark.parametrize("pick", [lambda o: o.loss, lambda o: o.loss * 0.3, lambda o: o.output.sum()])
+def test_backward_twice_gives_the_same(pick):
+    layer, (x, target) = make(), batch(30)
+    value = pick(layer(x, target))
+    first = gradients(value, layer, x, retain_graph=True)
+    first = [g.clone() for g in first]
+    for create in (False, True):
+        assert_all_close(gradients(value, layer, x, retain_graph=True, create_graph=create), first, 1e-12)
+
+
+def test_gradients_accumulate_over_batches():
+    layer = make()
+    parts = [batch(5, seed=i) for i in range(3)]
+    for x, target in parts:
+        layer(x, target).loss.backward()
+    summed = [p.grad.clone() for p in layer.parameters()]
+    one_by_one = [gradients(layer(x, target).loss, layer, x)[1:] for x, target in parts]
+    assert_all_close(summed, [sum(grads) for grads in zip(*one_by_one, strict=True)], 1e-12)
+
+
+@pytest.mark.parametrize(
+    "frozen", [["input"], ["head.weight"], ["tail.0.1.weight", "tail.1.0.weight"], ["input", "head.weight"]], ids=str
+)
+@pytest.mark.parametrize("used", ["loss", "output"])
+def test_frozen_parts(frozen, used):
+    layer, (x, target) = make(head_bias=True), batch(9)
+    whole = gradients(getattr(layer(x, target), used).sum(), layer, x)
+    leaves = {"input": x, **dict(layer.named_parameters())}
+    for name in frozen:
+        leaves[name].requires_grad_(False)
+    getattr(layer(x, target), used).sum().backward()
+    for (name, leaf), expected in zip(leaves.items(), whole, strict=True):
+        if name in frozen:
+            assert leaf.grad is None
+        else:
+            torch.testing.assert_close(leaf.grad, expected)
+
+
+def test_no_grad_makes_no_gradients(monkeypatch):
+    layer, (x, target) = make(), batch(9)
+    expected = layer(x, target)
+    asked = []
+    linear_nll = loss.linear_nll
+
+    def spy(*args, **kwargs):
+        asked.append(kwargs["gradients"])
+        return linear_nll(*args, **kwargs)
+
+    monkeypatch.setattr(loss, "linear_nll", spy)
+    for context in (torch.no_grad(), torch.inference_mode()):
+        with context:
+            out = layer(x, target)
+        assert not out.loss.requires_grad
+        assert_all_close(out, [v.detach() for v in expected], 0)
+    # with reduction "none" the loss is the output, and its gradients cannot be known in forward
+    make(reduction="none")(x, target)
+    assert len(asked) == 9 and not any(any(flags) for flags in asked)
+
+
+def test_checkpointing():
+    layer, (x, target) = make(), batch(9)
+    plain = gradients(layer(x, target).loss, layer, x)
+    again = torch.utils.checkpoint.checkpoint(lambda v: layer(v, target).loss, x, use_reentrant=False)
+    assert_all_close(gradients(again, layer, x), plain, 1e-12)
+
+
+def test_a_weight_changed_between_forward_and_backward_is_noticed():
+    layer, (x, target) = make(), batch(9)
+    value = layer(x, target).loss
+    with torch.no_grad():
+        layer.head.weight.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        value.backward()
+
+
+def test_gradients_made_in_forward_become_grad_without_a_copy(monkeypatch):
+    made = set()
+    linear_nll = loss.linear_nll
+
+    def spy(*args, **kwargs):
+        out = linear_nll(*args, **kwargs)
+        made.update(v.data_ptr() for v in out[2:] if v is not None)
+        return out
+
+    monkeypatch.setattr(loss, "linear_nll", spy)
+    layer, (x, target) = make(head_bias=True, dtype=torch.float32), batch(9, dtype=torch.float32)
+    layer(x, target).loss.backward()
+    big = [layer.head.weight, layer.head.bias, *(output.weight for _, output in layer.tail)]
+    assert {p.grad.data_ptr() for p in big} == made and len(made) == 4
+
+
+# ---------------------------------------------------------------- chunks and memory
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 4, 7, 13])
+def test_chunks_do_not_change_the_result(rows, monkeypatch):
+    layer, (x, target) = make(head_bias=True), batch(13)
+    upstream = torch.randn(13, dtype=torch.float64)
+
+    def run():
+        out = layer(x, target)
+        of_loss = gradients(out.loss, layer, x, retain_graph=True)
+        return *out, *of_loss, *gradients((out.output * upstream).sum(), layer, x)
+
+    whole = run()
+    monkeypatch.setattr(loss, "CHUNK_ROWS", (rows, rows))
+    assert_all_close(run(), whole, 1e-12)
+    monkeypatch.setattr(loss, "CHUNK_ROWS", (1, 1000))
+    monkeypatch.setattr(loss, "CHUNK_ELEMENTS", 8 * rows)
+    assert_all_close(run(), whole, 1e-12)
+
+
+@pytest.mark.parametrize("used", ["loss", "output"])
+def test_no_logits_are_kept_for_backward(used):
+    n, n_classes = 64, 400
+    layer = make(4, n_classes, (50, 150), widths=[2, 1])
+    x, target = batch(n, d=4, n_classes=n_classes)
+    saved = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda v: saved.append(v) or v, lambda v: v):
+        value = getattr(layer(x, target), used).sum()
+    # what is kept are inputs, weights and routing: nothing of the size tokens times words
+    largest = max(x.numel(), *(p.numel() for p in layer.parameters()))
+    assert saved and max(v.numel() for v in saved) <= largest < n * layer.head_size
+    value.backward()
+
+
+@pytest.mark.parametrize("used", ["loss", "output"])
+def test_one_host_read_in_forward_and_none_in_backward(used, monkeypatch):
+    layer, (x, target) = make(order=torch.randperm(20), head_bias=True), batch(30)
+    with oracle.host_reads(monkeypatch) as forward:
+        value = getattr(layer(x, target), used).sum()
+    assert forward == ["tolist"]
+    with oracle.host_reads(monkeypatch) as backward:
+        value.backward()
+    # one look at the upstream gradient, on a CPU only, where it is free; test_loss.py holds it to that
+    assert backward == (["numpy"] if used == "loss" else [])
+
+
+def test_host_reads_are_noticed(monkeypatch):
+    # the counter itself: the stock layer reads at least twice per band
+    stock, _ = both(STOCK[0])
+    x, target = batch(30, d=16)
+    with oracle.host_reads(monkeypatch) as reads:
+        stock(x, target)
+    assert len(reads) >= 2 * 3
+    with oracle.host_reads(monkeypatch) as reads:
+        x[target > 3].sum().item()
+        bool(target[0])
+        float(x.detach()[0, 0])
+    assert {"index", "item", "__bool__", "__float__"} <= set(reads)
+
+
+# ---------------------------------------------------------------- precisions
+
+
+@pytest.mark.parametrize("low", LOW)
+@pytest.mark.parametrize("x_dtype", [torch.float32, *LOW])
+@pytest.mark.parametrize("p_dtype", [torch.float32, *LOW])
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_autocast(low, x_dtype, p_dtype, reduction):
+    layer = make(16, 40, (10, 25), head_bias=True, dtype=p_dtype, reduction=reduction)
+    x, target = batch(50, d=16, n_classes=40, dtype=x_dtype)
+    with torch.autocast("cpu", low):
+        output, loss_ = layer(x, target)
+    assert output.dtype == loss_.dtype == torch.float32
+    loss_.mean().backward()
+    value, dense_x = oracle.leaves(layer), x.detach().double().requires_grad_()
+    true_output, true_loss = oracle.dense_forward(layer, value, dense_x, target)
+    true_loss.mean().backward()
+    torch.testing.assert_close(output.double(), true_output, rtol=0.02, atol=0.02)
+    for p, true in zip([x, *layer.parameters()], [dense_x, *value.values()], strict=True):
+        assert p.grad.dtype == p.dtype
+        assert (p.grad - true.grad).norm() <= 0.03 * true.grad.norm()
+
+
+def test_autocast_leaves_fp64_alone():
+    layer, (x, target) = make(), batch(5)
+    with torch.autocast("cpu", torch.bfloat16):
+        output, loss_ = layer(x, target)
+    assert_all_close([output, loss_], layer(x, target), 0)
+    with torch.autocast("cpu", torch.bfloat16), pytest.raises(RuntimeError, match=r"input_ has dtype torch\.float64"):
+        make(dtype=torch.float32)(x, target)
+
+
+@pytest.mark.parametrize("used", ["loss", "output"])
+@pytest.mark.parametrize("dtype", [torch.float32, *LOW])
+def test_error_no_worse_than_the_stock_layers(dtype, used):
+    kwargs = dict(in_features=123, n_classes=507, cutoffs=[50, 255], head_bias=True)
+    stock, ours = both(kwargs, dtype)
+    x, target = batch(255, d=123, n_classes=507, dtype=dtype)
+    truth = AdaptiveSoftmax(**kwargs, dtype=torch.float64)
+    truth.load_state_dict(ours.state_dict())
+    upstream = torch.randn(255, dtype=torch.float32, generator=torch.Generator().manual_seed(2)).to(dtype)
+
+    def run(layer, x, target):
+        out = layer(x, target)
+        objective = out.loss if used == "loss" else (out.output * upstream.to(x.dtype)).sum()
+        return *out, *gradients(objective, layer, x)
+
+    true = run(truth, x.detach().double().requires_grad_(), target)
+    for mine, theirs, exact in zip(run(ours, x, target), run(stock, x, target), true, strict=True):
+        assert mine.dtype == theirs.dtype == dtype
+        # rms over all entries. Chance needs more room for a single number such as the loss, and in fp32, where the
+        # order of the sums decides (ours run in the order of the clusters)
+        steps = 4 if mine.dim() == 0 else 1 if dtype == torch.float32 else 0.1
+        allowed = (theirs - exact).square().mean().sqrt() * 1.05
+        allowed += exact.square().mean().sqrt() * torch.finfo(dtype).eps * steps
+        assert (mine - exact).square().mean().sqrt() <= allowed
+
+
+@pytest.mark.parametrize("low", LOW)
+def test_autocast_error_no_worse_than_plain_operations(low):
+    layer = make(123, 507, (50, 255), widths=[30, 7], head_bias=True, dtype=torch.float32)
+    x, target = batch(255, d=123, n_classes=507, dtype=torch.float32)
+    value = oracle.leaves(layer)
+    true = torch.autograd.grad(oracle.dense_forward(layer, value, x.double(), target)[1], [x, *value.values()])
+    with torch.autocast("cpu", low):
+        ours = gradients(layer(x, target).loss, layer, x)
+        parameters = dict(layer.named_parameters())
+        dense = oracle.dense_forward(layer, parameters, x, target)[1]
+    theirs = torch.autograd.grad(dense, [x, *parameters.values()])
+    for mine, plain, exact in zip(ours, theirs, true, strict=True):
+        assert (mine - exact).norm() <= (plain - exact).norm() * 1.05 + exact.norm() * torch.finfo(low).eps / 4
+
+
+# ---------------------------------------------------------------- compile and export
+
+
+@pytest.fixture
+def dynamo():
+    import torch._dynamo
+
+    torch._dynamo.reset()
+    yield torch._dynamo
+    torch._dynamo.reset()
+
+
+@pytest.mark.parametrize("reduction, order", [("mean", None), ("none", list(range(19, -1, -1)))])
+def test_compiles_whole_and_once(reduction, order, dynamo):
+    from torch._dynamo.testing import CompileCounterWithBackend
+
+    layer = make(reduction=reduction, order=order, head_bias=True, ignore_index=3)
+    counter = CompileCounterWithBackend("aot_eager")
+    compiled = torch.compile(layer, backend=counter, fullgraph=True)
+    targets = [torch.arange(6), torch.arange(12, 18), torch.tensor([3, 3, 3, 3, 3, 1]), batch(6)[1]]
+    for target in targets:
+        x, _ = batch(6)
+        ours, routed = compiled(x, target), layer(x, target)
+        assert_all_close(ours, routed)
+        grads = gradients(ours.loss.square().sum(), layer, x)
+        assert_all_close(grads, gradients(routed.loss.square().sum(), layer, x))
+    assert counter.frame_count == 1
+    # nothing can be raised there: a bad target must not pass for a good one
+    bad = compiled(x, torch.tensor([0, 1, 20, 3, -1, 5]))
+    assert bad.output.isnan().tolist() == [False, False, True, False, True, False]
+    assert bad.loss.isnan().any()
+    assert counter.frame_count == 1
+
+
+def test_compiles_under_autocast(dynamo):
+    layer = make(dtype=torch.float32)
+    compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
+    x, target = batch(6, dtype=torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        out, routed = compiled(x, target), layer(x, target)
+    assert out.output.dtype == out.loss.dtype == torch.float32
+    assert_all_close(out, routed, 1e-2)
+    assert_all_close(gradients(out.loss, layer, x), gradients(routed.loss, layer, x), 1e-2)
+
+
+def test_exports(dynamo):
+    layer = make(order=list(range(19, -1, -1)))
+    x, target = batch(6)
+    n = torch.export.Dim("n")
+    program = torch.export.export(layer, (x.detach(), target), dynamic_shapes=({0: n}, {0: n})).module()
+    for size in (6, 11):
+        x, target = batch(size, seed=size)
+        assert_all_close(program(x.detach(), target), layer(x.detach(), target))
+
+
+# ---------------------------------------------------------------- many words, at full size
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("cutoffs", [(2000, 10000), (1,), (43999,)], ids=str)
+def test_a_large_vocabulary_against_the_stock_layer(cutoffs):
+    kwargs = dict(in_features=64, n_classes=44_000, cutoffs=cutoffs, dtype=torch.float64)
+    torch.manual_seed(0)
+    stock = nn.AdaptiveLogSoftmaxWithLoss(**kwargs)
+    ours = AdaptiveSoftmax(**kwargs)
+    ours.load_state_dict(stock.state_dict())
+    x, target = batch(2560, d=64, n_classes=44_000)
+    assert_all_close(
+        gradients(ours(x, target).loss, ours, x),
+        gradients(stock(x, target).loss, stock, x, materialize_grads=True),
+        1e-10,
+    )
+    some = x[:64].detach()
+    assert torch.equal(ours.predict(some), stock.predict(some))
+    torch.testing.assert_close(ours.topk(some, 100).values, stock.log_prob(some).topk(100).values)

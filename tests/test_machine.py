@@ -1,0 +1,143 @@
+"""Timing and calibration: that it is honest, bounded, interruptible, and that the fit finds what made the times."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import numpy as np
+import pytest
+import torch
+
+import adasoft
+from adasoft import machine as M
+from adasoft.cost import MeasuredCost, read_record
+
+
+def test_interleave_takes_turns_and_rotates_input_sets():
+    seen = []
+    items = {"a": [lambda: seen.append("a0"), lambda: seen.append("a1")], "b": [lambda: seen.append("b0")]}
+    timings = M.interleave(items, rounds=3)
+    assert seen == ["a0", "a1", "b0", "a0", "b0", "a1", "b0", "a0", "b0"]
+    assert timings["a"].n == timings["b"].n == 3
+    assert M.interleave(items, rounds={"a": 2, "b": 1})["b"].n == 1
+
+
+def test_interleave_keeps_its_time_and_reports_progress():
+    told = []
+    started = time.perf_counter()
+    timings = M.interleave(
+        {"nap": [lambda: time.sleep(0.02)]}, rounds=1000, seconds=0.3, progress=lambda d, t: told.append(d)
+    )
+    assert time.perf_counter() - started < 2.0
+    assert 0.02 <= timings["nap"].median < 0.2 and timings["nap"].q1 <= timings["nap"].median <= timings["nap"].q3
+    assert told == sorted(told) and told[-1] <= 1.0
+
+
+def test_the_fit_finds_the_model_that_made_the_times():
+    truth = {
+        "product": [3e-5, 4e-11, 3e-9, 2e-9, 5e-9, 1e-9],
+        "projection": [2e-5, 5e-11, 1e-9, 2e-9],
+        "rows": [1e-4, 2e-7, 1e-9],
+    }
+    cost = MeasuredCost({"train": truth, "decode": truth}, {"train": 1e-4, "decode": 1e-4})
+    import random
+
+    draw = random.Random(0)
+    samples = [("product", s) for s in [(1, 64, 16), *M._products(draw, 40, 1.5e9)]]
+    samples += [("projection", (n, d, w)) for n in (10, 500, 2000) for d in (128, 1024) for w in (8, 64)]
+    samples += [("rows", (n, d)) for n in (64, 1024, 4096) for d in (128, 512)]
+    samples += [("layer", s) for s in M.draw_layers(8, 3, parameters=1e7)]
+    timed = [(kind, shape, M.predict(cost, kind, shape)) for kind, shape in samples]
+    found, flat = M._fit(timed, 4)
+    assert flat == pytest.approx(1e-4)
+    again = MeasuredCost({"train": found, "decode": found}, {"train": flat, "decode": flat})
+    for shape in M.draw_layers(12, 99):
+        assert M.predict(again, "layer", shape) == pytest.approx(M.predict(cost, "layer", shape), rel=0.01)
+
+
+def test_calibrate_in_seconds(tmp_path, monkeypatch):
+    """A short calibration from end to end: record, provenance, read back, used by plan."""
+    monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path))
+    monkeypatch.setattr(
+        M, "_products", lambda draw, n, limit: [(64, 500, 32), (200, 800, 64), (20, 5000, 16), (300, 300, 128)]
+    )
+    monkeypatch.setattr(M, "draw_layers", lambda n, seed, **kw: [
+        M.Shape(2000, 64, 128, (200,), (16,)), M.Shape(3000, 64, 256, (300, 900), (16, 8)),
+        M.Shape(2500, 32, 200, (250,), (8,)), M.Shape(4000, 128, 128, (300, 1500), (32, 8)),
+        M.Shape(5000, 64, 300, (500,), (16,)), M.Shape(3000, 32, 256, (300,), (8,)),
+    ])  # fmt: skip
+    told = []
+    cost = adasoft.calibrate(seconds=4, progress=lambda done, text: told.append((done, text)))
+    assert cost.path == next((tmp_path / "machines").iterdir())
+    record = cost.record
+    assert record["device"]["type"] == "cpu" and record["torch"] == torch.__version__ and record["threads"] >= 1
+    assert record["adasoft"] == adasoft.__version__ and record["dtype"] == "float32" and record["date"].startswith("20")
+    kinds = {sample["kind"] for sample in record["samples"]}
+    assert kinds == {"product", "projection", "rows", "layer", "check"}
+    assert all(s["q1"] <= s["median"] <= s["q3"] and s["n"] >= 1 and s["predicted"] > 0 for s in record["samples"])
+    assert set(record["errors"]) >= {"train layers, fitted", "train layers, not fitted"}
+    assert told[-1][1] == "fitting" and len(told) > 20
+    plan = adasoft.plan(np.arange(1, 5000), 64, 200)
+    assert plan.cost.startswith("this machine")
+    assert record["seconds"] < 30
+
+
+def test_an_interrupted_calibration_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path))
+
+    def stop(done, text):
+        if "product" in text:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        adasoft.calibrate(seconds=5, progress=stop)
+    assert not list(tmp_path.rglob("*.json*"))
+
+
+def test_a_record_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "r.json"
+    path.write_text("old")
+    with pytest.raises(TypeError):
+        M.write_record({"bad": object(), "samples": []}, path)
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+    M.write_record({"a": 1, "samples": [{"x": 1}, {"x": 2}]}, path)
+    assert json.loads(path.read_text()) == {"a": 1, "samples": [{"x": 1}, {"x": 2}]}
+
+
+def test_targets_hold_each_clusters_share():
+    shares = M.token_shares(5000)
+    counts = np.bincount(M.draw_targets(shares, 1000, 3).numpy(), minlength=5000)
+    expected = shares.cumsum() * 1000
+    assert np.abs(counts.cumsum() - expected).max() <= 1 + 1e-9
+    assert not torch.equal(M.draw_targets(shares, 1000, 3), M.draw_targets(shares, 1000, 4))
+
+
+def test_what_is_timed_is_the_layer():
+    shape = M.Shape(500, 32, 64, (50, 200), (8, 2))
+    for make in (M.ours, M.stock, M.FullSoftmax):
+        layer = make(shape)
+        (step,) = M.layer_steps(shape, sets=1, make=lambda _, layer=layer: layer)
+        step()
+        assert all(p.grad is not None for p in layer.parameters())
+    M.bare_products(shape, [10, 3], "cpu", torch.float32)()
+    pool = M._Pool(10_000, torch.device("cpu"), torch.float32)
+    for objective in ("train", "decode"):
+        M.product_step(pool, 8, 50, 16, objective)()
+        M.projection_step(pool, 8, 32, 4, objective)()
+        M.rows_step(pool, 8, 16, objective)()
+
+
+def test_bad_devices_and_dtypes():
+    with pytest.raises(ValueError, match=r"dtype should be float32.*got 'int8'"):
+        adasoft.calibrate(dtype="int8")
+    with pytest.raises(RuntimeError, match="device should be"):
+        adasoft.calibrate("abacus")
+    if not torch.cuda.is_available():
+        with pytest.raises(RuntimeError, match="sees no CUDA device"):
+            adasoft.calibrate("cuda")
+
+
+def test_read_record_needs_the_file(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_record(tmp_path / "none.json")

@@ -1,0 +1,318 @@
+"""Plans against brute force over all partitions, for every cost model that ships."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import adasoft
+from adasoft import MeasuredCost, PaperCost, Vocabulary
+from adasoft import partition as P
+from adasoft.cost import Cost
+
+
+def measured(seed: int = 0) -> MeasuredCost:
+    """A cost model with drawn coefficients; each term matters at the sizes of these tests."""
+    rng = np.random.default_rng(seed)
+
+    def draw(scale):
+        return (rng.random(len(scale)) * scale).tolist()
+
+    kinds = {
+        "product": draw([1e-4, 1e-7, 1e-6, 1e-6, 1e-6, 1e-6]),
+        "projection": draw([1e-4, 1e-8, 1e-7, 1e-7]),
+        "rows": draw([1e-4, 1e-7, 1e-8]),
+    }
+    return MeasuredCost({"train": kinds, "decode": kinds}, {"train": 2e-4, "decode": 2e-4}, name="drawn")
+
+
+COSTS = {
+    "last": PaperCost(1e-3, 1e-6, k0=3, batch0=40),
+    "first": PaperCost(1e-3, 1e-6, k0=3, batch0=40, form="first"),
+    "expected": PaperCost(1e-3, 1e-6, k0=3, batch0=40, form="expected"),
+    "measured": measured(0),
+    "measured, flat": measured(1),
+}
+
+
+class Odd(Cost):
+    """Neither monotone nor Monge: what a user may bring."""
+
+    name = "odd"
+
+    def product_time(self, k, rows, d, objective="train"):
+        return 1.0 + np.cos(np.asarray(k) * 1.7) + np.sin(np.asarray(rows) * 0.3)
+
+
+counts_of = st.lists(st.integers(0, 50), min_size=2, max_size=12).filter(any)
+
+
+def brute(vocabulary, d, batch, cost, menus, floor, objective="train", align=1, mean=None, first=1):
+    """(seconds, cutoffs, widths) of the best of all partitions, by looking at each; None if there is none."""
+    n, mass, j = vocabulary.n_classes, vocabulary.cumulative, len(menus)
+    best = None
+    for cutoffs in itertools.combinations(range(1, n), j):
+        if any(c % align for c in cutoffs) or mass[cutoffs[0]] < floor - 1e-12:
+            continue
+        shares = np.diff(mass[[0, *cutoffs, n]])
+        for widths in itertools.product(*menus):
+            if mean is not None and d * shares[0] + np.dot(widths, shares[1:]) < mean - 1e-9:
+                continue
+            seconds = cost.layer(n, cutoffs, widths, shares[1:].tolist(), d, batch, objective).seconds
+            if best is None or seconds < best[0] * (1 - 1e-12):
+                best = (seconds, cutoffs, widths)
+    return best
+
+
+@pytest.mark.parametrize("name", COSTS)
+@pytest.mark.parametrize("objective", ["train", "decode"])
+@given(counts=counts_of, j=st.integers(1, 4), floor=st.sampled_from([0.0, 0.3, 0.75]), align=st.sampled_from([1, 1, 2]))
+@settings(max_examples=25)
+def test_plan_equals_brute_force(name, objective, counts, j, floor, align):
+    vocabulary, cost, d, batch = Vocabulary(counts), COSTS[name], 16, 40
+    menus = [[w] for w in P.default_widths(d, j)]
+    best = brute(vocabulary, d, batch, cost, menus, floor, objective, align)
+    if best is None:
+        with pytest.raises(ValueError, match="Feasible"):
+            adasoft.plan(counts, d, batch, cost=cost, n_tails=j, min_head_share=floor, align=align, objective=objective)
+        return
+    plan = adasoft.plan(counts, d, batch, cost=cost, n_tails=j, min_head_share=floor, align=align, objective=objective)
+    assert plan.time == pytest.approx(best[0], rel=1e-9)
+    assert plan.gap == 0.0
+    assert all(c % align == 0 for c in plan.cutoffs)
+    assert plan.head_share >= floor - 1e-12
+    assert plan.n_tails == j
+
+
+@pytest.mark.parametrize("name", COSTS)
+@pytest.mark.parametrize(("cells", "monotone"), [(3, 0), (3, 10), (5, 60_000)])
+def test_every_stage_of_the_search_is_exact(monkeypatch, name, cells, monotone):
+    """Small vocabularies would skip the rounds of splitting; with few cells all stages run on them."""
+    monkeypatch.setattr(P, "_CELLS", cells)
+    monkeypatch.setattr(P, "_MONOTONE", monotone)
+    rng = np.random.default_rng(cells + monotone)
+    for _ in range(15):
+        counts = rng.zipf(1.4, size=rng.integers(15, 26)).clip(max=10_000)
+        vocabulary, j = Vocabulary(counts), int(rng.integers(1, 4))
+        best = brute(vocabulary, 16, 40, COSTS[name], [[w] for w in P.default_widths(16, j)], 0.2)
+        plan = adasoft.plan(counts, 16, 40, cost=COSTS[name], n_tails=j, min_head_share=0.2)
+        assert plan.time == pytest.approx(best[0], rel=1e-9)
+
+
+@pytest.mark.parametrize("name", COSTS)
+def test_large_search_equals_dense_dynamic_programming(name):
+    """1,500 words: too many partitions to enumerate, few enough for all pairs of ranks."""
+    rng = np.random.default_rng(7)
+    cost = COSTS[name]
+    for counts in (
+        rng.zipf(1.3, 1500).clip(max=10**6),
+        np.ones(1500),
+        1 / np.arange(1.0, 1501),
+        np.r_[1e9, np.ones(1499)],
+    ):
+        vocabulary = Vocabulary(counts)
+        for j in (1, 2, 3):
+            plan = adasoft.plan(vocabulary, 64, 500, cost=cost, n_tails=j, min_head_share=0.1)
+            widths = P.default_widths(64, j)
+            tails = [lambda k, p, w=w: cost.tail_time(k, p, 500, 64, w, "train") for w in widths]
+            first = max(1, vocabulary.words_for_share(0.1))
+            problem = P._Problem(
+                vocabulary.cumulative, lambda k, j=j: cost.head_time(k, j, 500, 64, "train"), tails, first, 1
+            )
+            _, value = P._search_any(problem)
+            assert plan.time - float(cost.rows_time(500, 64, "train")) == pytest.approx(value, rel=1e-9)
+
+
+def test_a_cost_that_is_not_monotone_is_still_solved_exactly():
+    counts = [9, 7, 5, 5, 3, 2, 2, 1, 1, 1, 1]
+    for j in (1, 2, 3):
+        best = brute(Vocabulary(counts), 16, 40, Odd(), [[w] for w in P.default_widths(16, j)], 0.0)
+        assert adasoft.plan(counts, 16, 40, cost=Odd(), n_tails=j, min_head_share=0.0).time == pytest.approx(best[0])
+    with pytest.raises(ValueError, match=r"not marked monotone.*align=2"):
+        adasoft.plan(np.ones(30_000), 16, 40, cost=Odd(), n_tails=1)
+    with pytest.raises(ValueError, match=r"not marked monotone: under min_mean_width.*align=\d+"):
+        adasoft.plan(np.ones(30_000), 16, 40, cost=Odd(), n_tails=1, min_mean_width=8)
+
+
+@given(counts=counts_of, j=st.integers(1, 3), mean=st.sampled_from([2.0, 6.0, 9.5, 13.0, 15.5]), seed=st.integers(0, 5))
+@settings(max_examples=30)
+def test_chosen_widths_equal_brute_force(counts, j, mean, seed):
+    cost = measured(seed) if seed < 4 else COSTS["last"]
+    menu = [16, 8, 4, 2]
+    vocabulary = Vocabulary(counts)
+    best = brute(vocabulary, 16, 40, cost, [menu] * j, 0.1, mean=mean)
+    arguments = {"cost": cost, "n_tails": j, "min_head_share": 0.1, "widths": set(menu), "min_mean_width": mean}
+    if best is None:
+        with pytest.raises(ValueError, match=r"[Ff]easible"):
+            adasoft.plan(counts, 16, 40, **arguments)
+        return
+    plan = adasoft.plan(counts, 16, 40, **arguments)
+    assert plan.gap == pytest.approx(0.0, abs=1e-9)
+    assert plan.time == pytest.approx(best[0], rel=1e-9)
+    assert plan.mean_width >= mean - 1e-6
+
+
+def test_floor_on_the_mean_width_with_given_widths():
+    counts = np.random.default_rng(3).zipf(1.3, 14).clip(max=999)
+    vocabulary, cost = Vocabulary(counts), measured(2)
+    best = brute(vocabulary, 16, 40, cost, [[8], [2]], 0.0, mean=12.0)
+    plan = adasoft.plan(counts, 16, 40, cost=cost, widths=[8, 2], min_head_share=0.0, min_mean_width=12.0)
+    assert plan.time == pytest.approx(best[0], rel=1e-9)
+    assert plan.widths == (8, 2)
+
+
+def test_chosen_widths_on_many_ranks_report_their_gap():
+    vocabulary = Vocabulary.synthetic(50_000, shift=2.7)
+    cost = measured(0)
+    plan = adasoft.plan(
+        vocabulary, 256, 1000, cost=cost, n_tails=2, widths="choose", min_mean_width=200, min_head_share=0.6
+    )
+    assert 0 < plan.gap < 0.2
+    assert plan.mean_width >= 200 - 1e-6
+    # a plan on the ranks that can be enumerated is exact among them, and cannot be better by more than the gap
+    coarse = adasoft.plan(
+        vocabulary, 256, 1000, cost=cost, n_tails=2, widths="choose", min_mean_width=200, min_head_share=0.6, align=125
+    )
+    assert coarse.time * (1 + 1e-9) >= plan.time * (1 - plan.gap)
+
+
+def test_best_number_of_tails_is_the_best_of_all():
+    counts = np.random.default_rng(0).zipf(1.2, 300).clip(max=10**5)
+    for cost in COSTS.values():
+        times = [adasoft.plan(counts, 64, 300, cost=cost, n_tails=j, min_head_share=0.3).time for j in range(6)]
+        assert adasoft.plan(counts, 64, 300, cost=cost, min_head_share=0.3).time == min(times)
+
+
+def test_no_tails_is_a_plain_full_softmax():
+    plan = adasoft.plan([3, 2, 1], 16, 40, cost=PaperCost(1.0, 1e-9))
+    assert plan.cutoffs == () and plan.shares == (1.0,) and plan.speedup == 1.0 and plan.mean_width == 16
+    assert "plain full softmax" in str(plan)
+
+
+def test_plan_keeps_order_and_shares():
+    plan = adasoft.plan({"b": 1, "a": 8, "c": 3}, 16, 40, cost=COSTS["last"], n_tails=1, min_head_share=0.5)
+    assert plan.order.tolist() == [1, 2, 0]
+    assert sum(plan.shares) == pytest.approx(1)
+    assert adasoft.plan([8, 3, 1], 16, 40, cost=COSTS["last"], n_tails=1).order is None
+    assert len(plan.tail_shares) == len(plan.tail_sizes) == len(plan.widths) == plan.n_tails == 1
+    assert plan.shortlist_size + sum(plan.tail_sizes) == plan.n_classes == 3
+
+
+def test_plan_as_json_and_text():
+    plan = adasoft.plan(np.arange(1, 101), 16, 40, cost=COSTS["measured"], n_tails=2)
+    data = json.loads(plan.to_json(order=True))
+    assert data["cutoffs"] == list(plan.cutoffs) and data["time"] == plan.time and len(data["order"]) == 100
+    assert data["breakdown"]["parts"][0]["cluster"] == "all"
+    assert "order" not in json.loads(plan.to_json())
+    text = str(plan)
+    assert "tail 2" in text and "times faster" in text and "drawn" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"n_tails": 4}, r"n_tails=4 cannot be had.*Feasible: n_tails at most 3"),
+        ({"n_tails": 1, "min_head_share": 0.99}, r"min_head_share=0.99.*min_head_share at most 0.9"),
+        ({"n_tails": -1}, r"n_tails should be an integer of at least 0, got -1"),
+        ({"n_tails": 1.5}, r"n_tails.*got 1.5"),
+        ({"min_head_share": 1.5}, r"min_head_share should be between 0 and 1, got 1.5"),
+        ({"align": 0}, r"align should be an integer of at least 1, got 0"),
+        ({"objective": "speed"}, r"objective should be 'train' or 'decode', got 'speed'"),
+        ({"widths": "choose"}, r"needs min_mean_width"),
+        ({"widths": [4, 2], "n_tails": 1}, r"widths should hold n_tails=1 widths, got 2"),
+        ({"widths": [32]}, r"at most in_features=16, got \[32\]"),
+        ({"widths": [0]}, r"widths\[0\] should be an integer of at least 1, got 0"),
+        ({"widths": "wide"}, r"widths should be None, a sequence, a set or 'choose', got 'wide'"),
+        ({"widths": {64}, "min_mean_width": 4}, r"between 1 and in_features=16"),
+        ({"min_mean_width": 17}, r"min_mean_width should be above 0 and at most in_features=16, got 17"),
+        ({"widths": {2}, "min_mean_width": 15.9, "n_tails": 1}, r"min_mean_width=15.9 cannot be met.*feasible"),
+        ({"cost": 3}, r"cost should be a cost model"),
+    ],
+)
+def test_bad_requests_say_what_is_feasible(arguments, message):
+    given = {"cost": COSTS["last"], "min_head_share": 0.3} | arguments
+    with pytest.raises((ValueError, TypeError), match=message):
+        adasoft.plan([4, 3, 2, 1], 16, 40, **given)
+
+
+def test_front_is_a_front_and_its_points_are_exact():
+    counts = np.random.default_rng(5).zipf(1.2, 24).clip(max=500)
+    vocabulary, cost = Vocabulary(counts), measured(4)
+    points = adasoft.front(counts, 16, 400, cost=cost, n_tails=2, points=8)
+    assert [p.mean_width for p in points] == sorted(p.mean_width for p in points)
+    assert [p.time for p in points] == sorted(p.time for p in points)
+    assert points[-1].cutoffs == () and points[-1].mean_width == 16
+    assert len(points) > 2
+    assert adasoft.front([3, 2, 1], 16, 40, cost=PaperCost(1.0, 1e-9), n_tails=1)[0].cutoffs == ()
+    for p in points[:-1]:
+        best = brute(vocabulary, 16, 400, cost, [[w] for w in p.widths], 0.0, mean=p.mean_width - 1e-9)
+        assert p.exact and p.time == pytest.approx(best[0], rel=1e-9)
+
+
+@given(counts=counts_of)
+@settings(max_examples=20)
+def test_two_clusters_by_hand(counts):
+    vocabulary, cost = Vocabulary(counts), PaperCost(1e-3, 1e-6, k0=3, batch0=40, form="first")
+    two = adasoft.two_clusters(counts, 16, 40, cost=cost)
+    flat = 1e-3 + 1e-6 * 3 * 40
+    total, n = sum(counts), len(counts)
+    falling = sorted(counts, reverse=True)
+    for k in range(1, n):
+        p_h = sum(falling[:k]) / total
+
+        def g(words):
+            return max(flat, 1e-3 + 1e-6 * words * 40)
+
+        assert two.root[k - 1] == pytest.approx(g(k + 1) + (1 - p_h) * g(n - k))
+        assert two.leaf[k - 1] == pytest.approx(g(2) + p_h * g(k) + (1 - p_h) * g(n - k))
+    cutoffs, seconds = P.best_clusters(vocabulary, 16, 40, 2, cost=cost)
+    assert seconds == pytest.approx(two.root.min()) and two.root[cutoffs[0] - 1] == pytest.approx(seconds)
+    cutoffs, seconds = P.best_clusters(vocabulary, 16, 40, 2, cost=cost, head="leaf")
+    assert seconds == pytest.approx(two.leaf.min()) and two.leaf[cutoffs[0] - 1] == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("head", ["root", "leaf"])
+@pytest.mark.parametrize("name", ["last", "first", "expected"])
+def test_many_clusters_in_root_or_leaf(head, name):
+    counts = np.random.default_rng(2).zipf(1.3, 11).clip(max=300)
+    mass, cost = Vocabulary(counts).cumulative, COSTS[name]
+    for m in (2, 3, 4):
+        best = np.inf
+        for cutoffs in itertools.combinations(range(1, 11), m - 1):
+            edges = [0, *cutoffs, 11]
+            parts = [
+                float(cost.tail_time(b - a, mass[b] - mass[a], 40, 16, 16, "train"))
+                for a, b in itertools.pairwise(edges)
+            ]
+            if head == "root":
+                parts[0] = float(cost.product_time(edges[1] + m - 1, 40))
+            else:
+                parts.append(float(cost.product_time(m, 40)))
+            best = min(best, sum(parts))
+        assert P.best_clusters(counts, 16, 40, m, head=head, cost=cost)[1] == pytest.approx(best, rel=1e-9)
+
+
+def test_a_million_words_within_the_bounds():
+    """The aim is 0.1 s; `python -m adasoft bench plan` prints it. Here a bound that a busy machine keeps."""
+    vocabulary = Vocabulary.synthetic(1_000_000, shift=2.7)
+    started = time.perf_counter()
+    plan = adasoft.plan(vocabulary, 512, 2560, cost=measured(0), n_tails=5, min_head_share=0.75)
+    assert time.perf_counter() - started < 2.0
+    assert plan.n_tails == 5 and plan.gap == 0.0
+
+
+def test_the_swap_argument():
+    """p_i k_i + p_j k_j falls when frequent words go to the smaller cluster: sorted order wins, for equal widths."""
+    rng = np.random.default_rng(11)
+    counts = np.sort(rng.zipf(1.3, 40).clip(max=999))[::-1].astype(float)
+    p = counts / counts.sum()
+    sorted_cost = p[:10].sum() * 10 + p[10:].sum() * 30
+    for _ in range(200):
+        shuffled = rng.permutation(p)
+        assert shuffled[:10].sum() * 10 + shuffled[10:].sum() * 30 >= sorted_cost - 1e-12
