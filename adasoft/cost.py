@@ -131,13 +131,20 @@ class Cost(abc.ABC):
         return self.product_time(np.asarray(shortlist) + n_tails, batch, d, objective)
 
     def tail_time(
-        self, size: Values, share: Values, batch: float, d: float, width: float, objective: Objective
+        self,
+        size: Values,
+        share: Values,
+        batch: float,
+        d: float,
+        width: float,
+        objective: Objective,
+        opened: float = 1.0,
     ) -> Values:
         """Seconds of a tail of ``size`` words with a ``share`` of the tokens, its projection included.
 
-        When decoding, every row opens every tail (the share does not matter).
+        When decoding, the share does not matter: a part ``opened`` of the rows opens the tail.
         """
-        rows = np.asarray(share) * batch if objective == "train" else np.full(np.shape(share), float(batch))
+        rows = np.asarray(share) * batch if objective == "train" else np.full(np.shape(share), opened * float(batch))
         return self.product_time(size, rows, width, objective) + self.projection_time(rows, d, width, objective)
 
     def full_time(self, n_classes: float, batch: float, d: float, objective: Objective = "train") -> float:
@@ -153,11 +160,14 @@ class Cost(abc.ABC):
         in_features: int,
         batch: int,
         objective: Objective = "train",
+        opened: float | Sequence[float] = 1.0,
     ) -> LayerCost:
         """Cost of a whole layer; without cutoffs, of a full softmax.
 
-        ``cutoffs`` c_1 < ... < c_J (V left out), ``widths`` and ``tail_shares`` one per tail.
+        ``cutoffs`` c_1 < ... < c_J (V left out), ``widths`` and ``tail_shares`` one per tail. ``opened``: when
+        decoding, the share of the rows that open each tail (one number for all, or one per tail).
         """
+        part_opened = opened if isinstance(opened, Sequence) else [opened] * len(cutoffs)
         passes = 3 if objective == "train" else 1  # forward, gradient of the input, gradient of the weights
         edges = [*cutoffs, n_classes]
         n_tails, d = len(cutoffs), in_features
@@ -172,9 +182,9 @@ class Cost(abc.ABC):
         row_bytes = 3.0 * batch * d
         for i in range(n_tails):
             size, width, share = edges[i + 1] - edges[i], widths[i], tail_shares[i]
-            rows = share * batch if objective == "train" else batch
+            rows = share * batch if objective == "train" else part_opened[i] * batch
             name = f"tail {i + 1}"
-            whole = float(self.tail_time(size, share, batch, d, width, objective))
+            whole = float(self.tail_time(size, share, batch, d, width, objective, part_opened[i]))
             projection = float(self.projection_time(rows, d, width, objective))
             parts.append(Part(name, "projection", projection, 2.0 * passes * rows * d * width, d * width))
             parts.append(Part(name, "output", whole - projection, 2.0 * passes * rows * width * size, size * width))
@@ -246,10 +256,17 @@ class PaperCost(Cost):
         return np.maximum(self.c + self.lam * self.k0 * self.batch0, self.c + self.lam * np.multiply(k, rows))
 
     def tail_time(
-        self, size: Values, share: Values, batch: float, d: float, width: float, objective: Objective
+        self,
+        size: Values,
+        share: Values,
+        batch: float,
+        d: float,
+        width: float,
+        objective: Objective,
+        opened: float = 1.0,
     ) -> Values:
         """Seconds of a tail in the chosen form."""
-        p = np.asarray(share, dtype=np.float64) if objective == "train" else np.ones(np.shape(share))
+        p = np.asarray(share, dtype=np.float64) if objective == "train" else np.full(np.shape(share), float(opened))
         if self.form == "first":
             return p * self.product_time(size, batch)
         if self.form == "last":

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .decoding import TopK, sample_ranks, topk_ranks
+from .decoding import Blocks, Tail, TopK, block_bounds, nucleus_ranks, sample_ranks, score_ranks, topk_ranks
 from .loss import Group, grouped_nll, route, target_ranks
 
 if TYPE_CHECKING:
@@ -74,6 +74,10 @@ class AdaptiveSoftmax(nn.Module):
     the arithmetic that routing saves; a target out of range makes the loss nan there, since nothing can be raised.
     """
 
+    #: Public methods besides ``forward`` that read the weights. FSDP2 must be told of them: after
+    #: ``fully_shard(layer)``, ``torch.distributed.fsdp.register_fsdp_forward_method(layer, name)`` for each.
+    forward_methods = ("log_prob", "predict", "topk", "opened", "sample", "score")
+
     order: Tensor | None
     _ranks: Tensor | None
     _edges: Tensor
@@ -132,6 +136,7 @@ class AdaptiveSoftmax(nn.Module):
         edges = torch.tensor([0, *self.cutoffs, self.n_classes + 1], device="cpu")
         self._tables = {"order": ids, "_ranks": None if ids is None else ids.argsort(), "_edges": edges}
         self._place_tables()
+        self._seen: dict[int, tuple[Any, Tensor, Blocks]] = {}  # of each tail's weights, see _blocks
         self.register_load_state_dict_post_hook(_follow_weights)  # type: ignore[no-untyped-call]
 
     def _place_tables(self) -> None:
@@ -144,6 +149,7 @@ class AdaptiveSoftmax(nn.Module):
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self._place_tables()
+        self._seen.clear()
         return self
 
     def _check_widths(self, widths: Sequence[int] | None) -> list[int]:
@@ -222,7 +228,7 @@ class AdaptiveSoftmax(nn.Module):
         else:
             output, loss = self._forward_routed(x, target, ranks)
         dtype = output.dtype if torch.is_autocast_enabled(x.device.type) else input_.dtype
-        output = output.to(dtype).view(target_.shape)
+        output = _reshaped(output.to(dtype), target_.shape)
         return AdaptiveOutput(output, -output if self.reduction == "none" else loss.to(dtype))
 
     def _forward_routed(self, x: Tensor, target: Tensor, ranks: Tensor) -> tuple[Tensor, Tensor]:
@@ -284,14 +290,14 @@ class AdaptiveSoftmax(nn.Module):
     def log_prob(self, input: Tensor) -> Tensor:
         """Log-probabilities of all words: (..., d) -> (..., V), in the order of the user's ids. Differentiable."""
         x, shape = self._rows(input)
-        head, tails = self._head_log_prob(x), self._tails()
+        head = _log_softmax(self.head(x))
         parts = [head[:, : self.shortlist_size]]
-        for i, tail in enumerate(tails):
-            parts.append(tail(x) + head[:, self.shortlist_size + i].unsqueeze(1))
+        for i, tail in enumerate(self.tail):
+            parts.append(_log_softmax(tail(x)) + head[:, self.shortlist_size + i].unsqueeze(1))
         out = torch.cat(parts, 1)
         if self._ranks is not None:
             out = out.index_select(1, self._ranks)
-        return out.view(*shape, self.n_classes)
+        return _reshaped(out, (*shape, self.n_classes))
 
     @torch.no_grad()
     def predict(self, input: Tensor) -> Tensor:
@@ -302,35 +308,110 @@ class AdaptiveSoftmax(nn.Module):
     def topk(self, input: Tensor, k: int) -> TopK:
         """The ``k`` most probable words of each row: (..., d) -> values (..., k), indices (..., k).
 
-        Exact: equal to ``log_prob(input).topk(k)`` up to rounding, without opening tails that cannot enter.
-        Words of equal probability come in no set order, as with ``torch.topk``.
+        Exact: equal to ``log_prob(input).topk(k)`` up to rounding, without opening tails that cannot enter (see
+        :mod:`adasoft.decoding`). Words of equal probability come in no set order, as with ``torch.topk``.
+
+        The bounds need averages of the tails' weights, which are kept until the weights change. A change made behind
+        autograd's back, through ``.data``, is noticed unless it spares all of some 60 places looked at.
 
         Raises ValueError if k is not between 1 and V.
         """
-        if not isinstance(k, int) or not 1 <= k <= self.n_classes:
-            raise ValueError(f"k should be an integer between 1 and n_classes={self.n_classes}, got {k!r}")
-        x, shape = self._rows(input)
-        values, ranks = topk_ranks(x, self._head_log_prob(x), self.cutoffs, self._tails(), k)
-        return TopK(values.view(*shape, k), self._ids(ranks).view(*shape, k))
+        values, ranks, _ = self._topk(input, k)
+        return TopK(values, self._ids(ranks))
 
     @torch.no_grad()
-    def sample(self, input: Tensor, n: int = 1, *, generator: torch.Generator | None = None) -> Tensor:
-        """``n`` independent words per row from the model's exact distribution: (..., d) -> (..., n), ids."""
+    def opened(self, input: Tensor, k: int) -> Tensor:
+        """Which tails :meth:`topk` has to compute for each row: (..., d) -> (..., J), bool."""
+        return self._topk(input, k)[2]
+
+    @torch.no_grad()
+    def sample(
+        self, input: Tensor, n: int = 1, *, top_p: float | None = None, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """``n`` independent words per row from the model's exact distribution: (..., d) -> (..., n), ids.
+
+        ``top_p``: draw from the nucleus only, the fewest words whose probabilities sum to at least ``top_p`` (Holtzman
+        et al. 2020), with their probabilities relative to each other.
+
+        Raises ValueError if n is not positive or top_p not above 0 and at most 1, and for input that is not finite.
+        """
         if not isinstance(n, int) or n < 1:
             raise ValueError(f"n should be a positive integer, got {n!r}")
-        x, shape = self._rows(input)
-        ranks = sample_ranks(x, self._head_log_prob(x), self.cutoffs, self._tails(), n, generator)
+        if top_p is not None and not (isinstance(top_p, (int, float)) and 0 < top_p <= 1):
+            raise ValueError(f"top_p should be above 0 and at most 1, got {top_p!r}")
+        x, head, tails, shape, _ = self._decoding(input)
+        if not bool(torch.isfinite(x).all()):
+            raise ValueError("input holds numbers that are not finite: there is no distribution to draw from")
+        if top_p is None:
+            ranks = sample_ranks(x, head, self.cutoffs, tails, n, generator)
+        else:
+            ranks = nucleus_ranks(x, head, self.cutoffs, tails, float(top_p), n, generator)
         return self._ids(ranks).view(*shape, n)
+
+    @torch.no_grad()
+    def score(self, input: Tensor, candidates: Tensor) -> Tensor:
+        """Log-probabilities of given words: (..., d) and ids (..., m) -> (..., m).
+
+        A tail is opened only for the rows that have a candidate in it.
+
+        Raises RuntimeError if shapes or dtypes do not fit, or an id is out of range.
+        """
+        x, head, tails, shape, dtype = self._decoding(input)
+        if candidates.is_floating_point() or candidates.is_complex() or candidates.dtype == torch.bool:
+            raise RuntimeError(f"candidates should hold integer word ids, got dtype {candidates.dtype}")
+        if candidates.dim() != len(shape) + 1 or candidates.shape[:-1] != shape:
+            raise RuntimeError(
+                f"candidates should have the shape {(*shape, 'm')}, got {tuple(candidates.shape)} for an input of "
+                f"shape {tuple(input.shape)}"
+            )
+        if candidates.device != input.device:
+            raise RuntimeError(f"candidates are on {candidates.device}, input on {input.device}")
+        ids = candidates.reshape(len(x), candidates.shape[-1]).long()
+        bad = (ids < 0) | (ids >= self.n_classes)
+        if bool(bad.any()):
+            raise RuntimeError(
+                f"candidates should be in [0, {self.n_classes - 1}], got {int(ids[bad][0])} "
+                f"({int(bad.sum())} of {ids.numel()} are out of range)"
+            )
+        ranks = ids if self._ranks is None else self._ranks[ids]
+        return score_ranks(x, head, self.cutoffs, tails, ranks).to(dtype).view(candidates.shape)
+
+    def _topk(self, input: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
+        if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= self.n_classes:
+            raise ValueError(f"k should be an integer between 1 and n_classes={self.n_classes}, got {k!r}")
+        x, head, tails, shape, dtype = self._decoding(input)
+        values, ranks, opened = topk_ranks(x, head, self.cutoffs, tails, k)
+        return values.to(dtype).view(*shape, k), ranks.view(*shape, k), opened.view(*shape, self.n_clusters)
+
+    def _decoding(
+        self, input: Tensor
+    ) -> tuple[Tensor, tuple[Tensor, Tensor | None], list[Tail], torch.Size, torch.dtype]:
+        """Rows, head and tails in the dtype of the products; leading dimensions; dtype of log-probabilities."""
+        x, shape = self._rows(input)
+        dtype = torch.float32 if torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64 else x.dtype
+        x, (weight, bias, tails) = self._cast(x)
+        made = [Tail(p, w, self._blocks(i, w)) for i, (p, w) in enumerate(tails)]
+        return x, (weight, bias), made, shape, dtype
+
+    def _blocks(self, i: int, weight: Tensor) -> Blocks:
+        # On a GPU a pass over the weights costs less than the host read that would tell whether they are the same.
+        if weight.device.type != "cpu":
+            return block_bounds(weight)
+        kept = self.tail[i][1].weight  # type: ignore[index]
+        version = -1 if kept.is_inference() else kept._version
+        key = (version, kept.data_ptr(), weight.dtype)
+        look = weight.detach().flatten()[:: max(1, weight.numel() // 64) | 1].clone()
+        if i in self._seen:
+            old_key, old_look, blocks = self._seen[i]
+            if key == old_key and torch.equal(look, old_look):
+                return blocks
+        blocks = block_bounds(weight)
+        self._seen[i] = (key, look, blocks)
+        return blocks
 
     def _rows(self, input: Tensor) -> tuple[Tensor, torch.Size]:
         self._check_input(input)
         return input.reshape(-1, self.in_features), input.shape[:-1]
-
-    def _head_log_prob(self, x: Tensor) -> Tensor:
-        return _log_softmax(self.head(x))
-
-    def _tails(self) -> list[Any]:
-        return [lambda rows, tail=tail: _log_softmax(tail(rows)) for tail in self.tail]
 
     def _ids(self, ranks: Tensor) -> Tensor:
         return ranks if self.order is None else self.order[ranks]
@@ -411,6 +492,11 @@ def _follow_weights(layer: AdaptiveSoftmax, _: Any) -> None:
 def _slice(values: Tensor, sizes: list[int], i: int) -> Tensor:
     start = sum(sizes[:i])
     return values[start : start + sizes[i]]
+
+
+def _reshaped(values: Tensor, shape: Sequence[int]) -> Tensor:
+    """``values.view(shape)``, but no view to autograd: FSDP2 loses its hook when a view is changed in place."""
+    return torch.ops.aten._unsafe_view(values, shape)  # type: ignore[no-any-return]
 
 
 def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:

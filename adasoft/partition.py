@@ -35,6 +35,8 @@ TailCost = Callable[[Array, Array], Array]
 _CELLS = 192
 #: Ranks left, over all cutoffs, from which costs with the quadrangle inequality are solved rank by rank.
 _MONOTONE = 60_000
+#: Cells that a round may have. More are left where many partitions cost nearly the same; then nothing can be dropped.
+_MOST_CELLS = 2048
 #: An optimum is proved up to this relative difference, a few roundings of a sum in fp64.
 _ROUNDING = 1e-12
 
@@ -105,12 +107,15 @@ def _search(problem: _Problem, rounds: int | None = None) -> tuple[list[int], fl
                 return [c * align for c in best], upper, float((forward[0] + backward[0]).min())
         kept = [(lo[k], hi[k]) for (lo, hi), k in zip(cells, keep, strict=True)]
         ranges = [np.arange(lo[0], hi[-1] + 1) for lo, hi in kept]
-        if sum(map(len, ranges)) < _MONOTONE and _all_quadrangle(problem, kept):
+        crowded = max(len(lo) for lo, _ in kept) > _MOST_CELLS // 2
+        if (crowded or sum(map(len, ranges)) < _MONOTONE) and _all_quadrangle(problem, kept):
             found, value = _monotone_search(problem, ranges)
             # the best partition known may lie in cells that were dropped because nothing there is better
             if value < upper:
                 best, upper = found, value
             return [c * align for c in best], upper, upper
+        if crowded:  # what is left open is said: the caller gets the bound
+            return [c * align for c in best], upper, float((forward[0] + backward[0]).min())
         cells = [_split(lo, hi) for lo, hi in kept]
 
 
@@ -669,6 +674,7 @@ def plan(
     min_mean_width: float | None = None,
     align: int = 1,
     objective: Objective = "train",
+    opened: float | Sequence[float] = 1.0,
 ) -> Plan:
     """The fastest cutoffs (and widths) for these words on this machine.
 
@@ -684,7 +690,12 @@ def plan(
         min_head_share: least share of tokens that see the full width d.
         min_mean_width: least mean width per token, ``d p_h + sum_i d_i p_i``.
         align: cutoffs are multiples of it.
-        objective: ``"train"`` (forward and backward) or ``"decode"`` (forward, every row opens every tail).
+        objective: ``"train"`` (forward and backward) or ``"decode"`` (the k best words).
+        opened: for ``"decode"``: the share of the rows that open a tail, 1 (all) unless you measured less
+            (`AdaptiveSoftmax.opened`); one number, or one per tail (then pass ``n_tails`` or ``widths``).
+
+    When decoding, how many tokens a tail holds does not matter, so nothing but a floor on the mean width keeps words
+    out of the narrowest tail: without ``min_mean_width`` a decode plan may make tails of a single word on the way there.
 
     The result is optimal under the cost model, to rounding, whatever the counts (``plan.gap`` is 0). The exception
     is a floor on the mean width with more than 512 possible cutoffs: there ``gap`` bounds what may be left.
@@ -708,6 +719,7 @@ def plan(
     if not isinstance(model, Cost):
         raise TypeError(f"cost should be a cost model (PaperCost, MeasuredCost, or a subclass of Cost), got {cost!r}")
     n_tails, menus = _widths(widths, n_tails, in_features, min_mean_width)
+    opened_of = _opened(opened, n_tails, objective)
     if n_tails is None:
         feasible = _most_tails(vocabulary, min_head_share, align)
         numbers: Sequence[int] = range(min(5, feasible) + 1)
@@ -718,8 +730,9 @@ def plan(
     for j in numbers:
         try:
             found = _plan(
-                vocabulary, in_features, batch, model, j, menus(j), min_head_share, min_mean_width, align, objective
-            )
+                vocabulary, in_features, batch, model, j, menus(j), min_head_share, min_mean_width, align, objective,
+                opened_of(j),
+            )  # fmt: skip
         except ValueError as error:
             if len(numbers) == 1:
                 raise
@@ -730,6 +743,19 @@ def plan(
     if best is None:  # pragma: no cover - a full softmax meets every floor
         raise problem_found or ValueError("nothing to plan")
     return best
+
+
+def _opened(opened: Any, n_tails: int | None, objective: str) -> Callable[[int], list[float]]:
+    """The share of rows that open each of J tails."""
+    given = list(opened) if isinstance(opened, (Sequence, np.ndarray)) else None
+    values = [opened] if given is None else given
+    if not all(isinstance(v, (int, float, np.number)) and 0 < v <= 1 for v in values):
+        raise ValueError(f"opened should be a share above 0 and at most 1, or one per tail, got {opened!r}")
+    if objective == "train" and any(v != 1 for v in values):
+        raise ValueError(f"opened={opened!r} is for objective='decode'; in training a tail sees its own tokens")
+    if given is not None and len(given) != n_tails:
+        raise ValueError(f"opened should be one number or one for each of n_tails={n_tails}, got {opened!r}")
+    return lambda j: [float(v) for v in given] if given is not None else [float(opened)] * j
 
 
 def _widths(
@@ -783,6 +809,7 @@ def _plan(
     min_mean_width: float | None,
     align: int,
     objective: Objective,
+    opened: list[float],
 ) -> Plan:
     mass, n = vocabulary.cumulative, vocabulary.n_classes
     cutoffs: list[int] = []
@@ -802,10 +829,11 @@ def _plan(
         def head(shortlist: Array) -> Array:
             return np.asarray(cost.head_time(shortlist, n_tails, batch, d, objective), dtype=np.float64)
 
-        def tail_of(width: int) -> TailCost:
-            return lambda size, share: np.asarray(cost.tail_time(size, share, batch, d, width, objective))
+        def tail_of(width: int, share_opened: float) -> TailCost:
+            return lambda size, share: np.asarray(cost.tail_time(size, share, batch, d, width, objective, share_opened))
 
-        problem = _Problem(mass, head, [tail_of(w) for w in widths], first, align, cost.quadrangle_share(batch))
+        tails = [tail_of(w, share_opened) for w, share_opened in zip(widths, opened, strict=True)]
+        problem = _Problem(mass, head, tails, first, align, cost.quadrangle_share(batch))
         if min_mean_width is not None and not cost.monotone and feasible > _CANDIDATES:
             raise ValueError(
                 f"the cost model is not marked monotone: under min_mean_width at most {_CANDIDATES} cutoffs can be "
@@ -813,12 +841,20 @@ def _plan(
                 f"align={align * feasible // _CANDIDATES + 1}"
             )
         if min_mean_width is None:
-            cutoffs, *_ = (_search if cost.monotone else _search_any)(problem)
+            if cost.monotone:
+                cutoffs, seconds, bound = _search(problem)
+                gap = max(0.0, 1 - bound / seconds) if bound < seconds else 0.0
+            else:
+                cutoffs, _ = _search_any(problem)
         else:
-            cutoffs, widths, gap = _choose_widths(problem, tail_of, menus, d, min_mean_width)
+            if len(set(opened)) > 1:
+                raise ValueError(f"min_mean_width takes one share opened for all tails, got opened={opened}")
+            cutoffs, widths, gap = _choose_widths(
+                problem, lambda width: tail_of(width, opened[0]), menus, d, min_mean_width
+            )
     edges = mass[[0, *cutoffs, n]]
     shares = tuple(float(s) for s in np.diff(edges))
-    breakdown = cost.layer(n, cutoffs, widths, shares[1:], d, batch, objective)
+    breakdown = cost.layer(n, cutoffs, widths, shares[1:], d, batch, objective, opened)
     order = vocabulary.order
     return Plan(
         d, n, batch, tuple(cutoffs), tuple(widths), shares, breakdown, cost.layer(n, [], [], [], d, batch, objective),
