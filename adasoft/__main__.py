@@ -89,14 +89,21 @@ def _parser() -> argparse.ArgumentParser:
     p = commands.add_parser(
         "bench",
         help="benchmarks of the planner, the cost model and the layer",
-        description="plan: time and memory of the search. cost: predicted against measured layer times, and the regret "
-        "of planned cutoffs. layer: full softmax, PyTorch's layer, ours and the bare matrix products.",
+        description="plan: time and memory of the search; with --text, planned cutoffs against the authors'. cost: "
+        "predicted against measured layer times, and the regret of planned cutoffs. layer: full softmax, PyTorch's "
+        "layer, ours and the bare matrix products. decode: ten best words by a layer trained on --text.",
     )
-    p.add_argument("what", choices=["plan", "cost", "layer"])
+    p.add_argument("what", choices=["plan", "cost", "layer", "decode"])
     p.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
     p.add_argument("--dtype", default="float32", help="layer: float32 or bfloat16 (float32)")
-    p.add_argument("--rounds", type=int, help="timed rounds (layer 9, cost 7, plan 5)")
+    p.add_argument("--rounds", type=int, help="timed rounds (layer and decode 9, cost 7, plan 5)")
     p.add_argument("--no-full", action="store_true", help="layer: leave the full softmax out (it takes the longest)")
+    p.add_argument("--no-shapes", action="store_true", help="layer: leave the twenty other shapes out")
+    p.add_argument(
+        "--text", action="append", metavar="FILE", help="decode: the text; plan: texts or languages (several times)"
+    )
+    p.add_argument("--steps", type=int, default=400, help="decode: training steps of the layer (400)")
+    p.add_argument("--max-size", type=int, default=267_735, help="decode: words kept (267735)")
     p.add_argument("--json", metavar="FILE", help="write the results here")
     p.set_defaults(run=_bench)
 
@@ -179,16 +186,32 @@ def _calibrate(options: argparse.Namespace, rest: list[str]) -> None:
     print(f"written to {cost.path}; `python -m adasoft plan` uses it from now on")
 
 
+def _words(source: str) -> Any:
+    from .vocabulary import Vocabulary
+
+    known = source in Vocabulary.wordfreq_languages() and not Path(source).exists()
+    return Vocabulary.from_wordfreq(source) if known else Vocabulary.from_text(source, eos="<eos>")
+
+
 def _bench(options: argparse.Namespace, rest: list[str]) -> None:
     from . import bench
 
+    rounds = {"rounds": options.rounds} if options.rounds else {}
     if options.what == "plan":
         record = bench.bench_plan(repeats=options.rounds or 5)
+        cases = [bench.bench_cutoffs(_words(text), device=options.device, **rounds) for text in options.text or ()]
+        record |= {"cutoffs": cases, "device": bench.provenance(options.device)["device"]} if cases else {}
     elif options.what == "cost":
-        record = bench.bench_cost(device=options.device, rounds=options.rounds or 7)
+        record = bench.bench_cost(device=options.device, **rounds)
+    elif options.what == "decode":
+        if not options.text or len(options.text) > 1:
+            raise ValueError("bench decode needs one --text FILE: a text with a large vocabulary")
+        record = bench.bench_decode(
+            options.text[0], device=options.device, steps=options.steps, max_size=options.max_size, **rounds
+        )
     else:
         record = bench.bench_layer(
-            device=options.device, dtype=options.dtype, rounds=options.rounds or 9, full=not options.no_full
+            device=options.device, dtype=options.dtype, full=not options.no_full, shapes=not options.no_shapes, **rounds
         )
     if options.json:
         bench.save(record, options.json)

@@ -266,7 +266,9 @@ class PaperCost(Cost):
         opened: float = 1.0,
     ) -> Values:
         """Seconds of a tail in the chosen form."""
-        p = np.asarray(share, dtype=np.float64) if objective == "train" else np.full(np.shape(share), float(opened))
+        p: npt.NDArray[np.float64] = np.asarray(share, dtype=np.float64)
+        if objective == "decode":
+            p = np.full(p.shape, float(opened))
         if self.form == "first":
             return p * self.product_time(size, batch)
         if self.form == "last":

@@ -95,7 +95,7 @@ def topk_ranks(
         rows = x[part]
         log_prob = head_log_prob(rows, head)
         found = min(k, shortlist)
-        best, where = _largest(log_prob[:, :shortlist], found)
+        best, where = largest(log_prob[:, :shortlist], found)
         if found < k:
             best = torch.cat([best, best.new_full((len(rows), k - found), -torch.inf)], 1)
             where = torch.cat([where, where.new_full((len(rows), k - found), -1)], 1)
@@ -117,7 +117,7 @@ def _search_tail(x: Tensor, cluster: Tensor, tail: Tail, best: Tensor, where: Te
     rows = _passing(reach, 0.0)
     x, reach = _pick(x, rows), _pick(reach, rows)
     z = linear(x, tail.projection)
-    least: Tensor | float = -torch.inf  # known of the rows' log-sum-exp so far
+    least = reach.new_full((), -torch.inf)  # known of the rows' log-sum-exp so far
     if tail.blocks is not None and len(z):
         s = _statistics(z)
         inner, norm = s @ tail.blocks.means.t(), s.norm(dim=1)
@@ -128,18 +128,18 @@ def _search_tail(x: Tensor, cluster: Tensor, tail: Tail, best: Tensor, where: Te
         passed = _passing(reach, least - most)
         rows = passed if rows is None else _pick(rows, passed)
         z, reach, least = _pick(z, passed), _pick(reach, passed), _pick(least, passed)
-    for part, logits in _logits(z, tail.weight):
-        maxima = _block_maxima(logits)
+    for part, logits in chunked_logits(z, tail.weight):
+        maxima = block_maxima(logits)
         still = None
         if maxima is not None:
-            low = least[part] if isinstance(least, Tensor) else least
+            low = least[part] if least.dim() else least
             still = _passing(reach[part], low - _statistics(maxima.amax(1)))
             if still is not None and not len(still):
                 continue
             logits, maxima = _pick(logits, still), _pick(maxima, still)
         own = torch.arange(part.start, part.stop, device=x.device) if still is None else still + part.start
         own = own if rows is None else rows[own]
-        inside, index = _largest(logits, min(k, words), maxima)
+        inside, index = largest(logits, min(k, words), maxima)
         inside = _statistics(inside) + (cluster[own] - log_sum_exp(logits)).unsqueeze(1)
         both, both_ranks = torch.cat([best[own], inside], 1), torch.cat([where[own], index + start], 1)
         # places still empty lose against words of equal value (-inf)
@@ -159,7 +159,7 @@ def _pick(values: Tensor, rows: Tensor | None) -> Tensor:
     return values if rows is None else values[rows]
 
 
-def _logits(z: Tensor, weight: Tensor) -> Iterator[tuple[slice, Tensor]]:
+def chunked_logits(z: Tensor, weight: Tensor) -> Iterator[tuple[slice, Tensor]]:
     """Logits of rows ``z`` (n, d_i), some rows at a time, in one buffer that is used again."""
     buffer = None
     for part in _slices(len(z), len(weight)):
@@ -191,7 +191,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return out if bias is None else out.add_(bias)
 
 
-def _block_maxima(values: Tensor) -> Tensor | None:
+def block_maxima(values: Tensor) -> Tensor | None:
     """(n, K // 64) maxima over blocks of columns and one for the rest; None where that does not pay."""
     words = values.shape[1]
     whole = words // BLOCK * BLOCK
@@ -201,7 +201,7 @@ def _block_maxima(values: Tensor) -> Tensor | None:
     return maxima if whole == words else torch.cat([maxima, values[:, whole:].amax(1, keepdim=True)], 1)
 
 
-def _largest(values: Tensor, k: int, maxima: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def largest(values: Tensor, k: int, maxima: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """The ``k`` largest of each row, and where: ``topk`` that looks only into the k blocks with the largest maxima.
 
     Those hold the k largest numbers: a number in any other block is below k maxima. A topk over everything would
@@ -211,7 +211,7 @@ def _largest(values: Tensor, k: int, maxima: Tensor | None = None) -> tuple[Tens
     if words <= 8 * BLOCK * k or values.device.type != "cpu":
         found = values.topk(k, dim=1)
         return found.values, found.indices
-    maxima = _block_maxima(values) if maxima is None else maxima
+    maxima = block_maxima(values) if maxima is None else maxima
     assert maxima is not None
     blocks = maxima.topk(k, dim=1, sorted=False).indices
     places = (blocks.unsqueeze(2) * BLOCK + torch.arange(BLOCK, device=values.device)).flatten(1)

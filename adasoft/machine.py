@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from . import __version__
+from . import __version__, decoding
 from .cost import (
     RECORD_FORMAT,
     RECORD_VERSION,
@@ -66,12 +66,14 @@ def interleave(
     seconds: float = math.inf,
     warm_up: bool = True,
     progress: Progress | None = None,
+    heard: Callable[[str, float], None] | None = None,
 ) -> dict[str, Timing]:
     """Time several things that take turns.
 
     ``items`` maps a name to one callable per input set; round r runs set r modulo their number. Every set runs once
     before any is timed (``warm_up``). ``rounds``: how many, or how many for each name. Nothing is begun after
-    ``seconds`` (warm-up included), but each item runs once at least.
+    ``seconds`` (warm-up included), but each item runs once at least. ``heard`` is told of every run as it ends: name
+    and seconds. An exception in ``progress``, which is called before every run, stops it all.
     """
     started = time.perf_counter()
     turns = dict.fromkeys(items, rounds) if isinstance(rounds, int) else dict(rounds)
@@ -95,6 +97,8 @@ def interleave(
                 progress(max(done / total, min(1.0, elapsed / seconds)), name)
             found[name].append(clock(sets[turn % len(sets)]))
             done += 1
+            if heard:
+                heard(name, found[name][-1])
     out = {}
     for name, times in found.items():
         q1, median, q3 = np.percentile(times, [25, 50, 75]).tolist()
@@ -123,6 +127,32 @@ class _EventClock:
         return float(self.begin.elapsed_time(self.end)) * 1e-3
 
 
+def peak_bytes(step: Step, device: str | torch.device = "cpu") -> int:
+    """Most bytes of tensors that a step holds at once beyond what it began with; gradients of an earlier run, which it
+    frees first, do not count as there before (on a GPU they do). After one run to warm up."""
+    device = torch.device(device)
+    step()
+    if device.type == "cuda":  # pragma: no cover - needs a GPU
+        torch.cuda.synchronize(device)
+        before = torch.cuda.memory_allocated(device)  # the gradients of the run before among it
+        torch.cuda.reset_peak_memory_stats(device)
+        step()
+        torch.cuda.synchronize(device)
+        return int(torch.cuda.max_memory_allocated(device) - before)
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+        step()
+    found = seen.profiler.kineto_results.events()  # type: ignore[union-attr]
+    changes = sorted((e.start_ns(), e.nbytes()) for e in found if e.name() == "[memory]")
+    most = lowest = held = 0
+    for _, change in changes:
+        held += change
+        lowest = min(lowest, held)
+        most = max(most, held - lowest)
+    return most
+
+
 # ---------------------------------------------------------------------- things to time
 
 
@@ -144,15 +174,26 @@ class _Pool:
 
 
 def product_step(pool: _Pool, n: int, k: int, d: int, objective: str) -> Step:
-    """What the head or a tail does with n rows, k words, d features."""
+    """What the head or a tail does with n rows, k words, d features.
+
+    When decoding, a wide product does what the head does: normalise, and find the ten best. A narrow one does what a
+    tail does for a row that opens it: nearly always the largest logit settles that the row has nothing there.
+    """
     x, weight = pool.take(n, d), pool.take(k, d)
     if objective == "decode":
+        with torch.no_grad():
+            x, weight = x.detach(), weight.detach()
 
-        def decode() -> None:
-            with torch.no_grad():
-                F.log_softmax(F.linear(x, weight), 1).topk(min(10, k), 1)
+        def decode_head() -> None:
+            decoding.largest(decoding.head_log_prob(x, (weight, None)), min(10, k))
 
-        return decode
+        def decode_tail() -> None:
+            for _, logits in decoding.chunked_logits(x, weight):
+                maxima = decoding.block_maxima(logits)
+                if maxima is not None:
+                    maxima.amax(1)
+
+        return decode_head if d >= 256 else decode_tail
     target = pool.targets(n, k)
 
     def train() -> None:
@@ -160,6 +201,32 @@ def product_step(pool: _Pool, n: int, k: int, d: int, objective: str) -> Step:
         grouped_nll([Group(x, weight, None, target)], 1.0)[1].backward()  # type: ignore[no-untyped-call]
 
     return train
+
+
+def product_items(
+    sizes: Sequence[tuple[int, int, int]],
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    *,
+    objective: str = "train",
+    sets: int = 2,
+) -> dict[tuple[int, int, int], list[Step]]:
+    """Steps of (n x d) by (d x k) products, one per input set, for each (n, k, d) of ``sizes``.
+
+    ``objective``: ``"train"`` (with softmax and gradients) and ``"decode"`` as the layer does it, or ``"product"``: the
+    product alone, into a buffer that is there.
+    """
+    largest = max(max(n, k) * d for n, k, d in sizes)
+    pool = _Pool(max(2**24, 2 * largest), torch.device(device), dtype)
+
+    def make(n: int, k: int, d: int) -> Step:
+        if objective != "product":
+            return product_step(pool, n, k, d, objective)
+        x, weight = pool.take(n, d).detach(), pool.take(k, d).detach()
+        out = torch.empty(n, k, device=device, dtype=dtype)
+        return lambda: torch.mm(x, weight.t(), out=out)
+
+    return {size: [make(*size) for _ in range(sets)] for size in sizes}
 
 
 def projection_step(pool: _Pool, n: int, d: int, width: int, objective: str) -> Step:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import random
 import subprocess
 import sys
 import time
@@ -151,14 +152,15 @@ def test_bench_tables_and_files(tmp_path, monkeypatch, capsys):
     """Each benchmark from end to end at sizes of a moment."""
     from adasoft import machine as M
 
-    monkeypatch.setattr(bench, "LAYERS", ((600, (60, 200)),))
+    monkeypatch.setattr(bench.layer, "LAYERS", ((600, (60, 200)),))
+    monkeypatch.setattr(bench.layer, "SHAPES", tuple((500 + i, 16, 64, (50, 200)) for i in range(15)))
     monkeypatch.setattr(
         M, "draw_layers", lambda *a, **k: [M.Shape(900, 64, 64, (90,), (16,)), M.Shape(800, 32, 64, (80, 300), (8, 8))]
     )
     words = adasoft.Vocabulary.synthetic(2000)
     monkeypatch.setattr(adasoft.Vocabulary, "from_wordfreq", classmethod(lambda cls, language: words))
     monkeypatch.setattr(adasoft.Vocabulary, "synthetic", staticmethod(lambda *a, **k: words))
-    monkeypatch.setattr(bench, "REGRET_CASES", [{"language": "en", "in_features": 256, "batch": 300}])
+    monkeypatch.setattr(bench.cost, "REGRET_CASES", [{"language": "en", "in_features": 256, "batch": 300}])
     for what in ("layer", "cost", "plan"):
         target = tmp_path / f"{what}.json"
         status, out, _ = run("bench", what, "--rounds", "1", "--json", str(target), capsys=capsys)
@@ -168,6 +170,43 @@ def test_bench_tables_and_files(tmp_path, monkeypatch, capsys):
     assert {row["what"] for row in json.loads((tmp_path / "layer.json").read_text())["rows"]} == {
         "stock", "ours", "bare products", "full softmax",
     }  # fmt: skip
+    layers = json.loads((tmp_path / "layer.json").read_text())
+    assert all(
+        row["GFLOP/s"] > 0 and (row["peak MiB"] > 0) == (row["what"] != "bare products") for row in layers["rows"]
+    )
+    assert len(layers["shapes"]) == 15 and all(row["ratio"] > 0 for row in layers["shapes"])
+    assert len(layers["missed"]) == 3 and all(row["zeros ms"] > 0 for row in layers["missed"])
     regret = json.loads((tmp_path / "cost.json").read_text())["regret"][0]
     assert len(regret["screened"]) == 30 and len(regret["rows"]) == 6 and regret["regret"] > 0
     assert all(row["cutoffs"][0] >= words.words_for_share(0.75) for row in regret["rows"])
+
+
+def test_bench_decode_and_cutoffs_on_a_text(tmp_path, monkeypatch, capsys):
+    """From a text file to the tables, on a text of a moment; a second run takes the trained layer from the cache."""
+    draw = random.Random(0)
+    words = [f"w{int(4000 * draw.random() ** 3)}" for _ in range(30_000)]
+    text = tmp_path / "text.txt"
+    text.write_text("".join(f"{' '.join(words[i : i + 10])}\n" for i in range(0, len(words), 10)), encoding="utf-8")
+    monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(bench.decode, "CUTOFFS", (300, 1000, 2000))
+    monkeypatch.setattr(bench.decode.bench_decode, "__kwdefaults__", {
+        **bench.decode.bench_decode.__kwdefaults__, "cutoffs": (300, 1000, 2000), "in_features": 64, "batch": 200,
+    })  # fmt: skip
+    options = ("--text", str(text), "--rounds", "2", "--json", str(tmp_path / "out.json"))
+    status, out, _ = run("bench", "decode", "--steps", "30", *options, capsys=capsys)
+    record = json.loads((tmp_path / "out.json").read_text())
+    assert status == 0 and "training on cutoffs" in out
+    assert len(record["rows"]) == 16 and {row["rows"] for row in record["rows"]} == {1, 256}
+    assert all(0 <= share <= 1 for row in record["opened"] for share in row["opened, top 10"])
+    assert all(row["perplexity"] < 4000 for row in record["opened"])
+    status, out, _ = run("bench", "decode", "--steps", "30", *options, capsys=capsys)
+    assert status == 0 and "training on" not in out
+    status, _, err = run("bench", "decode", capsys=capsys)
+    assert status and "--text FILE" in err
+
+    monkeypatch.setattr(bench.search, "AUTHORS", (200, 1000))
+    monkeypatch.setattr(bench.search, "bench_plan", None)
+    case = bench.bench_cutoffs(adasoft.Vocabulary.from_text(text), in_features=64, batch=200, rounds=1)
+    assert case["rows"][0]["which"] == "authors" and case["rows"][0]["of authors"] == 1
+    planned = [row for row in case["rows"] if row["which"].startswith("planned")]
+    assert planned and all(row["head share"] >= case["rows"][0]["head share"] - 1e-12 for row in planned)

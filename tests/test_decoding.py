@@ -41,14 +41,14 @@ def check_topk(layer, x, k, atol=1e-12):
 @pytest.fixture
 def computed(monkeypatch):
     """A list that fills with (rows, words) of each block of logits that is computed in a tail."""
-    calls, logits = [], D._logits
+    calls, logits = [], D.chunked_logits
 
     def spy(z, weight):
         for part, values in logits(z, weight):
             calls.append(tuple(values.shape))
             yield part, values
 
-    monkeypatch.setattr(D, "_logits", spy)
+    monkeypatch.setattr(D, "chunked_logits", spy)
     return calls
 
 
@@ -304,7 +304,7 @@ def test_largest_finds_what_topk_finds():
         values[7, words // 2] = 50
         for k in (1, 2, 8):
             if k <= words:
-                found, where = D._largest(values, k)
+                found, where = D.largest(values, k)
                 torch.testing.assert_close(found, values.topk(k).values, equal_nan=True)
                 torch.testing.assert_close(values.gather(1, where), found, equal_nan=True)
                 assert all(len(set(row)) == k for row in where.tolist())

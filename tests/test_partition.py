@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -103,6 +104,55 @@ def test_every_stage_of_the_search_is_exact(monkeypatch, name, cells, monotone):
         best = brute(vocabulary, 16, 40, COSTS[name], [[w] for w in P.default_widths(16, j)], 0.2)
         plan = adasoft.plan(counts, 16, 40, cost=COSTS[name], n_tails=j, min_head_share=0.2)
         assert plan.time == pytest.approx(best[0], rel=1e-9)
+
+
+@pytest.mark.parametrize("name", COSTS)
+@pytest.mark.parametrize("opened", [1.0, 0.25, [0.9, 0.4, 0.05]])
+def test_plans_for_decoding_count_the_rows_that_open_a_tail(name, opened):
+    rng = np.random.default_rng(3)
+    shares = opened if isinstance(opened, list) else [opened] * 3
+    for _ in range(10):
+        counts, cost = rng.zipf(1.3, size=22).clip(max=10_000), COSTS[name]
+        vocabulary = Vocabulary(counts)
+        plan = adasoft.plan(counts, 16, 40, cost=cost, n_tails=3, min_head_share=0.2, objective="decode", opened=opened)
+        assert len(counts) == plan.n_classes
+        times = [
+            cost.layer(22, cutoffs, plan.widths, [0.1] * 3, 16, 40, "decode", shares).seconds
+            for cutoffs in itertools.combinations(range(1, 22), 3)
+            if vocabulary.share_of_first(cutoffs[0]) >= 0.2
+        ]
+        assert plan.time == pytest.approx(min(times), rel=1e-9)
+
+
+def test_many_equal_partitions_do_not_fill_the_memory():
+    """When decoding, words may move between tails of one width for nothing: no cell can ever be dropped."""
+    vocabulary = Vocabulary.synthetic(300_000, shift=2.7)
+    tracemalloc.start()
+    plan = adasoft.plan(
+        vocabulary, 512, 256, cost=measured(0), widths=[8, 8, 8, 8, 8], objective="decode", min_head_share=0.5
+    )
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert plan.gap == 0.0 and peak < 5e8
+    one = adasoft.plan(vocabulary, 512, 256, cost=measured(0), widths=[8], objective="decode", min_head_share=0.5)
+    assert plan.time >= one.time  # the same arithmetic and four products more
+
+
+@pytest.mark.parametrize("name", COSTS)
+def test_a_search_that_is_cut_short_says_what_is_left_open(monkeypatch, name):
+    """Without the quadrangle inequality and with room for few cells the optimum is bounded instead of found."""
+    monkeypatch.setattr(P, "_CELLS", 3)
+    monkeypatch.setattr(P, "_MOST_CELLS", 4)
+    monkeypatch.setattr(P, "_all_quadrangle", lambda *_: False)
+    rng = np.random.default_rng(5)
+    gaps = []
+    for _ in range(15):
+        counts = rng.zipf(1.2, size=26).clip(max=1000)
+        best = brute(Vocabulary(counts), 16, 40, COSTS[name], [[w] for w in P.default_widths(16, 2)], 0.1)
+        plan = adasoft.plan(counts, 16, 40, cost=COSTS[name], n_tails=2, min_head_share=0.1)
+        assert plan.time * (1 - plan.gap) <= best[0] * (1 + 1e-9) and plan.time >= best[0] * (1 - 1e-9)
+        gaps.append(plan.gap)
+    assert max(gaps) > 0 and "proved bound" in str(plan) if plan.gap else True
 
 
 @pytest.mark.parametrize("name", COSTS)
@@ -233,6 +283,15 @@ def test_plan_as_json_and_text():
         ({"min_mean_width": 17}, r"min_mean_width should be above 0 and at most in_features=16, got 17"),
         ({"widths": {2}, "min_mean_width": 15.9, "n_tails": 1}, r"min_mean_width=15.9 cannot be met.*feasible"),
         ({"cost": 3}, r"cost should be a cost model"),
+        ({"opened": 0.5}, r"opened=0.5 is for objective='decode'"),
+        ({"opened": 0, "objective": "decode"}, r"opened should be a share above 0 and at most 1.*got 0"),
+        ({"opened": [0.5, 2], "n_tails": 2, "objective": "decode"}, r"opened should be a share.*got \[0.5, 2\]"),
+        ({"opened": [0.5], "n_tails": 2, "objective": "decode"}, r"one for each of n_tails=2, got \[0.5\]"),
+        ({"opened": [0.5], "objective": "decode"}, r"one for each of n_tails=None"),
+        (
+            {"opened": [0.5, 0.1], "n_tails": 2, "objective": "decode", "min_mean_width": 4},
+            r"min_mean_width takes one share opened for all tails, got opened=\[0.5, 0.1\]",
+        ),
     ],
 )
 def test_bad_requests_say_what_is_feasible(arguments, message):

@@ -1,0 +1,139 @@
+"""`bench cost`: predicted against measured times, and the regret of planned cutoffs."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+
+from ..cost import MeasuredCost, load_cost
+from ..partition import default_widths, plan
+from ..vocabulary import Vocabulary
+from .common import Row, Say, provenance, table
+
+
+def bench_cost(
+    *, device: str = "cpu", layers: int = 24, rounds: int = 7, seed: int = 2026, say: Say = print, regret: bool = True
+) -> Row:
+    """Predicted against measured times of layers that no fit has seen; and the regret of planned cutoffs."""
+    from ..machine import draw_layers, interleave, layer_steps, predict
+
+    cost = load_cost(device)
+    say(f"cost model: {cost.name}")
+    rows = []
+    shapes = draw_layers(layers, seed, operations=2e11, parameters=6e7)
+    # a few at a time: they take turns among themselves, and memory stays bounded
+    for start in range(0, len(shapes), 6):
+        batch = shapes[start : start + 6]
+        items = {str(shape): layer_steps(shape, device) for shape in batch}
+        timings = interleave(items, device=device, rounds=rounds)
+        for shape in batch:
+            timing, predicted = timings[str(shape)], predict(cost, "layer", shape)
+            rows.append(
+                {
+                    "V": shape.n_classes,
+                    "d": shape.in_features,
+                    "B": shape.batch,
+                    "J": len(shape.cutoffs),
+                    "cutoffs": list(shape.cutoffs),
+                    "measured ms": timing.median * 1e3,
+                    "q1": timing.q1 * 1e3,
+                    "q3": timing.q3 * 1e3,
+                    "predicted ms": predicted * 1e3,
+                    "error": predicted / timing.median - 1,
+                }
+            )
+    say(table(rows, ["V", "d", "B", "J", "cutoffs", "measured ms", "q1", "q3", "predicted ms", "error"]))
+    errors = np.abs(np.array([row["error"] for row in rows], dtype=np.float64))
+    summary: Row = {"median error": float(np.median(errors)), "largest error": float(errors.max()), "layers": len(rows)}
+    say(f"median error {np.median(errors):.1%}, largest {errors.max():.1%} over {len(rows)} layers")
+    out = {"bench": "cost", **provenance(device), "cost": cost.name, "rows": rows, "summary": summary}
+    if regret:
+        out["regret"] = [bench_regret(cost, device=device, say=say, **case) for case in REGRET_CASES]
+    return out
+
+
+REGRET_CASES: list[Row] = [
+    {"language": "en", "in_features": 512, "batch": 2560},
+    {"language": "de", "in_features": 256, "batch": 1280},
+]
+
+
+def bench_regret(
+    cost: MeasuredCost,
+    *,
+    language: str = "en",
+    in_features: int = 512,
+    batch: int = 2560,
+    floor: float = 0.75,
+    device: str = "cpu",
+    seed: int = 0,
+    say: Say = print,
+) -> Row:
+    """How much slower than the best of 31 measured partitions the planned one is.
+
+    Thirty other partitions with the plan's number of tails and the same floor: 15 around the plan, each cutoff times
+    0.5 to 2, and 15 log-uniform. All are timed in turns; the best five of them are timed again, in turns with
+    the plan, and only those timings count (the best of 31 noisy ones would flatter itself).
+    """
+    from ..machine import Shape, interleave, layer_steps
+
+    vocabulary = Vocabulary.from_wordfreq(language)
+    made = plan(vocabulary, in_features, batch, cost=cost, min_head_share=floor)
+    n, j = made.n_classes, made.n_tails
+    if not j:
+        raise ValueError(f"the plan for {language!r} has no tails: nothing to compare")
+    first, draw = vocabulary.words_for_share(floor), random.Random(seed)
+    others: list[tuple[int, ...]] = []
+    while len(others) < 30:
+        if len(others) < 15:
+            cut = sorted(round(c * 2 ** draw.uniform(-1, 1)) for c in made.cutoffs)
+        else:
+            cut = sorted(round(first * (n / first) ** draw.random()) for _ in range(j))
+        cut[0] = max(cut[0], first)
+        legal = all(a < b for a, b in zip(cut, [*cut[1:], n], strict=True))
+        if legal and tuple(cut) != made.cutoffs and tuple(cut) not in others:
+            others.append(tuple(cut))
+    widths = tuple(default_widths(in_features, j))
+
+    def steps(cutoffs: tuple[int, ...]) -> Any:
+        return layer_steps(Shape(n, in_features, batch, cutoffs, widths), device, shares=vocabulary.shares)
+
+    def predicted(cutoffs: tuple[int, ...]) -> float:
+        shares = np.diff(vocabulary.cumulative[[*cutoffs, n]]).tolist()
+        return cost.layer(n, cutoffs, widths, shares, in_features, batch).seconds
+
+    screened = interleave({str(c): steps(c) for c in [made.cutoffs, *others]}, device=device, rounds=3)
+    best = sorted(others, key=lambda c: screened[str(c)].median)[:5]
+    again = interleave({str(c): steps(c) for c in [made.cutoffs, *best]}, device=device, rounds=15)
+    rows = [
+        {
+            "cutoffs": list(c),
+            "which": "plan" if c == made.cutoffs else "other",
+            "first ms": screened[str(c)].median * 1e3,
+            "again ms": again[str(c)].median * 1e3,
+            "q1": again[str(c)].q1 * 1e3,
+            "q3": again[str(c)].q3 * 1e3,
+            "predicted ms": predicted(c) * 1e3,
+        }
+        for c in [made.cutoffs, *best]
+    ]
+    regret = again[str(made.cutoffs)].median / min(again[str(c)].median for c in best)
+    say(f"\nregret, {vocabulary.name}: V = {n:,}, d = {in_features}, B = {batch}, floor {floor}, J = {j}")
+    say(table(rows, ["which", "cutoffs", "first ms", "again ms", "q1", "q3", "predicted ms"]))
+    say(f"plan over the best of five re-timed: {regret:.3f}")
+    screen = [
+        {"cutoffs": list(c), "ms": screened[str(c)].median * 1e3, "predicted ms": predicted(c) * 1e3} for c in others
+    ]
+    return {
+        "vocabulary": vocabulary.name,
+        "V": n,
+        "d": in_features,
+        "B": batch,
+        "floor": floor,
+        "J": j,
+        "regret": regret,
+        "rows": rows,
+        "screened": screen,
+    }

@@ -1,0 +1,213 @@
+"""`bench layer`: full softmax, PyTorch's layer, ours and the bare matrix products, forward + backward."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .common import Row, Say, provenance, table
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..machine import Shape
+
+#: (V, cutoffs) at d = 512, B = 2560.
+LAYERS = ((44_000, (2_000, 10_000)), (267_735, (20_000, 40_000, 200_000)))
+
+#: (V, d, B, cutoffs): small and large in every direction, as far as two cores answer within seconds.
+SHAPES = (
+    (2_000, 64, 64, (500,)),
+    (2_000, 2048, 64, (500,)),
+    (2_000, 64, 16_384, (400, 1_000)),
+    (10_000, 128, 512, (2_000,)),
+    (10_000, 2048, 2048, (1_000, 4_000)),
+    (33_278, 256, 2560, (2_000, 10_000)),
+    (44_000, 512, 2560, (2_000, 10_000)),
+    (44_000, 1024, 1024, (2_000, 10_000)),
+    (50_000, 64, 16_384, (1_000, 8_000)),
+    (100_000, 512, 640, (4_000, 20_000)),
+    (100_000, 1024, 2048, (2_000, 20_000, 50_000)),
+    (143_000, 256, 2560, (2_000, 10_000)),
+    (200_000, 128, 8192, (5_000, 40_000)),
+    (267_735, 512, 640, (20_000, 40_000, 200_000)),
+    (267_735, 1024, 64, (20_000, 40_000, 200_000)),
+    (320_000, 512, 256, (4_000, 40_000, 200_000)),
+    (500_000, 256, 2048, (8_000, 60_000, 250_000)),
+    (793_471, 256, 1024, (4_000, 40_000, 200_000)),
+    (800_000, 64, 4096, (4_000, 40_000, 200_000)),
+    (800_000, 2048, 64, (2_000, 20_000, 200_000)),
+)
+
+
+def _shape(n_classes: int, d: int, batch: int, cutoffs: tuple[int, ...]) -> Shape:
+    from ..machine import Shape
+
+    return Shape(n_classes, d, batch, cutoffs, tuple(d // 4 ** (i + 1) for i in range(len(cutoffs))))
+
+
+def bench_layer(
+    *,
+    device: str = "cpu",
+    dtype: str = "float32",
+    rounds: int = 9,
+    full: bool = True,
+    shapes: bool = True,
+    say: Say = print,
+) -> Row:
+    """Full softmax, PyTorch's layer, ours and the bare matrix products: forward + backward, in turns.
+
+    Then, with ``shapes``: ours against PyTorch's layer over twenty shapes, the median of the ratios of neighbouring
+    runs; and batches that miss all tails, where ours writes gradients of zero that PyTorch leaves out.
+    """
+    import torch
+
+    kind = getattr(torch, dtype)
+    rows = [row for n_classes, cutoffs in LAYERS for row in _compare(n_classes, cutoffs, device, kind, rounds, full)]
+    say(
+        table(
+            rows,
+            ["V", "cutoffs", "what", "ms", "q1", "q3", "runs", "of stock", "of bare", "GFLOP/s", "peak MiB"],
+        )
+    )
+    out: Row = {"bench": "layer", **provenance(device), "dtype": dtype, "rows": rows}
+    if shapes:
+        say("\ntwenty shapes, ours over PyTorch's layer, median of interleaved pairs:")
+        out["shapes"] = [_pair(_shape(*case), device, kind, rounds) for case in SHAPES]
+        say(table(out["shapes"], ["V", "d", "B", "cutoffs", "ours ms", "stock ms", "ratio", "q1", "q3"]))
+        say(f"largest ratio {max(row['ratio'] for row in out['shapes']):.3f}")
+        say("\nbatches without a token in any tail (ours gives the tails gradients of zero, PyTorch none):")
+        out["missed"] = [_missed(_shape(*SHAPES[i]), device, kind, rounds) for i in (6, 9, 14)]
+        say(table(out["missed"], ["V", "d", "B", "ours ms", "stock ms", "ratio", "zeros ms", "ours less zeros"]))
+    if device == "cpu" and dtype == "float32":
+        out["bf16"] = _bf16(rounds, say)
+    return out
+
+
+def _bf16(rounds: int, say: Say) -> list[Row]:
+    import torch
+
+    if not torch.cpu._is_avx512_bf16_supported():
+        say("\nbf16: this CPU has no bf16 arithmetic, so it is not timed")
+        return []
+    rows = [row for n, cutoffs in LAYERS for row in _compare(n, cutoffs, "cpu", torch.bfloat16, rounds, False)]
+    say("\nbf16:\n" + table(rows, ["V", "cutoffs", "what", "ms", "q1", "q3", "runs", "of stock", "of bare"]))
+    return rows
+
+
+def _compare(
+    n_classes: int, cutoffs: tuple[int, ...], device: str, kind: torch.dtype, rounds: int, full: bool
+) -> list[Row]:
+    from ..machine import FullSoftmax, bare_products, interleave, layer_steps, ours, peak_bytes, stock
+
+    d, batch = 512, 2560
+    shape = _shape(n_classes, d, batch, cutoffs)
+    tokens = [share * batch for share in shape.tail_shares()]
+    items = {
+        "stock": layer_steps(shape, device, kind, make=stock),
+        "ours": layer_steps(shape, device, kind, make=ours),
+        "bare products": [bare_products(shape, tokens, device, kind)],
+    }
+    turns = dict.fromkeys(items, rounds)
+    if full:
+        items["full softmax"] = layer_steps(shape, device, kind, make=FullSoftmax, sets=1)
+        turns["full softmax"] = 3 if device == "cpu" else rounds
+    timings = interleave(items, device=device, rounds=turns)
+    edges = [*cutoffs, n_classes]
+    operations = 1.0 * batch * (edges[0] + len(cutoffs)) * d
+    for i, (n, width) in enumerate(zip(tokens, shape.widths, strict=True)):
+        operations += n * width * (d + edges[i + 1] - edges[i])
+    return [
+        {
+            "V": n_classes,
+            "cutoffs": list(cutoffs),
+            "d": d,
+            "B": batch,
+            "what": name,
+            "ms": timing.median * 1e3,
+            "q1": timing.q1 * 1e3,
+            "q3": timing.q3 * 1e3,
+            "runs": timing.n,
+            "of stock": timing.median / timings["stock"].median,
+            "of bare": timing.median / timings["bare products"].median,
+            "GFLOP/s": 6e-9 * (n_classes * d * batch if name == "full softmax" else operations) / timing.median,
+            "peak MiB": peak_bytes(items[name][0], device) / 2**20,
+        }
+        for name, timing in timings.items()
+    ]
+
+
+def _pair(shape: Shape, device: str, kind: torch.dtype, rounds: int) -> Row:
+    from ..machine import layer_steps, ours, stock
+
+    timed = _ratio(
+        {make.__name__: layer_steps(shape, device, kind, make=make) for make in (ours, stock)}, device, rounds
+    )
+    return {**_sizes(shape), **timed}
+
+
+def _sizes(shape: Shape) -> Row:
+    return {
+        "V": shape.n_classes,
+        "d": shape.in_features,
+        "B": shape.batch,
+        "cutoffs": list(shape.cutoffs),
+        "widths": list(shape.widths),
+    }
+
+
+def _ratio(steps: Row, device: str, rounds: int) -> Row:
+    """Median times of both, and median and quartiles of the ratios of neighbouring runs."""
+    import numpy as np
+
+    from ..machine import interleave
+
+    pairs = []
+    for name in ("ours", "stock"):
+        for step in steps[name]:
+            step()
+    for turn in range(max(5, rounds)):
+        once = interleave(
+            {name: [steps[name][turn % len(steps[name])]] for name in ("ours", "stock")},
+            device=device,
+            rounds=1,
+            warm_up=False,
+        )
+        pairs.append((once["ours"].median, once["stock"].median))
+    a, b = np.array(pairs).T
+    q1, ratio, q3 = np.percentile(a / b, [25, 50, 75]).tolist()
+    return {
+        "ours ms": float(np.median(a)) * 1e3,
+        "stock ms": float(np.median(b)) * 1e3,
+        "ratio": ratio,
+        "q1": q1,
+        "q3": q3,
+    }
+
+
+def _missed(shape: Shape, device: str, kind: torch.dtype, rounds: int) -> Row:
+    import numpy as np
+
+    from ..machine import layer_steps, ours, stock
+
+    shares = np.zeros(shape.n_classes)
+    shares[: shape.cutoffs[0]] = 1 / shape.cutoffs[0]
+    steps = {
+        make.__name__: layer_steps(shape, device, kind, make=make, shares=shares, sets=1) for make in (ours, stock)
+    }
+    timed = _ratio(steps, device, rounds)
+    edges = [*shape.cutoffs, shape.n_classes]
+    sizes = [n for i, w in enumerate(shape.widths) for n in (shape.in_features * w, (edges[i + 1] - edges[i]) * w)]
+    zeros = _zeros(sizes, device, kind, rounds)
+    return {**_sizes(shape), **timed, "zeros ms": zeros, "ours less zeros": timed["ours ms"] - zeros}
+
+
+def _zeros(sizes: list[int], device: str, kind: torch.dtype, rounds: int) -> float:
+    import torch
+
+    from ..machine import interleave
+
+    def step() -> None:
+        for n in sizes:
+            torch.zeros(n, device=device, dtype=kind)
+
+    return interleave({"zeros": [step]}, device=device, rounds=max(5, rounds))["zeros"].median * 1e3
