@@ -26,6 +26,7 @@ _ROOMS = {
     "front": "partition",
     "two_clusters": "partition",
     "AdaptiveSoftmax": "layer",
+    "AdaptiveEmbedding": "embedding",
     "calibrate": "machine",
 }
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from .cost import MeasuredCost as MeasuredCost
     from .cost import PaperCost as PaperCost
     from .cost import load_cost as load_cost
+    from .embedding import AdaptiveEmbedding as AdaptiveEmbedding
     from .layer import AdaptiveSoftmax as AdaptiveSoftmax
     from .machine import calibrate as calibrate
     from .partition import Plan as Plan

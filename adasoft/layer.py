@@ -395,7 +395,8 @@ class AdaptiveSoftmax(nn.Module):
 
     def _blocks(self, i: int, weight: Tensor) -> Blocks:
         # On a GPU a pass over the weights costs less than the host read that would tell whether they are the same.
-        if weight.device.type != "cpu":
+        # FSDP2 gathers other weights into the same memory without a new version, so nothing is kept beside it.
+        if weight.device.type != "cpu" or (torch.distributed.is_available() and torch.distributed.is_initialized()):
             return block_bounds(weight)
         kept = self.tail[i][1].weight  # type: ignore[index]
         version = -1 if kept.is_inference() else kept._version

