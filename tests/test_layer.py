@@ -948,3 +948,23 @@ def test_a_large_vocabulary_against_the_stock_layer(cutoffs):
     some = x[:64].detach()
     assert torch.equal(ours.predict(some), stock.predict(some))
     torch.testing.assert_close(ours.topk(some, 100).values, stock.log_prob(some).topk(100).values)
+
+
+@pytest.mark.long
+def test_more_logits_than_32_bits_can_count():
+    """7,300 tokens in a tail of 299,990 words: 2.19e9 logits, above 2**31."""
+    torch.manual_seed(0)
+    layer = AdaptiveSoftmax(16, 300_000, [10], widths=[4], reduction="sum")
+    x, target = torch.randn(7300, 16), torch.randint(10, 300_000, (7300,))
+    assert len(x) * (layer.n_classes - 10) > 2**31
+    inputs = x.clone().requires_grad_()
+    output, total = layer(inputs, target)
+    total.backward()
+    best = layer.topk(x, 3)
+    for rows in (slice(0, 5), slice(7290, 7300)):
+        few = x[rows].clone().requires_grad_()
+        expected, total = layer(few, target[rows])
+        total.backward()
+        torch.testing.assert_close(output[rows], expected)
+        torch.testing.assert_close(inputs.grad[rows], few.grad)
+        torch.testing.assert_close(best.values[rows], layer.log_prob(x[rows]).topk(3).values)
