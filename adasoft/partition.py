@@ -51,6 +51,8 @@ class _Problem(NamedTuple):
     align: int
     #: least share of a tail from which on its cost satisfies the quadrangle inequality
     quadrangle: float = math.inf
+    #: least rank of the second cutoff, the third, ...
+    floors: tuple[int, ...] = ()
 
     @property
     def n_classes(self) -> int:
@@ -67,8 +69,10 @@ class _Problem(NamedTuple):
     def limits(self, i: int) -> tuple[int, int]:
         """First and last multiple of ``align`` that cutoff i (from 0) can take."""
         lowest = max(1, -(-self.first // self.align))
+        for floor in self.floors[:i]:
+            lowest = max(lowest + 1, -(-floor // self.align))
         highest = (self.n_classes - 1) // self.align
-        return lowest + i, highest - (len(self.tails) - 1 - i)
+        return lowest + max(0, i - len(self.floors)), highest - (len(self.tails) - 1 - i)
 
 
 def _search(problem: _Problem, rounds: int | None = None) -> tuple[list[int], float, float]:
@@ -297,12 +301,13 @@ def _search_any(problem: _Problem) -> tuple[list[int], float]:
         )
     size, share = ranks[None, :] - ranks[:, None], mass[ranks][None, :] - mass[ranks][:, None]
     legal = size > 0
-    rest = problem.tails[-1](n - ranks, mass[n] - mass[ranks])
+    least = [problem.limits(i)[0] * align for i in range(len(problem.tails))]
+    rest = np.where(ranks >= least[-1], problem.tails[-1](n - ranks, mass[n] - mass[ranks]), np.inf)
     chosen: list[Array] = []
-    for tail in reversed(problem.tails[:-1]):
+    for i, tail in reversed(list(enumerate(problem.tails[:-1]))):
         value = np.where(legal, tail(np.maximum(size, 1), np.maximum(share, 0.0)) + rest[None, :], np.inf)
         chosen.insert(0, value.argmin(1))
-        rest = value.min(1)
+        rest = np.where(ranks >= least[i], value.min(1), np.inf)
     total = problem.head(ranks) + rest
     at = int(total.argmin())
     out, best = [int(ranks[at])], float(total[at])
@@ -672,6 +677,7 @@ def plan(
     widths: Sequence[int] | set[int] | frozenset[int] | str | None = None,
     min_head_share: float = 0.75,
     min_mean_width: float | None = None,
+    min_shares: Sequence[float] = (),
     align: int = 1,
     objective: Objective = "train",
     opened: float | Sequence[float] = 1.0,
@@ -689,13 +695,15 @@ def plan(
             d, d/2, d/4, ... 8: each tail takes one of these; needs ``min_mean_width``.
         min_head_share: least share of tokens that see the full width d.
         min_mean_width: least mean width per token, ``d p_h + sum_i d_i p_i``.
+        min_shares: least shares of tokens in head and tail 1 together, in head, tail 1 and tail 2, and so on: the floor
+            on the head's share for the next widths. At most J - 1 of them, rising.
         align: cutoffs are multiples of it.
         objective: ``"train"`` (forward and backward) or ``"decode"`` (the k best words).
         opened: for ``"decode"``: the share of the rows that open a tail, 1 (all) unless you measured less
             (`AdaptiveSoftmax.opened`); one number, or one per tail (then pass ``n_tails`` or ``widths``).
 
-    When decoding, how many tokens a tail holds does not matter, so nothing but a floor on the mean width keeps words
-    out of the narrowest tail: without ``min_mean_width`` a decode plan may make tails of a single word on the way there.
+    When decoding, how many tokens a tail holds does not matter, so only floors keep words out of the narrowest tail:
+    without ``min_shares`` or ``min_mean_width``, a decode plan may make tails of a single word on the way there.
 
     The result is optimal under the cost model, to rounding, whatever the counts (``plan.gap`` is 0). The exception
     is a floor on the mean width with more than 512 possible cutoffs: there ``gap`` bounds what may be left.
@@ -720,6 +728,7 @@ def plan(
         raise TypeError(f"cost should be a cost model (PaperCost, MeasuredCost, or a subclass of Cost), got {cost!r}")
     n_tails, menus = _widths(widths, n_tails, in_features, min_mean_width)
     opened_of = _opened(opened, n_tails, objective)
+    floors = _floors(vocabulary, min_shares, n_tails, min_head_share, min_mean_width)
     if n_tails is None:
         feasible = _most_tails(vocabulary, min_head_share, align)
         numbers: Sequence[int] = range(min(5, feasible) + 1)
@@ -731,7 +740,7 @@ def plan(
         try:
             found = _plan(
                 vocabulary, in_features, batch, model, j, menus(j), min_head_share, min_mean_width, align, objective,
-                opened_of(j),
+                opened_of(j), floors,
             )  # fmt: skip
         except ValueError as error:
             if len(numbers) == 1:
@@ -743,6 +752,24 @@ def plan(
     if best is None:  # pragma: no cover - a full softmax meets every floor
         raise problem_found or ValueError("nothing to plan")
     return best
+
+
+def _floors(
+    vocabulary: Vocabulary, min_shares: Any, n_tails: int | None, min_head_share: float, min_mean_width: float | None
+) -> tuple[int, ...]:
+    """The least rank of the second cutoff, the third ..."""
+    given = list(min_shares)
+    if not given:
+        return ()
+    if min_mean_width is not None:
+        raise ValueError("min_shares and min_mean_width cannot be combined: both are floors on capacity, give one")
+    if n_tails is None or len(given) > n_tails - 1:
+        raise ValueError(
+            f"min_shares={given} needs n_tails or widths, with at most J - 1 shares; got n_tails={n_tails}"
+        )
+    if not all(a <= b <= 1 for a, b in zip([min_head_share, *given], given, strict=False)):
+        raise ValueError(f"min_shares should rise from min_head_share={min_head_share:g} to at most 1, got {given}")
+    return tuple(int(vocabulary.words_for_share(share)) for share in given)
 
 
 def _opened(opened: Any, n_tails: int | None, objective: str) -> Callable[[int], list[float]]:
@@ -810,6 +837,7 @@ def _plan(
     align: int,
     objective: Objective,
     opened: list[float],
+    floors: tuple[int, ...],
 ) -> Plan:
     mass, n = vocabulary.cumulative, vocabulary.n_classes
     cutoffs: list[int] = []
@@ -833,7 +861,12 @@ def _plan(
             return lambda size, share: np.asarray(cost.tail_time(size, share, batch, d, width, objective, share_opened))
 
         tails = [tail_of(w, share_opened) for w, share_opened in zip(widths, opened, strict=True)]
-        problem = _Problem(mass, head, tails, first, align, cost.quadrangle_share(batch))
+        problem = _Problem(mass, head, tails, first, align, cost.quadrangle_share(batch), floors)
+        for i in range(n_tails):
+            if problem.limits(i)[0] > problem.limits(i)[1]:
+                raise ValueError(
+                    f"min_shares leaves no words for tail {i + 2} of {n_tails}: lower the floors or n_tails"
+                )
         if min_mean_width is not None and not cost.monotone and feasible > _CANDIDATES:
             raise ValueError(
                 f"the cost model is not marked monotone: under min_mean_width at most {_CANDIDATES} cutoffs can be "

@@ -124,6 +124,32 @@ def test_plans_for_decoding_count_the_rows_that_open_a_tail(name, opened):
         assert plan.time == pytest.approx(min(times), rel=1e-9)
 
 
+@pytest.mark.parametrize("name", [*COSTS, "unknown"])
+@pytest.mark.parametrize("objective", ["train", "decode"])
+def test_floors_on_the_shares_of_the_wider_clusters(name, objective):
+    rng = np.random.default_rng(4)
+    cost = COSTS.get(name) or measured(1)
+    if name == "unknown":
+        cost.monotone = cost.quadrangle = False
+    for _ in range(8):
+        counts = rng.zipf(1.3, size=20).clip(max=500)
+        vocabulary = Vocabulary(counts)
+        arguments = dict(cost=cost, n_tails=3, min_head_share=0.2, objective=objective)
+        legal = [
+            c for c in itertools.combinations(range(1, 20), 3)
+            if (vocabulary.share_of_first(np.array(c)) >= [0.2, 0.6, 0.0]).all()
+        ]  # fmt: skip
+        found = adasoft.plan(counts, 16, 40, min_shares=[0.6], **arguments)
+        times = [
+            cost.layer(
+                20, c, found.widths, np.diff(vocabulary.cumulative[[*c, 20]]).tolist(), 16, 40, objective
+            ).seconds
+            for c in legal
+        ]
+        assert found.time == pytest.approx(min(times), rel=1e-9)
+        assert found.shares[0] + found.shares[1] >= 0.6 - 1e-12
+
+
 def test_many_equal_partitions_do_not_fill_the_memory():
     """When decoding, words may move between tails of one width for nothing: no cell can ever be dropped."""
     vocabulary = Vocabulary.synthetic(300_000, shift=2.7)
@@ -283,6 +309,11 @@ def test_plan_as_json_and_text():
         ({"min_mean_width": 17}, r"min_mean_width should be above 0 and at most in_features=16, got 17"),
         ({"widths": {2}, "min_mean_width": 15.9, "n_tails": 1}, r"min_mean_width=15.9 cannot be met.*feasible"),
         ({"cost": 3}, r"cost should be a cost model"),
+        ({"min_shares": [0.8]}, r"min_shares=\[0.8\] needs n_tails"),
+        ({"min_shares": [0.8], "n_tails": 1}, r"at most J - 1 shares; got n_tails=1"),
+        ({"min_shares": [0.2], "n_tails": 2}, r"min_shares should rise from min_head_share=0.3 .* got \[0.2\]"),
+        ({"min_shares": [1.0], "n_tails": 2}, r"min_shares leaves no words for tail"),
+        ({"min_shares": [0.8], "n_tails": 2, "min_mean_width": 4}, r"cannot be combined"),
         ({"opened": 0.5}, r"opened=0.5 is for objective='decode'"),
         ({"opened": 0, "objective": "decode"}, r"opened should be a share above 0 and at most 1.*got 0"),
         ({"opened": [0.5, 2], "n_tails": 2, "objective": "decode"}, r"opened should be a share.*got \[0.5, 2\]"),

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 #: The cutoffs that are used for vocabularies of this size (Baevski and Auli 2019), with widths d/4, d/16, d/64.
 CUTOFFS = (20_000, 40_000, 200_000)
-#: Floors of the plan for decoding.
-MIN_HEAD_SHARE, MIN_MEAN_WIDTH = 0.75, 0.75
+#: Floors of the plan for decoding: shares of tokens at the full width d, at d/4 or more, at d/16 or more.
+FLOORS = (0.75, 0.87, 0.95)
 #: Words before the predicted one that the model sees, and the size of their embeddings.
 _CONTEXT, _EMBEDDING = 4, 128
 
@@ -52,10 +52,10 @@ def bench_decode(
     given = [c for c in cutoffs if c < n]
     cost = load_cost(device)
     made = plan(
-        vocabulary, d, 256, cost=cost, n_tails=3, objective="decode",
-        min_head_share=MIN_HEAD_SHARE, min_mean_width=MIN_MEAN_WIDTH * d,
-    )  # fmt: skip
-    say(f"planned for decoding, floors: head share {MIN_HEAD_SHARE}, mean width {MIN_MEAN_WIDTH * d:.0f} of {d}")
+        vocabulary, d, 256, cost=cost, n_tails=3, objective="decode", min_head_share=FLOORS[0], min_shares=FLOORS[1:]
+    )
+    say(f"planned for decoding with floors: {FLOORS[0]:.0%} of the tokens at width {d}, "
+        f"{FLOORS[1]:.0%} at {made.widths[0]} or more, {FLOORS[2]:.0%} at {made.widths[1]} or more")  # fmt: skip
     cases = [
         (f"cutoffs {','.join(map(str, given))}", given, [d // 4 ** (i + 1) for i in range(len(given))]),
         (f"planned {','.join(map(str, made.cutoffs))}", list(made.cutoffs), list(made.widths)),
@@ -82,7 +82,7 @@ def bench_decode(
     say("\nshare of (row, tail) pairs opened:")
     columns = ["layer", "widths", "perplexity", "opened, top 1", "opened, top 10", "mean, top 1", "mean, top 10"]
     say(table(opened, [*columns, "predicted ms", "measured ms"]))
-    floors = {"min_head_share": MIN_HEAD_SHARE, "min_mean_width": MIN_MEAN_WIDTH * d}
+    floors = {"min_head_share": FLOORS[0], "min_shares": list(FLOORS[1:])}
     return {
         "bench": "decode", **provenance(device), "text": vocabulary.name, "V": n, "d": d, "steps": steps,
         "floors": floors, "plan": _brief(made), "rows": rows, "opened": opened,
