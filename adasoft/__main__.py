@@ -102,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--text", action="append", metavar="FILE", help="decode: the text; plan: texts or languages (several times)"
     )
-    p.add_argument("--steps", type=int, default=400, help="decode: training steps of the layer (400)")
+    p.add_argument("--steps", type=int, default=200, help="decode: training steps of the layer (200)")
     p.add_argument("--max-size", type=int, default=267_735, help="decode: words kept (267735)")
     p.add_argument("--json", metavar="FILE", help="write the results here")
     p.set_defaults(run=_bench)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -19,6 +20,10 @@ _CUTOFFS = (
     "cutoffs should be a sequence of unique, positive integers sorted in an increasing order, "
     "where each value is between 1 and n_classes-1"
 )
+
+
+#: :mod:`adasoft.ragged`, once a layer has been placed on a GPU, where Triton is installed.
+_ragged: Any = None
 
 
 class AdaptiveOutput(NamedTuple):
@@ -69,9 +74,11 @@ class AdaptiveSoftmax(nn.Module):
     - no logits are kept for backward. The gradients of ``loss`` are made in forward; asking for those of
       ``output``, for a second backward or for second derivatives computes the logits once more.
 
-    One host read per forward (the cluster sizes), none in backward. Under ``torch.compile`` and ``torch.export`` a
-    static route with no host read is taken: every tail then sees every token and a mask picks, which costs
-    the arithmetic that routing saves; a target out of range makes the loss nan there, since nothing can be raised.
+    One host read per forward (the cluster sizes), none in backward. Under ``torch.compile``, ``torch.export`` and while
+    a CUDA graph is captured a route with no host read is taken: on a GPU with Triton the kernels of
+    :mod:`adasoft.ragged` (no second derivatives); for export, for fp64 and without Triton a portable one where
+    every tail sees every token and a mask picks, which costs the arithmetic that routing saves. A target out of range
+    makes the loss nan there, since nothing can be raised.
     """
 
     #: Public methods besides ``forward`` that read the weights. FSDP2 must be told of them: after
@@ -145,6 +152,8 @@ class AdaptiveSoftmax(nn.Module):
         for name, table in self._tables.items():
             placed = None if table is None else table.to(self.head.weight.device, copy=True)
             self.register_buffer(name, placed, persistent=name == "order")
+        if self.head.weight.is_cuda:
+            _load_ragged()
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
@@ -223,8 +232,8 @@ class AdaptiveSoftmax(nn.Module):
             )
         x, target = input_.reshape(-1, self.in_features), target_.reshape(-1)
         ranks = target_ranks(target, self.n_classes, self.ignore_index, self._ranks)
-        if torch.compiler.is_compiling():
-            output, loss = self._forward_static(x, ranks)
+        if torch.compiler.is_compiling() or (x.is_cuda and torch.cuda.is_current_stream_capturing()):
+            output, loss = self._forward_unread(x, ranks)
         else:
             output, loss = self._forward_routed(x, target, ranks)
         dtype = output.dtype if torch.is_autocast_enabled(x.device.type) else input_.dtype
@@ -263,6 +272,17 @@ class AdaptiveSoftmax(nn.Module):
                 nll = nll + torch.cat([nll.new_zeros(sizes[0]), *tail_losses])
             output = torch.zeros(len(target), dtype=nll.dtype, device=nll.device)
             return output.index_copy(0, routing.permutation[:n], -nll), loss
+
+    def _forward_unread(self, x: Tensor, ranks: Tensor) -> tuple[Tensor, Tensor]:
+        """No host read: ragged kernels where they run, and the portable route elsewhere and for export."""
+        runs = _ragged is not None and (x.is_cuda or _ragged.INTERPRETED)
+        if not runs or x.dtype == torch.float64 or torch.compiler.is_exporting():
+            return self._forward_static(x, ranks)
+        x, (head, bias, tails) = self._cast(x)
+        with torch.autocast(x.device.type, enabled=False):
+            dropout = self.tail_dropout if self.training else 0.0
+            made = _ragged.ragged_nll(x, ranks, self._edges, head, bias, tails, dropout=dropout)
+            return -made.nll, made.total / made.counted if self.reduction == "mean" else made.total
 
     def _forward_static(self, x: Tensor, ranks: Tensor) -> tuple[Tensor, Tensor]:
         """Shapes that do not depend on the targets: every tail sees every token, a mask picks. Exact."""
@@ -488,6 +508,14 @@ class AdaptiveSoftmax(nn.Module):
 def _follow_weights(layer: AdaptiveSoftmax, _: Any) -> None:
     if layer._edges.device != layer.head.weight.device:
         layer._place_tables()
+
+
+def _load_ragged() -> None:
+    global _ragged
+    if _ragged is None and find_spec("triton") is not None:
+        from . import ragged
+
+        _ragged = ragged
 
 
 def _slice(values: Tensor, sizes: list[int], i: int) -> Tensor:

@@ -33,7 +33,7 @@ def bench_decode(
     max_size: int = 267_735,
     in_features: int = 512,
     device: str = "cpu",
-    steps: int = 400,
+    steps: int = 200,
     batch: int = 2560,
     rounds: int = 9,
     cutoffs: Sequence[int] = CUTOFFS,
