@@ -1,7 +1,9 @@
 """The state, the panels and the checks of the notebooks, without a browser."""
 
+import base64
 import gc
 import html
+import json
 import threading
 import time
 import weakref
@@ -12,15 +14,16 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 import traitlets
-from plotly.basedatatypes import Undefined
 
 import adasoft
 from adasoft import MeasuredCost, Vocabulary, plan
-from adasoft.explore import COUNTED_MULTIPLICATIONS, COUNTED_WORDS, Explorer, panels
+from adasoft.explore import COUNTED_MULTIPLICATIONS, COUNTED_WORDS, Explorer, panels, parts, stills
 from adasoft.explore import figures as f
-from adasoft.explore.checks import PREDICTIONS, QUESTIONS, ask, grade, number, predict
+from adasoft.explore.checks import ask, grade, number, predict
 from adasoft.explore.picker import CutPicker, places
+from adasoft.explore.questions import QUESTIONS
 from adasoft.explore.state import WIDTH_RULES, load_language
+from adasoft.explore.widgets import AnswerBox
 
 
 @pytest.fixture
@@ -52,7 +55,7 @@ def said(box):
 
 
 def problem(box):
-    return [x.value for x in every(box, panels._Line) if x._kind == "problem"][-1]
+    return [x.value for x in every(box, parts.Line) if x._kind == "problem"][-1]
 
 
 # ---- state
@@ -124,40 +127,167 @@ def test_without_any_record_costs_are_counted(monkeypatch, tmp_path):
     assert "none at hand" in said(panels.machine_panel(explorer))
 
 
+# ---- what is kept
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def again(explorer, **more):
+    """What a restarted kernel would make."""
+    explorer._choices.flush()
+    return Explorer(lesson=explorer._lesson, **more)
+
+
+def test_choices_survive_a_restart(cache, capsys):
+    first = Explorer(lesson="02 layer", cost=COUNTED_MULTIPLICATIONS, cutoffs=(2000, 10000))
+    assert not list(cache.rglob("*.json"))  # nothing chosen, nothing kept
+    first.vocabulary = load_language("de")
+    first.cutoffs, first.in_features, first.batch = (30, 400, 5000), 64, 100
+    first.width_rule, first.objective, first.cost = list(WIDTH_RULES)[1], "decode", COUNTED_WORDS
+    second = again(first, cost=COUNTED_MULTIPLICATIONS, cutoffs=(2000, 10000))
+    for name in ("vocabulary", "cutoffs", "in_features", "batch", "width_rule", "objective", "cost"):
+        assert getattr(second, name) == getattr(first, name), name
+    second.reset()
+    assert second.cutoffs == (2000, 10000)
+    other = Explorer(lesson="03")  # the words are shared, the rest is not
+    assert other.vocabulary.name == "German" and other.cutoffs == (2000,) and other.in_features == 512
+    assert Explorer().vocabulary.name == "English"  # no lesson, nothing read
+    first.cost = panels.measured_cost()
+    assert json.loads(first._choices.path.read_text())["entries"]["lesson 02 layer"]["cost"] == COUNTED_WORDS.name
+    assert again(first).cost.name == panels.measured_cost().name
+    assert capsys.readouterr().out == ""
+
+
+def test_two_notebooks_write_one_file_without_undoing_each_other(cache):
+    one, two = Explorer(lesson="one"), Explorer(lesson="two")
+    one.cutoffs, two.cutoffs = (11,), (22,)
+    two.remember("steps", {"ms": [1.5, 2.5]})
+    assert two.recall("steps") == {"ms": [1.5, 2.5]} and two.recall("none", 7) == 7
+    two._choices.flush()
+    assert again(one).cutoffs == (11,) and again(two).cutoffs == (22,)
+    assert again(one).recall("steps") == {"ms": [1.5, 2.5]}
+    for bad in ({1, 2}, float("nan")):
+        with pytest.raises((TypeError, ValueError)):
+            one.remember("bad", bad)
+    assert one.recall("bad") is None
+    alone = Explorer()
+    alone.remember("here", 1)
+    assert alone.recall("here") == 1 and Explorer(lesson="one").recall("here") is None
+
+
+def test_the_file_is_written_soon_and_by_itself(cache, monkeypatch):
+    monkeypatch.setattr("adasoft.explore.saved.PAUSE", 0.01)
+    explorer = Explorer(lesson="a")
+    explorer.batch = 77
+    end = time.monotonic() + 20
+    while not explorer._choices.path.exists():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert Explorer(lesson="a").batch == 77
+
+
+def test_own_words_are_kept_as_counts_for_every_lesson(cache, capsys):
+    explorer = Explorer(lesson="01")
+    upload(panels.own_text_panel(explorer), "tale.txt", "Ein Märchen: the cat and the dog and a bird. ".encode() * 10)
+    own, other = explorer.vocabulary, again(explorer)
+    assert other.vocabulary.words == own.words and other.vocabulary.counts.tolist() == own.counts.tolist()
+    assert other.vocabulary.name == "tale.txt" and other.cutoffs == explorer.cutoffs
+    assert Explorer(lesson="02").vocabulary.name == "tale.txt"
+    explorer._choices._words_path.unlink()
+    lost = Explorer(lesson="02")
+    assert lost.vocabulary.name == "English" and lost.cutoffs == (2000,)
+    out = capsys.readouterr().out
+    assert out.count("\n") == 1 and "these are not used: vocabulary" in out
+
+
+@pytest.mark.parametrize(
+    "content, reason",
+    [(b"{", "no JSON"), (b"\xff\xfe", "cannot be read"), (b"[]", "format"), (b'{"format": "other"}', "format"),
+     (b'{"format": "adasoft choices", "version": 9}', "version 1"),
+     (b'{"format": "adasoft choices", "version": 1, "entries": {"words": 3}}', "damaged")],
+)  # fmt: skip
+def test_a_broken_or_foreign_file_is_said_in_one_line_and_replaced(cache, capsys, content, reason):
+    path = Explorer(lesson="a")._choices.path
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    explorer = Explorer(lesson="a")
+    out = capsys.readouterr().out
+    assert reason in out and out.count("\n") == 1
+    explorer.batch = 9
+    assert again(explorer).batch == 9 and capsys.readouterr().out == ""
+
+
+def test_choices_that_no_longer_fit_are_said_and_left(cache, capsys):
+    path = Explorer(lesson="a")._choices.path
+    mine = {"batch": -3, "cutoffs": [5, 4], "cost": "a machine of old", "width_rule": "wide", "in_features": 64}
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"format": "adasoft choices", "version": 1, "entries": {"lesson a": mine}}))
+    explorer = Explorer(lesson="a")
+    out = capsys.readouterr().out
+    assert out.count("\n") == 1 and all(name in out for name in ("batch", "cutoffs", "cost", "width_rule"))
+    assert explorer.batch == 2560 and explorer.cutoffs == (2000,) and explorer.in_features == 64
+
+
+def test_forget(cache):
+    explorer = Explorer(lesson="a", cutoffs=(500,))
+    upload(panels.own_text_panel(explorer), "tale.txt", b"one two three two three three four " * 9)
+    explorer.batch = 5
+    explorer.remember("x", 1)
+    explorer._choices.flush()
+    box = panels.machine_panel(explorer)
+    named(box, "Forget my choices").click()
+    assert problem(box) == "" and not list(cache.rglob("*own*")) and not list(cache.rglob("choices*"))
+    assert explorer.vocabulary.name == "English" and explorer.cutoffs == (500,) and explorer.batch == 2560
+    assert explorer.recall("x") is None and Explorer(lesson="a").vocabulary.name == "English"
+
+
 # ---- figures
 
 
-def undefined(figure):
-    """Collect the messages to the browser that overwrite a property with "_undefined_"."""
-    bad = []
-
-    def look(change):
-        for value in (
-            (change["new"] or {}).get("style_data") or (change["new"] or {}).get("restyle_data") or {}
-        ).values():
-            if any(v is Undefined for v in value):
-                bad.append(change["new"])
-
-    for name in ("_py2js_update", "_py2js_restyle"):
-        figure.observe(look, name)
-    return bad
+def sent(widget, monkeypatch):
+    """The messages that a figure sends from now on."""
+    messages = []
+    monkeypatch.setattr(widget, "send", lambda content, buffers=None: messages.append(content))
+    return messages
 
 
-def test_push_keeps_the_data_of_every_trace():
-    widget = go.FigureWidget(go.Figure([go.Bar(x=["a", "b"], y=[1, 2]), go.Scatter(x=[1, 2], y=[3, 4])]))
-    bad = undefined(widget)
-    f.push(widget, {0: {"y": [5, 6]}, 1: {"x": [7, 8], "y": [9, 10]}}, {"title.text": "new"})
-    f.push(widget, {0: {"x": ["a", "b"], "y": [5, 7]}, 1: {"x": [8, 8], "y": [9, 11]}})
+def numbers(packed):
+    return np.frombuffer(base64.b64decode(packed["bdata"]), packed["dtype"]).tolist()
+
+
+def test_one_message_per_push_with_what_changed_and_nothing_else(monkeypatch):
+    widget = parts.live(go.Figure([go.Bar(x=["a", "b"], y=[1, 2]), go.Scatter(x=[1, 2], y=[3, 4])]))
+    messages = sent(widget, monkeypatch)
+    f.push(widget, {0: {"y": [5, 6]}, 1: {"x": np.array([7, 8]), "y": [9, 10]}}, {"title.text": "new"})
+    (message,) = messages
+    assert message["data"][0] == {"y": [5, 6]} and numbers(message["data"][1]["x"]) == [7.0, 8.0]
+    assert message["layout"] == {"title.text": "new"}
+    f.push(widget, {0: {"y": [5, 6], "x": ["a", "b"]}, 1: {"x": np.array([7, 8])}}, {"title.text": "new"})
+    assert len(messages) == 1  # nothing new
     f.push(widget, {1: {"y": np.array([np.nan, 1.0])}})
-    f.push(widget, {0: {"y": [5, 8]}, 1: {"y": np.array([np.nan, 1.0])}})
-    assert not bad
-    plain = widget.to_dict()["data"]
-    assert list(plain[0]["x"]) == ["a", "b"] and list(plain[0]["y"]) == [5, 8] and list(plain[1]["x"]) == [8, 8]
-    assert widget.layout.title.text == "new"
-    # and the trap is there: without `push`, the same change would be sent with holes
-    with widget.batch_update():
-        widget.data[0].y, widget.data[1].x, widget.data[1].y = [1, 1], [2, 2], [3, 3]
-    assert bad
+    f.push(widget, {1: {"y": np.array([np.nan, 1.0])}, 0: {"visible": False}})
+    assert list(messages[1]["data"]) == [1] and messages[2]["data"] == {0: {"visible": False}}
+    # a page that opens later gets all of it
+    spec = json.loads(widget.get_state()["spec"])
+    assert spec["data"][0]["y"] == [5, 6] and spec["data"][0]["visible"] is False
+    assert spec["layout"]["title"]["text"] == "new"
+    with pytest.raises(KeyError, match="nonsense"):
+        f.push(widget, {0: {"nonsense": 3}})
+
+
+def test_plotly_js_is_sent_to_who_asks_and_to_nobody_else(monkeypatch):
+    widget = parts.live(go.Figure())
+    found = []
+    monkeypatch.setattr(widget, "send", lambda content, buffers=None: found.append((content, buffers)))
+    widget._handle_custom_msg({"kind": "other"}, [])
+    assert not found and len(json.dumps(widget.get_state())) < 30_000
+    widget._handle_custom_msg({"kind": "plotly"}, [])
+    ((content, (code,)),) = found
+    assert content == {"kind": "plotly"} and b"plotly.js v" in code[:200]
 
 
 @pytest.mark.parametrize(
@@ -182,17 +312,41 @@ def test_places_hold_both_ends():
 
 def test_every_axis_of_every_still_has_a_title():
     pytest.importorskip("wordfreq")
-    from adasoft.explore.stills import stills
-
-    for figure in stills().values():
+    for still in stills.every_still().values():
+        figure = still.make()
+        if isinstance(figure, str):
+            continue
         assert "sendChartToCloud" in figure.layout.template.layout.modebar.remove
         for axis in [*figure.select_xaxes(), *figure.select_yaxes()]:
-            categories = any(
-                isinstance(t.x[0], str)
-                for t in figure.data
-                if (t.xaxis or "x") == axis._plotly_name.replace("axis", "")
-            )
+            own = [
+                t for t in figure.data if (getattr(t, "xaxis", None) or "x") == axis._plotly_name.replace("axis", "")
+            ]
+            categories = any(t.x is not None and len(t.x) and isinstance(t.x[0], str) for t in own)
             assert axis.title.text or categories or axis._plotly_name.startswith("xaxis")
+
+
+def test_a_still_is_stale_when_it_shows_something_else(tmp_path, monkeypatch, capsys):
+    shown = {"text": "<svg>one</svg>"}
+    monkeypatch.setattr(f, "STILLS", {})
+    monkeypatch.setattr(stills, "STILLS", f.STILLS)
+    f.still("x", "alt")(lambda: shown["text"])
+    assert stills.stale(tmp_path) == {"x": "no picture"}
+    assert stills.main(["--folder", str(tmp_path)]) == 0
+    assert (tmp_path / "x.svg").read_text() == "<svg>one</svg>" and stills.stale(tmp_path) == {}
+    shown["text"] = "<svg>two</svg>"
+    assert stills.main(["--folder", str(tmp_path), "--check"]) == 1 and "something else" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="no still"):
+        stills.render(tmp_path, ["y"])
+    with pytest.raises(ValueError, match="there is a still 'x'"):
+        f.still("x", "other")(test_places_hold_both_ends)
+
+
+def test_the_hash_of_a_figure_knows_numbers_to_three_digits():
+    def hashed(y):
+        return stills.description_hash(go.Figure(go.Scatter(y=np.asarray(y))))
+
+    assert hashed([1.0, 2.0]) == hashed([1.0 + 1e-7, 2.0]) != hashed([1.1, 2.0])
+    assert hashed([1.0, np.nan]) == hashed([1.0, np.nan])
 
 
 # ---- panels
@@ -201,13 +355,10 @@ def test_every_axis_of_every_still_has_a_title():
 def test_drag_slide_and_type_move_the_same_cutoff(explorer):
     box = panels.cut_panel(explorer)
     (picker,) = every(box, CutPicker)
-    (figure,) = every(box, go.FigureWidget)
-    sliders, boxes = every(box, w.FloatLogSlider), [named(box, f"cutoff {i}, words") for i in (1, 2)]
-
-    bad = undefined(figure)
+    (figure,) = every(box, parts.LiveFigure)
+    sliders, boxes = every(box, parts.Slider), [named(box, f"cutoff {i}, words") for i in (1, 2)]
 
     def agree():
-        assert not bad
         assert tuple(picker.cuts) == explorer.cutoffs == tuple(b.value for b in boxes)
         for i in (0, 1):
             assert np.log10(sliders[i].value) == pytest.approx(np.log10(explorer.cutoffs[i]), abs=0.006)
@@ -240,10 +391,10 @@ def test_drag_slide_and_type_move_the_same_cutoff(explorer):
 
 def test_every_setting_and_button_of_the_cut_panel(explorer, cost):
     box = panels.cut_panel(explorer)
-    (figure,) = every(box, go.FigureWidget)
+    (figure,) = every(box, parts.LiveFigure)
     named(box, "number of cutoffs").value = 4
     assert len(explorer.cutoffs) == 4 and len(figure.data[0].x) == 5
-    rows = [x.layout.display for x in every(box, w.HBox) if any(isinstance(c, w.FloatLogSlider) for c in x.children)]
+    rows = [x.layout.display for x in every(box, w.HBox) if any(isinstance(c, parts.Slider) for c in x.children)]
     assert rows == [None] * 4 + ["none"]
     named(box, "width of the tails").value = "d for every tail"
     assert explorer.widths == [512] * 4
@@ -277,6 +428,27 @@ def test_a_cell_run_again_replaces_its_panel(explorer):
     explorer.cutoffs = (77, 5000)
     assert picker() is None or picker().cuts == cuts
     gc.collect()
+
+
+@pytest.mark.parametrize("name", ["cut", "machine", "coverage", "languages", "own_text", "two_clusters", "swap"])
+def test_a_cell_run_again_leaks_no_widget(explorer, name):
+    make = getattr(panels, f"{name}_panel") if name != "swap" else lambda _: panels.swap_panel()
+    make(explorer)
+    widgets = len(w.widgets.widget._instances)
+    for _ in range(3):
+        make(explorer)
+    assert len(w.widgets.widget._instances) == widgets
+
+
+def test_questions_and_games_run_again_leak_no_widget(explorer):
+    def cells():
+        ask("tail width")
+        (entry,) = every(predict("speedup", explorer, then=lambda: panels.cut_panel(explorer, slot="p")), AnswerBox)
+        entry.submit("3")
+        panels.beat_the_planner(explorer)
+        return len(w.widgets.widget._instances)
+
+    assert cells() == cells() == cells()
 
 
 def test_callbacks_in_several_threads_wait_for_each_other(explorer, monkeypatch):
@@ -340,8 +512,8 @@ def test_machine_panel_times_and_labels(explorer, cost, monkeypatch):
 
 def test_coverage_panel(explorer):
     box = panels.coverage_panel(explorer)
-    (figure,) = every(box, go.FigureWidget)
-    number_box, slider = named(box, "share of the tokens, %"), every(box, w.FloatSlider)[0]
+    (figure,) = every(box, parts.LiveFigure)
+    number_box, slider = named(box, "share of the tokens, %"), every(box, parts.Slider)[0]
     number_box.value = 95.0
     assert figure.data[4].x[1] == explorer.vocabulary.words_for_share(0.95) and slider.value == 95.0
     slider.value = 50.0
@@ -359,15 +531,14 @@ def test_fits_that_do_not_exist_are_said():
 
 def test_languages_panel(explorer):
     box = panels.languages_panel(explorer)
-    (figure,) = every(box, go.FigureWidget)
-    bad = undefined(figure)
+    (figure,) = every(box, parts.LiveFigure)
     assert [t.name for t in figure.data][:4] == ["synthetic", "English", "German", "Finnish"]
     named(box, "languages").value = ("fr",)
     assert [t.name for t in figure.data][:3] == ["synthetic", "French", ""] and not figure.data[2].showlegend
     explorer.vocabulary = load_language("en")
     assert figure.data[0].name == "French" and "French needs" in said(box)
     named(box, "languages").value = ()
-    assert "Choose at least one" in said(box) and not bad
+    assert "Choose at least one" in said(box)
 
 
 def upload(box, name, content):
@@ -413,14 +584,14 @@ def test_a_path_that_is_not_there(explorer, tmp_path):
 def test_two_clusters_panel(cost):
     explorer = Explorer(Vocabulary.synthetic(5000), cost=COUNTED_WORDS, cutoffs=(300,))
     box = panels.two_clusters_panel(explorer)
-    (figure,) = every(box, go.FigureWidget)
+    (figure,) = every(box, parts.LiveFigure)
     best = figure.data[4].x[0]
     assert best == plan(explorer.vocabulary, 512, 2560, cost=COUNTED_WORDS, n_tails=1, min_head_share=0).cutoffs[0]
     named(box, "words in the first cluster").value = int(best)
     assert figure.data[3].y[0] == figure.data[4].y[0] and not figure.data[4].visible
     named(box, "Show the best").click()
     assert figure.data[4].visible and "Best in the root" in said(box)
-    every(box, w.FloatLogSlider)[0].value = 10.0
+    every(box, parts.Slider)[0].value = 10.0
     assert explorer.cutoffs == (10,)
     named(box, "words in the first cluster").value = 5000
     assert "refused" in problem(box) and named(box, "words in the first cluster").value == 10
@@ -435,7 +606,7 @@ def test_swap_panel():
     assert "as set: 1,100 words" in said(box) and "better as set" in said(box)
     named(box, "words of the small one", w.BoundedFloatText).value = 9000
     assert "k = 5,000" in said(box)  # the largest that it can be
-    named(box, "share of the large one, %", w.FloatSlider).value = 20
+    named(box, "share of the large one, %", parts.Slider).value = 20
     assert "swapping changes nothing" in said(box)
 
 
@@ -450,6 +621,82 @@ def test_the_game(explorer):
     named(box, "Compare with the planner").click()
     assert "A draw" in said(box)
     assert tuple(every(other, CutPicker)[0].cuts) == explorer.cutoffs
+
+
+def test_the_game_measured(explorer, cost, monkeypatch):
+    """The real thing at a small size; then what is said of it."""
+    explorer.vocabulary = Vocabulary.synthetic(3000, name="small")
+    explorer.in_features, explorer.cutoffs = 32, (1500, 2500)
+    explorer.cost = panels.measured_cost()
+    box = panels.beat_the_planner(explorer)
+    named(box, "Measure both").click()
+    (job,) = [x for x in threading.enumerate() if getattr(x, "_target", None) and "Job._run" in repr(x._target)]
+    assert named(box, "Measure both").disabled and not named(box, "Stop").disabled
+    named(panels.beat_the_planner(explorer, slot="second"), "Measure both").click()  # one at a time
+    job.join(120)
+    assert not job.is_alive() and problem(box) == "" and "Your score" in said(box)
+    assert (
+        "the planner at" in said(box)
+        and "measured" in said(box)
+        and explorer.recall("game") in html.unescape(said(box))
+    )
+    assert not named(box, "Measure both").disabled and named(box, "Stop").disabled
+    assert "Last time" in said(panels.beat_the_planner(explorer, slot="third"))
+
+
+def test_a_duel_fits_the_time_and_says_what_it_cannot_do(explorer, monkeypatch):
+    from adasoft import machine
+
+    asked = {}
+
+    def interleave(items, *, progress, **_):
+        asked["rows"] = {name: len(steps) for name, steps in items.items()}
+        progress(0.5, "half")
+        return {name: machine.Timing(m, m - 1e-4, m + 1e-4, 9) for name, m in zip(items, (0.020, 0.010), strict=True)}
+
+    monkeypatch.setattr(machine, "interleave", interleave)
+    monkeypatch.setattr(panels, "DUEL_SECONDS", 0.15)
+    ticks = []
+    text = panels.duel(explorer, (1000, 5000), lambda done, what: ticks.append(what))
+    assert "B = 2,560" not in text and "so that it takes seconds" in text and "from another machine's timings" in text
+    assert "0.50 measured; the planner is faster" in text and ticks[-1] == "half"
+    assert asked["rows"] == {"your layer": 2, "the planner's layer": 2}
+    with pytest.raises(ValueError, match="no cutoffs"):
+        panels.duel(explorer, (), lambda *_: None)
+    monkeypatch.setattr(panels, "DUEL_BYTES", 1000)
+    with pytest.raises(ValueError, match="narrower tails or a smaller d"):
+        panels.duel(explorer, (1000, 5000), lambda *_: None)
+
+
+def test_a_job_stops_fails_and_runs_alone():
+    panel = parts.Panel()
+    go_on, inside = threading.Event(), threading.Event()
+
+    def work(tick):
+        tick(0.5, "half")
+        inside.set()
+        while not go_on.wait(0.01):
+            tick(0.6, "more")
+        raise RuntimeError("it\nbroke")
+
+    job, other = parts.Job(panel, "Go", work), parts.Job(panel, "Go too", work)
+    box = panel.box(job.row, other.row, job.line)
+    job.start.click()
+    assert inside.wait(30) and job.bar.value == 0.5
+    other.start.click()
+    assert "another measurement is running" in problem(box)
+    job.stop.click()
+    job.thread.join(30)
+    assert "Stopped" in said(box) and job.stop.disabled and not job.start.disabled
+    go_on.set()
+    other.start.click()
+    other.thread.join(30)
+    assert "RuntimeError: it broke" in problem(box)
+    go_on.clear()
+    job.start.click()
+    job.bar.close()  # its cell was run again
+    job.thread.join(30)
+    assert not job.thread.is_alive()
 
 
 # ---- checks
@@ -480,32 +727,33 @@ def test_numbers_as_people_type_them():
 
 def test_ask_shows_the_verdict():
     box = ask("tail width")
-    (entry,) = every(box, w.Text)
-    press = named(box, "Check")
-    press.click()
-    assert "missing" in said(box)
-    entry.value = "128"
-    press.click()
-    assert "keep working" in said(box) and "tail 1" in said(box)
-    entry.value = "32"
-    press.click()
-    assert "correct" in said(box) and "Expected: 32." in said(box)
+    box.submit("")
+    assert "missing" in box.verdict
+    box._handle_custom_msg({"answer": "128"}, [])  # as the browser does
+    assert "keep working" in box.verdict and "tail 1" in box.verdict and box.answer == "128"
+    box.submit("32")
+    assert "correct" in box.verdict and "Expected: 32." in box.verdict
+    box.submit("<b>7")
+    assert "<b>7" not in box.verdict
 
 
-@pytest.mark.parametrize("key", PREDICTIONS)
+FIRST = ["half", "speedup", "coverage 95", "finnish", "best cut", "second cutoff"]
+
+
+@pytest.mark.parametrize("key", FIRST)  # the later lessons' have explorers and tests of their own
 def test_predictions_reveal_only_after_a_guess(key):
     explorer = Explorer("en", cost=COUNTED_MULTIPLICATIONS)
     box = predict(key, explorer, then=lambda: w.Label("the panel"))
-    named(box, "Commit").click()
-    assert "missing" in said(box) and not every(box, w.Label)
-    every(box, w.Text)[0].value = "12"
-    named(box, "Commit").click()
-    named(box, "Commit").click()
-    assert "You said <b>12</b>" in said(box) and len(every(box, w.Label)) == 1
+    (entry,) = every(box, AnswerBox)
+    entry.submit("no idea")
+    assert "missing" in entry.verdict and not every(box, w.Label)
+    entry.submit("12")
+    entry.submit("12")
+    assert "You said <b>12</b>" in entry.verdict and len(every(box, w.Label)) == 1
 
 
 def test_a_prediction_that_fails_says_so(explorer):
     box = predict("speedup", explorer, then=lambda: 1 / 0)
-    every(box, w.Text)[0].value = "12"
-    named(box, "Commit").click()
-    assert "ZeroDivisionError" in said(box)
+    (entry,) = every(box, AnswerBox)
+    entry.submit("12")
+    assert "ZeroDivisionError" in entry.verdict

@@ -6,9 +6,10 @@ of it. Panels push the data into a live copy (`push`); stills render the figure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import html
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import plotly.graph_objects as go
@@ -18,18 +19,19 @@ from ..partition import TwoClusters
 from ..vocabulary import Vocabulary, ZipfFit, compare
 from .picker import COLORS, places
 from .state import Explorer
+from .widgets import LiveFigure
 
 Data = dict[int, dict[str, Any]]
 Layout = dict[str, Any]
 
-_TEXT, _GRID = "#7a828a", "rgba(128,136,144,.28)"  # legible on white and on near-black
-_FULL = "#888888"
+TEXT_COLOR, _GRID = "#7a828a", "rgba(128,136,144,.28)"  # legible on white and on near-black
+FULL_COLOR = "#888888"
 _AXIS = {"gridcolor": _GRID, "zerolinecolor": _GRID, "linecolor": _GRID, "automargin": True, "title_standoff": 8}
 TEMPLATE = go.layout.Template(
     layout={
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"color": _TEXT, "size": 12},
+        "font": {"color": TEXT_COLOR, "size": 12},
         "xaxis": _AXIS,
         "yaxis": _AXIS,
         "colorway": list(COLORS),
@@ -39,37 +41,41 @@ TEMPLATE = go.layout.Template(
     }
 )
 MOST_LINES = 6
-_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 
 
-def push(widget: Any, data: Data, layout: Layout | None = None) -> None:
-    """Change a live figure: ``data[i][property]`` of trace i, and ``layout``.
-
-    One batch per set of properties that do change: a batch that changes a property in some of its traces only would
-    overwrite it in the others with the string "_undefined_" (plotly 7.1), also where the others keep their value.
-    """
-    groups: dict[tuple[str, ...], list[tuple[int, dict[str, Any]]]] = {}
-    for i, properties in data.items():
-        changed = {name: value for name, value in properties.items() if not _same(widget.data[i][name], value)}
-        groups.setdefault(tuple(sorted(changed)), []).append((i, changed))
-    for items in groups.values():
-        with widget.batch_update():
-            for i, changed in items:
-                for name, value in changed.items():
-                    widget.data[i][name] = value
-    with widget.batch_update():
-        for name, value in (layout or {}).items():
-            if widget.layout[name] != value:
-                widget.layout[name] = value
+Picture: TypeAlias = "go.Figure | str"
 
 
-def _same(old: Any, new: Any) -> bool:
-    if isinstance(new, np.ndarray):
-        return old is not None and np.array_equal(np.asarray(old, dtype=new.dtype), new, equal_nan=True)
-    return bool(tuple(old or ()) == tuple(new)) if isinstance(new, list) else bool(old == new)
+class Still(NamedTuple):
+    """What to draw, and what to say where it cannot be seen."""
+
+    make: Callable[[], Picture]
+    alt: str
 
 
-def _filled(figure: go.Figure, data: Data, layout: Layout, height: int) -> go.Figure:
+STILLS: dict[str, Still] = {}
+
+
+def still(name: str, alt: str) -> Callable[[Callable[[], Picture]], Callable[[], Picture]]:
+    """Register a function as the still ``name`` (a file name without its end)."""
+
+    def register(make: Callable[[], Picture]) -> Callable[[], Picture]:
+        if name in STILLS and STILLS[name].make.__qualname__ != make.__qualname__:
+            raise ValueError(f"name: there is a still {name!r} already, {STILLS[name].make.__qualname__}")
+        STILLS[name] = Still(make, alt)
+        return make
+
+    return register
+
+
+def push(widget: LiveFigure, data: Data, layout: Layout | None = None) -> None:
+    """Change a live figure: ``data[i][property]`` of trace i, and ``layout[path]``, in one message."""
+    widget.push(data, layout)
+
+
+def filled(figure: go.Figure, data: Data, layout: Layout, height: int) -> go.Figure:
+    """The figure with the template, its data and layout filled in."""
     for i, properties in data.items():
         figure.data[i].update(properties)
     figure.update_layout(template=TEMPLATE, height=height, showlegend=False)
@@ -129,7 +135,7 @@ def cut_figure(explorer: Explorer) -> go.Figure:
     """Three linked views of the cutoffs."""
     titles = ("words and tokens per cluster", "cost per cluster", "total against the full softmax")
     figure = make_subplots(1, 3, subplot_titles=titles, horizontal_spacing=0.1, column_widths=[0.38, 0.31, 0.31])
-    colors = [*COLORS, _FULL]
+    colors = [*COLORS, FULL_COLOR]
     percent_bar = {
         "texttemplate": "%{y:.1%}",
         "textposition": "outside",
@@ -146,7 +152,7 @@ def cut_figure(explorer: Explorer) -> go.Figure:
         k: v for k, v in percent_bar.items() if k != "texttemplate"
     })  # fmt: skip
     figure.add_scatter(row=1, col=3, mode="lines", line={"color": COLORS[0], "width": 2.5}, name="these cutoffs")
-    figure.add_scatter(row=1, col=3, mode="lines+text", line={"color": _FULL, "dash": "dash"}, name="full softmax",
+    figure.add_scatter(row=1, col=3, mode="lines+text", line={"color": FULL_COLOR, "dash": "dash"}, name="full softmax",
                        text=["full softmax", ""], textposition="bottom right")  # fmt: skip
     figure.add_scatter(row=1, col=3, mode="markers", name="here",
                        marker={"size": 13, "symbol": "diamond", "color": COLORS[5]})  # fmt: skip
@@ -156,7 +162,7 @@ def cut_figure(explorer: Explorer) -> go.Figure:
     figure.update_yaxes(row=1, col=3, type="log", dtick="D2", tickformat=",.6~r")
     figure.update_annotations(font_size=13)
     data, layout = cut_data(explorer)
-    return _filled(figure, data, layout, 310)
+    return filled(figure, data, layout, 310)
 
 
 def cut_sentence(explorer: Explorer) -> str:
@@ -179,6 +185,60 @@ def cut_sentence(explorer: Explorer) -> str:
         f"The head holds {cutoffs[0]:,} words ({percent(cutoffs[0] / len(explorer.vocabulary))} of them) and "
         f"{percent(shares[0])} of the tokens; {tails}. {dearest} costs most. In all {verb}: "
         f"{amount_text(explorer, explorer.prediction.seconds)}, {compared} than the full softmax's {full}."
+    )
+
+
+def picker_figure(explorer: Explorer) -> go.Figure:
+    """What the draggable picker shows, for a page that runs nothing."""
+    words, n = explorer.vocabulary, len(explorer.vocabulary)
+    ranks = places(n)
+    seen = ranks[words.counts[ranks - 1] > 0]
+    figure = make_subplots(specs=[[{"secondary_y": True}]])
+    figure.add_scatter(x=seen, y=words.shares[seen - 1], mode="lines", line={"color": TEXT_COLOR, "width": 2})
+    figure.add_scatter(x=ranks, y=words.cumulative[ranks], mode="lines", line={"color": TEXT_COLOR, "dash": "dash"},
+                       secondary_y=True)  # fmt: skip
+    edges = [1, *explorer.cutoffs, n]
+    for i, (name, share) in enumerate(zip(explorer.names, explorer.token_shares, strict=True)):
+        low, high = edges[i], edges[i + 1]
+        figure.add_vrect(low, high, fillcolor=COLORS[i], opacity=0.22, line_width=0, layer="below")
+        figure.add_annotation(x=(np.log10(low) + np.log10(high)) / 2, y=1.1, yref="paper", showarrow=False,
+                              text=f"<b>{name} · {percent(share)} of tokens</b>")  # fmt: skip
+    for i, cutoff in enumerate(explorer.cutoffs):
+        figure.add_vline(cutoff, line={"color": TEXT_COLOR, "width": 2})
+        figure.add_scatter(x=[cutoff], y=[0.9 - 0.1 * i], mode="markers+text", text=[f"  c{i + 1} = {cutoff:,}"],
+                           textposition="middle right", marker={"size": 15, "color": COLORS[0]},
+                           secondary_y=True)  # fmt: skip
+    figure.update_xaxes(type="log", dtick=1, title_text="words, most frequent first", range=[0, np.log10(n)])
+    figure.update_yaxes(type="log", dtick=2, exponentformat="power", title_text="share of tokens, each word")
+    figure.update_yaxes(type="linear", dtick=0.25, tickformat=".0%", range=[0, 1], showgrid=False, secondary_y=True,
+                        title_text="all words so far (dashed)")  # fmt: skip
+    return filled(figure, {}, {}, 300)
+
+
+def record_rows(record: Mapping[str, Any], *, mine: bool) -> dict[str, str]:
+    """What a machine record says of itself, row by row; ``mine``: it was made on this machine."""
+    rows = {
+        "timings used": "this machine" if mine else "a recorded machine, not this one",
+        "timed device": f"{record['device']['name']}, {record['threads']} threads, {record['dtype']}",
+        "date": str(record["date"])[:10],
+        "torch": str(record["torch"]),
+    }
+    error = record.get("errors", {}).get("train layers, not fitted", {}).get("median")
+    if error is not None:
+        rows["error of predictions"] = f"{percent(error)} (median, on layers it was not fitted to)"
+    return rows
+
+
+def card_svg(rows: Mapping[str, str]) -> str:
+    """The machine card as a picture, in the grey that reads on light and dark."""
+    lines = [
+        f'<text x="8" y="{20 + 24 * i}" font-weight="bold">{html.escape(name)}</text>'
+        f'<text x="200" y="{20 + 24 * i}">{html.escape(text)}</text>'
+        for i, (name, text) in enumerate(rows.items())
+    ]
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 640 {12 + 24 * len(rows)}" '
+        f'width="640" style="font:13px sans-serif" fill="{TEXT_COLOR}">{"".join(lines)}</svg>'
     )
 
 
@@ -231,7 +291,7 @@ def coverage_figure(vocabulary: Vocabulary, share: float) -> go.Figure:
     figure.update_yaxes(row=1, col=2, tickformat=".0%", range=[0, 1.03], title_text="tokens covered")
     figure.update_annotations(font_size=13)
     data, layout = coverage_data(vocabulary, share)
-    figure = _filled(figure, data, layout, 340)
+    figure = filled(figure, data, layout, 340)
     figure.update_layout(showlegend=True, legend={"x": 0.02, "y": 0.03, "bgcolor": "rgba(0,0,0,0)"})
     return figure
 
@@ -273,11 +333,11 @@ def languages_data(vocabularies: Sequence[Vocabulary]) -> tuple[Data, Layout]:
 def languages_figure(vocabularies: Sequence[Vocabulary]) -> go.Figure:
     """Coverage of several languages."""
     figure = go.Figure()
-    for color, dash in zip(COLORS, _DASHES, strict=True):
+    for color, dash in zip(COLORS, DASHES, strict=True):
         figure.add_scatter(mode="lines", line={"color": color, "dash": dash, "width": 2.5})
     figure.update_xaxes(type="log", dtick=1, exponentformat="power", title_text="most frequent words")
     figure.update_yaxes(tickformat=".0%", range=[0, 1.03], title_text="tokens covered")
-    figure = _filled(figure, *languages_data(vocabularies), 330)
+    figure = filled(figure, *languages_data(vocabularies), 330)
     figure.update_layout(showlegend=True, legend={"x": 0.02, "y": 0.98, "bgcolor": "rgba(0,0,0,0)"})
     return figure
 
@@ -332,7 +392,7 @@ def two_clusters_figure(explorer: Explorer, found: TwoClusters) -> go.Figure:
     figure = go.Figure()
     figure.add_scatter(mode="lines", line={"color": COLORS[0], "width": 3}, name="frequent words in the root")
     figure.add_scatter(mode="lines", line={"color": COLORS[1], "dash": "dash"}, name="both clusters in leaves")
-    figure.add_scatter(mode="lines", line={"color": _FULL, "dash": "dot"}, name="full softmax")
+    figure.add_scatter(mode="lines", line={"color": FULL_COLOR, "dash": "dot"}, name="full softmax")
     figure.add_scatter(mode="markers", marker={"size": 14, "symbol": "diamond", "color": COLORS[5]}, name="your cut")
     figure.add_scatter(mode="markers", marker={"size": 13, "symbol": "star", "color": COLORS[2]}, name="best",
                        visible=False)  # fmt: skip
@@ -340,7 +400,7 @@ def two_clusters_figure(explorer: Explorer, found: TwoClusters) -> go.Figure:
         title_text="words in the first cluster, k<sub>h</sub>", type="log", exponentformat="power", dtick=1
     )
     figure.update_yaxes(type="log", dtick="D2", tickformat=",.6~r")
-    figure = _filled(figure, *two_clusters_data(explorer, found), 340)
+    figure = filled(figure, *two_clusters_data(explorer, found), 340)
     figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.12})
     return figure
 

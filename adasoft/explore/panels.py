@@ -7,267 +7,50 @@ error in a callback is shown in one line under the controls, for JupyterLab woul
 from __future__ import annotations
 
 import html
-import math
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import ipywidgets as w
 import numpy as np
-import plotly.graph_objects as go
-import traitlets as t
 
-from ..cost import Cost, MeasuredCost, cpu_name
-from ..partition import Plan, two_clusters
+from ..cost import MeasuredCost, cpu_name, load_cost
+from ..partition import Plan, plan, two_clusters
 from ..vocabulary import Vocabulary
 from . import figures as f
-from .picker import CutPicker
+from .parts import (
+    WIDE,
+    Job,
+    Line,
+    Pair,
+    Panel,
+    cell_text,
+    costs_at_hand,
+    cut_picker,
+    cutoff_pair,
+    forget_button,
+    listed,
+    live,
+    one_line,
+    plan_text,
+    row,
+    safely,
+)
 from .state import (
     COUNTED_MULTIPLICATIONS,
     COUNTED_WORDS,
     LANGUAGES,
-    LOCK,
     MAX_TAILS,
     WIDTH_RULES,
     Explorer,
     load_language,
     measured_cost,
+    replace,
 )
 
-_WIDE = {"description_width": "initial"}
-
-
-class _PageHelper(anywidget.AnyWidget):  # type: ignore[misc]
-    """Invisible: fits responsive figures to their cell, gives slider handles their names, text the theme's colour."""
-
-    _esm = """
-    let hooked = false;
-    function names() {
-      for (const s of document.querySelectorAll('.adasoft .widget-slider')) {
-        const name = s.querySelector('.widget-label')?.textContent;
-        for (const h of s.querySelectorAll('.noUi-handle')) if (name) h.setAttribute('aria-label', name);
-      }
-    }
-    function hook() {                  // once per page; FigureWidget fires this event after its first draw
-      if (hooked) return; hooked = true;
-      document.addEventListener('plotlywidget-after-render', () => window.dispatchEvent(new Event('resize')));
-    }
-    export default {
-      initialize() { hook(); },
-      render({ el }) {
-        el.style.display = 'none'; hook();
-        const kick = () => { window.dispatchEvent(new Event('resize')); names(); };
-        kick(); const timers = [300, 1500, 4000].map(ms => setTimeout(kick, ms));
-        return () => timers.forEach(clearTimeout);
-      } }"""
-    _css = """
-    .adasoft .js-plotly-plot text:not(.hovertext text) { fill: var(--jp-content-font-color1, #444) !important; }
-    .adasoft .adasoft-words { line-height: 1.45; }
-    .adasoft .adasoft-words, .adasoft .adasoft-words * { color: var(--jp-content-font-color1); }
-    .adasoft .adasoft-problem:not(:empty) { border-left: 4px solid var(--jp-error-color1, #c00); padding-left: 8px; }
-    .adasoft table { border-collapse: collapse; font-size: 12px; }
-    .adasoft td, .adasoft th { padding: 3px 10px; text-align: right; border-bottom: 1px solid var(--jp-border-color2); }
-    .adasoft td:first-child, .adasoft th:first-child { text-align: left; }
-    .adasoft .widget-html-content { white-space: normal; }
-    """
-
-
-class _Line(w.HTML):  # type: ignore[misc]
-    """One paragraph of text under a figure, or one line that says what went wrong."""
-
-    def __init__(self, kind: str = "words") -> None:
-        super().__init__("")
-        self._kind = kind
-
-    def say(self, text: str) -> None:
-        """Show plain text; nothing for an empty one."""
-        role = "alert" if self._kind == "problem" else "status"
-        new = f'<div class="adasoft-{self._kind}" role="{role}">{html.escape(text)}</div>' if text else ""
-        if new != self.value:  # type: ignore[has-type]
-            self.value = new
-
-
-class _Panel:
-    """A box with a line for problems, and handlers that are dead while the panel itself writes to its controls."""
-
-    def __init__(self) -> None:
-        self.problem = _Line("problem")
-        self._writing = False
-
-    def box(self, *children: w.Widget) -> w.VBox:
-        box = w.VBox([*children, self.problem, _PageHelper()], layout=w.Layout(width="100%"))
-        box.add_class("adasoft")
-        return box
-
-    @contextmanager
-    def guarded(self) -> Iterator[None]:
-        """Show an exception in one line, clear the line after success."""
-        with LOCK:
-            try:
-                yield
-                self.problem.say("")
-            except Exception as error:
-                self.problem.say(f"{type(error).__name__}: {_one_line(error)}")
-
-    @contextmanager
-    def writing(self) -> Iterator[None]:
-        before, self._writing = self._writing, True
-        try:
-            yield
-        finally:
-            self._writing = before
-
-    def on_value(self, widget: w.Widget, act: Callable[[Any], None], name: str = "value") -> None:
-        """Call ``act(new value)`` when the reader changes a control."""
-
-        def handler(change: Mapping[str, Any]) -> None:
-            with LOCK:  # before looking: another thread may be writing
-                if not self._writing:
-                    with self.guarded():
-                        act(change["new"])
-
-        widget.observe(handler, name)
-
-    def button(self, text: str, act: Callable[[], None], tooltip: str = "") -> w.Button:
-        """A named button."""
-        button = w.Button(description=text, tooltip=tooltip or text, layout=w.Layout(width="auto"))
-
-        def handler(_button: Any) -> None:
-            with self.guarded():
-                act()
-
-        button.on_click(handler)
-        return button
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or "no details"
-
-
-class _Figure(go.FigureWidget):  # type: ignore[misc]
-    """A FigureWidget that takes no data back from the browser.
-
-    The browser reports how its drawing differs from the data; if newer data came meanwhile, plotly 7.1 takes that for
-    an edit, fails on arrays and drops lists. Nothing here is edited in the browser.
-    """
-
-    @t.observe("_js2py_traceDeltas")  # type: ignore[misc]
-    def _handler_js2py_traceDeltas(self, change: Any) -> None:
-        self._trace_edit_in_process = False
-        if change["new"]:
-            self._js2py_traceDeltas = None
-
-    @t.observe("_js2py_layoutDelta")  # type: ignore[misc]
-    def _handler_js2py_layoutDelta(self, change: Any) -> None:
-        self._layout_edit_in_process = False
-        if change["new"]:
-            self._js2py_layoutDelta = None
-
-
-def _live(figure: go.Figure) -> _Figure:
-    """The live copy of a complete figure (never fill a FigureWidget before it is shown)."""
-    widget = _Figure(figure)
-    widget._config = {"responsive": True, "displayModeBar": False}
-    return widget
-
-
-def _costs(counted: Cost, explorer: Explorer) -> dict[str, Cost]:
-    """What can be asked for a price: the counting model, the timings at hand, and whatever the explorer holds."""
-    measured = measured_cost()
-    costs: dict[str, Cost] = {counted.name: counted}
-    for cost in (measured, explorer.cost):
-        if cost is not None and cost is not COUNTED_WORDS and cost is not COUNTED_MULTIPLICATIONS:
-            costs[cost.name] = cost
-    return costs
-
-
-def _row(*children: w.Widget) -> w.HBox:
-    return w.HBox(list(children), layout=w.Layout(flex_flow="row wrap", align_items="center"))
-
-
-class _Pair:
-    """A slider and a number box for one value; slider handles have no name of their own, number boxes have.
-
-    The browser's slider snaps to its steps and sends the snapped value back: what lies in the same step as the present
-    value is no move of the reader's, else a typed 15,367 would turn into 15,311.
-
-    Args:
-        panel: whose problem line shows a refused number.
-        number: the number box.
-        name: of the slider.
-        act: called with the new value, and whether it may be clipped to what is possible.
-        high: largest value; ``step``: of the slider, in powers of ten if ``log``.
-    """
-
-    def __init__(
-        self, panel: _Panel, number: w.Widget, name: str, act: Callable[[float, bool], None], *,
-        low: float = 1.0, high: float = 10.0, step: float = 0.005, log: bool = False,
-    ) -> None:  # fmt: skip
-        self.panel, self.number, self.step, self.log, self.high = panel, number, step, log, high
-        kind = w.FloatLogSlider if log else w.FloatSlider
-        limits = {"min": 0.0, "max": self._grid(high) * step} if log else {"min": low, "max": high}
-        self.slider = kind(value=low, step=step, description=name, readout=False, style=_WIDE, **limits)
-        self.row = _row(self.slider, number)
-
-        def slid(value: float) -> None:
-            if self._grid(value) != self._grid(number.value):
-                act(min(value, self.high), True)
-
-        def typed(value: float) -> None:
-            try:
-                act(value, False)
-            except Exception:
-                self.show(self._shown)  # what holds stays visible
-                raise
-
-        panel.on_value(self.slider, slid)
-        panel.on_value(number, typed)
-
-    def _grid(self, value: float) -> int:
-        return round((math.log10(max(value, 1.0)) if self.log else value) / self.step)
-
-    def show(self, value: float, high: float | None = None) -> None:
-        """Show a value without acting on it."""
-        self._shown = value
-        with self.panel.writing():
-            if high is not None and high != self.high:
-                self.high = high
-                self.slider.max = (self._grid(high) + 1) * self.step if self.log else high
-            at = min(self._grid(value) * self.step, self.slider.max)
-            self.slider.value = 10**at if self.log else min(value, self.slider.max)
-            self.number.value = value
-
-
-def _cutoff_pair(panel: _Panel, explorer: Explorer, i: int, name: str, number_name: str) -> _Pair:
-    number = w.IntText(1, description=number_name, style=_WIDE, layout=w.Layout(width="260px"))
-    act = lambda value, clip: explorer.set_cutoff(i, round(value), clip=clip)  # noqa: E731
-    return _Pair(panel, number, name, act, log=True)
-
-
 # ---------------------------------------------------------------------- cutoffs
-
-
-def _picker(panel: _Panel, explorer: Explorer, height: int = 260) -> tuple[CutPicker, Callable[[], None]]:
-    picker = CutPicker(height=height)
-
-    def dragged(cuts: Sequence[int]) -> None:
-        # both come in one message, so `moved` is already new
-        if len(cuts) == len(explorer.cutoffs):
-            explorer.set_cutoff(min(picker.moved, len(cuts) - 1), cuts[picker.moved], clip=True)
-            explorer.cutoffs = tuple(cuts)
-
-    panel.on_value(picker, dragged, "cuts")
-
-    def redraw() -> None:
-        bands = [f"{n} · {f.percent(p)} of tokens" for n, p in zip(explorer.names, explorer.token_shares, strict=True)]
-        with panel.writing():
-            picker.show(explorer.vocabulary, explorer.cutoffs, bands)
-
-    return picker, redraw
 
 
 def cut_panel(explorer: Explorer, *, most: int = MAX_TAILS, settings: bool = True, slot: str = "cuts") -> w.VBox:
@@ -279,20 +62,20 @@ def cut_panel(explorer: Explorer, *, most: int = MAX_TAILS, settings: bool = Tru
         settings: offer the cost model, the widths, d and B.
         slot: a second panel for one explorer needs another name here.
     """
-    panel = _Panel()
-    picker, redraw_picker = _picker(panel, explorer)
-    figure, words = _live(f.cut_figure(explorer)), _Line()
+    panel = Panel()
+    picker, redraw_picker = cut_picker(panel, explorer)
+    figure, words = live(f.cut_figure(explorer)), Line()
     names = [f"cutoff {i + 1}" for i in range(most)]
-    pairs = [_cutoff_pair(panel, explorer, i, name, f"{name}, words") for i, name in enumerate(names)]
+    pairs = [cutoff_pair(panel, explorer, i, name, f"{name}, words") for i, name in enumerate(names)]
 
-    n_tails = w.Dropdown(options=list(range(most + 1)), description="number of cutoffs", style=_WIDE,
+    n_tails = w.Dropdown(options=list(range(most + 1)), description="number of cutoffs", style=WIDE,
                          layout=w.Layout(width="190px"))  # fmt: skip
-    costs = _costs(COUNTED_MULTIPLICATIONS, explorer)
-    cost = w.Dropdown(options=list(costs), description="cost model", style=_WIDE, layout=w.Layout(width="430px"))
-    widths = w.Dropdown(options=list(WIDTH_RULES), description="width of the tails", style=_WIDE,
+    costs = costs_at_hand(COUNTED_MULTIPLICATIONS, explorer)
+    cost = w.Dropdown(options=list(costs), description="cost model", style=WIDE, layout=w.Layout(width="430px"))
+    widths = w.Dropdown(options=list(WIDTH_RULES), description="width of the tails", style=WIDE,
                         layout=w.Layout(width="270px"))  # fmt: skip
-    d = w.IntText(description="hidden size d", style=_WIDE, layout=w.Layout(width="170px"))
-    batch = w.IntText(description="tokens per step B", style=_WIDE, layout=w.Layout(width="200px"))
+    d = w.IntText(description="hidden size d", style=WIDE, layout=w.Layout(width="170px"))
+    batch = w.IntText(description="tokens per step B", style=WIDE, layout=w.Layout(width="200px"))
     panel.on_value(n_tails, explorer.set_n_tails)
     panel.on_value(cost, lambda name: setattr(explorer, "cost", costs[name]))
     panel.on_value(widths, lambda name: setattr(explorer, "width_rule", name))
@@ -310,7 +93,7 @@ def cut_panel(explorer: Explorer, *, most: int = MAX_TAILS, settings: bool = Tru
 
     panel.on_value(d, size("in_features", d))
     panel.on_value(batch, size("batch", batch))
-    note = _Line()
+    note = Line()
 
     def plan_it() -> None:
         found = explorer.plan_for_me()
@@ -319,13 +102,13 @@ def cut_panel(explorer: Explorer, *, most: int = MAX_TAILS, settings: bool = Tru
 
     def paper() -> None:
         explorer.cutoffs = explorer.paper_cutoffs()[:most]
-        note.say(f"The authors took these for a vocabulary of about this size: {_list(explorer.cutoffs)}.")
+        note.say(f"The authors took these for a vocabulary of about this size: {listed(explorer.cutoffs)}.")
 
     def reset() -> None:
         explorer.reset()
         note.say("")
 
-    buttons = _row(
+    buttons = row(
         panel.button("Plan for me", plan_it, "The exact best cutoffs, with at least 75 % of the tokens in the head"),
         panel.button("The authors' cutoffs", paper),
         panel.button("Reset", reset, "Back to the first cutoffs"),
@@ -348,36 +131,11 @@ def cut_panel(explorer: Explorer, *, most: int = MAX_TAILS, settings: bool = Tru
         f.push(figure, *f.cut_data(explorer))
         words.say("In words: " + f.cut_sentence(explorer))
 
-    settings_rows = [_row(cost, widths), _row(d, batch)] if settings else []
-    first = [_row(n_tails, buttons)] if most > 1 else [buttons]
+    settings_rows = [row(cost, widths), row(d, batch)] if settings else []
+    first = [row(n_tails, buttons)] if most > 1 else [buttons]
     box = panel.box(picker, *(pair.row for pair in pairs), *first, *settings_rows, note, figure, words)
-    explorer.attach(slot, _shown(panel, redraw), box)
+    explorer.attach(slot, safely(panel, redraw), box)
     return box
-
-
-def _shown(panel: _Panel, redraw: Callable[[], None]) -> Callable[[], None]:
-    """A redraw whose failure is shown in the panel instead of being lost."""
-
-    def act() -> None:
-        try:
-            redraw()
-        except Exception as error:
-            panel.problem.say(f"{type(error).__name__}: {_one_line(error)}")
-
-    return act
-
-
-def _list(cutoffs: Sequence[int]) -> str:
-    return " and ".join(f"{c:,}" for c in cutoffs) or "none"
-
-
-def plan_text(explorer: Explorer, found: Plan) -> str:
-    """A plan in one sentence."""
-    return (
-        f"Planned: {_list(found.cutoffs)} (at least {100 * found.min_head_share:.0f} % of the tokens in the head). "
-        f"{f.amount_text(explorer, found.time)}, {found.speedup:,.1f} times less than the full softmax; no other "
-        f"{found.n_tails} cutoffs are better under this cost model."
-    )
 
 
 # ---------------------------------------------------------------------- this machine
@@ -385,11 +143,11 @@ def plan_text(explorer: Explorer, found: Plan) -> str:
 
 def machine_panel(explorer: Explorer, *, slot: str = "machine") -> w.VBox:
     """Which processor this is, whose timings the predictions rest on, and a button that times this machine."""
-    panel, card = _Panel(), w.HTML()
+    panel, card = Panel(), w.HTML()
     lengths = [("10 seconds, rough", 10.0), ("60 seconds", 60.0), ("3 minutes, best", 180.0)]
-    seconds = w.Dropdown(options=lengths, value=60.0, description="time for it", style=_WIDE)
+    seconds = w.Dropdown(options=lengths, value=60.0, description="time for it", style=WIDE)
     bar = w.FloatProgress(0.0, min=0.0, max=1.0, layout=w.Layout(width="300px", visibility="hidden"))
-    step = _Line()
+    step = Line()
 
     def tick(done: float, text: str) -> None:
         bar.value = done
@@ -419,13 +177,9 @@ def machine_panel(explorer: Explorer, *, slot: str = "machine") -> w.VBox:
         cost = explorer.cost
         record = cost.record if isinstance(cost, MeasuredCost) else None
         if record:
-            whose = "this machine" if cost.name.startswith("this machine") else "a recorded machine, not this one"
-            rows["timings used"] = whose if cost.name.startswith(("this", "recorded")) else cost.name
-            rows["timed device"] = f"{record['device']['name']}, {record['threads']} threads, {record['dtype']}"
-            rows["date"], rows["torch"] = str(record["date"])[:10], str(record["torch"])
-            error = record.get("errors", {}).get("train layers, not fitted", {}).get("median")
-            if error is not None:
-                rows["error of predictions"] = f"{f.percent(error)} (median, on layers it was not fitted to)"
+            rows |= f.record_rows(record, mine=cost.name.startswith("this machine"))
+            if not cost.name.startswith(("this", "recorded")):
+                rows["timings used"] = cost.name
         elif explorer.counted:
             rows["timings used"] = "none at hand: costs are counted, not timed, until you time this machine"
         else:
@@ -433,17 +187,17 @@ def machine_panel(explorer: Explorer, *, slot: str = "machine") -> w.VBox:
         cells = "".join(f"<tr><th>{k}</th><td>{html.escape(v)}</td></tr>" for k, v in rows.items())
         card.value = f'<table aria-label="machine card">{cells}</table>'
 
-    box = panel.box(card, _row(button, seconds, bar), step)
-    explorer.attach(slot, _shown(panel, redraw), box)
+    box = panel.box(card, row(button, seconds, bar), step, row(forget_button(panel, explorer)))
+    explorer.attach(slot, safely(panel, redraw), box)
     return box
 
 
 # ---------------------------------------------------------------------- words
 
 
-def _language_box(panel: _Panel, explorer: Explorer) -> tuple[w.Dropdown, Callable[[], None]]:
+def _language_box(panel: Panel, explorer: Explorer) -> tuple[w.Dropdown, Callable[[], None]]:
     options = [(name, code) for code, name in LANGUAGES.items()]
-    box = w.Dropdown(options=[*options, ("own text", "")], description="language", style=_WIDE)
+    box = w.Dropdown(options=[*options, ("own text", "")], description="language", style=WIDE)
 
     def choose(code: str) -> None:
         if code:
@@ -461,12 +215,12 @@ def _language_box(panel: _Panel, explorer: Explorer) -> tuple[w.Dropdown, Callab
 
 def coverage_panel(explorer: Explorer, *, slot: str = "coverage") -> w.VBox:
     """A language, its rank-frequency curve with two fitted laws, and the words that a share of the tokens needs."""
-    panel = _Panel()
+    panel = Panel()
     language, redraw_language = _language_box(panel, explorer)
     state = {"share": 80.0}
-    number = w.BoundedFloatText(80.0, min=0.1, max=100.0, step=0.1, description="share of the tokens, %", style=_WIDE,
+    number = w.BoundedFloatText(80.0, min=0.1, max=100.0, step=0.1, description="share of the tokens, %", style=WIDE,
                                 layout=w.Layout(width="240px"))  # fmt: skip
-    figure, words = _live(f.coverage_figure(explorer.vocabulary, 0.8)), _Line()
+    figure, words = live(f.coverage_figure(explorer.vocabulary, 0.8)), Line()
 
     def redraw() -> None:
         redraw_language()
@@ -478,18 +232,18 @@ def coverage_panel(explorer: Explorer, *, slot: str = "coverage") -> w.VBox:
         state["share"] = float(value)
         redraw()
 
-    pair = _Pair(panel, number, "share, %", set_share, high=100.0, step=0.1)
-    box = panel.box(_row(language, pair.row), figure, words)
-    explorer.attach(slot, _shown(panel, redraw), box)
+    pair = Pair(panel, number, "share, %", set_share, high=100.0, step=0.1)
+    box = panel.box(row(language, pair.row), figure, words)
+    explorer.attach(slot, safely(panel, redraw), box)
     return box
 
 
 def languages_panel(explorer: Explorer, *, slot: str = "languages") -> w.VBox:
     """Coverage of up to six languages side by side, with a table; the explorer's words come along if they are none."""
-    panel = _Panel()
+    panel = Panel()
     options = [(name, code) for code, name in LANGUAGES.items()]
     chosen = w.SelectMultiple(options=options, value=("en", "de", "fi"), rows=6, description="languages")
-    figure, table, words = _live(f.languages_figure([])), w.HTML(), _Line()
+    figure, table, words = live(f.languages_figure([])), w.HTML(), Line()
 
     def redraw() -> None:
         own = [] if explorer.vocabulary.name in LANGUAGES.values() else [explorer.vocabulary]
@@ -501,7 +255,7 @@ def languages_panel(explorer: Explorer, *, slot: str = "languages") -> w.VBox:
                  "80%": "for 80 %", "95%": "for 95 %", "99%": "for 99 %"}  # fmt: skip
         table.value = (
             f"<table><tr>{''.join(f'<th>{h}</th>' for h in heads.values())}</tr>"
-            + "".join(f"<tr>{''.join(f'<td>{_cell(row[k])}</td>' for k in heads)}</tr>" for row in rows)
+            + "".join(f"<tr>{''.join(f'<td>{cell_text(entry[k])}</td>' for k in heads)}</tr>" for entry in rows)
             + "</table>"
         )
         words.say("In words: " + f.languages_sentence(vocabularies))
@@ -511,14 +265,8 @@ def languages_panel(explorer: Explorer, *, slot: str = "languages") -> w.VBox:
     panel.on_value(chosen, lambda _: redraw())
     note = w.HTML("<small>Several: hold Ctrl (on a Mac: Command), or Shift with the arrow keys.</small>")
     box = panel.box(chosen, note, figure, table, words)
-    explorer.attach(slot, _shown(panel, redraw), box)
+    explorer.attach(slot, safely(panel, redraw), box)
     return box
-
-
-def _cell(value: float | int | str) -> str:
-    if isinstance(value, str):
-        return html.escape(value)
-    return f"{value:,}" if isinstance(value, int) else f.percent(value)
 
 
 def read_words(path: str | os.PathLike[str], name: str | None = None) -> Vocabulary:
@@ -531,10 +279,10 @@ def read_words(path: str | os.PathLike[str], name: str | None = None) -> Vocabul
 
 def own_text_panel(explorer: Explorer, *, slot: str = "own text") -> w.VBox:
     """The reader's own words: a file picked or dropped, or a path typed."""
-    panel, words = _Panel(), _Line()
+    panel, words = Panel(), Line()
     upload = w.FileUpload(description="Pick a file", tooltip="A text, or lines of word<TAB>count")
     path = w.Text(placeholder="a path on this computer, for large files", description="or its path",
-                  continuous_update=False, style=_WIDE, layout=w.Layout(width="420px"))  # fmt: skip
+                  continuous_update=False, style=WIDE, layout=w.Layout(width="420px"))  # fmt: skip
 
     def take(file: str | Path, name: str) -> None:
         try:
@@ -542,15 +290,15 @@ def own_text_panel(explorer: Explorer, *, slot: str = "own text") -> w.VBox:
             if len(vocabulary) < 3:
                 raise ValueError(f"only {len(vocabulary)} different words")
         except Exception as error:
-            reason = _one_line(error).replace(str(file), name)
+            reason = one_line(error).replace(str(file), name)
             raise ValueError(
                 f"{name} was not read: {reason}. Way out: a plain text in UTF-8 with a few hundred words, or lines of "
                 "word, tab, count; also as .gz, .xz or .bz2."
             ) from None
         explorer.vocabulary = vocabulary
         words.say(
-            f"Read {name}: {vocabulary.total:,} tokens, {len(vocabulary):,} different words; all panels now "
-            "show it. Most frequent: " + ", ".join((vocabulary.words or ())[:8]) + "."
+            f"Read {name}: {vocabulary.total:,} tokens, {len(vocabulary):,} different words; this page and all "
+            "lessons now use it (counts only are kept). Most frequent: " + ", ".join((vocabulary.words or ())[:8]) + "."
         )
 
     def uploaded(files: Sequence[Mapping[str, Any]]) -> None:
@@ -574,7 +322,7 @@ def own_text_panel(explorer: Explorer, *, slot: str = "own text") -> w.VBox:
     panel.on_value(upload, uploaded)
     buttons = (panel.button("Read it", typed), panel.button("Back to English", back))
     note = w.HTML("<small>Above about 7 MB, type the path. Nothing leaves this computer.</small>")
-    box = panel.box(_row(upload, path, *buttons), note, words)
+    box = panel.box(row(upload, path, *buttons), note, words)
     explorer.attach(slot, lambda: None, box)
     return box
 
@@ -584,11 +332,11 @@ def own_text_panel(explorer: Explorer, *, slot: str = "own text") -> w.VBox:
 
 def two_clusters_panel(explorer: Explorer, *, slot: str = "two clusters") -> w.VBox:
     """The U-curve of one cutoff, counted or timed, in the root or in leaves."""
-    panel = _Panel()
-    costs = _costs(COUNTED_WORDS, explorer)
-    cost = w.Dropdown(options=list(costs), description="cost model", style=_WIDE, layout=w.Layout(width="430px"))
-    pair = _cutoff_pair(panel, explorer, 0, "cut", "words in the first cluster")
-    words, shown = _Line(), {"best": False}
+    panel = Panel()
+    costs = costs_at_hand(COUNTED_WORDS, explorer)
+    cost = w.Dropdown(options=list(costs), description="cost model", style=WIDE, layout=w.Layout(width="430px"))
+    pair = cutoff_pair(panel, explorer, 0, "cut", "words in the first cluster")
+    words, shown = Line(), {"best": False}
 
     def found() -> Any:
         key = ("two clusters", explorer._sizes)
@@ -597,7 +345,7 @@ def two_clusters_panel(explorer: Explorer, *, slot: str = "two clusters") -> w.V
 
     if explorer.cost.name not in costs:
         explorer.cost = COUNTED_WORDS
-    figure = _live(f.two_clusters_figure(explorer, found()))
+    figure = live(f.two_clusters_figure(explorer, found()))
 
     def redraw() -> None:
         if explorer.cost.name not in costs:
@@ -613,31 +361,30 @@ def two_clusters_panel(explorer: Explorer, *, slot: str = "two clusters") -> w.V
 
     def reveal() -> None:
         shown["best"] = not shown["best"]
-        with figure.batch_update():
-            figure.data[4].visible = shown["best"]
+        f.push(figure, {4: {"visible": shown["best"]}})
         button.description = "Hide the best" if shown["best"] else "Show the best"
         redraw()
 
     button = panel.button("Show the best", reveal, "Marks the best cut with a star")
     panel.on_value(cost, lambda name: setattr(explorer, "cost", costs[name]))
-    box = panel.box(_row(cost, button), pair.row, figure, words)
-    explorer.attach(slot, _shown(panel, redraw), box)
+    box = panel.box(row(cost, button), pair.row, figure, words)
+    explorer.attach(slot, safely(panel, redraw), box)
     return box
 
 
 def swap_panel() -> w.VBox:
     """Two clusters as areas: which share belongs to which size?"""
-    panel, picture, words = _Panel(), w.HTML(), _Line()
+    panel, picture, words = Panel(), w.HTML(), Line()
 
-    def pair(name: str, value: float, low: float, high: float, step: float) -> _Pair:
-        number = w.BoundedFloatText(value, min=low, max=high, step=step, description=name, style=_WIDE,
+    def pair(name: str, value: float, low: float, high: float, step: float) -> Pair:
+        number = w.BoundedFloatText(value, min=low, max=high, step=step, description=name, style=WIDE,
                                     layout=w.Layout(width="270px"))  # fmt: skip
 
         def act(new: float, _clip: bool) -> None:
             new_pair.show(new)
             redraw()
 
-        new_pair = _Pair(panel, number, name, act, low=low, high=high, step=step)
+        new_pair = Pair(panel, number, name, act, low=low, high=high, step=step)
         new_pair.show(value)
         return new_pair
 
@@ -661,13 +408,15 @@ def swap_panel() -> w.VBox:
         redraw()
 
     redraw()
-    return panel.box(*(pair.row for pair in pairs), _row(panel.button("Swap the shares", swap)), picture, words)
+    box = panel.box(*(pair.row for pair in pairs), row(panel.button("Swap the shares", swap)), picture, words)
+    replace("swap", box)
+    return box
 
 
 def beat_the_planner(explorer: Explorer, *, slot: str = "game") -> w.VBox:
     """The reader against the exact search, with the same number of cutoffs and the same floor on the head."""
-    panel, words, verdict = _Panel(), _Line(), _Line()
-    picker, redraw_picker = _picker(panel, explorer)
+    panel, words, verdict = Panel(), Line(), Line()
+    picker, redraw_picker = cut_picker(panel, explorer)
     best: dict[Any, tuple[float, tuple[int, ...]]] = {}
 
     def key() -> Any:
@@ -681,17 +430,20 @@ def beat_the_planner(explorer: Explorer, *, slot: str = "game") -> w.VBox:
             best[key()] = seconds, explorer.cutoffs
         record = best.get(key())
         words.say(
-            f"Now: {f.amount_text(explorer, seconds)} at {_list(explorer.cutoffs)}, "
+            f"Now: {f.amount_text(explorer, seconds)} at {listed(explorer.cutoffs)}, "
             + f"head {f.percent(share)} of the tokens"
             + ("" if allowed else " - not allowed, the head must hold 75 %")
-            + (f". Your best: {f.amount_text(explorer, record[0])} at {_list(record[1])}." if record else ".")
+            + (f". Your best: {f.amount_text(explorer, record[0])} at {listed(record[1])}." if record else ".")
         )
         verdict.say("")
 
-    def compare() -> None:
-        record = best.get(key())
-        if record is None:
+    def yours() -> tuple[float, tuple[int, ...]]:
+        if key() not in best:
             raise ValueError("no allowed cut yet: move a cutoff so that the head holds at least 75 % of the tokens")
+        return best[key()]
+
+    def compare() -> None:
+        record = yours()
         found = explorer.plan_for_me()
         behind = record[0] / found.time - 1
         if behind < 1e-9:
@@ -700,8 +452,76 @@ def beat_the_planner(explorer: Explorer, *, slot: str = "game") -> w.VBox:
             text = f"Within {100 * behind:.2g} %: as good in practice, for the bottom of the curve is flat."
         else:
             text = f"The planner is ahead by {100 * behind:.0f} %."
-        verdict.say(f"{text} You: {_list(record[1])}. {plan_text(explorer, found)}")
+        verdict.say(f"{text} You: {listed(record[1])}. {plan_text(explorer, found)}")
 
-    box = panel.box(picker, words, _row(panel.button("Compare with the planner", compare)), verdict)
-    explorer.attach(slot, _shown(panel, redraw), box)
+    def measure(tick: Callable[[float, str], None]) -> None:
+        tick(0.0, "loading torch ...")
+        text = duel(explorer, yours()[1], tick)
+        explorer.remember("game", text)
+        measured.say(text)
+
+    measured = Line()
+    job = Job(panel, "Measure both", measure, "Runs your layer and the planner's in turns, for some seconds")
+    last = explorer.recall("game")
+    measured.say(f"Last time: {last}" if last else "")
+    buttons = row(panel.button("Compare with the planner", compare), job.row)
+    box = panel.box(picker, words, buttons, verdict, job.line, measured)
+    explorer.attach(slot, safely(panel, redraw), box)
     return box
+
+
+#: What a duel may take: seconds by prediction, and bytes of weights with their gradients.
+DUEL_SECONDS, DUEL_BYTES = 6.0, 2e9
+_ROUNDS, _SETS = 9, 2
+
+
+def duel(explorer: Explorer, cutoffs: Sequence[int], tick: Callable[[float, str], None]) -> str:
+    """Training steps with these cutoffs and with the planner's, timed in turns on this machine, in one sentence.
+
+    The batch is halved until the predicted time is at most `DUEL_SECONDS`; the planner plans for that batch.
+
+    Raises:
+        LookupError: no timings of any machine at hand to predict from.
+        ValueError: no cutoffs, or layers too large for the memory.
+    """
+    from ..machine import Shape, interleave, layer_steps
+
+    if not cutoffs:
+        raise ValueError("no cutoffs to measure: choose one at least")
+    cost = explorer.cost if isinstance(explorer.cost, MeasuredCost) and not explorer.counted else load_cost()
+    words, d, batch = explorer.vocabulary, explorer.in_features, explorer.batch
+    widths = explorer.widths_for(len(cutoffs))
+    shares = np.diff([0.0, *words.cumulative[[*cutoffs, len(words)]]])[1:].tolist()
+    whose = "" if cost.name.startswith("this machine") else " from another machine's timings"
+
+    def predicted(at: int) -> tuple[float, Plan]:
+        found = plan(words, d, at, cost=cost, n_tails=len(cutoffs), widths=widths, min_head_share=0.75)
+        return cost.layer(len(words), cutoffs, widths, shares, d, at).seconds, found
+
+    yours, found = predicted(batch)
+    while (yours + found.time) * (_ROUNDS + _SETS) > DUEL_SECONDS and batch > 32:
+        batch //= 2
+        yours, found = predicted(batch)
+    layers = [cost.layer(len(words), c, widths, shares, d, batch) for c in (cutoffs, found.cutoffs)]
+    if sum(8.0 * layer.parameters for layer in layers) > DUEL_BYTES:
+        raise ValueError(
+            f"these two layers have {sum(x.parameters for x in layers):,} weights, too many to measure here: choose "
+            "narrower tails or a smaller d"
+        )
+    tick(0.0, "building both layers ...")
+    steps = {
+        name: layer_steps(Shape(len(words), d, batch, tuple(c), tuple(widths)), sets=_SETS, shares=words.shares)
+        for name, c in (("your layer", cutoffs), ("the planner's layer", found.cutoffs))
+    }
+    you, planner = interleave(steps, rounds=_ROUNDS, seconds=2 * DUEL_SECONDS, progress=tick).values()
+    apart = you.q1 > planner.q3 or planner.q1 > you.q3
+    won = "you are faster" if you.median < planner.median else "the planner is faster"
+    return (
+        f"With B = {batch:,}{'' if batch == explorer.batch else ' (so that it takes seconds)'}, "
+        f"you at {listed(cutoffs)}, the planner at {listed(found.cutoffs)}. Predicted{whose}: you "
+        f"{f.seconds_text(yours)}, the planner {f.seconds_text(found.time)}. Measured here, median of {you.n} steps in "
+        f"turns: you {f.seconds_text(you.median)} ({f.seconds_text(you.q1)} to {f.seconds_text(you.q3)}), the planner "
+        f"{f.seconds_text(planner.median)} ({f.seconds_text(planner.q1)} to {f.seconds_text(planner.q3)}). Your score, "
+        f"the planner's time over yours: {found.time / yours:.2f} predicted, {planner.median / you.median:.2f} "
+        f"measured; {won if apart else 'the quartiles overlap, so call it a draw'}."
+    )

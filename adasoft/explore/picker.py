@@ -164,7 +164,7 @@ class CutPicker(anywidget.AnyWidget):  # type: ignore[misc]
     xs = t.List(t.Float(), [1.0]).tag(sync=True)
     ys = t.List(t.Float(), [1.0]).tag(sync=True)
     mass = t.List(t.Float()).tag(sync=True)
-    cuts = t.List(t.Int()).tag(sync=True)
+    cuts = t.List(t.Int()).tag(sync=True, echo_update=False)
     moved = t.Int(0).tag(sync=True)
     bands = t.List(t.Unicode()).tag(sync=True)
     colors = t.List(t.Unicode(), list(COLORS)).tag(sync=True)

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 import traitlets as t
+from ipywidgets import Widget
 
-from ..cost import Cost, LayerCost, MeasuredCost, PaperCost, load_cost
+from ..cost import (
+    Cost,
+    LayerCost,
+    MeasuredCost,
+    PaperCost,
+    cached_records,
+    load_cost,
+    read_record,
+    shipped_records,
+)
 from ..partition import Plan, default_widths, plan
 from ..vocabulary import Vocabulary
+from .saved import Choices
 
 LANGUAGES = {
     "en": "English", "de": "German", "fi": "Finnish", "fr": "French", "es": "Spanish", "it": "Italian", "nl": "Dutch",
@@ -20,8 +31,9 @@ LANGUAGES = {
     "da": "Danish", "el": "Greek", "hu": "Hungarian", "ja": "Japanese", "zh": "Chinese",
 }  # fmt: skip
 
-#: Held while a callback runs: JupyterLab may run messages of widgets in threads of their own, so that a slow callback
-#: would otherwise finish after, and undo, the one that the reader caused later.
+#: Held while a callback runs and while views are drawn: JupyterLab may run messages of widgets in threads of their own,
+#: beside the thread that runs cells. A slow callback would otherwise finish after, and undo, the one that the reader
+#: caused later, and a view drawn by a cell would take a reader's move for its own writing.
 LOCK = threading.RLock()
 
 #: How the width of tail i follows from d.
@@ -58,6 +70,25 @@ def measured_cost() -> MeasuredCost | None:
         return None
 
 
+#: Stands for the timings of this machine, whatever their date, or the recorded ones in their place.
+AT_HAND = "timings at hand"
+
+
+def _cost_named(name: str) -> Cost:
+    """A cost model by its name. Raises LookupError if there is none."""
+    if name == AT_HAND:
+        return load_cost()
+    recorded = [read_record(path) for path in (*cached_records(), *shipped_records())]
+    for cost in (COUNTED_WORDS, COUNTED_MULTIPLICATIONS, *recorded):
+        if cost.name == name:
+            return cost
+    raise LookupError(f"there is none named {name!r} any more")
+
+
+#: The traits that are kept under the name of a lesson.
+_KEPT = ("in_features", "batch", "width_rule", "objective", "cost", "cutoffs")
+
+
 class Explorer(t.HasTraits):
     """Words, sizes, cutoffs and a cost model, and what follows from them.
 
@@ -66,6 +97,9 @@ class Explorer(t.HasTraits):
     Args:
         vocabulary: a `Vocabulary` or a language code; English by default.
         cost: a cost model; by default the one of this machine, else a recorded one, else counted multiplications.
+        lesson: a name under which the reader's choices are kept in the cache folder and found again: cutoffs, sizes,
+            widths, objective and cost model for each name, the words for all of them. The other arguments are then
+            what it starts with until the reader chooses. None: nothing is read or kept.
         traits: any other trait, by name.
 
     Raises:
@@ -86,18 +120,103 @@ class Explorer(t.HasTraits):
     """Which cutoff moved last, from 0."""
     version = t.Int(0)
 
-    def __init__(self, vocabulary: Vocabulary | str = "en", *, cost: Cost | None = None, **traits: Any) -> None:
+    def __init__(
+        self, vocabulary: Vocabulary | str = "en", *, cost: Cost | None = None, lesson: str | None = None, **traits: Any
+    ) -> None:
         words = load_language(vocabulary) if isinstance(vocabulary, str) else vocabulary
         if len(words) < 2:
             raise ValueError(f"vocabulary: expected at least 2 words, {words.name!r} has {len(words)}")
         self._quiet, self._slots, self._memo = True, {}, {}  # type: ignore[var-annotated]
+        self._lesson, self._choices = lesson, None if lesson is None else Choices()
+        self._kept: dict[str, Any] = {}
         super().__init__()
         self.vocabulary = words
         self.cost = cost or measured_cost() or COUNTED_MULTIPLICATIONS
         traits.setdefault("cutoffs", _fitted((2000,), len(words)))
         for name, value in traits.items():
             setattr(self, name, value)
-        self._first, self._quiet = self.cutoffs, False
+        self._start = {name: getattr(self, name) for name in ("vocabulary", *_KEPT)}
+        if self._choices is not None:
+            self._find_again(self._choices)
+        self._quiet = False
+
+    # ---- what is kept
+
+    def _find_again(self, choices: Choices) -> None:
+        """Take the reader's choices; what cannot be taken is said in one line and left."""
+        try:
+            entries = choices.read()
+        except ValueError as error:
+            print(f"Your choices in {choices.path} are not used: {error}. Choosing anew replaces the file.")
+            return
+        self._kept = dict(entries.get("kept", {}))
+        words, mine = entries.get("words", {}), entries.get(f"lesson {self._lesson}", {})
+        refused = []
+
+        def take(name: str, read: Callable[[], Any]) -> None:
+            try:
+                setattr(self, name, read())
+            except Exception as error:
+                refused.append(f"{name} ({' '.join(str(error).split())})")
+
+        if words.get("language") in LANGUAGES:
+            take("vocabulary", lambda: load_language(words["language"]))
+        elif words.get("own"):
+            take("vocabulary", lambda: choices.own(str(words["own"])))
+        self.cutoffs = _fitted(self.cutoffs, len(self.vocabulary))
+        readers: dict[str, Callable[[Any], Any]] = {
+            "cost": _cost_named,
+            "cutoffs": lambda cutoffs: _fitted(cutoffs, len(self.vocabulary)),
+        }
+        for name in _KEPT:
+            if name in mine:
+                take(name, partial(readers.get(name, lambda value: value), mine[name]))
+        if refused:
+            print(f"Of your choices in {choices.path}, these are not used: {'; '.join(refused)}.")
+
+    def _keep(self, name: str) -> None:
+        if self._choices is None or name not in ("vocabulary", *_KEPT):
+            return
+        if name == "vocabulary":
+            code = next((c for c in LANGUAGES if LANGUAGES[c] == self.vocabulary.name), None)
+            if code is not None and self.vocabulary is load_language(code):
+                self._choices.keep("words", "language", code)
+            elif self.vocabulary.words is not None:
+                self._choices.keep_own(self.vocabulary)
+            return
+        value = getattr(self, name)
+        if name == "cost":
+            at_hand = measured_cost()
+            value = AT_HAND if at_hand is not None and at_hand.name == value.name else value.name
+        self._choices.keep(f"lesson {self._lesson}", name, value)
+
+    def remember(self, key: str, value: Any) -> None:
+        """Keep a JSON value for all lessons, over restarts; in memory only without a ``lesson``.
+
+        Raises TypeError or ValueError for what JSON cannot say.
+        """
+        if self._choices is not None:
+            self._choices.keep("kept", key, value)
+        self._kept[key] = value
+
+    def recall(self, key: str, default: Any = None) -> Any:
+        """What was kept under this key."""
+        return self._kept.get(key, default)
+
+    def forget(self) -> None:
+        """Forget what all lessons kept, own words included, and go back to the start. Machine records stay."""
+        if self._choices is not None:
+            self._choices.forget()
+        self._kept.clear()
+        self._quiet = True
+        try:
+            for name, value in self._start.items():
+                if name == "vocabulary":
+                    self.cutoffs = ()
+                setattr(self, name, value)
+        finally:
+            self._quiet = False
+        self.version += 1
 
     # ---- what may be set
 
@@ -127,14 +246,17 @@ class Explorer(t.HasTraits):
     def _settle(self, change: Any) -> None:
         if self._quiet:
             return
-        if change["name"] == "vocabulary":
-            self._quiet = True
-            try:
-                self.cutoffs = _fitted(self.cutoffs, len(self.vocabulary))
-            finally:
-                self._quiet = False
-        self.active = max(0, min(self.active, len(self.cutoffs) - 1))
-        self.version += 1
+        with LOCK:
+            if change["name"] == "vocabulary":
+                self._quiet = True
+                try:
+                    self.cutoffs = _fitted(self.cutoffs, len(self.vocabulary))
+                finally:
+                    self._quiet = False
+                self._keep("cutoffs")
+            self._keep(change["name"])
+            self.active = max(0, min(self.active, len(self.cutoffs) - 1))
+            self.version += 1
 
     def limits(self, i: int) -> tuple[int, int]:
         """Least and largest value of cutoff i (from 0) between its neighbours."""
@@ -163,12 +285,14 @@ class Explorer(t.HasTraits):
             cutoffs.append(min(max(round((last * n) ** 0.5), last + 1), n - 1))
         self.cutoffs = tuple(cutoffs)
 
-    def plan_for_me(self, n_tails: int | None = None, min_head_share: float = 0.75) -> Plan:
+    def plan_for_me(
+        self, n_tails: int | None = None, min_head_share: float = 0.75, *, cost: Cost | None = None
+    ) -> Plan:
         """The exact plan with ``n_tails`` tails (as many as now, if None) and the present widths; does not set it."""
         n_tails = len(self.cutoffs) if n_tails is None else n_tails
         return plan(
-            self.vocabulary, self.in_features, self.batch, cost=self.cost, n_tails=n_tails,
-            widths=WIDTH_RULES[self.width_rule](self.in_features, n_tails),
+            self.vocabulary, self.in_features, self.batch, cost=cost or self.cost, n_tails=n_tails,
+            widths=self.widths_for(n_tails),
             min_head_share=min_head_share, objective=self.objective,  # type: ignore[arg-type]
         )  # fmt: skip
 
@@ -181,7 +305,7 @@ class Explorer(t.HasTraits):
 
     def reset(self) -> None:
         """Back to the cutoffs it was made with, as far as they fit these words."""
-        self.cutoffs = _fitted(self._first, len(self.vocabulary))
+        self.cutoffs = _fitted(self._start["cutoffs"], len(self.vocabulary))
 
     # ---- what follows
 
@@ -200,7 +324,11 @@ class Explorer(t.HasTraits):
     @property
     def widths(self) -> list[int]:
         """Width d_i of each tail."""
-        return WIDTH_RULES[self.width_rule](self.in_features, len(self.cutoffs))
+        return self.widths_for(len(self.cutoffs))
+
+    def widths_for(self, n_tails: int) -> list[int]:
+        """Widths that the present rule gives so many tails."""
+        return WIDTH_RULES[self.width_rule](self.in_features, n_tails)
 
     @property
     def names(self) -> list[str]:
@@ -223,7 +351,7 @@ class Explorer(t.HasTraits):
 
     def _layer(self, cutoffs: Sequence[int]) -> LayerCost:
         return self.cost.layer(
-            len(self.vocabulary), cutoffs, WIDTH_RULES[self.width_rule](self.in_features, len(cutoffs)),
+            len(self.vocabulary), cutoffs, self.widths_for(len(cutoffs)),
             self._token_shares(cutoffs)[1:], self.in_features, self.batch, self.objective,  # type: ignore[arg-type]
         )  # fmt: skip
 
@@ -241,6 +369,10 @@ class Explorer(t.HasTraits):
     def speedup(self) -> float:
         """Predicted time of the full softmax over that of these cutoffs."""
         return self.full.seconds / self.prediction.seconds
+
+    def speedup_at(self, cutoffs: Sequence[int]) -> float:
+        """The same for other cutoffs, as far as they fit these words."""
+        return self.full.seconds / self._layer(_fitted(cutoffs, len(self.vocabulary))).seconds
 
     def curve(self, i: int, points: int = 72) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """Total against cutoff i between its neighbours, the others fixed: places and predicted seconds."""
@@ -280,18 +412,18 @@ class Explorer(t.HasTraits):
 
     def attach(self, slot: str, redraw: Callable[[], None], widget: Any = None) -> None:
         """Call ``redraw`` at every change. A second view in the same slot (a cell run again) replaces the first."""
-        old, old_widget = self._slots.pop(slot, (None, None))
-        if old is not None:
-            self.unobserve(old, "version")
-        if old_widget is not None:
-            old_widget.close()
+        with LOCK:
+            old, old_widget = self._slots.pop(slot, (None, None))
+            if old is not None:
+                self.unobserve(old, "version")
+            close_all(old_widget)
 
-        def handler(_change: Any) -> None:
+            def handler(_change: Any) -> None:
+                redraw()
+
+            self._slots[slot] = (handler, widget)
+            self.observe(handler, "version")
             redraw()
-
-        self._slots[slot] = (handler, widget)
-        self.observe(handler, "version")
-        redraw()
 
     def __repr__(self) -> str:
         return (
@@ -300,6 +432,29 @@ class Explorer(t.HasTraits):
         )
 
 
+def close_all(widget: Any) -> None:
+    """Close a widget, its children, and their layouts and styles, which ipywidgets would keep for ever."""
+    if widget is None:
+        return
+    for child in getattr(widget, "children", ()):
+        close_all(child)
+    for name in ("layout", "style"):
+        part = getattr(widget, name, None)
+        if isinstance(part, Widget):  # a live figure's layout is plotly's
+            part.close()
+    widget.close()
+
+
+_SHOWN: dict[str, Any] = {}
+
+
+def replace(slot: str, widget: Any) -> None:
+    """A widget of no explorer, shown again (its cell run again), replaces the earlier one in the same slot."""
+    with LOCK:
+        close_all(_SHOWN.pop(slot, None))
+        _SHOWN[slot] = widget
+
+
 def _fitted(cutoffs: Sequence[int], n: int) -> tuple[int, ...]:
     """The cutoffs that fit n words; the middle on the log scale if none does."""
-    return tuple(c for c in cutoffs if c < n) or ((max(1, round(n**0.5)),) if cutoffs else ())
+    return tuple(int(c) for c in cutoffs if c < n) or ((max(1, round(n**0.5)),) if cutoffs else ())

@@ -7,6 +7,7 @@ for no news and no updates, and listens on 127.0.0.1 only.
 import contextlib
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -144,7 +145,9 @@ class Notebook:
         )
         # A lab that opens a notebook asks for widgets; a kernel that has not imported ipywidgets yet complains of that.
         asked_early = any("jupyter.widget.control" in line for line in found)
-        return [line for line in found if not (asked_early and line.startswith("No such comm"))]
+        found = [line for line in found if not (asked_early and line.startswith("No such comm"))]
+        # what the debugger of a restarted kernel says of Python's own frozen modules
+        return [line for line in found if not re.match(r"\d+\.\d+s - ", line)]
 
     def evaluate(self, expression):
         """The repr of an expression in the notebook's kernel."""

@@ -8,8 +8,20 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from adasoft.explore.questions import PREDICTIONS, QUESTIONS
+from adasoft.explore.stills import every_still, stale
+
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+#: What may be linked: the lessons that are there or announced.
+LESSONS = {
+    "00_start_here.ipynb",
+    "01_zipf.ipynb",
+    "02_clusters.ipynb",
+    "03_time_model.ipynb",
+    "04_live_timing.ipynb",
+    "05_layer.ipynb",
+}
 OFFLINE = """
 import socket
 def _local(address):
@@ -65,11 +77,26 @@ def test_pictures_and_links_are_there(path):
     prose = "\n".join(c.source for c in read(path).cells if c.cell_type == "markdown")
     pictures = re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", prose)
     assert pictures
+    stills = every_still()
     for alt, target in pictures:
         assert len(alt) > 40 and (FOLDER / target).exists()
         assert (FOLDER / target).stat().st_size < 200_000
+        assert alt == stills[Path(target).stem].alt, target
     for target in re.findall(r"\]\(([^)]+\.ipynb)\)", prose):
-        assert target.startswith("03_") or (FOLDER / target).exists()  # 03 is announced, "when you have it"
+        assert target in LESSONS
+
+
+def test_no_still_is_stale():
+    """By the hash of what each picture shows; ``python -m adasoft.explore.stills`` makes them anew."""
+    assert stale() == {}
+
+
+def test_every_still_and_every_question_is_used():
+    text = "\n".join(path.read_text(encoding="utf-8") for path in NOTEBOOKS)
+    assert [name for name in every_still() if f"(img/{name}." not in text] == []
+    for kind, known in (("ask", QUESTIONS), ("predict", PREDICTIONS)):
+        used = re.findall(rf"{kind}\(\\\"([^\"]+)\\\"", text)
+        assert len(used) == len(set(used)) and set(used) == set(known)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)

@@ -1,0 +1,77 @@
+"""Timings of layers that ship with the project, for readers without such a machine."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..cost import read_record, shipped_records
+from .timings import FULL, OURS, STOCK, Array, LayerJob, Spread
+
+#: The matrix products of our layer and nothing else: no layer can be faster.
+ALONE = "products alone"
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One set of layer timings that ships with the project."""
+
+    label: str
+    sizes: str
+    times: dict[str, Spread]
+    predicted: dict[str, float]
+    """Of the recorded machine's own cost model."""
+    provenance: str
+
+
+def results_folder() -> Path:
+    """Where recorded benchmarks lie in a checkout."""
+    return Path(__file__).resolve().parents[2] / "data" / "results"
+
+
+def recorded_layers(folder: Path | None = None) -> list[Recorded]:
+    """The layer benchmarks in a folder (``data/results`` by default), one entry per size; none if there are none.
+
+    Raises ValueError for a file that is no benchmark.
+    """
+    names = {"stock": STOCK, "ours": OURS, "full softmax": FULL, "bare products": ALONE}
+    out: list[Recorded] = []
+    models = [read_record(path) for path in shipped_records()]
+    for path in sorted((folder or results_folder()).glob("bench-layer-*.json")):
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            device, rows, date = found["device"]["name"], found["rows"], str(found["date"])[:10]
+            groups: dict[Any, list[Any]] = {}
+            for line in rows:
+                groups.setdefault((line["V"], tuple(line["cutoffs"]), line["d"], line["B"]), []).append(line)
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path.name} is no layer benchmark: {type(error).__name__} {error}") from error
+        made_there = [(m.record or {}, m) for m in models]
+        fits = [m for r, m in made_there if (r["device"]["name"], r["dtype"]) == (device, found["dtype"])]
+        for (v, cutoffs, d, b), lines in groups.items():
+            times = {
+                names[line["what"]]: Spread(line["ms"] / 1e3, line["q1"] / 1e3, line["q3"] / 1e3, int(line["runs"]))
+                for line in lines
+            }
+            widths = tuple(d // 4 ** (i + 1) for i in range(len(cutoffs)))
+            layers = ((FULL, (), ()), (OURS, cutoffs, widths))
+            predicted = LayerJob(v, d, b, layers, _zipf_mandelbrot(v)).seconds(fits[0]) if fits else {}
+            threads = f", {found['threads']} threads" if found["device"]["type"] == "cpu" else ""
+            label = f"recorded: {device}{threads}, {found['dtype']}, {date}, V = {v:,}"
+            sizes = f"V = {v:,}, d = {d}, B = {b:,}, cutoffs {', '.join(f'{c:,}' for c in cutoffs)}"
+            provenance = (
+                f"Recorded on {date} on another machine ({device}{threads}, {found['dtype']}, torch {found['torch']})"
+                f" by `python -m adasoft bench layer`; file data/results/{path.name}."
+            )
+            out.append(Recorded(label, sizes, times, predicted, provenance))
+    return out
+
+
+def _zipf_mandelbrot(n_classes: int) -> Array:
+    # what `machine.token_shares` draws the tokens of that benchmark from; here without torch
+    weights = 1.0 / (np.arange(1, n_classes + 1) + 2.7)
+    return np.asarray(weights / weights.sum())

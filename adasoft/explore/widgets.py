@@ -1,0 +1,362 @@
+"""Small widgets of our own: a live figure, an answer box, and a helper for the page.
+
+Each is an anywidget without a library of its own; plotly.js is sent to a page once, whatever the number of figures.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import anywidget
+import numpy as np
+import plotly.graph_objects as go
+import traitlets as t
+
+_FIGURE = r"""
+const TYPES = {f8: Float64Array, f4: Float32Array, i4: Int32Array, u4: Uint32Array, i2: Int16Array, u2: Uint16Array,
+               i1: Int8Array, u1: Uint8Array};
+function decoded(v) {                        // base64 arrays, as plotly's Python side writes them
+  if (Array.isArray(v)) return v.map(decoded);
+  if (v === null || typeof v !== 'object') return v;
+  if (v.bdata !== undefined && TYPES[v.dtype])
+    return new TYPES[v.dtype](Uint8Array.from(atob(v.bdata), c => c.charCodeAt(0)).buffer);
+  return Object.fromEntries(Object.entries(v).map(([k, w]) => [k, decoded(w)]));
+}
+function put(object, path, value) {          // put(layout, 'xaxis.title.text', ...)
+  const keys = path.split('.'), last = keys.pop();
+  for (const k of keys) object = object[k] ??= {};
+  object[last] = value;
+}
+function library(model) {                    // one plotly.js per page; the kernel sends it to the first who asks
+  const page = globalThis.__adasoft ??= {};
+  if (!page.plotly) page.plotly = new Promise(resolve => { page.resolve = resolve; });
+  if (page.ready) return page.plotly;
+  const take = async (message, buffers) => {
+    if (message.kind !== 'plotly' || page.ready) return;
+    page.ready = true;
+    const others = globalThis.Plotly;        // somebody else's stays theirs
+    const url = URL.createObjectURL(new Blob([buffers[0]], {type: 'text/javascript'}));
+    await import(url); URL.revokeObjectURL(url);
+    page.resolve(globalThis.Plotly);
+    if (others) globalThis.Plotly = others;
+  };
+  model.on('msg:custom', take);
+  page.plotly.then(() => model.off('msg:custom', take));
+  const ask = () => { if (!page.ready) model.send({kind: 'plotly'}); };
+  // who asked first may be gone before its answer comes: its cell was run again
+  if (page.asked) setTimeout(ask, 4000); else { page.asked = true; ask(); }
+  return page.plotly;
+}
+export default () => {
+  let spec, wanted = 0;
+  const views = new Set();
+  return {
+    initialize({ model }) {
+      spec = decoded(JSON.parse(model.get('spec')));
+      library(model);
+      const change = message => {
+        if (message.kind !== 'push') return;
+        for (const [i, properties] of Object.entries(message.data))
+          for (const [path, value] of Object.entries(properties)) put(spec.data[i], path, decoded(value));
+        for (const [path, value] of Object.entries(message.layout)) put(spec.layout, path, decoded(value));
+        wanted++;
+        for (const view of views) view();
+      };
+      model.on('msg:custom', change);
+      return () => model.off('msg:custom', change);
+    },
+    render({ model, el }) {
+      el.classList.add('adasoft-figure');
+      const plot = document.createElement('div');
+      plot.style.height = spec.layout.height + 'px';      // its place is taken before it is drawn: nothing jumps
+      plot.setAttribute('role', 'img'); plot.setAttribute('aria-label', model.get('label'));
+      el.append(plot);
+      let Plotly = null, asked = false, width = 0;
+      const config = {displayModeBar: false, displaylogo: false};
+      const room = () => plot.clientWidth;
+      const draw = async () => {
+        asked = false;
+        if (!Plotly || !room()) return;                   // hidden: the observer below calls again
+        const now = wanted; width = room();
+        await Plotly.react(plot, spec.data, {...spec.layout, width}, config);
+        el.dataset.drawn = now;
+      };
+      const soon = () => {                                // many changes, one drawing
+        el.dataset.wanted = wanted;
+        if (!asked) { asked = true; requestAnimationFrame(draw); }
+      };
+      views.add(soon);
+      const observer = new ResizeObserver(() => { if (room() && room() !== width) soon(); });
+      observer.observe(plot);
+      library(model).then(found => { Plotly = found; soon(); }, error => {
+        plot.textContent = 'This figure could not be drawn (' + error + '). Run its cell again.'; });
+      soon();
+      return () => { views.delete(soon); observer.disconnect(); if (Plotly) Plotly.purge(plot); };
+    },
+  };
+};
+"""
+
+_FIGURE_CSS = """
+.adasoft-figure { width: 100%; min-width: 0; }
+.adasoft-figure .js-plotly-plot text:not(.hovertext text) { fill: var(--jp-content-font-color1, #444) !important; }
+"""
+
+
+@lru_cache(maxsize=1)
+def _plotly_js() -> bytes:
+    from plotly.offline import get_plotlyjs
+
+    return get_plotlyjs().encode()  # type: ignore[no-any-return]
+
+
+class LiveFigure(anywidget.AnyWidget):  # type: ignore[misc]
+    """A plotly figure on the page that follows :meth:`push`, drawn as wide as its cell.
+
+    In place of ``FigureWidget``, which brings 5 MB of plotly.js along in every figure, needs a message per set of
+    properties, and takes differences in drawing for edits. Data go one way here, from Python to the page.
+
+    Args:
+        figure: complete; kept, and changed by ``push``.
+        label: its name for screen readers.
+    """
+
+    _esm = _FIGURE
+    _css = _FIGURE_CSS
+    spec = t.Unicode().tag(sync=True)
+    label = t.Unicode("figure").tag(sync=True)
+
+    def __init__(self, figure: go.Figure, label: str = "figure") -> None:
+        self.figure = figure
+        super().__init__(label=label)
+        self.on_msg(self._asked)
+
+    @property
+    def data(self) -> Any:
+        """The traces as they are now; change them by ``push``."""
+        return self.figure.data
+
+    @property
+    def layout(self) -> Any:
+        """The layout as it is now; change it by ``push``."""
+        return self.figure.layout
+
+    def get_state(self, key: Any = None, drop_defaults: bool = False) -> dict[str, Any]:
+        """The widget's state; the figure in it is the present one, for a page that opens later."""
+        state: dict[str, Any] = super().get_state(key, drop_defaults)
+        if "spec" in state:
+            state["spec"] = self.figure.to_json()
+        return state
+
+    def push(self, data: Mapping[int, Mapping[str, Any]], layout: Mapping[str, Any] | None = None) -> None:
+        """Set ``data[i][property]`` of trace i and ``layout[path]``; what does change goes out in one message."""
+        changed: dict[int, dict[str, Any]] = {}
+        for i, properties in data.items():
+            for name, value in properties.items():
+                if not _same(self.figure.data[i][name], value):
+                    self.figure.data[i][name] = value
+                    changed.setdefault(i, {})[name] = _plain(value)
+        moved = {name: value for name, value in (layout or {}).items() if self.figure.layout[name] != value}
+        for name, value in moved.items():
+            self.figure.layout[name] = value
+        if changed or moved:
+            self.send({"kind": "push", "data": changed, "layout": {k: _plain(v) for k, v in moved.items()}})
+
+    def _asked(self, _widget: Any, content: Any, _buffers: Any) -> None:
+        if content.get("kind") == "plotly":
+            self.send({"kind": "plotly"}, buffers=[_plotly_js()])
+
+
+def _same(old: Any, new: Any) -> bool:
+    if isinstance(new, np.ndarray):
+        return old is not None and np.array_equal(np.asarray(old), new, equal_nan=new.dtype.kind == "f")
+    return bool(tuple(old or ()) == tuple(new)) if isinstance(new, (list, tuple)) else bool(old == new)
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON; numbers as base64, which plotly's own figures use too."""
+    if isinstance(value, np.ndarray) and value.dtype.kind in "fiu":
+        numbers = np.ascontiguousarray(value, dtype="<f8")
+        return {"dtype": "f8", "bdata": base64.b64encode(numbers.tobytes()).decode()}
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return json.loads(go.Figure(layout={"meta": value}).to_json())["layout"]["meta"] if _odd(value) else value
+
+
+def _odd(value: Any) -> bool:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return True
+    return False
+
+
+_ANSWER = r"""
+function render({ model, el }) {
+  el.classList.add('adasoft-answer');
+  const make = (tag, at = {}, parent = el) => { const e = document.createElement(tag);
+    for (const k in at) e.setAttribute(k, at[k]); parent.append(e); return e; };
+  const id = 'adasoft-' + Math.random().toString(36).slice(2);
+  const question = make('p', {id, class: 'adasoft-question'}); question.textContent = model.get('question');
+  const line = make('div', {class: 'adasoft-entry'});
+  const label = make('label', {for: id + '-box'}, line); label.textContent = 'your answer';
+  const box = make('input', {id: id + '-box', type: 'text', inputmode: 'decimal', placeholder: 'a number',
+                             autocomplete: 'off', spellcheck: 'false', 'aria-describedby': id}, line);
+  box.value = model.get('answer');
+  const button = make('button', {type: 'button', class: 'jupyter-button', 'aria-describedby': id}, line);
+  button.textContent = model.get('button');
+  const verdict = make('div', {role: 'status', class: 'adasoft-verdict'});
+  const show = () => { verdict.innerHTML = model.get('verdict'); };
+  const press = () => model.send({answer: box.value});    // what was typed and the press, in one message
+  button.addEventListener('click', press);
+  box.addEventListener('keydown', e => {
+    e.stopPropagation();                                  // else JupyterLab takes letters for commands
+    if (e.key === 'Enter') { e.preventDefault(); press(); } });
+  button.addEventListener('keydown', e => e.stopPropagation());
+  model.on('change:verdict', show); show();
+  return () => model.off('change:verdict', show);
+}
+export default { render };
+"""
+
+_ANSWER_CSS = """
+.adasoft-answer { color: var(--jp-content-font-color1); font: 13px/1.5 var(--jp-content-font-family, sans-serif);
+  padding-left: 4px; }
+.adasoft-answer .adasoft-question { font-weight: bold; margin: 4px 0; }
+.adasoft-answer .adasoft-entry { display: flex; flex-wrap: wrap; gap: 8px; align-items: center; }
+.adasoft-answer input { width: 130px; padding: 4px 8px; font: inherit; color: inherit;
+  background: var(--jp-input-background, transparent); border: 1px solid var(--jp-border-color1, #888); }
+.adasoft-answer input::placeholder { color: var(--jp-content-font-color1); opacity: .75; }
+.adasoft-answer button { font: inherit; padding: 4px 16px; cursor: pointer; color: var(--jp-ui-font-color1);
+  background: var(--jp-layout-color2); border: 1px solid var(--jp-border-color1, #888); }
+.adasoft-answer input:focus-visible, .adasoft-answer button:focus-visible {
+  outline: 2px solid var(--jp-brand-color1, #1976d2); outline-offset: 1px; }
+.adasoft-answer .adasoft-verdict { min-height: 1.5em; margin: 4px 0; }
+"""
+
+
+class AnswerBox(anywidget.AnyWidget):  # type: ignore[misc]
+    """A question, a box for the answer, a button, and the verdict below them.
+
+    The text and the press come in one message: with a text widget and a button they are two, and the press may
+    overtake the text.
+
+    Args:
+        question: shown above; plain text.
+        button: what the button says.
+        act: called with what was typed; its result, as HTML, is the verdict.
+    """
+
+    _esm = _ANSWER
+    _css = _ANSWER_CSS
+    question = t.Unicode().tag(sync=True)
+    button = t.Unicode("Check").tag(sync=True)
+    answer = t.Unicode().tag(sync=True)
+    verdict = t.Unicode().tag(sync=True)
+
+    def __init__(self, question: str, button: str, act: Callable[[str], str]) -> None:
+        super().__init__(question=question, button=button)
+        self._act = act
+        self.on_msg(self._pressed)
+
+    def submit(self, text: str) -> None:
+        """What the button does with ``text`` in the box."""
+        self.answer = text
+        self.verdict = self._act(text)
+
+    def _pressed(self, _widget: Any, content: Any, _buffers: Any) -> None:
+        self.submit(str(content.get("answer", "")))
+
+
+_SLIDER = r"""
+function render({ model, el }) {
+  el.classList.add('adasoft-slider');
+  const id = 'adasoft-' + Math.random().toString(36).slice(2);
+  const label = document.createElement('label'), range = document.createElement('input');
+  label.htmlFor = range.id = id; range.type = 'range'; range.step = 1;
+  el.append(label, range);
+  const at = v => Math.round((model.get('log') ? Math.log10(Math.max(v, 1)) : v) / model.get('step'));
+  const real = n => model.get('log') ? 10 ** (n * model.get('step')) : n * model.get('step');
+  const tell = v => range.setAttribute('aria-valuetext', Number(v.toPrecision(4)).toLocaleString('en'));
+  const limit = () => {                       // in steps, as whole numbers: what Python sets is never sent back
+    label.textContent = model.get('description');
+    range.min = Math.round(model.get('min') / model.get('step'));
+    range.max = Math.round(model.get('max') / model.get('step'));
+    show(); };
+  const show = () => { range.value = at(model.get('value')); tell(model.get('value')); };
+  range.addEventListener('input', () => {
+    const v = real(Number(range.value));
+    tell(v); model.set('value', v); model.save_changes(); });
+  range.addEventListener('keydown', e => e.stopPropagation());      // else JupyterLab moves between cells
+  model.on('change:value', show);
+  const limits = ['min', 'max', 'step', 'log', 'description'];
+  for (const k of limits) model.on('change:' + k, limit);
+  limit();
+  return () => { model.off('change:value', show); for (const k of limits) model.off('change:' + k, limit); };
+}
+export default { render };
+"""
+
+_SLIDER_CSS = """
+.adasoft-slider { display: flex; align-items: center; gap: 8px; color: var(--jp-content-font-color1); margin: 2px;
+  font: 13px var(--jp-ui-font-family, sans-serif); }
+.adasoft-slider input { width: 230px; accent-color: var(--jp-brand-color1, #1976d2); cursor: pointer; }
+.adasoft-slider input:focus-visible { outline: 2px solid var(--jp-brand-color1, #1976d2); outline-offset: 3px; }
+"""
+
+
+class Slider(anywidget.AnyWidget):  # type: ignore[misc]
+    """A slider that is named, works by keyboard, and sends nothing but the reader's own moves.
+
+    ipywidgets' sliders snap what Python sets and send the snapped value back, as if the reader had moved them.
+
+    ``value`` is the value itself; ``min``, ``max`` and ``step`` are in powers of ten if ``log``.
+    """
+
+    _esm = _SLIDER
+    _css = _SLIDER_CSS
+    value = t.Float(1.0).tag(sync=True, echo_update=False)
+    min = t.Float(0.0).tag(sync=True)
+    max = t.Float(1.0).tag(sync=True)
+    step = t.Float(0.1).tag(sync=True)
+    log = t.Bool(False).tag(sync=True)
+    description = t.Unicode("slider").tag(sync=True)
+
+
+class PageHelper(anywidget.AnyWidget):  # type: ignore[misc]
+    """Invisible: gives the handles of ipywidgets' sliders their names, and text and controls the theme's colours."""
+
+    _esm = r"""
+    function names() {
+      for (const s of document.querySelectorAll('.adasoft .widget-slider')) {
+        const name = s.querySelector('.widget-label')?.textContent;
+        const handles = name ? s.querySelectorAll('.noUi-handle:not([aria-label])') : [];
+        for (const h of handles) h.setAttribute('aria-label', name);
+      }
+    }
+    export default {
+      render({ el }) {
+        el.style.display = 'none';
+        const page = globalThis.__adasoft ??= {};
+        if (!page.names) {                       // one for the page
+          page.names = new MutationObserver(() => {
+            if (!page.named) page.named = requestAnimationFrame(() => { page.named = 0; names(); }); });
+          page.names.observe(document.body, {childList: true, subtree: true});
+        }
+        names();
+      } }"""
+    _css = """
+    .adasoft .adasoft-words { line-height: 1.45; }
+    .adasoft .adasoft-words, .adasoft .adasoft-words * { color: var(--jp-content-font-color1); }
+    .adasoft .adasoft-problem:not(:empty) { border-left: 4px solid var(--jp-error-color1, #c00); padding-left: 8px; }
+    .adasoft table { border-collapse: collapse; font-size: 12px; }
+    .adasoft td, .adasoft th { padding: 3px 10px; text-align: right; border-bottom: 1px solid var(--jp-border-color2); }
+    .adasoft td:first-child, .adasoft th:first-child { text-align: left; }
+    .adasoft .widget-html-content { white-space: normal; }
+    .adasoft .widget-dropdown select { background-image: url("data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'\
+ viewBox='0 0 18 18'%3E%3Cpath fill='none' stroke='%23888' stroke-width='2' d='M5 7l4 4 4-4'/%3E%3C/svg%3E"); }
+    """

@@ -1,0 +1,232 @@
+"""Gestures that the browser tests of all notebooks share, and what must hold after each of them."""
+
+import ast
+import importlib.util
+import time
+
+import pytest
+from browser.labdriver import CHROMIUM, Notebook
+
+_missing = [
+    name for name, there in [
+        ("playwright", importlib.util.find_spec("playwright")), ("jupyterlab", importlib.util.find_spec("jupyterlab")),
+        ("axe-playwright-python", importlib.util.find_spec("axe_playwright_python")),
+        ("a Chromium (set CHROMIUM to its path)", CHROMIUM),
+    ] if not there
+]  # fmt: skip
+#: Every module of browser tests says ``pytestmark = BROWSER``.
+BROWSER = [
+    pytest.mark.browser,
+    pytest.mark.skipif(bool(_missing), reason=f"not installed: {', '.join(_missing)}"),
+]
+
+
+def opened(page, lab, name):
+    notebook = Notebook(page, *lab[:2], name)
+    assert notebook.run_all(), notebook.errors()
+    return notebook
+
+
+def finish(notebook, lab, shots, name, cells):
+    """Screenshots of the cells' outputs in both themes, axe on each; then nothing must have gone wrong anywhere."""
+    unfit = []
+    for theme in ("light", "dark"):
+        notebook.dark(theme == "dark")
+        for i, source in enumerate(cells):
+            output = notebook.show_cell(source)
+            settled(notebook)
+            output.screenshot(path=shots / f"{name}_{i}_{theme}.png")
+            unfit += [f"{theme}, {source}: {line}" for line in inaccessible(notebook)]
+    assert not unfit, "\n".join(dict.fromkeys(unfit))
+    problems = notebook.errors()
+    assert not problems, "\n".join(problems)
+    foreign = [
+        u
+        for u in notebook.page.requests_seen
+        if not u.startswith((lab[0], "data:", "blob:", lab[0].replace("http", "ws")))
+    ]
+    assert foreign == []
+    bad = [m for m in notebook.page.console_seen if m[0] in ("error", "pageerror")]
+    assert bad == []
+    assert not notebook.page.locator(".legendtext", has_text="trace ").count()
+    pictures = notebook.page.locator(".jp-MarkdownOutput img")
+    assert pictures.count() and all(
+        pictures.nth(i).evaluate("async e => { await e.decode(); return e.naturalWidth; }")
+        for i in range(pictures.count())
+    )
+    notebook.close()
+
+
+def inaccessible(notebook):
+    """What axe-core finds in the outputs that are on the page now: names, roles, contrast (WCAG 2.1 A and AA)."""
+    from axe_playwright_python.base import AXE_FILE_PATH
+
+    page = notebook.page
+    if not page.evaluate("() => !!window.axe"):
+        page.evaluate(AXE_FILE_PATH.read_text(encoding="utf-8"))
+    found = page.evaluate(
+        """async () => {
+        const include = [...document.querySelectorAll('.jp-Cell-outputArea')].filter(e => e.checkVisibility());
+        const run = {type: 'tag', values: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa']};
+        const found = await axe.run({include}, {runOnly: run, resultTypes: ['violations']});
+        return found.violations.flatMap(v => v.nodes.map(n =>
+          v.id + ': ' + n.html.slice(0, 160) + ' | ' + (n.any[0] ?? n.all[0] ?? n.none[0])?.message)); }"""
+    )
+    return found
+
+
+def latency(output, handle, presses=21):
+    """Milliseconds from key press on a cutoff's handle to the redrawn plots, one for each press."""
+    output.first.evaluate(
+        """(panel) => { let begun = null; window.__latency = [];
+        panel.addEventListener('keydown', () => { begun = performance.now(); }, true);
+        new MutationObserver(() => {
+          const figures = [...panel.querySelectorAll('.adasoft-figure')];
+          if (begun === null || figures.some(f => f.dataset.drawn !== f.dataset.wanted)) return;
+          window.__latency.push(performance.now() - begun); begun = null;
+        }).observe(panel, {subtree: true, attributes: true, attributeFilter: ['data-drawn']}); }"""
+    )
+    knob = output.locator(".adasoft-picker [role=slider]").nth(handle)
+    knob.focus()
+    for i in range(presses):
+        knob.press("ArrowRight" if i % 2 else "ArrowLeft")
+        output.page.wait_for_function("n => window.__latency.length > n", arg=i)
+    return output.page.evaluate("() => window.__latency")
+
+
+def restarted(notebook):
+    """Restart the kernel and run all cells."""
+    notebook.page.evaluate(
+        "async () => { await window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart(); }"
+    )
+    assert notebook.run_all(), notebook.errors()
+
+
+def commit(output, guess):
+    """Type a guess and press the button, by keyboard; wait for the answer."""
+    box = output.get_by_role("textbox", name="your answer").first
+    box.fill(guess)
+    box.press("Tab")
+    output.get_by_role("button", name="Commit").first.press("Enter")
+    output.get_by_text("You said", exact=False).first.wait_for()
+
+
+def check(output, answer, status, *, by_mouse_in=None):
+    """Type an answer, give it by Enter or (in that notebook) by a click, and wait for the verdict."""
+    box = output.get_by_role("textbox", name="your answer")
+    box.fill(answer)
+    if by_mouse_in:
+        click(by_mouse_in, output, "Check")
+    else:
+        box.press("Enter")
+    output.get_by_text(status, exact=False).first.wait_for()
+
+
+def value(notebook, expression):
+    return ast.literal_eval(notebook.evaluate(expression))
+
+
+def figure_y(output, trace):
+    return output.locator(".js-plotly-plot").first.evaluate(f"g => Array.from(g.data[{trace}].y)")
+
+
+def until(read, good, seconds=60):
+    """Ask again until the answer is good."""
+    end = time.monotonic() + seconds
+    while not good(found := read()):
+        if time.monotonic() > end:
+            raise AssertionError(f"still {found!r}")
+        time.sleep(0.02)
+    return found
+
+
+def settled(notebook):
+    """Wait until every figure shows what it was last told, and nothing on the page has moved for a while."""
+    notebook.page.wait_for_function(
+        """() => {
+        const figures = [...document.querySelectorAll('.adasoft-figure')];
+        const drawn = figures.every(f => f.dataset.drawn !== undefined && f.dataset.drawn === f.dataset.wanted);
+        const outputs = [...document.querySelectorAll('.jp-OutputArea-output, .adasoft-figure, .widget-box')];
+        const now = JSON.stringify([document.querySelector('.jp-WindowedPanel-outer')?.scrollTop,
+          outputs.map(o => { const r = o.getBoundingClientRect(); return [r.x, r.y, r.width, r.height]; })]);
+        const t = performance.now(), last = window.__still;
+        if (!drawn || !last || last.now !== now) { window.__still = {now, since: t}; return false; }
+        return t - last.since > 400; }""",
+        polling=50,
+    )
+
+
+def drawn(notebook, output):
+    """The output's figure is drawn, fills its cell and is not clipped."""
+    output.locator(".js-plotly-plot .trace, .js-plotly-plot .xtick").first.wait_for(state="attached")
+    settled(notebook)
+    width, room = output.locator(".js-plotly-plot").first.evaluate(
+        "g => [g._fullLayout.width, g.parentElement.clientWidth]"
+    )
+    assert abs(width - room) <= 2
+    box = output.locator(".js-plotly-plot .main-svg").first.bounding_box()
+    assert box["x"] + box["width"] <= output.bounding_box()["x"] + output.bounding_box()["width"] + 2
+
+
+def drag(notebook, output, handle, by, during):
+    """Drag a handle once nothing moves any more; ``during`` is called before the button is released."""
+    knob = output.locator(".adasoft-picker .knob").nth(handle)
+    knob.scroll_into_view_if_needed()
+    settled(notebook)
+    knob.hover()
+    box, mouse = knob.bounding_box(), output.page.mouse
+    mouse.down()
+    mouse.move(box["x"] + box["width"] / 2 + by, box["y"] + 12, steps=12)
+    during()
+    mouse.up()
+
+
+def click(notebook, output, name):
+    """Click a button with the mouse, once nothing moves any more."""
+    button = output.get_by_role("button", name=name, exact=True)
+    button.scroll_into_view_if_needed()
+    settled(notebook)
+    button.click()
+
+
+def press(output, name):
+    """Press a button by keyboard, once it may be pressed."""
+    button = output.get_by_role("button", name=name, exact=True)
+    until(button.is_enabled, bool)
+    button.press("Enter")
+
+
+def move_cutoff_every_way(notebook, output, explorer, i):
+    """Drag, slide, type, arrow key: each changes the state, the other controls, and the figure."""
+    number = output.get_by_role("spinbutton", name=f"cutoff {i + 1}, words")
+    picker = output.locator(f".adasoft-picker [role=slider][data-i='{i}']")
+    slider = output.get_by_role("slider", name=f"cutoff {i + 1}", exact=True).and_(output.locator("input"))
+
+    def everywhere():
+        """The cutoff in the kernel, on the plot, in the box, and where the diamond stands."""
+        x = output.locator(".js-plotly-plot").first.evaluate("g => g.data[5].x[0]")
+        handle, typed = int(picker.get_attribute("aria-valuenow")), int(number.input_value())
+        return value(notebook, f"{explorer}.cutoffs[{i}]"), handle, typed, int(x)
+
+    def agreed(good):
+        """Wait until all say the same and it is good: a drag goes on arriving after the mouse is up."""
+        return until(everywhere, lambda found: len(set(found)) == 1 and good(found[0]))[0]
+
+    before, y = value(notebook, f"{explorer}.cutoffs[{i}]"), figure_y(output, 5)
+    drag(notebook, output, i, 60, lambda: until(lambda: figure_y(output, 5), lambda new: new != y))
+    dragged = agreed(lambda c: c > before)
+    slider.focus()
+    slider.press("ArrowRight")
+    slid = agreed(lambda c: c > dragged)
+    number.fill(str(slid + 1000))
+    number.press("Enter")
+    agreed(lambda c: c == slid + 1000)
+    picker.focus()
+    picker.press("ArrowLeft")
+    moved = agreed(lambda c: c < slid + 1000)
+    plot = output.locator(".js-plotly-plot").first
+    assert plot.evaluate("g => g.data.map(t => t.x.length === t.y.length)") == [True] * 6
+    number.fill("0")
+    number.press("Enter")
+    output.get_by_role("alert").get_by_text("refused").wait_for()
+    assert until(everywhere, lambda found: len(set(found)) == 1)[0] == moved

@@ -1,0 +1,218 @@
+"""Notebook 03, the time model: every control by keyboard and mouse, light and dark.
+
+Nothing here depends on how long anything takes: what is measured is only asked to be there.
+"""
+
+import pytest
+from browser.gestures import (
+    BROWSER,
+    check,
+    click,
+    commit,
+    drawn,
+    figure_y,
+    finish,
+    move_cutoff_every_way,
+    opened,
+    press,
+    restarted,
+    settled,
+    until,
+    value,
+)
+
+pytestmark = BROWSER
+
+WRONG, PRODUCT = "wrong_timing_panel(explorer)", 'predict("twice the time"'
+CLUSTERS, REPLAN, CUTS = 'predict("best number"', 'predict("worth of time"', "cut_panel(explorer)"
+
+
+def typed(output, name, text):
+    """Fill a number box and press Enter."""
+    box = output.get_by_role("spinbutton", name=name, exact=True)
+    box.fill(text)
+    box.press("Enter")
+    return box
+
+
+def slid(output, name, key="ArrowRight"):
+    """Press a key on a slider's handle."""
+    handle = output.get_by_role("slider", name=name, exact=True).and_(output.locator("input"))
+    handle.focus()
+    handle.press(key)
+
+
+def holds(notebook, expression, expected):
+    return until(lambda: value(notebook, expression), lambda v: v == expected)
+
+
+def ended(output, name, seconds=180):
+    """Wait until a job has ended."""
+    until(output.get_by_role("button", name=name, exact=True).is_enabled, bool, seconds)
+
+
+def finite(output, trace):
+    return output.locator(".js-plotly-plot").first.evaluate(
+        f"g => Array.from(g.data[{trace}].y).filter(Number.isFinite).length"
+    )
+
+
+@pytest.mark.timeout(1200)
+def test_03_time_model(lab, page, shots):
+    page.set_default_timeout(90_000)  # a busy machine, and torch to load
+    notebook = opened(page, lab, "03_time_model.ipynb")
+
+    # timed wrongly, and rightly
+    wrong = notebook.show_cell(WRONG)
+    drawn(notebook, wrong)
+    wrong.get_by_text("Nothing timed yet").wait_for()
+    typed(wrong, "tokens per step B", "64")
+    holds(notebook, "explorer.batch", 64)
+    typed(wrong, "hidden size d", "128")
+    holds(notebook, "explorer.in_features", 128)
+    typed(wrong, "words k, typed", "300")
+    holds(notebook, "explorer.k", 300)
+    slid(wrong, "words k")
+    k = until(lambda: value(notebook, "explorer.k"), lambda v: v > 300)
+    until(wrong.get_by_role("spinbutton", name="words k, typed").input_value, lambda v: v == str(k))
+    typed(wrong, "tokens per step B", "0")
+    wrong.get_by_role("alert").get_by_text("B (batch) should be from 1").wait_for()
+    until(wrong.get_by_role("spinbutton", name="tokens per step B").input_value, lambda v: v == "64")
+    click(notebook, wrong, "Time it wrongly")
+    wrong.get_by_text("None of these can be judged").wait_for()
+    ended(wrong, "Time it wrongly")
+    press(wrong, "Time it rightly")
+    wrong.get_by_text("In turns with other work").wait_for()
+    ended(wrong, "Time it rightly")
+    press(wrong, "Time it wrongly")
+    wrong.get_by_text("Your 2 single shots lie between").wait_for()
+    ended(wrong, "Time it wrongly")
+    until(lambda: [finite(wrong, i) for i in range(3)], lambda n: n == [2, 2, 1])
+    check(notebook.show_cell('ask("not waiting")'), "200", "The clock stopped before")
+    check(notebook.show_cell('ask("not waiting")'), "1", "correct", by_mouse_in=notebook)
+
+    # flat, then a line
+    product = notebook.show_cell(PRODUCT)
+    commit(product, "100")
+    drawn(notebook, product)
+    until(lambda: (finite(product, 0), finite(product, 2)), lambda n: n[0] == 0 and n[1] > 50)
+    typed(product, "largest k", "64")
+    holds(notebook, "explorer.most", 64)
+    product.get_by_role("combobox", name="device").wait_for()
+    product.get_by_role("combobox", name="time for it").select_option("5 seconds")
+    line = figure_y(product, 1)
+    for name, number, text in (
+        ("c", "c, µs", "300"),
+        ("lambda", "lambda, ns per word", "9000"),
+        ("k0", "k0, words", "9"),
+    ):
+        slid(product, name)
+        line = until(lambda: figure_y(product, 1), lambda new, line=line: new != line)
+        typed(product, number, text)
+        line = until(lambda: figure_y(product, 1), lambda new, line=line: new != line)
+    line = "[float(f'{x:.6g}') for x in explorer.line]"
+    holds(notebook, line, [3e-4, 9e-6, 9.0])
+    press(product, "Measure the products")
+    product.get_by_text("Against the measured points").wait_for(timeout=180_000)
+    ended(product, "Measure the products")
+    points = value(notebook, "len(explorer.sweep)")
+    until(lambda: finite(product, 0), lambda n: n == points)
+    press(product, "Fit for me")
+    product.get_by_text("Fitted to the measured points").wait_for()
+    assert value(notebook, line) != [3e-4, 9e-6, 9.0]
+    press(product, "The paper's sizes")
+    holds(notebook, "(explorer.batch, explorer.in_features, explorer.most)", (2560, 2048, 256))
+    product.get_by_text("There is nothing to compare it with yet").wait_for()
+    press(product, "My sizes again")
+    holds(notebook, "(explorer.batch, explorer.in_features, explorer.most)", (64, 128, 64))
+    product.get_by_role("combobox", name="what is timed").select_option(index=1)
+    until(lambda: finite(product, 0), lambda n: n == 0)
+    product.get_by_role("combobox", name="what is timed").select_option(index=0)
+    until(lambda: finite(product, 0), lambda n: n > 0)
+    # Stop, whenever it comes: the page is alive meanwhile
+    product.get_by_role("combobox", name="time for it").select_option("2 minutes")
+    typed(product, "largest k", "60000")
+    press(product, "Measure the products")
+    press(product, "Stop")
+    typed(product, "largest k", "64")
+    holds(notebook, "explorer.most", 64)
+    ended(product, "Measure the products")
+    check(notebook.show_cell('ask("on the flat part")'), "0.22", "the time is flat there")
+    check(notebook.show_cell('ask("on the flat part")'), "0.3", "correct")
+    check(notebook.show_cell('ask("largest c")'), "0.52", "already holds lambda k0")
+
+    # clusters
+    clusters = notebook.show_cell(CLUSTERS)
+    commit(clusters, "12")
+    drawn(notebook, clusters)
+    clusters.get_by_text("Press the button for the paper's first form").wait_for()
+    typed(clusters, "words V", "5000")
+    holds(notebook, "len(explorer.vocabulary)", 5000)
+    press(clusters, "Search 0 to 10 tails")
+    ended(clusters, "Search 0 to 10 tails")
+    until(lambda: [finite(clusters, i) for i in range(4, 8)], lambda n: n == [11] * 4)
+    y = figure_y(clusters, 3)
+    typed(clusters, "tokens per step B", "256")
+    y = until(lambda: figure_y(clusters, 3), lambda new: new != y)
+    until(lambda: finite(clusters, 5), lambda n: n == 0)
+    clusters.get_by_role("combobox", name="width of the tails").select_option(index=1)
+    until(lambda: value(notebook, "len(set(explorer.widths_for(3)))"), lambda n: n == 1)
+    clusters.get_by_role("combobox", name="width of the tails").select_option(index=0)
+    typed(clusters, "hidden size d", "512")
+    typed(clusters, "words V", "20000")
+    holds(notebook, "(len(explorer.vocabulary), explorer.in_features)", (20_000, 512))
+    press(clusters, "Search 0 to 10 tails")
+    ended(clusters, "Search 0 to 10 tails")
+    until(lambda: [finite(clusters, i) for i in range(4, 8)], lambda n: n == [11] * 4)
+    check(notebook.show_cell('ask("one more tail")'), "5.0", "J + 1 constants")
+
+    # planned again
+    replan = notebook.show_cell(REPLAN)
+    commit(replan, "10")
+    drawn(notebook, replan)
+    authors, counted, timed = figure_y(replan, 0)
+    assert timed < counted < authors
+    cuts = notebook.show_cell(CUTS)
+    drawn(notebook, cuts)
+    before = value(notebook, "explorer.cutoffs")
+    replan = notebook.show_cell(REPLAN)
+    press(replan, "Take the timed plan")
+    replan.get_by_text("Taken, with at most 5 tails").wait_for()
+    assert value(notebook, "explorer.cutoffs != " + repr(before))
+    cuts = notebook.show_cell(CUTS)
+    settled(notebook)
+    clusters_now = value(notebook, "len(explorer.cutoffs)") + 1
+    until(lambda: len(figure_y(cuts, 0)), lambda n: n == clusters_now)
+    press(cuts, "Reset")
+    holds(notebook, "explorer.cutoffs", (2000,))
+    move_cutoff_every_way(notebook, cuts, "explorer", 0)
+    # one gesture: the curve of the words, the cost per cluster, the total, and the line of the first cutoff
+    picker = cuts.locator(".adasoft-picker [role=slider][data-i='0']")
+    before = value(notebook, "explorer.cutoffs[0]")
+    picker.focus()
+    picker.press("ArrowLeft")
+    first = until(lambda: value(notebook, "explorer.cutoffs[0]"), lambda c: c < before)
+    clusters = notebook.show_cell(CLUSTERS)
+    until(
+        lambda: clusters.locator(".js-plotly-plot").first.evaluate("g => g.data[10].x[0]"), lambda x: x == first
+    )  # fmt: skip
+
+    # what was chosen and measured survives a restart
+    swept = value(notebook, "len(explorer.recall('product sweep')['times'])")
+    restarted(notebook)
+    assert value(notebook, "(explorer.cutoffs[0], explorer.most, explorer.batch)") == (first, 64, 256)
+    assert value(notebook, "len(explorer.recall('product sweep')['times'])") == swept
+    for cell in (PRODUCT, CLUSTERS, REPLAN):
+        output = notebook.show_cell(cell)
+        commit(output, "10")
+        drawn(notebook, output)
+    clusters = notebook.show_cell(CLUSTERS)
+    press(clusters, "Search 0 to 10 tails")
+    ended(clusters, "Search 0 to 10 tails")
+    # pictures with points on the curve
+    typed(clusters, "tokens per step B", "64")
+    typed(clusters, "hidden size d", "128")
+    holds(notebook, "(explorer.batch, explorer.in_features)", (64, 128))
+    press(clusters, "Search 0 to 10 tails")
+    ended(clusters, "Search 0 to 10 tails")
+    finish(notebook, lab, shots, "03", [WRONG, 'ask("not waiting")', PRODUCT, CLUSTERS, REPLAN, CUTS])

@@ -1,0 +1,199 @@
+"""Notebook 04, live timing: every control by keyboard and mouse, light and dark.
+
+Nothing here depends on how long anything takes: what is measured is only asked to be there.
+"""
+
+import pytest
+from browser.gestures import (
+    BROWSER,
+    check,
+    click,
+    commit,
+    drag,
+    drawn,
+    figure_y,
+    finish,
+    opened,
+    press,
+    restarted,
+    settled,
+    until,
+    value,
+)
+
+pytestmark = BROWSER
+
+MACHINE, CUTS = "machine_panel(explorer)", "cut_panel(explorer)"
+LIVE, CURVE = 'predict("live speedup"', 'predict("bottom of the U"'
+
+
+def typed(output, name, text):
+    """Fill a number box and press Enter."""
+    box = output.get_by_role("spinbutton", name=name, exact=True)
+    box.fill(text)
+    box.press("Enter")
+    return box
+
+
+def holds(notebook, expression, expected):
+    return until(lambda: value(notebook, expression), lambda v: v == expected)
+
+
+def ended(output, name, seconds=240):
+    """Wait until a job has ended."""
+    until(output.get_by_role("button", name=name, exact=True).is_enabled, bool, seconds)
+
+
+def finite(output, trace):
+    return output.locator(".js-plotly-plot").first.evaluate(
+        f"g => Array.from(g.data[{trace}].y).filter(Number.isFinite).length"
+    )
+
+
+def at_x(output, trace):
+    return output.locator(".js-plotly-plot").first.evaluate(f"g => Array.from(g.data[{trace}].x)")
+
+
+@pytest.mark.timeout(1200)
+def test_04_live_timing(lab, page, shots):
+    page.set_default_timeout(90_000)  # a busy machine, and torch to load
+    notebook = opened(page, lab, "04_live_timing.ipynb")
+    machine = notebook.show_cell(MACHINE)
+    machine.get_by_text("a recorded machine, not this one").wait_for()
+    cuts = notebook.show_cell(CUTS)
+    drawn(notebook, cuts)
+    check(notebook.show_cell('ask("which number")'), "18.2", "That is the mean")
+    check(notebook.show_cell('ask("which number")'), "11", "correct", by_mouse_in=notebook)
+
+    # side by side
+    live = notebook.show_cell(LIVE)
+    commit(live, "5")
+    drawn(notebook, live)
+    live.get_by_text("Nothing measured at these settings yet").wait_for()
+    live.get_by_text("it should take about").wait_for()
+    assert finite(live, 0) == 0 and finite(live, 1) == 3
+    for name, text, trait in (
+        ("words V", "4000", "len(explorer.vocabulary)"),
+        ("hidden size d", "64", "explorer.in_features"),
+        ("tokens per step B", "64", "explorer.batch"),
+    ):
+        typed(live, name, text)
+        holds(notebook, trait, int(text))
+    holds(notebook, "explorer.cutoffs", (1000,))
+    typed(live, "words V", "2")
+    live.get_by_role("alert").get_by_text("V should be from 3").wait_for()
+    live.get_by_role("combobox", name="time for it").select_option("5 seconds")
+    live.get_by_role("combobox", name="device").wait_for()
+    press(live, "Measure in turns")
+    live.get_by_text("In words: Measured: full softmax").wait_for(timeout=240_000)
+    ended(live, "Measure in turns")
+    until(lambda: finite(live, 0), lambda n: n == 4)
+    click(notebook, live, "Time them wrongly")
+    live.get_by_text("Timed wrongly (once, cold").wait_for()
+    ended(live, "Time them wrongly")
+    until(lambda: finite(live, 2), lambda n: n == 4)
+    live.get_by_role("combobox", name="numbers").select_option("bfloat16")
+    until(lambda: finite(live, 0), lambda n: n == 0)
+    live.get_by_text("timed with float32, not bfloat16").first.wait_for()
+    live.get_by_role("combobox", name="numbers").select_option("float32")
+    until(lambda: finite(live, 0), lambda n: n == 4)
+    for name in ("full softmax", "PyTorch's layer", "our plan"):
+        live.get_by_role("checkbox", name=name).uncheck()
+    until(lambda: finite(live, 1), lambda n: n == 1)
+    live.get_by_role("checkbox", name="full softmax").press("Space")
+    until(lambda: finite(live, 1), lambda n: n == 2)
+    for name in ("PyTorch's layer", "our plan"):
+        live.get_by_role("checkbox", name=name).check()
+    until(lambda: finite(live, 1), lambda n: n == 3)
+
+    # recorded machines say so
+    live.get_by_role("combobox", name="shown").select_option(index=1)
+    live.get_by_text("RECORDED, not this machine. Recorded on 2026-11-22").wait_for()
+    until(lambda: at_x(live, 0)[-1], lambda x: x == "products alone")
+    settled(notebook)
+    live.screenshot(path=shots / "04_recorded_light.png")
+    live.get_by_role("combobox", name="shown").select_option(index=0)
+    until(lambda: at_x(live, 0)[-1], lambda x: x == "our plan")
+
+    # what is too large for the memory is refused
+    typed(live, "tokens per step B", "1048576")
+    typed(live, "hidden size d", "1048576")
+    holds(notebook, "explorer.in_features", 1048576)
+    press(live, "Measure in turns")
+    live.get_by_role("alert").get_by_text("leave the full softmax out").wait_for()
+    ended(live, "Measure in turns")
+    typed(live, "tokens per step B", "64")
+    typed(live, "hidden size d", "64")
+    holds(notebook, "(explorer.batch, explorer.in_features)", (64, 64))
+
+    # Stop, whenever it comes
+    live.get_by_role("combobox", name="time for it").select_option("2 minutes")
+    typed(live, "words V", "100000")
+    typed(live, "tokens per step B", "512")
+    holds(notebook, "(len(explorer.vocabulary), explorer.batch)", (100_000, 512))
+    press(live, "Measure in turns")
+    stop = live.get_by_title("Stops: Measure in turns")
+    until(stop.is_enabled, bool)
+    stop.press("Enter")
+    typed(live, "words V", "4000")  # the page is alive meanwhile
+    typed(live, "tokens per step B", "64")
+    holds(notebook, "(len(explorer.vocabulary), explorer.batch)", (4000, 64))
+    ended(live, "Measure in turns")
+    live.get_by_role("combobox", name="time for it").select_option("5 seconds")
+    check(notebook.show_cell('ask("how far off")'), "25", "Truth is the measurement")
+    check(notebook.show_cell('ask("room for logits")'), "0.685", "each takes four bytes")
+
+    # the U-curve
+    curve = notebook.show_cell(CURVE)
+    commit(curve, "300")
+    drawn(notebook, curve)
+    curve.get_by_text("No point measured at these settings yet").wait_for()
+    curve.get_by_role("combobox", name="time for it").select_option("5 seconds")
+    press(curve, "Measure the U-curve")
+    curve.get_by_text("Lowest of").wait_for(timeout=240_000)
+    ended(curve, "Measure the U-curve")
+    places = value(notebook, "[c[0] for _, c, _ in explorer.curve_job().layers]")
+    until(lambda: at_x(curve, 1), lambda x: x == places)
+    assert finite(curve, 1) == len(places) and finite(curve, 0) > 50
+    check(notebook.show_cell('ask("the whole step")'), "10", "40 % of the step")
+
+    # one gesture: the words, the cost per cluster, the total, the predicted bars, the diamond on the U-curve
+    cuts = notebook.show_cell(CUTS)
+    per_cluster = figure_y(cuts, 2)
+    drag(notebook, cuts, 0, -60, lambda: until(lambda: figure_y(cuts, 2), lambda new: new != per_cluster))
+    moved = until(lambda: value(notebook, "explorer.cutoffs[0]"), lambda c: c < 1000)
+    curve = notebook.show_cell(CURVE)
+    until(lambda: at_x(curve, 3), lambda x: x[0] < 1000)
+    live = notebook.show_cell(LIVE)
+    until(lambda: finite(live, 0), lambda n: n == 0)  # these cutoffs were not measured
+    cuts = notebook.show_cell(CUTS)
+    cuts.get_by_role("combobox", name="number of cutoffs").select_option("2")
+    until(lambda: value(notebook, "len(explorer.cutoffs)"), lambda n: n == 2)
+    curve = notebook.show_cell(CURVE)
+    which = curve.get_by_role("combobox", name="cutoff that moves")
+    which.select_option(index=1)
+    holds(notebook, "explorer.active", 1)
+    which.select_option(index=0)
+    holds(notebook, "explorer.active", 0)
+    cuts = notebook.show_cell(CUTS)
+    cuts.get_by_role("combobox", name="number of cutoffs").select_option("1")
+    typed(cuts, "cutoff 1, words", "1000")
+    holds(notebook, "explorer.cutoffs", (1000,))
+    assert moved != 1000
+    live = notebook.show_cell(LIVE)
+    press(live, "Measure in turns")
+    ended(live, "Measure in turns")
+
+    # what was chosen and measured survives a restart
+    restarted(notebook)
+    assert value(notebook, "(explorer.cutoffs, len(explorer.vocabulary), explorer.batch)") == ((1000,), 4000, 64)
+    for cell in (LIVE, CURVE):
+        output = notebook.show_cell(cell)
+        commit(output, "10")
+        drawn(notebook, output)
+    live, curve = notebook.show_cell(LIVE), notebook.show_cell(CURVE)
+    until(lambda: finite(curve, 1), lambda n: n == len(places))
+    live = notebook.show_cell(LIVE)
+    until(lambda: finite(live, 0), lambda n: n == 4)
+    live.get_by_text("Measured on").wait_for()
+    finish(notebook, lab, shots, "04", [MACHINE, CUTS, 'ask("which number")', LIVE, CURVE])
