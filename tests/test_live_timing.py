@@ -207,10 +207,12 @@ def test_recorded_machines_are_labelled(explorer, clock):
     box = live_timing.live_panel(explorer)
     shown = named(box, "shown")
     labels = shown.options[1:]
-    assert len(labels) == 2 and all("recorded" in x and "2026-11-22" in x and "threads" in x for x in labels)
+    kept = json.loads((recorded.results_folder() / "bench-layer-cpu.json").read_text())
+    date = kept["date"][:10]
+    assert labels and all("recorded" in x and date in x and kept["device"]["name"] in x for x in labels)
     shown.value = labels[0]
     text = said(box)
-    assert "RECORDED, not this machine" in text and "Recorded on 2026-11-22" in text and "bench-layer-cpu.json" in text
+    assert "RECORDED, not this machine" in text and f"Recorded on {date}" in text and "bench-layer-cpu.json" in text
     (first,) = [r for r in recorded_layers() if r.label == labels[0]]
     figure = figure_of(box)
     assert list(figure.data[0].x) == [FULL, STOCK, OURS, ALONE]
@@ -226,7 +228,7 @@ def test_records_are_read_as_they_are(tmp_path):
     assert sorted(t.median * 1e3 for r in found for t in r.times.values()) == pytest.approx(
         sorted(r["ms"] for r in rows)
     )
-    assert all(set(r.predicted) == {FULL, OURS} for r in found)
+    assert all(set(r.predicted) == {FULL, OURS} and "recorded cost model" in r.whose for r in found)
     assert all("another machine" in r.provenance for r in found)
     assert recorded_layers(tmp_path) == []
     (tmp_path / "bench-layer-x.json").write_text('{"bench": "layer"}')
@@ -363,6 +365,19 @@ def test_answers_and_at_least_three_mistakes(key):
     assert len(question.wrong) >= 3
     for hint, wrong in question.wrong.items():
         assert grade(key, wrong()).hint == hint
+
+
+def test_the_bottom_in_words(explorer):
+    """It says whether following the prediction costs anything, and never more than the spread allows."""
+    places = [name for name, *_ in explorer.curve_job().layers]
+    chosen = lf.predicted_best(explorer, {c: Spread(1.0, 1, 1, 3) for c in places})
+    other = next(c for c in places if c != chosen)
+    apart = {chosen: Spread(1.2, 1.1, 1.3, 9), other: Spread(1.0, 0.9, 1.05, 9)}
+    assert "which costs 20.0 % more than the measured best" in lf.curve_sentence(explorer, apart)
+    near = {chosen: Spread(1.2, 1.0, 1.3, 9), other: Spread(1.0, 0.9, 1.05, 9)}
+    assert "this measurement cannot tell it from the best" in lf.curve_sentence(explorer, near)
+    same = {chosen: Spread(0.9, 0.8, 1.0, 9), other: Spread(1.0, 0.9, 1.05, 9)}
+    assert "is the measured best, too" in lf.curve_sentence(explorer, same)
 
 
 def test_predictions(explorer):

@@ -19,7 +19,7 @@ from .timings import FULL, OURS, PLAN, STOCK, Spread, percent_off
 
 #: The same place and colour for each, whatever is shown.
 NAMES = (FULL, STOCK, OURS, PLAN, ALONE)
-_COLOR = dict(zip(NAMES, (FULL_COLOR, COLORS[1], COLORS[0], COLORS[2], COLORS[4]), strict=True))
+_COLOR = dict(zip(NAMES, ("#b5bac0", COLORS[1], COLORS[0], COLORS[2], COLORS[4]), strict=True))
 
 Times = Mapping[str, Spread]
 Seconds = Mapping[str, float]
@@ -67,7 +67,7 @@ def bars_figure(times: Times, predicted: Seconds, wrong: Seconds) -> go.Figure:
             col=column,
             name="measured: median, quartiles",
             showlegend=first,
-            error_y={"type": "data", "symmetric": False, "color": "#999999", "thickness": 2, "width": 8},
+            error_y={"type": "data", "symmetric": False, "color": "#70777e", "thickness": 2, "width": 8},
         )
         figure.add_scatter(row=1, col=column, mode="markers", name="predicted", showlegend=first,
                            marker={"symbol": "diamond", "size": 12, "color": COLORS[5],
@@ -130,7 +130,7 @@ def wrong_sentence(times: Times, wrong: Seconds) -> str:
 
 def recorded_sentence(found: Recorded) -> str:
     """A recorded measurement in words, its provenance first."""
-    text = bars_sentence(found.times, found.predicted, {}, "the cost model of that same machine")
+    text = bars_sentence(found.times, found.predicted, {}, found.whose)
     return f"{found.provenance} {found.sizes}. {text}"
 
 
@@ -225,12 +225,15 @@ def curve_sentence(explorer: TimingExplorer, times: Times) -> str:
         text += f" Prediction and points are {percent(float(np.median(errors)))} apart (median)."
         chosen = predicted_best(explorer, times)
         lost = times[chosen].median / times[place].median - 1
-        text += (
-            " The point that the prediction calls best is the measured best, too."
-            if chosen == place
-            else f" Of these points the prediction would take {int(chosen):,} words, which costs {percent(lost)} more "
-            "than the measured best: what matters is where the bottom is, not how deep."
-        )
+        if chosen == place:
+            text += " The point that the prediction calls best is the measured best, too."
+        elif times[chosen].q1 <= times[place].q3:
+            text += f" The prediction would take {int(chosen):,} words: this measurement cannot tell it from the best."
+        else:
+            text += (
+                f" Of these points the prediction would take {int(chosen):,} words, which costs {percent(lost)} more "
+                "than the measured best: what matters is where the bottom is, not how deep."
+            )
     return text.strip()
 
 

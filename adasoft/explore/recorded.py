@@ -24,7 +24,9 @@ class Recorded:
     sizes: str
     times: dict[str, Spread]
     predicted: dict[str, float]
-    """Of the recorded machine's own cost model."""
+    """By a recorded cost model of the same device and number type; empty if there is none."""
+    whose: str
+    """The name of that cost model."""
     provenance: str
 
 
@@ -56,6 +58,7 @@ def recorded_layers(folder: Path | None = None) -> list[Recorded]:
             times = {
                 names[line["what"]]: Spread(line["ms"] / 1e3, line["q1"] / 1e3, line["q3"] / 1e3, int(line["runs"]))
                 for line in lines
+                if line["what"] in names
             }
             widths = tuple(d // 4 ** (i + 1) for i in range(len(cutoffs)))
             layers = ((FULL, (), ()), (OURS, cutoffs, widths))
@@ -67,7 +70,12 @@ def recorded_layers(folder: Path | None = None) -> list[Recorded]:
                 f"Recorded on {date} on another machine ({device}{threads}, {found['dtype']}, torch {found['torch']})"
                 f" by `python -m adasoft bench layer`; file data/results/{path.name}."
             )
-            out.append(Recorded(label, sizes, times, predicted, provenance))
+            whose = (
+                f"the recorded cost model {fits[0].name}"
+                if fits
+                else "nowhere: no cost model of that device is at hand"
+            )
+            out.append(Recorded(label, sizes, times, predicted, whose, provenance))
     return out
 
 

@@ -116,7 +116,9 @@ def product_data(explorer: TimingExplorer) -> tuple[Data, Layout]:
         2: {"x": grid if modelled else np.ones(1), "y": _ms(_numbers(modelled))},
     }
     title = f"time of (B x d) by (d x k), B = {explorer.batch:,}, d = {explorer.in_features:,}, ms"
-    return data, {"yaxis.title.text": title}
+    # room for the labels of the paper's marks, which end at 50 words
+    right = math.log10(max(explorer.most, 20 * PAPER_K0)) + 0.05
+    return data, {"yaxis.title.text": title, "xaxis.range": (-0.1, right)}
 
 
 def sweep_data(swept: Mapping[str, Spread]) -> tuple[Data, Layout]:

@@ -63,10 +63,10 @@ def _ways_still() -> Picture:
 
 @still(
     "03_product",
-    "Time of a product against its words k, on logarithmic axes. The cost model of a recorded CPU starts at about "
-    "0.85 ms and turns into a straight rise after some hundred words. A line set by hand lies apart from it: too high "
-    "at the left, too low at the right. Two dotted lines up to 50 words mark the flat parts that the paper prints, "
-    "0.40 and 0.22 ms.",
+    "Time of a product against its words k, on logarithmic axes. The cost model of a recorded CPU starts nearly flat "
+    "and turns into a straight rise after some hundred words. A line set by hand lies apart from it: too high at the "
+    "left, too low at the right. Two dotted lines up to 50 words mark the flat parts that the paper prints, 0.40 and "
+    "0.22 ms.",
 )
 def _product_still() -> Picture:
     return tf.product_figure(still_explorer())
@@ -76,7 +76,7 @@ def _product_still() -> Picture:
     "03_clusters",
     "Left: the cost of two clusters against the size of the first is a U under every model, with its lowest point "
     "between 2,000 and 3,000 words. Right: the cost of the best plan against the number of tails. By counted "
-    "multiplications it falls up to 9 tails; by the timings it is lowest at 4 and rises again.",
+    "multiplications it falls up to 9 tails; by the timings it is lowest at a few tails and rises again.",
 )
 def _clusters_still() -> Picture:
     explorer = still_explorer()
@@ -88,8 +88,8 @@ def _clusters_still() -> Picture:
 
 @still(
     "03_replan",
-    "Three bars, predicted by the timings of the recorded machine: the authors' cutoffs take 22.5 ms per step, the "
-    "plan with the fewest multiplications 16.1 ms with 9 tails, the plan with the least time 13.2 ms with 4 tails.",
+    "Three bars, predicted by the timings of the recorded machine: the authors' cutoffs take longest; the plan with "
+    "the fewest multiplications, which has 9 tails, takes longer than the plan with the least time, which has fewer.",
 )
 def _replan_still() -> Picture:
     return tf.replan_figure(still_explorer())
@@ -97,10 +97,9 @@ def _replan_still() -> Picture:
 
 @still(
     "04_layers",
-    "Recorded on a CPU with two threads at V = 44,000. Left: the full softmax takes 3.3 s per step, the three others "
-    "about a tenth of it or less. Right, magnified: PyTorch's layer 280 ms, ours 212 ms, the bare products 179 ms. "
-    "Whiskers show quartiles; diamonds show predictions, 17 percent too low for the full softmax and 10 percent too "
-    "high for ours.",
+    "Recorded on a CPU with two threads at V = 44,000. Left: the full softmax takes by far the longest. Right, "
+    "magnified: PyTorch's layer takes longest, ours less, the bare products least. Whiskers show quartiles; diamonds "
+    "show predictions for the full softmax and for ours.",
 )
 def _layers_still() -> Picture:
     found = next(r for r in recorded_layers() if "44,000" in r.sizes)
@@ -113,7 +112,7 @@ def _layers_still() -> Picture:
 @still(
     "04_curve",
     "The predicted time of our layer against its first cutoff, on logarithmic axes, for 20,000 English words on the "
-    "recorded CPU: a shallow U with its lowest point near 240 words, some ten times below the dashed line of the full "
+    "recorded CPU: a shallow U with its lowest point at a few hundred words, far below the dashed line of the full "
     "softmax. A diamond marks the cutoff as set, 1,000. Measured points will appear on top.",
 )
 def _curve_still() -> Picture:
@@ -123,8 +122,7 @@ def _curve_still() -> Picture:
 @still(
     "03_cutoffs",
     "Three plots for the timed plan of 20,000 English words: a head of 1,074 words with 75 percent of the tokens and "
-    "four tails; the head costs most; the total, 13.2 ms, lies at the bottom of a U, eleven times below the full "
-    "softmax.",
+    "a few tails; the head costs most; the total lies at the bottom of a U, far below the full softmax.",
 )
 def _plan_still() -> Picture:
     explorer = still_explorer()
@@ -135,7 +133,7 @@ def _plan_still() -> Picture:
 @still(
     "04_cutoffs",
     "Three plots for 20,000 English words cut at 1,000 and 5,000: the head has 74 percent of the tokens and costs "
-    "most; the total, 16.4 ms, is nine times below the dashed line of the full softmax.",
+    "most; the total is far below the dashed line of the full softmax.",
 )
 def _cut_still() -> Picture:
     return f.cut_figure(still_explorer(in_features=256, batch=512, cutoffs=(1000, 5000)))

@@ -108,7 +108,7 @@ def test_04_live_timing(lab, page, shots):
 
     # recorded machines say so
     live.get_by_role("combobox", name="shown").select_option(index=1)
-    live.get_by_text("RECORDED, not this machine. Recorded on 2026-11-22").wait_for()
+    live.get_by_text("RECORDED, not this machine. Recorded on 20").wait_for()
     until(lambda: at_x(live, 0)[-1], lambda x: x == "products alone")
     settled(notebook)
     live.screenshot(path=shots / "04_recorded_light.png")
