@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .decoding import Blocks, Tail, TopK, block_bounds, nucleus_ranks, sample_ranks, score_ranks, topk_ranks
-from .loss import Group, grouped_nll, route, target_ranks
+from .loss import Group, full_precision, grouped_nll, route, target_ranks
 
 if TYPE_CHECKING:
     from .partition import Plan
@@ -253,18 +253,22 @@ class AdaptiveSoftmax(nn.Module):
         scale = (1.0 / n if n else float("nan")) if self.reduction == "mean" else 1.0
         device = x.device.type
         x, weights = self._cast(x)
-        with torch.autocast(device, enabled=False):
+        with full_precision(device):
             # Sorting the rows once makes each tail's tokens a slice: no gather per tail, one scatter of gradients.
             x = x.index_select(0, routing.permutation[:n])
             by_cluster = torch.split(x, sizes[:-1])
             sorted_ranks = routing.ranks[:n]
             # words of tail i are entry c_1 + i of the head
-            tail_number = torch.searchsorted(self._edges[1:-2], sorted_ranks, right=True) - 1
-            head_target = torch.where(tail_number < 0, sorted_ranks, tail_number + self.shortlist_size)
+            head_target, start = sorted_ranks.clone(), sizes[0]
+            for i, size in enumerate(sizes[1:-1]):
+                head_target[start : start + size] = self.shortlist_size + i
+                start += size
             head_weight, head_bias, tails = weights
             groups = [Group(x, head_weight, head_bias, head_target)]
             for i, (rows, (projection, weight)) in enumerate(zip(by_cluster[1:], tails, strict=True)):
-                h = F.dropout(F.linear(rows, projection), self.tail_dropout, self.training)
+                h = F.linear(rows, projection)
+                if self.tail_dropout:
+                    h = F.dropout(h, self.tail_dropout, self.training)
                 groups.append(Group(h, weight, None, _slice(sorted_ranks, sizes, i + 1) - self.cutoffs[i]))
             (head_loss, *tail_losses), loss = grouped_nll(groups, scale, need_total=self.reduction != "none")
             nll = head_loss

@@ -8,6 +8,7 @@ chunk live in one buffer that every chunk reuses, and are never kept for backwar
 
 from __future__ import annotations
 
+import contextlib
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -114,36 +115,50 @@ def linear_nll(
     # a uniform weight rides along in the products for free
     alpha = float(row_weight) if not isinstance(row_weight, Tensor) else 1.0
 
+    whole = n <= rows  # small batches are worth the fewer calls
     for start in range(0, n, rows):
         part = slice(start, min(start + rows, n))
-        x_c, t_c = x[part], target[part].unsqueeze(1)
-        logits, probs = logits_buffer[: len(x_c)], probs_buffer[: len(x_c)]
+        x_c, t_c = (x, target) if whole else (x[part], target[part])
+        logits, probs = logits_buffer, probs_buffer
+        if len(logits) > len(x_c):
+            logits, probs = logits[: len(x_c)], probs[: len(x_c)]
+        t_c = t_c.unsqueeze(1)
         if bias is None:
             torch.mm(x_c, weight.t(), out=logits)
         else:
             torch.addmm(bias, x_c, weight.t(), out=logits)
-        wanted = logits.gather(1, t_c).squeeze(1).to(statistics)
-        largest = None if on_host else logits.amax(1).to(statistics)
-        if low:
-            torch.softmax(logits, 1, dtype=statistics, out=probs)
-        else:
+        if on_host:
             torch.softmax(logits, 1, out=probs)
-        if largest is None:
-            nll[part] = _nll_on_host(x_c, weight, bias, wanted, probs, t_c)
+            p = probs.gather(1, t_c)
+            nll_c = _nll_on_host(x_c, weight, bias, probs, p, t_c)
         else:
+            wanted = logits.gather(1, t_c).squeeze(1).to(statistics)
+            largest = logits.amax(1).to(statistics)
+            if low:
+                torch.softmax(logits, 1, dtype=statistics, out=probs)
+            else:
+                torch.softmax(logits, 1, out=probs)
             # log-sum-exp = max logit - log(its probability): softmax has done the sum already, and the largest
             # probability is at least 1/k, so its logarithm is safe where the target's own may have underflowed.
             # The difference comes first: it is exact for a target that wins, however large the logits.
-            nll[part] = (largest - wanted) - probs.amax(1).log()
+            nll_c = (largest - wanted) - probs.amax(1).log()
+        if whole:
+            nll = nll_c
+        else:
+            nll[part] = nll_c
         if not want:
             continue
-        probs.scatter_add_(1, t_c, torch.full_like(t_c, -1, dtype=statistics))
+        if on_host:
+            probs.scatter_(1, t_c, p.sub_(1))
+        else:
+            probs.scatter_add_(1, t_c, torch.full_like(t_c, -1, dtype=statistics))
         if not uniform:
             probs.mul_(row_weight[part].to(statistics).unsqueeze(1))  # type: ignore[index]
         if low:
             logits.copy_(probs)  # the products run in x's precision, on tensor cores where there are any
         if dx is not None:
-            torch.addmm(dx[part], logits, weight, beta=0, alpha=alpha, out=dx[part])
+            out = dx if whole else dx[part]
+            torch.addmm(out, logits, weight, beta=0, alpha=alpha, out=out)
         if dw is not None:
             if low:
                 product = torch.mm(logits.t(), x_c).to(statistics).mul_(alpha)
@@ -160,26 +175,28 @@ def _on_host(x: Tensor) -> bool:
     return x.device.type == "cpu"
 
 
-def _nll_on_host(
-    x: Tensor, weight: Tensor, bias: Tensor | None, wanted: Tensor, probs: Tensor, target: Tensor
-) -> Tensor:
-    """Minus the logarithm of the target's probability, where a look at the numbers costs nothing.
+def _nll_on_host(x: Tensor, weight: Tensor, bias: Tensor | None, probs: Tensor, p: Tensor, target: Tensor) -> Tensor:
+    """Minus the logarithm of the target's probability ``p`` (n, 1), where a look at the numbers costs nothing.
 
     It spares the two passes over all logits that finding the largest ones takes, a few per cent of a step on a CPU.
     Rows whose target has next to no probability (or is nan) go by the most probable word j instead:
-    log-sum-exp = logit_j - log p_j, with the logit computed once more.
+    log-sum-exp = logit_j - log p_j, with the two logits computed once more.
     """
-    p = probs.gather(1, target).squeeze(1)
-    out = p.log().neg_()
+    out = p.log().neg_().squeeze(1)
     below = ~(p.numpy() > 1e-30)
     if below.any():
         lost = torch.from_numpy(below.nonzero()[0])
         top, j = probs[lost].max(1)
-        logit = (x[lost] * weight[j]).sum(1)
+        best, wanted = ((x[lost] * weight[i]).sum(1) for i in (j, target[lost, 0]))
         if bias is not None:
-            logit = logit + bias[j]
-        out[lost] = (logit - wanted[lost]) - top.log()
+            best, wanted = best + bias[j], wanted + bias[target[lost, 0]]
+        out[lost] = (best - wanted) - top.log()
     return out
+
+
+def full_precision(device: str) -> contextlib.AbstractContextManager[Any]:
+    """Autocast off. Entering the context costs as much as a small product, so only where it is on."""
+    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else contextlib.nullcontext()
 
 
 class _GroupedNLL(torch.autograd.Function):
@@ -210,7 +227,7 @@ class _GroupedNLL(torch.autograd.Function):
         ctx.save_for_backward(*flat)
         ctx.scale, ctx.pending = scale, scale / alpha if alpha else 0.0
         ctx.made = made if early else None
-        total = torch.stack([nll.sum() for nll in losses]).sum() * scale
+        total = torch.cat(losses).sum() * scale
         return (*losses, total)
 
     @staticmethod
@@ -219,8 +236,7 @@ class _GroupedNLL(torch.autograd.Function):
         flat = ctx.saved_tensors
         groups = [flat[i : i + 4] for i in range(0, len(flat), 4)]
         needs = ctx.needs_input_grad[2:]
-        device = flat[0].device.type
-        with torch.autocast(device, enabled=False):
+        with full_precision(flat[0].device.type):
             if torch.is_grad_enabled():
                 return (None, None, *_differentiable(groups, needs, per_token, total, ctx.scale))
             if ctx.made is not None and all(g is None for g in per_token) and total is not None:

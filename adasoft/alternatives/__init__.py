@@ -1,0 +1,116 @@
+"""The softmaxes that the adaptive softmax is compared with, one file each, behind one protocol.
+
+    softmax = build("hierarchical", 512, vocabulary)
+    output, loss = softmax(hidden, target)          # as adasoft.AdaptiveSoftmax
+
+========================  ==================================================  =======================================
+name                      source                                              exact
+========================  ==================================================  =======================================
+``full``                  -                                                   yes
+``sampled``               Bengio and Senecal 2008, Jean et al. 2015           in evaluation; training estimates
+``hierarchical``          Goodman 2001, Mikolov et al. 2011 (classes)         yes
+``d-softmax``             Chen, Grangier and Auli 2016                        yes
+``d-softmax-star``        Grave et al. 2017 (D-softmax*)                      yes
+``adaptive``              Grave et al. 2017                                   yes
+========================  ==================================================  =======================================
+
+"Exact" means: ``output`` is the log-probability under the distribution that ``log_prob`` gives. Each method is its own
+model with its own distribution.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+
+from ..vocabulary import Vocabulary
+from .adaptive import Adaptive
+from .d_softmax import DSoftmax, proportional_widths
+from .d_softmax_star import DSoftmaxStar
+from .full import FullSoftmax
+from .hierarchical import HierarchicalSoftmax, frequency_bins
+from .protocol import Softmax, SoftmaxModule
+from .sampled import SampledSoftmax
+
+__all__ = [
+    "NAMES",
+    "Adaptive",
+    "DSoftmax",
+    "DSoftmaxStar",
+    "FullSoftmax",
+    "HierarchicalSoftmax",
+    "SampledSoftmax",
+    "Softmax",
+    "SoftmaxModule",
+    "build",
+    "frequency_bins",
+    "proportional_widths",
+]
+
+_CLASSES: dict[str, type] = {
+    "full": FullSoftmax,
+    "sampled": SampledSoftmax,
+    "hierarchical": HierarchicalSoftmax,
+    "d-softmax": DSoftmax,
+    "d-softmax-star": DSoftmaxStar,
+    "adaptive": Adaptive,
+}
+#: What :func:`build` knows.
+NAMES = tuple(_CLASSES)
+
+
+def build(name: str, in_features: int, counts_or_vocabulary: Any, **options: Any) -> Any:
+    """The softmax of this name, an ``nn.Module`` that follows :class:`Softmax`.
+
+    Args:
+        name: one of :data:`NAMES`.
+        in_features: hidden size d.
+        counts_or_vocabulary: a :class:`adasoft.Vocabulary` or what makes one (counts in any order, a mapping); or just
+            V, for those that need no counts. Ids are the positions of the counts: where these do not fall, they
+            bring ``order``.
+        options: of the softmax's class; ``order``, ``ignore_index``, ``reduction``, ``device`` and ``dtype`` of all.
+            ``order=None`` says that ids are ranks, whatever order the counts came in.
+
+    Raises:
+        ValueError: unknown name, or a value that does not fit.
+        TypeError: an option that this softmax does not take, or lacks.
+    """
+    if name not in _CLASSES:
+        raise ValueError(f"name should be one of {', '.join(NAMES)}, got {name!r}")
+    made = _CLASSES[name]
+    known = _options(made)
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise TypeError(f"{name} takes no option {unknown[0]!r}; it takes {', '.join(known)}")
+    if hasattr(counts_or_vocabulary, "__index__") and not isinstance(counts_or_vocabulary, np.ndarray):
+        n_classes = int(counts_or_vocabulary)
+    else:
+        vocabulary = Vocabulary(counts_or_vocabulary)
+        n_classes = len(vocabulary)
+        if "counts" in known:
+            options.setdefault("counts", vocabulary.counts)
+        if "order" not in options and not np.array_equal(vocabulary.order, np.arange(n_classes)):
+            options["order"] = vocabulary.order.copy()
+    missing = [k for k, required in known.items() if required and k not in options]
+    if missing == ["counts"]:
+        raise ValueError(f"{name} needs counts or a Vocabulary, got only the number of words, {n_classes}")
+    if missing:
+        raise TypeError(f"{name} needs the option {missing[0]}=...")
+    return made(in_features, n_classes, **options)
+
+
+def _options(made: type) -> dict[str, bool]:
+    """Names of the options, and whether one must be given; ``**kwargs`` stands for those of the base class."""
+    out: dict[str, bool] = {}
+    for kind in made.__mro__:
+        if "__init__" not in vars(kind):
+            continue
+        parameters = list(inspect.signature(kind.__init__).parameters.values())[3:]  # type: ignore[misc]
+        for p in parameters:
+            if p.kind is not p.VAR_KEYWORD:
+                out.setdefault(p.name, p.default is p.empty)
+        if all(p.kind is not p.VAR_KEYWORD for p in parameters):
+            break
+    return out

@@ -1,0 +1,66 @@
+"""The adaptive softmax behind the protocol that the other softmaxes follow."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..layer import AdaptiveSoftmax
+from ..partition import default_widths
+from ..vocabulary import Vocabulary
+
+
+class Adaptive(AdaptiveSoftmax):
+    """:class:`adasoft.AdaptiveSoftmax` (Grave et al. 2017) that also counts its parameters and operations. Exact.
+
+    Arguments, weights and methods are the layer's, except that widths not given are those of a plan, d/4, d/16, ...,
+    at least 8 (:func:`adasoft.partition.default_widths`), so that D-softmax* has the same.
+
+    Args:
+        counts: (V,) by rank, falling; ``operations`` of training needs to know how many tokens each tail sees.
+    """
+
+    estimates = False
+
+    def __init__(
+        self,
+        in_features: int,
+        n_classes: int,
+        cutoffs: Sequence[int],
+        *,
+        counts: Any = None,
+        widths: Sequence[int] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if widths is None and "div_value" not in kwargs:
+            widths = default_widths(in_features, len(cutoffs))
+        super().__init__(in_features, n_classes, cutoffs, widths=widths, **kwargs)
+        self.tail_shares: list[float] | None = None
+        if counts is not None:
+            vocabulary = Vocabulary(counts)
+            if len(vocabulary) != n_classes:
+                raise ValueError(f"counts should hold one count per word, {n_classes}, got {len(vocabulary)}")
+            if not np.array_equal(vocabulary.order, np.arange(n_classes)):
+                raise ValueError("counts should be falling, one per rank; give ids in another order by order=")
+            self.tail_shares = np.diff(vocabulary.cumulative[self.cutoffs]).tolist()
+
+    @property
+    def n_parameters(self) -> int:
+        """Numbers to learn."""
+        return sum(p.numel() for p in self.parameters())
+
+    def operations(self, batch: int, train: bool = True) -> float:
+        """2 B [(k_h + J) d + sum_i p_i d_i (d + k_i)] per product, three products; decoding opens all, p_i = 1.
+
+        Raises ValueError for training if no counts were given.
+        """
+        shares = self.tail_shares if train else [1.0] * self.n_clusters
+        if shares is None:
+            raise ValueError("counts: the operations of a training step depend on the tails' shares; give counts")
+        d, columns = self.in_features, float(self.head_size * self.in_features)
+        sizes = [b - a for a, b in itertools.pairwise(self.cutoffs)]
+        columns += sum(p * w * (d + k) for p, w, k in zip(shares, self.widths, sizes, strict=True))
+        return (6.0 if train else 2.0) * batch * columns
