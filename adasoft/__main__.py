@@ -1,4 +1,4 @@
-"""The command line: `python -m adasoft plan|calibrate|bench|lab`."""
+"""The command line: `python -m adasoft plan|calibrate|bench|train|table|lab`."""
 
 from __future__ import annotations
 
@@ -91,21 +91,64 @@ def _parser() -> argparse.ArgumentParser:
         help="benchmarks of the planner, the cost model and the layer",
         description="plan: time and memory of the search; with --text, planned cutoffs against the authors'. cost: "
         "predicted against measured layer times, and the regret of planned cutoffs. layer: full softmax, PyTorch's "
-        "layer, ours and the bare matrix products. decode: ten best words by a layer trained on --text.",
+        "layer, ours and the bare matrix products. decode: ten best words by a layer trained on --text. train: steps "
+        "of all softmaxes of the table on --text.",
     )
-    p.add_argument("what", choices=["plan", "cost", "layer", "decode"])
+    p.add_argument("what", choices=["plan", "cost", "layer", "decode", "train"])
     p.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
     p.add_argument("--dtype", default="float32", help="layer: float32 or bfloat16 (float32)")
     p.add_argument("--rounds", type=int, help="timed rounds (layer and decode 9, cost 7, plan 5)")
     p.add_argument("--no-full", action="store_true", help="layer: leave the full softmax out (it takes the longest)")
     p.add_argument("--no-shapes", action="store_true", help="layer: leave the twenty other shapes out")
     p.add_argument(
-        "--text", action="append", metavar="FILE", help="decode: the text; plan: texts or languages (several times)"
+        "--text",
+        action="append",
+        metavar="FILE",
+        help="decode, train: a text; plan: texts or languages (several times)",
     )
     p.add_argument("--steps", type=int, default=200, help="decode: training steps of the layer (200)")
     p.add_argument("--max-size", type=int, default=267_735, help="decode: words kept (267735)")
+    p.add_argument("--tokens", type=int, help="train: only the first so many tokens")
+    p.add_argument("--hidden", type=int, default=512, help="train: hidden size d (512)")
+    p.add_argument("--epochs", type=int, default=5, help="train: epochs of the runs these rates are for (5)")
     p.add_argument("--json", metavar="FILE", help="write the results here")
     p.set_defaults(run=_bench)
+
+    p = commands.add_parser(
+        "train",
+        help="train a language model with any softmax; the same command again goes on where it stopped",
+        description="Train a language model. Ctrl-C keeps the run, a crash all but the last minute; the same command "
+        "goes on. Under torchrun it runs on several devices. The defaults are those of the paper for Text8.",
+        epilog="examples:\n"
+        "  python -m adasoft train --hidden 128 --epochs 1                (the documentation of your packages)\n"
+        "  python -m adasoft train --corpus wikitext-2 --softmax adaptive --cutoffs plan\n"
+        "  python -m adasoft train --corpus folder/ --softmax sampled --model gru --hidden 256\n"
+        "  python -m adasoft train --corpus text8 --device cuda --preset authors\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _corpus_options(p)
+    _setting_options(p)
+    p.add_argument("--folder", help="where checkpoint and record lie (default: in the cache, named after the run)")
+    p.add_argument("--save-every", type=float, default=60.0, help="seconds between two checkpoints (60)")
+    p.add_argument("--fresh", action="store_true", help="start anew, whatever is in the folder")
+    p.add_argument("--sample", type=int, default=0, metavar="N", help="print N words drawn from the model at the end")
+    p.add_argument("--json", metavar="FILE", help="write the record of the finished run here, too")
+    p.set_defaults(run=_train)
+
+    p = commands.add_parser(
+        "table",
+        help="the paper's table from stored runs, beside the paper's numbers",
+        description="Print the table of the runs stored in a folder; with --run CORPUS, train first what is missing "
+        "there. A stopped run goes on the next time.",
+    )
+    p.add_argument("stored", nargs="?", default=None, help="folder of the records (data/results)")
+    p.add_argument("--run", metavar="CORPUS", dest="corpus", help="train what is missing: a name, a file or a folder")
+    p.add_argument("--rows", help="only these rows, by name, with commas between")
+    p.add_argument("--seeds", type=int, default=3, help="seeds of full, adaptive and planned-0.75 (3)")
+    p.add_argument("--commands", action="store_true", help="print the command of each row as well")
+    _corpus_options(p, source=False)
+    _setting_options(p)
+    p.set_defaults(run=_table)
 
     p = commands.add_parser(
         "lab",
@@ -116,6 +159,174 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--print", action="store_true", dest="show", help="print the command instead of running it")
     p.set_defaults(run=_lab)
     return top
+
+
+def _corpus_options(p: argparse.ArgumentParser, *, source: bool = True) -> None:
+    if source:
+        p.add_argument(
+            "--corpus", default="docs", help="a file, a folder, or a name: docs (the documentation of the installed "
+            "packages, needs no network; the default), text8, wikitext-2, wikitext-103, europarl-XX, one-billion-word",
+        )  # fmt: skip
+    p.add_argument("--tokens", type=int, help="only the first so many tokens of the training part")
+    p.add_argument("--min-count", type=int, help="words seen less often become <unk>")
+    p.add_argument("--max-size", type=int, help="keep this many words, the rest becomes <unk>")
+    p.add_argument("--lower", action="store_true", help="in lower case")
+    p.add_argument("--bpe", type=int, metavar="V", help="a byte-pair vocabulary of V pieces instead of words")
+
+
+def _setting_options(p: argparse.ArgumentParser) -> None:
+    """One option for each field of `adasoft.settings.Settings`, which checks the values; torch is not loaded for it."""
+    text = {
+        "model": "lstm, gru, rnn-tanh, rnn-relu, rnn-sigmoid, transformer, or file.py:Name of your own cell (lstm)",
+        "hidden": "hidden size d (512)", "layers": "layers of the model (1)", "heads": "of a Transformer (4)",
+        "embedding": "plain, adaptive or tied (plain)", "embedding-size": "width of a plain embedding (d)",
+        "dropout": "of embedded words and hidden states (0)",
+        "softmax": "full, sampled, hierarchical, d-softmax, d-softmax-star or adaptive (adaptive)",
+        "cutoffs": "authors, plan, or numbers like 2000,10000 (authors)",
+        "min-head-share": "of a plan: least share of tokens at full width (0.75)",
+        "n-tails": "of a plan: number of tails (the best of 0 to 5)", "tail-dropout": "of the adaptive softmax (0)",
+        "samples": "of the sampled softmax: share of the words (0.2)",
+        "optimizer": "adagrad, adam, adamw or sgd (adagrad)",
+        "learning-rate": "(0.1)", "weight-decay": "(1e-6)", "clip": "largest norm of the gradient, 0: none (1)",
+        "halve-from": "halve the learning rate before each epoch from this one on", "bptt": "steps of a window (20)",
+        "batch": "sequences side by side (128)", "epochs": "(5)", "seed": "(0)",
+        "dtype": "float32, or bfloat16 or float16 for autocast (float32)",
+    }  # fmt: skip
+    kinds = {
+        str: ("model", "embedding", "softmax", "cutoffs", "optimizer", "dtype"),
+        float: ("dropout", "min-head-share", "tail-dropout", "samples", "learning-rate", "weight-decay", "clip"),
+    }
+    for name, help_ in text.items():
+        kind = next((kind for kind, names in kinds.items() if name in names), int)
+        p.add_argument(f"--{name}", type=kind, help=help_, dest=f"set_{name.replace('-', '_')}")
+    p.add_argument("--preset", default="paper", help="paper, authors (their script's values) or transformer (paper)")
+    p.add_argument("--device", help="cpu or cuda (cuda where there is one)")
+
+
+def _settings(options: argparse.Namespace) -> Any:
+    from .settings import PRESETS, Settings
+
+    if options.preset not in PRESETS:
+        raise ValueError(f"--preset should be one of {', '.join(PRESETS)}, got {options.preset!r}")
+    chosen = {k.removeprefix("set_"): v for k, v in vars(options).items() if k.startswith("set_") and v is not None}
+    cutoffs = chosen.get("cutoffs", "authors")
+    if cutoffs not in ("authors", "plan"):
+        try:
+            chosen["cutoffs"] = tuple(int(c) for c in cutoffs.split(","))
+        except ValueError:
+            raise ValueError(f"--cutoffs should be authors, plan, or numbers like 2000,10000, got {cutoffs}") from None
+    return Settings(**{**PRESETS[options.preset], **chosen})
+
+
+def _corpus(options: argparse.Namespace) -> Any:
+    from .corpora import load
+
+    return load(
+        options.corpus, tokens=options.tokens, min_count=options.min_count, max_size=options.max_size,
+        lower=options.lower, bpe=options.bpe,
+    )  # fmt: skip
+
+
+def _train_device(options: argparse.Namespace) -> str:
+    import torch
+
+    if options.device:
+        return str(options.device)
+    return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
+
+
+def _again(options: argparse.Namespace, settings: Any) -> str:
+    """The command that repeats a run: what differs from the defaults."""
+    from dataclasses import fields
+
+    parts = ["python -m adasoft train", f"--corpus {Path(options.corpus).name}"]
+    for name in ("tokens", "min_count", "max_size", "lower", "bpe"):
+        value = getattr(options, name)
+        if value:
+            parts.append(f"--{name.replace('_', '-')}" + ("" if value is True else f" {value}"))
+    for f in fields(settings):
+        value = getattr(settings, f.name)
+        if value != f.default:
+            shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
+            parts.append(f"--{f.name.replace('_', '-')} {shown}")
+    return " ".join(parts)
+
+
+def _train(options: argparse.Namespace, rest: list[str]) -> int:
+    import torch
+
+    from .cost import cache_dir, write_whole
+    from .train import Run, Stopped, run_name, train
+
+    settings, device = _settings(options), _train_device(options)
+    several = int(os.environ.get("WORLD_SIZE", 1)) > 1
+    if several:
+        if device.startswith("cuda"):
+            torch.cuda.set_device(device)
+        torch.distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    first = not several or torch.distributed.get_rank() == 0
+    corpus = _corpus(options)
+    folder = Path(options.folder) if options.folder else cache_dir() / "runs" / run_name(corpus, settings, device)
+    if options.fresh and first and folder.exists():
+        for found in folder.glob("checkpoint.safetensors*"):
+            found.unlink()
+        (folder / "record.json").unlink(missing_ok=True)
+    if several:
+        torch.distributed.barrier()
+    if first:
+        print(f"{corpus.name}: {len(corpus.train):,} tokens, V = {corpus.n_classes:,}, licence: {corpus.licence}")
+        print(f"kept in {folder}")
+    again = _again(options, settings)
+    try:
+        record = train(corpus, settings, folder, device=device, save_every=options.save_every, command=again)
+    except Stopped as stopped:
+        print(f"{stopped}\nThe same command goes on.", file=sys.stderr)
+        return 130
+    finally:
+        if several:
+            torch.distributed.destroy_process_group()
+    if not first:
+        return 0
+    where = f"cutoffs {', '.join(map(str, record['cutoffs']))}; " if record["cutoffs"] else ""
+    print(
+        f"{record['train']}: {where}test perplexity {record['test perplexity']:,.2f} after {record['seconds']:,.0f} s, "
+        f"{record['words per second']:,.0f} words/s; time: "
+        + ", ".join(f"{part} {share:.0%}" for part, share in record["shares"].items())
+    )
+    if options.json:
+        write_whole(options.json, json.dumps(record, indent=1) + "\n")
+        print(f"written to {options.json}")
+    if options.sample:
+        run = Run.resume(folder / "checkpoint.safetensors", corpus, device=device)
+        print(run.sample(options.sample, seed=settings.seed))
+    return 0
+
+
+def _table(options: argparse.Namespace, rest: list[str]) -> int:
+    from .bench.training import SUITE, file_name, print_table, suite
+    from .cost import cache_dir, write_whole
+
+    folder = Path(options.stored) if options.stored else Path(__file__).resolve().parent.parent / "data" / "results"
+    if options.corpus:
+        from .train import Stopped, run_name, train
+
+        settings, device, corpus = _settings(options), _train_device(options), _corpus(options)
+        rows = options.rows.split(",") if options.rows else tuple(SUITE)
+        for name, one in suite(settings, rows, options.seeds):
+            path = folder / file_name(name, corpus, one, device.partition(":")[0])
+            if path.exists():
+                continue
+            print(f"{name}, seed {one.seed}: {_again(options, one)}")
+            run = cache_dir() / "runs" / run_name(corpus, one, device)
+            try:
+                record = train(corpus, one, run, device=device, command=_again(options, one), row=name)
+            except Stopped as stopped:
+                print(f"{stopped}\nThe same command goes on.", file=sys.stderr)
+                return 130
+            write_whole(path, json.dumps({**record, "row": name}, indent=1) + "\n")
+            print(f"{name}, seed {one.seed}: test perplexity {record['test perplexity']:,.2f}")
+    print_table(folder, commands=options.commands)
+    return 0
 
 
 def _read(options: argparse.Namespace) -> Any:
@@ -203,6 +414,15 @@ def _bench(options: argparse.Namespace, rest: list[str]) -> None:
         record |= {"cutoffs": cases, "device": bench.provenance(options.device)["device"]} if cases else {}
     elif options.what == "cost":
         record = bench.bench_cost(device=options.device, **rounds)
+    elif options.what == "train":
+        if not options.text or len(options.text) > 1:
+            raise ValueError("bench train needs one --text: a text, a folder of texts, or the name of a corpus")
+        from .corpora import load
+        from .settings import Settings
+
+        corpus = load(options.text[0], tokens=options.tokens)
+        record = bench.bench_train(corpus, Settings(hidden=options.hidden, epochs=options.epochs),
+                                   device=options.device, **rounds)  # fmt: skip
     elif options.what == "decode":
         if not options.text or len(options.text) > 1:
             raise ValueError("bench decode needs one --text FILE: a text with a large vocabulary")

@@ -1,10 +1,11 @@
-"""Benchmarks: `python -m adasoft bench plan|cost|layer|decode`. Each prints tables and returns a record for JSON."""
+"""Benchmarks: `python -m adasoft bench plan|cost|layer|decode|train`. Each prints tables and returns a record."""
 
 from .common import provenance, save
 from .cost import bench_cost, bench_regret
 from .decode import bench_decode
 from .layer import bench_layer
 from .search import bench_cutoffs, bench_plan
+from .training import bench_train
 
 __all__ = [
     "bench_cost",
@@ -13,6 +14,7 @@ __all__ = [
     "bench_layer",
     "bench_plan",
     "bench_regret",
+    "bench_train",
     "provenance",
     "save",
 ]

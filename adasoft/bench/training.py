@@ -1,0 +1,221 @@
+"""`adasoft table`: the paper's table from stored runs; `bench train`: steps of all its softmaxes in turns."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .common import Row, Say, provenance, table
+
+if TYPE_CHECKING:
+    from ..corpora import Corpus
+    from ..settings import Settings
+
+#: The rows of the paper's Text8 table, and ours: planned cutoffs at three floors of the head's share, and the authors'
+#: cutoffs with tail dropout of 0.2 (Baevski and Auli 2019).
+SUITE: dict[str, dict[str, Any]] = {
+    "full": {"softmax": "full"},
+    "sampled": {"softmax": "sampled"},
+    "hierarchical": {"softmax": "hierarchical"},
+    "d-softmax": {"softmax": "d-softmax"},
+    "d-softmax-star": {"softmax": "d-softmax-star"},
+    "adaptive": {"softmax": "adaptive", "cutoffs": "authors"},
+    "planned-0.75": {"softmax": "adaptive", "cutoffs": "plan", "min_head_share": 0.75},
+    "planned-0.65": {"softmax": "adaptive", "cutoffs": "plan", "min_head_share": 0.65},
+    "planned-0.85": {"softmax": "adaptive", "cutoffs": "plan", "min_head_share": 0.85},
+    "tail-dropout": {"softmax": "adaptive", "cutoffs": "authors", "tail_dropout": 0.2},
+}
+#: Rows that are trained with three seeds; the others with one.
+THREE_SEEDS = ("full", "adaptive", "planned-0.75")
+#: Perplexity and minutes for 5 epochs on Text8 in Grave et al. 2017, on a GPU, d = 512.
+PAPER_TEXT8 = {
+    "full": (144, 83), "sampled": (166, 41), "hierarchical": (166, 34), "d-softmax": (195, 53),
+    "d-softmax-star": (147, 54), "adaptive": (147, 30),
+}  # fmt: skip
+
+
+def suite(settings: Settings, rows: Sequence[str] = tuple(SUITE), seeds: int = 3) -> Iterator[tuple[str, Settings]]:
+    """Names and settings of the runs of a table, those that matter most first.
+
+    Raises ValueError for a row it does not know.
+    """
+    for name in rows:
+        if name not in SUITE:
+            raise ValueError(f"rows should be some of {', '.join(SUITE)}, got {name!r}")
+    for seed in range(seeds):
+        for name in rows:
+            if seed == 0 or name in THREE_SEEDS:
+                yield name, replace(settings, **SUITE[name], seed=settings.seed + seed)
+
+
+def file_name(name: str, corpus: Corpus, settings: Settings, device: str) -> str:
+    """Of the record of a run of a table."""
+    words = re.sub(r"\W+", "-", corpus.name)
+    model = settings.model if settings.model == "lstm" else f"-{settings.model}"
+    kind = "" if model == "lstm" else model
+    return f"train-{words}-{device}{kind}-{name}-seed{settings.seed}.json"
+
+
+def stored_runs(folder: Path) -> list[Row]:
+    """The records of finished runs in a folder. Raises ValueError for a file that is none."""
+    out = []
+    for path in sorted(folder.glob("train-*.json")):
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            if not record["done"] or record["test perplexity"] is None:
+                continue
+            key = (record["corpus"]["digest"], _key(record["settings"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path} is no record of a training: {type(error).__name__} {error}") from error
+        out.append({**record, "key": key, "file": path.name})
+    return out
+
+
+def stored_rates(folder: Path) -> dict[Any, Row]:
+    """(digest, settings) -> the row of `bench train` in a folder, by the newest file."""
+    found: dict[Any, Row] = {}
+    records = [json.loads(p.read_text(encoding="utf-8")) for p in sorted(folder.glob("bench-train-*.json"))]
+    for record in sorted(records, key=lambda r: str(r["date"])):
+        for row in record["rows"]:
+            found[(record["corpus"]["digest"], _key(row["settings"]))] = row
+    return found
+
+
+def _key(settings: Mapping[str, Any]) -> str:
+    return json.dumps({k: v for k, v in settings.items() if k != "seed"}, sort_keys=True)
+
+
+def summary(folder: Path) -> list[Row]:
+    """The rows of the table: runs that differ only in the seed are one row.
+
+    Times are those of `bench train`, which lets all softmaxes take turns on a machine with nothing else to do; where
+    there is none, those of the runs themselves, marked ``~``.
+    """
+    groups: dict[Any, list[Row]] = {}
+    for record in stored_runs(folder):
+        groups.setdefault(record["key"], []).append(record)
+    rates = stored_rates(folder)
+    rows = []
+    for key, records in groups.items():
+        one, settings = records[0], records[0]["settings"]
+        found = np.array([r["test perplexity"] for r in records])
+        rate = rates.get(key)
+        words = rate["words/s"] if rate else float(np.mean([r["words per second"] for r in records]))
+        share = rate["output share"] if rate else float(np.mean([r["shares"]["output"] for r in records]))
+        seconds = one["corpus"]["train"] * settings["epochs"] / words
+        rows.append(
+            {
+                "corpus": one["corpus"]["name"], "V": one["corpus"]["V"], "model": settings["model"],
+                "name": one.get("row", settings["softmax"]), "cutoffs": one["cutoffs"], "seeds": len(records),
+                "digest": key[0], "head share": one["head share"],
+                "test": float(found.mean()), "lowest": float(found.min()), "highest": float(found.max()),
+                "valid": float(np.mean([r["epochs"][-1]["valid"] for r in records])),
+                "minutes": seconds / 60, "words/s": words, "output share": share,
+                "output ms": settings["batch"] * settings["bptt"] / words * share * 1e3, "timed": rate is not None,
+                "parameters": one["parameters"], "output parameters": one["output parameters"],
+                "command": one.get("command", ""), "epochs": settings["epochs"], "d": settings["hidden"],
+                "words per token": one.get("words per token", 1.0),
+                "device": one["device"]["name"], "dates": sorted({str(r["date"])[:10] for r in records}),
+            }
+        )  # fmt: skip
+    order = list(SUITE)
+    rows.sort(key=lambda r: (r["corpus"], r["model"], order.index(r["name"]) if r["name"] in order else len(order)))
+    for row in rows:
+        mates = [r for r in rows if (r["digest"], r["model"]) == (row["digest"], row["model"])]
+        full = next((r for r in mates if r["name"] == "full"), None)
+        authors = next((r for r in mates if r["name"] == "adaptive"), None)
+        if full:
+            row["of full"] = row["test"] / full["test"] - 1
+            row["faster"] = full["minutes"] / row["minutes"]
+        if authors:
+            row["of authors"] = row["output ms"] / authors["output ms"]
+    return rows
+
+
+def print_table(folder: Path, *, say: Say = print, commands: bool = False) -> list[Row]:
+    """The table, one for each corpus and model, beside the paper's. Raises FileNotFoundError if there are no runs."""
+    rows = summary(folder)
+    if not rows:
+        raise FileNotFoundError(f"{folder} holds no finished runs (train-*.json): python -m adasoft table --run CORPUS")
+    for corpus, digest, model in dict.fromkeys((r["corpus"], r["digest"], r["model"]) for r in rows):
+        mine = [r for r in rows if (r["corpus"], r["digest"], r["model"]) == (corpus, digest, model)]
+        one = mine[0]
+        say(f"\n{corpus}: V = {one['V']:,}, {model}, d = {one['d']}, {one['epochs']} epochs, {one['device']}")
+        lines = []
+        for r in mine:
+            spread = "" if r["seeds"] == 1 else f"{r['lowest']:.1f}-{r['highest']:.1f}"
+            paper = PAPER_TEXT8.get(r["name"])
+            lines.append(
+                {
+                    "softmax": r["name"], "cutoffs": r["cutoffs"], "perplexity": f"{r['test']:.2f}", "seeds": spread,
+                    "to full": f"{r['of full']:+.1%}" if "of full" in r else "",
+                    "minutes": f"{'' if r['timed'] else '~'}{r['minutes']:.1f}",
+                    "faster": f"{r['faster']:.2f}" if "faster" in r else "",
+                    "words/s": int(r["words/s"]), "output": f"{r['output share']:.0%}",
+                    "output ms": f"{r['output ms']:.1f}",
+                    "of authors": f"{r['of authors']:.2f}" if "of authors" in r else "",
+                    "parameters": f"{r['parameters'] / 1e6:.2f}M",
+                    "paper, Text8": "{} / {} min".format(*paper) if paper else "",
+                }
+            )  # fmt: skip
+        say(table(lines, list(lines[0])))
+        if commands:
+            for r in mine:
+                say(f"  {r['name']}: {r['command']}")
+    say("\nfaster: minutes of full over minutes. output: share of a step's time in the output layer (forward and "
+        "backward); of authors: its milliseconds over those of the authors' cutoffs. ~: timed while other work may "
+        "have run. The paper's column: perplexity / minutes, 5 epochs on Text8, d = 512, on a GPU.")  # fmt: skip
+    return rows
+
+
+def bench_train(
+    corpus: Corpus,
+    settings: Settings,
+    *,
+    rows: Sequence[str] = tuple(SUITE),
+    device: str = "cpu",
+    rounds: int = 15,
+    say: Say = print,
+) -> Row:
+    """Training steps of all softmaxes of a table, in turns: words per second, and the output layer's share of it.
+
+    All models are in memory at once. Two steps of each warm up.
+    """
+    from ..train import PARTS, Run
+
+    runs = {name: Run(corpus, made, device=device) for name, made in suite(settings, rows, seeds=1)}
+    spent: dict[str, list[list[float]]] = {name: [] for name in runs}
+    for turn in range(rounds + 2):
+        for name, run in runs.items():
+            parts = run.time_step()
+            if turn >= 2:
+                spent[name].append([parts[p] for p in PARTS])
+    out: list[Row] = []
+    for name, run in runs.items():
+        parts_ms = np.array(spent[name]) * 1e3
+        whole = np.percentile(parts_ms.sum(1), [25, 50, 75])
+        output = np.percentile(parts_ms[:, PARTS.index("output")], [25, 50, 75])
+        out.append(
+            {
+                "row": name, "settings": asdict(run.settings), "cutoffs": list(run.clusters.cutoffs),
+                "widths": list(run.clusters.widths), "step ms": float(whole[1]), "q1": float(whole[0]),
+                "q3": float(whole[2]), "output ms": float(output[1]), "output q1": float(output[0]),
+                "output q3": float(output[2]), "output share": float(output[1] / whole[1]),
+                "words/s": run.settings.tokens / float(whole[1]) * 1e3, "runs": rounds,
+            }
+        )  # fmt: skip
+    base = next((r["output ms"] for r in out if r["row"] == "adaptive"), None)
+    for row in out:
+        row["of authors"] = row["output ms"] / base if base else float("nan")
+    say(f"{corpus.name}: V = {corpus.n_classes:,}, d = {settings.hidden}, B = {settings.tokens}")
+    columns = ["row", "cutoffs", "step ms", "q1", "q3", "output ms", "output q1", "output q3", "output share",
+               "of authors", "words/s"]  # fmt: skip
+    say(table(out, columns))
+    about = {"name": corpus.name, "digest": corpus.digest, "V": corpus.n_classes, "licence": corpus.licence}
+    return {"bench": "train", **provenance(device), "corpus": about, "rows": out}

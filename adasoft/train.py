@@ -1,0 +1,658 @@
+"""Training language models with any softmax of this package: exact resume, where the time goes, records of runs.
+
+    run = Run(corpus, Settings(softmax="adaptive", cutoffs="authors"))
+    for progress in run.steps(): ...                 # to the end, or until you stop asking
+    run.save("run/checkpoint.safetensors");  Run.resume("run/checkpoint.safetensors", corpus)
+
+Same corpus, settings, device, versions and threads: same numbers, also when a run was killed and resumed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, distributed, nn
+
+from . import __version__
+from .corpora import Batches, Corpus
+from .cost import Cost, write_whole
+from .machine import describe
+from .models import State, map_state, state_tensors
+from .settings import BodyMaker, Partition, Settings, build_model, partition
+
+FORMAT, VERSION = "adasoft checkpoint", 1
+#: Parts of a training step, as :attr:`Progress.parts` splits it.
+PARTS = ("body", "output", "optimizer")
+
+
+class Progress(NamedTuple):
+    """How far a run is; given after every step or every few."""
+
+    epoch: int
+    """From 1."""
+    window: int
+    """Windows of this epoch that are done."""
+    windows: int
+    """Of an epoch."""
+    loss: float
+    """Nats per token, mean since the last progress."""
+    seconds: float
+    """Of training so far, without evaluations, checkpoints and pauses."""
+    words_per_second: float
+    """Of training so far in this process's time; over all processes."""
+    parts: dict[str, float]
+    """Share of the time in each of :data:`PARTS`: forward and backward of the body with its embedding, of the output
+    layer, and clipping with the optimizer's step."""
+    valid: float | None
+    """Perplexity on the validation part, at the end of an epoch."""
+
+
+@dataclass
+class Epoch:
+    """What an epoch came to."""
+
+    epoch: int
+    train: float
+    """Perplexity while training."""
+    valid: float
+    """Perplexity on the validation part after it."""
+    seconds: float
+    """Of training, from the beginning of the run."""
+
+
+class _Clock:
+    """Time of a step by part: marks on the host, or events on a GPU that are read when asked for."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.cuda = device.type == "cuda"
+        self.marks: list[tuple[str, Any]] = []
+        self.steps: list[list[tuple[str, Any]]] = []
+        self.totals = dict.fromkeys(PARTS, 0.0)
+
+    def mark(self, name: str) -> None:
+        if self.cuda:  # pragma: no cover - needs a GPU
+            now: Any = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+            now.record()
+        else:
+            now = time.perf_counter()
+        self.marks.append((name, now))
+
+    def end_step(self) -> None:
+        self.mark("optimizer")
+        self.steps.append(self.marks)
+        self.marks = []
+
+    def read(self) -> float:
+        """Add up the steps since the last reading; their seconds."""
+        if self.cuda and self.steps:  # pragma: no cover - needs a GPU
+            self.steps[-1][-1][1].synchronize()
+        seconds = 0.0
+        where = {
+            "body": "body", "output": "output", "output gradient": "output", "backward": "body",
+            "optimizer": "optimizer",
+        }  # fmt: skip
+        for marks in self.steps:
+            for (_, a), (name, b) in pairwise(marks):
+                spent = a.elapsed_time(b) / 1e3 if self.cuda else b - a
+                self.totals[where[name]] += spent
+                seconds += spent
+        self.steps.clear()
+        return seconds
+
+
+@dataclass
+class _Position:
+    """Where a run stands; all of it is in a checkpoint."""
+
+    epoch: int = 1
+    window: int = 0
+    seconds: float = 0.0
+    tokens: int = 0
+    epochs: list[Epoch] = field(default_factory=list)
+
+
+class Run:
+    """One training: the model, its optimizer, where it stands.
+
+    Args:
+        corpus: what it is trained on.
+        settings: see :class:`Settings`.
+        device: ``"cpu"``, ``"cuda"`` ...; with several processes, this process's.
+        cost: cost model of ``cutoffs="plan"``.
+        body: makes a body of your own instead of ``settings.model``.
+        clusters: cutoffs and widths, decided already.
+
+    With an initialised ``torch.distributed`` process group, every process takes its share of the sequences and the
+    gradients are averaged (DistributedDataParallel): the same steps as one process makes, to rounding. Softmaxes that
+    draw samples draw them in each process.
+
+    Raises ValueError if the corpus is shorter than one batch, or the sequences cannot be shared out evenly.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        settings: Settings | None = None,
+        *,
+        device: str | torch.device = "cpu",
+        cost: Cost | None = None,
+        body: BodyMaker | None = None,
+        clusters: Partition | None = None,
+    ) -> None:
+        self.corpus, self.settings = corpus, settings or Settings()
+        self.device = torch.device(device)
+        several = distributed.is_available() and distributed.is_initialized()
+        self.rank, self.processes = (distributed.get_rank(), distributed.get_world_size()) if several else (0, 1)
+        if self.settings.batch % self.processes:
+            raise ValueError(f"batch should be a multiple of the {self.processes} processes, got {self.settings.batch}")
+        self.clusters = clusters or partition(self.settings, corpus, cost, self.device.type)
+        self.batches = Batches(corpus.train, self.settings.batch, self.settings.bptt)
+        torch.manual_seed(self.settings.seed)
+        self.model = build_model(self.settings, corpus, self.clusters, body=body).to(self.device)
+        # the processes start from the same weights and go on with numbers of their own
+        torch.manual_seed(self.settings.seed + 1_000_003 * self.rank)
+        self.optimizer = _optimizer(self.settings, self.model, self.device)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.dtype == "float16")
+        self.position = _Position()
+        self.state: State = None
+        self.losses: list[float] = []
+        """Nats per token of every window so far, over all epochs."""
+        self._clock = _Clock(self.device)
+        self._model: nn.Module = self.model
+        if several:
+            ids = [self.device.index] if self.device.type == "cuda" else None
+            self._model = nn.parallel.DistributedDataParallel(self.model, device_ids=ids)
+
+    # ------------------------------------------------------------------ training
+
+    @property
+    def done(self) -> bool:
+        """Whether all epochs are over."""
+        return self.position.epoch > self.settings.epochs
+
+    @property
+    def parts(self) -> dict[str, float]:
+        """Seconds of training in each of :data:`PARTS`."""
+        return dict(self._clock.totals)
+
+    def steps(self, every: int = 1) -> Iterator[Progress]:
+        """Train on from where the run stands; progress after ``every`` windows, and at the end of each epoch.
+
+        Between two of them the run stands still and can be saved, asked, or left.
+
+        Raises RuntimeError if the loss is no longer finite; the run then stands before that progress.
+        """
+        if every < 1:
+            raise ValueError(f"every should be at least 1, got {every!r}")
+        while not self.done:
+            here, windows = self.position, len(self.batches)
+            self._set_learning_rate()
+            while here.window < windows:
+                pending: list[Tensor] = []
+                for _ in range(min(every, windows - here.window)):
+                    pending.append(self._step(here.window))
+                    here.window += 1
+                self._read(pending)
+                if here.window < windows:
+                    yield self._progress(len(pending), None)
+            done = self.losses[-windows:]
+            sizes = [self.batches[i][1].size for i in range(windows)]
+            train = math.exp(min(float(np.average(done, weights=sizes)), 700.0))
+            valid = self.perplexity("valid")
+            here.epochs.append(Epoch(here.epoch, train, valid, here.seconds))
+            # before the position moves on, so that the progress tells of this epoch
+            progress = self._progress(len(pending), valid)
+            here.epoch, here.window, self.state = here.epoch + 1, 0, None
+            yield progress
+
+    def _progress(self, n: int, valid: float | None) -> Progress:
+        here, total = self.position, sum(self._clock.totals.values())
+        shares = {part: seconds / total if total else 0.0 for part, seconds in self._clock.totals.items()}
+        rate = here.tokens / here.seconds if here.seconds else 0.0
+        loss = float(np.mean(self.losses[-n:]))
+        return Progress(here.epoch, here.window, len(self.batches), loss, here.seconds, rate, shares, valid)
+
+    def _set_learning_rate(self) -> None:
+        s = self.settings
+        halvings = 0 if s.halve_from is None else max(0, self.position.epoch - s.halve_from + 1)
+        for group in self.optimizer.param_groups:
+            group["lr"] = s.learning_rate * 0.5**halvings
+
+    def _mine(self, window: int) -> tuple[Tensor, Tensor]:
+        ids, target = self.batches[window]
+        each = self.settings.batch // self.processes
+        rows = slice(self.rank * each, (self.rank + 1) * each)
+        made = (torch.from_numpy(np.ascontiguousarray(a[rows])) for a in (ids, target))
+        first, second = (t.to(self.device, torch.long, non_blocking=True) for t in made)
+        return first, second
+
+    def _step(self, window: int) -> Tensor:
+        """One window: forward, backward, update. Its loss, not yet read."""
+        clock, model, s = self._clock, self._model, self.settings
+        model.train()
+        ids, target = self._mine(window)
+        self.model.heard = clock.mark
+        clock.mark("start")
+        autocast = nullcontext() if s.dtype == "float32" else torch.autocast(self.device.type, getattr(torch, s.dtype))
+        try:
+            with autocast:
+                loss, self.state = model(ids, target, self.state)
+            self.scaler.scale(loss).backward()
+        finally:
+            self.model.heard = None
+        clock.mark("backward")
+        if s.clip:
+            self.scaler.unscale_(self.optimizer)
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), s.clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        clock.end_step()
+        self.position.tokens += ids.numel() * self.processes
+        out: Tensor = loss.detach()
+        return out
+
+    def _read(self, pending: list[Tensor]) -> None:
+        found = torch.stack(pending).float()
+        if self.processes > 1:
+            distributed.all_reduce(found)
+            found /= self.processes
+        values = found.tolist()
+        self.position.seconds += self._clock.read()
+        if not np.isfinite(values).all():
+            raise RuntimeError(
+                f"the loss is no longer finite in epoch {self.position.epoch}, window {self.position.window}: the "
+                f"learning rate {self.settings.learning_rate:g} may be too high, clip={self.settings.clip:g} too loose"
+            )
+        self.losses += values
+
+    def time_step(self) -> dict[str, float]:
+        """One step by itself: seconds in each of :data:`PARTS`. It trains on, but does not count as progress."""
+        before, tokens = dict(self._clock.totals), self.position.tokens
+        self._step(self.position.window)
+        self.position.window = (self.position.window + 1) % len(self.batches)
+        self._clock.read()
+        self.position.tokens = tokens
+        spent = {part: self._clock.totals[part] - before[part] for part in PARTS}
+        self._clock.totals = before
+        return spent
+
+    def any_process(self, *flags: bool) -> list[bool]:
+        """Whether each flag is set in any of the processes."""
+        if self.processes == 1:
+            return list(flags)
+        found = torch.tensor(flags, dtype=torch.int32, device=self.device)
+        distributed.all_reduce(found, distributed.ReduceOp.MAX)
+        return [bool(f) for f in found.tolist()]
+
+    # ------------------------------------------------------------------ evaluation
+
+    @torch.no_grad()
+    def perplexity(self, part: str = "test") -> float:
+        """exp of the mean exact negative log-likelihood per token of ``"valid"`` or ``"test"``, dropout off.
+
+        The text is read as up to ``settings.batch`` sequences side by side, of at least 500 words each; the first word
+        of the text and a remainder shorter than the number of sequences are not predicted.
+        """
+        ids: Any = getattr(self.corpus, part)
+        columns = max(1, min(self.settings.batch, len(ids) // 500))
+        windows = Batches(ids, columns, min(self.settings.bptt, max(1, (len(ids) - 1) // columns)))
+        training, state, total, n = self.model.training, None, 0.0, 0
+        self.model.eval()
+        try:
+            for i in range(len(windows)):
+                x, target = (torch.from_numpy(np.ascontiguousarray(a)).to(self.device, torch.long) for a in windows[i])
+                loss, state = self.model(x, target, state)
+                total += float(loss) * target.numel()
+                n += target.numel()
+        finally:
+            self.model.train(training)
+        return math.exp(min(total / n, 700.0))
+
+    def sample(self, n: int = 20, *, start: str | None = None, seed: int | None = None) -> str:
+        """``n`` words drawn from the model, as text, after the word ``start`` (default: the most frequent one)."""
+        vocabulary = self.corpus.vocabulary
+        rank = 0 if start is None else vocabulary.rank_of(start)
+        generator = torch.Generator(self.device)
+        if seed is not None:
+            generator.manual_seed(seed)
+        ids = torch.tensor([[rank]], device=self.device)
+        return self.corpus.decode(
+            self.model.generate(ids, n, window=self.settings.bptt, generator=generator)[0].tolist()
+        )
+
+    # ------------------------------------------------------------------ checkpoints
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a checkpoint (safetensors), whole or not at all; the one before stays beside it as ``.previous``.
+
+        With several processes all of them call it; the first one writes.
+        """
+        from safetensors.torch import save_file
+
+        own = [*state_tensors(self.state), torch.get_rng_state()]
+        if self.device.type == "cuda":  # pragma: no cover - needs a GPU
+            own.append(torch.cuda.get_rng_state(self.device))
+        gathered = [_gathered(t, self.processes, self.device) for t in own]
+        if self.rank:
+            return
+        tensors: dict[str, Tensor] = {}
+        for key, value in self.model.state_dict().items():
+            # tied weights have two names and one memory, which the format does not take: they are kept once
+            if not any(value.data_ptr() == t.data_ptr() and value.numel() for t in tensors.values()):
+                tensors[f"model.{key}"] = value
+        for i, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{i}.{key}": torch.as_tensor(value) for key, value in state.items()}
+        for i, per_process in enumerate(gathered):
+            tensors |= {f"process.{r}.{i}": t for r, t in enumerate(per_process)}
+        tensors["losses"] = torch.tensor(self.losses, dtype=torch.float64)
+        here = self.position
+        about = {
+            "format": FORMAT, "version": VERSION, "adasoft": __version__, "torch": torch.__version__,
+            "settings": asdict(self.settings), "corpus": {"name": self.corpus.name, "digest": self.corpus.digest},
+            "clusters": self.clusters._asdict(), "device": self.device.type, "processes": self.processes,
+            "has state": self.state is not None, "position": asdict(here), "parts": self._clock.totals,
+            "scaler": self.scaler.state_dict(),
+        }  # fmt: skip
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{path.name}.{os.getpid()}.part")
+        try:
+            save_file({k: t.contiguous() for k, t in tensors.items()}, part, {"about": json.dumps(about)})
+            with part.open("rb") as file:
+                os.fsync(file.fileno())
+            if path.exists():
+                os.replace(path, path.with_name(f"{path.name}.previous"))
+            os.replace(part, path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+
+    @classmethod
+    def resume(
+        cls,
+        path: str | os.PathLike[str],
+        corpus: Corpus,
+        *,
+        settings: Settings | None = None,
+        device: str | torch.device = "cpu",
+        body: BodyMaker | None = None,
+    ) -> Run:
+        """The run of a checkpoint, standing where it stood. ``settings``: what you expect it to be.
+
+        Raises:
+            FileNotFoundError: there is none.
+            ValueError: the checkpoint is damaged or foreign, or of another corpus, other settings or another number of
+                processes; nothing is changed.
+        """
+        about, tensors = read_checkpoint(path)
+        kept = Settings.read(about["settings"])
+        if settings is not None and settings != replace(kept, epochs=settings.epochs):
+            a, b = asdict(settings), asdict(kept)
+            differing = ", ".join(f"{k}={b[k]!r} there, {a[k]!r} here" for k in a if a[k] != b[k] and k != "epochs")
+            raise ValueError(f"{path} is the checkpoint of another configuration: {differing}")
+        if about["corpus"]["digest"] != corpus.digest:
+            raise ValueError(
+                f"{path} was trained on {about['corpus']['name']!r} ({about['corpus']['digest'][:12]}), this corpus is "
+                f"{corpus.name!r} ({corpus.digest[:12]}): other text, another cut or another vocabulary"
+            )
+        kept_clusters = about["clusters"]
+        clusters = Partition(
+            tuple(kept_clusters["cutoffs"]), tuple(kept_clusters["widths"]), str(kept_clusters["cost"])
+        )
+        run = cls(corpus, settings or kept, device=device, body=body, clusters=clusters)
+        if about["processes"] != run.processes or about["device"] != run.device.type:
+            raise ValueError(
+                f"{path} was trained by {about['processes']} process(es) on {about['device']}, this run has "
+                f"{run.processes} on {run.device.type}"
+            )
+        weights = {k.removeprefix("model."): t for k, t in tensors.items() if k.startswith("model.")}
+        missing, unexpected = run.model.load_state_dict(weights, strict=False)
+        own = run.model.state_dict()
+        seen = {own[k].data_ptr() for k in weights if k in own}
+        missing = [k for k in missing if own[k].data_ptr() not in seen]
+        if missing or unexpected:
+            raise ValueError(f"{path} does not fit the model: lacks {missing}, has {unexpected} too much")
+        _load_optimizer(run.optimizer, tensors)
+        run.scaler.load_state_dict(about["scaler"])
+        here = about["position"]
+        run.position = _Position(**{**here, "epochs": [Epoch(**e) for e in here["epochs"]]})
+        run._clock.totals.update(about["parts"])
+        run.losses = tensors["losses"].tolist()
+        mine = [tensors[f"process.{run.rank}.{i}"] for i in range(_count(tensors, f"process.{run.rank}."))]
+        if run.device.type == "cuda":  # pragma: no cover - needs a GPU
+            torch.cuda.set_rng_state(mine.pop().cpu(), run.device)
+        torch.set_rng_state(mine.pop().cpu())
+        if about["has state"]:
+            # its shape as a tree is that of the model's own state
+            ids, _ = run._mine(0)
+            random = torch.get_rng_state()
+            with torch.no_grad():
+                like = run.model.hidden(ids[:, :1])[1]
+            torch.set_rng_state(random)
+            values = iter(mine)
+            run.state = map_state(lambda t: next(values).to(run.device, t.dtype), like)
+        return run
+
+    # ------------------------------------------------------------------ records
+
+    def record(self, *, test: float | None = None) -> dict[str, Any]:
+        """What the run came to, with its provenance, for a JSON file. ``test``: the perplexity, if it was taken."""
+        s, corpus, here = self.settings, self.corpus, self.position
+        import datetime
+
+        n = len(self.losses)
+        edges = np.unique(np.linspace(0, n, min(n, 200) + 1).round().astype(int))
+        curve = [float(np.mean(self.losses[a:b])) for a, b in pairwise(edges)]
+        total = sum(self._clock.totals.values()) or 1.0
+        output = sum(p.numel() for p in self.model.softmax.parameters())
+        return {
+            "train": s.softmax, "adasoft": __version__,
+            "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+            "torch": torch.__version__, "threads": torch.get_num_threads(), "processes": self.processes,
+            "device": describe(self.device),
+            "corpus": {
+                "name": corpus.name, "licence": corpus.licence, "digest": corpus.digest, "V": corpus.n_classes,
+                "train": len(corpus.train), "valid": len(corpus.valid), "test": len(corpus.test),
+            },
+            "settings": asdict(s),
+            "cutoffs": list(self.clusters.cutoffs), "widths": list(self.clusters.widths), "cost": self.clusters.cost,
+            "head share": corpus.vocabulary.share_of_first(self.clusters.cutoffs[0]) if self.clusters.cutoffs else 1.0,
+            "parameters": self.model.n_parameters, "output parameters": output,
+            "epochs": [asdict(e) for e in here.epochs], "done": self.done,
+            "test perplexity": test, "seconds": here.seconds,
+            "words per second": here.tokens / here.seconds if here.seconds else 0.0,
+            "shares": {part: seconds / total for part, seconds in self._clock.totals.items()},
+            "curve": {"window": edges[1:].tolist(), "loss": [round(v, 4) for v in curve], "windows": len(self.batches)},
+        }  # fmt: skip
+
+    def write_record(self, path: str | os.PathLike[str], *, test: float | None = None, **more: Any) -> None:
+        """Write :meth:`record` as JSON, whole or not at all; ``more`` joins it."""
+        write_whole(path, json.dumps({**self.record(test=test), **more}, indent=1) + "\n")
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What a checkpoint says of itself, and its tensors, on the CPU. Raises as :meth:`Run.resume`."""
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"there is no checkpoint {path}")
+    previous = path.with_name(f"{path.name}.previous")
+    hint = f"; the one before it is {previous}" if previous.exists() else "; delete it to start anew"
+    try:
+        with safe_open(str(path), "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
+        about = json.loads(metadata["about"])
+        if about["format"] != FORMAT:
+            raise KeyError("format")
+    except (SafetensorError, ValueError, KeyError, OSError) as error:
+        raise ValueError(f"{path} is no checkpoint of adasoft, or torn: {error}{hint}") from error
+    if about["version"] != VERSION:
+        raise ValueError(f"{path} has version {about['version']}, this adasoft reads {VERSION}{hint}")
+    return about, tensors
+
+
+def _count(tensors: Mapping[str, Tensor], prefix: str) -> int:
+    return sum(key.startswith(prefix) for key in tensors)
+
+
+def _gathered(tensor: Tensor, processes: int, device: torch.device) -> list[Tensor]:
+    """The tensor of each process, by rank."""
+    if processes == 1:
+        return [tensor]
+    # a generator's state lives on the host, whatever the group can carry
+    moved = tensor.to(device).contiguous()
+    out = [torch.empty_like(moved) for _ in range(processes)]
+    distributed.all_gather(out, moved)
+    return out
+
+
+def _optimizer(settings: Settings, model: nn.Module, device: torch.device) -> torch.optim.Optimizer:
+    made: Any = {
+        "adagrad": torch.optim.Adagrad, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD,
+    }[settings.optimizer]  # fmt: skip
+    # one pass over the numbers instead of four; torch has Adagrad's for the CPU only
+    fused = device.type == "cpu" or settings.optimizer != "adagrad"
+    optimizer: torch.optim.Optimizer = made(
+        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=fused or None
+    )
+    return optimizer
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        if key.startswith("optimizer."):
+            _, number, name = key.split(".", 2)
+            state.setdefault(int(number), {})[name] = value
+    if state:
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+# ---------------------------------------------------------------------- from the command line
+
+
+class Stopped(Exception):
+    """A run was stopped by the user, and kept."""
+
+
+def train(
+    corpus: Corpus,
+    settings: Settings,
+    folder: str | os.PathLike[str],
+    *,
+    device: str | torch.device = "cpu",
+    cost: Cost | None = None,
+    body: BodyMaker | None = None,
+    save_every: float = 60.0,
+    progress: bool = True,
+    **more: Any,
+) -> dict[str, Any]:
+    """Train to the end, or go on where an earlier call stopped or was killed; the record of the run.
+
+    ``folder`` holds ``checkpoint.safetensors``, written every ``save_every`` seconds and at the end, and then
+    ``record.json`` (with ``more``). A run that is done is not repeated. Ctrl-C saves, then raises :class:`Stopped`; a
+    second one ends at once. Under ``torchrun`` all processes call it.
+    """
+    from tqdm.auto import tqdm
+
+    folder = Path(folder)
+    path, written = folder / "checkpoint.safetensors", folder / "record.json"
+    # a run killed between its last checkpoint and its record has only the latter left to do
+    if path.exists() or path.with_name(f"{path.name}.previous").exists():
+        run = _resumed(path, corpus, settings, device, body)
+    else:
+        run = Run(corpus, settings, device=device, cost=cost, body=body)
+    if run.done and written.exists():
+        return dict(json.loads(written.read_text(encoding="utf-8")))
+    windows = len(run.batches)
+    with _Interrupt() as interrupt, tqdm(
+        total=windows * settings.epochs, initial=len(run.losses), unit="batch", disable=not progress or run.rank > 0,
+        dynamic_ncols=True,
+    ) as bar:  # fmt: skip
+        last, smooth = time.monotonic(), math.nan
+        for step in run.steps():
+            smooth = step.loss if math.isnan(smooth) else 0.98 * smooth + 0.02 * step.loss
+            bar.set_postfix_str(
+                f"epoch {step.epoch}, perplexity {math.exp(min(smooth, 700)):,.0f}, "
+                f"{step.words_per_second:,.0f} words/s, "
+                f"output layer {step.parts['output']:.0%}",
+                refresh=False,
+            )
+            bar.update(1)
+            if step.valid is not None and progress and not run.rank:
+                bar.write(f"epoch {step.epoch}: validation perplexity {step.valid:,.2f} after {step.seconds:,.0f} s")
+            stop, save = run.any_process(interrupt.asked, time.monotonic() - last > save_every)
+            if stop or save or run.done:
+                run.save(path)
+                last = time.monotonic()
+            if stop and not run.done:
+                raise Stopped(f"stopped in epoch {step.epoch}, window {step.window} of {windows}; kept in {folder}")
+    test = run.perplexity("test")
+    if run.rank == 0:
+        run.write_record(written, test=test, **more)
+    return {**run.record(test=test), **more}
+
+
+def _resumed(path: Path, corpus: Corpus, settings: Settings, device: str | torch.device, body: BodyMaker | None) -> Run:
+    """From the checkpoint; from the one before it if a crash of the machine has torn the newest."""
+    previous = path.with_name(f"{path.name}.previous")
+    try:
+        read_checkpoint(path)
+    except (ValueError, FileNotFoundError) as error:
+        if not previous.exists():
+            raise
+        warnings.warn(f"{error}. Going on from it", stacklevel=3)
+        path = previous
+    return Run.resume(path, corpus, settings=settings, device=device, body=body)
+
+
+class _Interrupt:
+    """Ctrl-C as a wish that is looked at between steps; the second one is meant at once. Main thread only."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: Any = None
+
+    def __enter__(self) -> _Interrupt:
+        import signal
+        import threading
+
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self._heard)
+        return self
+
+    def _heard(self, *_: Any) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    def __exit__(self, *_: Any) -> None:
+        import signal
+
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+
+def run_name(corpus: Corpus, settings: Settings, device: str = "cpu") -> str:
+    """A name for the folder of a run: readable, and different for different runs."""
+    import hashlib
+
+    what = json.dumps([asdict(replace(settings, seed=0)), corpus.digest, device], sort_keys=True)
+    parts = [corpus.name, settings.model.rpartition(":")[2], settings.softmax, f"seed{settings.seed}"]
+    digest = hashlib.sha256(what.encode()).hexdigest()[:10]
+    return "-".join([*("".join(c if c.isalnum() else "_" for c in part) for part in parts), digest])

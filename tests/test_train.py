@@ -1,0 +1,430 @@
+"""Training: what a step does, exact resume also after kill -9, records, bad input."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from torch import nn
+
+from adasoft import PaperCost, Vocabulary
+from adasoft.__main__ import main
+from adasoft.bench import bench_train, save
+from adasoft.bench.training import print_table, suite, summary
+from adasoft.corpora import Corpus, load
+from adasoft.settings import PRESETS, Settings, authors_cutoffs, build_model, partition
+from adasoft.train import PARTS, Run, read_checkpoint, run_name, train
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+V = 40
+
+
+def made_corpus(n=3_000, seed=0, name="made"):
+    """Words whose next word is likely to be one of two: something to learn."""
+    random = np.random.default_rng(seed)
+    ids = [0]
+    for _ in range(n + 800):
+        at = (ids[-1] * 7 + 3) % V if random.random() < 0.6 else int(V * random.random() ** 3)
+        ids.append(at)
+    ids = np.array(ids)
+    order = np.argsort(-np.bincount(ids[:n], minlength=V), kind="stable")
+    ranks = np.argsort(order)[ids].astype(np.int32)
+    counts = np.sort(np.maximum(np.bincount(ids[:n], minlength=V), 1))[::-1]
+    vocabulary = Vocabulary(counts.copy(), [f"w{i}" for i in range(V)])
+    parts = {"train": ranks[:n], "valid": ranks[n : n + 400], "test": ranks[n + 400 :]}
+    return Corpus(name, vocabulary, **parts, licence="none", source="made", digest=f"{seed}-{n}", unknown=None)
+
+
+CORPUS = made_corpus()
+SMALL = Settings(hidden=16, batch=8, bptt=10, epochs=2, cutoffs=(10, 20))
+
+
+def curve(run):
+    for _ in run.steps():
+        pass
+    return run.losses
+
+
+def test_the_defaults_are_the_papers():
+    s = Settings()
+    paper = ("lstm", 512, 1, "adagrad", 0.1, 20, 128, 1.0, 5, 1e-6)
+    assert (s.model, s.hidden, s.layers, s.optimizer, s.learning_rate, s.bptt, s.batch, s.clip, s.epochs,
+            s.weight_decay) == paper  # fmt: skip
+    assert Settings(**PRESETS["authors"]).clip == 0.25 and Settings(**PRESETS["transformer"]).model == "transformer"
+    assert Settings.read(json.loads(json.dumps(asdict(SMALL)))) == SMALL
+    assert [authors_cutoffs(n) for n in (10_000, 44_000, 793_471, 1_500)] == [
+        (2000,), (2000, 10000), (4000, 40000, 200000), (),
+    ]  # fmt: skip
+
+
+def test_it_learns_and_tells_where_the_time_went():
+    run = Run(CORPUS, replace(SMALL, epochs=3))
+    start = run.perplexity("test")
+    told = list(run.steps(every=7))
+    assert run.done and run.perplexity("test") < 0.8 * start
+    assert [p.epoch for p in told if p.valid is not None] == [1, 2, 3]
+    assert told[-1].window == told[-1].windows == len(run.batches)
+    assert sum(told[-1].parts.values()) == pytest.approx(1) and all(told[-1].parts[p] > 0 for p in PARTS)
+    assert sum(run.parts.values()) == pytest.approx(run.position.seconds)
+    assert run.position.tokens == 3 * run.batches.targets
+    epochs = run.position.epochs
+    assert epochs[0].valid > epochs[-1].valid and epochs[0].train > epochs[-1].train
+    # the epoch's perplexity is that of all its tokens
+    windows, sizes = len(run.batches), [run.batches[i][1].size for i in range(len(run.batches))]
+    expected = math.exp(np.average(run.losses[-windows:], weights=sizes))
+    assert epochs[-1].train == pytest.approx(expected)
+
+
+def test_a_step_is_that_of_plain_torch():
+    """Adagrad, clipping, carried state: against a loop written out."""
+    settings = replace(SMALL, softmax="full", epochs=1, clip=0.05)
+    run = Run(CORPUS, settings)
+    torch.manual_seed(settings.seed)
+    model = build_model(settings, CORPUS, run.clusters)
+    optimizer = torch.optim.Adagrad(model.parameters(), lr=0.1, weight_decay=1e-6)
+    ids, state, expected = torch.from_numpy(CORPUS.train.astype(np.int64)), None, []
+    columns = (len(ids) - 1) // 8
+    x, y = ids[: 8 * columns].view(8, columns), ids[1 : 8 * columns + 1].view(8, columns)
+    for a in range(0, columns, 10):
+        h, state = model.body(model.embedding(x[:, a : a + 10]), state)
+        state = tuple(tuple(t.detach() for t in s) for s in state)
+        logits = h @ model.softmax.output.weight.T
+        loss = nn.functional.cross_entropy(logits.flatten(0, 1), y[:, a : a + 10].flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 0.05)
+        optimizer.step()
+        expected.append(loss.item())
+    np.testing.assert_allclose(curve(run), expected, rtol=2e-5)
+
+
+def test_perplexity_is_that_of_every_token_with_the_state_carried():
+    run = Run(CORPUS, SMALL)
+    ids = torch.from_numpy(CORPUS.test.astype(np.int64))[None]  # fewer than 500 words: one sequence
+    with torch.no_grad():
+        hidden, _ = run.model.eval().hidden(ids[:, :-1])
+        nll = -run.model.softmax(hidden, ids[:, 1:]).output.mean()
+    assert run.perplexity("test") == pytest.approx(math.exp(nll), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"dropout": 0.3, "tail_dropout": 0.2},
+        {"softmax": "sampled", "model": "gru", "layers": 2},
+        {"model": "transformer", "optimizer": "adamw", "learning_rate": 1e-3, "dropout": 0.1},
+        {"embedding": "tied", "model": "rnn-sigmoid"},
+        {"softmax": "full", "embedding": "tied", "dtype": "bfloat16", "halve_from": 2},
+    ],
+    ids=lambda c: "-".join(map(str, c.values())),
+)
+def test_a_resumed_run_goes_on_with_the_very_same_numbers(tmp_path, changes):
+    settings = replace(SMALL, epochs=2, **changes)
+    whole = Run(CORPUS, settings)
+    expected = curve(whole)
+    for stop in (13, len(whole.batches), len(whole.batches) + 5):  # within an epoch, between two, in the second
+        run = Run(CORPUS, settings)
+        steps = run.steps()
+        for _ in range(stop):
+            next(steps)
+        run.save(tmp_path / "c.safetensors")
+        torch.manual_seed(123)  # whatever happened since
+        again = Run.resume(tmp_path / "c.safetensors", CORPUS, settings=settings)
+        assert curve(again) == expected
+        for (name, a), b in zip(whole.model.named_parameters(), again.model.parameters(), strict=True):
+            assert torch.equal(a, b), name
+        assert [e.valid for e in again.position.epochs] == [e.valid for e in whole.position.epochs]
+
+
+def test_the_same_seed_gives_the_same_numbers_and_another_other_ones():
+    assert curve(Run(CORPUS, SMALL)) == curve(Run(CORPUS, SMALL))
+    assert curve(Run(CORPUS, replace(SMALL, seed=1))) != curve(Run(CORPUS, SMALL))
+
+
+@pytest.fixture
+def text(tmp_path):
+    folder = tmp_path / "text"
+    folder.mkdir()
+    for part, ids in (("train", CORPUS.train), ("valid", CORPUS.valid), ("test", CORPUS.test)):
+        rows = np.array_split(ids, max(1, len(ids) // 20))
+        (folder / f"{part}.txt").write_text("\n".join(" ".join(f"w{i}" for i in row) for row in rows) + "\n")
+    return folder
+
+
+def arguments(text, folder, *more):
+    return ["train", "--corpus", str(text), "--folder", str(folder), "--hidden", "16", "--batch", "8", "--bptt", "10",
+            "--cutoffs", "10,20", "--device", "cpu", *more]  # fmt: skip
+
+
+def test_killed_and_started_again_it_ends_with_the_same_loss_curve(tmp_path, text):
+    environment = {**os.environ, "ADASOFT_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "adasoft"]
+    more = ("--epochs", "12", "--save-every", "0")
+    path = tmp_path / "killed" / "checkpoint.safetensors"
+    process = subprocess.Popen(
+        [*command, *arguments(text, tmp_path / "killed", *more)], env=environment, stderr=subprocess.DEVNULL
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while not path.with_name(f"{path.name}.previous").exists():
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.01)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    _, tensors = read_checkpoint(path)
+    killed_at = len(tensors["losses"])
+    assert 0 < killed_at < 12 * 30 and not (path.parent / "record.json").exists()
+
+    curves = []
+    for folder in ("killed", "whole"):
+        done = subprocess.run(
+            [*command, *arguments(text, tmp_path / folder, *more)], env=environment, capture_output=True, text=True,
+            timeout=120,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert "test perplexity" in done.stdout
+        curves.append(read_checkpoint(tmp_path / folder / "checkpoint.safetensors")[1]["losses"].tolist())
+    assert curves[0] == curves[1] and len(curves[0]) > killed_at
+    records = [json.loads((tmp_path / f / "record.json").read_text()) for f in ("killed", "whole")]
+    for key in ("test perplexity", "curve", "cutoffs", "parameters", "command"):
+        assert records[0][key] == records[1][key], key
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs SIGINT")
+def test_ctrl_c_keeps_the_run_and_the_same_command_goes_on(tmp_path, text):
+    environment = {**os.environ, "ADASOFT_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "adasoft", *arguments(text, tmp_path / "run", "--epochs", "2000")]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    heard = ""
+    while "perplexity" not in heard:  # it trains by now
+        heard += process.stderr.read(1)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and "The same command goes on." in said
+    about, tensors = read_checkpoint(tmp_path / "run" / "checkpoint.safetensors")
+    assert len(tensors["losses"]) > 0 and about["position"]["epoch"] >= 1
+
+
+def test_from_the_command_line_to_a_table(tmp_path, text, capsys, monkeypatch):
+    monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path / "cache"))
+    stored = str(tmp_path / "results")
+    more = ["--hidden", "16", "--batch", "8", "--bptt", "10", "--epochs", "1", "--cutoffs", "10,20", "--device", "cpu"]
+    command = [
+        "table",
+        stored,
+        "--run",
+        str(text),
+        "--rows",
+        "full,sampled,hierarchical,d-softmax,d-softmax-star,adaptive",
+    ]
+    monkeypatch.setattr("adasoft.settings.authors_cutoffs", lambda n: (10, 20))
+    assert main([*command, "--seeds", "2", *more]) == 0
+    said = capsys.readouterr().out
+    assert "full, seed 1: test perplexity" in said and "144 / 83 min" in said and "of authors" in said
+    files = sorted(p.name for p in (tmp_path / "results").iterdir())
+    assert len(files) == 8 and "train-text-cpu-adaptive-seed1.json" in files
+    # what is there is not trained again
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "results").iterdir()}
+    assert main([*command, "--seeds", "2", *more]) == 0
+    assert before == {p: p.stat().st_mtime_ns for p in (tmp_path / "results").iterdir()}
+    record = json.loads((tmp_path / "results" / "train-text-cpu-adaptive-seed1.json").read_text())
+    assert record["cutoffs"] == [10, 20] and record["settings"]["seed"] == 1 and record["row"] == "adaptive"
+    assert "--corpus text" in record["command"] and "--seed 1" in record["command"]
+    capsys.readouterr()
+    # steps in turns: their rates go into the table
+    corpus = load(text)
+    rates = bench_train(corpus, replace(SMALL, epochs=1), rows=["full", "adaptive"], rounds=2, say=lambda _: None)
+    save(rates, str(tmp_path / "results" / "bench-train-text-cpu.json"))
+    rows = {row["name"]: row for row in summary(tmp_path / "results")}
+    assert rows["full"]["timed"] and rows["adaptive"]["timed"] and not rows["sampled"]["timed"]
+    full = next(r for r in rates["rows"] if r["row"] == "full")
+    assert rows["full"]["minutes"] == pytest.approx(len(corpus.train) / full["words/s"] / 60)
+    assert rows["full"]["seeds"] == 2 and rows["full"]["lowest"] < rows["full"]["test"] < rows["full"]["highest"]
+
+
+def test_a_table_says_what_it_does_not_find_or_understand(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no finished runs"):
+        print_table(tmp_path)
+    (tmp_path / "train-x.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"train-x\.json is no record of a training"):
+        print_table(tmp_path)
+    with pytest.raises(ValueError, match="rows should be some of full"):
+        list(suite(SMALL, ["fool"]))
+
+
+def test_a_record_tells_what_was_trained(tmp_path):
+    made = train(CORPUS, SMALL, tmp_path, progress=False)
+    stored = json.loads((tmp_path / "record.json").read_text())
+    assert stored == json.loads(json.dumps(made))
+    run = Run.resume(tmp_path / "checkpoint.safetensors", CORPUS)
+    assert stored["test perplexity"] == pytest.approx(run.perplexity("test"), rel=1e-12) and stored["done"]
+    assert stored["parameters"] == sum(p.numel() for p in run.model.parameters())
+    assert stored["corpus"]["digest"] == CORPUS.digest and stored["settings"] == json.loads(json.dumps(asdict(SMALL)))
+    assert sum(stored["shares"].values()) == pytest.approx(1)
+    windows, losses = stored["curve"]["window"], stored["curve"]["loss"]
+    assert windows[-1] == len(run.losses) and len(windows) == len(losses)
+    assert losses[0] == pytest.approx(np.mean(run.losses[: windows[0]]), abs=1e-4)
+    assert train(CORPUS, SMALL, tmp_path, progress=False) == stored  # done already
+
+
+def test_planned_cutoffs_are_kept_with_the_run(tmp_path):
+    settings = replace(SMALL, cutoffs="plan", min_head_share=0.5, n_tails=2)
+    run = Run(CORPUS, settings, cost=PaperCost(1e-6, 1e-9))
+    assert len(run.clusters.cutoffs) == 2 and run.clusters.cost
+    next(run.steps())
+    run.save(tmp_path / "c.safetensors")
+    # whatever this machine's timings say by then
+    again = Run.resume(tmp_path / "c.safetensors", CORPUS, settings=settings)
+    assert again.clusters == run.clusters
+
+
+def test_a_plan_without_tails_is_a_full_softmax():
+    # every product costs the same: tails can only add
+    clusters = partition(replace(SMALL, cutoffs="plan"), CORPUS, PaperCost(1.0, 1e-12))
+    assert clusters.cutoffs == ()
+    run = Run(CORPUS, replace(SMALL, cutoffs="plan", epochs=1), clusters=clusters)
+    assert type(run.model.softmax).__name__ == "FullSoftmax"
+    assert curve(run)[-1] < curve(Run(CORPUS, replace(SMALL, softmax="full", epochs=1)))[0]
+
+
+def test_a_cell_from_a_file(tmp_path):
+    path = tmp_path / "cells.py"
+    path.write_text(
+        "import torch\n"
+        "class Mine(torch.nn.Module):\n"
+        "    def __init__(self, e, d):\n"
+        "        super().__init__()\n"
+        "        self.w = torch.nn.Linear(e + d, d)\n"
+        "    def forward(self, x, state):\n"
+        "        h = x.new_zeros(len(x), self.w.out_features) if state is None else state\n"
+        "        h = torch.tanh(self.w(torch.cat([x, h], 1)))\n"
+        "        return h, h\n"
+    )
+    run = Run(CORPUS, replace(SMALL, model=f"{path}:Mine", epochs=1))
+    losses = curve(run)
+    assert losses[-1] < losses[0]
+    with pytest.raises(AttributeError, match="defines no 'Other'"):
+        Run(CORPUS, replace(SMALL, model=f"{path}:Other"))
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        Run(CORPUS, replace(SMALL, model="nowhere.py:Mine"))
+
+
+def test_sampled_text_is_made_of_the_corpus_words_and_repeats_with_its_seed():
+    run = Run(CORPUS, SMALL)
+    words = run.sample(12, start="w3", seed=1).split()
+    assert len(words) == 12 and set(words) <= set(CORPUS.vocabulary.words)
+    assert run.sample(12, start="w3", seed=1).split() == words
+
+
+# ---------------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"model": "lstn"}, "model should be one of lstm"),
+        ({"softmax": "hard"}, "softmax should be one of full"),
+        ({"cutoffs": "mine"}, "cutoffs should be 'plan', 'authors' or numbers, got 'mine'"),
+        ({"epochs": 0}, "epochs should be at least 1, got 0"),
+        ({"learning_rate": float("nan")}, "learning_rate should be above 0"),
+        ({"clip": -1.0}, "clip should be at least 0"),
+        ({"embedding": "tied", "softmax": "sampled"}, "embedding='tied' needs softmax='adaptive'"),
+        ({"model": "transformer", "embedding_size": 8}, "embedding_size"),
+        ({"samples": 0.0}, "samples should be above 0"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(changes, says):
+    with pytest.raises(ValueError, match=says):
+        replace(SMALL, **changes)
+
+
+def test_a_corpus_shorter_than_a_batch_is_refused():
+    with pytest.raises(ValueError, match="fewer than one batch of 128 x 20"):
+        Run(made_corpus(2_000), Settings(cutoffs=(10,)))
+
+
+def test_a_loss_that_explodes_is_said():
+    run = Run(CORPUS, replace(SMALL, optimizer="sgd", learning_rate=1e30, clip=0.0, weight_decay=0.0))
+    with pytest.raises(RuntimeError, match=r"no longer finite in epoch 1, window \d+: the learning rate 1e\+30"):
+        curve(run)
+
+
+def test_a_checkpoint_of_another_run_is_refused_and_named(tmp_path):
+    path = tmp_path / "c.safetensors"
+    run = Run(CORPUS, SMALL)
+    next(run.steps())
+    run.save(path)
+    with pytest.raises(ValueError, match="another configuration: hidden=16 there, 32 here"):
+        Run.resume(path, CORPUS, settings=replace(SMALL, hidden=32))
+    with pytest.raises(ValueError, match=r"trained on 'made'.*this corpus is 'other'"):
+        Run.resume(path, made_corpus(seed=1, name="other"))
+    assert Run.resume(path, CORPUS, settings=replace(SMALL, epochs=9)).settings.epochs == 9  # longer is no other
+    with pytest.raises(FileNotFoundError, match="there is no checkpoint"):
+        Run.resume(tmp_path / "none", CORPUS)
+
+
+def test_a_torn_checkpoint_is_said_and_the_one_before_it_used(tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    run = Run(CORPUS, SMALL)
+    steps = run.steps()
+    next(steps)
+    run.save(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"no checkpoint of adasoft, or torn.*delete it to start anew"):
+        Run.resume(path, CORPUS)
+    path.write_bytes(whole)
+    next(steps)
+    run.save(path)
+    path.write_bytes(path.read_bytes()[:-9])
+    expected = curve(Run(CORPUS, SMALL))
+    with pytest.warns(UserWarning, match="Going on from it"):
+        train(CORPUS, SMALL, tmp_path, progress=False)
+    assert read_checkpoint(path)[1]["losses"].tolist() == expected
+    foreign = tmp_path / "foreign.safetensors"
+    foreign.write_bytes(b"not a checkpoint")
+    with pytest.raises(ValueError, match="no checkpoint of adasoft"):
+        read_checkpoint(foreign)
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, monkeypatch):
+    path = tmp_path / "c.safetensors"
+    run = Run(CORPUS, SMALL)
+    steps = run.steps()
+    next(steps)
+    run.save(path)
+    before = path.read_bytes()
+    next(steps)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("safetensors.torch.save_file", full)
+    with pytest.raises(OSError, match="No space left"):
+        run.save(path)
+    assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["c.safetensors"]
+
+
+def test_a_checkpoint_holds_tied_words_once_and_no_pickle(tmp_path):
+    run = Run(CORPUS, replace(SMALL, softmax="full", embedding="tied"))
+    next(run.steps())
+    run.save(tmp_path / "c.safetensors")
+    with safe_open(tmp_path / "c.safetensors", "pt") as file:
+        words = [k for k in file.keys() if tuple(file.get_slice(k).get_shape()) == (V, 16) and k.startswith("model.")]  # noqa: SIM118
+    assert len(words) == 1
+    again = Run.resume(tmp_path / "c.safetensors", CORPUS)
+    assert again.model.embedding.weight is again.model.softmax.output.weight
+
+
+def test_runs_that_differ_have_folders_that_differ():
+    names = {run_name(CORPUS, s) for s in (SMALL, replace(SMALL, seed=1), replace(SMALL, clip=0.5))}
+    assert len(names) == 3
