@@ -466,6 +466,7 @@ class Run:
             "corpus": {
                 "name": corpus.name, "licence": corpus.licence, "digest": corpus.digest, "V": corpus.n_classes,
                 "train": len(corpus.train), "valid": len(corpus.valid), "test": len(corpus.test),
+                "words": dict(corpus.n_words),
             },
             "settings": asdict(s),
             "cutoffs": list(self.clusters.cutoffs), "widths": list(self.clusters.widths), "cost": self.clusters.cost,

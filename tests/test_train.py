@@ -428,3 +428,30 @@ def test_a_checkpoint_holds_tied_words_once_and_no_pickle(tmp_path):
 def test_runs_that_differ_have_folders_that_differ():
     names = {run_name(CORPUS, s) for s in (SMALL, replace(SMALL, seed=1), replace(SMALL, clip=0.5))}
     assert len(names) == 3
+
+
+def test_two_processes_train_as_one_does(tmp_path, text):
+    """`torchrun -m adasoft train`: the same loss curve to rounding, and a resumed run goes on with the same one."""
+    if not torch.distributed.is_available() or not torch.distributed.is_gloo_available():
+        pytest.skip("needs gloo")
+    environment = {
+        **os.environ, "ADASOFT_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1",
+    }  # fmt: skip
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "adasoft"]
+
+    def curve_of(command, folder, epochs):
+        done = subprocess.run(
+            [*command, *arguments(text, tmp_path / folder, "--epochs", epochs)], env=environment, timeout=150,
+            capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return read_checkpoint(tmp_path / folder / "checkpoint.safetensors")[1]["losses"].tolist()
+
+    one = curve_of([sys.executable, "-m", "adasoft"], "one", "2")
+    curve_of(launch, "two", "1")
+    two = curve_of(launch, "two", "2")  # goes on from the first epoch
+    np.testing.assert_allclose(two, one, rtol=1e-4)
+    about, _ = read_checkpoint(tmp_path / "two" / "checkpoint.safetensors")
+    assert about["processes"] == 2
+    with pytest.raises(ValueError, match=r"trained by 2 process\(es\) on cpu, this run has 1"):
+        Run.resume(tmp_path / "two" / "checkpoint.safetensors", load(text))

@@ -57,6 +57,8 @@ def suite(settings: Settings, rows: Sequence[str] = tuple(SUITE), seeds: int = 3
 def file_name(name: str, corpus: Corpus, settings: Settings, device: str) -> str:
     """Of the record of a run of a table."""
     words = re.sub(r"\W+", "-", corpus.name)
+    if corpus.n_words["train"] != len(corpus.train):
+        words += f"-{corpus.n_classes}pieces"
     model = settings.model if settings.model == "lstm" else f"-{settings.model}"
     kind = "" if model == "lstm" else model
     return f"train-{words}-{device}{kind}-{name}-seed{settings.seed}.json"
@@ -85,6 +87,13 @@ def stored_rates(folder: Path) -> dict[Any, Row]:
         for row in record["rows"]:
             found[(record["corpus"]["digest"], _key(row["settings"]))] = row
     return found
+
+
+def _per_word(record: Row) -> float:
+    """Test perplexity per word, exp(nats of the test part / its words): words and pieces can be compared by it."""
+    corpus = record["corpus"]
+    tokens_per_word = corpus["test"] / corpus.get("words", corpus)["test"]
+    return float(record["test perplexity"] ** tokens_per_word)
 
 
 def _key(settings: Mapping[str, Any]) -> str:
@@ -120,7 +129,7 @@ def summary(folder: Path) -> list[Row]:
                 "output ms": settings["batch"] * settings["bptt"] / words * share * 1e3, "timed": rate is not None,
                 "parameters": one["parameters"], "output parameters": one["output parameters"],
                 "command": one.get("command", ""), "epochs": settings["epochs"], "d": settings["hidden"],
-                "words per token": one.get("words per token", 1.0),
+                "per word": float(np.mean([_per_word(r) for r in records])),
                 "device": one["device"]["name"], "dates": sorted({str(r["date"])[:10] for r in records}),
             }
         )  # fmt: skip
@@ -154,6 +163,7 @@ def print_table(folder: Path, *, say: Say = print, commands: bool = False) -> li
             lines.append(
                 {
                     "softmax": r["name"], "cutoffs": r["cutoffs"], "perplexity": f"{r['test']:.2f}", "seeds": spread,
+                    "per word": f"{r['per word']:.1f}",
                     "to full": f"{r['of full']:+.1%}" if "of full" in r else "",
                     "minutes": f"{'' if r['timed'] else '~'}{r['minutes']:.1f}",
                     "faster": f"{r['faster']:.2f}" if "faster" in r else "",
@@ -164,7 +174,9 @@ def print_table(folder: Path, *, say: Say = print, commands: bool = False) -> li
                     "paper, Text8": "{} / {} min".format(*paper) if paper else "",
                 }
             )  # fmt: skip
-        say(table(lines, list(lines[0])))
+        # of words, the perplexity per word is the perplexity
+        columns = [c for c in lines[0] if c != "per word" or one["per word"] != one["test"]]
+        say(table(lines, columns))
         if commands:
             for r in mine:
                 say(f"  {r['name']}: {r['command']}")
