@@ -184,7 +184,8 @@ def _setting_options(p: argparse.ArgumentParser) -> None:
         "softmax": "full, sampled, hierarchical, d-softmax, d-softmax-star or adaptive (adaptive)",
         "cutoffs": "authors, plan, or numbers like 2000,10000 (authors)",
         "min-head-share": "of a plan: least share of tokens at full width (0.75)",
-        "n-tails": "of a plan: number of tails (the best of 0 to 5)", "tail-dropout": "of the adaptive softmax (0)",
+        "n-tails": "of a plan: number of tails (the best of 0 to 5)",
+        "width-ratio": "tail i has the width d / ratio^i (4)", "tail-dropout": "of the adaptive softmax (0)",
         "samples": "of the sampled softmax: share of the words (0.2)",
         "optimizer": "adagrad, adam, adamw or sgd (adagrad)",
         "learning-rate": "(0.1)", "weight-decay": "(1e-6)", "clip": "largest norm of the gradient, 0: none (1)",
@@ -194,7 +195,16 @@ def _setting_options(p: argparse.ArgumentParser) -> None:
     }  # fmt: skip
     kinds = {
         str: ("model", "embedding", "softmax", "cutoffs", "optimizer", "dtype"),
-        float: ("dropout", "min-head-share", "tail-dropout", "samples", "learning-rate", "weight-decay", "clip"),
+        float: (
+            "dropout",
+            "min-head-share",
+            "width-ratio",
+            "tail-dropout",
+            "samples",
+            "learning-rate",
+            "weight-decay",
+            "clip",
+        ),
     }
     for name, help_ in text.items():
         kind = next((kind for kind, names in kinds.items() if name in names), int)
@@ -237,18 +247,14 @@ def _train_device(options: argparse.Namespace) -> str:
 
 def _again(options: argparse.Namespace, settings: Any) -> str:
     """The command that repeats a run: what differs from the defaults."""
-    from dataclasses import fields
-
     parts = ["python -m adasoft train", f"--corpus {Path(options.corpus).name}"]
     for name in ("tokens", "min_count", "max_size", "lower", "bpe"):
         value = getattr(options, name)
         if value:
             parts.append(f"--{name.replace('_', '-')}" + ("" if value is True else f" {value}"))
-    for f in fields(settings):
-        value = getattr(settings, f.name)
-        if value != f.default:
-            shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
-            parts.append(f"--{f.name.replace('_', '-')} {shown}")
+    for name, value in settings.changed().items():
+        shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
+        parts.append(f"--{name.replace('_', '-')} {shown}")
     return " ".join(parts)
 
 

@@ -16,7 +16,7 @@ from .cost import Cost, load_cost
 from .embedding import AdaptiveEmbedding
 from .layer import AdaptiveSoftmax
 from .models import CELLS, LanguageModel, Recurrent, Stepwise, Transformer
-from .partition import default_widths, plan
+from .partition import plan
 
 MODELS = (*CELLS, "transformer")
 EMBEDDINGS = ("plain", "adaptive", "tied")
@@ -59,6 +59,8 @@ class Settings:
     """Of ``cutoffs="plan"``: least share of tokens in the head."""
     n_tails: int | None = None
     """Of ``cutoffs="plan"``; None: the best of 0 to 5."""
+    width_ratio: float = 4.0
+    """Of the adaptive softmax and D-softmax*: tail i has the width d / width_ratio^i, at least 8."""
     tail_dropout: float = 0.0
     """Of the adaptive softmax."""
     samples: float = 0.2
@@ -100,6 +102,8 @@ class Settings:
                 raise ValueError(f"{name} should be at least 0 and finite, got {getattr(self, name)!r}")
         if not 0 < self.learning_rate < math.inf:
             raise ValueError(f"learning_rate should be above 0 and finite, got {self.learning_rate!r}")
+        if not 1 <= self.width_ratio < math.inf:
+            raise ValueError(f"width_ratio should be at least 1 and finite, got {self.width_ratio!r}")
         if not 0 < self.samples <= 1:
             raise ValueError(f"samples should be above 0 and at most 1, got {self.samples!r}")
         if self.embedding != "plain" and self.softmax != "adaptive" and (self.embedding, self.softmax) != (
@@ -119,6 +123,10 @@ class Settings:
     def tokens(self) -> int:
         """B, tokens of a training step."""
         return self.batch * self.bptt
+
+    def changed(self) -> dict[str, Any]:
+        """The values that differ from the defaults: settings added in a later version do not change it."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Settings:
@@ -160,14 +168,35 @@ def partition(settings: Settings, corpus: Corpus, cost: Cost | None = None, devi
         return Partition((), (), "")
     if settings.cutoffs == "plan":
         cost = load_cost(device) if cost is None else cost
-        made = plan(
-            corpus.vocabulary, settings.hidden, settings.tokens, cost=cost, n_tails=settings.n_tails,
-            min_head_share=settings.min_head_share,
-        )  # fmt: skip
+        numbers = range(6) if settings.n_tails is None else [settings.n_tails]
+        plans = []
+        for n in numbers:
+            try:
+                plans.append(
+                    plan(
+                        corpus.vocabulary,
+                        settings.hidden,
+                        settings.tokens,
+                        cost=cost,
+                        n_tails=n,
+                        widths=tail_widths(settings, n),
+                        min_head_share=settings.min_head_share,
+                    )
+                )
+            except ValueError:
+                # the floor on the head can leave too few words for many tails; the last number is not excused
+                if n == numbers[-1] and not plans:
+                    raise
+        made = min(plans, key=lambda p: p.time)
         return Partition(tuple(made.cutoffs), tuple(made.widths), made.cost)
     named = authors_cutoffs(corpus.n_classes)
     cutoffs = named if isinstance(settings.cutoffs, str) else settings.cutoffs
-    return Partition(cutoffs, tuple(default_widths(settings.hidden, len(cutoffs))), "")
+    return Partition(cutoffs, tail_widths(settings, len(cutoffs)), "")
+
+
+def tail_widths(settings: Settings, n_tails: int) -> tuple[int, ...]:
+    """d / ratio, d / ratio^2 ..., at least 8."""
+    return tuple(max(8, int(settings.hidden / settings.width_ratio ** (i + 1))) for i in range(n_tails))
 
 
 def build_softmax(settings: Settings, corpus: Corpus, clusters: Partition) -> Any:
@@ -181,6 +210,8 @@ def build_softmax(settings: Settings, corpus: Corpus, clusters: Partition) -> An
         options = {"n_samples": max(1, round(settings.samples * corpus.n_classes))}
     if name in ("adaptive", "d-softmax", "d-softmax-star"):
         options["cutoffs"] = clusters.cutoffs
+    if name == "d-softmax-star":
+        options["widths"] = clusters.widths
     return alternatives.build(name, settings.hidden, corpus.vocabulary, **options)
 
 

@@ -653,7 +653,7 @@ def run_name(corpus: Corpus, settings: Settings, device: str = "cpu") -> str:
     """A name for the folder of a run: readable, and different for different runs."""
     import hashlib
 
-    what = json.dumps([asdict(replace(settings, seed=0)), corpus.digest, device], sort_keys=True)
+    what = json.dumps([replace(settings, seed=0).changed(), corpus.digest, device], sort_keys=True)
     parts = [corpus.name, settings.model.rpartition(":")[2], settings.softmax, f"seed{settings.seed}"]
     digest = hashlib.sha256(what.encode()).hexdigest()[:10]
     return "-".join([*("".join(c if c.isalnum() else "_" for c in part) for part in parts), digest])
