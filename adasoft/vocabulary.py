@@ -17,6 +17,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -35,7 +36,7 @@ _Path = str | os.PathLike[str]
 _LARGEST = 2**63 - 1  # of an int64
 _PIECE = 2**18  # bytes read at a time: larger lists of tokens fall out of the processor's cache
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-_COMPRESSED: list[tuple[re.Pattern[bytes], Callable[[Path], Any]]] = [
+_COMPRESSED: list[tuple[re.Pattern[bytes], Callable[[Any], Any]]] = [
     (re.compile(rb"\x1f\x8b"), gzip.open),
     (re.compile(rb"\xfd7zXZ\x00"), lzma.open),
     # "BZh" alone could open a text; bz2's block or end-of-stream marker follows in a real archive.
@@ -776,16 +777,20 @@ def _pieces(path: Path, encoding: str, *, cut_at_blanks: bool = True) -> Iterato
     if not path.exists():
         raise FileNotFoundError(f"path: there is no file {path}")
     with path.open("rb") as raw:
-        magic = raw.read(10)
-    packer = next((packer for pattern, packer in _COMPRESSED if pattern.match(magic)), None)
+        yield from _decoded(raw, str(path), encoding, cut_at_blanks=cut_at_blanks)
+
+
+def _decoded(raw: Any, path: str, encoding: str, *, cut_at_blanks: bool = True) -> Iterator[str]:
+    """:func:`_pieces` of a buffered binary stream; ``path`` is its name in errors."""
     decoder = codecs.getincrementaldecoder(encoding)()
     offset, pending, at_start = 0, "", True
-    with packer(path) if packer else path.open("rb") as file:
+    with _unpacked(raw) as file:
+        packed = file is not raw
         while True:
             try:
                 data = file.read(_PIECE)
             except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
-                if packer is None:
+                if not packed:
                     raise
                 raise ValueError(f"path: the compressed data of {path} is broken off or damaged: {error}") from error
             offset += len(data)
@@ -794,7 +799,7 @@ def _pieces(path: Path, encoding: str, *, cut_at_blanks: bool = True) -> Iterato
             except UnicodeDecodeError as error:
                 place = offset - len(error.object) + error.start
                 raise ValueError(
-                    f"path: {path} is not {encoding} text: byte {place:,}{' unpacked' if packer else ''} "
+                    f"path: {path} is not {encoding} text: byte {place:,}{' unpacked' if packed else ''} "
                     f"cannot be decoded ({error.reason}); is it binary, or in another encoding?"
                 ) from error
             if "\0" in text:
@@ -811,6 +816,13 @@ def _pieces(path: Path, encoding: str, *, cut_at_blanks: bool = True) -> Iterato
             pending = text[cut:]
             if not data:
                 return
+
+
+def _unpacked(raw: Any) -> Any:
+    """A context with the unpacked content of a buffered binary stream, or with itself if it is not packed."""
+    magic = raw.peek(10)
+    packer = next((packer for pattern, packer in _COMPRESSED if pattern.match(magic)), None)
+    return packer(raw) if packer else nullcontext(raw)
 
 
 def _splitter(tokenizer: str | Callable[[str], Iterable[str]]) -> Callable[[str], Iterable[str]]:

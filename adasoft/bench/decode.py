@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..corpora import text_ids
 from ..cost import cache_dir, load_cost
 from ..partition import Plan, plan
-from ..vocabulary import Vocabulary, _pieces, _split_at_blanks
+from ..vocabulary import Vocabulary
 from .common import Row, Say, provenance, table
 
 if TYPE_CHECKING:
@@ -136,16 +136,8 @@ def _timed(name: str, layer: AdaptiveSoftmax, hidden: Tensor, size: int, device:
 
 def read_ids(text: str, max_size: int) -> tuple[Vocabulary, np.ndarray[Any, np.dtype[np.int64]]]:
     """A text's vocabulary, rarest words beyond ``max_size`` made ``<unk>``, and the text as ranks in it."""
-    whole = Vocabulary.from_text(text, eos="<eos>")
-    kept = whole.truncate(max_size=max_size) if len(whole) > max_size else whole
-    unknown = kept.rank_of("<unk>") if len(whole) > max_size else -1
-    rank = {word: i for i, word in enumerate(kept.words or ())}
-    out: list[int] = []
-    for piece in _pieces(Path(text), "utf-8", cut_at_blanks=False):
-        for line in piece.removesuffix("\n").split("\n"):
-            out.extend(rank.get(word, unknown) for word in _split_at_blanks(line))
-            out.append(rank["<eos>"])
-    return kept, np.asarray(out, dtype=np.int64)
+    vocabulary, ids = text_ids(text, min_count=1, max_size=max_size)
+    return vocabulary, ids.astype(np.int64)
 
 
 def trained(
