@@ -98,7 +98,11 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
     p.add_argument("--dtype", default="float32", help="layer: float32 or bfloat16 (float32)")
     p.add_argument("--rounds", type=int, help="timed rounds (layer and decode 9, cost 7, plan 5)")
-    p.add_argument("--no-full", action="store_true", help="layer: leave the full softmax out (it takes the longest)")
+    p.add_argument(
+        "--no-full",
+        action="store_true",
+        help="layer: leave the full softmax out (it takes the longest); decode --run: leave out V = 800,000",
+    )
     p.add_argument("--no-shapes", action="store_true", help="layer: leave the twenty other shapes out")
     p.add_argument(
         "--text",
@@ -106,11 +110,16 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="decode, train: a text; plan: texts or languages (several times)",
     )
+    p.add_argument(
+        "--run", dest="run_corpus", metavar="CORPUS", help="decode: compare full, SVD-softmax, doubly sparse and "
+        "adaptive softmax on models trained on this corpus (by `table --run`, or now)",
+    )  # fmt: skip
+    p.add_argument("--experts", default="8,16", help="decode --run: numbers of experts (8,16)")
     p.add_argument("--steps", type=int, default=200, help="decode: training steps of the layer (200)")
     p.add_argument("--max-size", type=int, default=267_735, help="decode: words kept (267735)")
-    p.add_argument("--tokens", type=int, help="train: only the first so many tokens")
-    p.add_argument("--hidden", type=int, default=512, help="train: hidden size d (512)")
-    p.add_argument("--epochs", type=int, default=5, help="train: epochs of the runs these rates are for (5)")
+    p.add_argument("--tokens", type=int, help="train, decode --run: only the first so many tokens")
+    p.add_argument("--hidden", type=int, default=512, help="train, decode --run: hidden size d (512)")
+    p.add_argument("--epochs", type=int, default=5, help="train, decode --run: epochs of the runs (5)")
     p.add_argument("--json", metavar="FILE", help="write the results here")
     p.set_defaults(run=_bench)
 
@@ -429,6 +438,16 @@ def _bench(options: argparse.Namespace, rest: list[str]) -> None:
         corpus = load(options.text[0], tokens=options.tokens)
         record = bench.bench_train(corpus, Settings(hidden=options.hidden, epochs=options.epochs),
                                    device=options.device, **rounds)  # fmt: skip
+    elif options.what == "decode" and options.run_corpus:
+        from .corpora import load
+        from .settings import Settings
+
+        settings = Settings(hidden=options.hidden, epochs=options.epochs)
+        corpus = load(options.run_corpus, tokens=options.tokens)
+        experts = [int(k) for k in options.experts.split(",") if k]
+        record = bench.bench_compare(corpus, settings, experts=experts, device=options.device, **rounds)
+        if not options.no_full:
+            record["svd claim"] = bench.bench_svd(record, device=options.device)
     elif options.what == "decode":
         if not options.text or len(options.text) > 1:
             raise ValueError("bench decode needs one --text FILE: a text with a large vocabulary")

@@ -16,6 +16,15 @@ name                      source                                              ex
 
 "Exact" means: ``output`` is the log-probability under the distribution that ``log_prob`` gives. Each method is its own
 model with its own distribution.
+
+Two more make a trained full softmax answer faster, behind the same protocol; ``build`` does not make them:
+
+=================================  ===================  ===============================================================
+class                              source               what it takes
+=================================  ===================  ===============================================================
+:class:`SVDSoftmax`                Shim et al. 2017     the weights; no training
+:class:`DoublySparseSoftmax`       Liao et al. 2019     training by :func:`~adasoft.alternatives.doubly_sparse.fit`
+=================================  ===================  ===============================================================
 """
 
 from __future__ import annotations
@@ -29,18 +38,22 @@ from ..vocabulary import Vocabulary
 from .adaptive import Adaptive
 from .d_softmax import DSoftmax, proportional_widths
 from .d_softmax_star import DSoftmaxStar
+from .doubly_sparse import DoublySparseSoftmax
 from .full import FullSoftmax
 from .hierarchical import HierarchicalSoftmax, frequency_bins
 from .protocol import Softmax, SoftmaxModule
 from .sampled import SampledSoftmax
+from .svd_softmax import SVDSoftmax
 
 __all__ = [
     "NAMES",
     "Adaptive",
     "DSoftmax",
     "DSoftmaxStar",
+    "DoublySparseSoftmax",
     "FullSoftmax",
     "HierarchicalSoftmax",
+    "SVDSoftmax",
     "SampledSoftmax",
     "Softmax",
     "SoftmaxModule",

@@ -104,6 +104,21 @@ class SoftmaxModule(nn.Module):
         """x (n, d) -> (n, V) by rank, fp32 at least."""
         raise TypeError(f"{type(self).__name__} should define _log_prob")
 
+    def _topk(self, x: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """x (n, d) -> values and ranks of the k best words (n, k), rank -1 for a place that no word can take.
+
+        Here from all log-probabilities, some rows at a time; a subclass that need not look at all words says how.
+        """
+        found = [(x.new_empty(0, k), torch.empty(0, k, dtype=torch.long, device=x.device))]
+        for rows in torch.split(x, chunk_rows(len(x), self.n_classes)):
+            found.append(largest(self._log_prob(rows), k))
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        return torch.cat([v.to(dtype) for v, _ in found]), torch.cat([r for _, r in found])
+
+    def _weight(self) -> Tensor:
+        """One of the weights, for its dtype and device."""
+        return next(self.parameters())
+
     def operations(self, batch: int, train: bool = True) -> float:
         """Floating-point operations of the products, see :class:`Softmax`."""
         raise TypeError(f"{type(self).__name__} should define operations")
@@ -160,21 +175,18 @@ class SoftmaxModule(nn.Module):
 
     @torch.no_grad()
     def topk(self, input: Tensor, k: int) -> TopK:
-        """The k most probable words of each row, from all log-probabilities, some rows at a time.
+        """The k most probable words of each row, see :class:`Softmax`.
 
         Raises ValueError if k is not between 1 and V.
         """
         if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= self.n_classes:
             raise ValueError(f"k should be an integer between 1 and n_classes={self.n_classes}, got {k!r}")
         x = self._rows(input)
-        found = [(x.new_empty(0, k), torch.empty(0, k, dtype=torch.long, device=x.device))]
         with torch.autocast(x.device.type, enabled=False):
-            for rows in torch.split(x, chunk_rows(len(x), self.n_classes)):
-                found.append(largest(self._log_prob(rows), k))
-        values = torch.cat([v.to(self._dtype(input)) for v, _ in found])
-        ranks = torch.cat([r for _, r in found])
+            values, ranks = self._topk(x, k)
+        ids = ranks if self.order is None else torch.where(ranks < 0, ranks, self.order[ranks])
         shape = (*input.shape[:-1], k)
-        return TopK(values.view(shape), (ranks if self.order is None else self.order[ranks]).view(shape))
+        return TopK(values.to(self._dtype(input)).view(shape), ids.view(shape))
 
     @property
     def n_parameters(self) -> int:
@@ -194,7 +206,7 @@ class SoftmaxModule(nn.Module):
 
     def _rows(self, x: Tensor) -> Tensor:
         """Checked input as (n, d) in the dtype of the products; subclasses cast their weights to it."""
-        weight = next(self.parameters())
+        weight = self._weight()
         if x.dim() < 1 or x.shape[-1] != self.in_features:
             raise RuntimeError(f"input should have the shape (..., {self.in_features}), got {tuple(x.shape)}")
         if not x.is_floating_point():

@@ -1,6 +1,7 @@
 """Benchmarks: `python -m adasoft bench plan|cost|layer|decode|train`. Each prints tables and returns a record."""
 
 from .common import provenance, save
+from .compare import bench_compare, bench_svd
 from .cost import bench_cost, bench_regret
 from .decode import bench_decode
 from .layer import bench_layer
@@ -8,12 +9,14 @@ from .search import bench_cutoffs, bench_plan
 from .training import bench_train
 
 __all__ = [
+    "bench_compare",
     "bench_cost",
     "bench_cutoffs",
     "bench_decode",
     "bench_layer",
     "bench_plan",
     "bench_regret",
+    "bench_svd",
     "bench_train",
     "provenance",
     "save",

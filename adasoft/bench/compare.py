@@ -1,0 +1,269 @@
+"""`bench decode --run`: the best words by full, SVD-softmax, doubly sparse and adaptive softmax, on trained models."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..cost import cache_dir
+from .common import Row, Say, provenance, table
+from .training import SUITE
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..corpora import Corpus
+    from ..settings import Settings
+    from ..train import Run
+
+#: How many of the best words are asked for and compared.
+TOPS = (1, 5, 10)
+#: Share of the full softmax's ten best words that SVD-softmax should find on the validation part.
+RECALL = 0.99
+
+
+def states(run: Run, part: str, n: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """``n`` hidden states (n, d) of a model at random places of a part of its corpus, and the words that follow, (n,).
+
+    The model reads the part, ``"train"``, ``"valid"`` or ``"test"``, as in its evaluation, state carried. If the part
+    is shorter, there are fewer.
+    """
+    import torch
+
+    from ..corpora import Batches
+
+    ids = getattr(run.corpus, part)
+    columns = max(1, min(run.settings.batch, len(ids) // 500))
+    windows = Batches(ids, columns, run.settings.bptt)
+    random = np.random.default_rng(seed)
+    found, targets, state = [], [], None
+    # some of every window, of at least four times as many as are wanted, mixed afterwards
+    each = max(1, min(columns * run.settings.bptt, -(-4 * n // len(windows))))
+    run.model.eval()
+    with torch.no_grad():
+        for i in range(len(windows)):
+            x, target = (torch.from_numpy(np.ascontiguousarray(a)).to(run.device) for a in windows[i])
+            hidden, state = run.model.hidden(x, state)
+            rows = torch.from_numpy(random.permutation(target.numel())[:each]).to(run.device)
+            found.append(hidden.flatten(0, 1)[rows])
+            targets.append(target.flatten()[rows])
+    whole, following = torch.cat(found), torch.cat(targets)
+    chosen = torch.from_numpy(random.permutation(len(whole))[:n]).to(run.device)
+    return whole[chosen], following[chosen]
+
+
+def agreement(ours: Tensor, full: Tensor, k: int) -> float:
+    """Share of the full model's ``k`` best words (n, >= k) that are among ours."""
+    return float((full[:, :k].unsqueeze(2) == ours[:, :k].unsqueeze(1)).any(2).float().mean())
+
+
+def accuracy(ours: Tensor, target: Tensor, k: int) -> float:
+    """Share of the targets (n,) that are among our ``k`` best words (n, >= k)."""
+    return float((ours[:, :k] == target.unsqueeze(1)).any(1).float().mean())
+
+
+def bench_compare(
+    corpus: Corpus,
+    settings: Settings,
+    *,
+    experts: Sequence[int] = (8, 16),
+    device: str = "cpu",
+    rounds: int = 15,
+    rows: int = 2048,
+    say: Say = print,
+) -> Row:
+    """Full, SVD-softmax, doubly sparse and adaptive softmax on models trained alike, in turns.
+
+    The models are the runs "full", "adaptive" and "planned-0.75" of the table: trained first if they are not in the
+    cache. SVD-softmax and doubly sparse softmax are made from the full one; the adaptive ones are models of their own.
+    Agreement is with the full model's best words, accuracy with the text's next words, on ``rows`` places of the test
+    part. W and N are chosen on the validation part; experts are trained on hidden states of the training part.
+    """
+    from ..alternatives.svd_softmax import SVDSoftmax
+    from ..machine import interleave
+
+    runs = {name: trained(corpus, replace(settings, **SUITE[name]), device, name)
+            for name in ("full", "adaptive", "planned-0.75")}  # fmt: skip
+    full = runs["full"].model.softmax.eval()
+    hidden, target = states(runs["full"], "test", rows)
+    valid, _ = states(runs["full"], "valid", 512)
+    best = full.topk(hidden, max(TOPS)).indices
+
+    methods: dict[str, tuple[Any, Tensor, Tensor, Callable[[Tensor], Any]]] = {}
+
+    def ask(softmax: Any) -> Callable[[Tensor], Any]:
+        return lambda x: softmax.topk(x, max(TOPS)).indices
+
+    methods["full"] = (full, hidden, target, ask(full))
+
+    def whole(softmax: Any) -> Callable[[Tensor], Any]:
+        return lambda x: softmax.log_prob(x).topk(max(TOPS)).indices
+
+    common = SVDSoftmax(full)
+    methods[f"svd, W = d/8, N = V/32 ({common.width}, {common.n_full})"] = (common, hidden, target, ask(common))
+    chosen = SVDSoftmax.for_recall(full, valid, RECALL, max(TOPS))
+    methods[f"svd, for {RECALL:.0%} ({chosen.width}, {chosen.n_full})"] = (chosen, hidden, target, ask(chosen))
+    for n_experts in experts:
+        sparse = experts_of(runs["full"], n_experts, say=say).eval()
+        sparse.measure(hidden)  # its arithmetic is that of the experts these tokens go to
+        methods[f"doubly sparse, {n_experts} experts"] = (sparse, hidden, target, ask(sparse))
+    for name in ("adaptive", "planned-0.75"):
+        softmax = runs[name].model.softmax.eval()
+        own, own_target = states(runs[name], "test", rows)
+        methods[f"{name}, log_prob"] = (
+            softmax, own, own_target, whole(softmax),
+        )  # fmt: skip
+        methods[f"{name}, exact top-k"] = (softmax, own, own_target, ask(softmax))
+
+    times: dict[int, Mapping[str, Any]] = {}
+    for size in (256, 1):
+        items = {name: _items(act, x, size) for name, (_, x, _, act) in methods.items()}
+        times[size] = interleave(items, device=device, rounds=rounds if size > 1 else 8 * rounds)
+    out = [
+        _row(name, *method, best, full, {size: times[size][name] for size in times}) for name, method in methods.items()
+    ]
+    for row in out:
+        for size in (256, 1):
+            row[f"faster, {size}"] = out[0][f"ms, {size}"] / row[f"ms, {size}"]
+    say(f"{corpus.name}: V = {corpus.n_classes:,}, d = {settings.hidden}; agreement with the full model's best words")
+    columns = ["agree 1", "agree 5", "agree 10", "right 1", "right 5", "right 10", "perplexity", "outside"]
+    say(table(out, ["what", *columns, "perplexity inside"]))
+    say("")
+    say(table(out, ["what", "arithmetic", "ms, 256", "q1, 256", "q3, 256", "faster, 256", "ms, 1", "faster, 1", "MiB"]))
+    about = {"name": corpus.name, "digest": corpus.digest, "V": corpus.n_classes, "licence": corpus.licence}
+    return {
+        "bench": "compare", **provenance(device), "corpus": about, "d": settings.hidden, "rows": out,
+        "singular values": [round(float(v), 4) for v in common.singular_values.tolist()],
+    }  # fmt: skip
+
+
+def trained(corpus: Corpus, settings: Settings, device: str, name: str) -> Run:
+    """The finished run of a row of the table, from the cache, or trained now."""
+    from ..train import Run, run_name, train
+
+    folder = cache_dir() / "runs" / run_name(corpus, settings, device)
+    train(corpus, settings, folder, device=device, row=name)
+    return Run.resume(folder / "checkpoint.safetensors", corpus, settings=settings, device=device)
+
+
+#: Of :class:`adasoft.alternatives.doubly_sparse.Settings`, for the layer of a language model: the lassos sum over all
+#: rows, so their factors are far below those for 10 x 10 classes.
+RETRAIN: dict[str, Any] = {
+    "epochs": 3, "batch": 1000, "learning_rate": 0.003, "balance": 1.0, "lasso": 3e-4, "expert_lasso": 3e-3,
+    "threshold": 0.1, "prune_after": 1,
+}  # fmt: skip
+#: Hidden states of the training part that the experts are retrained with.
+RETRAIN_TOKENS = 50_000
+
+
+def experts_of(run: Run, n_experts: int, *, tokens: int = RETRAIN_TOKENS, say: Say = print, **more: Any) -> Any:
+    """A doubly sparse softmax made of a trained full one: two copies, retrained, split in stages up to ``n_experts``.
+
+    Its training is kept in the cache and goes on there if it was stopped. ``more``: settings other than
+    :data:`RETRAIN`.
+    """
+    from ..alternatives.doubly_sparse import DoublySparseSoftmax, Settings, fit
+
+    stages = [2]
+    while stages[-1] * 2 <= n_experts:
+        stages.append(stages[-1] * 2)
+    if stages[-1] != n_experts:
+        raise ValueError(f"n_experts should be a power of two, at least 2, got {n_experts}")
+    hidden, target = states(run, "train", tokens)
+    made = DoublySparseSoftmax.from_full(run.model.softmax, stages[0])
+    settings = Settings(stages=tuple(stages), **{**RETRAIN, **more})
+    name = hashlib.sha256(f"{run.corpus.digest} {run.settings} {settings} {tokens}".encode()).hexdigest()[:16]
+    path = cache_dir() / "bench" / f"experts-{name}.safetensors"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    history = fit(made, hidden, target, settings, checkpoint=path)
+    for event in history.events:
+        say(f"  step {event.step}: {event.kind}: {event.text}")
+    return made
+
+
+def _items(act: Callable[[Tensor], Any], hidden: Tensor, size: int) -> list[Callable[[], None]]:
+    import torch
+
+    def item(x: Tensor) -> Callable[[], None]:
+        def once() -> None:
+            with torch.no_grad():
+                act(x)
+
+        return once
+
+    return [item(hidden[i * size : (i + 1) * size]) for i in range(min(8, len(hidden) // size))]
+
+
+def _row(
+    name: str, softmax: Any, hidden: Tensor, target: Tensor, act: Callable[[Tensor], Any], best: Tensor, full: Any,
+    times: Mapping[int, Any],
+) -> Row:  # fmt: skip
+    import torch
+
+    with torch.no_grad():
+        ours = act(hidden)
+        nll = -softmax(hidden, target).output
+    undefined = float(torch.isinf(nll).float().mean())
+    row: Row = {"what": name, "outside": undefined, "perplexity": None if undefined else float(nll.mean().exp())}
+    row["perplexity inside"] = float(nll[torch.isfinite(nll)].mean().exp())
+    for k in TOPS:
+        row[f"agree {k}"] = agreement(ours, best, k)
+        row[f"right {k}"] = accuracy(ours, target, k)
+    row["arithmetic"] = softmax.operations(1, train=False) / full.operations(1, train=False)
+    for size, timing in times.items():
+        row |= {
+            f"ms, {size}": timing.median * 1e3, f"q1, {size}": timing.q1 * 1e3, f"q3, {size}": timing.q3 * 1e3,
+        }  # fmt: skip
+    tensors = {t.data_ptr(): t.nbytes for t in [*softmax.parameters(), *softmax.buffers()]}
+    row["MiB"] = sum(tensors.values()) / 2**20
+    return row
+
+
+def bench_svd(
+    record: Row,
+    *,
+    n_classes: int = 800_000,
+    in_features: int = 512,
+    device: str = "cpu",
+    rounds: int = 9,
+    say: Say = print,
+) -> Row:
+    """The claim of Shim et al. 2017, over 3 times faster with about 20 % of the arithmetic at 800,000 words.
+
+    The 20 % is a setting of W and N. The weights are random, with the singular values of a trained layer (those of
+    ``record``, a comparison by :func:`bench_compare`) continued to ``in_features`` by the power law that fits them;
+    times do not depend on more. Timed against the full softmax: logits and ten best words.
+    """
+    import torch
+
+    from ..alternatives.svd_softmax import SVDSoftmax, power_law, spectrum_matrix
+    from ..machine import interleave
+
+    weight = spectrum_matrix(n_classes, power_law(record["singular values"], in_features), device=device)
+    out = []
+    hidden = torch.randn(8 * 256, in_features, generator=torch.Generator().manual_seed(0)).to(device)
+    # W is what 20 % leaves once N words are looked at again
+    for n_full in (n_classes // 100, n_classes // 20):
+        width = max(1, int(0.2 * in_features - n_full * 0.8 * in_features / n_classes))
+        svd = SVDSoftmax(weight, width, n_full)
+        for size in (256, 1):
+            items = {
+                "full": _items(lambda x: torch.mm(x, weight.t()).topk(10), hidden, size),
+                "svd": _items(lambda x, s=svd: s.topk(x, 10), hidden, size),  # type: ignore[misc]
+            }
+            times = interleave(items, device=device, rounds=rounds)
+            out.append(
+                {
+                    "V": n_classes, "d": in_features, "W": width, "N": n_full, "rows": size,
+                    "arithmetic": svd.utilisation, "full ms": times["full"].median * 1e3,
+                    "svd ms": times["svd"].median * 1e3, "q1": times["svd"].q1 * 1e3, "q3": times["svd"].q3 * 1e3,
+                    "faster": times["full"].median / times["svd"].median,
+                }
+            )  # fmt: skip
+    say("\nSVD-softmax at the size of its paper's claim:")
+    say(table(out, ["V", "d", "W", "N", "rows", "arithmetic", "full ms", "svd ms", "q1", "q3", "faster"]))
+    return {"rows": out, "spectrum": "power law fitted to the trained layer's singular values"}
