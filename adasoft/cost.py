@@ -32,7 +32,6 @@ from __future__ import annotations
 
 import abc
 import hashlib
-import itertools
 import json
 import math
 import os
@@ -58,7 +57,7 @@ class Part:
     cluster: str
     """``"head"``, ``"tail 1"`` ... or ``"all"``."""
     part: str
-    """``"output"`` (product with the words, softmax), ``"projection"`` or ``"rows"`` (sorting, moving rows)."""
+    """``"output"`` (product with the words, softmax), ``"projection"`` or ``"rows"`` (sorting by cluster)."""
     seconds: float
     operations: float
     """Floating-point operations of the products, 2 per multiply-add."""
@@ -119,11 +118,11 @@ class Cost(abc.ABC):
         """Seconds of one (rows x d) by (d x k) product with its softmax, ``g(k, B, d)``."""
 
     def projection_time(self, rows: Values, d: Values, width: Values, objective: Objective = "train") -> Values:
-        """Seconds to project rows from d to a tail's width."""
+        """Seconds to pick a tail's rows and project them from d to its width."""
         return np.zeros(np.broadcast(rows, d, width).shape)
 
     def rows_time(self, batch: Values, d: Values, objective: Objective = "train") -> Values:
-        """Seconds to sort a batch by cluster and move its rows."""
+        """Seconds to sort a batch by cluster."""
         return np.zeros(np.broadcast(batch, d).shape)
 
     def head_time(self, shortlist: Values, n_tails: int, batch: float, d: float, objective: Objective) -> Values:
@@ -179,25 +178,32 @@ class Cost(abc.ABC):
         else:
             seconds = self.full_time(n_classes, batch, d, objective)
         parts.append(Part("head", "output", seconds, 2.0 * passes * batch * head * d, head * d))
-        row_bytes = 3.0 * batch * d
+        # numbers held while the head's logits are there, or a tail's with its rows; gradients pile up meanwhile
+        train = objective == "train"
+        widest = _logits_held(batch, head) + train * head * d
+        gradients = float(train * head * d)
         for i in range(n_tails):
             size, width, share = edges[i + 1] - edges[i], widths[i], tail_shares[i]
-            rows = share * batch if objective == "train" else part_opened[i] * batch
+            rows = share * batch if train else part_opened[i] * batch
             name = f"tail {i + 1}"
             whole = float(self.tail_time(size, share, batch, d, width, objective, part_opened[i]))
             projection = float(self.projection_time(rows, d, width, objective))
             parts.append(Part(name, "projection", projection, 2.0 * passes * rows * d * width, d * width))
             parts.append(Part(name, "output", whole - projection, 2.0 * passes * rows * width * size, size * width))
-            row_bytes += 2.0 * rows * width
-        # The chunk of logits that is held at once: 64 to 1024 rows (adasoft.loss), or all rows when decoding.
-        largest = max(head, *(b - a for a, b in itertools.pairwise(edges)), 0)
-        if objective == "train":
-            chunk = float(min(batch, max(64, min(1024, 2**23 // largest))) * largest)
-        else:
-            chunk = 2.0 * batch * n_classes
+            gradients += train * size * width
+            widest = max(widest, gradients + _logits_held(rows, size) + rows * (d + 2.0 * width))
+            gradients += train * d * width
+        if not train:
+            widest = 2.0 * batch * n_classes
         parameters = sum(p.parameters for p in parts)
-        gradients = parameters if objective == "train" else 0
-        return LayerCost(tuple(parts), self.itemsize * (parameters + gradients + row_bytes + chunk))
+        # besides, the input and its gradient
+        peak = parameters + (1.0 + train) * batch * d + max(widest, gradients)
+        return LayerCost(tuple(parts), self.itemsize * peak)
+
+
+def _logits_held(rows: float, words: int) -> float:
+    """Numbers in the largest chunk of logits: as :func:`adasoft.loss.chunk_rows`, which cannot be imported here."""
+    return min(rows, max(64.0, min(1024.0, 2**23 / words))) * words
 
 
 Form = Literal["last", "first", "expected"]
@@ -367,12 +373,12 @@ class MeasuredCost(Cost):
         return np.maximum(self.flat[objective], fixed + per_row * rows)  # type: ignore[no-any-return]
 
     def projection_time(self, rows: Values, d: Values, width: Values, objective: Objective = "train") -> Values:
-        """Seconds to project rows from d to a tail's width."""
+        """Seconds to pick a tail's rows and project them from d to its width."""
         a = self.coefficients[objective]["projection"]
         return sum(c * t for c, t in zip(a, projection_terms(rows, d, width), strict=True))  # type: ignore[no-any-return]
 
     def rows_time(self, batch: Values, d: Values, objective: Objective = "train") -> Values:
-        """Seconds to sort a batch by cluster and move its rows."""
+        """Seconds to sort a batch by cluster."""
         a = self.coefficients[objective]["rows"]
         return sum(c * t for c, t in zip(a, rows_terms(batch, d), strict=True))  # type: ignore[no-any-return]
 

@@ -230,14 +230,18 @@ class AdaptiveSoftmax(nn.Module):
             raise RuntimeError(
                 f"target_ is on {target_.device}, input_ on {input_.device}; both should be on one device"
             )
-        x, target = input_.reshape(-1, self.in_features), target_.reshape(-1)
+        x, target = input_, target_
+        if target.dim() != 1:
+            x, target = input_.reshape(-1, self.in_features), target_.reshape(-1)
         ranks = target_ranks(target, self.n_classes, self.ignore_index, self._ranks)
         if torch.compiler.is_compiling() or (x.is_cuda and torch.cuda.is_current_stream_capturing()):
             output, loss = self._forward_unread(x, ranks)
         else:
             output, loss = self._forward_routed(x, target, ranks)
         dtype = output.dtype if torch.is_autocast_enabled(x.device.type) else input_.dtype
-        output = _reshaped(output.to(dtype), target_.shape)
+        output = output.to(dtype)
+        if target_.dim() != 1:
+            output = _reshaped(output, target_.shape)
         return AdaptiveOutput(output, -output if self.reduction == "none" else loss.to(dtype))
 
     def _forward_routed(self, x: Tensor, target: Tensor, ranks: Tensor) -> tuple[Tensor, Tensor]:
@@ -249,33 +253,32 @@ class AdaptiveSoftmax(nn.Module):
                 f"[{int(bad.min())}, {int(bad.max())}] were found. {n_bad} of {len(target)} targets are out of range "
                 f"(ignore_index={self.ignore_index})."
             )
-        n, sizes = routing.n_tokens, routing.sizes
+        n, permutation, words = routing.n_tokens, routing.permutation, routing.ranks
         scale = (1.0 / n if n else float("nan")) if self.reduction == "mean" else 1.0
-        device = x.device.type
-        x, weights = self._cast(x)
-        with full_precision(device):
-            # Sorting the rows once makes each tail's tokens a slice: no gather per tail, one scatter of gradients.
-            x = x.index_select(0, routing.permutation[:n])
-            by_cluster = torch.split(x, sizes[:-1])
-            sorted_ranks = routing.ranks[:n]
-            # words of tail i are entry c_1 + i of the head
-            head_target, start = sorted_ranks.clone(), sizes[0]
-            for i, size in enumerate(sizes[1:-1]):
-                head_target[start : start + size] = self.shortlist_size + i
-                start += size
-            head_weight, head_bias, tails = weights
+        x, (head_weight, head_bias, tails) = self._cast(x)
+        with full_precision(x.device.type):
+            counted = None
+            if n < len(target):
+                # the ignored ones come last: without them, the rows lie as they are sorted
+                counted, words = permutation[:n], words[:n]
+                x, ranks, permutation = x.index_select(0, counted), words, torch.arange(n, device=x.device)
+            # The head takes the rows where they are; the tokens of a tail are a slice of the permutation, so only
+            # their rows move. Words of tail i are entry c_1 + i of the head.
+            head_target = ranks.clamp(max=self.shortlist_size)
             groups = [Group(x, head_weight, head_bias, head_target)]
-            for i, (rows, (projection, weight)) in enumerate(zip(by_cluster[1:], tails, strict=True)):
-                h = F.linear(rows, projection)
-                if self.tail_dropout:
-                    h = F.dropout(h, self.tail_dropout, self.training)
-                groups.append(Group(h, weight, None, _slice(sorted_ranks, sizes, i + 1) - self.cutoffs[i]))
-            (head_loss, *tail_losses), loss = grouped_nll(groups, scale, need_total=self.reduction != "none")
-            nll = head_loss
-            if tail_losses:
-                nll = nll + torch.cat([nll.new_zeros(sizes[0]), *tail_losses])
-            output = torch.zeros(len(target), dtype=nll.dtype, device=nll.device)
-            return output.index_copy(0, routing.permutation[:n], -nll), loss
+            by_cluster = [v.split_with_sizes(routing.sizes[:-1]) for v in (permutation, words)]
+            for i, (projection, weight) in enumerate(tails):
+                rows, tail_ranks = (v[i + 1] for v in by_cluster)
+                if i:
+                    head_target.index_fill_(0, rows, self.shortlist_size + i)
+                noise = None
+                if self.tail_dropout and self.training:
+                    noise = F.dropout(x.new_ones(len(rows), self.widths[i]), self.tail_dropout)
+                groups.append(Group(None, weight, None, tail_ranks - self.cutoffs[i], rows, projection, noise))
+            (nll,), loss = grouped_nll(groups, scale, need_total=self.reduction != "none")
+            if counted is not None:
+                nll = nll.new_zeros(len(target)).index_copy(0, counted, nll)
+            return -nll, loss
 
     def _forward_unread(self, x: Tensor, ranks: Tensor) -> tuple[Tensor, Tensor]:
         """No host read: ragged kernels where they run, and the portable route elsewhere and for export."""
@@ -445,15 +448,17 @@ class AdaptiveSoftmax(nn.Module):
 
     def _cast(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor | None, list[tuple[Tensor, Tensor]]]]:
         """Input and weights in the dtype of the products: autocast's where it is on (fp64 stays, as in torch)."""
-        device = x.device.type
-        dtype = x.dtype
-        if torch.is_autocast_enabled(device) and dtype != torch.float64:
-            dtype = torch.get_autocast_dtype(device)
-        elif x.dtype != self.head.weight.dtype:
-            raise RuntimeError(f"input_ has dtype {x.dtype}, the layer's weights {self.head.weight.dtype}; convert one")
-        bias = self.head.bias
-        tails = [(p.weight.to(dtype), o.weight.to(dtype)) for p, o in self.tail]  # type: ignore[misc, has-type]
-        return x.to(dtype), (self.head.weight.to(dtype), None if bias is None else bias.to(dtype), tails)
+        head = self.head
+        weight: Tensor = head.weight
+        bias: Tensor | None = head.bias
+        tails = [(p.weight, o.weight) for p, o in self.tail]  # type: ignore[misc, has-type]
+        if torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64:
+            dtype = torch.get_autocast_dtype(x.device.type)
+            x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
+            tails = [(p.to(dtype), o.to(dtype)) for p, o in tails]
+        elif x.dtype != weight.dtype:
+            raise RuntimeError(f"input_ has dtype {x.dtype}, the layer's weights {weight.dtype}; convert one")
+        return x, (weight, bias, tails)
 
     def _check_input(self, input_: Tensor) -> None:
         if input_.dim() < 1 or input_.shape[-1] != self.in_features:
@@ -520,11 +525,6 @@ def _load_ragged() -> None:
         from . import ragged
 
         _ragged = ragged
-
-
-def _slice(values: Tensor, sizes: list[int], i: int) -> Tensor:
-    start = sum(sizes[:i])
-    return values[start : start + sizes[i]]
 
 
 def _reshaped(values: Tensor, shape: Sequence[int]) -> Tensor:

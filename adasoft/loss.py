@@ -9,9 +9,11 @@ chunk live in one buffer that every chunk reuses, and are never kept for backwar
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -47,15 +49,14 @@ def target_ranks(target: Tensor, n_classes: int, ignore_index: int, rank_of_id: 
     ``target`` (N,) holds the user's ids, ``rank_of_id`` (V,) or None maps them to ranks. Shape (N,), int64.
     """
     ids = target.long()
-    beyond = ids >= n_classes
-    if rank_of_id is None:
-        ranks = ids.clamp(min=-1)
-    else:
-        # out-of-range ids must not index the table: they are looked up as 0 and marked right after
-        ranks = torch.where(ids < 0, -1, rank_of_id[ids.masked_fill((ids < 0) | beyond, 0)])
-    ranks = torch.where(beyond, n_classes + 1, ranks)
+    ranks = ids.clamp(-1, n_classes)
+    if rank_of_id is not None:
+        # out-of-range ids must not index the table: they look up another's rank, and do not keep it
+        inside = ids.clamp(0, n_classes - 1)
+        ranks = torch.where(inside == ids, rank_of_id.index_select(0, inside), ranks)
+    ranks.masked_fill_(ids >= n_classes, n_classes + 1)
     # the comparison is made on the user's ids, so that ignore_index may also be a class
-    return torch.where(ids == ignore_index, n_classes, ranks)
+    return ranks.masked_fill_(ids == ignore_index, n_classes)
 
 
 def route(ranks: Tensor, edges: Tensor) -> tuple[Routing, int]:
@@ -100,92 +101,89 @@ def linear_nll(
     low = x.dtype in _LOW_PRECISION
     statistics = torch.float32 if low else x.dtype
     want_x, want_w, want_b = gradients
-    want = want_x or want_w or want_b
-    nll = x.new_empty(n, dtype=statistics)
-    dx = torch.empty_like(x) if want_x else None
-    dw = torch.empty_like(weight, dtype=statistics) if want_w and n else None
-    db = torch.zeros_like(weight[:, 0], dtype=statistics) if want_b else None
-    if want_w and not n:
-        dw = torch.zeros_like(weight, dtype=statistics)
+    dw: Tensor | None = None
+    db = weight.new_zeros(k, dtype=statistics) if want_b else None
     rows = chunk_rows(n, k) if rows is None else rows
-    logits_buffer = x.new_empty(min(rows, n), k)
-    probs_buffer = torch.empty_like(logits_buffer, dtype=statistics) if low else logits_buffer
-    uniform = not isinstance(row_weight, Tensor)
+    buffers = None if n <= rows else (x.new_empty(rows, k), x.new_empty(rows, k, dtype=statistics) if low else None)
+    dx = torch.empty_like(x) if want_x and buffers is not None else None
     on_host = not low and _on_host(x)
     # a uniform weight rides along in the products for free
-    alpha = float(row_weight) if not isinstance(row_weight, Tensor) else 1.0
+    alpha = 1.0 if isinstance(row_weight, Tensor) else row_weight
+    losses = []
 
-    whole = n <= rows  # small batches are worth the fewer calls
     for start in range(0, n, rows):
-        part = slice(start, min(start + rows, n))
-        x_c, t_c = (x, target) if whole else (x[part], target[part])
-        logits, probs = logits_buffer, probs_buffer
-        if len(logits) > len(x_c):
-            logits, probs = logits[: len(x_c)], probs[: len(x_c)]
+        x_c, t_c, dx_c, logits, probs = x, target, None, None, None
+        if buffers is not None:  # a small batch is worth the fewer calls
+            x_c, t_c = x[start : start + rows], target[start : start + rows]
+            dx_c = None if dx is None else dx[start : start + rows]
+            logits, probs = (None if v is None else v[: len(x_c)] for v in buffers)
         t_c = t_c.unsqueeze(1)
         if bias is None:
-            torch.mm(x_c, weight.t(), out=logits)
+            logits = torch.mm(x_c, weight.t(), out=logits)
         else:
-            torch.addmm(bias, x_c, weight.t(), out=logits)
+            logits = torch.addmm(bias, x_c, weight.t(), out=logits)
         if on_host:
-            torch.softmax(logits, 1, out=probs)
+            probs = torch.softmax(logits, 1, out=logits)
             p = probs.gather(1, t_c)
-            nll_c = _nll_on_host(x_c, weight, bias, probs, p, t_c)
+            numbers = p.numpy()
+            losses.append(_nll_on_host(x_c, weight, bias, probs, p, numbers, t_c))
         else:
             wanted = logits.gather(1, t_c).squeeze(1).to(statistics)
             largest = logits.amax(1).to(statistics)
             if low:
-                torch.softmax(logits, 1, dtype=statistics, out=probs)
+                probs = torch.softmax(logits, 1, dtype=statistics, out=probs)
             else:
-                torch.softmax(logits, 1, out=probs)
+                probs = torch.softmax(logits, 1, out=logits)
             # log-sum-exp = max logit - log(its probability): softmax has done the sum already, and the largest
             # probability is at least 1/k, so its logarithm is safe where the target's own may have underflowed.
             # The difference comes first: it is exact for a target that wins, however large the logits.
-            nll_c = (largest - wanted) - probs.amax(1).log()
-        if whole:
-            nll = nll_c
-        else:
-            nll[part] = nll_c
-        if not want:
+            losses.append((largest - wanted) - probs.amax(1).log())
+        if not (want_x or want_w or want_b):
             continue
         if on_host:
-            probs.scatter_(1, t_c, p.sub_(1))
+            numbers -= 1  # in place; for few numbers in a quarter of the time that torch takes
+            probs.scatter_(1, t_c, p)
         else:
             probs.scatter_add_(1, t_c, torch.full_like(t_c, -1, dtype=statistics))
-        if not uniform:
-            probs.mul_(row_weight[part].to(statistics).unsqueeze(1))  # type: ignore[index]
+        if isinstance(row_weight, Tensor):
+            probs.mul_(row_weight[start : start + rows].to(statistics).unsqueeze(1))
         if low:
             logits.copy_(probs)  # the products run in x's precision, on tensor cores where there are any
-        if dx is not None:
-            out = dx if whole else dx[part]
-            torch.addmm(out, logits, weight, beta=0, alpha=alpha, out=out)
-        if dw is not None:
-            if low:
-                product = torch.mm(logits.t(), x_c).to(statistics).mul_(alpha)
-                dw.copy_(product) if start == 0 else dw.add_(product)
-            else:
-                torch.addmm(dw, logits.t(), x_c, beta=int(start > 0), alpha=alpha, out=dw)
+        # with beta = 0 the first argument is not looked at
+        if want_x:
+            dx_c = torch.addmm(x_c, logits, weight, beta=0, alpha=alpha, out=dx_c)
+            dx = dx_c if buffers is None else dx
+        if want_w and low:
+            product = torch.mm(logits.t(), x_c).to(statistics).mul_(alpha)
+            dw = product if dw is None else dw.add_(product)
+        elif want_w:
+            dw = torch.addmm(weight if dw is None else dw, logits.t(), x_c, beta=int(start > 0), alpha=alpha, out=dw)
         if db is not None:
             db.add_(probs.sum(0), alpha=alpha)
+    if not n:
+        dx = torch.empty_like(x) if want_x else None
+        dw = torch.zeros_like(weight, dtype=statistics) if want_w else None
+    nll = losses[0] if len(losses) == 1 else torch.cat([x.new_empty(0, dtype=statistics), *losses])
     return nll, dx, dw, db
 
 
 def _on_host(x: Tensor) -> bool:
     """Whether numbers can be looked at without stalling a queue."""
-    return x.device.type == "cpu"
+    return x.is_cpu
 
 
-def _nll_on_host(x: Tensor, weight: Tensor, bias: Tensor | None, probs: Tensor, p: Tensor, target: Tensor) -> Tensor:
-    """Minus the logarithm of the target's probability ``p`` (n, 1), where a look at the numbers costs nothing.
+def _nll_on_host(
+    x: Tensor, weight: Tensor, bias: Tensor | None, probs: Tensor, p: Tensor, numbers: Any, target: Tensor
+) -> Tensor:
+    """Minus the logarithm of the target's probability ``p`` (n, 1), where a look at the ``numbers`` in it is free.
 
     It spares the two passes over all logits that finding the largest ones takes, a few per cent of a step on a CPU.
     Rows whose target has next to no probability (or is nan) go by the most probable word j instead:
     log-sum-exp = logit_j - log p_j, with the two logits computed once more.
     """
     out = p.log().neg_().squeeze(1)
-    below = ~(p.numpy() > 1e-30)
-    if below.any():
-        lost = torch.from_numpy(below.nonzero()[0])
+    if not np.minimum.reduce(numbers, axis=None) > 1e-30:
+        lost = torch.from_numpy((~(numbers > 1e-30)).nonzero()[0])
         top, j = probs[lost].max(1)
         best, wanted = ((x[lost] * weight[i]).sum(1) for i in (j, target[lost, 0]))
         if bias is not None:
@@ -197,6 +195,36 @@ def _nll_on_host(x: Tensor, weight: Tensor, bias: Tensor | None, probs: Tensor, 
 def full_precision(device: str) -> contextlib.AbstractContextManager[Any]:
     """Autocast off. Entering the context costs as much as a small product, so only where it is on."""
     return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else contextlib.nullcontext()
+
+
+class Group(NamedTuple):
+    """One cross entropy over n tokens and k words, of the logits ``x weight^T + bias``.
+
+    For a tail ``x`` is None and stands for ``noise * (x0[rows] projection^T)``, where x0 is the first group's x: the
+    tokens of a tail are some of the head's. Their losses are added to the first group's, and gradients meet in x0's.
+
+    All fields are tensors, or None; or, of the same form, whether a gradient is needed.
+    """
+
+    x: Any
+    """(n, d) or None"""
+    weight: Any
+    """(k, d), or (k, d_i) behind a projection."""
+    bias: Any
+    """(k,) or None"""
+    target: Any
+    """(n,) int64, each from 0 to k - 1."""
+    rows: Any = None
+    """(n,) int64: places in x0, each at most once."""
+    projection: Any = None
+    """(d_i, d)"""
+    noise: Any = None
+    """(n, d_i), or None: what dropout multiplies projected rows by."""
+
+
+def _grouped(flat: Sequence[Any]) -> list[Group]:
+    n = len(Group._fields)
+    return [Group._make(flat[i : i + n]) for i in range(0, len(flat), n)]
 
 
 class _GroupedNLL(torch.autograd.Function):
@@ -211,54 +239,85 @@ class _GroupedNLL(torch.autograd.Function):
     def forward(  # type: ignore[override]
         ctx: Any, scale: float, early: bool, *flat: Tensor | None
     ) -> tuple[Tensor, ...]:
-        groups = [flat[i : i + 4] for i in range(0, len(flat), 4)]
-        needs = ctx.needs_input_grad[2:]
-        low = groups[0][0].dtype in _LOW_PRECISION  # type: ignore[union-attr]
+        groups = _grouped(flat)
         # fp16 gradients times 1/n would underflow before a loss scale reaches them: scale later, in fp32
-        alpha = 1.0 if low else scale
-        losses: list[Tensor] = []
-        made: list[Tensor | None] = []
-        for i, (x, weight, bias, target) in enumerate(groups):
-            wanted = needs[4 * i : 4 * i + 3] if early else (False, False, False)
-            nll, dx, dw, db = linear_nll(x, weight, bias, target, row_weight=alpha, gradients=wanted)  # type: ignore[arg-type]
-            losses.append(nll)
-            made += [dx, dw, db, None]
+        alpha = 1.0 if groups[0].x.dtype in _LOW_PRECISION else scale
+        needs = ctx.needs_input_grad[2:] if early else (False,) * len(flat)
+        losses, made = _in_one_pass(groups, _grouped(needs), [alpha] * len(groups))
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*flat)
         ctx.scale, ctx.pending = scale, scale / alpha if alpha else 0.0
         ctx.made = made if early else None
-        total = torch.cat(losses).sum() * scale
-        return (*losses, total)
+        return (*losses, (torch.cat(losses) if len(losses) > 1 else losses[0]).sum().mul_(scale))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         *per_token, total = grads
-        flat = ctx.saved_tensors
-        groups = [flat[i : i + 4] for i in range(0, len(flat), 4)]
-        needs = ctx.needs_input_grad[2:]
+        flat, needs = ctx.saved_tensors, ctx.needs_input_grad[2:]
+        again = torch.is_grad_enabled()
+        if ctx.made is not None and total is not None and all(g is None for g in per_token) and not again:
+            # hand the buffers over and forget them, so that they become .grad without a copy
+            made, ctx.made = ctx.made, None
+            return (None, None, *_scaled(made, flat, total, ctx.pending))
         with full_precision(flat[0].device.type):
-            if torch.is_grad_enabled():
-                return (None, None, *_differentiable(groups, needs, per_token, total, ctx.scale))
-            if ctx.made is not None and all(g is None for g in per_token) and total is not None:
-                # hand the buffers over and forget them, so that they become .grad without a copy
-                made, ctx.made = ctx.made, None
-                return (None, None, *_scaled(made, flat, total, ctx.pending))
-            out: list[Tensor | None] = []
-            for i, (x, weight, bias, target) in enumerate(groups):
-                need = needs[4 * i : 4 * i + 3]
-                row_weight = _row_weight(per_token[i], total, ctx.scale, x)
-                _, *made = linear_nll(x, weight, bias, target, row_weight=row_weight, gradients=need)
-                out += [_like(g, v) for g, v in zip(made, (x, weight, bias), strict=True)] + [None]
-            return (None, None, *out)
+            groups = _grouped(flat)
+            left = list(per_token)
+            row_weights: list[Tensor] = []
+            for group in groups:
+                if group.rows is None:
+                    row_weights.append(_row_weight(left.pop(0), total, ctx.scale, len(group.target), flat[0]))
+                else:
+                    row_weights.append(row_weights[0].index_select(0, group.rows))
+            if again:
+                return (None, None, *_differentiable(flat, needs, row_weights))
+            _, made = _in_one_pass(groups, _grouped(needs), row_weights)
+            return (None, None, *(_like(g, v) for g, v in zip(made, flat, strict=True)))
+
+
+def _in_one_pass(
+    groups: list[Group], needs: list[Group], row_weights: Sequence[Tensor | float]
+) -> tuple[list[Tensor], list[Tensor | None]]:
+    """Losses of each group, a tail's among the first's; and the gradients needed, as the flat groups lie."""
+    losses: list[Tensor] = []
+    made: list[Tensor | None] = []
+    for group, need, row_weight in zip(groups, needs, row_weights, strict=True):
+        x, weight, bias, target, rows, projection, noise = group
+        if rows is None:
+            want = need.x, need.weight, need.bias
+            nll, *gradients = linear_nll(x, weight, bias, target, row_weight=row_weight, gradients=want)
+            losses.append(nll)
+            made += [*gradients, None, None, None, None]
+            continue
+        x, dx = groups[0].x.index_select(0, rows), made[0]
+        h = torch.mm(x, projection.t())
+        h = h if noise is None else h.mul_(noise)
+        want = dx is not None or need.projection, need.weight, need.bias
+        nll, dh, dw, db = linear_nll(h, weight, bias, target, row_weight=row_weight, gradients=want)
+        losses[0].index_add_(0, rows, nll)
+        if dh is not None and noise is not None:
+            dh.mul_(noise)
+        if dh is not None and dx is not None:
+            dx.index_add_(0, rows, torch.mm(dh, projection))
+        made += [None, dw, db, None, None, _outer(dh, x) if need.projection else None, None]
+    return losses, made
+
+
+def _outer(a: Any, x: Tensor) -> Tensor:
+    """``a^T x`` of (n, m) and (n, d): (m, d). In low precision, sums beyond a chunk of rows are in fp32."""
+    if x.dtype not in _LOW_PRECISION:
+        return torch.mm(a.t(), x)
+    parts = zip(*(torch.split(v, CHUNK_ROWS[1]) for v in (a, x)), strict=True)
+    return sum(torch.mm(p.t(), q).float() for p, q in parts)  # type: ignore[return-value]
 
 
 def _like(gradient: Tensor | None, value: Tensor | None) -> Tensor | None:
-    return gradient if gradient is None or value is None else gradient.to(value.dtype)
+    if gradient is None or value is None or gradient.dtype == value.dtype:
+        return gradient
+    return gradient.to(value.dtype)
 
 
-def _row_weight(per_token: Tensor | None, total: Tensor | None, scale: float, x: Tensor) -> Tensor:
-    dtype = torch.float32 if x.dtype in _LOW_PRECISION else x.dtype
-    weight = torch.zeros(x.shape[0], dtype=dtype, device=x.device)
+def _row_weight(per_token: Tensor | None, total: Tensor | None, scale: float, n: int, x: Tensor) -> Tensor:
+    weight = torch.zeros(n, dtype=torch.float32 if x.dtype in _LOW_PRECISION else x.dtype, device=x.device)
     if total is not None:
         weight = weight + total * scale
     return weight if per_token is None else weight + per_token
@@ -269,47 +328,37 @@ def _scaled(
 ) -> list[Tensor | None]:
     # On a CPU a look at the number is free and usually spares a pass over every gradient. On a GPU it would
     # stall the queue, and the pass is cheap.
-    if pending == 1.0 and _on_host(total) and float(total.detach().numpy()) == 1.0:
+    if pending == 1.0 and _on_host(total) and total.item() == 1.0:
         return [_like(g, v) for g, v in zip(made, flat, strict=True)]
     factor = total * pending
     return [None if g is None else _like(g * factor, v) for g, v in zip(made, flat, strict=True)]
 
 
-def _differentiable(
-    groups: list[Any], needs: tuple[bool, ...], per_token: list[Tensor | None], total: Tensor | None, scale: float
-) -> list[Tensor | None]:
+def _differentiable(flat: Sequence[Any], needs: Sequence[bool], row_weights: list[Tensor]) -> list[Tensor | None]:
     """The same gradients as a graph of their own, for double backward (whole logits, plain operations)."""
-    out: list[Tensor | None] = []
-    for i, (*values, target) in enumerate(groups):
-        row_weight = _row_weight(per_token[i], total, scale, values[0])
-        # Aliases, and the row weights as grad_outputs: x may depend on weight (tied embeddings) and the upstream
-        # gradients on both (a squared loss), and the gradients of this step must not run through either.
-        aliases: list[Any] = [v if v is None else v.view_as(v) for v in values]
-        logits = torch.nn.functional.linear(*aliases).to(row_weight.dtype)
-        nll = torch.nn.functional.cross_entropy(logits, target, reduction="none")
-        inputs = [v for v, need in zip(aliases, needs[4 * i :], strict=False) if need]
-        made = iter(torch.autograd.grad(nll, inputs, row_weight, create_graph=True) if inputs else ())
-        out += [next(made) if need else None for need in needs[4 * i : 4 * i + 3]] + [None]
-    return out
-
-
-class Group(NamedTuple):
-    """One cross entropy: ``x`` (n, d), ``weight`` (k, d), ``bias`` (k,) or None, ``target`` (n,) int64."""
-
-    x: Tensor
-    weight: Tensor
-    bias: Tensor | None
-    target: Tensor
+    # Aliases, and the row weights as grad_outputs: x may depend on weight (tied embeddings) and the upstream
+    # gradients on both (a squared loss), and the gradients of this step must not run through either.
+    aliases = [v.view_as(v) if need else v for v, need in zip(flat, needs, strict=True)]
+    losses = []
+    for x, weight, bias, target, rows, projection, noise in _grouped(aliases):
+        if rows is not None:
+            x = torch.nn.functional.linear(aliases[0].index_select(0, rows), projection)
+            x = x if noise is None else x * noise
+        logits = torch.nn.functional.linear(x, weight, bias).to(row_weights[0].dtype)
+        losses.append(torch.nn.functional.cross_entropy(logits, target, reduction="none"))
+    inputs = [v for v, need in zip(aliases, needs, strict=True) if need]
+    made = iter(torch.autograd.grad(losses, inputs, row_weights, create_graph=True))
+    return [next(made) if need else None for need in needs]
 
 
 def grouped_nll(groups: list[Group], scale: float, *, need_total: bool = True) -> tuple[list[Tensor], Tensor]:
-    """Per-row losses of each group, and ``scale`` times the sum of them all.
+    """Per-row losses of each group that is no tail, and ``scale`` times the sum of them all.
 
     Both are differentiable. ``need_total=False`` says that gradients will come through the per-row losses only,
     so none are made in forward.
     """
-    early = need_total and torch.is_grad_enabled() and any(v is not None and v.requires_grad for g in groups for v in g)
+    flat = [v for group in groups for v in group]
     # the mean over no token has the scale nan, which must not multiply gradients that are zeros
-    early = early and len(groups[0].x) > 0
-    *losses, total = _GroupedNLL.apply(scale, early, *(v for g in groups for v in g))  # type: ignore[no-untyped-call]
+    early = need_total and torch.is_grad_enabled() and len(groups[0].target) > 0
+    *losses, total = _GroupedNLL.apply(scale, early, *flat)  # type: ignore[no-untyped-call]
     return losses, total

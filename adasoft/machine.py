@@ -41,7 +41,7 @@ from .cost import (
     write_whole,
 )
 from .layer import AdaptiveSoftmax
-from .loss import Group, grouped_nll
+from .loss import Group, grouped_nll, route, target_ranks
 from .partition import default_widths
 
 Step = Callable[[], Any]
@@ -230,36 +230,38 @@ def product_items(
 
 
 def projection_step(pool: _Pool, n: int, d: int, width: int, objective: str) -> Step:
-    """A tail's projection of n rows from d to ``width``."""
-    x, weight, upstream = pool.take(n, d), pool.take(width, d), pool.take(n, width).detach()
+    """A tail's projection of n rows from d to ``width``: rows picked out of a batch, their gradients put back."""
+    batch = 2 * n
+    x, weight, upstream = (v.detach() for v in (pool.take(batch, d), pool.take(width, d), pool.take(n, width)))
+    rows = torch.tensor(pool.draw.sample(range(batch), n), device=pool.device)
+    dx = torch.zeros_like(x)
 
+    @torch.no_grad()
     def train() -> None:
-        x.grad = weight.grad = None
-        F.linear(x, weight).backward(upstream)  # type: ignore[no-untyped-call]
+        picked = x.index_select(0, rows)
+        torch.mm(picked, weight.t())
+        torch.mm(upstream.t(), picked)
+        dx.index_add_(0, rows, torch.mm(upstream, weight))
 
     def decode() -> None:
         with torch.no_grad():
-            F.linear(x, weight)
+            F.linear(x[:n], weight)
 
     return train if objective == "train" else decode
 
 
 def rows_step(pool: _Pool, n: int, d: int, objective: str) -> Step:
-    """Sorting n targets, moving n rows and moving their gradients back."""
+    """Sorting n targets by cluster; when decoding, picking rows."""
     x = pool.take(n, d)
-    ranks = pool.targets(n, 1 << 20)
-    edges = torch.tensor([0, 1000, 1 << 20], device=pool.device)
-    upstream = pool.take(n, d).detach()
+    ids = pool.targets(n, 1 << 20)
+    edges = torch.tensor([0, 1000, 1 << 20, (1 << 20) + 1], device=pool.device)
 
     def train() -> None:
-        x.grad = None
-        ordered, permutation = torch.sort(ranks, stable=True)
-        torch.searchsorted(ordered, edges).tolist()
-        x.index_select(0, permutation).backward(upstream)  # type: ignore[no-untyped-call]
+        route(target_ranks(ids, 1 << 20, -100, None), edges)
 
     def decode() -> None:
         with torch.no_grad():
-            x[(ranks >= 0).nonzero().squeeze(1)]
+            x[(ids >= 0).nonzero().squeeze(1)]
 
     return train if objective == "train" else decode
 

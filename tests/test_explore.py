@@ -7,7 +7,7 @@ import json
 import threading
 import time
 import weakref
-from datetime import datetime, timezone
+from functools import partial
 
 import ipywidgets as w
 import numpy as np
@@ -17,13 +17,22 @@ import traitlets
 
 import adasoft
 from adasoft import MeasuredCost, Vocabulary, plan
-from adasoft.explore import COUNTED_MULTIPLICATIONS, COUNTED_WORDS, Explorer, panels, parts, stills
+from adasoft.explore import (
+    COUNTED_MULTIPLICATIONS,
+    COUNTED_WORDS,
+    Explorer,
+    TimingExplorer,
+    panels,
+    parts,
+    state,
+    stills,
+)
 from adasoft.explore import figures as f
-from adasoft.explore.checks import ask, grade, number, predict
+from adasoft.explore.checks import ask, grade, number, number_text, predict
 from adasoft.explore.picker import CutPicker, places
 from adasoft.explore.questions import QUESTIONS
 from adasoft.explore.state import WIDTH_RULES, load_language
-from adasoft.explore.widgets import AnswerBox
+from adasoft.explore.widgets import AnswerBox, FileDrop, NumberBox
 
 
 @pytest.fixture
@@ -136,10 +145,44 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "cache"
 
 
-def again(explorer, **more):
+def fresh(lesson, **more):
     """What a restarted kernel would make."""
+    state._LIVE.clear()
+    return Explorer(lesson=lesson, **more)
+
+
+def again(explorer, **more):
+    """What a restarted kernel would make of it."""
     explorer._choices.flush()
-    return Explorer(lesson=explorer._lesson, **more)
+    return fresh(explorer._lesson, **more)
+
+
+def test_its_cell_run_again_is_the_same_object(cache):
+    first = Explorer(lesson="a", cutoffs=(500,))
+    box = panels.cut_panel(first)
+    first.cutoffs = (77,)
+    assert Explorer(lesson="a", cutoffs=(500,)) is first and first.cutoffs == (77,)
+    assert Explorer(lesson="b", cutoffs=(500,)) is not first
+    assert Explorer(cutoffs=(500,)) is not Explorer(cutoffs=(500,))
+    other = Explorer(lesson="a", cutoffs=(600,))  # with other arguments it is another one, and the old views end
+    assert other is not first and box.comm is None and first._slots == {}
+    assert other.cutoffs == (77,)
+
+
+def test_what_another_notebook_chose_arrives_when_its_cell_is_run_again(cache):
+    here, there = Explorer(lesson="a"), Explorer(lesson="b")  # in two kernels, for all they know
+    here.batch, own = 99, Vocabulary([5, 4, 3], ["x", "y", "z"], name="tale")
+    words = here.vocabulary
+    assert Explorer(lesson="a") is here and here.vocabulary is words and here.batch == 99
+    there.vocabulary = own
+    there._choices.flush()
+    redrawn = []
+    here.observe(lambda _: redrawn.append(here.vocabulary.name), "version")
+    assert Explorer(lesson="a").vocabulary.words == ("x", "y", "z") and redrawn == ["tale"] and here.batch == 99
+    kept = here.vocabulary
+    assert Explorer(lesson="a").vocabulary is kept  # nothing new, nothing read again
+    there.forget()
+    assert Explorer(lesson="a").vocabulary is words and here.batch == 2560
 
 
 def test_choices_survive_a_restart(cache, capsys):
@@ -153,7 +196,7 @@ def test_choices_survive_a_restart(cache, capsys):
         assert getattr(second, name) == getattr(first, name), name
     second.reset()
     assert second.cutoffs == (2000, 10000)
-    other = Explorer(lesson="03")  # the words are shared, the rest is not
+    other = fresh("03")  # the words are shared, the rest is not
     assert other.vocabulary.name == "German" and other.cutoffs == (2000,) and other.in_features == 512
     assert Explorer().vocabulary.name == "English"  # no lesson, nothing read
     first.cost = panels.measured_cost()
@@ -176,7 +219,7 @@ def test_two_notebooks_write_one_file_without_undoing_each_other(cache):
     assert one.recall("bad") is None
     alone = Explorer()
     alone.remember("here", 1)
-    assert alone.recall("here") == 1 and Explorer(lesson="one").recall("here") is None
+    assert alone.recall("here") == 1 and fresh("one").recall("here") is None
 
 
 def test_the_file_is_written_soon_and_by_itself(cache, monkeypatch):
@@ -187,7 +230,7 @@ def test_the_file_is_written_soon_and_by_itself(cache, monkeypatch):
     while not explorer._choices.path.exists():
         assert time.monotonic() < end
         time.sleep(0.01)
-    assert Explorer(lesson="a").batch == 77
+    assert fresh("a").batch == 77
 
 
 def test_own_words_are_kept_as_counts_for_every_lesson(cache, capsys):
@@ -196,9 +239,9 @@ def test_own_words_are_kept_as_counts_for_every_lesson(cache, capsys):
     own, other = explorer.vocabulary, again(explorer)
     assert other.vocabulary.words == own.words and other.vocabulary.counts.tolist() == own.counts.tolist()
     assert other.vocabulary.name == "tale.txt" and other.cutoffs == explorer.cutoffs
-    assert Explorer(lesson="02").vocabulary.name == "tale.txt"
+    assert fresh("02").vocabulary.name == "tale.txt"
     explorer._choices._words_path.unlink()
-    lost = Explorer(lesson="02")
+    lost = fresh("02")
     assert lost.vocabulary.name == "English" and lost.cutoffs == (2000,)
     out = capsys.readouterr().out
     assert out.count("\n") == 1 and "these are not used: vocabulary" in out
@@ -214,7 +257,7 @@ def test_a_broken_or_foreign_file_is_said_in_one_line_and_replaced(cache, capsys
     path = Explorer(lesson="a")._choices.path
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
-    explorer = Explorer(lesson="a")
+    explorer = fresh("a")
     out = capsys.readouterr().out
     assert reason in out and out.count("\n") == 1
     explorer.batch = 9
@@ -226,7 +269,7 @@ def test_choices_that_no_longer_fit_are_said_and_left(cache, capsys):
     mine = {"batch": -3, "cutoffs": [5, 4], "cost": "a machine of old", "width_rule": "wide", "in_features": 64}
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps({"format": "adasoft choices", "version": 1, "entries": {"lesson a": mine}}))
-    explorer = Explorer(lesson="a")
+    explorer = fresh("a")
     out = capsys.readouterr().out
     assert out.count("\n") == 1 and all(name in out for name in ("batch", "cutoffs", "cost", "width_rule"))
     assert explorer.batch == 2560 and explorer.cutoffs == (2000,) and explorer.in_features == 64
@@ -242,7 +285,7 @@ def test_forget(cache):
     named(box, "Forget my choices").click()
     assert problem(box) == "" and not list(cache.rglob("*own*")) and not list(cache.rglob("choices*"))
     assert explorer.vocabulary.name == "English" and explorer.cutoffs == (500,) and explorer.batch == 2560
-    assert explorer.recall("x") is None and Explorer(lesson="a").vocabulary.name == "English"
+    assert explorer.recall("x") is None and fresh("a").vocabulary.name == "English"
 
 
 # ---- figures
@@ -433,6 +476,8 @@ def test_a_cell_run_again_replaces_its_panel(explorer):
 @pytest.mark.parametrize("name", ["cut", "machine", "coverage", "languages", "own_text", "two_clusters", "swap"])
 def test_a_cell_run_again_leaks_no_widget(explorer, name):
     make = getattr(panels, f"{name}_panel") if name != "swap" else lambda _: panels.swap_panel()
+    if name == "cut":
+        make = partial(make, most=1, settings=False)  # what is not offered must go, too
     make(explorer)
     widgets = len(w.widgets.widget._instances)
     for _ in range(3):
@@ -488,17 +533,24 @@ def test_machine_panel_times_and_labels(explorer, cost, monkeypatch):
     }  # fmt: skip
     steps = []
 
+    def timed():
+        named(box, "Time this machine").click()
+        end = time.monotonic() + 60
+        while named(box, "Time this machine").disabled:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
     def calibrate(device, *, seconds, progress):
         progress(0.5, "half")
-        steps.append((device, seconds, every(box, w.FloatProgress)[0].value, named(box, "Time this machine").disabled))
+        steps.append((device, seconds, named(box, "Time this machine").disabled, named(box, "Stop").disabled))
         new = MeasuredCost(cost.coefficients, cost.flat, name="this machine: chip", record=record)
         monkeypatch.setattr(panels, "measured_cost", lambda: new)
         return new
 
     monkeypatch.setitem(adasoft.__dict__, "calibrate", calibrate)
     named(box, "time for it").value = 10.0
-    named(box, "Time this machine").click()
-    assert steps == [("cpu", 10.0, 0.5, True)] and not named(box, "Time this machine").disabled
+    timed()
+    assert steps == [("cpu", 10.0, True, False)] and named(box, "Stop").disabled and "Timed. All" in said(box)
     assert explorer.cost.name == "this machine: chip" and problem(box) == ""
     assert "chip &lt;x&gt;, 2 threads" in said(box) and "11.0 %" in said(box)
 
@@ -506,8 +558,21 @@ def test_machine_panel_times_and_labels(explorer, cost, monkeypatch):
         raise RuntimeError("no\nway")
 
     monkeypatch.setitem(adasoft.__dict__, "calibrate", broken)
+    timed()
+    assert "RuntimeError: no way" in problem(box) and "Timed. All" not in said(box)
+
+    def endless(*_, progress, **__):
+        while True:
+            progress(0.5, "on and on")
+
+    monkeypatch.setitem(adasoft.__dict__, "calibrate", endless)
     named(box, "Time this machine").click()
-    assert "RuntimeError: no way" in problem(box) and not named(box, "Time this machine").disabled
+    named(box, "Stop").click()
+    timed_out = time.monotonic() + 60
+    while named(box, "Time this machine").disabled:
+        assert time.monotonic() < timed_out
+        time.sleep(0.01)
+    assert "Stopped." in said(box) and explorer.cost.name == "this machine: chip"
 
 
 def test_coverage_panel(explorer):
@@ -541,9 +606,17 @@ def test_languages_panel(explorer):
     assert "Choose at least one" in said(box)
 
 
-def upload(box, name, content):
-    file = {"name": name, "type": "", "size": len(content), "content": memoryview(content)}
-    named(box, "Pick a file").value = ({**file, "last_modified": datetime.now(timezone.utc)},)
+def upload(box, name, content, part=20):
+    """As the browser does: in parts, each asked for."""
+    (drop,) = every(box, FileDrop)
+    asked = []
+    drop.send = asked.append
+    for start in range(0, max(1, len(content)), part):
+        piece, last = content[start : start + part], start + part >= len(content)
+        message = {"kind": "part", "name": name, "first": start == 0, "last": last}
+        drop._handle_custom_msg(message, [memoryview(piece)])
+        assert last or asked.pop() == {"kind": "next"}
+    assert not asked and drop._copy is None
 
 
 def test_own_text(explorer, tmp_path):
@@ -570,7 +643,7 @@ def test_broken_files_say_the_way_out_and_change_nothing(explorer, content, reas
     before = explorer.vocabulary
     box = panels.own_text_panel(explorer)
     upload(box, "bad.txt", content)
-    assert reason in problem(box) and "Way out" in problem(box) and "/upload" not in problem(box)
+    assert reason in problem(box) and "Way out" in problem(box) and "/dropped" not in problem(box)
     assert explorer.vocabulary is before
 
 
@@ -604,8 +677,10 @@ def test_swap_panel():
     assert "as set: 1,900 words" in said(box) and "better swapped" in said(box)
     named(box, "Swap the shares").click()
     assert "as set: 1,100 words" in said(box) and "better as set" in said(box)
-    named(box, "words of the small one", w.BoundedFloatText).value = 9000
-    assert "k = 5,000" in said(box)  # the largest that it can be
+    named(box, "words of the small one", NumberBox).value = 9000
+    assert "9,000 is refused, from 100 to 5,000" in problem(box)
+    named(box, "words of the small one", NumberBox).value = 5000
+    assert "k = 5,000" in said(box) and problem(box) == ""
     named(box, "share of the large one, %", parts.Slider).value = 20
     assert "swapping changes nothing" in said(box)
 
@@ -719,10 +794,25 @@ def test_every_question_knows_its_answer_and_three_mistakes(key):
 
 
 def test_numbers_as_people_type_them():
-    assert [number(s) for s in ("16,300", "21.4 %", "1.28e6", "-800", "about 32", ".5", "3 000", "x")] == [
-        16300, 21.4, 1.28e6, -800, 32, 0.5, 3000, None,
+    typed = {
+        "16,300": 16300, "21.4 %": 21.4, "1.28e6": 1.28e6, "-800": -800, "about 32": 32, ".5": 0.5, "3 000": 3000,
+        "x": None, "": None, "21,4": 21.4, "0,214": 0.214, "1'000": 1000, "20 ms": 20, "ca. -5": -5, "1e999": None,
+        "nan": None, "2000 + 1 + 0.2 x 8,000": 3601, "3/4": 0.75, "−0.6": -0.6, "321,180 × 512": 164_444_160,
+        "2^10": 1024, "1/0": 1, "(1+": 1, "9**9**9**9": 9, "__import__('os')": None, "(" * 500: None,
+    }  # fmt: skip
+    assert {text: number(text) for text in typed} == pytest.approx(typed)
+    assert number(float("nan")) is number(float("inf")) is None
+
+
+def test_numbers_as_they_are_shown():
+    assert [number_text(x) for x in (98.0, 164_444_160, 8.8, 0.3, 1e20, -5)] == [
+        "98", "164,444,160", "8.8", "0.3", "1e+20", "-5",
     ]  # fmt: skip
-    assert number(float("nan")) is None
+
+
+def test_right_digits_in_the_wrong_unit_are_told():
+    assert "1,000 times too large" in grade("typical error", "20 000").hint
+    assert "10,000 times too small" in grade("tail share", 0.00213839).hint
 
 
 def test_ask_shows_the_verdict():
@@ -750,6 +840,19 @@ def test_predictions_reveal_only_after_a_guess(key):
     entry.submit("12")
     entry.submit("12")
     assert "You said <b>12</b>" in entry.verdict and len(every(box, w.Label)) == 1
+
+
+def test_a_question_follows_the_sizes_until_the_guess_is_committed():
+    explorer = TimingExplorer(Vocabulary.synthetic(3000), cost=COUNTED_MULTIPLICATIONS, batch=64, in_features=32)
+    (entry,) = every(predict("best number", explorer), AnswerBox)
+    assert "3,000 words, B = 64" in entry.question
+    explorer.batch = 128
+    assert "3,000 words, B = 128" in entry.question
+    entry.submit("4")
+    explorer.batch = 256
+    assert "B = 128" in entry.question
+    entry.submit("4")  # committed again: it asks for what it answers
+    assert "B = 256" in entry.question
 
 
 def test_a_prediction_that_fails_says_so(explorer):

@@ -522,7 +522,7 @@ def test_the_drop_in_panel(explorer):
         named(box, "hand both layers").value = case
         assert problem(box) == "" and f"In words: for {case}" in said(box)
         verdicts.add(said(box).split(f"for {case}: ")[1][:20])
-    assert len(verdicts) == 3
+    assert len(verdicts) == 4
 
 
 def test_the_decoding_panel(trained):

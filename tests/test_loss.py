@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -200,12 +199,35 @@ def two_groups(dtype=torch.float64, *, bias=True):
     return [L.Group(x, weight, b, target), L.Group(y, other, None, wanted)]
 
 
-def inputs_of(groups):
-    return [v for g in groups for v in g[:3] if v is not None and v.requires_grad]
+def head_and_tails(dtype=torch.float64, *, bias=True, noise=True):
+    """A head of seven rows, a tail of three of them with dropout, one of two, and one without rows."""
+    x, weight, b, target, _ = draw(7, 4, 5, bias=bias, dtype=dtype)
+    groups = [L.Group(x, weight, b, target)]
+    for i, rows in enumerate([[6, 0, 3], [1, 5], []]):
+        h, words, _, wanted, _ = draw(len(rows), 2, 6 - i, bias=False, dtype=dtype, seed=i + 1)
+        projection = draw(1, 4, 2, dtype=dtype, seed=i + 5)[1]
+        kept = torch.tensor([[0.0, 2.0]], dtype=dtype).expand_as(h).contiguous() if noise and i == 0 else None
+        groups.append(L.Group(None, words, None, wanted, torch.tensor(rows, dtype=torch.long), projection, kept))
+    for v in inputs_of(groups, all_floats=True):
+        v.requires_grad_()
+    return groups
+
+
+def inputs_of(groups, *, all_floats=False):
+    values = [v for g in groups for v in (*g[:3], g.projection) if v is not None]
+    return [v for v in values if all_floats or v.requires_grad]
 
 
 def by_autograd(groups, scale):
-    losses = [F.cross_entropy(F.linear(*g[:3]), g.target, reduction="none") for g in groups]
+    losses = []
+    for x, weight, bias, target, rows, projection, noise in groups:
+        if rows is not None:
+            x = F.linear(groups[0].x[rows], projection) * (1.0 if noise is None else noise)
+        nll = F.cross_entropy(F.linear(x, weight, bias), target, reduction="none")
+        if rows is None:
+            losses.append(nll)
+        else:
+            losses[0] = losses[0].index_add(0, rows, nll)
     return losses, sum(nll.sum() for nll in losses) * scale
 
 
@@ -221,11 +243,12 @@ def objective(losses, total, upstream):
     return out
 
 
+@pytest.mark.parametrize("make", [two_groups, head_and_tails])
 @pytest.mark.parametrize("upstream", UPSTREAM.values(), ids=UPSTREAM)
 @pytest.mark.parametrize("need_total", [True, False])
 @pytest.mark.parametrize("scale", [1.0, 0.25])
-def test_gradients_of_groups(upstream, need_total, scale):
-    groups = two_groups()
+def test_gradients_of_groups(make, upstream, need_total, scale, route):
+    groups = make()
     expected = torch.autograd.grad(objective(*by_autograd(groups, scale), upstream), inputs_of(groups))
     value = objective(*L.grouped_nll(groups, scale, need_total=need_total), upstream)
     torch.testing.assert_close(value, objective(*by_autograd(groups, scale), upstream))
@@ -236,10 +259,10 @@ def test_gradients_of_groups(upstream, need_total, scale):
             torch.testing.assert_close(a, e, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("frozen", range(5))
+@pytest.mark.parametrize("make, frozen", [(two_groups, i) for i in range(5)] + [(head_and_tails, i) for i in range(9)])
 @pytest.mark.parametrize("upstream", UPSTREAM.values(), ids=UPSTREAM)
-def test_frozen_arguments_cost_and_get_nothing(frozen, upstream, monkeypatch):
-    groups = two_groups()
+def test_frozen_arguments_cost_and_get_nothing(make, frozen, upstream, monkeypatch):
+    groups = make()
     inputs_of(groups)[frozen].requires_grad_(False)
     asked = []
 
@@ -255,8 +278,13 @@ def test_frozen_arguments_cost_and_get_nothing(frozen, upstream, monkeypatch):
         expected = torch.autograd.grad(objective(*by_autograd(groups, 0.5), upstream), inputs_of(groups))
         for a, e in zip(got, expected, strict=True):
             torch.testing.assert_close(a, e, rtol=1e-12, atol=1e-12)
-    needed = [tuple(v is not None and v.requires_grad for v in g[:3]) for g in groups]
-    assert all(call == needed[i % 2] for i, call in enumerate(asked))
+    needed = []
+    for g in groups:
+        of_hidden, *rest = (v is not None and v.requires_grad for v in g[:3])
+        if g.projection is not None:
+            of_hidden = groups[0].x.requires_grad or g.projection.requires_grad
+        needed.append((of_hidden, *rest))
+    assert asked and all(call == needed[i % len(groups)] for i, call in enumerate(asked))
 
 
 def test_without_gradients_none_are_made(monkeypatch):
@@ -277,6 +305,57 @@ def test_without_gradients_none_are_made(monkeypatch):
     assert len(asked) == 6 and not any(any(flags) for flags in asked)
     L.grouped_nll(groups, 1.0)
     assert all(any(flags) for flags in asked[6:])
+
+
+@pytest.mark.parametrize("make", [two_groups, head_and_tails])
+def test_penalty_on_the_gradient_of_groups(make):
+    groups = make()
+
+    def first_and_second(losses, total):
+        value = total * 0.7 + losses[0].square().sum()
+        first = torch.autograd.grad(value, inputs_of(groups), create_graph=True)
+        return [*first, *torch.autograd.grad(sum(g.square().sum() for g in first), inputs_of(groups))]
+
+    ours, true = (first_and_second(*nll(groups, 0.3)) for nll in (L.grouped_nll, by_autograd))
+    for mine, expected in zip(ours, true, strict=True):
+        torch.testing.assert_close(mine, expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_error_of_tails_no_worse_than_the_plain_path(dtype, monkeypatch, route):
+    monkeypatch.setattr(L, "CHUNK_ROWS", (16, 16))  # the projection's gradient is a sum over chunks too
+    random = torch.Generator().manual_seed(0)
+    x, weight, _, target, _ = draw(255, 123, 57, bias=False, dtype=dtype)
+    _, projection, _, _, _ = draw(1, 123, 31, dtype=dtype, seed=1)
+    _, words, _, wanted, _ = draw(101, 31, 507, bias=False, dtype=dtype, seed=2)
+    rows = torch.randperm(255, generator=random)[:101]
+    groups = [L.Group(x, weight, None, target), L.Group(None, words, None, wanted, rows, projection)]
+    for v in inputs_of(groups, all_floats=True):
+        v.requires_grad_()
+    exact = [
+        L.Group(*(v.detach().double() if v is not None and v.is_floating_point() else v for v in g)) for g in groups
+    ]
+    for v in inputs_of(exact, all_floats=True):
+        v.requires_grad_()
+    truth = torch.autograd.grad(by_autograd(exact, 1 / 255)[1], inputs_of(exact))
+    theirs = torch.autograd.grad(by_autograd(groups, 1 / 255)[1], inputs_of(groups))
+    ours = torch.autograd.grad(L.grouped_nll(groups, 1 / 255)[1], inputs_of(groups))
+    for mine, plains, true in zip(ours, theirs, truth, strict=True):
+        assert mine.dtype == dtype
+        allowed = (plains - true).norm() * 1.1 + true.norm() * torch.finfo(dtype).eps / 4
+        assert (mine - true).norm() <= allowed
+
+
+def test_a_row_that_is_not_finite_spoils_only_itself(route):
+    x, weight, b, target, _ = draw(6, 4, 5)
+    clean = L.linear_nll(x, weight, b, target, gradients=(True, False, False))
+    for rows in (None, 2):
+        x[2] = float("nan")
+        nll, dx, *_ = L.linear_nll(x, weight, b, target, gradients=(True, False, False), rows=rows)
+        others = torch.arange(6) != 2
+        assert nll[2].isnan() and dx[2].isnan().all()
+        torch.testing.assert_close(nll[others], clean[0][others])
+        torch.testing.assert_close(dx[others], clean[1][others])
 
 
 def test_gradcheck_and_gradgradcheck():
@@ -392,7 +471,7 @@ def test_a_second_backward_leaves_handed_over_gradients_alone():
 class OnGpu:
     """A scalar that says it lies on a GPU, and refuses to be read."""
 
-    device = SimpleNamespace(type="cuda")
+    is_cpu = False
 
     def __init__(self, value):
         self.value = value
@@ -400,7 +479,7 @@ class OnGpu:
     def __mul__(self, other):
         return torch.tensor(self.value * other)
 
-    def detach(self):
+    def item(self):
         raise AssertionError("a look at this number would stall the GPU")
 
 

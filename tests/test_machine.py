@@ -141,3 +141,17 @@ def test_bad_devices_and_dtypes():
 def test_read_record_needs_the_file(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_record(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize("shape", [
+    M.Shape(20_000, 128, 512, (1000, 5000), (32, 8)),
+    M.Shape(30_000, 64, 2048, (300,), (64,)),
+    M.Shape(9000, 256, 64, (4000, 8000), (64, 16)),
+], ids=str)  # fmt: skip
+def test_predicted_memory_is_what_a_step_holds(shape):
+    made = adasoft.PaperCost(1e-4, 1e-9).layer(
+        shape.n_classes, shape.cutoffs, shape.widths, shape.tail_shares(), shape.in_features, shape.batch
+    )
+    # the weights and the input are there before
+    predicted = made.peak_bytes - 4 * (made.parameters + shape.batch * shape.in_features)
+    assert M.peak_bytes(M.layer_steps(shape, sets=1)[0]) == pytest.approx(predicted, rel=0.06)

@@ -248,25 +248,25 @@ class DoublySparseSoftmax(SoftmaxModule):
         """Put idle experts to work again: each becomes a clone of the one with the most tokens, which it shares with.
 
         Idle are those without rows and those that get fewer than ``share`` / K of the tokens of ``hidden`` (..., d).
-        This undoes a collapsed gate or an emptied expert; a word that only idle experts know keeps those experts.
-        Returns the experts replaced.
+        This undoes a collapsed gate or an emptied expert. Words that only an idle expert knows stay in it. Returns
+        the experts replaced.
         """
         load = list(self.measure(hidden))
-        known = self.membership()
-        sources, revived = list(range(self.n_experts)), []
-        for k in range(self.n_experts):
-            if load[k] * self.n_experts >= share:
-                continue
-            others = known[[j for j in range(self.n_experts) if j != k]].any(0)
-            if self._sizes[k] and bool((known[k] & ~others).any()):
-                continue
-            busiest = max(range(self.n_experts), key=load.__getitem__)
-            sources[k], known[k] = busiest, known[busiest]
-            load[k] = load[busiest] = load[busiest] / 2
-            revived.append(k)
-        if revived:
-            self._clone(sources, noise, generator, optimizer)
-        return tuple(revived)
+        idle = [k for k in range(self.n_experts) if load[k] * self.n_experts < share]
+        sources, more = list(range(self.n_experts)), {}
+        known = torch.zeros(self.n_classes, dtype=torch.bool, device=self.members.device)
+        for k in set(sources) - set(idle):
+            known[self._own(k)] = True
+        for k in idle:
+            own = self._own(k)
+            more[k] = self._edges[k] + (~known[own]).nonzero().squeeze(1)
+            known[own] = True
+            sources[k] = max((j for j in range(self.n_experts) if j not in idle), key=load.__getitem__)
+            clones = sources.count(sources[k])  # itself among them
+            load[sources[k]] *= (clones - 1) / clones
+        if idle:
+            self._clone(sources, noise, generator, optimizer, more)
+        return tuple(idle)
 
     def _clone(
         self,
@@ -274,12 +274,23 @@ class DoublySparseSoftmax(SoftmaxModule):
         noise: float,
         generator: torch.Generator | None,
         optimizer: torch.optim.Optimizer | None,
+        more: dict[int, Tensor] | None = None,
     ) -> None:
-        """Expert j becomes a copy of what was expert ``sources[j]``; gates of those copied twice get noise."""
+        """Expert j becomes a copy of what was expert ``sources[j]``, and keeps its own rows ``more[j]``.
+
+        Gates of those copied twice get noise.
+        """
         if not math.isfinite(noise) or noise < 0:
             raise ValueError(f"noise should be a finite number, 0 or more, got {noise!r}")
-        rows = torch.cat([torch.arange(self._edges[k], self._edges[k + 1]) for k in sources]).to(self.members.device)
-        self._take(rows, self.sizes[sources], sources, optimizer)
+        rows = []
+        for j, k in enumerate(sources):
+            copied = torch.arange(self._edges[k], self._edges[k + 1], device=self.members.device)
+            if more is not None and j in more and len(more[j]):
+                copied = torch.cat([copied, more[j]])
+                copied = copied[self.members[copied].argsort()]
+            rows.append(copied)
+        sizes = torch.tensor([len(copied) for copied in rows], device=self.members.device)
+        self._take(torch.cat(rows), sizes, sources, optimizer)
         gate = self.gate.weight
         moved = torch.randn(gate.shape, generator=generator).to(gate) * gate.square().mean(1, keepdim=True).sqrt()
         twice = torch.tensor([sources.count(k) > 1 for k in sources], device=gate.device).unsqueeze(1)

@@ -390,14 +390,14 @@ def best(logits: Tensor, n: int) -> Tensor:
     block = 64
     while block > 2 and words < 4 * n * block:
         block //= 2
-    if logits.device.type != "cpu" or words < 4 * n * block:
+    if not rows or logits.device.type != "cpu" or words < 4 * n * block:
         return logits.topk(n, dim=1, sorted=False).indices
     blocks = words // block
-    blocked = logits[:, : blocks * block].view(rows, blocks, block)
-    maxima = blocked.amax(2)
+    maxima = logits[:, : blocks * block].view(rows, blocks, block).amax(2)
     bound = maxima.topk(n, dim=1, sorted=False).values.amin(1, keepdim=True)
     row, number = (maxima >= bound).nonzero(as_tuple=True)
-    inside = blocked[row, number]
+    # blocks copied whole: an index by two tensors would pick number by number
+    inside = logits.flatten().unfold(0, block, 1).index_select(0, row * words + number * block)
     which, offset = (inside >= bound[row]).nonzero(as_tuple=True)
     row, column = row[which], number[which] * block + offset
     # side by side, with the columns behind the last whole block

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..settings import Settings
 
 #: The rows of the paper's Text8 table, and ours: planned cutoffs at three floors of the head's share, and with
-#: tails of half, not a quarter of the width; the authors' cutoffs with tail dropout of 0.2 (Baevski and Auli 2019).
+#: tails of half, not a quarter of the width, at two; the authors' cutoffs with tail dropout of 0.2 (Baevski and Auli 2019).
 SUITE: dict[str, dict[str, Any]] = {
     "full": {"softmax": "full"},
     "sampled": {"softmax": "sampled"},
@@ -30,6 +30,7 @@ SUITE: dict[str, dict[str, Any]] = {
     "planned-0.65": {"softmax": "adaptive", "cutoffs": "plan", "min_head_share": 0.65},
     "planned-0.85": {"softmax": "adaptive", "cutoffs": "plan", "min_head_share": 0.85},
     "planned-wide": {"softmax": "adaptive", "cutoffs": "plan", "min_head_share": 0.75, "width_ratio": 2.0},
+    "planned-wide-0.85": {"softmax": "adaptive", "cutoffs": "plan", "min_head_share": 0.85, "width_ratio": 2.0},
     "tail-dropout": {"softmax": "adaptive", "cutoffs": "authors", "tail_dropout": 0.2},
 }
 #: Rows that are trained with three seeds; the others with one.

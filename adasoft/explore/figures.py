@@ -40,6 +40,8 @@ TEMPLATE = go.layout.Template(
         "hoverlabel": {"font": {"color": "#111"}, "bgcolor": "#eee"},
     }
 )
+#: A logarithmic axis. Plotly draws its powers larger than the numbers of other axes.
+LOG = {"type": "log", "dtick": 1, "exponentformat": "power", "tickfont": {"size": 10}}
 MOST_LINES = 6
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 
@@ -153,12 +155,12 @@ def cut_figure(explorer: Explorer) -> go.Figure:
     })  # fmt: skip
     figure.add_scatter(row=1, col=3, mode="lines", line={"color": COLORS[0], "width": 2.5}, name="these cutoffs")
     figure.add_scatter(row=1, col=3, mode="lines+text", line={"color": FULL_COLOR, "dash": "dash"}, name="full softmax",
-                       text=["full softmax", ""], textposition="bottom right")  # fmt: skip
+                       text=["<br>full softmax", ""], textposition="bottom right")  # fmt: skip
     figure.add_scatter(row=1, col=3, mode="markers", name="here",
                        marker={"size": 13, "symbol": "diamond", "color": COLORS[5]})  # fmt: skip
     figure.update_yaxes(row=1, col=1, tickformat=".0%", range=[0, 1.12], title_text="share (striped: words)")
-    figure.update_yaxes(row=1, col=2, rangemode="tozero")
-    figure.update_xaxes(row=1, col=3, type="log", dtick=1, exponentformat="power")
+    figure.update_yaxes(row=1, col=2, rangemode="tozero", tickformat=",.6~r")
+    figure.update_xaxes(row=1, col=3, **LOG)
     figure.update_yaxes(row=1, col=3, type="log", dtick="D2", tickformat=",.6~r")
     figure.update_annotations(font_size=13)
     data, layout = cut_data(explorer)
@@ -208,8 +210,9 @@ def picker_figure(explorer: Explorer) -> go.Figure:
         figure.add_scatter(x=[cutoff], y=[0.9 - 0.1 * i], mode="markers+text", text=[f"  c{i + 1} = {cutoff:,}"],
                            textposition="middle right", marker={"size": 15, "color": COLORS[0]},
                            secondary_y=True)  # fmt: skip
-    figure.update_xaxes(type="log", dtick=1, title_text="words, most frequent first", range=[0, np.log10(n)])
-    figure.update_yaxes(type="log", dtick=2, exponentformat="power", title_text="share of tokens, each word")
+    figure.update_xaxes(type="log", dtick=1, tickformat=",d", title_text="words, most frequent first",
+                        range=[0, np.log10(n)])  # fmt: skip
+    figure.update_yaxes(**{**LOG, "dtick": 2}, title_text="share of tokens, each word")
     figure.update_yaxes(type="linear", dtick=0.25, tickformat=".0%", range=[0, 1], showgrid=False, secondary_y=True,
                         title_text="all words so far (dashed)")  # fmt: skip
     return filled(figure, {}, {}, 300)
@@ -229,16 +232,16 @@ def record_rows(record: Mapping[str, Any], *, mine: bool) -> dict[str, str]:
     return rows
 
 
-def card_svg(rows: Mapping[str, str]) -> str:
-    """The machine card as a picture, in the grey that reads on light and dark."""
+def card_svg(rows: Mapping[str, str], at: int = 200) -> str:
+    """A table of two columns as a picture, in the grey that reads on light and dark; the second begins ``at`` there."""
     lines = [
         f'<text x="8" y="{20 + 24 * i}" font-weight="bold">{html.escape(name)}</text>'
-        f'<text x="200" y="{20 + 24 * i}">{html.escape(text)}</text>'
+        f'<text x="{at}" y="{20 + 24 * i}">{html.escape(text)}</text>'
         for i, (name, text) in enumerate(rows.items())
     ]
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 640 {12 + 24 * len(rows)}" '
-        f'width="640" style="font:13px sans-serif" fill="{TEXT_COLOR}">{"".join(lines)}</svg>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {at + 470} {12 + 24 * len(rows)}" '
+        f'width="{at + 470}" style="font:13px sans-serif" fill="{TEXT_COLOR}">{"".join(lines)}</svg>'
     )
 
 
@@ -284,10 +287,9 @@ def coverage_figure(vocabulary: Vocabulary, share: float) -> go.Figure:
     figure.add_scatter(row=1, col=2, mode="lines", line={"color": COLORS[0], "width": 3}, showlegend=False)
     figure.add_scatter(row=1, col=2, mode="lines+markers", line={"color": COLORS[5], "width": 2, "dash": "dash"},
                        marker={"size": [0, 13, 0], "symbol": "diamond"}, showlegend=False, name="share")  # fmt: skip
-    log = {"type": "log", "exponentformat": "power", "dtick": 1}
-    figure.update_xaxes(row=1, col=1, title_text="rank r (1 = most frequent)", **log)
-    figure.update_yaxes(row=1, col=1, title_text="share of tokens p<sub>r</sub>", **log)
-    figure.update_xaxes(row=1, col=2, **log)
+    figure.update_xaxes(row=1, col=1, title_text="rank r (1 = most frequent)", **LOG)
+    figure.update_yaxes(row=1, col=1, title_text="share of tokens p<sub>r</sub>", **LOG)
+    figure.update_xaxes(row=1, col=2, **LOG)
     figure.update_yaxes(row=1, col=2, tickformat=".0%", range=[0, 1.03], title_text="tokens covered")
     figure.update_annotations(font_size=13)
     data, layout = coverage_data(vocabulary, share)
@@ -335,7 +337,7 @@ def languages_figure(vocabularies: Sequence[Vocabulary]) -> go.Figure:
     figure = go.Figure()
     for color, dash in zip(COLORS, DASHES, strict=True):
         figure.add_scatter(mode="lines", line={"color": color, "dash": dash, "width": 2.5})
-    figure.update_xaxes(type="log", dtick=1, exponentformat="power", title_text="most frequent words")
+    figure.update_xaxes(title_text="most frequent words", **LOG)
     figure.update_yaxes(tickformat=".0%", range=[0, 1.03], title_text="tokens covered")
     figure = filled(figure, *languages_data(vocabularies), 330)
     figure.update_layout(showlegend=True, legend={"x": 0.02, "y": 0.98, "bgcolor": "rgba(0,0,0,0)"})
@@ -396,9 +398,7 @@ def two_clusters_figure(explorer: Explorer, found: TwoClusters) -> go.Figure:
     figure.add_scatter(mode="markers", marker={"size": 14, "symbol": "diamond", "color": COLORS[5]}, name="your cut")
     figure.add_scatter(mode="markers", marker={"size": 13, "symbol": "star", "color": COLORS[2]}, name="best",
                        visible=False)  # fmt: skip
-    figure.update_xaxes(
-        title_text="words in the first cluster, k<sub>h</sub>", type="log", exponentformat="power", dtick=1
-    )
+    figure.update_xaxes(title_text="words in the first cluster, k<sub>h</sub>", **LOG)
     figure.update_yaxes(type="log", dtick="D2", tickformat=",.6~r")
     figure = filled(figure, *two_clusters_data(explorer, found), 340)
     figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.12})

@@ -17,6 +17,10 @@ Array = npt.NDArray[Any]
 PAPER_FLAT = {"K40": 0.40e-3, "Maxwell": 0.22e-3}
 PAPER_K0 = 50
 PAPER_SIZES = {"batch": 2560, "in_features": 2048}
+#: Its experiment with two clusters on the Penn Treebank (10,000 words), and what it prints of it: the best short-list,
+#: seconds with it in the root, and of the full softmax.
+PAPER_TWO_SIZES = {"n_words": 10_000, "in_features": 128, "batch": 512}
+PAPER_SHORTLIST, PAPER_TWO, PAPER_FULL = 1400, 0.33e-3, 0.80e-3
 
 # ---------------------------------------------------------------------- the paper's form of g
 

@@ -11,11 +11,13 @@ import html
 import math
 import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import ipywidgets as w
@@ -32,13 +34,16 @@ from ..vocabulary import Vocabulary
 from . import figures as f
 from . import parts
 from .picker import COLORS, places
-from .state import COUNTED_MULTIPLICATIONS, LANGUAGES, LOCK, MAX_TAILS, Explorer, load_language
+from .state import COUNTED_MULTIPLICATIONS, LANGUAGES, LOCK, MAX_TAILS, Explorer, fitted, load_language
+from .widgets import NumberBox
 
 #: Situations that a drawn hidden state can stand for, and how strongly words prefer one.
 SITUATIONS, PREFERENCE = 64, 3.0
 #: Drawn hidden states that the reader can choose from.
 STATES = 64
 TRAIN_STEPS = 200
+#: A text that is there in every checkout.
+LICENCE = Path(__file__).resolve().parents[2] / "LICENSE"
 #: For how many best words the share of opened tails is drawn.
 TOP = (1, 2, 3, 5, 10, 20, 30, 50)
 _MOVED = ("n_words", "word", "state", "confidence", "k")
@@ -46,6 +51,17 @@ _RANGES = {
     "n_words": ("V", 20, 10_000), "in_features": ("d", 4, 128), "batch": ("B", 16, 8192),
     "state": ("hidden state", 1, STATES), "k": ("k", 1, TOP[-1]), "confidence": ("confidence", 0.1, 10.0),
 }  # fmt: skip
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """For many tiny products: on a machine that does other work, two threads wait for each other ten times as long."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def first_words(vocabulary: Vocabulary, n: int) -> Vocabulary:
@@ -113,7 +129,7 @@ class LayerExplorer(Explorer):
         words = load_language(vocabulary) if isinstance(vocabulary, str) else vocabulary
         self._first = {name: traits.get(name, self.traits()[name].default_value) for name in _MOVED}
         self._first["n_words"] = n_words
-        sizes = {"in_features": 32, "batch": 1024, "cutoffs": (500, 2000)}
+        sizes = {"in_features": 32, "batch": 1024, "cutoffs": fitted((500, 2000), min(n_words, len(words)))}
         super().__init__(words, **{**sizes, **traits})
         self._start["vocabulary"] = words
 
@@ -143,12 +159,14 @@ class LayerExplorer(Explorer):
             self._choices.keep_own(whole)
 
     def forget(self) -> None:
-        """As `Explorer.forget`; the word, the hidden state and what is decoded go back to the start, too."""
-        self._quiet = True
-        for name, value in self._first.items():
-            setattr(self, name, value)
+        """As `Explorer.forget`; what was trained is forgotten, too."""
         self._trained.clear()
         super().forget()
+
+    def _to_start(self) -> None:
+        for name, value in self._first.items():  # the number of words before the words
+            setattr(self, name, value)
+        super()._to_start()
 
     def reset(self) -> None:
         """Back to the sizes, the cutoffs, the word and all else it was made with, as far as they fit these words."""
@@ -340,7 +358,7 @@ class LayerExplorer(Explorer):
         rng, losses = np.random.default_rng(2), []  # type: ignore[var-annotated]
         optimizer = torch.optim.Adam(layer.parameters(), lr=0.03)
         layer.train()
-        try:
+        with one_thread(), suppress(KeyboardInterrupt):
             for step in range(steps):
                 if stop() or self._layer_key != key:
                     break
@@ -354,8 +372,6 @@ class LayerExplorer(Explorer):
                 losses.append(float(loss.detach()))
                 if progress is not None:
                     progress(step + 1, losses)
-        except KeyboardInterrupt:
-            pass
         layer.zero_grad()
         if losses:
             with LOCK:
@@ -481,6 +497,7 @@ def parameter_names(explorer: LayerExplorer) -> list[str]:
     return [name for name, _ in explorer.layer.named_parameters()]
 
 
+@one_thread()
 def gradient_check(
     explorer: LayerExplorer, name: str, row: int, column: int, log_step: float, skip_last: bool
 ) -> GradientCheck:
@@ -523,6 +540,7 @@ def best_agreement(explorer: LayerExplorer) -> float:
     return -math.log10(max(1e-17, min(error for _, error in check.curve)))
 
 
+@one_thread()
 def gradient_table(explorer: LayerExplorer, skip_last: bool) -> list[GradientRow]:
     """Every parameter's gradient after one batch, ours and PyTorch's."""
     layer = deepcopy(explorer.layer)
@@ -545,6 +563,7 @@ def gradient_table(explorer: LayerExplorer, skip_last: bool) -> list[GradientRow
     return rows
 
 
+@one_thread()
 def drop_in_table(explorer: LayerExplorer) -> list[tuple[str, str]]:
     """PyTorch's layer and ours with the same ``state_dict``, on 64 drawn tokens: what is compared, and how it ends."""
     stock, ours = _twins(explorer)
@@ -643,6 +662,7 @@ CASES: dict[str, tuple[str, Callable[[Any, LayerExplorer], Any]]] = {
 }  # fmt: skip
 
 
+@one_thread()
 def drop_in_case(explorer: LayerExplorer, case: str) -> tuple[str, str]:
     """What PyTorch's layer and ours answer to one of `CASES`, run here and now: a value, a shape, or the error."""
 
@@ -657,6 +677,20 @@ def drop_in_case(explorer: LayerExplorer, case: str) -> tuple[str, str]:
 
     stock, ours = _twins(explorer)
     return answer(stock), answer(ours)
+
+
+def drop_in_verdict(stock: str, ours: str) -> str:
+    """Two answers of :func:`drop_in_case` in a sentence."""
+    if ": " not in stock and ": " not in ours:
+        if stock.startswith("a tensor") or ours.startswith("a tensor"):
+            return "Both answer." if stock == ours else f"Both answer: {stock}; and ours, {ours}."
+        same = math.isclose(float(stock), float(ours), rel_tol=1e-5)
+        return "Both answer, the same to five digits or more." if same else "Both answer, and differ."
+    return {
+        (True, False): "PyTorch's layer refuses, ours answers.",
+        (False, True): "PyTorch's layer answers, ours refuses and says why.",
+        (True, True): "Both refuse.",
+    }[": " in stock, ": " in ours]
 
 
 # ---------------------------------------------------------------------- pictures and sentences
@@ -787,8 +821,8 @@ def word_figure(explorer: LayerExplorer) -> go.Figure:
                        marker={"size": 13, "symbol": "diamond", "color": COLORS[5]})  # fmt: skip
     figure.update_yaxes(row=1, col=1, title_text="nats", rangemode="tozero")
     figure.update_yaxes(row=1, col=2, title_text="probability", range=[0, 1.02])
-    figure.update_xaxes(row=1, col=3, type="log", dtick=1, title_text="rank r")
-    figure.update_yaxes(row=1, col=3, type="log", dtick=1, exponentformat="power", title_text="p(word)")
+    figure.update_xaxes(row=1, col=3, title_text="rank r", **f.LOG)
+    figure.update_yaxes(row=1, col=3, title_text="p(word)", **f.LOG)
     figure.update_annotations(font_size=13)
     figure.update_layout(barmode="stack")
     return f.filled(figure, *word_data(explorer, explorer.reading()), 330)
@@ -990,7 +1024,7 @@ def decoding_figure(explorer: LayerExplorer) -> go.Figure:
         )
     figure.add_scatter(row=1, col=2, mode="lines", name="your k", line={"color": _GREY, "width": 1.5})
     figure.update_xaxes(row=1, col=1, tickprefix="tail ", dtick=1)
-    figure.update_yaxes(row=1, col=1, type="log", dtick=1, exponentformat="power", title_text="probability")
+    figure.update_yaxes(row=1, col=1, title_text="probability", **f.LOG)
     figure.update_xaxes(
         row=1, col=2, title_text="best words asked for, k", range=[0, TOP[-1] + 1], tickvals=[1, 10, 20, 30, 40, 50]
     )
@@ -1026,27 +1060,18 @@ def decoding_sentence(explorer: LayerExplorer) -> str:
 # ---------------------------------------------------------------------- panels
 
 
-def _typed(panel: parts.Panel, explorer: LayerExplorer, name: str, text: str, width: str = "150px") -> w.IntText:
+def _typed(panel: parts.Panel, explorer: LayerExplorer, name: str, text: str) -> NumberBox:
     """A number box for a trait of the explorer; a refused number gives way to the one that holds."""
-    box = w.IntText(getattr(explorer, name), description=text, style=parts.WIDE, layout=w.Layout(width=width))
-
-    def act(value: int) -> None:
-        try:
-            setattr(explorer, name, value)
-        except Exception:
-            with panel.writing():
-                box.value = getattr(explorer, name)
-            raise
-
-    panel.on_value(box, act)
+    box = NumberBox(value=getattr(explorer, name), description=text)
+    panel.on_number(box, partial(setattr, explorer, name), partial(getattr, explorer, name))
     return box
 
 
 def _pair(
-    panel: parts.Panel, explorer: LayerExplorer, name: str, text: str, number_text: str, **limits: Any
+    panel: parts.Panel, explorer: LayerExplorer, name: str, text: str, number_text: str, unit: str = "", **limits: Any
 ) -> parts.Pair:
     """Slider and number box of a whole-number trait."""
-    number = w.IntText(description=number_text, style=parts.WIDE, layout=w.Layout(width="230px"))
+    number = NumberBox(description=number_text, unit=unit)
     return parts.Pair(panel, number, text, lambda value, _clip: setattr(explorer, name, round(value)), **limits)
 
 
@@ -1112,7 +1137,7 @@ def routing_panel(explorer: LayerExplorer, *, slot: str = "routing") -> w.VBox:
     """A drawn batch before and after its one sort; tokens per cluster beside what the counts promise."""
     panel, picture, table, words = parts.Panel(), w.HTML(), w.HTML(), parts.Line()
     shown: dict[str, Any] = {"tokens": 28, "seed": 0, "padding": False}
-    number = w.IntText(description="tokens drawn", style=parts.WIDE, layout=w.Layout(width="190px"))
+    number = NumberBox(description="tokens drawn", unit="")
     padding = w.Checkbox(False, description="every fifth target is padding (ignored)", indent=False)
 
     def set_tokens(value: float, _clip: bool) -> None:
@@ -1178,11 +1203,9 @@ def gradient_panel(explorer: LayerExplorer, *, slot: str = "gradients") -> w.VBo
     name = w.Dropdown(
         options=["head.weight"], description="parameter", style=parts.WIDE, layout=w.Layout(width="240px")
     )
-    row = w.IntText(0, description="row, from 0", style=parts.WIDE, layout=w.Layout(width="180px"))
-    column = w.IntText(0, description="column, from 0", style=parts.WIDE, layout=w.Layout(width="180px"))
+    row, column = NumberBox(description="row, from 0"), NumberBox(description="column, from 0")
     skip = w.Checkbox(False, description="a batch without tokens of the last tail", indent=False)
-    power = w.FloatText(-5.0, step=0.25, description="step, power of ten", style=parts.WIDE,
-                        layout=w.Layout(width="220px"))  # fmt: skip
+    power = NumberBox(description="step, power of ten", unit="power of ten", whole=False)
 
     def change(what: str) -> Callable[[Any], None]:
         def act(value: Any) -> None:
@@ -1205,8 +1228,10 @@ def gradient_panel(explorer: LayerExplorer, *, slot: str = "gradients") -> w.VBo
         change("step")(float(value))
 
     step = parts.Pair(panel, power, "step h", set_step, low=-12.0, high=0.0, step=0.25)
-    for what, control in (("name", name), ("row", row), ("column", column), ("skip", skip)):
+    for what, control in (("name", name), ("skip", skip)):
         panel.on_value(control, change(what))
+    for what, number in (("row", row), ("column", column)):
+        panel.on_number(number, change(what), partial(shown.__getitem__, what))
 
     def redraw() -> None:
         # after a cutoff moved, a parameter or a row may be gone; what the reader types is refused instead
@@ -1275,14 +1300,7 @@ def drop_in_panel(explorer: LayerExplorer, *, slot: str = "drop-in") -> w.VBox:
         )
         stock, ours = explorer._cached(("case", case.value, key), lambda: drop_in_case(explorer, case.value))
         tried.value = _table(("", CASES[case.value][0]), [("PyTorch's layer", stock), ("ours", ours)], left=True)
-        error = ": " in stock, ": " in ours
-        verdict = {
-            (False, False): "Both answer; compare the values or the shapes.",
-            (True, False): "PyTorch's layer refuses, ours answers.",
-            (False, True): "PyTorch's layer answers, ours refuses and says why.",
-            (True, True): "Both refuse.",
-        }[error]
-        words.say(f"In words: for {case.value}: {verdict}")
+        words.say(f"In words: for {case.value}: {drop_in_verdict(stock, ours)}")
 
     panel.on_value(case, lambda _: redraw())
     box = panel.box(table, case, tried, words)
@@ -1350,9 +1368,10 @@ def train_panel(explorer: LayerExplorer, *, steps: int = TRAIN_STEPS, slot: str 
 def decoding_panel(explorer: LayerExplorer, *, slot: str = "decoding") -> w.VBox:
     """When the k best words need a tail, and when not."""
     panel, words = parts.Panel(), parts.Line()
-    k = _pair(panel, explorer, "k", "k", "best words asked for, k", high=float(TOP[-1]), step=1.0)
-    number = w.FloatText(1.0, step=0.1, description="confidence (times the state)", style=parts.WIDE,
-                         layout=w.Layout(width="270px"))  # fmt: skip
+    k = _pair(
+        panel, explorer, "k", "k", "best words asked for, k", "best words asked for", high=float(TOP[-1]), step=1.0
+    )
+    number = NumberBox(description="confidence (times the state)", unit="times the state", whole=False)
     confidence = parts.Pair(
         panel, number, "confidence", lambda value, _clip: setattr(explorer, "confidence", round(value, 3)),
         low=0.1, high=10.0, step=0.1,
@@ -1443,3 +1462,27 @@ def _training_still() -> f.Picture:
 )
 def _decoding_still() -> f.Picture:
     return decoding_figure(_shown(True))
+
+
+@f.still(
+    "05_drop_in",
+    "Seven calls to both layers. Both answer a plain batch; PyTorch's refuses four that ours answers; one is answered "
+    "in different shapes, and ours refuses one.",
+)
+def _drop_in_still() -> f.Picture:
+    explorer, rows = _shown(False), {}
+    for case in CASES:
+        stock, ours = drop_in_case(explorer, case)
+        rows[case] = drop_in_verdict(stock, ours)
+    return f.card_svg(rows, 290)
+
+
+@f.still(
+    "05_own_words",
+    "The three plots of section 1 for the 103 words of this project's licence: the second lies in the head.",
+)
+def _own_words_still() -> f.Picture:
+    licence = Vocabulary.read(LICENCE, tokenizer="words", lower=True, name="LICENSE")
+    explorer = LayerExplorer(licence, cost=COUNTED_MULTIPLICATIONS)
+    explorer.word = 2
+    return word_figure(explorer)

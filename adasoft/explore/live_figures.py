@@ -10,10 +10,10 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from .figures import FULL_COLOR, Data, Layout, filled, percent, seconds_text
+from .figures import FULL_COLOR, LOG, Data, Layout, filled, percent, seconds_text
 from .parts import listed
 from .picker import COLORS
-from .recorded import ALONE, Recorded
+from .recorded import ALONE, Recorded, recorded_layers
 from .timing_state import TimingExplorer
 from .timings import FULL, OURS, PLAN, STOCK, Spread, percent_off
 
@@ -196,7 +196,7 @@ def curve_figure(explorer: TimingExplorer, times: Times) -> go.Figure:
                        marker={"size": 10, "symbol": "circle", "color": COLORS[5]})  # fmt: skip
     figure.add_scatter(mode="lines", name="full softmax, predicted", line={"color": FULL_COLOR, "dash": "dash"})
     figure.add_scatter(mode="markers", name="your cutoff", marker={"size": 14, "symbol": "diamond", "color": COLORS[2]})
-    figure.update_xaxes(type="log", dtick=1, exponentformat="power")
+    figure.update_xaxes(**LOG)
     figure.update_yaxes(type="log", dtick="D2", tickformat=",.6~r", title_text="one training step of the layer, ms")
     figure = filled(figure, *curve_data(explorer, times), 360)
     figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.12})
@@ -245,15 +245,17 @@ def predicted_best(explorer: TimingExplorer, times: Times) -> str:
 # ---------------------------------------------------------------------- what is asked before
 
 
-def predicted_speedup(explorer: TimingExplorer) -> float:
-    """Predicted time of the full softmax over that of our layer. Raises LookupError without timings."""
-    cost, _ = explorer.timings
-    if cost is None:
-        raise LookupError("no timings at hand: time this machine first, above")
-    if not explorer.cutoffs:
-        return 1.0
-    full = cost.full_time(len(explorer.vocabulary), explorer.batch, explorer.in_features)
-    return full / predicted_at(explorer, explorer.cutoffs[explorer.active])
+def recorded_ratio(explorer: TimingExplorer) -> float:
+    """Recorded time of PyTorch's layer over ours, at the recorded V nearest to the explorer's.
+
+    Raises LookupError without a record.
+    """
+    both = [found for found in recorded_layers() if {STOCK, OURS} <= found.times.keys()]
+    if not both:
+        raise LookupError("no recorded benchmark at hand (data/results of a checkout has one)")
+    n = len(explorer.vocabulary)
+    nearest = min(both, key=lambda found: abs(math.log(found.n_classes / n)))
+    return nearest.times[STOCK].median / nearest.times[OURS].median
 
 
 def predicted_bottom(explorer: TimingExplorer) -> float:
@@ -262,3 +264,12 @@ def predicted_bottom(explorer: TimingExplorer) -> float:
     if not len(sizes):
         raise LookupError("no timings or no cutoff at hand: time this machine, set a cutoff")
     return sizes[int(np.argmin(seconds))]
+
+
+def price_of_half(explorer: TimingExplorer) -> float:
+    """Percent by which the predicted time rises when the cutoff that moves is put at half of its best place, or at the
+    least that its neighbours leave. Raises LookupError without a prediction."""
+    best = predicted_bottom(explorer)
+    low, _ = explorer.limits(explorer.active)
+    half = predicted_at(explorer, max(low, round(best / 2)))
+    return max(0.1, 100 * (half / predicted_at(explorer, round(best)) - 1))

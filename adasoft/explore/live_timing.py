@@ -79,7 +79,8 @@ def live_panel(explorer: TimingExplorer, *, slot: str = "live") -> w.VBox:
             with panel.writing():
                 shown.value = HERE
             job, sizes = chosen(), explorer.layer_sizes
-        check_memory(job.bytes(_BYTES[sizes["dtype"]]), sizes["device"], "these layers")
+        way = "Take a smaller V, B or d, or leave the full softmax out."
+        check_memory(job.bytes(_BYTES[sizes["dtype"]]), sizes["device"], "timing these layers", way)
         return job, sizes
 
     def measure(tick: Tick) -> None:
@@ -154,7 +155,8 @@ def curve_panel(explorer: TimingExplorer, *, slot: str = "curve") -> w.VBox:
         with LOCK:
             job, sizes = explorer.curve_job(), explorer.curve_sizes
             one = sum(job.seconds(explorer.timings[0]).values())
-        check_memory(job.bytes(_BYTES[sizes["dtype"]]), sizes["device"], f"{len(job.layers)} layers at once")
+        needed, what = job.bytes(_BYTES[sizes["dtype"]]), f"timing {len(job.layers)} layers"
+        check_memory(needed, sizes["device"], what, "Take a smaller V, B or d.")
         tally = Tally(sizes, sizes["device"])
 
         def draw() -> None:

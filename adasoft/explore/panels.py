@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import html
 import os
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ from .state import (
     COUNTED_MULTIPLICATIONS,
     COUNTED_WORDS,
     LANGUAGES,
+    LOCK,
     MAX_TAILS,
     WIDTH_RULES,
     Explorer,
@@ -49,6 +51,7 @@ from .state import (
     measured_cost,
     replace,
 )
+from .widgets import FileDrop, NumberBox
 
 # ---------------------------------------------------------------------- cutoffs
 
@@ -74,48 +77,38 @@ def cut_panel(explorer: Explorer, *, most: int = MAX_TAILS, settings: bool = Tru
     cost = w.Dropdown(options=list(costs), description="cost model", style=WIDE, layout=w.Layout(width="430px"))
     widths = w.Dropdown(options=list(WIDTH_RULES), description="width of the tails", style=WIDE,
                         layout=w.Layout(width="270px"))  # fmt: skip
-    d = w.IntText(description="hidden size d", style=WIDE, layout=w.Layout(width="170px"))
-    batch = w.IntText(description="tokens per step B", style=WIDE, layout=w.Layout(width="200px"))
+    d, batch = NumberBox(description="hidden size d"), NumberBox(description="tokens per step B")
     panel.on_value(n_tails, explorer.set_n_tails)
     panel.on_value(cost, lambda name: setattr(explorer, "cost", costs[name]))
     panel.on_value(widths, lambda name: setattr(explorer, "width_rule", name))
 
-    def size(name: str, box: w.IntText) -> Callable[[int], None]:
-        def act(value: int) -> None:
-            try:
-                setattr(explorer, name, value)
-            except Exception:
-                with panel.writing():
-                    box.value = getattr(explorer, name)
-                raise
+    for box_, trait in ((d, "in_features"), (batch, "batch")):
+        panel.on_number(box_, partial(setattr, explorer, trait), partial(getattr, explorer, trait))
+    note, noted = Line(), {"cutoffs": explorer.cutoffs}
 
-        return act
-
-    panel.on_value(d, size("in_features", d))
-    panel.on_value(batch, size("batch", batch))
-    note = Line()
+    def remark(text: str) -> None:
+        noted["cutoffs"] = explorer.cutoffs
+        note.say(text)
 
     def plan_it() -> None:
         found = explorer.plan_for_me()
         explorer.cutoffs = found.cutoffs
-        note.say(plan_text(explorer, found))
+        remark(plan_text(explorer, found))
 
     def paper() -> None:
         explorer.cutoffs = explorer.paper_cutoffs()[:most]
-        note.say(f"The authors took these for a vocabulary of about this size: {listed(explorer.cutoffs)}.")
-
-    def reset() -> None:
-        explorer.reset()
-        note.say("")
+        remark(f"The authors took these for a vocabulary of about this size: {listed(explorer.cutoffs)}.")
 
     buttons = row(
         panel.button("Plan for me", plan_it, "The exact best cutoffs, with at least 75 % of the tokens in the head"),
         panel.button("The authors' cutoffs", paper),
-        panel.button("Reset", reset, "Back to the first cutoffs"),
+        panel.button("Reset", explorer.reset, "Back to the first cutoffs"),
     )
 
     def redraw() -> None:
         redraw_picker()
+        if explorer.cutoffs != noted["cutoffs"]:
+            note.say("")  # it spoke of others
         if explorer.cost.name not in costs:
             costs[explorer.cost.name] = explorer.cost
         for i, pair in enumerate(pairs):
@@ -131,9 +124,13 @@ def cut_panel(explorer: Explorer, *, most: int = MAX_TAILS, settings: bool = Tru
         f.push(figure, *f.cut_data(explorer))
         words.say("In words: " + f.cut_sentence(explorer))
 
-    settings_rows = [row(cost, widths), row(d, batch)] if settings else []
-    first = [row(n_tails, buttons)] if most > 1 else [buttons]
-    box = panel.box(picker, *(pair.row for pair in pairs), *first, *settings_rows, note, figure, words)
+    # what is not offered is there all the same: so it is closed with the rest
+    settings_rows = [row(cost, widths), row(d, batch)]
+    for hidden in [*([] if settings else settings_rows), *([n_tails] if most == 1 else [])]:
+        hidden.layout.display = "none"
+    box = panel.box(
+        picker, *(pair.row for pair in pairs), row(n_tails, buttons), *settings_rows, note, figure, words
+    )  # fmt: skip
     explorer.attach(slot, safely(panel, redraw), box)
     return box
 
@@ -141,35 +138,32 @@ def cut_panel(explorer: Explorer, *, most: int = MAX_TAILS, settings: bool = Tru
 # ---------------------------------------------------------------------- this machine
 
 
+def _gpu_in_sight() -> bool:
+    """Whether there may be an NVIDIA GPU; told without torch, which takes seconds to load."""
+    return Path("/dev/nvidia0").exists() or shutil.which("nvidia-smi") is not None
+
+
 def machine_panel(explorer: Explorer, *, slot: str = "machine") -> w.VBox:
     """Which processor this is, whose timings the predictions rest on, and a button that times this machine."""
-    panel, card = Panel(), w.HTML()
+    panel, card, done = Panel(), w.HTML(), Line()
     lengths = [("10 seconds, rough", 10.0), ("60 seconds", 60.0), ("3 minutes, best", 180.0)]
-    seconds = w.Dropdown(options=lengths, value=60.0, description="time for it", style=WIDE)
-    bar = w.FloatProgress(0.0, min=0.0, max=1.0, layout=w.Layout(width="300px", visibility="hidden"))
-    step = Line()
+    seconds = w.Dropdown(options=lengths, value=60.0, description="time for it", style=WIDE,
+                         layout=w.Layout(width="230px"))  # fmt: skip
+    device = w.Dropdown(options=["cpu", "cuda"], description="device", style=WIDE, layout=w.Layout(width="150px"))
+    device.layout.display = None if _gpu_in_sight() else "none"
 
-    def tick(done: float, text: str) -> None:
-        bar.value = done
-        step.say(text)
-
-    def calibrate() -> None:
+    def calibrate(tick: Callable[[float, str], None]) -> None:
+        done.say("")
+        tick(0.0, "Timing this machine; leave it alone as far as you can ...")
         # here, because timing needs torch, which takes seconds to load
         from adasoft import calibrate as run
 
-        button.disabled, bar.layout.visibility = True, "visible"
-        try:
-            tick(0.0, "Timing this machine; leave it alone as far as you can ...")
-            cost = run("cpu", seconds=float(seconds.value), progress=tick)
+        cost = run(device.value, seconds=float(seconds.value), progress=tick)
+        with LOCK:
             explorer.cost = measured_cost() or cost
-            step.say("Timed. All predictions on this page now rest on this machine.")
-        except BaseException:
-            step.say("")
-            raise
-        finally:
-            button.disabled, bar.layout.visibility = False, "hidden"
+            done.say("Timed. All predictions on this page now rest on this machine.")
 
-    button = panel.button("Time this machine", calibrate, "Runs matrix products and saves the record")
+    job = Job(panel, "Time this machine", calibrate, "Runs matrix products and saves the record")
 
     def redraw() -> None:
         cores = os.cpu_count() or 1
@@ -187,7 +181,8 @@ def machine_panel(explorer: Explorer, *, slot: str = "machine") -> w.VBox:
         cells = "".join(f"<tr><th>{k}</th><td>{html.escape(v)}</td></tr>" for k, v in rows.items())
         card.value = f'<table aria-label="machine card">{cells}</table>'
 
-    box = panel.box(card, row(button, seconds, bar), step, row(forget_button(panel, explorer)))
+    settings = row(seconds, device, forget_button(panel, explorer))
+    box = panel.box(card, settings, row(job.row, job.line), done)
     explorer.attach(slot, safely(panel, redraw), box)
     return box
 
@@ -218,8 +213,7 @@ def coverage_panel(explorer: Explorer, *, slot: str = "coverage") -> w.VBox:
     panel = Panel()
     language, redraw_language = _language_box(panel, explorer)
     state = {"share": 80.0}
-    number = w.BoundedFloatText(80.0, min=0.1, max=100.0, step=0.1, description="share of the tokens, %", style=WIDE,
-                                layout=w.Layout(width="240px"))  # fmt: skip
+    number = NumberBox(description="share of the tokens, %", unit="%", whole=False)
     figure, words = live(f.coverage_figure(explorer.vocabulary, 0.8)), Line()
 
     def redraw() -> None:
@@ -229,10 +223,12 @@ def coverage_panel(explorer: Explorer, *, slot: str = "coverage") -> w.VBox:
         words.say("In words: " + f.coverage_sentence(explorer.vocabulary, state["share"] / 100))
 
     def set_share(value: float, _clip: bool) -> None:
+        if not 0 < value <= 100:
+            raise ValueError(f"{value:g} % is refused: a share is above 0 and at most 100 %")
         state["share"] = float(value)
         redraw()
 
-    pair = Pair(panel, number, "share, %", set_share, high=100.0, step=0.1)
+    pair = Pair(panel, number, "share", set_share, high=100.0, step=0.1)
     box = panel.box(row(language, pair.row), figure, words)
     explorer.attach(slot, safely(panel, redraw), box)
     return box
@@ -280,9 +276,8 @@ def read_words(path: str | os.PathLike[str], name: str | None = None) -> Vocabul
 def own_text_panel(explorer: Explorer, *, slot: str = "own text") -> w.VBox:
     """The reader's own words: a file picked or dropped, or a path typed."""
     panel, words = Panel(), Line()
-    upload = w.FileUpload(description="Pick a file", tooltip="A text, or lines of word<TAB>count")
-    path = w.Text(placeholder="a path on this computer, for large files", description="or its path",
-                  continuous_update=False, style=WIDE, layout=w.Layout(width="420px"))  # fmt: skip
+    path = w.Text(placeholder="a path on this computer", description="or its path", continuous_update=False,
+                  style=WIDE, layout=w.Layout(width="420px"))  # fmt: skip
 
     def take(file: str | Path, name: str) -> None:
         try:
@@ -301,15 +296,6 @@ def own_text_panel(explorer: Explorer, *, slot: str = "own text") -> w.VBox:
             "lessons now use it (counts only are kept). Most frequent: " + ", ".join((vocabulary.words or ())[:8]) + "."
         )
 
-    def uploaded(files: Sequence[Mapping[str, Any]]) -> None:
-        if not files:
-            return
-        file = files[0]
-        with tempfile.TemporaryDirectory() as folder:
-            copy = Path(folder) / "upload"
-            copy.write_bytes(bytes(file["content"]))
-            take(copy, str(file["name"]))
-
     def typed(_value: Any = None) -> None:
         if path.value.strip():
             file = Path(path.value.strip()).expanduser()
@@ -319,10 +305,9 @@ def own_text_panel(explorer: Explorer, *, slot: str = "own text") -> w.VBox:
         explorer.vocabulary = load_language("en")
         words.say("")
 
-    panel.on_value(upload, uploaded)
+    drop = FileDrop(take, panel.guarded)
     buttons = (panel.button("Read it", typed), panel.button("Back to English", back))
-    note = w.HTML("<small>Above about 7 MB, type the path. Nothing leaves this computer.</small>")
-    box = panel.box(row(upload, path, *buttons), note, words)
+    box = panel.box(row(drop), row(path, *buttons), words)
     explorer.attach(slot, lambda: None, box)
     return box
 
@@ -335,7 +320,7 @@ def two_clusters_panel(explorer: Explorer, *, slot: str = "two clusters") -> w.V
     panel = Panel()
     costs = costs_at_hand(COUNTED_WORDS, explorer)
     cost = w.Dropdown(options=list(costs), description="cost model", style=WIDE, layout=w.Layout(width="430px"))
-    pair = cutoff_pair(panel, explorer, 0, "cut", "words in the first cluster")
+    pair = cutoff_pair(panel, explorer, 0, "cut", "words in the first cluster", "words in the first cluster")
     words, shown = Line(), {"best": False}
 
     def found() -> Any:
@@ -377,10 +362,11 @@ def swap_panel() -> w.VBox:
     panel, picture, words = Panel(), w.HTML(), Line()
 
     def pair(name: str, value: float, low: float, high: float, step: float) -> Pair:
-        number = w.BoundedFloatText(value, min=low, max=high, step=step, description=name, style=WIDE,
-                                    layout=w.Layout(width="270px"))  # fmt: skip
+        number = NumberBox(description=name, unit="", whole=step >= 1)
 
         def act(new: float, _clip: bool) -> None:
+            if not low <= new <= high:
+                raise ValueError(f"{name}: {new:,g} is refused, from {low:,g} to {high:,g} here")
             new_pair.show(new)
             redraw()
 
@@ -409,6 +395,7 @@ def swap_panel() -> w.VBox:
 
     redraw()
     box = panel.box(*(pair.row for pair in pairs), row(panel.button("Swap the shares", swap)), picture, words)
+    box.add_class("adasoft-long")
     replace("swap", box)
     return box
 
@@ -434,6 +421,7 @@ def beat_the_planner(explorer: Explorer, *, slot: str = "game") -> w.VBox:
             + f"head {f.percent(share)} of the tokens"
             + ("" if allowed else " - not allowed, the head must hold 75 %")
             + (f". Your best: {f.amount_text(explorer, record[0])} at {listed(record[1])}." if record else ".")
+            + (" This counts; for time, set the cost model of section 3 to a machine's." if explorer.counted else "")
         )
         verdict.say("")
 

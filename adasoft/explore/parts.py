@@ -24,7 +24,7 @@ from ..partition import Plan
 from . import figures as f
 from .picker import CutPicker
 from .state import COUNTED_MULTIPLICATIONS, COUNTED_WORDS, LOCK, Explorer, measured_cost
-from .widgets import LiveFigure, PageHelper, Slider
+from .widgets import LiveFigure, NumberBox, PageHelper, Slider
 
 WIDE = {"description_width": "initial"}
 
@@ -87,6 +87,21 @@ class Panel:
 
         widget.observe(handler, name)
 
+    def on_number(self, box: NumberBox, act: Callable[[Any], None], present: Callable[[], float]) -> None:
+        """Call ``act(new value)`` when the reader types a number; a refused one gives way to the ``present`` one."""
+
+        def typed(value: float) -> None:
+            try:
+                if box.whole and value != round(value):
+                    raise ValueError(f"{box.description} = {value:g} is refused: it should be a whole number")
+                act(round(value) if box.whole else value)
+            except Exception:
+                with self.writing():
+                    box.value = present()  # what holds stays visible
+                raise
+
+        self.on_value(box, typed)
+
     def button(self, text: str, act: Callable[[], None], tooltip: str = "") -> w.Button:
         """A named button."""
         button = w.Button(description=text, tooltip=tooltip or text, layout=w.Layout(width="auto"))
@@ -116,10 +131,12 @@ _WAYS_OUT = {
 
 
 def failure(error: BaseException) -> str:
-    """An exception for the reader: what it says, and the way out unless it is a refusal that says so itself."""
-    text = f"{type(error).__name__}: {one_line(error)}"
-    text = text if len(text) <= 400 else text[:400] + " ..."
-    if isinstance(error, (ValueError, t.TraitError, OSError)) or type(error) is LookupError:
+    """An exception for the reader: what it says, and its kind and the way out unless it is a refusal, which says so."""
+    said = one_line(error) if len(one_line(error)) <= 400 else one_line(error)[:400] + " ..."
+    if isinstance(error, (ValueError, t.TraitError)) or type(error) is LookupError:
+        return said
+    text = f"{type(error).__name__}: {said}"
+    if isinstance(error, OSError):
         return text
     way = next(way for kind, way in _WAYS_OUT.items() if isinstance(error, kind) or kind is Exception)
     return f"{text}{'' if text.endswith('.') else '.'} Way out: {way}."
@@ -160,7 +177,7 @@ class Job:
 
     def _begin(self) -> None:
         if not Job._running.acquire(blocking=False):
-            raise RuntimeError("another measurement is running: wait for it, or stop it")
+            raise ValueError("another measurement is running: wait for it, or stop it")
         self._stopped, self.start.disabled, self.stop.disabled = False, True, False
         self.bar.value, self.bar.layout.visibility = 0.0, "visible"
         self.thread = threading.Thread(target=self._run, daemon=True)
@@ -213,17 +230,18 @@ class Pair:
 
     Args:
         panel: whose problem line shows a refused number.
-        number: the number box.
+        number: the number box, with a ``unit``: the slider gives the name in sight.
         name: of the slider.
         act: called with the new value, and whether it may be clipped to what is possible.
-        high: largest value; ``step``: of the slider, in powers of ten if ``log``.
+        low, high: least and largest value; ``step``: of the slider, in powers of ten if ``log``.
     """
 
     def __init__(
-        self, panel: Panel, number: w.Widget, name: str, act: Callable[[float, bool], None], *,
+        self, panel: Panel, number: NumberBox, name: str, act: Callable[[float, bool], None], *,
         low: float = 1.0, high: float = 10.0, step: float = 0.005, log: bool = False,
     ) -> None:  # fmt: skip
         self.panel, self.number, self.step, self.log, self.high = panel, number, step, log, high
+        self._shown = low
         limits = {"min": 0.0, "max": self._grid(high) * step} if log else {"min": low, "max": high}
         self.slider = Slider(value=low, step=step, description=name, log=log, **limits)
         self.row = row(self.slider, number)
@@ -232,33 +250,25 @@ class Pair:
             if self._grid(value) != self._grid(number.value):
                 act(min(value, self.high), True)
 
-        def typed(value: float) -> None:
-            try:
-                act(value, False)
-            except Exception:
-                self.show(self._shown)  # what holds stays visible
-                raise
-
         panel.on_value(self.slider, slid)
-        panel.on_value(number, typed)
+        panel.on_number(number, lambda value: act(value, False), lambda: self._shown)
 
     def _grid(self, value: float) -> int:
         return round((math.log10(max(value, 1.0)) if self.log else value) / self.step)
 
     def show(self, value: float, high: float | None = None) -> None:
         """Show a value without acting on it."""
-        self._shown = value
+        self._shown = float(value)
         with self.panel.writing():
             if high is not None and high != self.high:
                 self.high = high
                 self.slider.max = (self._grid(high) + 1) * self.step if self.log else high
-            self.slider.value = float(value)
-            self.number.value = value
+            self.slider.value = self.number.value = float(value)
 
 
-def cutoff_pair(panel: Panel, explorer: Explorer, i: int, name: str, number_name: str) -> Pair:
+def cutoff_pair(panel: Panel, explorer: Explorer, i: int, name: str, number_name: str, unit: str = "words") -> Pair:
     """Slider and number box of cutoff i (from 0)."""
-    number = w.IntText(1, description=number_name, style=WIDE, layout=w.Layout(width="260px"))
+    number = NumberBox(description=number_name, unit=unit, width="120px")
     act = lambda value, clip: explorer.set_cutoff(i, round(value), clip=clip)  # noqa: E731
     return Pair(panel, number, name, act, log=True)
 
@@ -308,10 +318,13 @@ def listed(cutoffs: Sequence[int]) -> str:
 
 def plan_text(explorer: Explorer, found: Plan) -> str:
     """A plan in one sentence."""
+    if not found.cutoffs:
+        return "Planned: no cutoffs, so there is nothing to place; choose how many you want."
+    others = "no other cutoff is" if found.n_tails == 1 else f"no other {found.n_tails} cutoffs are"
     return (
         f"Planned: {listed(found.cutoffs)} (at least {100 * found.min_head_share:.0f} % of the tokens in the head). "
-        f"{f.amount_text(explorer, found.time)}, {found.speedup:,.1f} times less than the full softmax; no other "
-        f"{found.n_tails} cutoffs are better under this cost model."
+        f"{f.amount_text(explorer, found.time)}, {found.speedup:,.1f} times less than the full softmax; {others} "
+        "better under this cost model."
     )
 
 

@@ -21,7 +21,7 @@ const NS = 'http://www.w3.org/2000/svg';
 const el = (tag, at = {}, parent) => { const e = document.createElementNS(NS, tag);
   for (const k in at) e.setAttribute(k, at[k]); parent?.append(e); return e; };
 const text = (s, at, parent) => { el('text', at, parent).textContent = s; };
-const M = {l: 76, r: 58, t: 26, b: 46};
+const M = {l: 76, r: 68, t: 26, b: 46};
 const SUP = '⁰¹²³⁴⁵⁶⁷⁸⁹';
 const power = d => d === 0 ? '1' : '10' + (d < 0 ? '⁻' : '') + [...String(Math.abs(d))].map(c => SUP[+c]).join('');
 const STEP = {ArrowRight: 1.02, ArrowUp: 1.02, ArrowLeft: 1 / 1.02, ArrowDown: 1 / 1.02, PageUp: 1.25, PageDown: 0.8};

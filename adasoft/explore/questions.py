@@ -10,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..cost import Cost, load_cost
 from . import live_figures, time_figures
-from .state import COUNTED_WORDS, Explorer, load_language
+from .state import COUNTED_WORDS, Explorer, fitted, load_language
 from .timing_state import TimingExplorer
 
 
@@ -38,11 +39,29 @@ def _timed(explorer: Explorer) -> TimingExplorer:
     return explorer
 
 
+def _clock(explorer: Explorer) -> Cost:
+    """The explorer's timings, else those at hand. Raises LookupError if there are none."""
+    return load_cost() if explorer.counted else explorer.cost
+
+
 def _layer_views() -> Any:
     # here, because it needs torch, which takes seconds to load
     from . import layer_views
 
     return layer_views
+
+
+def _alternatives() -> Any:
+    from . import alternatives_state
+
+    return alternatives_state
+
+
+def _paper() -> dict[str, tuple[int, int]]:
+    # here, because the benchmarks load much that the lessons do not need
+    from ..bench.training import PAPER_TEXT8
+
+    return PAPER_TEXT8
 
 
 QUESTIONS: dict[str, Question] = {
@@ -111,16 +130,22 @@ QUESTIONS: dict[str, Question] = {
         "p_r = 1 / (r Z), so p_10 / p_1000 = 1000 / 10.",
         unit="times",
     ),
-    "words for 95": Question(
-        "How many English words make up 95 % of the tokens?",
-        lambda: float(_en().words_for_share(0.95)),
+    "five points more": Question(
+        "English: going from 90 % to 95 % of the tokens, how many words come on top?",
+        lambda: float(_en().words_for_share(0.95) - _en().words_for_share(0.9)),
         {
-            "That is 95 % of the words. Their tokens are far from equal.": lambda: 0.95 * len(_en()),
-            "That is for 90 %: move the share further.": lambda: float(_en().words_for_share(0.9)),
-            "That is for 99 %: the last points are dear.": lambda: float(_en().words_for_share(0.99)),
-            "That is for 80 %, where the slider started.": lambda: float(_en().words_for_share(0.8)),
+            "Those are all words for 95 %; the first 90 % need many of them already.": lambda: float(
+                _en().words_for_share(0.95)
+            ),
+            "Those are the words for 90 %; the question is about the five points after.": lambda: float(
+                _en().words_for_share(0.9)
+            ),
+            "That is from 80 % to 90 %; the next five points are dearer.": lambda: float(
+                _en().words_for_share(0.9) - _en().words_for_share(0.8)
+            ),
+            "That is 5 % of the words; the question is about 5 % of the tokens.": lambda: 0.05 * len(_en()),
         },
-        "Set the share to 95 and read the sentence under the figure.",
+        "Set the share to 90 and to 95, and read the sentence under the figure.",
         unit="words",
     ),
     "the tail": Question(
@@ -388,6 +413,172 @@ QUESTIONS: dict[str, Question] = {
         "Only the one below 0.02: no word has more than its whole tail.",
         tolerance=0.0,
     ),
+    # ---- 06
+    "nats": Question(
+        "On held-out text a model needs 4.6 nats per token. What is its perplexity?",
+        lambda: math.exp(4.6),
+        {
+            "That is 2 to the loss: right for bits, but these are nats.": lambda: 2**4.6,
+            "That is 10 to the loss; nats use base e.": lambda: 10**4.6,
+            "That is the loss itself; the perplexity is e to the loss.": lambda: 4.6,
+            "That is the logarithm; it goes the other way round.": lambda: math.log(4.6),
+        },
+        "e to the 4.6: as unsure as between 99 words that are equally likely.",
+        tolerance=0.01,
+    ),
+    "two hundredths": Question(
+        "Another model needs 0.02 nats more. By how many percent is its perplexity higher?",
+        lambda: 100 * math.expm1(0.02),
+        {
+            "Those are the nats; the question is in percent.": lambda: 0.02,
+            "That is the factor between the two perplexities; the rise in percent is what goes beyond 1.": lambda: (
+                math.exp(0.02)
+            ),
+            "That is with base 2: right for bits, but these are nats.": lambda: 100 * (2**0.02 - 1),
+            "That is 0.02 of 4.6 nats: percent of the loss, not of the perplexity.": lambda: 100 * 0.02 / 4.6,
+        },
+        "e to the 0.02 is 1.0202, whatever the loss was. Small differences in nats are shares of the perplexity.",
+        unit="%",
+    ),
+    "shares of a step": Question(
+        "With the full softmax, the output layer takes 70 % of a step; with the adaptive one, 25 % of its own step. "
+        "The rest takes as long as before. How many times faster is the step?",
+        lambda: 0.75 / 0.30,
+        {
+            "70 over 25 compares shares of two different wholes.": lambda: 70 / 25,
+            "That would be the gain if the layer cost nothing any more.": lambda: 1 / 0.3,
+            "That takes 45 points off the old step; but the 25 % are of the new, shorter one.": lambda: 1 / 0.55,
+            "That is the new step as a part of the old one; turn it around.": lambda: 0.4,
+        },
+        "Of 100 ms, the 30 that stay are 75 % of the new step, which is thus 40 ms: 100/40.",
+        tolerance=0.01,
+        unit="times",
+    ),
+    "one word": Question(
+        "A vocabulary of one word: every word of the text is <unk>. What perplexity does any model reach?",
+        lambda: 1.0,
+        {
+            "That is the loss, 0 nats; the perplexity is e to it.": lambda: 0.0,
+            "With two words that are equally likely it would be that.": lambda: 2.0,
+            "That is the share of right predictions in percent.": lambda: 100.0,
+            "That is e: a loss of one nat. There is nothing to be unsure about here.": lambda: math.e,
+        },
+        "Nothing is left to predict. Every word that becomes <unk> makes a model look better: only perplexities over "
+        "the same words of the same text can be compared.",
+        tolerance=0.002,
+    ),
+    "sampled loss": Question(
+        "V = 13,000. In training, a sampled softmax reports 3.0 nats per token, among the target and its samples; over "
+        "all words it needs 5.1 nats on the validation part. Which perplexity may stand beside the full softmax's?",
+        lambda: math.exp(5.1),
+        {
+            "That is among the target and a few samples: an easier question than among all words.": lambda: math.exp(3),
+            "Those are nats; the perplexity is e to them.": lambda: 5.1,
+            "The two do not add up: one is an estimate of something else.": lambda: math.exp(8.1),
+            "Their mean is neither the one nor the other.": lambda: math.exp(4.05),
+        },
+        "e to the 5.1, about 164: a loss over samples is no perplexity.",
+        tolerance=0.01,
+    ),
+    "the right word": Question(
+        "A model has perplexity 90. In the geometric mean over the text, what probability does it give to the right "
+        "next word, in percent?",
+        lambda: 100 / 90,
+        {
+            "That is the probability itself; the question is in percent.": lambda: 1 / 90,
+            "That is the perplexity: as unsure as between 90 words.": lambda: 90.0,
+            "That is the loss in nats, the logarithm of 90.": lambda: math.log(90),
+            "That takes the perplexity from 100, but it is no percentage.": lambda: 10.0,
+        },
+        "One part in 90: the loss is the mean of -log p, so its e-th power is one over the geometric mean of p.",
+        tolerance=0.02,
+        unit="%",
+    ),
+    "numbers of a cell": Question(
+        "The example cell with e = d = 128: two linear maps from e + d numbers to d, each with a bias. How many "
+        "numbers does it learn?",
+        lambda: 2.0 * (256 * 128 + 128),
+        {
+            "The biases are missing: d more for each map.": lambda: 2.0 * 256 * 128,
+            "That is one of the two maps.": lambda: 256.0 * 128 + 128,
+            "Each map sees the input and the state: e + d numbers, not d.": lambda: 2.0 * (128 * 128 + 128),
+            "That is with four maps, as an LSTM has; this cell has two.": lambda: 4.0 * (256 * 128 + 128),
+        },
+        "2 x (256 x 128 + 128). “Check the cell” tells it for yours.",
+        tolerance=0.001,
+    ),
+    "pieces": Question(
+        "A model of byte-pair pieces has perplexity 30 per piece; a word has 1.5 pieces. What is it per word?",
+        lambda: 30**1.5,
+        {
+            "Per piece: a word must be right in all its pieces, and their losses add.": lambda: 30.0,
+            "Losses add, so perplexities multiply: not 1.5 times, but to the power of 1.5.": lambda: 45.0,
+            "That divides; a word of several pieces is harder, not easier.": lambda: 20.0,
+            "That is the power the other way round, per piece of one and a half words.": lambda: 30 ** (1 / 1.5),
+        },
+        "1.5 pieces of log 30 nats each: e to the (1.5 x 3.40), which is 30 to the 1.5.",
+        tolerance=0.01,
+    ),
+    # ---- 07
+    "second look": Question(
+        "SVD-softmax: V = 800,000, d = 512, W = 64, N = 40,000. Without the d x d turn of the state, what percentage "
+        "of the full softmax's V d multiplications is left?",
+        lambda: 100 * (800_000 * 64 + 40_000 * (512 - 64)) / (800_000 * 512),
+        {
+            "That is the preview alone; N words are looked at again, with the columns left.": lambda: 12.5,
+            "That is the second look alone; every word has its preview, too.": lambda: 100 * 40_000 * 448 / 409.6e6,
+            "N words at full width counts their first W columns twice: d - W are left.": lambda: 12.5 + 5.0,
+            "Those are the N words as a share of V.": lambda: 5.0,
+            "That is what is saved.": lambda: 100 - 100 * (51.2e6 + 17.92e6) / 409.6e6,
+        },
+        "V W + N (d - W) = 51.2 + 17.9 million, of 409.6 million.",
+        tolerance=0.01,
+        unit="%",
+    ),
+    "gate and expert": Question(
+        "100 classes in 10 experts of 10 classes each, all equally busy. A token reads the gate, one row per expert, "
+        "and one expert. How many times less is that than the full softmax?",
+        lambda: 5.0,
+        {
+            "The gate is missing: it has a row for each expert.": lambda: 10.0,
+            "That runs all ten experts; the gate picks one.": lambda: 100 / 110,
+            "That is the number of rows read; the question is how many times less than 100.": lambda: 20.0,
+            "That is the share of the arithmetic; turn it around.": lambda: 0.2,
+        },
+        "100 rows against 10 for the gate and 10 for the expert.",
+        tolerance=0.005,
+        unit="times",
+    ),
+    "pairs": Question(
+        "Two tails. For the ten best words, 30 % of the rows open tail 1 and 4 % open tail 2. What percentage of the "
+        "(row, tail) pairs is skipped?",
+        lambda: 83.0,
+        {
+            "That is what is opened; the question is what is skipped.": lambda: 17.0,
+            "Each row has two pairs: take the mean of both tails, not their sum.": lambda: 66.0,
+            "That is tail 1 alone.": lambda: 70.0,
+            "That is tail 2 alone.": lambda: 96.0,
+        },
+        "(70 + 96) / 2. The words are the same ones that all tails would give.",
+        tolerance=0.005,
+        unit="%",
+    ),
+    "promised": Question(
+        "A method has 20 % of the arithmetic. The full softmax takes 90 ms, the method 30 ms. Which percentage of the "
+        "promised gain came true?",
+        lambda: 60.0,
+        {
+            "That is its time in percent of the full one; compare 3 times with the 5 times promised.": (
+                lambda: 100 / 3
+            ),
+            "20 % of the arithmetic promises 5 times, and 3 times came true: put them in relation.": lambda: 300.0,
+            "That is upside down: what was promised over what came true.": lambda: 500 / 3,
+            "Those are the percent of time saved.": lambda: 200 / 3,
+        },
+        "90/30 = 3 times, of the 5 times that a fifth of the arithmetic promises. Memory and search take their part.",
+        tolerance=0.005,
+        unit="%",
+    ),
 }
 
 #: Name -> (question, the true value, unit). The explorer is the notebook's.
@@ -402,7 +593,10 @@ PREDICTIONS: dict[str, tuple[str | Callable[[Explorer], str], Callable[[Explorer
         "words",
     ),
     "speedup": (
-        "One cutoff at 2,000 words. How many times less will the layer cost than the full softmax? Commit to a guess.",
+        lambda e: (
+            f"One cutoff at {fitted((2000,), len(e.vocabulary))[0]:,} words. How many times less will the layer cost "
+            "than the full softmax? Commit to a guess."
+        ),
         lambda e: e.speedup_at((2000,)),
         "times",
     ),
@@ -424,9 +618,10 @@ PREDICTIONS: dict[str, tuple[str | Callable[[Explorer], str], Callable[[Explorer
         "words",
     ),
     "second cutoff": (
-        "The best single cutoff costs a certain amount. By what factor does the best PAIR of cutoffs cost less still?",
-        lambda e: e.plan_for_me(1).time / e.plan_for_me(2).time,
-        "times",
+        "In time: the best single cutoff takes a while. How many times faster is the best PAIR of cutoffs? Commit to a "
+        "guess.",
+        lambda e: e.plan_for_me(1, cost=_clock(e)).time / e.plan_for_me(2, cost=_clock(e)).time,
+        "times, by the timings",
     ),
     # ---- 03
     "twice the time": (
@@ -439,7 +634,7 @@ PREDICTIONS: dict[str, tuple[str | Callable[[Explorer], str], Callable[[Explorer
     ),
     "best number": (
         lambda e: (
-            f"{len(e.vocabulary):,} words, B = {e.batch:,}. Each further tail saves multiplications. By your "
+            f"{len(e.vocabulary):,} words, B = {e.batch:,}. Each further tail saves multiplications. By the "
             "timings, of how many clusters is the fastest plan, the head included? Commit to a guess."
         ),
         lambda e: time_figures.timed_plan(_timed(e)).n_tails + 1.0,
@@ -452,22 +647,19 @@ PREDICTIONS: dict[str, tuple[str | Callable[[Explorer], str], Callable[[Explorer
         "%",
     ),
     # ---- 04
-    "live speedup": (
-        lambda e: (
-            f"V = {len(e.vocabulary):,}, d = {e.in_features:,}, B = {e.batch:,}, cutoffs "
-            f"{', '.join(f'{c:,}' for c in e.cutoffs) or 'none'}. How many times faster than the full softmax will the "
-            "layer be? The cost model answers; the clock comes next. Commit to a guess."
-        ),
-        lambda e: live_figures.predicted_speedup(_timed(e)),
-        "times, by the cost model",
+    "PyTorch beside ours": (
+        "PyTorch's adaptive layer computes the same as ours with the same cutoffs. How many times as long does a "
+        "training step of it take? A recorded machine answers; your clock comes next. Commit to a guess.",
+        lambda e: live_figures.recorded_ratio(_timed(e)),
+        "times, on the recorded machine",
     ),
-    "bottom of the U": (
+    "beside the bottom": (
         lambda e: (
-            f"Only cutoff c{e.active + 1} moves, now at {(*e.cutoffs, 1)[e.active]:,} words. Where is the bottom of "
-            "the curve? The cost model answers; then you measure. Commit to a guess."
+            f"Only cutoff c{e.active + 1} moves. You miss the best place and put it at half of that. By how many "
+            "percent does the step get longer? The cost model answers; then you measure. Commit to a guess."
         ),
-        lambda e: live_figures.predicted_bottom(_timed(e)),
-        "words, by the cost model",
+        lambda e: live_figures.price_of_half(_timed(e)),
+        "%, by the cost model",
     ),
     # ---- 05
     "tail tokens": (
@@ -489,5 +681,34 @@ PREDICTIONS: dict[str, tuple[str | Callable[[Explorer], str], Callable[[Explorer
         "below the tenth word, and cannot be skipped by that? Commit to a guess.",
         lambda e: _layer_views().unskipped_percent(e, 10),
         "%",
+    ),
+    # ---- 06
+    "paper minutes": (
+        "The paper, Text8, a GPU of 2016: five epochs with the full softmax took 83 minutes. How many minutes did they "
+        "take with the adaptive softmax? Commit to a guess.",
+        lambda _: float(_paper()["adaptive"][1]),
+        "minutes",
+    ),
+    "live faster": (
+        lambda e: (
+            f"{e.vocabulary.name}: V = {len(e.vocabulary):,}, d = {e.in_features:,}, B = {e.batch:,}, cutoffs "
+            f"{', '.join(f'{c:,}' for c in e.cutoffs) or 'none'}. LSTM and all, how many times as many words per "
+            "second will training read with these cutoffs as with the full softmax? Commit to a guess."
+        ),
+        lambda e: float(e.measured_speedup()),  # type: ignore[attr-defined]
+        "times",
+    ),
+    # ---- 07
+    "cheapest": (
+        "A small trained model, V = 8,000 and d = 48. SVD-softmax shall find 99 % of the ten best words. What "
+        "percentage of the full softmax's multiplications does it need at least? Commit to a guess.",
+        lambda e: _alternatives().cheapest_percent(e),
+        "% of the multiplications",
+    ),
+    "pairs opened": (
+        "A small adaptive softmax with two tails, trained on the same text. Exact decoding of the ten best words: what "
+        "percentage of the (row, tail) pairs must be opened? Commit to a guess.",
+        lambda e: e.pairs_percent(10),  # type: ignore[attr-defined]
+        "% of the pairs",
     ),
 }

@@ -22,6 +22,7 @@ class Recorded:
 
     label: str
     sizes: str
+    n_classes: int
     times: dict[str, Spread]
     predicted: dict[str, float]
     """By a recorded cost model of the same device and number type; empty if there is none."""
@@ -75,7 +76,7 @@ def recorded_layers(folder: Path | None = None) -> list[Recorded]:
                 if fits
                 else "nowhere: no cost model of that device is at hand"
             )
-            out.append(Recorded(label, sizes, times, predicted, whose, provenance))
+            out.append(Recorded(label, sizes, v, times, predicted, whose, provenance))
     return out
 
 

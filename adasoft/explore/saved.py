@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import json
 import threading
+import time
 from typing import Any
 
 from ..cost import cache_dir, write_whole
@@ -32,6 +33,8 @@ class Choices:
     def __init__(self) -> None:
         self.path = cache_dir() / "lessons" / "choices.json"
         self._words_path = self.path.with_name("own-words.tsv")
+        self.words: dict[str, Any] | None = None
+        """The section of the words as last read or written here, for other notebooks write it, too; None: no file."""
         self._pending: list[tuple[str, str, Any]] = []
         self._own: Vocabulary | None = None
         self._timer: threading.Timer | None = None
@@ -68,6 +71,7 @@ class Choices:
             self._own = vocabulary
             self.keep("words", "own", vocabulary.name)
             self.keep("words", "language", None)
+            self.keep("words", "read", time.time())  # the same name may stand for other words
 
     def own(self, name: str) -> Vocabulary:
         """The reader's own words. Raises OSError or ValueError if they are not there or damaged."""
@@ -100,6 +104,7 @@ class Choices:
                 for section, key, value in self._pending:
                     entries.setdefault(section, {})[key] = value
                 self._pending.clear()
+                self.words = entries.get("words", {})
                 text = json.dumps({"format": FORMAT, "version": VERSION, "entries": entries}, indent=1)
                 write_whole(self.path, text + "\n")
 
@@ -109,6 +114,6 @@ class Choices:
             if self._timer is not None:
                 self._timer.cancel()
             self._pending.clear()
-            self._own = None
+            self._own = self.words = None
             for path in (self.path, self._words_path):
                 path.unlink(missing_ok=True)

@@ -89,10 +89,37 @@ def _cost_named(name: str) -> Cost:
 _KEPT = ("in_features", "batch", "width_rule", "objective", "cost", "cutoffs")
 
 
-class Explorer(t.HasTraits):
+#: The explorer of each lesson in this kernel, by the file that keeps its choices.
+_LIVE: dict[Any, Any] = {}
+
+
+class _OnePerLesson(t.MetaHasTraits):  # type: ignore[misc]
+    """Makes one explorer per lesson, however often its cell is run: the one that the panels on the page show."""
+
+    def __call__(cls, *arguments: Any, **traits: Any) -> Any:
+        lesson = traits.get("lesson")
+        if lesson is None:
+            return super().__call__(*arguments, **traits)
+        made_with = cls, arguments, traits
+        with LOCK:
+            key = lesson, Choices().path
+            old = _LIVE.get(key)
+            if old is not None and old._made_with == made_with:
+                old.refresh()
+                return old
+            if old is not None:
+                old.close()  # other arguments: its panels would show what is no more
+            new = super().__call__(*arguments, **traits)
+            new._made_with = made_with
+            _LIVE[key] = new
+            return new
+
+
+class Explorer(t.HasTraits, metaclass=_OnePerLesson):
     """Words, sizes, cutoffs and a cost model, and what follows from them.
 
     Views watch ``version`` alone: it rises once all is consistent, so none ever sees cutoffs of another vocabulary.
+    Made again for the same lesson with the same arguments (its cell run again), it is the same object.
 
     Args:
         vocabulary: a `Vocabulary` or a language code; English by default.
@@ -132,7 +159,7 @@ class Explorer(t.HasTraits):
         super().__init__()
         self.vocabulary = words
         self.cost = cost or measured_cost() or COUNTED_MULTIPLICATIONS
-        traits.setdefault("cutoffs", _fitted((2000,), len(words)))
+        traits.setdefault("cutoffs", fitted((2000,), len(words)))
         for name, value in traits.items():
             setattr(self, name, value)
         self._start = {name: getattr(self, name) for name in ("vocabulary", *_KEPT)}
@@ -150,7 +177,8 @@ class Explorer(t.HasTraits):
             print(f"Your choices in {choices.path} are not used: {error}. Choosing anew replaces the file.")
             return
         self._kept = dict(entries.get("kept", {}))
-        words, mine = entries.get("words", {}), entries.get(f"lesson {self._lesson}", {})
+        choices.words = entries.get("words", {}) if entries else None
+        words, mine = choices.words or {}, entries.get(f"lesson {self._lesson}", {})
         refused = []
 
         def take(name: str, read: Callable[[], Any]) -> None:
@@ -163,10 +191,10 @@ class Explorer(t.HasTraits):
             take("vocabulary", lambda: load_language(words["language"]))
         elif words.get("own"):
             take("vocabulary", lambda: choices.own(str(words["own"])))
-        self.cutoffs = _fitted(self.cutoffs, len(self.vocabulary))
+        self.cutoffs = fitted(self.cutoffs, len(self.vocabulary))
         readers: dict[str, Callable[[Any], Any]] = {
             "cost": _cost_named,
-            "cutoffs": lambda cutoffs: _fitted(cutoffs, len(self.vocabulary)),
+            "cutoffs": lambda cutoffs: fitted(cutoffs, len(self.vocabulary)),
         }
         for name in _KEPT:
             if name in mine:
@@ -210,13 +238,45 @@ class Explorer(t.HasTraits):
         self._kept.clear()
         self._quiet = True
         try:
-            for name, value in self._start.items():
-                if name == "vocabulary":
-                    self.cutoffs = ()
-                setattr(self, name, value)
+            self._to_start()
         finally:
             self._quiet = False
         self.version += 1
+
+    def _to_start(self) -> None:
+        self.cutoffs = ()  # none can be in the way of other words
+        for name, value in self._start.items():
+            setattr(self, name, value)
+
+    def refresh(self) -> None:
+        """Take what another lesson has chosen for all of them since: words, or to forget everything."""
+        if self._choices is None:
+            return
+        with LOCK:
+            self._choices.flush()
+            try:
+                entries = self._choices.read()
+            except ValueError:
+                entries = {}  # said by `_find_again`
+            if (entries.get("words", {}) if entries else None) == self._choices.words:
+                self._kept = dict(entries.get("kept", self._kept))
+                return
+            self._quiet = True
+            try:
+                self._to_start()
+                self._find_again(self._choices)
+            finally:
+                self._quiet = False
+            self.version += 1
+
+    def close(self) -> None:
+        """End all views of it, and keep what was chosen."""
+        if self._choices is not None:
+            self._choices.flush()
+        for slot in list(self._slots):
+            handler, widget = self._slots.pop(slot)
+            self.unobserve(handler, "version")
+            close_all(widget)
 
     # ---- what may be set
 
@@ -250,7 +310,7 @@ class Explorer(t.HasTraits):
             if change["name"] == "vocabulary":
                 self._quiet = True
                 try:
-                    self.cutoffs = _fitted(self.cutoffs, len(self.vocabulary))
+                    self.cutoffs = fitted(self.cutoffs, len(self.vocabulary))
                 finally:
                     self._quiet = False
                 self._keep("cutoffs")
@@ -305,7 +365,7 @@ class Explorer(t.HasTraits):
 
     def reset(self) -> None:
         """Back to the cutoffs it was made with, as far as they fit these words."""
-        self.cutoffs = _fitted(self._start["cutoffs"], len(self.vocabulary))
+        self.cutoffs = fitted(self._start["cutoffs"], len(self.vocabulary))
 
     # ---- what follows
 
@@ -372,7 +432,7 @@ class Explorer(t.HasTraits):
 
     def speedup_at(self, cutoffs: Sequence[int]) -> float:
         """The same for other cutoffs, as far as they fit these words."""
-        return self.full.seconds / self._layer(_fitted(cutoffs, len(self.vocabulary))).seconds
+        return self.full.seconds / self._layer(fitted(cutoffs, len(self.vocabulary))).seconds
 
     def curve(self, i: int, points: int = 72) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """Total against cutoff i between its neighbours, the others fixed: places and predicted seconds."""
@@ -455,6 +515,6 @@ def replace(slot: str, widget: Any) -> None:
         _SHOWN[slot] = widget
 
 
-def _fitted(cutoffs: Sequence[int], n: int) -> tuple[int, ...]:
+def fitted(cutoffs: Sequence[int], n: int) -> tuple[int, ...]:
     """The cutoffs that fit n words; the middle on the log scale if none does."""
     return tuple(int(c) for c in cutoffs if c < n) or ((max(1, round(n**0.5)),) if cutoffs else ())

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import ipywidgets as w
 
 from . import figures as f
 from . import time_figures as tf
-from .flat_affine import PAPER_SIZES
+from .flat_affine import PAPER_SIZES, PAPER_TWO_SIZES
 from .parts import WIDE, Job, Line, Pair, Panel, Stopped, live, row, safely
 from .state import LOCK, MAX_TAILS, WIDTH_RULES
 from .timing_state import MOST_TAILS, TimingExplorer
@@ -31,42 +32,27 @@ from .timings import (
     time_products,
     wrong_ways,
 )
+from .widgets import NumberBox
 
 #: Seconds that a measurement may take, as offered.
 BUDGETS = [("5 seconds", 5.0), ("10 seconds", 10.0), ("30 seconds", 30.0), ("2 minutes", 120.0)]
 #: Presses of the wrong button that are kept.
 PRESSES = 8
-_SIZES = {
-    "n_words": ("words V", "150px"), "in_features": ("hidden size d", "170px"), "batch": ("tokens per step B", "200px"),
-    "most": ("largest k", "160px"),
-}  # fmt: skip
+_SIZES = {"n_words": "words V", "in_features": "hidden size d", "batch": "tokens per step B", "most": "largest k"}
 
 
 def size_boxes(
     panel: Panel, explorer: TimingExplorer, names: Sequence[str]
-) -> tuple[list[w.IntText], Callable[[], None]]:
+) -> tuple[list[NumberBox], Callable[[], None]]:
     """Number boxes for sizes of the explorer, and the function that shows them anew. A refused number goes back."""
-    boxes: dict[str, w.IntText] = {}
+    boxes: dict[str, NumberBox] = {}
 
     def present(name: str) -> int:
         return len(explorer.vocabulary) if name == "n_words" else getattr(explorer, name)  # type: ignore[no-any-return]
 
-    def add(name: str) -> None:
-        text, width = _SIZES[name]
-        box = w.IntText(description=text, style=WIDE, layout=w.Layout(width=width))
-
-        def act(value: int) -> None:
-            try:
-                setattr(explorer, name, value)
-            finally:
-                with panel.writing():
-                    box.value = present(name)
-
-        panel.on_value(box, act)
-        boxes[name] = box
-
     for name in names:
-        add(name)
+        boxes[name] = NumberBox(description=_SIZES[name])
+        panel.on_number(boxes[name], partial(setattr, explorer, name), partial(present, name))
 
     def redraw() -> None:
         with panel.writing():
@@ -74,6 +60,34 @@ def size_boxes(
                 box.value = present(name)
 
     return list(boxes.values()), redraw
+
+
+def sizes_and_back(
+    panel: Panel, explorer: TimingExplorer, wanted: Mapping[str, Any], note: Line, text: str
+) -> tuple[w.Button, w.Button]:
+    """Two buttons: one takes the paper's sizes and says so, the other goes back to those before."""
+    mine: dict[str, Any] = {}
+
+    def there() -> None:
+        now = {name: getattr(explorer, name) for name in wanted}
+        if now != dict(wanted):
+            mine.update(now)
+        for name, value in wanted.items():
+            setattr(explorer, name, value)
+        note.say(text)
+
+    def back() -> None:
+        if not mine:
+            raise ValueError("these are your sizes: nothing to go back to")
+        for name, value in mine.items():
+            setattr(explorer, name, value)
+        mine.clear()
+        note.say("")
+
+    return (
+        panel.button("The paper's sizes", there, text),
+        panel.button("My sizes again", back, "Back to the sizes before the paper's"),
+    )
 
 
 def device_box(panel: Panel, explorer: TimingExplorer) -> tuple[w.Dropdown, Callable[[], None]]:
@@ -130,7 +144,7 @@ def estimate_text(one_round: float, budget: float, whose: str) -> str:
     rounds = rounds_within(one_round, budget)
     seconds = (rounds + 2) * one_round
     takes = f"it should take about {f.seconds_text(seconds)}: 2 rounds of warm-up, {rounds} timed."
-    text = f"By the timings of {whose} {takes}"
+    text = f"By the timings at hand ({whose}) {takes}"
     if seconds > 1.5 * budget:
         text += f" That is more than {budget:.0f} s: choose smaller sizes, or wait."
     return f"{text} {busy}".strip()
@@ -143,7 +157,7 @@ def wrong_timing_panel(explorer: TimingExplorer, *, slot: str = "wrong timing") 
     """One product timed in wrong ways and in the right one, side by side."""
     panel, words = Panel(), Line()
     boxes, redraw_boxes = size_boxes(panel, explorer, ("in_features", "batch"))
-    number = w.IntText(description="words k, typed", style=WIDE, layout=w.Layout(width="190px"))
+    number = NumberBox(description="words k, typed", unit="")
     pair = Pair(panel, number, "words k", lambda k, _: setattr(explorer, "k", round(k)), high=20_000, log=True)
 
     def presses() -> list[Mapping[str, float]]:
@@ -204,7 +218,7 @@ def product_panel(explorer: TimingExplorer, *, slot: str = "product") -> w.VBox:
     figure = live(tf.product_figure(explorer))
 
     def part(i: int, name: str, unit: str, scale: float, high: float) -> Pair:
-        number = w.FloatText(description=f"{name}, {unit}", style=WIDE, layout=w.Layout(width="210px"))
+        number = NumberBox(description=f"{name}, {unit}", unit=unit, whole=False, width="120px")
 
         def act(value: float, _clip: bool) -> None:
             if value < 0:
@@ -232,21 +246,11 @@ def product_panel(explorer: TimingExplorer, *, slot: str = "product") -> w.VBox:
             f"{f.percent(before)}."
         )
 
-    mine: dict[str, Any] = {}
-
-    def paper_sizes() -> None:
-        wanted = {"product": list(PRODUCTS)[1], **PAPER_SIZES, "most": 256}
-        now = {name: getattr(explorer, name) for name in wanted}
-        if now != wanted:
-            mine.update(now)
-        for name, value in wanted.items():
-            setattr(explorer, name, value)
-        note.say("The paper's product: (2560 x 2048) by (2048 x k), without softmax and gradients; k up to 256 here.")
-
-    def my_sizes() -> None:
-        for name, value in mine.items():
-            setattr(explorer, name, value)
-        note.say("")
+    wanted = {"product": list(PRODUCTS)[1], **PAPER_SIZES, "most": 256}
+    papers = sizes_and_back(
+        panel, explorer, wanted, note,
+        "The paper's product: (2560 x 2048) by (2048 x k), without softmax and gradients; k up to 256 here.",
+    )  # fmt: skip
 
     def measure(tick: Tick) -> None:
         with LOCK:
@@ -284,11 +288,7 @@ def product_panel(explorer: TimingExplorer, *, slot: str = "product") -> w.VBox:
         shown = f" Points: {last['device']}, {last['date'][:10]}." if explorer.swept() else ""
         estimate.say(estimate_text(one, float(budget.value), whose) + shown)
 
-    buttons = row(
-        panel.button("Fit for me", fit, "Least squares of the relative errors"),
-        panel.button("The paper's sizes", paper_sizes, "(2560 x 2048) by (2048 x k)"),
-        panel.button("My sizes again", my_sizes, "Back to the sizes before the paper's"),
-    )
+    buttons = row(panel.button("Fit for me", fit, "Least squares of the relative errors"), *papers)
     box = panel.box(
         row(device, what), row(*boxes, budget), row(job.row, job.line), estimate, figure,
         *(pair.row for pair in pairs), buttons, note, words, paper,
@@ -302,7 +302,7 @@ def product_panel(explorer: TimingExplorer, *, slot: str = "product") -> w.VBox:
 
 def clusters_panel(explorer: TimingExplorer, *, slot: str = "clusters") -> w.VBox:
     """Time against the size of the short-list, and against the number of tails, under each model."""
-    panel, first, second = Panel(), Line(), Line()
+    panel, first, second, note = Panel(), Line(), Line(), Line()
     boxes, redraw_boxes = size_boxes(panel, explorer, ("n_words", "in_features", "batch"))
     widths = w.Dropdown(options=list(WIDTH_RULES), description="width of the tails", style=WIDE,
                         layout=w.Layout(width="270px"))  # fmt: skip
@@ -331,7 +331,14 @@ def clusters_panel(explorer: TimingExplorer, *, slot: str = "clusters") -> w.VBo
         first.say("In words: " + tf.shortlist_sentence(explorer))
         second.say(tf.number_sentence(explorer))
 
-    box = panel.box(row(*boxes, widths), row(job.row, job.line), figure, first, second)
+    papers = sizes_and_back(
+        panel,
+        explorer,
+        PAPER_TWO_SIZES,
+        note,
+        "The paper's experiment with two clusters: V = 10,000, d = 128, B = 512.",
+    )
+    box = panel.box(row(*boxes, widths), row(*papers, note), row(job.row, job.line), figure, first, second)
     explorer.attach(slot, safely(panel, redraw), box)
     return box
 

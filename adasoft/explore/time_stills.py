@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from . import figures as f
@@ -20,6 +21,16 @@ def still_explorer(**more: Any) -> TimingExplorer:
     from .stills import recorded_cost
 
     return TimingExplorer(load_language("en"), cost=recorded_cost(), n_words=20_000, **{"batch": 256, **more})
+
+
+@lru_cache(maxsize=1)
+def _searched() -> TimingExplorer:
+    """With every plan found that the pictures show; made once, for it takes seconds."""
+    explorer = still_explorer()
+    for cost in explorer.models().values():
+        for j in range(MOST_TAILS + 1):
+            explorer.search(cost, j)
+    return explorer
 
 
 _WAYS_SVG = (
@@ -79,11 +90,7 @@ def _product_still() -> Picture:
     "multiplications it falls up to 9 tails; by the timings it is lowest at a few tails and rises again.",
 )
 def _clusters_still() -> Picture:
-    explorer = still_explorer()
-    for cost in explorer.models().values():
-        for j in range(MOST_TAILS + 1):
-            explorer.search(cost, j)
-    return tf.clusters_figure(explorer)
+    return tf.clusters_figure(_searched())
 
 
 @still(
@@ -92,7 +99,7 @@ def _clusters_still() -> Picture:
     "the fewest multiplications, which has 9 tails, takes longer than the plan with the least time, which has fewer.",
 )
 def _replan_still() -> Picture:
-    return tf.replan_figure(still_explorer())
+    return tf.replan_figure(_searched())
 
 
 @still(

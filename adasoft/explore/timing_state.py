@@ -77,8 +77,8 @@ class TimingExplorer(Explorer):
     def _in_range(self, proposal: Any) -> int:
         letter, low, high = _RANGES[proposal["trait"].name]
         if not low <= proposal["value"] <= high:
-            upper = f" to {high:,}" if high < WHOLE else ""
-            raise t.TraitError(f"{letter} should be from {low:,}{upper}, got {proposal['value']:,}")
+            allowed = f"from {low:,} to {high:,}" if high < WHOLE else f"at least {low:,}"
+            raise t.TraitError(f"{letter} should be {allowed}, got {proposal['value']:,}")
         return int(proposal["value"])
 
     @t.validate("line")
@@ -125,12 +125,10 @@ class TimingExplorer(Explorer):
         elif whole.words is not None:
             self._choices.keep_own(whole)
 
-    def forget(self) -> None:
-        """As `Explorer.forget`; device, product and line go back to the start, too."""
-        self._quiet = True
-        for name in _MOVED:
+    def _to_start(self) -> None:
+        for name in _MOVED:  # the number of words before the words
             setattr(self, name, self._start[name])
-        super().forget()
+        super()._to_start()
 
     def note(self, key: str, value: Any) -> None:
         """Keep a measurement, and let all views know."""
@@ -261,8 +259,8 @@ class TimingExplorer(Explorer):
             raise ValueError("nothing is ticked: choose at least one thing to time")
         if any(name == STOCK and 0 in widths for name, _, widths in chosen):
             raise ValueError(
-                f"PyTorch's layer would have a tail of width 0 with d = {self.in_features} and {len(cuts)} tails: "
-                "untick it"
+                f"PyTorch's layer would have a tail of width 0 with d = {self.in_features} and {len(cuts)} "
+                f"tail{'s' * (len(cuts) > 1)}: untick it"
             )
         return LayerJob(len(self.vocabulary), self.in_features, self.batch, chosen, self.vocabulary.shares)
 

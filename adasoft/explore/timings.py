@@ -115,13 +115,13 @@ class TooLarge(ValueError):
     """More memory would be needed than is free."""
 
 
-def check_memory(needed: float, device: str, what: str) -> None:
-    """Raise `TooLarge` with a way out if ``needed`` bytes are more than 0.7 of what is free."""
+def check_memory(needed: float, device: str, what: str, way: str = "Take a smaller k, B or d.") -> None:
+    """Raise `TooLarge` with the way out if ``needed`` bytes are more than 0.7 of what is free."""
     free = free_bytes(device)
     if needed > 0.7 * free:
         raise TooLarge(
-            f"{what} would need about {needed / 2**30:,.1f} GiB, and {free / 2**30:,.1f} GiB are free on this {device}."
-            " Take a smaller V, B or d, or leave the full softmax out."
+            f"{what} would need about {needed / 2**30:,.2g} GiB, and {free / 2**30:,.3g} GiB are free on this "
+            f"{device}. {way}"
         )
 
 

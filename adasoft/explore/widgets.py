@@ -1,4 +1,4 @@
-"""Small widgets of our own: a live figure, an answer box, and a helper for the page.
+"""Small widgets of our own: a live figure, boxes for answers, numbers and files, a slider, and a helper for the page.
 
 Each is an anywidget without a library of its own; plotly.js is sent to a page once, whatever the number of figures.
 """
@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import base64
 import json
+import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -75,15 +78,20 @@ export default () => {
       plot.style.height = spec.layout.height + 'px';      // its place is taken before it is drawn: nothing jumps
       plot.setAttribute('role', 'img'); plot.setAttribute('aria-label', model.get('label'));
       el.append(plot);
-      let Plotly = null, asked = false, width = 0;
+      let Plotly = null, asked = false, busy = false, again = false, width = 0;
       const config = {displayModeBar: false, displaylogo: false};
       const room = () => plot.clientWidth;
-      const draw = async () => {
-        asked = false;
-        if (!Plotly || !room()) return;                   // hidden: the observer below calls again
-        const now = wanted; width = room();
-        await Plotly.react(plot, spec.data, {...spec.layout, width}, config);
-        el.dataset.drawn = now;
+      const draw = async () => {                          // one at a time, until it shows the latest in all its room
+        asked = false; again = true;
+        if (busy || !Plotly || !room()) return;           // hidden: the observer below calls again
+        busy = true;
+        try {
+          while (room() && (again || room() !== width)) {
+            const now = wanted; again = false; width = room();
+            await Plotly.react(plot, spec.data, {...spec.layout, width}, config);
+            el.dataset.drawn = now;
+          }
+        } finally { busy = false; }
       };
       const soon = () => {                                // many changes, one drawing
         el.dataset.wanted = wanted;
@@ -195,13 +203,18 @@ def _odd(value: Any) -> bool:
     return False
 
 
+_LOST = "This panel has lost its kernel. Run the notebook from the top: what you chose is kept."
+
+
 _ANSWER = r"""
 function render({ model, el }) {
   el.classList.add('adasoft-answer');
   const make = (tag, at = {}, parent = el) => { const e = document.createElement(tag);
     for (const k in at) e.setAttribute(k, at[k]); parent.append(e); return e; };
   const id = 'adasoft-' + Math.random().toString(36).slice(2);
-  const question = make('p', {id, class: 'adasoft-question'}); question.textContent = model.get('question');
+  const question = make('p', {id, class: 'adasoft-question'});
+  const put = () => { question.textContent = model.get('question'); };
+  model.on('change:question', put); put();
   const line = make('div', {class: 'adasoft-entry'});
   const label = make('label', {for: id + '-box'}, line); label.textContent = 'your answer';
   const box = make('input', {id: id + '-box', type: 'text', inputmode: 'decimal', placeholder: 'a number',
@@ -213,12 +226,17 @@ function render({ model, el }) {
   const show = () => { verdict.innerHTML = model.get('verdict'); };
   const press = () => model.send({answer: box.value});    // what was typed and the press, in one message
   button.addEventListener('click', press);
+  el.addEventListener('keydown', e => {                   // the keyboard's way out
+    if (e.key === 'Escape') el.closest('.jp-Cell')?.focus(); }, true);
   box.addEventListener('keydown', e => {
     e.stopPropagation();                                  // else JupyterLab takes letters for commands
     if (e.key === 'Enter') { e.preventDefault(); press(); } });
   button.addEventListener('keydown', e => e.stopPropagation());
   model.on('change:verdict', show); show();
-  return () => model.off('change:verdict', show);
+  const lost = () => el.classList.toggle('jupyter-widgets-disconnected');     // as ipywidgets' own do
+  model.on('comm_live_update', lost);
+  return () => { model.off('change:verdict', show); model.off('change:question', put);
+    model.off('comm_live_update', lost); };
 }
 export default { render };
 """
@@ -234,9 +252,11 @@ _ANSWER_CSS = """
 .adasoft-answer button { font: inherit; padding: 4px 16px; cursor: pointer; color: var(--jp-ui-font-color1);
   background: var(--jp-layout-color2); border: 1px solid var(--jp-border-color1, #888); }
 .adasoft-answer input:focus-visible, .adasoft-answer button:focus-visible {
-  outline: 2px solid var(--jp-brand-color1, #1976d2); outline-offset: 1px; }
+  outline: 2px solid var(--jp-brand-color1, #1976d2) !important; outline-offset: 1px; }
 .adasoft-answer .adasoft-verdict { min-height: 1.5em; margin: 4px 0; }
-"""
+.adasoft-answer.jupyter-widgets-disconnected::before { display: block; font: bold 13px sans-serif; color: inherit;
+  content: "LOST"; }
+""".replace("LOST", _LOST)
 
 
 class AnswerBox(anywidget.AnyWidget):  # type: ignore[misc]
@@ -327,8 +347,149 @@ class Slider(anywidget.AnyWidget):  # type: ignore[misc]
     description = t.Unicode("slider").tag(sync=True)
 
 
+_NUMBER = r"""
+function render({ model, el }) {
+  el.classList.add('adasoft-number');
+  const make = (tag, parent = el) => { const e = document.createElement(tag); parent.append(e); return e; };
+  const id = 'adasoft-' + Math.random().toString(36).slice(2), unit = model.get('unit');
+  const label = unit === null ? make('label') : null, box = make('input'), after = unit ? make('span') : null;
+  box.id = id; box.type = 'number'; box.step = model.get('whole') ? 1 : 'any'; box.style.width = model.get('width');
+  if (label) { label.htmlFor = id; label.textContent = model.get('description'); }
+  else box.setAttribute('aria-label', model.get('description'));
+  if (after) { after.textContent = unit; after.setAttribute('aria-hidden', 'true'); }
+  const show = () => { box.value = model.get('value'); };
+  box.addEventListener('change', () => {                 // Enter, leaving the box, an arrow
+    const v = box.valueAsNumber;
+    if (Number.isNaN(v) || v === model.get('value')) return show();
+    model.set('value', v); model.save_changes(); });
+  box.addEventListener('keydown', e => e.stopPropagation());        // else JupyterLab takes keys for commands
+  model.on('change:value', show); show();
+  return () => model.off('change:value', show);
+}
+export default { render };
+"""
+
+_NUMBER_CSS = """
+.adasoft-number { display: flex; align-items: center; gap: 8px; margin: 2px 10px 2px 2px;
+  color: var(--jp-content-font-color1); font: 13px var(--jp-ui-font-family, sans-serif); }
+.adasoft-number input { padding: 4px 8px; font: inherit; color: inherit; box-sizing: border-box;
+  background: var(--jp-input-background, transparent); border: 1px solid var(--jp-border-color1, #888); }
+.adasoft-number input:focus-visible { outline: 2px solid var(--jp-brand-color1, #1976d2); outline-offset: 1px; }
+"""
+
+
+class NumberBox(anywidget.AnyWidget):  # type: ignore[misc]
+    """A box for a number, sent when it is complete: on Enter, on leaving the box, or by an arrow.
+
+    ipywidgets' boxes take 1.5 for 15 where whole numbers are expected, and cannot be named without a label in sight.
+
+    Args:
+        value: to begin with.
+        description: its name; in sight unless there is a ``unit``.
+        unit: shown behind the box instead of the name before it, which a slider beside it gives already; may be empty.
+        whole: arrows step by one. What is typed is not rounded: who listens refuses it (`Panel.on_number`).
+        width: of the box, as in CSS.
+    """
+
+    _esm = _NUMBER
+    _css = _NUMBER_CSS
+    value = t.Float(0.0).tag(sync=True, echo_update=False)
+    description = t.Unicode("number").tag(sync=True)
+    unit = t.Unicode(None, allow_none=True).tag(sync=True)
+    whole = t.Bool(True).tag(sync=True)
+    width = t.Unicode("96px").tag(sync=True)
+
+
+_DROP = r"""
+const PART = 4 * 2 ** 20;                    // JupyterLab's server takes messages of up to 10 MB
+function render({ model, el }) {
+  el.classList.add('adasoft-drop');
+  const make = (tag, at = {}) => { const e = document.createElement(tag);
+    for (const k in at) e.setAttribute(k, at[k]); el.append(e); return e; };
+  const picker = make('input', {type: 'file', hidden: ''});
+  const button = make('button', {type: 'button', class: 'jupyter-button'});
+  button.textContent = model.get('description');
+  const line = make('span', {role: 'status'}), idle = 'or drop it here';
+  line.textContent = idle;
+  let file = null, sent = 0;
+  const next = async () => {                 // one part after the other: Python asks for each
+    const bytes = await file.slice(sent, sent + PART).arrayBuffer();
+    const last = sent + bytes.byteLength >= file.size;
+    model.send({kind: 'part', name: file.name, first: sent === 0, last}, undefined, [new DataView(bytes)]);
+    sent += bytes.byteLength;
+    line.textContent = last ? idle : `reading ${Math.round(100 * sent / file.size)} % ...`; };
+  const take = files => { if (files.length) { file = files[0]; sent = 0; next(); } };
+  const heard = message => { if (message.kind === 'next' && file) next(); };
+  button.addEventListener('click', () => picker.click());
+  picker.addEventListener('change', () => { take(picker.files); picker.value = ''; });   // the same file again, too
+  const over = on => e => { e.preventDefault(); e.stopPropagation(); el.classList.toggle('over', on); };
+  el.addEventListener('dragenter', over(true)); el.addEventListener('dragover', over(true));
+  el.addEventListener('dragleave', over(false));
+  el.addEventListener('drop', e => { over(false)(e); take(e.dataTransfer.files); });
+  model.on('msg:custom', heard);
+  return () => model.off('msg:custom', heard);
+}
+export default { render };
+"""
+
+_DROP_CSS = """
+.adasoft-drop { display: flex; align-items: center; gap: 10px; padding: 6px 14px 6px 6px; margin: 2px;
+  color: var(--jp-content-font-color1); font: 13px var(--jp-ui-font-family, sans-serif);
+  border: 1.5px dashed var(--jp-border-color1, #888); border-radius: 4px; }
+.adasoft-drop.over { border-color: var(--jp-brand-color1, #1976d2); border-style: solid; }
+.adasoft-drop button { font: inherit; padding: 4px 16px; cursor: pointer; color: var(--jp-ui-font-color1);
+  background: var(--jp-layout-color2); border: 1px solid var(--jp-border-color1, #888); }
+.adasoft-drop button:focus-visible { outline: 2px solid var(--jp-brand-color1, #1976d2); outline-offset: 1px; }
+"""
+
+
+class FileDrop(anywidget.AnyWidget):  # type: ignore[misc]
+    """A place to drop a file on, and a button that picks one; of any size, for it travels in parts.
+
+    Args:
+        act: called with the path of a copy, which is gone afterwards, and the file's name.
+        guarded: what shows an exception to the reader (`Panel.guarded`).
+        description: what the button says.
+    """
+
+    _esm = _DROP
+    _css = _DROP_CSS
+    description = t.Unicode("Pick a file").tag(sync=True)
+
+    def __init__(
+        self, act: Callable[[Path, str], None], guarded: Callable[[], AbstractContextManager[None]],
+        description: str = "Pick a file",
+    ) -> None:  # fmt: skip
+        super().__init__(description=description)
+        self._act, self._guarded = act, guarded
+        self._copy: tempfile.TemporaryDirectory[str] | None = None
+        self.on_msg(self._heard)
+
+    def _heard(self, _widget: Any, content: Any, buffers: Any) -> None:
+        if content.get("kind") != "part":
+            return
+        if content["first"] or self._copy is None:
+            self._done()
+            self._copy = tempfile.TemporaryDirectory(prefix="adasoft-")
+        copy = Path(self._copy.name) / "dropped"
+        with self._guarded():
+            with copy.open("ab") as file:
+                file.write(buffers[0] if buffers else b"")
+            if not content["last"]:
+                self.send({"kind": "next"})
+                return
+            self._act(copy, str(content["name"]))
+        self._done()
+
+    def _done(self) -> None:
+        if self._copy is not None:
+            self._copy.cleanup()
+            self._copy = None
+
+
 class PageHelper(anywidget.AnyWidget):  # type: ignore[misc]
-    """Invisible: gives the handles of ipywidgets' sliders their names, and text and controls the theme's colours."""
+    """Invisible: gives the handles of ipywidgets' sliders their names, text and controls the theme's colours, and the
+    keyboard a way out (Escape goes from a control to its cell)."""
 
     _esm = r"""
     function names() {
@@ -348,6 +509,12 @@ class PageHelper(anywidget.AnyWidget):  # type: ignore[misc]
           page.names.observe(document.body, {childList: true, subtree: true});
         }
         names();
+        if (!page.escape) {
+          page.escape = true;
+          document.addEventListener('keydown', e => {
+            if (e.key === 'Escape') e.target.closest?.('.adasoft')?.closest('.jp-Cell')?.focus();
+          }, true);
+        }
       } }"""
     _css = """
     .adasoft .adasoft-words { line-height: 1.45; }
@@ -357,6 +524,14 @@ class PageHelper(anywidget.AnyWidget):  # type: ignore[misc]
     .adasoft td, .adasoft th { padding: 3px 10px; text-align: right; border-bottom: 1px solid var(--jp-border-color2); }
     .adasoft td:first-child, .adasoft th:first-child { text-align: left; }
     .adasoft .widget-html-content { white-space: normal; }
+    .adasoft.jupyter-widgets-disconnected::before { font: bold 13px sans-serif; content: "LOST";
+      color: var(--jp-content-font-color1); }
+    .adasoft .jupyter-widgets-disconnected::before, .adasoft-quiet.jupyter-widgets-disconnected::before {
+      display: none; }
+    .adasoft .adasoft-slider label { min-width: 5em; }
+    .adasoft :is(button, select, input):focus-visible {
+      outline: 2px solid var(--jp-brand-color1, #1976d2) !important; outline-offset: 1px; }
+    .adasoft-long .adasoft-slider label { min-width: 11em; }
     .adasoft .widget-dropdown select { background-image: url("data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'\
  viewBox='0 0 18 18'%3E%3Cpath fill='none' stroke='%23888' stroke-width='2' d='M5 7l4 4 4-4'/%3E%3C/svg%3E"); }
-    """
+    """.replace("LOST", _LOST)

@@ -12,14 +12,14 @@ NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory):
-    """(address, token, folder of the notebooks, cache folder)"""
+    """(address, token, folder of the notebooks, cache folder, folder of the network guard)"""
     # a copy, because the lab writes checkpoints beside what it opens
     root = tmp_path_factory.mktemp("root") / "notebooks"
     shutil.copytree(NOTEBOOKS, root, ignore=shutil.ignore_patterns(".*"))
     (root / "own.txt").write_text("the cat saw the dog and the dog saw a bird\n" * 50 + "rare words come once\n")
     state = tmp_path_factory.mktemp("lab")
     with jupyter_lab(root, state, {"ADASOFT_CACHE": str(state / "cache")}) as (address, token):
-        yield address, token, root, state / "cache"
+        yield address, token, root, state / "cache", state / "network"
 
 
 @pytest.fixture

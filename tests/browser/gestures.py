@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import os
 import time
 
 import pytest
@@ -28,33 +29,70 @@ def opened(page, lab, name):
 
 
 def finish(notebook, lab, shots, name, cells):
-    """Screenshots of the cells' outputs in both themes, axe on each; then nothing must have gone wrong anywhere."""
+    """Both themes: accessible and legible; then nothing must have gone wrong anywhere.
+
+    With ``ADASOFT_SCREENSHOTS`` set to a folder, pictures of the cells' outputs are left there for people to look at.
+    """
     unfit = []
     for theme in ("light", "dark"):
         notebook.dark(theme == "dark")
-        for i, source in enumerate(cells):
+        settled(notebook)
+        unfit += [f"{theme}: {line}" for line in inaccessible(notebook) + illegible(notebook)]
+        for i, source in enumerate(cells if os.environ.get("ADASOFT_SCREENSHOTS") else ()):
             output = notebook.show_cell(source)
             settled(notebook)
             output.screenshot(path=shots / f"{name}_{i}_{theme}.png")
-            unfit += [f"{theme}, {source}: {line}" for line in inaccessible(notebook)]
     assert not unfit, "\n".join(dict.fromkeys(unfit))
-    problems = notebook.errors()
-    assert not problems, "\n".join(problems)
-    foreign = [
-        u
-        for u in notebook.page.requests_seen
-        if not u.startswith((lab[0], "data:", "blob:", lab[0].replace("http", "ws")))
-    ]
-    assert foreign == []
-    bad = [m for m in notebook.page.console_seen if m[0] in ("error", "pageerror")]
-    assert bad == []
-    assert not notebook.page.locator(".legendtext", has_text="trace ").count()
+    nothing_went_wrong(notebook, lab)
     pictures = notebook.page.locator(".jp-MarkdownOutput img")
     assert pictures.count() and all(
         pictures.nth(i).evaluate("async e => { await e.decode(); return e.naturalWidth; }")
         for i in range(pictures.count())
     )
     notebook.close()
+
+
+def nothing_went_wrong(notebook, lab):
+    """No error in the kernel or on the page, no request beyond this machine by page, server or kernel, no notice."""
+    problems = notebook.errors()
+    assert not problems, "\n".join(problems)
+    here = (lab[0], "data:", "blob:", lab[0].replace("http", "ws"))
+    assert [u for u in notebook.page.requests_seen if not u.startswith(here)] == []
+    assert asked_of_other_machines(lab) == []
+    assert [m for m in notebook.page.console_seen if m[0] in ("error", "pageerror")] == []
+    assert not notebook.page.locator(".legendtext", has_text="trace ").count()
+    assert not notebook.page.locator(".Toastify__toast, .jp-Dialog").count()
+
+
+def asked_of_other_machines(lab):
+    """What JupyterLab's server and its kernels have tried to reach beyond this machine."""
+    log = lab[4] / "foreign.log"
+    return log.read_text().splitlines() if log.exists() else []
+
+
+def illegible(notebook):
+    """Text drawn as SVG with less contrast than 4.5 against the page; axe looks at HTML only."""
+    return notebook.page.evaluate(
+        """() => {
+        const rgb = c => c.match(/[\\d.]+/g).map(Number);
+        const light = c => { const [r, g, b] = c.map(v => v / 255)
+          .map(v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
+          return .2126 * r + .7152 * g + .0722 * b; };
+        const behind = rgb(getComputedStyle(document.querySelector('.jp-Notebook')).backgroundColor).slice(0, 3);
+        const out = [];
+        for (const e of document.querySelectorAll('.jp-Cell-outputArea svg text')) {
+          const text = e.textContent.trim(), style = getComputedStyle(e);
+          if (!text || !e.checkVisibility({opacityProperty: true, visibilityProperty: true})) continue;
+          let alpha = 1;
+          for (let n = e; n instanceof SVGElement; n = n.parentElement) alpha *= Number(getComputedStyle(n).opacity);
+          const [r, g, b, a] = rgb(style.fill);
+          alpha *= (a ?? 1) * Number(style.fillOpacity);
+          const seen = [r, g, b].map((v, i) => alpha * v + (1 - alpha) * behind[i]);
+          const [x, y] = [light(seen), light(behind)].sort((p, q) => q - p), contrast = (x + .05) / (y + .05);
+          if (contrast < 4.5) out.push(`contrast ${contrast.toFixed(1)} of the text ${text.slice(0, 60)}`);
+        }
+        return out; }"""
+    )
 
 
 def inaccessible(notebook):
@@ -69,8 +107,11 @@ def inaccessible(notebook):
         const include = [...document.querySelectorAll('.jp-Cell-outputArea')].filter(e => e.checkVisibility());
         const run = {type: 'tag', values: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa']};
         const found = await axe.run({include}, {runOnly: run, resultTypes: ['violations']});
-        return found.violations.flatMap(v => v.nodes.map(n =>
-          v.id + ': ' + n.html.slice(0, 160) + ' | ' + (n.any[0] ?? n.all[0] ?? n.none[0])?.message)); }"""
+        const controls = 'button, input, select, textarea, [role=slider]';
+        const unreached = include.flatMap(e => [...e.querySelectorAll(controls)])
+          .filter(e => e.checkVisibility() && e.tabIndex < 0).map(e => 'not reached by Tab: ' + e.outerHTML.slice(0, 99));
+        return [...unreached, ...found.violations.flatMap(v => v.nodes.map(n =>
+          v.id + ': ' + n.html.slice(0, 160) + ' | ' + (n.any[0] ?? n.all[0] ?? n.none[0])?.message))]; }"""
     )
     return found
 
@@ -102,6 +143,43 @@ def restarted(notebook):
     assert notebook.run_all(), notebook.errors()
 
 
+def typed(output, name, text, role="spinbutton"):
+    """Fill a box and press Enter."""
+    box = output.get_by_role(role, name=name, exact=True)
+    box.fill(text)
+    box.press("Enter")
+    return box
+
+
+def slid(output, name, key="ArrowRight"):
+    """Press a key on a slider's handle."""
+    handle = output.get_by_role("slider", name=name, exact=True).and_(output.locator("input"))
+    handle.focus()
+    handle.press(key)
+
+
+def holds(notebook, expression, expected):
+    """Wait until an expression has a value in the kernel."""
+    return until(lambda: value(notebook, expression), lambda v: v == expected)
+
+
+def ended(output, name, seconds=240):
+    """Wait until a job has ended: the button that starts it can be pressed again."""
+    until(output.get_by_role("button", name=name, exact=True).is_enabled, bool, seconds)
+
+
+def finite(output, trace):
+    """How many points of a trace are drawn."""
+    return output.locator(".js-plotly-plot").first.evaluate(
+        f"g => Array.from(g.data[{trace}].y).filter(Number.isFinite).length"
+    )
+
+
+def at_x(output, trace):
+    """The x of a trace."""
+    return output.locator(".js-plotly-plot").first.evaluate(f"g => Array.from(g.data[{trace}].x)")
+
+
 def commit(output, guess):
     """Type a guess and press the button, by keyboard; wait for the answer."""
     box = output.get_by_role("textbox", name="your answer").first
@@ -126,6 +204,39 @@ def value(notebook, expression):
     return ast.literal_eval(notebook.evaluate(expression))
 
 
+def dropped(output, name, content):
+    """Drop a file on the place for it."""
+    transfer = output.page.evaluate_handle(
+        """([name, text]) => { const d = new DataTransfer();
+        d.items.add(new File([text], name, {type: 'text/plain'})); return d; }""",
+        [name, content],
+    )
+    output.locator(".adasoft-drop").dispatch_event("drop", {"dataTransfer": transfer})
+
+
+def answer_by_keyboard(notebook, source, answer, said):
+    """Nothing but keys: run the cell of a question, go back into it, answer, and leave it for the cell."""
+    notebook.select(source)
+    page, keys = notebook.page, notebook.page.keyboard
+    page.evaluate("() => window.jupyterapp.shell.currentWidget.content.activate()")
+    keys.press("Shift+Enter")
+    page.wait_for_function("() => document.activeElement.matches('.jp-Cell')")
+    output = notebook.page.locator(".jp-CodeCell", has=page.locator(".jp-InputArea", has_text=source))
+    output.get_by_role("textbox", name="your answer").wait_for()
+    for _ in range(3):
+        if page.evaluate("() => document.activeElement.matches('.adasoft-answer input')"):
+            break
+        keys.press("Shift+Tab")
+    keys.type(answer)
+    keys.press("Enter")
+    output.get_by_text(said, exact=False).first.wait_for()
+    keys.press("Escape")
+    assert page.evaluate(
+        "source => document.activeElement.matches('.jp-Cell') && document.activeElement.textContent.includes(source)",
+        source,
+    )
+
+
 def figure_y(output, trace):
     return output.locator(".js-plotly-plot").first.evaluate(f"g => Array.from(g.data[{trace}].y)")
 
@@ -145,7 +256,9 @@ def settled(notebook):
     notebook.page.wait_for_function(
         """() => {
         const figures = [...document.querySelectorAll('.adasoft-figure')];
-        const drawn = figures.every(f => f.dataset.drawn !== undefined && f.dataset.drawn === f.dataset.wanted);
+        const drawn = figures.every(f => { const plot = f.querySelector('.js-plotly-plot');
+          return f.dataset.drawn !== undefined && f.dataset.drawn === f.dataset.wanted
+            && (!plot?.clientWidth || Math.abs(plot._fullLayout.width - plot.clientWidth) < 2); });
         const outputs = [...document.querySelectorAll('.jp-OutputArea-output, .adasoft-figure, .widget-box')];
         const now = JSON.stringify([document.querySelector('.jp-WindowedPanel-outer')?.scrollTop,
           outputs.map(o => { const r = o.getBoundingClientRect(); return [r.x, r.y, r.width, r.height]; })]);

@@ -1,11 +1,11 @@
 """A real JupyterLab and a real headless Chromium, and what the tests ask of them.
 
-Everything started here is ended here, by its own process id. The lab keeps its settings in a folder of the test, asks
-for no news and no updates, and listens on 127.0.0.1 only.
+Everything started here is ended here, by its own process id. The lab has the flags and settings of ``adasoft lab``,
+keeps what it writes in a folder of the test, and listens on 127.0.0.1 only. It and its kernels are guarded: what they
+ask of other machines fails, and is written down.
 """
 
 import contextlib
-import json
 import os
 import re
 import secrets
@@ -17,23 +17,19 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from unittest.mock import patch
+
+from offline import GUARD
+
+from adasoft.__main__ import LAB_FLAGS, lab_environment
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 _CHROMIUM_ARGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
-_SETTINGS = {
-    "@jupyterlab/apputils-extension:notification": {
-        "fetchNews": "false",
-        "checkForUpdates": False,
-        "doNotDisturbMode": True,
-    }
-}
 _FLAGS = [
-    "--no-browser", "--ip=127.0.0.1", "--ServerApp.port_retries=0", "--LabApp.expose_app_in_browser=True",
-    "--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-    "--LabApp.extension_manager=readonly",
+    *LAB_FLAGS, "--no-browser", "--ip=127.0.0.1", "--ServerApp.port_retries=0", "--LabApp.expose_app_in_browser=True",
 ]  # fmt: skip
 
 
@@ -48,14 +44,17 @@ def jupyter_lab(root_dir, state_dir, env_extra=None, timeout=90):
     """Yield (address, token) of a lab that serves root_dir."""
     root_dir, state_dir = Path(root_dir).resolve(), Path(state_dir).resolve()
     port, token = _free_port(), secrets.token_hex(16)
-    env = {**os.environ, **(env_extra or {}), "IPYTHONDIR": str(state_dir / "ipython")}
+    guard = state_dir / "network"
+    guard.mkdir()
+    (guard / "sitecustomize.py").write_text(GUARD)
+    with patch.dict(os.environ, {"ADASOFT_CACHE": str(state_dir / "settings of the lab")}):
+        env = {**lab_environment(), **(env_extra or {}), "IPYTHONDIR": str(state_dir / "ipython")}
+    env["NETWORK_LOG"] = str(guard)
+    env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(guard), env.get("PYTHONPATH")]))
     for kind in ("CONFIG", "DATA", "RUNTIME"):
         env[f"JUPYTER_{kind}_DIR"] = str(state_dir / kind.lower())
     env["JUPYTERLAB_SETTINGS_DIR"] = str(state_dir / "settings")
     env["JUPYTERLAB_WORKSPACES_DIR"] = str(state_dir / "workspaces")
-    overrides = state_dir / "config" / "labconfig" / "default_setting_overrides.json"
-    overrides.parent.mkdir(parents=True)
-    overrides.write_text(json.dumps(_SETTINGS))
     command = [
         sys.executable, "-m", "jupyterlab", *_FLAGS, f"--port={port}", f"--IdentityProvider.token={token}",
         f"--ServerApp.root_dir={root_dir}",
@@ -134,6 +133,11 @@ class Notebook:
         """Run every cell; True if none failed."""
         return self.page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
 
+    def run_cell(self, source):
+        """Run the code cell that holds this text, alone; True if it did not fail."""
+        self.select(source)
+        return self.page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-cell')")
+
     def errors(self):
         """Error outputs of cells, and what the kernel complained of."""
         found = self.page.evaluate(
@@ -144,8 +148,8 @@ class Notebook:
             return out; }"""
         )
         # A lab that opens a notebook asks for widgets; a kernel that has not imported ipywidgets yet complains of that.
-        asked_early = any("jupyter.widget.control" in line for line in found)
-        found = [line for line in found if not (asked_early and line.startswith("No such comm"))]
+        # And a page may have something to say to a widget that its cell, run again, has just replaced.
+        found = [line for line in found if not re.match(r"No such comm|.*jupyter\.widget\.control", line)]
         # what the debugger of a restarted kernel says of Python's own frozen modules
         return [line for line in found if not re.match(r"\d+\.\d+s - ", line)]
 
@@ -162,14 +166,20 @@ class Notebook:
             raise RuntimeError(str(reply))
         return answer["data"]["text/plain"]
 
-    def show_cell(self, source):
-        """Scroll to the code cell that holds this text, and return the locator of its output."""
-        self.page.evaluate(
+    def select(self, source):
+        """Scroll to the code cell that holds this text and make it the active one, as a reader in command mode does."""
+        found = self.page.evaluate(
             """async (source) => { const nb = window.jupyterapp.shell.currentWidget.content;
             const i = nb.widgets.findIndex(w => w.model.type === 'code' && w.model.sharedModel.source.includes(source));
-            nb.activeCellIndex = i; nb.mode = 'command'; await nb.scrollToItem(i, 'start'); }""",
+            if (i >= 0) { nb.activeCellIndex = i; nb.mode = 'command'; await nb.scrollToItem(i, 'start'); }
+            return i; }""",
             source,
         )
+        assert found >= 0, f"no code cell holds {source!r}"
+
+    def show_cell(self, source):
+        """Scroll to the code cell that holds this text, and return the locator of its output."""
+        self.select(source)
         return self.page.locator(".jp-CodeCell", has=self.page.locator(".jp-InputArea", has_text=source)).locator(
             ".jp-Cell-outputArea"
         )

@@ -10,13 +10,18 @@ from browser.gestures import (
     click,
     commit,
     drawn,
+    ended,
     figure_y,
     finish,
+    finite,
+    holds,
     move_cutoff_every_way,
     opened,
     press,
     restarted,
     settled,
+    slid,
+    typed,
     until,
     value,
 )
@@ -25,36 +30,6 @@ pytestmark = BROWSER
 
 WRONG, PRODUCT = "wrong_timing_panel(explorer)", 'predict("twice the time"'
 CLUSTERS, REPLAN, CUTS = 'predict("best number"', 'predict("worth of time"', "cut_panel(explorer)"
-
-
-def typed(output, name, text):
-    """Fill a number box and press Enter."""
-    box = output.get_by_role("spinbutton", name=name, exact=True)
-    box.fill(text)
-    box.press("Enter")
-    return box
-
-
-def slid(output, name, key="ArrowRight"):
-    """Press a key on a slider's handle."""
-    handle = output.get_by_role("slider", name=name, exact=True).and_(output.locator("input"))
-    handle.focus()
-    handle.press(key)
-
-
-def holds(notebook, expression, expected):
-    return until(lambda: value(notebook, expression), lambda v: v == expected)
-
-
-def ended(output, name, seconds=180):
-    """Wait until a job has ended."""
-    until(output.get_by_role("button", name=name, exact=True).is_enabled, bool, seconds)
-
-
-def finite(output, trace):
-    return output.locator(".js-plotly-plot").first.evaluate(
-        f"g => Array.from(g.data[{trace}].y).filter(Number.isFinite).length"
-    )
 
 
 @pytest.mark.timeout(1200)
@@ -141,6 +116,15 @@ def test_03_time_model(lab, page, shots):
     check(notebook.show_cell('ask("on the flat part")'), "0.3", "correct")
     check(notebook.show_cell('ask("largest c")'), "0.52", "already holds lambda k0")
 
+    # what was chosen and measured survives a restart
+    kept = "(explorer.most, explorer.k, explorer.batch, explorer.line, explorer.recall('product sweep')['times'])"
+    before = value(notebook, kept)
+    restarted(notebook)
+    assert value(notebook, kept) == before
+    product = notebook.show_cell(PRODUCT)
+    commit(product, "100")
+    drawn(notebook, product)
+
     # clusters
     clusters = notebook.show_cell(CLUSTERS)
     commit(clusters, "12")
@@ -158,12 +142,12 @@ def test_03_time_model(lab, page, shots):
     clusters.get_by_role("combobox", name="width of the tails").select_option(index=1)
     until(lambda: value(notebook, "len(set(explorer.widths_for(3)))"), lambda n: n == 1)
     clusters.get_by_role("combobox", name="width of the tails").select_option(index=0)
+    press(clusters, "The paper's sizes")
+    clusters.get_by_text("Here, with its sizes but other words").wait_for()
+    press(clusters, "My sizes again")
     typed(clusters, "hidden size d", "512")
     typed(clusters, "words V", "20000")
-    holds(notebook, "(len(explorer.vocabulary), explorer.in_features)", (20_000, 512))
-    press(clusters, "Search 0 to 10 tails")
-    ended(clusters, "Search 0 to 10 tails")
-    until(lambda: [finite(clusters, i) for i in range(4, 8)], lambda n: n == [11] * 4)
+    holds(notebook, "(len(explorer.vocabulary), explorer.in_features, explorer.batch)", (20_000, 512, 256))
     check(notebook.show_cell('ask("one more tail")'), "5.0", "J + 1 constants")
 
     # planned again
@@ -197,22 +181,4 @@ def test_03_time_model(lab, page, shots):
         lambda: clusters.locator(".js-plotly-plot").first.evaluate("g => g.data[10].x[0]"), lambda x: x == first
     )  # fmt: skip
 
-    # what was chosen and measured survives a restart
-    swept = value(notebook, "len(explorer.recall('product sweep')['times'])")
-    restarted(notebook)
-    assert value(notebook, "(explorer.cutoffs[0], explorer.most, explorer.batch)") == (first, 64, 256)
-    assert value(notebook, "len(explorer.recall('product sweep')['times'])") == swept
-    for cell in (PRODUCT, CLUSTERS, REPLAN):
-        output = notebook.show_cell(cell)
-        commit(output, "10")
-        drawn(notebook, output)
-    clusters = notebook.show_cell(CLUSTERS)
-    press(clusters, "Search 0 to 10 tails")
-    ended(clusters, "Search 0 to 10 tails")
-    # pictures with points on the curve
-    typed(clusters, "tokens per step B", "64")
-    typed(clusters, "hidden size d", "128")
-    holds(notebook, "(explorer.batch, explorer.in_features)", (64, 128))
-    press(clusters, "Search 0 to 10 tails")
-    ended(clusters, "Search 0 to 10 tails")
     finish(notebook, lab, shots, "03", [WRONG, 'ask("not waiting")', PRODUCT, CLUSTERS, REPLAN, CUTS])

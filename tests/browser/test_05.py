@@ -12,11 +12,14 @@ from browser.gestures import (
     drawn,
     figure_y,
     finish,
+    holds,
     latency,
     opened,
     press,
     restarted,
     settled,
+    slid,
+    typed,
     until,
     value,
 )
@@ -25,25 +28,6 @@ pytestmark = BROWSER
 
 WORD, ROUTING, GRADIENT = "word_panel(explorer)", 'predict("tail tokens"', 'predict("digits"'
 DROP_IN, TRAIN, DECODING = "drop_in_panel(explorer)", "train_panel(explorer)", 'predict("opened"'
-
-
-def typed(output, name, text, role="spinbutton"):
-    """Fill a box and press Enter."""
-    box = output.get_by_role(role, name=name, exact=True)
-    box.fill(text)
-    box.press("Enter")
-    return box
-
-
-def slid(output, name, key="ArrowRight"):
-    """Press a key on a slider's handle."""
-    handle = output.get_by_role("slider", name=name, exact=True).and_(output.locator("input"))
-    handle.focus()
-    handle.press(key)
-
-
-def holds(notebook, expression, expected):
-    until(lambda: value(notebook, expression), lambda v: v == expected)
 
 
 @pytest.mark.timeout(900)
@@ -92,6 +76,15 @@ def test_05_layer(lab, page, shots):
     typed(word, "words V", "5000")
     typed(word, "hidden size d", "32")
     holds(notebook, "(explorer.in_features, len(explorer.vocabulary))", (32, 5000))
+    # what was chosen survives a restart
+    typed(word, "rank of the word", "222")
+    typed(word, "cutoff 1, words", "300")
+    holds(notebook, "(explorer.word, explorer.cutoffs[0])", (222, 300))
+    chosen = value(notebook, "(explorer.word, explorer.cutoffs, explorer.state, explorer.in_features)")
+    restarted(notebook)
+    holds(notebook, "(explorer.word, explorer.cutoffs, explorer.state, explorer.in_features)", chosen)
+    word = notebook.show_cell(WORD)
+    drawn(notebook, word)
     word.get_by_role("combobox", name="number of cutoffs").select_option("2")
     press(word, "Reset")
     holds(notebook, "(explorer.cutoffs, explorer.word, explorer.state)", ((500, 2000), 1000, 1))
@@ -194,17 +187,3 @@ def test_05_layer(lab, page, shots):
     holds(notebook, "explorer.losses", [])
 
     finish(notebook, lab, shots, "05", [WORD, ROUTING, GRADIENT, DROP_IN, TRAIN, DECODING])
-
-
-@pytest.mark.timeout(900)
-def test_05_choices_survive_a_restart(lab, page):
-    page.set_default_timeout(90_000)  # a busy machine, and torch to load
-    notebook = opened(page, lab, "05_layer.ipynb")
-    word = notebook.show_cell(WORD)
-    typed(word, "rank of the word", "222")
-    typed(word, "cutoff 1, words", "300")
-    holds(notebook, "(explorer.word, explorer.cutoffs[0])", (222, 300))
-    notebook.evaluate("explorer._choices.flush()")
-    restarted(notebook)
-    assert value(notebook, "(explorer.word, explorer.cutoffs[0])") == (222, 300)
-    notebook.close()

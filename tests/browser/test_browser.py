@@ -2,21 +2,28 @@
 
 import statistics
 
+import pytest
 from browser.gestures import (
     BROWSER,
+    answer_by_keyboard,
+    asked_of_other_machines,
     check,
     click,
     commit,
     drag,
     drawn,
+    dropped,
     figure_y,
     finish,
+    holds,
+    illegible,
     inaccessible,
     latency,
     move_cutoff_every_way,
     opened,
     press,
     restarted,
+    typed,
     until,
     value,
 )
@@ -26,12 +33,28 @@ pytestmark = BROWSER
 
 def test_00_start_here(lab, page, shots):
     notebook = opened(page, lab, "00_start_here.ipynb")
-    check(notebook.show_cell('ask("full cost")'), "164,444,160", "keep working")
-    check(notebook.show_cell('ask("full cost")'), "164.4", "correct", by_mouse_in=notebook)
+    # the guard is in the server and in the kernel, and sees what they ask for
+    guarded = {int(line.split()[0]) for line in (lab[4] / "guarded.log").read_text().splitlines()}
+    assert value(notebook, "__import__('os').getpid()") in guarded
+    assert value(notebook, "__import__('os').getppid()") in guarded
+    with pytest.raises(RuntimeError, match="no network in this test"):
+        notebook.evaluate("__import__('socket').create_connection(('192.0.2.1', 9), 1)")
+    assert "192.0.2.1" in asked_of_other_machines(lab)[0]
+    (lab[4] / "foreign.log").unlink()
+
+    answer_by_keyboard(notebook, 'ask("full cost")', "164,444,160", "the question is in millions")
+    check(notebook.show_cell('ask("full cost")'), "321180 * 512 / 1e6", "correct")
+    check(notebook.show_cell('ask("full cost")'), "164.4", "Yours: 164.4", by_mouse_in=notebook)
     assert inaccessible(notebook) == []
     page.evaluate("() => document.querySelector('.jp-Cell-outputArea').append(document.createElement('button'))")
     assert [line for line in inaccessible(notebook) if "button-name" in line]  # it would see it
     page.evaluate("() => document.querySelector('.jp-Cell-outputArea > button').remove()")
+    page.evaluate(
+        """() => { document.querySelector('.jp-Cell-outputArea').insertAdjacentHTML('beforeend',
+        '<svg id=faint><text y=20 fill="rgba(128,128,128,.3)">faint</text></svg>'); }"""
+    )
+    assert "faint" in "".join(illegible(notebook))
+    page.evaluate("() => document.querySelector('#faint').remove()")
     commit(notebook.show_cell('predict("half"'), "5000")
     output = notebook.show_cell('predict("speedup"')
     commit(output, "3")
@@ -43,8 +66,12 @@ def test_00_start_here(lab, page, shots):
         click(notebook, output, button)
         until(lambda: value(notebook, "explorer.cutoffs"), lambda c, before=before: c != before)
     assert value(notebook, "explorer.cutoffs") == (2000,)
+    for nonsense in ("1.5", "1e9", "-3"):
+        box = typed(output, "cutoff 1, words", nonsense)
+        output.get_by_role("alert").get_by_text("refused").wait_for()
+        until(box.input_value, lambda text: text == "2000")
     check(notebook.show_cell('ask("head outputs")'), "2000", "one entry more")
-    check(notebook.show_cell('ask("tail share")'), "21.4 %", "correct")
+    check(notebook.show_cell('ask("tail share")'), "21,4 %", "correct")
     machine = notebook.show_cell("machine_panel(explorer)")
     machine.get_by_text("a recorded machine, not this one").wait_for()
     # in the place of minutes of timing, which has tests of its own
@@ -53,6 +80,27 @@ def test_00_start_here(lab, page, shots):
     machine.get_by_role("combobox", name="time for it").select_option(index=0)
     press(machine, "Time this machine")
     machine.get_by_text("Timed. All predictions").wait_for()
+
+    # what was chosen survives a restart, after which old panels say that they are dead; and it can be forgotten
+    typed(output, "cutoff 1, words", "4000")
+    holds(notebook, "explorer.cutoffs", (4000,))
+    page.evaluate(
+        "async () => { await window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart(); }"
+    )
+    page.wait_for_function(
+        """() => { const panels = [...document.querySelectorAll('.adasoft, .adasoft-answer')];
+        return panels.length && panels.every(e => getComputedStyle(e, '::before').content.includes('lost its kernel'));
+        }"""
+    )
+    assert notebook.run_all(), notebook.errors()
+    assert value(notebook, "explorer.cutoffs") == (4000,)
+    machine = notebook.show_cell("machine_panel(explorer)")
+    press(machine, "Forget my choices")
+    holds(notebook, "explorer.cutoffs", (2000,))
+    assert value(notebook, "explorer._choices.path.exists()") is False
+    for cell in ('predict("half"', 'predict("speedup"'):
+        commit(notebook.show_cell(cell), "12")
+    drawn(notebook, notebook.show_cell('predict("speedup"'))
     cells = [
         'ask("full cost")',
         'predict("half"',
@@ -85,7 +133,8 @@ def test_01_zipf(lab, page, shots):
     output.get_by_text("16,300 of 321,180 words").wait_for()
     output.get_by_role("combobox", name="language").select_option("German")
     output.get_by_text("of 634,502 words").wait_for()
-    check(notebook.show_cell('ask("words for 95")'), "16300", "correct")
+    check(notebook.show_cell('ask("five points more")'), "16300", "the first 90 % need many")
+    check(notebook.show_cell('ask("five points more")'), "16300 - 6995", "correct")
     check(notebook.show_cell('ask("the tail")'), "73013", "keep working")
 
     own = notebook.show_cell("own_text_panel(explorer)")
@@ -98,10 +147,6 @@ def test_01_zipf(lab, page, shots):
     own.get_by_text("Read own.txt").wait_for()
     output = notebook.show_cell('predict("coverage 95"')
     output.get_by_text("In words: own.txt").wait_for()
-    own_shot = shots / "01_own_text_light.png"
-    page.wait_for_timeout(500)
-    output.screenshot(path=own_shot)
-
     languages = notebook.show_cell('predict("finnish"')
     commit(languages, "16000")
     drawn(notebook, languages)
@@ -115,6 +160,15 @@ def test_01_zipf(lab, page, shots):
     press(own, "Back to English")
     until(names, lambda n: n == ["English", "French", "Turkish"])
     languages.get_by_text("English needs 16,300 words and Turkish").wait_for()
+    # dropped, larger than one message can be; and kept over a restart
+    own = notebook.show_cell("own_text_panel(explorer)")
+    dropped(own, "large.txt", "one fish two fish red fish blue fish and one more\n" * 100_000)
+    own.get_by_text("Read large.txt: 1,100,000 tokens, 7 different words").wait_for()
+    restarted(notebook)
+    assert value(notebook, "(explorer.vocabulary.name, explorer.vocabulary.total)") == ("large.txt", 1_100_000)
+    for cell in ('predict("coverage 95"', 'predict("finnish"'):
+        commit(notebook.show_cell(cell), "100")
+        drawn(notebook, notebook.show_cell(cell))
     finish(
         notebook,
         lab,
@@ -160,6 +214,10 @@ def test_02_clusters(lab, page, shots):
 
     cut = notebook.show_cell("cut_panel(layer)")
     drawn(notebook, cut)
+    assert value(notebook, "len(layer.vocabulary)") > 300_000
+    found = latency(cut, 1)
+    # printed; timings are no criterion on a machine that does other work as well
+    print(f"key press to redrawn plots at V = 321,180: median {statistics.median(found):.0f} ms of {len(found)}")
     move_cutoff_every_way(notebook, cut, "layer", 1)
     y = figure_y(cut, 2)
     drag(notebook, cut, 0, -40, lambda: until(lambda: figure_y(cut, 2), lambda new: new != y))
@@ -168,10 +226,8 @@ def test_02_clusters(lab, page, shots):
     cut.get_by_role("combobox", name="width of the tails").select_option(index=2)
     until(lambda: value(notebook, "layer.widths"), lambda w: w == [512] * 3)
     cut.get_by_role("combobox", name="width of the tails").select_option(index=0)
-    for name, typed in (("hidden size d", "256"), ("tokens per step B", "1000")):
-        box = cut.get_by_role("spinbutton", name=name)
-        box.fill(typed)
-        box.press("Enter")
+    typed(cut, "hidden size d", "256")
+    typed(cut, "tokens per step B", "1000")
     until(lambda: value(notebook, "(layer.in_features, layer.batch)"), lambda v: v == (256, 1000))
     cut.get_by_role("combobox", name="cost model").select_option(index=1)
     cut.get_by_text("ms per step").first.wait_for(state="attached")
@@ -201,6 +257,14 @@ def test_02_clusters(lab, page, shots):
     press(game, "Measure both")
     press(game, "Stop")
     game.get_by_text("Stopped.").wait_for(timeout=60_000)
+    # the cell that makes the explorer, run again alone: the panels of the other cells stay linked to it
+    assert notebook.run_cell("layer = Explorer("), notebook.errors()
+    cut = notebook.show_cell("cut_panel(layer)")
+    drawn(notebook, cut)
+    typed(cut, "cutoff 2, words", "12345")
+    holds(notebook, "layer.cutoffs[1]", 12345)
+    game = notebook.show_cell("beat_the_planner(layer)")
+    game.get_by_text("12,345").first.wait_for()
     cells = [
         'predict("best cut"',
         "swap_panel()",
@@ -209,44 +273,3 @@ def test_02_clusters(lab, page, shots):
         "beat_the_planner(layer)",
     ]
     finish(notebook, lab, shots, "02", cells)
-
-
-def test_a_key_press_is_drawn_at_once(lab, page):
-    """The median is printed; timings are no criterion on a machine that does other work as well."""
-    notebook = opened(page, lab, "02_clusters.ipynb")
-    cut = notebook.show_cell("cut_panel(layer)")
-    drawn(notebook, cut)
-    assert value(notebook, "len(layer.vocabulary)") > 300_000
-    found = latency(cut, 1)
-    print(f"key press to redrawn plots at V = 321,180: median {statistics.median(found):.0f} ms of {len(found)}")
-    assert len(found) >= 15 and statistics.median(found) < 3000
-    notebook.close()
-
-
-def test_choices_survive_a_restart_and_reach_the_other_lessons(lab, page):
-    notebook = opened(page, lab, "01_zipf.ipynb")
-    own = notebook.show_cell("own_text_panel(explorer)")
-    own.get_by_role("textbox", name="or its path").fill(str(lab[2] / "own.txt"))
-    press(own, "Read it")
-    own.get_by_text("Read own.txt").wait_for()
-    restarted(notebook)
-    assert value(notebook, "explorer.vocabulary.name") == "own.txt"
-    assert notebook.errors() == []
-    notebook.close()
-
-    notebook = opened(page, lab, "00_start_here.ipynb")
-    output = notebook.show_cell('predict("speedup"')
-    commit(output, "3")
-    number = output.get_by_role("spinbutton", name="cutoff 1, words")
-    number.fill("4")
-    number.press("Enter")
-    until(lambda: value(notebook, "explorer.cutoffs"), lambda c: c == (4,))
-    restarted(notebook)
-    assert value(notebook, "(explorer.vocabulary.name, explorer.cutoffs)") == ("own.txt", (4,))
-    machine = notebook.show_cell("machine_panel(explorer)")
-    press(machine, "Forget my choices")
-    until(lambda: value(notebook, "explorer.vocabulary.name"), lambda name: name == "English")
-    restarted(notebook)
-    assert value(notebook, "(explorer.vocabulary.name, explorer.cutoffs)") == ("English", (2000,))
-    assert notebook.errors() == []
-    notebook.close()

@@ -1,0 +1,249 @@
+"""`bench layer --device cuda`: the layer over a grid of large sizes, and against every full softmax at hand.
+
+Each thing that is timed is tried once by itself first: what runs out of memory, fails or is not installed is recorded
+as that, and the rest goes on. After ``seconds`` nothing is begun any more.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..cost import load_cost
+from ..partition import default_widths, plan
+from ..vocabulary import Vocabulary
+from .common import Row, Say, provenance, table
+from .rivals import FullLoss, _brief, full_softmaxes
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..cost import MeasuredCost
+    from ..machine import Shape, Step
+
+#: (V, cutoffs) x d x N, the middle of it first: what the time does not reach is the outside.
+VOCABULARIES = ((256_000, (20_000, 40_000, 200_000)), (50_000, (2_000, 10_000)), (1_000_000, (4_000, 40_000, 200_000)))
+WIDTHS = (1024, 512, 2048)
+TOKENS = (16_384, 8_192, 32_768)
+#: V, floor of the head's share, and (d, N), of the comparison with full softmaxes.
+AGAINST = (256_000, 0.75, ((1024, 8_192), (2048, 8_192), (512, 16_384)))
+COLUMNS = ("V", "d", "N", "cutoffs", "what", "ms", "q1", "q3", "runs", "TFLOP/s", "of stock", "of bare", "peak MiB")
+
+Keep = Callable[[list[Row]], None]
+
+
+def _tried(items: Mapping[str, Callable[[], list[Step]]]) -> tuple[dict[str, list[Step]], dict[str, str]]:
+    """Those that run, each made and run once; and why the others do not."""
+    import torch
+
+    runs: dict[str, list[Step]] = {}
+    failed: dict[str, str] = {}
+    for name, make in items.items():
+        try:
+            steps = make()
+            for step in steps:
+                step()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            runs[name] = steps
+        except torch.OutOfMemoryError:
+            failed[name] = "out of memory"
+        except Exception as error:  # a kernel that does not compile must not end the benchmark
+            failed[name] = f"failed ({_brief(error)})"
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+    return runs, failed
+
+
+def captured_steps(shape: Shape, device: str, dtype: torch.dtype, *, sets: int = 2) -> list[Step]:
+    """Training steps of our layer replayed from one CUDA graph: no host read; the targets are copied into it."""
+    import torch
+
+    from ..machine import draw_targets, ours, token_shares
+
+    layer = ours(shape).to(device=device, dtype=dtype)
+    x = torch.randn(shape.batch, shape.in_features, dtype=dtype).to(device).requires_grad_()
+    shares = token_shares(shape.n_classes)
+    targets = [draw_targets(shares, shape.batch, number).to(device) for number in range(sets)]
+    static = targets[0].clone()
+    leaves = [x, *layer.parameters()]
+
+    def once() -> Any:
+        return torch.autograd.grad(layer(x, static).loss, leaves)
+
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):  # allocations and compilation happen outside the graph
+            once()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        kept = once()
+
+    def step(target: Any, kept: Any = kept) -> None:
+        static.copy_(target)
+        graph.replay()
+
+    return [lambda target=target: step(target) for target in targets]  # type: ignore[misc]
+
+
+def full_steps(shape: Shape, loss: FullLoss, device: str, dtype: torch.dtype) -> list[Step]:
+    """A training step of a full softmax: V x d weights, one input set."""
+    import torch
+
+    from ..machine import draw_targets, token_shares
+
+    weight = (torch.randn(shape.n_classes, shape.in_features, device=device, dtype=dtype) * 0.02).requires_grad_()
+    x = torch.randn(shape.batch, shape.in_features, dtype=dtype).to(device).requires_grad_()
+    target = draw_targets(token_shares(shape.n_classes), shape.batch, 0).to(device)
+
+    def step() -> None:
+        x.grad = weight.grad = None
+        loss(x, weight, target).backward()  # type: ignore[no-untyped-call]
+
+    return [step]
+
+
+def layer_operations(shape: Shape) -> float:
+    """Floating-point operations of the products that a training step of the layer cannot avoid."""
+    edges, d = [*shape.cutoffs, shape.n_classes], shape.in_features
+    total = 1.0 * shape.batch * (edges[0] + len(shape.cutoffs)) * d
+    for i, (share, width) in enumerate(zip(shape.tail_shares(), shape.widths, strict=True)):
+        total += share * shape.batch * width * (d + edges[i + 1] - edges[i])
+    return 6 * total
+
+
+def _measured(
+    shape: Shape, items: Mapping[str, Callable[[], list[Step]]], device: str, rounds: int, absent: Mapping[str, str]
+) -> list[Row]:
+    """One row for each thing: its time among the others, or why there is none."""
+    import torch
+
+    from ..machine import interleave, peak_bytes
+
+    runs, failed = _tried(items)
+    failed.update(absent)
+    timings = interleave(runs, device=device, rounds=rounds) if runs else {}
+    full = 6.0 * shape.n_classes * shape.in_features * shape.batch
+    rows = []
+    for name in (*items, *absent):
+        row: Row = {
+            "V": shape.n_classes,
+            "d": shape.in_features,
+            "N": shape.batch,
+            "cutoffs": [] if name.startswith("full") else list(shape.cutoffs),
+            "what": name,
+        }
+        if name in timings:
+            timing = timings[name]
+            row |= {"ms": timing.median * 1e3, "q1": timing.q1 * 1e3, "q3": timing.q3 * 1e3, "runs": timing.n}
+            operations = full if name.startswith("full") else layer_operations(shape)
+            row["TFLOP/s"] = 1e-12 * operations / timing.median
+            for other, key in (("stock", "of stock"), ("bare products", "of bare")):
+                if other in timings:
+                    row[key] = timing.median / timings[other].median
+            try:
+                row["peak MiB"] = peak_bytes(runs[name][0], device) / 2**20
+            except torch.OutOfMemoryError:
+                row["peak MiB"] = "out of memory"
+        else:
+            row["ms"] = failed[name]
+        rows.append(row)
+    return rows
+
+
+def _ours(shape: Shape, device: str, dtype: torch.dtype) -> dict[str, Callable[[], list[Step]]]:
+    from ..machine import bare_products, layer_steps, ours
+
+    tokens = [share * shape.batch for share in shape.tail_shares()]
+    items: dict[str, Callable[[], list[Step]]] = {
+        "ours": lambda: layer_steps(shape, device, dtype, make=ours),
+        "bare products": lambda: [bare_products(shape, tokens, device, dtype)],
+    }
+    if device.startswith("cuda"):
+        items["ours, CUDA graph"] = lambda: captured_steps(shape, device, dtype)
+    return items
+
+
+def bench_grid(*, device: str, dtype: torch.dtype, rounds: int, until: float, say: Say, keep: Keep) -> list[Row]:
+    """Stock, ours (also replayed from a CUDA graph) and the bare products over the grid, at equal cutoffs.
+
+    ``of bound``: ours over the larger of half of stock's time and 1.25 times the bare products'. ``until``: the value
+    of ``time.perf_counter`` after which no case is begun; such cases are recorded as that.
+    """
+    from ..machine import Shape, layer_steps, stock
+
+    rows: list[Row] = []
+    for d, n, (v, cutoffs) in itertools.product(WIDTHS, TOKENS, VOCABULARIES):
+        shape = Shape(v, d, n, cutoffs, tuple(d // 4 ** (i + 1) for i in range(len(cutoffs))))
+        if time.perf_counter() > until:
+            rows.append({"V": v, "d": d, "N": n, "cutoffs": list(cutoffs), "what": "ours", "ms": "not begun (time)"})
+            continue
+
+        def of_stock(shape: Shape = shape) -> list[Step]:
+            return layer_steps(shape, device, dtype, make=stock)
+
+        case = _measured(shape, {"stock": of_stock, **_ours(shape, device, dtype)}, device, rounds, {})
+        for row in case:
+            if row["what"].startswith("ours") and "of stock" in row and "of bare" in row:
+                row["of bound"] = 1 / max(0.5 / row["of stock"], 1.25 / row["of bare"])
+        say(table(case, [*COLUMNS, "of bound"]))
+        rows += case
+        keep(rows)
+    return rows
+
+
+def bench_against_full(
+    *, device: str, dtype: torch.dtype, rounds: int, until: float, say: Say, keep: Keep
+) -> list[Row]:
+    """Ours with cutoffs planned for this device, and every full softmax at hand, on the same sizes.
+
+    ``of best full``: time over the fastest full softmax's.
+    """
+    from ..machine import Shape, layer_steps, stock
+
+    v, floor, sizes = AGAINST
+    vocabulary = Vocabulary.synthetic(v, shift=2.7)
+    cost = _cost(device, dtype, say)
+    losses = full_softmaxes()
+    absent = {name: why for name, why in losses.items() if isinstance(why, str)}
+    rows: list[Row] = []
+    for d, n in sizes:
+        if time.perf_counter() > until:
+            rows.append({"V": v, "d": d, "N": n, "what": "all", "ms": "not begun (time)"})
+            continue
+        made = plan(vocabulary, d, n, cost=cost, min_head_share=floor)
+        if not made.n_tails:
+            rows.append({"V": v, "d": d, "N": n, "what": "ours", "ms": "the plan has no tails"})
+            continue
+        shape = Shape(v, d, n, tuple(made.cutoffs), tuple(made.widths))
+        items = dict(_ours(shape, device, dtype))
+        if list(made.widths) == [d // 4 ** (i + 1) for i in range(made.n_tails)]:
+            items["stock"] = lambda shape=shape: layer_steps(shape, device, dtype, make=stock)  # type: ignore[misc]
+        for name, loss in losses.items():
+            if not isinstance(loss, str):
+                items[name] = lambda shape=shape, loss=loss: full_steps(shape, loss, device, dtype)  # type: ignore[misc]
+        case = _measured(shape, items, device, rounds, absent)
+        full = [row["ms"] for row in case if row["what"].startswith("full") and isinstance(row["ms"], float)]
+        for row in case:
+            if full and isinstance(row["ms"], float):
+                row["of best full"] = row["ms"] / min(full)
+        say(f"planned with {cost.name}, head share {made.shares[0]:.3f}, widths {list(made.widths)}:")
+        say(table(case, [*COLUMNS, "of best full"]))
+        rows += case
+        keep(rows)
+    return rows
+
+
+def _cost(device: str, dtype: torch.dtype, say: Say) -> MeasuredCost:
+    """This device's cost model: the recorded one, or a short calibration."""
+    from ..machine import calibrate
+
+    try:
+        return load_cost(device.split(":")[0], dtype=str(dtype).removeprefix("torch."))
+    except LookupError:
+        say(f"no timings of this device with {dtype}: calibrating for 40 s")
+        return calibrate(device, dtype, seconds=40, progress=False)

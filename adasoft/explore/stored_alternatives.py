@@ -1,0 +1,275 @@
+"""What is stored of the lesson on alternatives: recorded cases and trainings, comparisons on trained models, claims.
+
+python -m adasoft.explore.stored_alternatives        # makes data/results/alternatives-cpu.json anew, in minutes
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import importlib
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ..cost import write_whole
+from . import softmax_cases as sc
+from .figures import percent, seconds_text
+from .recorded import results_folder
+from .small_models import small_models
+from .timings import Spread, Tally
+
+FILE = "alternatives-cpu.json"
+#: Command that makes the comparison of trained models.
+COMPARE = "python -m adasoft bench decode --run"
+#: The sizes that SVD-softmax's claim is about, as far as they fit a small machine: V as printed, fewer columns.
+CLAIM = {"V": 800_000, "d": 256, "width": 32, "n_full": 50_000, "rows": 16}
+#: Cases that are recorded: task, exact only, V, d, rows.
+CASES = (
+    (sc.BEST, False, 2_000, 128, 256), (sc.BEST, False, 20_000, 256, 256), (sc.BEST, False, 20_000, 256, 1),
+    (sc.BEST, False, 100_000, 256, 256), (sc.BEST, False, 100_000, 256, 1),
+    (sc.TRAIN, False, 2_000, 128, 256), (sc.TRAIN, False, 20_000, 256, 256), (sc.TRAIN, False, 100_000, 256, 256),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RecordedCase:
+    """One case timed on another machine."""
+
+    label: str
+    sizes: Mapping[str, Any]
+    times: Mapping[str, Spread]
+    known: Mapping[str, Any]
+    provenance: str
+
+
+def record(folder: Path | None = None) -> dict[str, Any]:
+    """The record; empty if there is none. Raises ValueError for a file that is no such record."""
+    path = (folder or results_folder()) / FILE
+    if not path.exists():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found["alternatives"] != "07":
+            raise ValueError(f"alternatives is {found['alternatives']!r}")
+        for key in ("device", "threads", "date", "torch", "command", "experts", "cases", "claim"):
+            found[key]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path.name} is no record of alternatives: {type(error).__name__} {error}") from error
+    return found  # type: ignore[no-any-return]
+
+
+def _machine(found: Mapping[str, Any]) -> str:
+    threads = int(found["threads"])
+    return f"{found['device']['name']}, {threads} thread{'s' * (threads > 1)}"
+
+
+def recorded_cases(folder: Path | None = None) -> list[RecordedCase]:
+    """The recorded cases; none if there is no record."""
+    found = record(folder)
+    out = []
+    for case in found.get("cases", ()):
+        sizes, date = case["sizes"], str(found["date"])[:10]
+        label = f"recorded: {_machine(found)}, {date}: {_case_text(sizes)}, d = {sizes['d']}"
+        provenance = (
+            f"Recorded on {date} on another machine ({_machine(found)}, torch {found['torch']}) by "
+            f"`{found['command']}`; file data/results/{FILE}."
+        )
+        times = {name: Spread(float(v[0]), float(v[1]), float(v[2]), int(v[3])) for name, v in case["times"].items()}
+        out.append(RecordedCase(label, sizes, times, case["known"], provenance))
+    return out
+
+
+def _case_text(sizes: Mapping[str, Any]) -> str:
+    rows = f"{sizes['rows']} row{'s' * (sizes['rows'] > 1)}"
+    return f"{sizes['task']}, V = {sizes['V']:,}, {rows}"
+
+
+def which_when(folder: Path | None = None) -> list[list[str]]:
+    """Rows of the table "which when", from the recorded cases: case, fastest, next, where from.
+
+    Two rows for each case where approximations compete: any method, and only those that are exact.
+    """
+    rows = []
+    for one in recorded_cases(folder):
+        exact = sc.WHO[one.sizes["task"]][0]
+        for names, text in ((tuple(one.times), "any"), (exact, "exact only")):
+            times = {name: one.times[name] for name in names if name in one.times}
+            if len(times) < 2:
+                continue
+            first, second, *_ = sorted(times, key=lambda n: times[n].median)
+            level = times[second].q1 <= times[first].q3
+            rows.append([
+                f"{_case_text(one.sizes)}; {text}", f"{first}, {_faster(one.times, first)}",
+                f"{second}, {_faster(one.times, second)}{' (level)' if level else ''}", one.label.split(":")[1].strip(),
+            ])  # fmt: skip
+    if not rows:
+        return [["nothing recorded yet", "measure your own case above", "", ""]]
+    rows.append(["on a GPU", "choose it under “device” above and measure: nothing is recorded here", "", ""])
+    return rows
+
+
+def _faster(times: Mapping[str, Spread], name: str) -> str:
+    if name == sc.FULL or sc.FULL not in times:
+        return seconds_text(times[name].median)
+    return (
+        f"{seconds_text(times[name].median)}, {times[sc.FULL].median / times[name].median:.2g}x the full softmax's pace"
+    )
+
+
+def stored_comparisons(folder: Path | None = None) -> tuple[list[list[str]], str]:
+    """The comparison of trained models (`adasoft.bench.compare`) as rows with a head, and a sentence about it.
+
+    Raises ValueError for a file that is no such comparison.
+    """
+    head = ["model and method", "agrees 1/5/10, %", "right 1/5/10, %", "perplexity", "arithmetic", "256 rows", "1 row",
+            "MiB"]  # fmt: skip
+    rows, said = [], []
+    for path in sorted((folder or results_folder()).glob("bench-compare-*.json")):
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            name = f"{found['corpus']['name']}, V = {found['corpus']['V']:,}"
+            for r in found["rows"]:
+                undefined = r["perplexity"] == float("inf")
+                rows.append([
+                    f"{name}: {r['what']}", "/".join(f"{100 * r[f'agree {k}']:.0f}" for k in (1, 5, 10)),
+                    "/".join(f"{100 * r[f'right {k}']:.0f}" for k in (1, 5, 10)),
+                    "infinite" if undefined else f"{r['perplexity']:,.1f}", percent(r["arithmetic"]),
+                    seconds_text(r["ms, 256"] / 1e3), seconds_text(r["ms, 1"] / 1e3), f"{r['MiB']:,.0f}",
+                ])  # fmt: skip
+            device = found["device"]["name"]
+            said.append(f"{name}: {device}, {str(found['date'])[:10]}, file data/results/{path.name}.")
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path.name} is no comparison: {type(error).__name__} {error}") from error
+    if not rows:
+        return [], (
+            f"A comparison on larger trained models is not stored yet; `{COMPARE}` makes it: agreement, accuracy, "
+            "perplexity, arithmetic, time and memory of each method."
+        )
+    return [head, *rows], "On larger trained models: " + " ".join(said)
+
+
+def claims(folder: Path | None = None) -> list[list[str]]:
+    """What the papers claim beside what is stored here: two columns."""
+    found, models = record(folder), small_models()
+    claim = found.get("claim", {})
+    if claim:
+        parts = [
+            f"{n} row{'s' * (n > 1)}: {t['full'] / t['svd']:.2g} times faster"
+            if t["full"] > t["svd"] else f"{n} row{'s' * (n > 1)}: {t['svd'] / t['full']:.2g} times SLOWER"
+            for n, t in sorted((int(n), t) for n, t in claim["times"].items())
+        ]  # fmt: skip
+        svd = (
+            f"V = {claim['V']:,}, d = {claim['d']}, {percent(claim['utilisation'])} of the arithmetic, on a CPU "
+            f"({_machine(found)}): {'; '.join(parts)}. The weights are drawn with the spectrum of the small model's."
+        )
+    else:
+        svd = "nothing recorded yet"
+    experts = found.get("experts", {})
+    groups = (
+        f"{experts['exact']} of 10 groups are some expert's words exactly, with {experts['sizes']['stages'][-1]} "
+        f"experts and threshold {experts['sizes']['threshold']:g}."
+        if experts else "nothing recorded yet"
+    )  # fmt: skip
+    best = min(models.experts, key=lambda e: float(e.found["utilisation"]))
+    sparse = "; ".join(
+        f"{e.label}: {1 / e.found['utilisation']:.2g} times, finds {percent(e.found['agree 10'])} of the ten best"
+        for e in ([models.experts[0], best] if best is not models.experts[0] else [best])
+    )
+    cases = [c for c in recorded_cases(folder) if c.sizes["task"] == sc.TRAIN and sc.ADAPTIVE in c.times]
+    training = "; ".join(
+        f"V = {c.sizes['V']:,}: {c.times[sc.FULL].median / c.times[sc.ADAPTIVE].median:.2g} times" for c in cases
+    )
+    opened = 100 * float(models.adaptive.opened(models.adaptive_states, 10).float().mean())
+    return [
+        ["SVD-softmax: over 3 times faster with about 20 % of the arithmetic, 800,000 words, GPU", svd],
+        ["doubly sparse: learns a two-level hierarchy on 10 x 10 classes", groups],
+        ["doubly sparse: 16 times (PTB) and 24 times (WikiText-2) less arithmetic with 64 experts, as remembered",
+         f"on the small model, arithmetic: {sparse}."],
+        ["adaptive softmax: 2.8 times faster training on Text8 (83 against 30 minutes, all of the model)",
+         f"the layer's training step alone, recorded: {training or 'nothing yet'}."],
+        ["exact top-k: no paper's claim, but ours: the same words without most of the tails",
+         f"small model, ten best words: {opened:.3g} % of the pairs opened."],
+    ]  # fmt: skip
+
+
+# ---------------------------------------------------------------------- making
+
+
+def measure_claim(tell: Callable[[str], None]) -> dict[str, Any]:
+    """SVD-softmax against the full softmax at the sizes of its claim; medians in seconds."""
+    import torch
+
+    from ..alternatives import FullSoftmax
+    from ..alternatives.svd_softmax import SVDSoftmax, power_law, spectrum_matrix
+    from ..machine import interleave
+
+    values = power_law(SVDSoftmax(small_models().full).singular_values, CLAIM["d"])
+    full = FullSoftmax(CLAIM["d"], CLAIM["V"]).eval()
+    tell("drawing the weights of the claim")
+    with torch.no_grad():
+        full.output.weight.copy_(spectrum_matrix(CLAIM["V"], values))
+    tell("decomposing them")
+    svd = SVDSoftmax(full, CLAIM["width"], CLAIM["n_full"])
+    times: dict[str, dict[str, float]] = {}
+    for rows in (1, CLAIM["rows"]):
+        hidden = torch.randn(rows, CLAIM["d"], generator=torch.Generator().manual_seed(rows))
+        found = interleave(
+            {"full": [partial(full.topk, hidden, 10)], "svd": [partial(svd.topk, hidden, 10)]},
+            rounds=9, seconds=60, progress=lambda _, name: tell(f"the claim, {name}"),
+        )  # fmt: skip
+        times[str(rows)] = {name: timing.median for name, timing in found.items()}
+    return {**CLAIM, "utilisation": svd.utilisation, "times": times}
+
+
+def make(tell: Callable[[str], None], command: str, *, claim: bool = True) -> dict[str, Any]:
+    """What the lesson's buttons come to with its first choices, some cases, and SVD-softmax at its claim's sizes."""
+    import torch
+
+    from ..machine import describe
+    from .alternatives_state import AlternativesExplorer
+
+    explorer = AlternativesExplorer("en")
+
+    def tick(_done: float, text: str) -> None:
+        tell(text)
+
+    explorer.train_experts(anew=True, tick=tick, heard=lambda _: None)
+    explorer.checkpoint.unlink(missing_ok=True)
+    cases = []
+    for task, exact, v, d, rows in CASES:
+        explorer.n_words = v
+        explorer.task, explorer.exact, explorer.in_features, explorer.batch = task, exact, d, rows
+        explorer.cutoffs = (max(200, v // 20), v // 4)
+        tally = Tally(explorer.case_sizes, "cpu")
+        known = explorer.time_case(20.0, tick, tally.heard)
+        cases.append({"sizes": tally.sizes, "times": tally.json()["times"], "known": known})
+    return {
+        "alternatives": "07", "device": describe("cpu"), "threads": torch.get_num_threads(),
+        "torch": torch.__version__, "command": command,
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "experts": explorer.recall("experts"), "cases": cases, "claim": measure_claim(tell) if claim else {},
+    }  # fmt: skip
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and write the record."""
+    parser = argparse.ArgumentParser(prog="python -m adasoft.explore.stored_alternatives", description=make.__doc__)
+    parser.add_argument("--output", type=Path, default=results_folder() / FILE)
+    parser.add_argument("--no-claim", action="store_true", help="leave out V = 800,000, which takes 3 GB")
+    options = parser.parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    command = " ".join(["python -m adasoft.explore.stored_alternatives", *given])
+    found = make(lambda text: print(f"\r{text:<78}", end="", file=sys.stderr), command, claim=not options.no_claim)
+    write_whole(options.output, json.dumps(found, indent=1) + "\n")
+    print(f"\nwritten to {options.output}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    # the module as imported, not this copy
+    raise SystemExit(importlib.import_module("adasoft.explore.stored_alternatives").main())

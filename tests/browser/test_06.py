@@ -1,0 +1,224 @@
+"""Notebook 06, perplexity: a text read, two softmaxes trained, stopped, asked to write; light and dark.
+
+Nothing here depends on how well or how quickly anything trains: what is measured is only asked to be there.
+"""
+
+import random
+import statistics
+
+import pytest
+from browser.gestures import (
+    BROWSER,
+    check,
+    click,
+    commit,
+    drag,
+    drawn,
+    figure_y,
+    finish,
+    latency,
+    opened,
+    press,
+    restarted,
+    settled,
+    until,
+    value,
+)
+
+pytestmark = BROWSER
+
+STORED, TEXT, CUTS = "stored_panel()", "text_panel(explorer)", "cut_panel(explorer)"
+TRAIN, WRITE, CELL = 'predict("live faster"', "writing_panel(explorer)", "own_cell_panel(explorer)"
+
+
+def typed(output, name, text, role="spinbutton"):
+    """Fill a box and press Enter."""
+    box = output.get_by_role(role, name=name, exact=True)
+    box.fill(text)
+    box.press("Enter")
+    return box
+
+
+def holds(notebook, expression, expected):
+    return until(lambda: value(notebook, expression), lambda v: v == expected)
+
+
+def ended(output, name, seconds=240):
+    """Wait until a job has ended."""
+    until(output.get_by_role("button", name=name, exact=True).is_enabled, bool, seconds)
+
+
+def finite(output, trace):
+    return output.locator(".js-plotly-plot").first.evaluate(
+        f"g => Array.from(g.data[{trace}].y).filter(Number.isFinite).length"
+    )
+
+
+@pytest.fixture
+def novel(lab):
+    """A text of some thousand words."""
+    rng, words = random.Random(0), [f"word{i}" for i in range(300)]
+    lines = [" ".join(words[int(300 * rng.random() ** 3)] for _ in range(12)) for _ in range(1500)]
+    path = lab[2] / "novel.txt"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.mark.timeout(1200)
+def test_06_language_model(lab, page, shots, novel):
+    page.set_default_timeout(90_000)  # a busy machine, and torch to load
+    notebook = opened(page, lab, "06_language_model.ipynb")
+    check(notebook.show_cell('ask("nats")'), "24.25", "right for bits")
+    check(notebook.show_cell('ask("nats")'), "99.5", "correct", by_mouse_in=notebook)
+    check(notebook.show_cell('ask("two hundredths")'), "0.02", "Those are the nats")
+
+    # stored runs, with nothing pressed
+    commit(notebook.show_cell('predict("paper minutes"'), "40")
+    stored = notebook.show_cell(STORED)
+    drawn(notebook, stored)
+    stored.get_by_text("hollow: the paper, Text8").first.wait_for(state="attached")
+    stored.get_by_role("cell", name="144", exact=True).wait_for()
+    stored.get_by_role("combobox", name="stored runs").wait_for()
+    check(notebook.show_cell('ask("shares of a step")'), "2.8", "two different wholes")
+
+    # a text of one's own, by its path
+    text = notebook.show_cell(TEXT)
+    text.get_by_text("not read yet").wait_for()
+    typed(text, "text", str(lab[2] / "nowhere.txt"), role="textbox")
+    press(text, "Read it")
+    text.get_by_role("alert").get_by_text("nowhere.txt").wait_for()
+    typed(text, "text", str(novel), role="textbox")
+    holds(notebook, "explorer.source", str(novel))
+    typed(text, "tokens at most", "500")
+    text.get_by_role("alert").get_by_text("should be from 1,000").wait_for()
+    typed(text, "tokens at most", "12000")
+    holds(notebook, "explorer.tokens", 12000)
+    click(notebook, text, "Read it")
+    text.get_by_text("V = ").first.wait_for()
+    n = until(lambda: value(notebook, "len(explorer.vocabulary)"), lambda n: n < 400)
+
+    # its cutoffs, every way
+    cuts = notebook.show_cell(CUTS)
+    typed(cuts, "cutoff 1, words", "50")
+    until(lambda: value(notebook, "explorer.cutoffs[0]"), lambda c: c == 50)
+    y = figure_y(cuts, 5)
+    drag(notebook, cuts, 0, -20, lambda: until(lambda: figure_y(cuts, 5), lambda new: new != y))
+    until(lambda: value(notebook, "explorer.cutoffs[0]"), lambda c: c < 50)
+    typed(cuts, "hidden size d", "16")
+    typed(cuts, "tokens per step B", "81")
+    cuts.get_by_role("alert").get_by_text("B should be a multiple of 20").wait_for()
+    typed(cuts, "tokens per step B", "80")
+    holds(notebook, "(explorer.in_features, explorer.batch)", (16, 80))
+    check(notebook.show_cell('ask("one word")'), "0", "That is the loss")
+
+    # two softmaxes, trained live
+    train = notebook.show_cell(TRAIN)
+    commit(train, "3")
+    train.get_by_text("Nothing is measured yet").wait_for()
+    shown = train.get_by_role("combobox", name="shown")
+    shown.select_option(index=1)
+    train.get_by_text("RECORDED, not this machine.").wait_for()
+    drawn(notebook, train)
+    assert finite(train, 0) > 3
+    shown.select_option(index=0)
+    until(lambda: finite(train, 0), lambda n: n == 0)
+    typed(train, "seconds for each", "3")
+    extra = [train.get_by_role("checkbox", name=name) for name in ("sampled, 20 % of V", "the authors' cutoffs")]
+    for box in extra:
+        box.press("Space")
+    holds(notebook, "explorer.ticked", ("full", "sampled", "adaptive", "yours"))
+    press(train, "Train")
+    train.get_by_role("alert").get_by_text("untick it, and set your own cutoffs").wait_for()
+    ended(train, "Train")
+    for box in extra:
+        box.uncheck()
+    holds(notebook, "explorer.ticked", ("full", "yours"))
+    press(train, "Train")
+    until(lambda: finite(train, 0), lambda n: n >= 1, 120)  # while it trains
+    ended(train, "Train")
+    train.get_by_text("after equal tokens").first.wait_for()
+    train.get_by_text("You guessed 3 times").wait_for()
+    i = value(notebook, "list(explorer.recall('training')['lanes'])").index("yours") and 7
+    assert finite(train, 0) >= 2 and finite(train, i) >= 2 and finite(train, 8) == finite(train, 0)
+    points = value(notebook, "[p[2] for p in explorer.recall('training')['lanes']['yours']['points']]")
+    assert figure_y(train, i) == points
+    train.get_by_role("checkbox", name="also exp of the training loss").press("Space")
+    until(lambda: finite(train, 16), lambda n: n >= 2)
+    train.get_by_text("exp of the training loss, lately").wait_for()
+
+    # Stop, while the page stays alive; go on
+    typed(train, "seconds for each", "600")
+    holds(notebook, "explorer.seconds", 600)
+    press(train, "Train")
+    until(lambda: value(notebook, "len(explorer.trained)"), lambda n: n == 1)
+    cuts = notebook.show_cell(CUTS)
+    busy = statistics.median(latency(cuts, 0, presses=11))
+    print(f"arrow key to redrawn plots while a model trains: {busy:.0f} ms")
+    typed(cuts, "cutoff 1, words", "30")
+    holds(notebook, "explorer.cutoffs[0]", 30)
+    train = notebook.show_cell(TRAIN)
+    stop = train.get_by_title("Stops: Train")
+    until(stop.is_enabled, bool)
+    until(lambda: finite(train, 0), lambda n: n >= 1, 120)
+    stop.press("Enter")
+    ended(train, "Train")
+    train.get_by_text("Stopped.").wait_for()
+    typed(train, "seconds for each", "1")
+    holds(notebook, "explorer.seconds", 1)
+    seconds = value(notebook, "explorer.recall('training')['lanes']['full']['seconds']")
+    assert seconds < 600
+    press(train, "Go on")
+    until(lambda: value(notebook, "explorer.recall('training')['lanes']['full']['seconds']"), lambda s: s > seconds)
+    ended(train, "Train")
+    check(notebook.show_cell('ask("sampled loss")'), "20.1", "an easier question")
+
+    # what the models write
+    write = notebook.show_cell(WRITE)
+    write.get_by_text("RECORDED, not this machine.").wait_for()
+    typed(write, "first word", "zebra", role="textbox")
+    press(write, "Write")
+    write.get_by_role("alert").get_by_text("is not among the").wait_for()
+    typed(write, "first word", "word1", role="textbox")
+    typed(write, "words of each", "12")
+    typed(write, "seed", "5")
+    ended(write, "Write")
+    press(write, "Write")
+    write.get_by_text("with seed 5").wait_for()
+    assert set(value(notebook, "explorer.recall('written')['words']")) == {"full", "yours"}
+    ended(write, "Write")
+    check(notebook.show_cell('ask("the right word")'), "0.0111", "in percent")
+    check(notebook.show_cell('ask("pieces")'), "45", "to the power of 1.5")
+
+    # a cell of one's own
+    cell = notebook.show_cell(CELL)
+    code = cell.get_by_role("textbox", name="code of your cell")
+    begin = code.input_value()
+    code.fill(begin.replace("return h, h", "return h"))
+    code.press("Tab")
+    press(cell, "Check the cell")
+    cell.get_by_role("alert").get_by_text("cell should return a pair").wait_for()
+    press(cell, "Back to the example")
+    until(code.input_value, lambda now: now == begin)
+    press(cell, "Check the cell")
+    cell.get_by_text("Two steps of it ran").wait_for()
+    press(cell, "Train")
+    cell.get_by_text("In words: novel").wait_for(timeout=240_000)
+    ended(cell, "Train")
+    until(lambda: finite(cell, 1), lambda n: n >= 1)
+    check(notebook.show_cell('ask("numbers of a cell")'), "65,536", "The biases are missing")
+
+    # what was chosen and measured survives a restart
+    cutoffs = value(notebook, "explorer.cutoffs")
+    notebook.evaluate("explorer._choices.flush()")
+    restarted(notebook)
+    assert value(notebook, "(explorer.cutoffs, len(explorer.vocabulary), explorer.in_features)") == (cutoffs, n, 16)
+    train = notebook.show_cell(TRAIN)
+    commit(train, "2")
+    drawn(notebook, train)
+    until(lambda: finite(train, 0), lambda n: n >= 1)
+    press(train, "Go on")
+    train.get_by_role("alert").get_by_text("they end with the kernel").wait_for()
+    settled(notebook)
+    cell = notebook.show_cell(CELL)
+    until(lambda: finite(cell, 1), lambda n: n >= 1)
+    finish(notebook, lab, shots, "06", [STORED, TEXT, CUTS, 'ask("nats")', TRAIN, WRITE, CELL])
