@@ -456,8 +456,9 @@ def _bench(options: argparse.Namespace, rest: list[str]) -> None:
         )
     else:
         record = bench.bench_layer(
-            device=options.device, dtype=options.dtype, full=not options.no_full, shapes=not options.no_shapes, **rounds
-        )
+            device=options.device, dtype=options.dtype, full=not options.no_full, shapes=not options.no_shapes,
+            keep=(lambda record: bench.save(record, options.json)) if options.json else None, **rounds,
+        )  # fmt: skip
     if options.json:
         bench.save(record, options.json)
         print(f"written to {options.json}")

@@ -78,13 +78,15 @@ class AdaptiveSoftmax(nn.Module):
     a CUDA graph is captured a route with no host read is taken: on a GPU with Triton the kernels of
     :mod:`adasoft.ragged` (no second derivatives); for export, for fp64 and without Triton a portable one where
     every tail sees every token and a mask picks, which costs the arithmetic that routing saves. A target out of range
-    makes the loss nan there, since nothing can be raised.
+    makes the loss nan there, since nothing can be raised. :attr:`reads_host` = False takes that route always: the steps
+    that warm up before a CUDA graph is captured need it, so that every kernel is loaded by then.
     """
 
     #: Public methods besides ``forward`` that read the weights. FSDP2 must be told of them: after
     #: ``fully_shard(layer)``, ``torch.distributed.fsdp.register_fsdp_forward_method(layer, name)`` for each.
     forward_methods = ("log_prob", "predict", "topk", "opened", "sample", "score")
 
+    reads_host: bool = True
     order: Tensor | None
     _ranks: Tensor | None
     _edges: Tensor
@@ -234,7 +236,8 @@ class AdaptiveSoftmax(nn.Module):
         if target.dim() != 1:
             x, target = input_.reshape(-1, self.in_features), target_.reshape(-1)
         ranks = target_ranks(target, self.n_classes, self.ignore_index, self._ranks)
-        if torch.compiler.is_compiling() or (x.is_cuda and torch.cuda.is_current_stream_capturing()):
+        capturing = x.is_cuda and torch.cuda.is_current_stream_capturing()
+        if not self.reads_host or capturing or torch.compiler.is_compiling():
             output, loss = self._forward_unread(x, ranks)
         else:
             output, loss = self._forward_routed(x, target, ranks)

@@ -1,5 +1,11 @@
 """What every test shares: the ``--long`` option, and how many cases hypothesis draws."""
 
+import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # before torch is loaded, and for what tests start: processes of several threads would wait for each other
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 from hypothesis import HealthCheck, settings
 

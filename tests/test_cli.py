@@ -153,6 +153,7 @@ def test_bench_tables_and_files(tmp_path, monkeypatch, capsys):
     from adasoft import machine as M
 
     monkeypatch.setattr(bench.layer, "LAYERS", ((600, (60, 200)),))
+    monkeypatch.setattr(bench.layer, "PAIR_SECONDS", 0.0)
     monkeypatch.setattr(bench.layer, "SHAPES", tuple((500 + i, 16, 64, (50, 200)) for i in range(15)))
     monkeypatch.setattr(
         M, "draw_layers", lambda *a, **k: [M.Shape(900, 64, 64, (90,), (16,)), M.Shape(800, 32, 64, (80, 300), (8, 8))]
@@ -174,11 +175,128 @@ def test_bench_tables_and_files(tmp_path, monkeypatch, capsys):
     assert all(
         row["GFLOP/s"] > 0 and (row["peak MiB"] > 0) == (row["what"] != "bare products") for row in layers["rows"]
     )
-    assert len(layers["shapes"]) == 15 and all(row["ratio"] > 0 for row in layers["shapes"])
+    assert len(layers["shapes"]) == 15 and all(row["ratio"] > 0 and row["pairs"] == 5 for row in layers["shapes"])
     assert len(layers["missed"]) == 3 and all(row["zeros ms"] > 0 for row in layers["missed"])
     regret = json.loads((tmp_path / "cost.json").read_text())["regret"][0]
     assert len(regret["screened"]) == 30 and len(regret["rows"]) == 6 and regret["regret"] > 0
     assert all(row["cutoffs"][0] >= words.words_for_share(0.75) for row in regret["rows"])
+
+
+@pytest.fixture
+def small_large(monkeypatch, tmp_path):
+    """`bench.large` at sizes of a moment, on the recorded CPU's cost model."""
+    monkeypatch.setattr(bench.large, "VOCABULARIES", ((600, (60, 200)), (500, (100,))))
+    monkeypatch.setattr(bench.large, "WIDTHS", (64,))
+    monkeypatch.setattr(bench.large, "TOKENS", (32, 48))
+    monkeypatch.setattr(bench.large, "AGAINST", (20_000, 0.75, ((32, 512),)))
+    monkeypatch.setattr(bench.layer, "LAYERS", ((600, (60, 200)),))
+    monkeypatch.setattr(bench.layer, "_bf16", lambda rounds, say: [])
+
+
+def test_bench_of_large_sizes(small_large, monkeypatch):
+    """What `bench layer --device cuda` does first, on a CPU: each case by itself, with what fails recorded as that."""
+    import torch
+
+    def no_memory(x, weight, target):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 TiB")
+
+    def broken(x, weight, target):
+        raise RuntimeError("the kernel does not compile\nand says so at length")
+
+    rivals = {"full: plain": bench.rivals.plain, "full: greedy": no_memory, "full: broken": broken,
+              "full: elsewhere": "absent (ImportError: No module named 'elsewhere')"}  # fmt: skip
+    monkeypatch.setattr(bench.large, "full_softmaxes", lambda: rivals)
+    kept, said = [], []
+    record = bench.bench_layer(
+        large=True, rounds=2, full=False, shapes=False, say=said.append,
+        keep=lambda record: kept.append(json.loads(json.dumps(record))),
+    )  # fmt: skip
+    full = {row["what"]: row for row in record["full"]}
+    assert full["full: greedy"]["ms"] == "out of memory" and full["full: elsewhere"]["ms"].startswith("absent (Import")
+    assert full["full: broken"]["ms"] == "failed (RuntimeError: the kernel does not compile)"
+    assert full["full: plain"]["of best full"] == 1 and 0 < full["ours"]["of best full"] < 50
+    assert full["full: plain"]["loss"] == pytest.approx(9.9, abs=0.3)  # log 20,000
+    assert full["ours"]["cutoffs"] and full["full: plain"]["cutoffs"] == []
+    grid = record["grid"]
+    assert len(grid) == 12 and {row["what"] for row in grid} == {"stock", "ours", "bare products"}
+    for row in grid:
+        assert row["TFLOP/s"] > 0 and row["runs"] == 2
+        if row["what"] == "ours":
+            stock, bare = row["ms"] / row["of stock"], row["ms"] / row["of bare"]
+            assert row["of bound"] == pytest.approx(row["ms"] / max(0.5 * stock, 1.25 * bare))
+    # after every case there is a record of all so far
+    assert [len(r.get("full", [])) for r in kept][:2] == [len(full)] * 2
+    assert [len(r.get("grid", [])) for r in kept][1:5] == [3, 6, 9, 12]
+    assert any("absent" in text for text in said)
+
+
+def test_bench_of_large_sizes_keeps_its_time(small_large, monkeypatch):
+    monkeypatch.setattr(bench.large, "full_softmaxes", lambda: {})
+    record = bench.bench_layer(large=True, seconds=-1.0, rounds=1, full=False, shapes=False, say=lambda text: None)
+    assert [row["ms"] for row in record["full"] + record["grid"]] == ["not begun (time)"] * 5
+    assert all(row["ms"] > 0 for row in record["rows"])
+
+
+def test_the_step_in_a_cuda_graph(monkeypatch):
+    """The code around the graph, with a graph that does on replay what it was given: nothing reads the host in it."""
+    import contextlib
+
+    import torch
+
+    from adasoft.machine import Shape
+
+    stream = type("Stream", (), {"wait_stream": lambda self, other: None})
+    graphs = []
+
+    class Graph:
+        replayed = 0
+
+        def replay(self):
+            self.replayed += 1
+
+    monkeypatch.setattr(torch.cuda, "Stream", stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", stream)
+    monkeypatch.setattr(torch.cuda, "stream", lambda s: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    monkeypatch.setattr(torch.cuda, "graph", lambda g: graphs.append(g) or contextlib.nullcontext())
+    made = []
+    monkeypatch.setattr(torch.autograd, "grad", lambda loss, leaves, grad=torch.autograd.grad: made.append(loss) or
+                        grad(loss, leaves))  # fmt: skip
+    steps = bench.large.captured_steps(Shape(600, 16, 40, (60, 200), (8, 4)), "cpu", torch.float32)
+    assert len(steps) == 2 and len(made) == 4 and len(graphs) == 1
+    for step in steps:
+        step()
+    assert graphs[0].replayed == 2
+
+
+def test_operations_of_a_layer_are_those_of_its_products():
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from adasoft.machine import Shape, bare_products
+
+    shape = Shape(600, 16, 40, (60, 200), (8, 4))
+    tokens = [share * shape.batch for share in shape.tail_shares()]
+    with FlopCounterMode(display=False) as counter:
+        bare_products(shape, tokens, "cpu", torch.float32)()
+    # whole tokens there, shares of them here
+    assert bench.large.layer_operations(shape) == pytest.approx(counter.get_total_flops(), rel=0.02)
+
+
+def test_rivals_agree_or_are_absent():
+    import torch
+
+    random = torch.Generator().manual_seed(0)
+    x, weight = (torch.randn(n, 16, generator=random).requires_grad_() for n in (24, 90))
+    target = torch.randint(90, (24,), generator=random)
+    found = bench.rivals.full_softmaxes()
+    assert next(iter(found)) == "full: plain" and len(found) == 4
+    expected = torch.nn.functional.cross_entropy(x @ weight.t(), target)
+    for name in ("full: plain", "full: torch, fused"):
+        if isinstance(found[name], str):  # an older torch has none
+            assert found[name].startswith("absent (")
+        else:
+            torch.testing.assert_close(found[name](x, weight, target), expected)
 
 
 def test_bench_decode_and_cutoffs_on_a_text(tmp_path, monkeypatch, capsys):

@@ -370,6 +370,7 @@ def test_every_axis_of_every_still_has_a_title():
 
 def test_a_still_is_stale_when_it_shows_something_else(tmp_path, monkeypatch, capsys):
     shown = {"text": "<svg>one</svg>"}
+    stills.every_still()  # all modules are loaded, and register no more
     monkeypatch.setattr(f, "STILLS", {})
     monkeypatch.setattr(stills, "STILLS", f.STILLS)
     f.still("x", "alt")(lambda: shown["text"])
@@ -763,6 +764,7 @@ def test_a_job_stops_fails_and_runs_alone():
     job.stop.click()
     job.thread.join(30)
     assert "Stopped" in said(box) and job.stop.disabled and not job.start.disabled
+    assert problem(box) == ""  # no other is running any more
     go_on.set()
     other.start.click()
     other.thread.join(30)

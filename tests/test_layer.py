@@ -786,6 +786,18 @@ def test_one_host_read_in_forward_and_none_in_backward(used, monkeypatch):
     assert backward == []
 
 
+def test_no_host_read_where_none_is_wanted(monkeypatch):
+    layer, (x, target) = make(order=torch.randperm(20), head_bias=True), batch(30)
+    expected = layer(x, target)
+    layer.reads_host = False
+    with oracle.host_reads(monkeypatch) as reads:
+        out = layer(x, target)
+        out.loss.backward()
+    assert reads == []
+    assert_all_close(out, expected)
+    assert layer(x, torch.full((30,), 20)).loss.isnan()
+
+
 def test_host_reads_are_noticed(monkeypatch):
     # the counter itself: the stock layer reads at least twice per band
     stock, _ = both(STOCK[0])

@@ -153,7 +153,7 @@ def trained(corpus: Corpus, settings: Settings, device: str, name: str) -> Run:
 #: Of :class:`adasoft.alternatives.doubly_sparse.Settings`, for the layer of a language model: the lassos sum over all
 #: rows, so their factors are far below those for 10 x 10 classes.
 RETRAIN: dict[str, Any] = {
-    "epochs": 3, "batch": 1000, "learning_rate": 0.003, "balance": 1.0, "lasso": 3e-4, "expert_lasso": 3e-3,
+    "epochs": 6, "batch": 1000, "learning_rate": 0.01, "balance": 10.0, "lasso": 3e-4, "expert_lasso": 3e-3,
     "threshold": 0.1, "prune_after": 1,
 }  # fmt: skip
 #: Hidden states of the training part that the experts are retrained with.

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..cost import load_cost
-from ..partition import default_widths, plan
+from ..partition import plan
 from ..vocabulary import Vocabulary
-from .common import Row, Say, provenance, table
-from .rivals import FullLoss, _brief, full_softmaxes
+from .common import Row, Say, table
+from .rivals import FullLoss, brief, full_softmaxes
 
 if TYPE_CHECKING:
     import torch
@@ -51,7 +51,7 @@ def _tried(items: Mapping[str, Callable[[], list[Step]]]) -> tuple[dict[str, lis
         except torch.OutOfMemoryError:
             failed[name] = "out of memory"
         except Exception as error:  # a kernel that does not compile must not end the benchmark
-            failed[name] = f"failed ({_brief(error)})"
+            failed[name] = f"failed ({brief(error)})"
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
     return runs, failed
@@ -64,6 +64,7 @@ def captured_steps(shape: Shape, device: str, dtype: torch.dtype, *, sets: int =
     from ..machine import draw_targets, ours, token_shares
 
     layer = ours(shape).to(device=device, dtype=dtype)
+    layer.reads_host = False  # type: ignore[assignment]
     x = torch.randn(shape.batch, shape.in_features, dtype=dtype).to(device).requires_grad_()
     shares = token_shares(shape.n_classes)
     targets = [draw_targets(shares, shape.batch, number).to(device) for number in range(sets)]
@@ -73,10 +74,10 @@ def captured_steps(shape: Shape, device: str, dtype: torch.dtype, *, sets: int =
     def once() -> Any:
         return torch.autograd.grad(layer(x, static).loss, leaves)
 
-    side = torch.cuda.Stream()
+    side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
-        for _ in range(3):  # allocations and compilation happen outside the graph
+        for _ in range(3):  # kernels are compiled and loaded outside the graph
             once()
     torch.cuda.current_stream().wait_stream(side)
     graph = torch.cuda.CUDAGraph()
@@ -91,18 +92,24 @@ def captured_steps(shape: Shape, device: str, dtype: torch.dtype, *, sets: int =
 
 
 def full_steps(shape: Shape, loss: FullLoss, device: str, dtype: torch.dtype) -> list[Step]:
-    """A training step of a full softmax: V x d weights, one input set."""
+    """A training step of a full softmax: V x d weights, one input set, the same for every ``loss``. Returns it."""
     import torch
 
     from ..machine import draw_targets, token_shares
 
-    weight = (torch.randn(shape.n_classes, shape.in_features, device=device, dtype=dtype) * 0.02).requires_grad_()
-    x = torch.randn(shape.batch, shape.in_features, dtype=dtype).to(device).requires_grad_()
+    random = torch.Generator(device=device).manual_seed(0)
+    sizes = ((shape.n_classes, 0.02), (shape.batch, 1.0))
+    weight, x = (
+        (torch.randn(n, shape.in_features, generator=random, device=device, dtype=dtype) * scale).requires_grad_()
+        for n, scale in sizes
+    )
     target = draw_targets(token_shares(shape.n_classes), shape.batch, 0).to(device)
 
-    def step() -> None:
+    def step() -> Any:
         x.grad = weight.grad = None
-        loss(x, weight, target).backward()  # type: ignore[no-untyped-call]
+        out = loss(x, weight, target)
+        out.backward()  # type: ignore[no-untyped-call]
+        return out.detach()
 
     return [step]
 
@@ -145,6 +152,8 @@ def _measured(
             for other, key in (("stock", "of stock"), ("bare products", "of bare")):
                 if other in timings:
                     row[key] = timing.median / timings[other].median
+            if name.startswith("full"):
+                row["loss"] = float(runs[name][0]())  # they should agree
             try:
                 row["peak MiB"] = peak_bytes(runs[name][0], device) / 2**20
             except torch.OutOfMemoryError:
@@ -232,7 +241,7 @@ def bench_against_full(
             if full and isinstance(row["ms"], float):
                 row["of best full"] = row["ms"] / min(full)
         say(f"planned with {cost.name}, head share {made.shares[0]:.3f}, widths {list(made.widths)}:")
-        say(table(case, [*COLUMNS, "of best full"]))
+        say(table(case, [*COLUMNS, "loss", "of best full"]))
         rows += case
         keep(rows)
     return rows
@@ -247,3 +256,26 @@ def _cost(device: str, dtype: torch.dtype, say: Say) -> MeasuredCost:
     except LookupError:
         say(f"no timings of this device with {dtype}: calibrating for 40 s")
         return calibrate(device, dtype, seconds=40, progress=False)
+
+
+def bench_large(
+    out: Row, *, device: str, dtype: torch.dtype, rounds: int, seconds: float, say: Say, keep: Callable[[Row], None]
+) -> None:
+    """Both parts, into ``out["full"]`` and ``out["grid"]``; ``keep`` is given ``out`` after each case."""
+    until = time.perf_counter() + seconds
+
+    def part(name: str, run: Callable[..., list[Row]]) -> None:
+        def kept(rows: list[Row]) -> None:
+            out[name] = rows
+            keep(out)
+
+        out[name] = run(device=device, dtype=dtype, rounds=rounds, until=until, say=say, keep=kept)
+
+    say(f"ours with planned cutoffs against full softmaxes, {dtype}:")
+    part("full", bench_against_full)
+    say(f"\nlarge sizes at equal cutoffs, {dtype}:")
+    part("grid", bench_grid)
+    worst = [row["of bound"] for row in out["grid"] if row["what"] == "ours" and "of bound" in row]
+    if worst:
+        say(f"ours over the larger of 0.5 stock and 1.25 bare products: at most {max(worst):.3f} in {len(worst)} cases")
+    say("")

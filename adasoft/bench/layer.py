@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 from .common import Row, Say, provenance, table
+from .large import bench_large
 
 if TYPE_CHECKING:
     import torch
 
     from ..machine import Shape
+
+_Measured = TypeVar("_Measured")
 
 #: (V, cutoffs) at d = 512, B = 2560.
 LAYERS = ((44_000, (2_000, 10_000)), (267_735, (20_000, 40_000, 200_000)))
@@ -39,6 +43,10 @@ SHAPES = (
 )
 
 
+#: Seconds that the pairs of one shape take together, at least.
+PAIR_SECONDS = 1.0
+
+
 def _shape(n_classes: int, d: int, batch: int, cutoffs: tuple[int, ...]) -> Shape:
     from ..machine import Shape
 
@@ -52,35 +60,63 @@ def bench_layer(
     rounds: int = 9,
     full: bool = True,
     shapes: bool = True,
+    large: bool | None = None,
+    seconds: float = 300.0,
     say: Say = print,
+    keep: Callable[[Row], None] | None = None,
 ) -> Row:
     """Full softmax, PyTorch's layer, ours and the bare matrix products: forward + backward, in turns.
 
     Then, with ``shapes``: ours against PyTorch's layer over twenty shapes, the median of the ratios of neighbouring
     runs; and batches that miss all tails, where ours writes gradients of zero that PyTorch leaves out.
+
+    With ``large`` (by default on a GPU), first of all, and for ``seconds`` at most: ours with planned cutoffs against
+    every full softmax at hand, and a grid of large sizes (:mod:`adasoft.bench.large`). ``keep`` is given the record as
+    far as it is, after each case.
     """
     import torch
 
     kind = getattr(torch, dtype)
-    rows = [row for n_classes, cutoffs in LAYERS for row in _compare(n_classes, cutoffs, device, kind, rounds, full)]
+    out: Row = {"bench": "layer", **provenance(device), "dtype": dtype, "rows": []}
+    keep = keep or (lambda record: None)
+    if device.startswith("cuda") if large is None else large:
+        bench_large(out, device=device, dtype=kind, rounds=rounds, seconds=seconds, say=say, keep=keep)
+    rows = out["rows"]
+    for n_classes, cutoffs in LAYERS:
+        rows += _unless_full(lambda v=n_classes, c=cutoffs: _compare(v, c, device, kind, rounds, full), say) or []  # type: ignore[misc]
     say(
         table(
             rows,
             ["V", "cutoffs", "what", "ms", "q1", "q3", "runs", "of stock", "of bare", "GFLOP/s", "peak MiB"],
         )
     )
-    out: Row = {"bench": "layer", **provenance(device), "dtype": dtype, "rows": rows}
+    keep(out)
     if shapes:
         say("\ntwenty shapes, ours over PyTorch's layer, median of interleaved pairs:")
-        out["shapes"] = [_pair(_shape(*case), device, kind, rounds) for case in SHAPES]
-        say(table(out["shapes"], ["V", "d", "B", "cutoffs", "ours ms", "stock ms", "ratio", "q1", "q3"]))
-        say(f"largest ratio {max(row['ratio'] for row in out['shapes']):.3f}")
+        pairs = [_unless_full(lambda c=case: _pair(_shape(*c), device, kind, rounds), say) for case in SHAPES]  # type: ignore[misc]
+        out["shapes"] = [row for row in pairs if row]
+        say(table(out["shapes"], ["V", "d", "B", "cutoffs", "ours ms", "stock ms", "pairs", "ratio", "q1", "q3"]))
+        say(f"largest ratio {max((row['ratio'] for row in out['shapes']), default=float('nan')):.3f}")
+        keep(out)
         say("\nbatches without a token in any tail (ours gives the tails gradients of zero, PyTorch none):")
-        out["missed"] = [_missed(_shape(*SHAPES[i]), device, kind, rounds) for i in (6, 9, 14)]
+        missed = [_unless_full(lambda i=i: _missed(_shape(*SHAPES[i]), device, kind, rounds), say) for i in (6, 9, 14)]  # type: ignore[misc]
+        out["missed"] = [row for row in missed if row]
         say(table(out["missed"], ["V", "d", "B", "ours ms", "stock ms", "ratio", "zeros ms", "ours less zeros"]))
     if device == "cpu" and dtype == "float32":
         out["bf16"] = _bf16(rounds, say)
     return out
+
+
+def _unless_full(measure: Callable[[], _Measured], say: Say) -> _Measured | None:
+    """What is measured, or None, said so, where the memory does not suffice."""
+    import torch
+
+    try:
+        return measure()
+    except torch.OutOfMemoryError as error:
+        say(f"left out, out of memory: {str(error).splitlines()[0]}")
+        torch.cuda.empty_cache()
+        return None
 
 
 def _bf16(rounds: int, say: Say) -> list[Row]:
@@ -156,28 +192,31 @@ def _sizes(shape: Shape) -> Row:
 
 
 def _ratio(steps: Row, device: str, rounds: int) -> Row:
-    """Median times of both, and median and quartiles of the ratios of neighbouring runs."""
+    """Median times of both, and median and quartiles of the ratios of neighbouring runs.
+
+    Short steps are run more often, for `PAIR_SECONDS` together.
+    """
     import numpy as np
 
     from ..machine import interleave
 
-    pairs = []
+    pairs: list[tuple[float, float]] = []
     for name in ("ours", "stock"):
         for step in steps[name]:
             step()
-    for turn in range(max(5, rounds)):
-        once = interleave(
-            {name: [steps[name][turn % len(steps[name])]] for name in ("ours", "stock")},
-            device=device,
-            rounds=1,
-            warm_up=False,
-        )
+    least = max(5, rounds)
+    while len(pairs) < least or (sum(map(sum, pairs)) < PAIR_SECONDS and len(pairs) < 400):
+        turn = len(pairs)
+        names = ("ours", "stock") if turn % 2 else ("stock", "ours")
+        items = {name: [steps[name][turn // 2 % len(steps[name])]] for name in names}
+        once = interleave(items, device=device, rounds=1, warm_up=False)
         pairs.append((once["ours"].median, once["stock"].median))
     a, b = np.array(pairs).T
     q1, ratio, q3 = np.percentile(a / b, [25, 50, 75]).tolist()
     return {
         "ours ms": float(np.median(a)) * 1e3,
         "stock ms": float(np.median(b)) * 1e3,
+        "pairs": len(pairs),
         "ratio": ratio,
         "q1": q1,
         "q3": q3,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,15 +29,15 @@ def _fused() -> FullLoss:
 
 
 def _cut() -> FullLoss:
-    from cut_cross_entropy import linear_cross_entropy
+    from cut_cross_entropy import linear_cross_entropy  # type: ignore[import-not-found]
 
     return lambda x, weight, target: linear_cross_entropy(x, weight, target)
 
 
 def _liger() -> FullLoss:
-    from liger_kernel.transformers.fused_linear_cross_entropy import LigerFusedLinearCrossEntropyLoss
+    from liger_kernel.transformers import fused_linear_cross_entropy  # type: ignore[import-not-found]
 
-    loss = LigerFusedLinearCrossEntropyLoss()
+    loss = fused_linear_cross_entropy.LigerFusedLinearCrossEntropyLoss()
     return lambda x, weight, target: loss(weight, x, target)
 
 
@@ -48,10 +48,11 @@ def full_softmaxes() -> dict[str, FullLoss | str]:
         try:
             found[name] = load()
         except Exception as error:  # what another package raises on import is not ours to foresee
-            found[name] = f"absent ({_brief(error)})"
+            found[name] = f"absent ({brief(error)})"
     return found
 
 
-def _brief(error: BaseException) -> str:
-    text: Any = str(error).strip().splitlines()
+def brief(error: BaseException) -> str:
+    """An error in one line."""
+    text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0][:160]}" if text else type(error).__name__

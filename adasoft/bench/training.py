@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from ..corpora import Corpus
     from ..settings import Settings
 
-#: The rows of the paper's Text8 table, and ours: planned cutoffs at three floors of the head's share, and with
-#: tails of half, not a quarter of the width, at two; the authors' cutoffs with tail dropout of 0.2 (Baevski and Auli 2019).
+#: The rows of the paper's Text8 table, and ours: planned cutoffs at three floors of the head's share, and at
+#: two with tails of half, not a quarter of the width; the authors' cutoffs with tail dropout of 0.2 (Baevski 2019).
 SUITE: dict[str, dict[str, Any]] = {
     "full": {"softmax": "full"},
     "sampled": {"softmax": "sampled"},

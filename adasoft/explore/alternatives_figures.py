@@ -190,9 +190,9 @@ def stored_experts_data(experts: Sequence[Experts], chosen: int) -> tuple[Data, 
     x = 100 * np.asarray([e["utilisation"] for e in found])
     data: Data = {
         0: {"x": x, "y": 100 * np.asarray([e["agree 10"] for e in found]),
-            "text": [f"{e.n_experts}; {e.threshold:g}" for e in experts]},
+            "text": [f"K = {e.n_experts}" for e in experts]},
         1: {"x": x, "y": 100 * np.asarray([e["right 10"] for e in found])},
-        2: {"x": np.asarray([0.0, 100.0]), "y": np.full(2, 100 * found[0]["full right 10"])},
+        2: {"x": np.asarray([0.0, 2 * x.max()]), "y": np.full(2, 100 * found[0]["full right 10"])},
         3: {"x": x[[chosen]], "y": 100 * np.asarray([found[chosen]["agree 10"]])},
         4: {"x": names, "y": np.asarray(one.found["sizes"], dtype=float)},
         5: {"x": names, "y": 100 * np.asarray(one.found["shares"])},
@@ -216,7 +216,8 @@ def stored_experts_figure(experts: Sequence[Experts], chosen: int) -> go.Figure:
                                "line": {"width": 3}})  # fmt: skip
     figure.add_bar(row=1, col=2, name="words", marker_color=COLORS[1], showlegend=False)
     figure.add_bar(row=1, col=3, name="rows", marker_color=COLORS[4], showlegend=False)
-    figure.update_xaxes(title_text="arithmetic, % of the full softmax's", range=[0, 105], row=1, col=1)
+    most = 100 * max(float(e.found["utilisation"]) for e in experts)
+    figure.update_xaxes(title_text="arithmetic, % of the full softmax's", range=[0, 1.25 * most], row=1, col=1)
     figure.update_yaxes(title_text="%", range=[0, 112], row=1, col=1)
     for column, title in ((2, "words"), (3, "% of the rows")):
         figure.update_xaxes(title_text="expert", type="category", row=1, col=column)
@@ -291,7 +292,8 @@ def skip_figure(explorer: AlternativesExplorer, times: Times) -> go.Figure:
     figure.update_yaxes(title_text="% of (row, tail) pairs", range=[0, 105], row=1, col=2)
     figure.update_yaxes(title_text=f"ms for {TIMED_ROWS} rows", rangemode="tozero", row=1, col=3)
     for column in (2, 3):
-        figure.update_xaxes(title_text="k best words", type="log", tickvals=PLACES, row=1, col=column)
+        figure.update_xaxes(title_text="k best words", type="log", tickvals=PLACES, range=[-0.15, 1.85], row=1,
+                            col=column)  # fmt: skip
     figure.update_annotations(font_size=13)
     figure = filled(figure, *skip_data(explorer, times), 360)
     figure.update_layout(showlegend=True, legend=LEGEND)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import traitlets as t
 from torch import Tensor
 
@@ -286,11 +287,14 @@ class AlternativesExplorer(TimingExplorer):
             tick((step.step + 1) / state.steps, f"step {step.step + 1} of {state.steps}, {step.n_rows} rows")
             heard(state.now)
 
+        before = torch.get_num_threads()
         with warnings.catch_warnings():  # an emptied expert and a collapsed gate are told by the panel
             warnings.simplefilter("ignore", RuntimeWarning)
             try:
+                torch.set_num_threads(1)  # many tiny products: more threads would wait for each other
                 ds.train_hierarchy(hierarchy(), settings, checkpoint=path, callback=follow, progress=False)
             finally:
+                torch.set_num_threads(before)
                 if state.now:
                     state.finish()
                     self.note("experts", state.now)

@@ -21,8 +21,8 @@ def _explorer() -> AlternativesExplorer:
 
 @still(
     "07_svd",
-    "Left: the ten best words of one state as bars, with a diamond for each by SVD-softmax, most of them at the end of "
-    "the bar. Middle: the recall of the ten best words rises with N, a circle marks the chosen W and N. Right: an "
+    "Left: the ten best words of one state as bars, with a diamond for each by SVD-softmax, somewhat beyond the end "
+    "of the bar. Middle: the recall of the ten best words rises with N, a circle marks the chosen W and N. Right: an "
     "empty plot for recall against time.",
 )
 def _svd_still() -> Picture:
@@ -40,9 +40,9 @@ def _experts_still() -> Picture:
 
 @still(
     "07_stored_experts",
-    "Left: four stored doubly sparse softmaxes; squares for the part of the full softmax's ten best words that they "
-    "find, triangles below for the next word, against arithmetic. Middle: words of each expert of the chosen one. "
-    "Right: the part of the rows that it gets.",
+    "Left: three stored doubly sparse softmaxes of 4, 8 and 16 experts; squares for the part of the full softmax's ten "
+    "best words that they find, triangles below for the next word, against arithmetic. Middle: words of each expert "
+    "of the chosen one. Right: the part of the rows that it gets.",
 )
 def _stored_still() -> Picture:
     return af.stored_experts_figure(_explorer().small.experts, 0)

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import ipywidgets as w
 import plotly.graph_objects as go
@@ -160,6 +160,8 @@ class Job:
     """
 
     _running = threading.Lock()
+    _BUSY = "another measurement is running: wait for it, or stop it"
+    _turned_away: ClassVar[list[Line]] = []
 
     def __init__(self, panel: Panel, text: str, work: Callable[[Callable[[float, str], None]], None],
                  tooltip: str = "") -> None:  # fmt: skip
@@ -177,7 +179,8 @@ class Job:
 
     def _begin(self) -> None:
         if not Job._running.acquire(blocking=False):
-            raise ValueError("another measurement is running: wait for it, or stop it")
+            Job._turned_away.append(self.panel.problem)
+            raise ValueError(Job._BUSY)
         self._stopped, self.start.disabled, self.stop.disabled = False, True, False
         self.bar.value, self.bar.layout.visibility = 0.0, "visible"
         self.thread = threading.Thread(target=self._run, daemon=True)
@@ -204,6 +207,10 @@ class Job:
                 self.panel.problem.say(failure(error))
         finally:
             self.start.disabled, self.stop.disabled, self.bar.layout.visibility = False, True, "hidden"
+            with LOCK:
+                while Job._turned_away:  # it holds no longer
+                    if Job._BUSY in (line := Job._turned_away.pop()).value:
+                        line.say("")
             Job._running.release()
 
 

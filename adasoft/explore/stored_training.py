@@ -196,7 +196,7 @@ def stored_table(table: StoredTable | None) -> str:
             "perplexity": f"{row['test']:,.1f}{seeds}", "output": f"{100 * row['output share']:.0f}\u00a0%",
             "rate": f"{row['words/s']:,.0f}", "minutes": f"{'' if row['timed'] else '~'}{row['minutes']:,.1f}",
             "size": f"{row['parameters'] / 1e6:.2f}\u00a0M",
-            "cutoffs": ", ".join(f"{c:,}" for c in row["cutoffs"]) or "none",
+            "cutoffs": ",\u00a0".join(f"{c:,}" for c in row["cutoffs"]) or "none",
         } if row else {"perplexity": "not stored"}  # fmt: skip
         cells.append([
             STORED.get(name, name), told["perplexity"],

@@ -289,8 +289,8 @@ def beside_two(explorer: TimingExplorer) -> str:
     gain = PAPER_FULL / PAPER_TWO
     text = (
         f"Beside the paper: on the Penn Treebank (V = 10,000, d = 128, B = 512, a GPU) it found {PAPER_SHORTLIST:,} "
-        f"words, and {gain:.1f} times less than the full softmax ({seconds_text(PAPER_TWO)} against "
-        f"{seconds_text(PAPER_FULL)})"
+        f"words, and {gain:.1f} times less than the full softmax ({1e3 * PAPER_TWO:.2f} ms against "
+        f"{1e3 * PAPER_FULL:.2f} ms)"
     )
     now = {"n_words": len(explorer.vocabulary), "in_features": explorer.in_features, "batch": explorer.batch}
     timings = explorer.timings[0]

@@ -301,7 +301,7 @@ def writing_panel(explorer: TrainingExplorer, *, slot: str = "writing") -> w.VBo
         )
         whose = f"RECORDED, not this machine. {recorded.provenance} " if recorded else "In words: "
         words.say(
-            f"{whose}after “{written['start']}”, each model drew its words one after the other from its whole "
+            f"{whose}After “{written['start']}”, each model drew its words one after the other from its whole "
             f"distribution, with seed {written['seed']}. ↵ stands for the end of a line."
         )
 

@@ -109,7 +109,7 @@ def inaccessible(notebook):
         const found = await axe.run({include}, {runOnly: run, resultTypes: ['violations']});
         const controls = 'button, input, select, textarea, [role=slider]';
         const unreached = include.flatMap(e => [...e.querySelectorAll(controls)])
-          .filter(e => e.checkVisibility() && e.tabIndex < 0).map(e => 'not reached by Tab: ' + e.outerHTML.slice(0, 99));
+          .filter(e => e.checkVisibility() && e.tabIndex < 0).map(e => 'not reached by Tab: ' + e.outerHTML);
         return [...unreached, ...found.violations.flatMap(v => v.nodes.map(n =>
           v.id + ': ' + n.html.slice(0, 160) + ' | ' + (n.any[0] ?? n.all[0] ?? n.none[0])?.message))]; }"""
     )
@@ -164,8 +164,20 @@ def holds(notebook, expression, expected):
 
 
 def ended(output, name, seconds=240):
-    """Wait until a job has ended: the button that starts it can be pressed again."""
+    """Wait until a job that is known to have begun has ended: the button that starts it can be pressed again."""
     until(output.get_by_role("button", name=name, exact=True).is_enabled, bool, seconds)
+
+
+def run_job(output, name, seconds=240):
+    """Press the button of a job and wait until it has begun and ended, however short it is."""
+    button = output.get_by_role("button", name=name, exact=True)
+    button.evaluate(
+        """b => { let was = b.disabled; b.ended = 0;
+        new MutationObserver(() => { if (was && !b.disabled) b.ended++; was = b.disabled; })
+          .observe(b, {attributes: true, attributeFilter: ['disabled']}); }"""
+    )
+    press(output, name)
+    until(lambda: button.evaluate("b => b.ended > 0 && !b.disabled"), bool, seconds)
 
 
 def finite(output, trace):

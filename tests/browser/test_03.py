@@ -19,6 +19,7 @@ from browser.gestures import (
     opened,
     press,
     restarted,
+    run_job,
     settled,
     slid,
     typed,
@@ -56,12 +57,10 @@ def test_03_time_model(lab, page, shots):
     click(notebook, wrong, "Time it wrongly")
     wrong.get_by_text("None of these can be judged").wait_for()
     ended(wrong, "Time it wrongly")
-    press(wrong, "Time it rightly")
+    run_job(wrong, "Time it rightly")
     wrong.get_by_text("In turns with other work").wait_for()
-    ended(wrong, "Time it rightly")
-    press(wrong, "Time it wrongly")
+    run_job(wrong, "Time it wrongly")
     wrong.get_by_text("Your 2 single shots lie between").wait_for()
-    ended(wrong, "Time it wrongly")
     until(lambda: [finite(wrong, i) for i in range(3)], lambda n: n == [2, 2, 1])
     check(notebook.show_cell('ask("not waiting")'), "200", "The clock stopped before")
     check(notebook.show_cell('ask("not waiting")'), "1", "correct", by_mouse_in=notebook)
@@ -87,9 +86,8 @@ def test_03_time_model(lab, page, shots):
         line = until(lambda: figure_y(product, 1), lambda new, line=line: new != line)
     line = "[float(f'{x:.6g}') for x in explorer.line]"
     holds(notebook, line, [3e-4, 9e-6, 9.0])
-    press(product, "Measure the products")
-    product.get_by_text("Against the measured points").wait_for(timeout=180_000)
-    ended(product, "Measure the products")
+    run_job(product, "Measure the products")
+    product.get_by_text("Against the measured points").wait_for()
     points = value(notebook, "len(explorer.sweep)")
     until(lambda: finite(product, 0), lambda n: n == points)
     press(product, "Fit for me")
@@ -132,8 +130,7 @@ def test_03_time_model(lab, page, shots):
     clusters.get_by_text("Press the button for the paper's first form").wait_for()
     typed(clusters, "words V", "5000")
     holds(notebook, "len(explorer.vocabulary)", 5000)
-    press(clusters, "Search 0 to 10 tails")
-    ended(clusters, "Search 0 to 10 tails")
+    run_job(clusters, "Search 0 to 10 tails")
     until(lambda: [finite(clusters, i) for i in range(4, 8)], lambda n: n == [11] * 4)
     y = figure_y(clusters, 3)
     typed(clusters, "tokens per step B", "256")

@@ -20,6 +20,7 @@ from browser.gestures import (
     opened,
     press,
     restarted,
+    run_job,
     settled,
     typed,
     until,
@@ -62,9 +63,8 @@ def test_04_live_timing(lab, page, shots):
     live.get_by_role("alert").get_by_text("V should be at least 3").wait_for()
     live.get_by_role("combobox", name="time for it").select_option("5 seconds")
     live.get_by_role("combobox", name="device").wait_for()
-    press(live, "Measure in turns")
-    live.get_by_text("In words: Measured: full softmax").wait_for(timeout=240_000)
-    ended(live, "Measure in turns")
+    run_job(live, "Measure in turns")
+    live.get_by_text("In words: Measured: full softmax").wait_for()
     until(lambda: finite(live, 0), lambda n: n == 4)
     click(notebook, live, "Time them wrongly")
     live.get_by_text("Timed wrongly (once, cold").wait_for()
@@ -127,9 +127,8 @@ def test_04_live_timing(lab, page, shots):
     drawn(notebook, curve)
     curve.get_by_text("No point measured at these settings yet").wait_for()
     curve.get_by_role("combobox", name="time for it").select_option("5 seconds")
-    press(curve, "Measure the U-curve")
-    curve.get_by_text("Lowest of").wait_for(timeout=240_000)
-    ended(curve, "Measure the U-curve")
+    run_job(curve, "Measure the U-curve")
+    curve.get_by_text("Lowest of").wait_for()
     places = value(notebook, "[c[0] for _, c, _ in explorer.curve_job().layers]")
     until(lambda: at_x(curve, 1), lambda x: x == places)
     assert finite(curve, 1) == len(places) and finite(curve, 0) > 50
@@ -159,8 +158,7 @@ def test_04_live_timing(lab, page, shots):
     holds(notebook, "explorer.cutoffs", (1000,))
     assert moved != 1000
     live = notebook.show_cell(LIVE)
-    press(live, "Measure in turns")
-    ended(live, "Measure in turns")
+    run_job(live, "Measure in turns")
 
     # what was chosen and measured survives a restart
     restarted(notebook)

@@ -1,10 +1,13 @@
 """The notebooks: their shape, and executed from top to bottom without a network."""
 
+import json
+import math
 import re
 import time
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from nbclient import NotebookClient
 from offline import GUARD
@@ -75,6 +78,72 @@ def test_shape(path):
     assert sum("predict(" in c.source for c in code) >= 2
     assert sum("ask(" in c.source for c in code) >= 3
     assert "What you should see" in prose and "<details>" in prose
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_code_is_seen_whole_and_no_answer_before_its_question(path):
+    """Lines end where a cell of an ordinary window ends. What one should see after a guess is folded: it would answer
+    before the reader has guessed."""
+    cells = read(path).cells
+    assert max(len(line) for c in cells if c.cell_type == "code" for line in c.source.splitlines()) <= 88
+    for i, cell in enumerate(cells):
+        if cell.cell_type != "code" or not cell.source.startswith("predict("):
+            continue
+        after = []
+        for following in cells[i + 1 :]:
+            if following.cell_type == "code":
+                break
+            after.append(following.source)
+        open_text = re.sub(r"<details>.*?</details>", "", "\n".join(after), flags=re.S)
+        assert "![" not in open_text and "What you should see" not in open_text, cell.source
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS[:-1], ids=lambda p: p.stem)
+def test_each_lesson_names_the_next(path):
+    following = NOTEBOOKS[NOTEBOOKS.index(path) + 1]
+    assert f"({following.name})" in read(path).cells[-1].source
+
+
+def test_the_letters_are_those_of_the_design():
+    """The table in 00, and its first column nowhere with another meaning in the questions."""
+    prose = "\n".join(c.source for c in read(FOLDER / "00_start_here.ipynb").cells)
+    rows = dict(re.findall(r"^\| ([^|]+?) \| ([^|]+?) \|$", prose, re.M))
+    expected = {
+        "V": "number of words", "B": "tokens in a batch", "d": "hidden size", "J": "number of tails",
+        "k_h, k_i": "words in the head, in tail i", "p_h, p_i": "share of the tokens in the head, in tail i",
+        "d_i": "width of tail i", "c_1 < ... < c_J": "cutoffs",
+    }  # fmt: skip
+    assert {letter: rows[letter] for letter in expected} == expected and "(B x d) by (d x k)" in rows["g(k, B, d)"]
+
+
+def numbers_shown(picture):
+    """All numbers of a picture: those drawn, also in percent, and those written."""
+    if isinstance(picture, str):
+        values, texts = [], re.findall(r">([^<]+)<", picture)
+    else:
+        values, texts = [], [json.dumps(picture.to_plotly_json()["layout"], default=str)]
+        for trace in picture.data:
+            for name in ("x", "y"):
+                found = trace[name]
+                values += [
+                    float(v) for v in (found if found is not None else ()) if isinstance(v, (int, float, np.number))
+                ]
+            texts += [str(trace.text), str(trace.name)]
+    texts = " ".join(texts).replace(",", "")
+    written = [float(n) for n in re.findall(r"\d+(?:\.\d+)?", texts)]
+    return [v for v in [*values, *(100 * v for v in values), *written] if math.isfinite(v)]
+
+
+@pytest.mark.parametrize("name", [n for n in every_still() if n[:2] < "06"])
+def test_numbers_in_an_alt_text_are_those_of_the_picture(name):
+    """Each percentage, and each number with decimals, is found in the picture to the digits that are given."""
+    still = every_still()[name]
+    claims = re.findall(r"\d+(?:\.\d+)?(?= percent)|\d+\.\d{1,2}(?!\d)", still.alt)
+    shown = numbers_shown(still.make()) if claims else []
+    for claim in claims:
+        digits = len(claim.partition(".")[2])
+        value = float(claim.replace(",", ""))
+        assert any(abs(v - value) <= 0.5 * 10**-digits + 1e-9 for v in shown), f"{claim} is not in the picture"
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
