@@ -64,6 +64,8 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--min-mean-width", type=float, help="least mean width per token")
     p.add_argument("--align", type=int, default=1, help="cutoffs are multiples of this (1)")
     p.add_argument("--objective", choices=["train", "decode"], default="train", help="what is to be fast (train)")
+    p.add_argument("--opened", help="decode: share of the rows that open a tail, as measured: 0.1, or 0.2,0.1,0.05 (1)")
+    p.add_argument("--embedding", action="store_true", help="what adaptive input words, tied or not, save")
     p.add_argument("--min-count", type=float, help="words seen less often become <unk>")
     p.add_argument("--max-size", type=int, help="keep this many words, the rest becomes <unk>")
     p.add_argument("--eos", help="text: count this word once per line")
@@ -380,6 +382,10 @@ def _plan(options: argparse.Namespace, rest: list[str]) -> None:
             widths = [int(w) for w in widths.split(",")]
         except ValueError:
             raise ValueError(f"--widths should be numbers like 128,32, or 'choose', got {options.widths!r}") from None
+    try:
+        opened: Any = [float(share) for share in options.opened.split(",")] if options.opened else [1.0]
+    except ValueError:
+        raise ValueError(f"--opened should be numbers like 0.2,0.1, got {options.opened!r}") from None
     found = plan(
         vocabulary,
         options.in_features,
@@ -391,11 +397,16 @@ def _plan(options: argparse.Namespace, rest: list[str]) -> None:
         min_mean_width=options.min_mean_width,
         align=options.align,
         objective=options.objective,
+        opened=opened if len(opened) > 1 else opened[0],
     )
     if options.json == "-":
         print(found.to_json(order=True))
         return
     print(found)
+    if options.embedding:
+        from .embedding import savings, table
+
+        print("\ninput and output words together:\n" + table(savings(found)))
     if options.json:
         write_whole(options.json, found.to_json(order=True) + "\n")
         print(f"written to {options.json}")

@@ -86,7 +86,9 @@ class AdaptiveSoftmax(nn.Module):
     #: ``fully_shard(layer)``, ``torch.distributed.fsdp.register_fsdp_forward_method(layer, name)`` for each.
     forward_methods = ("log_prob", "predict", "topk", "opened", "sample", "score")
 
+    #: Set to False: no host read in ``forward``, and with it no error for a target out of range.
     reads_host: bool = True
+
     order: Tensor | None
     _ranks: Tensor | None
     _edges: Tensor

@@ -299,7 +299,7 @@ def test_emptied_experts_are_said():
 
 
 def test_stored_experts_and_their_words(explorer):
-    box = ap.stored_experts_panel(explorer)
+    box = ap.pruned_panel(explorer)
     one = explorer.small.experts[0]
     assert "STORED" in said(box) and f"{one.n_experts} experts" in said(box)
     named(box, "stored experts").value = len(explorer.small.experts) - 1
@@ -475,7 +475,7 @@ def test_choices_and_measurements_survive(quick):
 
 
 def test_panels_shown_again_replace_the_old_ones(explorer):
-    for make in (ap.svd_panel, ap.experts_panel, ap.stored_experts_panel, ap.skip_panel, ap.case_panel):
+    for make in (ap.svd_panel, ap.experts_panel, ap.pruned_panel, ap.skip_panel, ap.case_panel):
         old = make(explorer)
         slots = len(explorer._slots)
         make(explorer)

@@ -65,9 +65,23 @@ def test_plan_of_files_and_json(tmp_path, capsys):
     assert status == 0 and "cutoffs" in out
 
 
+def test_plan_for_decoding_and_with_input_words(capsys):
+    said = {}
+    for opened in ("1", "0.05"):
+        options = ("--objective", "decode", "--tails", "2", "--opened", opened, "--embedding")
+        status, out, _ = run("plan", "synthetic:100000", *options, capsys=capsys)
+        assert status == 0 and "adaptive, words tied" in out and "of full" in out
+        said[opened] = float(next(line for line in out.splitlines() if line.startswith("layer")).split()[-2])
+    assert said["0.05"] < said["1"]  # ms
+    status, out, _ = run("plan", "en", "--objective", "decode", "-j", "2", "--opened", "0.2,0.1", capsys=capsys)
+    assert status == 0 and "cutoffs" in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["plan", "en", "--opened", "0.1"], "opened=0.1 is for objective='decode'"),
+        (["plan", "en", "--opened", "few"], "--opened should be numbers like 0.2,0.1, got 'few'"),
         (["plan", "nowhere.txt"], "is no file, and no language of wordfreq"),
         (["plan", "synthetic:many"], "needs a whole number of words, got 'many'"),
         (["plan", "en", "--tails", "-1"], "n_tails should be an integer of at least 0, got -1"),

@@ -361,10 +361,10 @@ def test_every_axis_of_every_still_has_a_title():
             continue
         assert "sendChartToCloud" in figure.layout.template.layout.modebar.remove
         for axis in [*figure.select_xaxes(), *figure.select_yaxes()]:
-            own = [
-                t for t in figure.data if (getattr(t, "xaxis", None) or "x") == axis._plotly_name.replace("axis", "")
-            ]
-            categories = any(t.x is not None and len(t.x) and isinstance(t.x[0], str) for t in own)
+            name = axis._plotly_name.replace("axis", "")
+            own = [t for t in figure.data if name in (getattr(t, a, None) or a[0] for a in ("xaxis", "yaxis"))]
+            # their names say what they are
+            categories = any(v is not None and len(v) and isinstance(v[0], str) for t in own for v in (t.x, t.y))
             assert axis.title.text or categories or axis._plotly_name.startswith("xaxis")
 
 

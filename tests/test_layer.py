@@ -3,6 +3,8 @@
 import copy
 import io
 import pickle
+import subprocess
+import sys
 from types import SimpleNamespace
 from unittest import mock
 
@@ -410,6 +412,78 @@ def test_bad_inputs_are_named():
         layer(x.long(), target)
     with pytest.raises(RuntimeError, match=r"input_ has dtype torch\.float32, the layer's weights torch.float64"):
         layer(x.float(), target)
+
+
+@pytest.mark.parametrize("on_host", [True, False])
+@pytest.mark.parametrize("spoil", [float("nan"), float("inf"), 1e300, 1e200])
+def test_input_and_logits_that_are_not_finite(spoil, on_host, monkeypatch):
+    # 1e300: the projections overflow; 1e200: finite logits, apart by more than any exponential can hold
+    monkeypatch.setattr(loss, "_on_host", lambda _: on_host)
+    stock, ours = both(STOCK[1])
+    x, _ = batch(20, d=16)
+    target = torch.arange(20)
+    clean = ours(x, target).output.detach()
+    with torch.no_grad():
+        stock.head.weight *= 1e10 if spoil == 1e300 else 1.0
+        ours.head.weight.copy_(stock.head.weight)
+        before = ours(x, target).output if spoil == 1e300 else clean
+        for row in (1, 7, 15):
+            x[row] = x[row].sign() * spoil
+    out = ours(x, target)
+    rest = [i for i in range(20) if i not in (1, 7, 15)]
+    assert_all_close([out.output[rest]], [before[rest]])
+    torch.testing.assert_close(out.output, stock(x, target).output, equal_nan=True)
+    assert out.loss.isfinite() == (spoil == 1e200)
+    out.loss.backward()
+    assert x.grad[rest].isfinite().all()
+    with torch.no_grad():
+        layer_static = copy.deepcopy(ours)
+        layer_static.reads_host = False
+        torch.testing.assert_close(layer_static(x, target).output, out.output, equal_nan=True)
+
+
+@pytest.mark.parametrize("on_host", [True, False])
+def test_a_word_that_cannot_be(on_host, monkeypatch):
+    monkeypatch.setattr(loss, "_on_host", lambda _: on_host)
+    stock, ours = both(STOCK[1])
+    with torch.no_grad():
+        for layer in (stock, ours):
+            layer.head.bias[[2, 6]] = -float("inf")  # a word of the short-list, and the second tail
+    x, _ = batch(20, d=16)
+    output = ours(x, torch.arange(20)).output
+    assert (output == -float("inf")).nonzero().squeeze(1).tolist() == [2, *range(12, 20)]
+    torch.testing.assert_close(output, stock(x, torch.arange(20)).output)
+    few = torch.tensor([0, 1, 5, 11])
+    grads = gradients(ours(x[few], few).loss, ours, x)
+    assert all(g.isfinite().all() for g in grads)
+    assert_all_close(grads, gradients(stock(x[few], few).loss, stock, x, materialize_grads=True))
+
+
+SHORT_OF_MEMORY = """
+import resource, torch
+from pathlib import Path
+from adasoft import AdaptiveSoftmax
+torch.set_num_threads(1)
+layer = AdaptiveSoftmax(64, 200_000, [1000, 20_000])
+x, target = torch.randn(1024, 64), torch.randint(200_000, (1024,))
+layer(x[:64], target[:64]).loss.backward()
+held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (held + 250 * 2**20, resource.RLIM_INFINITY))
+try:
+    layer.log_prob(x)  # 0.8 GiB
+except RuntimeError as error:
+    print(error)
+layer(x, target).loss.backward()  # all logits at once would be as much
+layer.topk(x[:64], 3)
+print("still going")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the memory of a process by Linux's means")
+def test_too_little_memory_is_an_error_and_no_end():
+    done = subprocess.run([sys.executable, "-c", SHORT_OF_MEMORY], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "can't allocate memory" in done.stdout and done.stdout.endswith("still going\n")
 
 
 @pytest.mark.parametrize("leading", [(), (1,), (2, 3), (2, 1, 3)])

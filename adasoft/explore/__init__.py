@@ -26,8 +26,8 @@ from .timing_state import TimingExplorer
 if TYPE_CHECKING:
     from .alternatives_panels import case_panel as case_panel
     from .alternatives_panels import experts_panel as experts_panel
+    from .alternatives_panels import pruned_panel as pruned_panel
     from .alternatives_panels import skip_panel as skip_panel
-    from .alternatives_panels import stored_experts_panel as stored_experts_panel
     from .alternatives_panels import svd_panel as svd_panel
     from .alternatives_panels import which_panel as which_panel
     from .alternatives_state import AlternativesExplorer as AlternativesExplorer
@@ -56,9 +56,9 @@ _WITH_TORCH = {
     "experts_panel": "alternatives_panels",
     "gradient_panel": "layer_views",
     "own_cell_panel": "training_panels",
+    "pruned_panel": "alternatives_panels",
     "routing_panel": "layer_views",
     "skip_panel": "alternatives_panels",
-    "stored_experts_panel": "alternatives_panels",
     "stored_panel": "training_panels",
     "svd_panel": "alternatives_panels",
     "text_panel": "training_panels",
@@ -95,10 +95,10 @@ __all__ = [
     "own_text_panel",
     "predict",
     "product_panel",
+    "pruned_panel",
     "replan_panel",
     "routing_panel",
     "skip_panel",
-    "stored_experts_panel",
     "stored_panel",
     "svd_panel",
     "swap_panel",

@@ -41,6 +41,7 @@ def svd_data(explorer: AlternativesExplorer, times: Mapping[str, Any]) -> tuple[
             "x": 1e3 * np.asarray([p[1] for p in points], dtype=float),
             "y": 100 * np.asarray([p[2] for p in points], dtype=float),
             "text": [str(p[0]) for p in points],
+            "textposition": [("top center", "bottom center")[i % 2] for i in range(len(points))],
         },
     }
     return data, {"xaxis2.title.text": f"N words re-scored, W = {explorer.width}"}
@@ -56,14 +57,14 @@ def svd_figure(explorer: AlternativesExplorer, times: Mapping[str, Any]) -> go.F
     figure.add_scatter(row=1, col=2, name="guaranteed by N", mode="lines", line={"color": COLORS[0], "width": 3})
     figure.add_scatter(row=1, col=2, name="your W and N, measured", mode="markers",
                        marker={"symbol": "circle", "size": 13, "color": COLORS[2]})  # fmt: skip
-    figure.add_scatter(row=1, col=3, name="timed here", mode="markers+text", textposition="top center",
+    figure.add_scatter(row=1, col=3, name="timed here", mode="markers+text",
                        marker={"symbol": "square", "size": 9, "color": COLORS[0]}, cliponaxis=False)  # fmt: skip
     figure.update_xaxes(title_text="probability", row=1, col=1)
     figure.update_yaxes(autorange="reversed", row=1, col=1)
     figure.update_xaxes(**LOG, row=1, col=2)
     figure.update_yaxes(title_text="% of the full softmax's", range=[0, 105], row=1, col=2)
     figure.update_xaxes(title_text=f"ms for {TIMED_ROWS} rows", rangemode="tozero", row=1, col=3)
-    figure.update_yaxes(range=[0, 112], row=1, col=3)
+    figure.update_yaxes(title_text="recall, %", range=[0, 112], row=1, col=3)
     figure.update_annotations(font_size=13)
     figure = filled(figure, *svd_data(explorer, times), 400)
     figure.update_layout(showlegend=True, legend=LEGEND)
@@ -146,6 +147,7 @@ def experts_figure(kept: Mapping[str, Any]) -> go.Figure:
                         range=[-1.5, GROUPS * PER_GROUP + 0.5], title_text="class; a line for each true group",
                         row=1, col=1)  # fmt: skip
     figure.update_yaxes(title_text="expert", row=1, col=1)
+    figure.update_yaxes(title_text="expert", row=1, col=2)
     figure.update_xaxes(title_text="classes", rangemode="tozero", row=1, col=2)
     figure.update_xaxes(title_text="step", rangemode="tozero", row=1, col=3)
     figure.update_yaxes(title_text="rows of all experts", rangemode="tozero", row=1, col=3)
@@ -305,11 +307,12 @@ def skip_sentence(explorer: AlternativesExplorer, times: Times, whose: str) -> s
     models, k = explorer.small, explorer.best
     x = models.adaptive_states[explorer.place - 1 : explorer.place]
     words = [models.words[i] for i in models.adaptive.topk(x, k).indices[0].tolist()]
+    best = ", ".join(f"“{word}”" for word in words[:5])
     opened = models.adaptive.opened(x, k)[0].tolist()
     which = [f"tail {i + 1}" for i, was in enumerate(opened) if was]
     shares = explorer.opened_shares(k)
     text = (
-        f"after “{models.before(explorer.place - 1)}” the best of {k} are {', '.join(words[:5])}; for this state "
+        f"after “{models.before(explorer.place - 1)}” the best of {k} {'is' if k == 1 else 'are'} {best}; for this state "
         f"{' and '.join(which) or 'no tail'} had to be opened. Over {STATES:,} states, k = {k}: "
         + ", ".join(f"tail {i + 1} {percent(share)}" for i, share in enumerate(shares))
         + f" of the rows; {explorer.pairs_percent(k):.3g} % of all pairs. The answer is exact for every k."

@@ -183,7 +183,7 @@ def experts_panel(explorer: AlternativesExplorer, *, slot: str = "experts") -> w
 # ---------------------------------------------------------------------- experts on the small model
 
 
-def stored_experts_panel(explorer: AlternativesExplorer, *, slot: str = "stored experts") -> w.VBox:
+def pruned_panel(explorer: AlternativesExplorer, *, slot: str = "stored experts") -> w.VBox:
     """Doubly sparse softmaxes retrained on the small full model, as stored, and the words of their experts."""
     panel, words = Panel(), Line()
     experts = explorer.small.experts

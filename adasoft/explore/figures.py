@@ -24,7 +24,7 @@ from .widgets import LiveFigure
 Data = dict[int, dict[str, Any]]
 Layout = dict[str, Any]
 
-TEXT_COLOR, _GRID = "#7a828a", "rgba(128,136,144,.28)"  # legible on white and on near-black
+TEXT_COLOR, _GRID = "#727a82", "rgba(128,136,144,.28)"  # legible on white and on near-black
 FULL_COLOR = "#888888"
 _AXIS = {"gridcolor": _GRID, "zerolinecolor": _GRID, "linecolor": _GRID, "automargin": True, "title_standoff": 8}
 TEMPLATE = go.layout.Template(

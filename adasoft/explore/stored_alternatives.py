@@ -92,16 +92,20 @@ def _case_text(sizes: Mapping[str, Any]) -> str:
 def which_when(folder: Path | None = None) -> list[list[str]]:
     """Rows of the table "which when", from the recorded cases: case, fastest, next, where from.
 
-    Two rows for each case where approximations compete: any method, and only those that are exact.
+    A second row for a case, of the exact methods only, where that changes the first two.
     """
     rows = []
     for one in recorded_cases(folder):
         exact = sc.WHO[one.sizes["task"]][0]
+        before: list[str] = []
         for names, text in ((tuple(one.times), "any"), (exact, "exact only")):
             times = {name: one.times[name] for name in names if name in one.times}
             if len(times) < 2:
                 continue
             first, second, *_ = sorted(times, key=lambda n: times[n].median)
+            if [first, second] == before:
+                continue
+            before = [first, second]
             level = times[second].q1 <= times[first].q3
             rows.append([
                 f"{_case_text(one.sizes)}; {text}", f"{first}, {_faster(one.times, first)}",

@@ -68,7 +68,7 @@ def _ways_still() -> Picture:
         )
     return (
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 264" font-family="sans-serif" font-size="12" '
-        f'fill="#7a828a">{"".join(parts)}</svg>'
+        f'fill="#727a82">{"".join(parts)}</svg>'
     )
 
 

@@ -149,6 +149,7 @@ def training_figure(kept: Kept, labels: Mapping[str, str], shown_loss: bool = Fa
     for column in (1, 2):
         figure.update_yaxes(row=1, col=column, type="log")
     figure.update_yaxes(row=1, col=1, title_text="perplexity on the validation part")
+    figure.update_yaxes(row=1, col=2, title_text="the same perplexity")
     figure.update_xaxes(row=1, col=3, title_text="ms", rangemode="tozero")
     figure.update_yaxes(row=1, col=3, type="category", autorange="reversed")
     figure.update_annotations(font_size=13)

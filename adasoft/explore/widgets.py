@@ -357,9 +357,12 @@ function render({ model, el }) {
   if (label) { label.htmlFor = id; label.textContent = model.get('description'); }
   else box.setAttribute('aria-label', model.get('description'));
   if (after) { after.textContent = unit; after.setAttribute('aria-hidden', 'true'); }
-  const show = () => { box.value = model.get('value'); };
+  let typing = false;                                    // what is being typed is not overwritten
+  const show = () => { if (!typing) box.value = model.get('value'); };
+  box.addEventListener('input', () => { typing = true; });
+  box.addEventListener('blur', () => { typing = false; show(); });
   box.addEventListener('change', () => {                 // Enter, leaving the box, an arrow
-    const v = box.valueAsNumber;
+    const v = box.valueAsNumber; typing = false;
     if (Number.isNaN(v) || v === model.get('value')) return show();
     model.set('value', v); model.save_changes(); });
   box.addEventListener('keydown', e => e.stopPropagation());        // else JupyterLab takes keys for commands
@@ -393,7 +396,7 @@ class NumberBox(anywidget.AnyWidget):  # type: ignore[misc]
 
     _esm = _NUMBER
     _css = _NUMBER_CSS
-    value = t.Float(0.0).tag(sync=True, echo_update=False)
+    value = t.Float(0.0).tag(sync=True)
     description = t.Unicode("number").tag(sync=True)
     unit = t.Unicode(None, allow_none=True).tag(sync=True)
     whole = t.Bool(True).tag(sync=True)
@@ -528,7 +531,7 @@ class PageHelper(anywidget.AnyWidget):  # type: ignore[misc]
       color: var(--jp-content-font-color1); }
     .adasoft .jupyter-widgets-disconnected::before, .adasoft-quiet.jupyter-widgets-disconnected::before {
       display: none; }
-    .adasoft .adasoft-slider label { min-width: 5em; }
+    .adasoft .adasoft-slider label { min-width: 5.5em; }
     .adasoft :is(button, select, input):focus-visible {
       outline: 2px solid var(--jp-brand-color1, #1976d2) !important; outline-offset: 1px; }
     .adasoft-long .adasoft-slider label { min-width: 11em; }

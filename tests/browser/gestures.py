@@ -269,8 +269,10 @@ def settled(notebook):
         """() => {
         const figures = [...document.querySelectorAll('.adasoft-figure')];
         const drawn = figures.every(f => { const plot = f.querySelector('.js-plotly-plot');
+          // one that is scrolled out of sight hears of its width when it comes back
+          const seen = plot?.checkVisibility({contentVisibilityAuto: true});
           return f.dataset.drawn !== undefined && f.dataset.drawn === f.dataset.wanted
-            && (!plot?.clientWidth || Math.abs(plot._fullLayout.width - plot.clientWidth) < 2); });
+            && (!seen || Math.abs(plot._fullLayout.width - plot.clientWidth) < 2); });
         const outputs = [...document.querySelectorAll('.jp-OutputArea-output, .adasoft-figure, .widget-box')];
         const now = JSON.stringify([document.querySelector('.jp-WindowedPanel-outer')?.scrollTop,
           outputs.map(o => { const r = o.getBoundingClientRect(); return [r.x, r.y, r.width, r.height]; })]);

@@ -23,7 +23,7 @@ from browser.gestures import (
 
 pytestmark = BROWSER
 
-SVD, EXPERTS, STORED = 'predict("cheapest"', "experts_panel(explorer)", "stored_experts_panel(explorer)"
+SVD, EXPERTS, STORED = 'predict("cheapest"', "experts_panel(explorer)", "pruned_panel(explorer)"
 SKIP, CASE, WHICH = 'predict("pairs opened"', "case_panel(explorer)", "which_panel()"
 
 
@@ -73,6 +73,7 @@ def test_07_alternatives(lab, page, shots):
     holds(notebook, "explorer.width", 12)
     slid(svd, "N", "ArrowLeft")
     until(lambda: value(notebook, "explorer.n_full"), lambda n: n < 250)
+    settled(notebook)
     typed(svd, "words N that are re-scored", "9000")
     svd.get_by_role("alert").get_by_text("N should be from 1 to").wait_for()
     typed(svd, "words N that are re-scored", "500")
@@ -80,6 +81,7 @@ def test_07_alternatives(lab, page, shots):
     names = figure_y(svd, 0)
     slid(svd, "state")
     until(lambda: figure_y(svd, 0), lambda new: new != names)
+    settled(notebook)
     typed(svd, "hidden state, number", "3")
     holds(notebook, "explorer.place", 3)
     typed(svd, "wanted recall, %", "90")
@@ -98,10 +100,12 @@ def test_07_alternatives(lab, page, shots):
     experts.get_by_text("Nothing trained yet").wait_for()
     slid(experts, "experts")
     holds(notebook, "explorer.n_experts", 11)
+    settled(notebook)
     typed(experts, "number of experts K", "4")
     holds(notebook, "explorer.n_experts", 4)
     slid(experts, "threshold", "ArrowLeft")
     holds(notebook, "explorer.threshold", 0.025)
+    settled(notebook)
     typed(experts, "pruning threshold", "0.05")
     holds(notebook, "explorer.threshold", 0.05)
     typed(experts, "pruning threshold", "1")
@@ -119,11 +123,14 @@ def test_07_alternatives(lab, page, shots):
     holds(notebook, "explorer.mitosis", False)
     experts.get_by_text("These are of other settings").wait_for()
     experts.get_by_role("checkbox", name="clone them in stages (mitosis)").press("Space")
-    if step < value(notebook, "explorer.recall('experts')['steps']"):
+    holds(notebook, "explorer.mitosis", True)
+    at_end = "explorer.recall('experts')['step'] == explorer.recall('experts')['steps']"
+    if not value(notebook, at_end):  # it was stopped before
         press(experts, "Go on")
-        ended(experts, "Train")
+    until(lambda: value(notebook, at_end), bool, 240)
+    assert value(notebook, "explorer.recall('experts')['steps']") >= step
     experts.get_by_text("4 experts (2 then 4)").wait_for()
-    assert value(notebook, "explorer.recall('experts')['step'] == explorer.recall('experts')['steps']")
+    ended(experts, "Train")
     check(notebook.show_cell('ask("gate and expert")'), "10", "The gate is missing")
 
     # stored experts
@@ -143,6 +150,8 @@ def test_07_alternatives(lab, page, shots):
     shares = figure_y(skip, 0)
     slid(skip, "k")
     holds(notebook, "explorer.best", 11)
+    until(lambda: figure_y(skip, 0), lambda new: new != shares)
+    settled(notebook)
     typed(skip, "best words asked for, k", "2")
     until(lambda: figure_y(skip, 0), lambda new: new[0] < shares[0])
     slid(skip, "state")
@@ -150,6 +159,7 @@ def test_07_alternatives(lab, page, shots):
     typed(skip, "hidden state, number", "5000")
     skip.get_by_role("alert").get_by_text("hidden state should be from 1 to").wait_for()
     press(skip, "Time both ways")
+    skip.get_by_text("Against all words and a search").wait_for(timeout=240_000)
     ended(skip, "Time both ways")
     until(lambda: finite(skip, 4), lambda n: n == 6)
     check(notebook.show_cell('ask("pairs")'), "17", "what is opened")
