@@ -312,7 +312,7 @@ def skip_sentence(explorer: AlternativesExplorer, times: Times, whose: str) -> s
     which = [f"tail {i + 1}" for i, was in enumerate(opened) if was]
     shares = explorer.opened_shares(k)
     text = (
-        f"after “{models.before(explorer.place - 1)}” the best of {k} {'is' if k == 1 else 'are'} {best}; for this state "
+        f"after “{models.before(explorer.place - 1)}” the best of {k} {'is' if k == 1 else 'are'} {best}; here "
         f"{' and '.join(which) or 'no tail'} had to be opened. Over {STATES:,} states, k = {k}: "
         + ", ".join(f"tail {i + 1} {percent(share)}" for i, share in enumerate(shares))
         + f" of the rows; {explorer.pairs_percent(k):.3g} % of all pairs. The answer is exact for every k."

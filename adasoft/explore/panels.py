@@ -293,7 +293,9 @@ def own_text_panel(explorer: Explorer, *, slot: str = "own text") -> w.VBox:
         explorer.vocabulary = vocabulary
         words.say(
             f"Read {name}: {vocabulary.total:,} tokens, {len(vocabulary):,} different words; this page and all "
-            "lessons now use it (counts only are kept). Most frequent: " + " ".join(f"“{word}”" for word in (vocabulary.words or ())[:8]) + "."
+            "lessons now use it (counts only are kept). Most frequent: "
+            + " ".join(f"“{word}”" for word in (vocabulary.words or ())[:8])
+            + "."
         )
 
     def typed(_value: Any = None) -> None:

@@ -285,6 +285,7 @@ def make(tell: Tell, command: str, path: Path) -> None:
         save_file({k: v.contiguous() for k, v in tensors.items()}, part, {
             "format": FORMAT, "version": str(VERSION), "about": json.dumps(about), "experts": json.dumps(described),
         })  # fmt: skip
+        part.chmod(0o644)  # as every file of a checkout
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
