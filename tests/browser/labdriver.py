@@ -94,7 +94,7 @@ def browser_page(width=1180, height=1000):
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=_CHROMIUM_ARGS)
         page = browser.new_context(viewport={"width": width, "height": height}).new_page()
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(120_000)
         page.requests_seen, page.console_seen = [], []
         page.on("request", lambda r: page.requests_seen.append(r.url))
         page.on("console", lambda m: page.console_seen.append((m.type, m.text)))

@@ -35,7 +35,7 @@ CLUSTERS, REPLAN, CUTS = 'predict("best number"', 'predict("worth of time"', "cu
 
 @pytest.mark.timeout(1200)
 def test_03_time_model(lab, page, shots):
-    page.set_default_timeout(90_000)  # a busy machine, and torch to load
+    page.set_default_timeout(120_000)  # a busy machine, and torch to load
     notebook = opened(page, lab, "03_time_model.ipynb")
 
     # timed wrongly, and rightly

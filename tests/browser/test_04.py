@@ -35,7 +35,7 @@ LIVE, CURVE = 'predict("PyTorch beside ours"', 'predict("beside the bottom"'
 
 @pytest.mark.timeout(1200)
 def test_04_live_timing(lab, page, shots):
-    page.set_default_timeout(90_000)  # a busy machine, and torch to load
+    page.set_default_timeout(120_000)  # a busy machine, and torch to load
     notebook = opened(page, lab, "04_live_timing.ipynb")
     machine = notebook.show_cell(MACHINE)
     machine.get_by_text("a recorded machine, not this one").wait_for()

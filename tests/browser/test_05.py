@@ -32,7 +32,7 @@ DROP_IN, TRAIN, DECODING = "drop_in_panel(explorer)", "train_panel(explorer)", '
 
 @pytest.mark.timeout(900)
 def test_05_layer(lab, page, shots):
-    page.set_default_timeout(90_000)  # a busy machine, and torch to load
+    page.set_default_timeout(120_000)  # a busy machine, and torch to load
     notebook = opened(page, lab, "05_layer.ipynb")
 
     # one word

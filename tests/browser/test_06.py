@@ -66,7 +66,7 @@ def novel(lab):
 
 @pytest.mark.timeout(1200)
 def test_06_language_model(lab, page, shots, novel):
-    page.set_default_timeout(90_000)  # a busy machine, and torch to load
+    page.set_default_timeout(120_000)  # a busy machine, and torch to load
     notebook = opened(page, lab, "06_language_model.ipynb")
     check(notebook.show_cell('ask("nats")'), "24.25", "right for bits")
     check(notebook.show_cell('ask("nats")'), "99.5", "correct", by_mouse_in=notebook)

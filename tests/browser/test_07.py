@@ -58,7 +58,7 @@ def finite(output, trace):
 
 @pytest.mark.timeout(1200)
 def test_07_alternatives(lab, page, shots):
-    page.set_default_timeout(90_000)  # a busy machine, and torch to load
+    page.set_default_timeout(120_000)  # a busy machine, and torch to load
     notebook = opened(page, lab, "07_alternatives.ipynb")
 
     # W and N
