@@ -63,7 +63,7 @@ def clock(monkeypatch):
 @pytest.fixture
 def quick(monkeypatch):
     """Experts trained for two epochs on few points."""
-    data = al.ds.hierarchy(10, 10, 10)
+    data = al.synthetic_hierarchy.hierarchy(10, 10, 10)
     monkeypatch.setattr(al, "hierarchy", lambda: data)
     monkeypatch.setattr(al, "EPOCHS", 6)
 

@@ -18,14 +18,8 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.nn import functional as F
 
 from adasoft.alternatives import DoublySparseSoftmax, FullSoftmax
-from adasoft.alternatives.doubly_sparse import (
-    Hierarchy,
-    Settings,
-    fit,
-    hierarchy,
-    recovery,
-    train_hierarchy,
-)
+from adasoft.alternatives.doubly_sparse_training import Settings, fit
+from adasoft.alternatives.synthetic_hierarchy import Hierarchy, hierarchy, recovery, train_hierarchy
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -646,7 +640,8 @@ KILLED = """
 import sys
 import torch
 torch.set_num_threads(1)
-from adasoft.alternatives.doubly_sparse import Settings, hierarchy, train_hierarchy
+from adasoft.alternatives.doubly_sparse_training import Settings
+from adasoft.alternatives.synthetic_hierarchy import hierarchy, train_hierarchy
 data = hierarchy(3, 3, 12, 8, seed=1)
 settings = Settings(stages=(1, 3), epochs=3, batch=20, prune_after=1, lasso=0.02, threshold=0.33)
 def callback(step, softmax):

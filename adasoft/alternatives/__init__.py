@@ -23,7 +23,7 @@ Two more make a trained full softmax answer faster, behind the same protocol; ``
 class                              source               what it takes
 =================================  ===================  ===============================================================
 :class:`SVDSoftmax`                Shim et al. 2017     the weights; no training
-:class:`DoublySparseSoftmax`       Liao et al. 2019     training by :func:`~adasoft.alternatives.doubly_sparse.fit`
+:class:`DoublySparseSoftmax`       Liao et al. 2019     training by :func:`.doubly_sparse_training.fit`
 =================================  ===================  ===============================================================
 """
 

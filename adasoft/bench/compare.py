@@ -150,12 +150,6 @@ def trained(corpus: Corpus, settings: Settings, device: str, name: str) -> Run:
     return Run.resume(folder / "checkpoint.safetensors", corpus, settings=settings, device=device)
 
 
-#: Of :class:`adasoft.alternatives.doubly_sparse.Settings`, for the layer of a language model: the lassos sum over all
-#: rows, so their factors are far below those for 10 x 10 classes.
-RETRAIN: dict[str, Any] = {
-    "epochs": 6, "batch": 1000, "learning_rate": 0.01, "balance": 10.0, "lasso": 3e-4, "expert_lasso": 3e-3,
-    "threshold": 0.1, "prune_after": 1,
-}  # fmt: skip
 #: Hidden states of the training part that the experts are retrained with.
 RETRAIN_TOKENS = 50_000
 
@@ -164,9 +158,10 @@ def experts_of(run: Run, n_experts: int, *, tokens: int = RETRAIN_TOKENS, say: S
     """A doubly sparse softmax made of a trained full one: two copies, retrained, split in stages up to ``n_experts``.
 
     Its training is kept in the cache and goes on there if it was stopped. ``more``: settings other than
-    :data:`RETRAIN`.
+    :data:`.doubly_sparse_training.RETRAIN`.
     """
-    from ..alternatives.doubly_sparse import DoublySparseSoftmax, Settings, fit
+    from ..alternatives.doubly_sparse import DoublySparseSoftmax
+    from ..alternatives.doubly_sparse_training import RETRAIN, Settings, fit
 
     stages = [2]
     while stages[-1] * 2 <= n_experts:

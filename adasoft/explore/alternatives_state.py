@@ -14,7 +14,8 @@ import torch
 import traitlets as t
 from torch import Tensor
 
-from ..alternatives import doubly_sparse as ds
+from ..alternatives import DoublySparseSoftmax, synthetic_hierarchy
+from ..alternatives.doubly_sparse_training import Settings, Step
 from ..alternatives.svd_softmax import Choice, SVDSoftmax
 from ..cost import cache_dir
 from ..vocabulary import Vocabulary
@@ -249,12 +250,12 @@ class AlternativesExplorer(TimingExplorer):
         return cache_dir() / "lessons" / name
 
     @property
-    def expert_settings(self) -> ds.Settings:
+    def expert_settings(self) -> Settings:
         """How the experts are trained: in one stage, or cloned once."""
         stages = [self.n_experts]
         if self.mitosis and stages[0] % 2 == 0:
             stages.insert(0, stages[0] // 2)
-        return ds.Settings(stages=tuple(stages), threshold=self.threshold, epochs=EPOCHS)
+        return Settings(stages=tuple(stages), threshold=self.threshold, epochs=EPOCHS)
 
     @property
     def expert_sizes(self) -> dict[str, Any]:
@@ -282,7 +283,7 @@ class AlternativesExplorer(TimingExplorer):
             raise ValueError("this training has come to its end: press Train to start anew")
         state = _Watched(kept, sizes, settings)
 
-        def follow(step: ds.Step, softmax: ds.DoublySparseSoftmax) -> None:
+        def follow(step: Step, softmax: DoublySparseSoftmax) -> None:
             state.see(step, softmax)
             tick((step.step + 1) / state.steps, f"step {step.step + 1} of {state.steps}, {step.n_rows} rows")
             heard(state.now)
@@ -292,7 +293,9 @@ class AlternativesExplorer(TimingExplorer):
             warnings.simplefilter("ignore", RuntimeWarning)
             try:
                 torch.set_num_threads(1)  # many tiny products: more threads would wait for each other
-                ds.train_hierarchy(hierarchy(), settings, checkpoint=path, callback=follow, progress=False)
+                synthetic_hierarchy.train_hierarchy(
+                    hierarchy(), settings, checkpoint=path, callback=follow, progress=False
+                )
             finally:
                 torch.set_num_threads(before)
                 if state.now:
@@ -350,23 +353,23 @@ def _true_best() -> Tensor:
 
 
 @lru_cache(maxsize=1)
-def hierarchy() -> ds.Hierarchy:
+def hierarchy() -> synthetic_hierarchy.Hierarchy:
     """The paper's synthetic data: ten groups of ten classes."""
-    return ds.hierarchy(GROUPS, PER_GROUP)
+    return synthetic_hierarchy.hierarchy(GROUPS, PER_GROUP)
 
 
 class _Watched:
     """How a training of experts stands, as JSON."""
 
-    def __init__(self, kept: Mapping[str, Any], sizes: Mapping[str, Any], settings: ds.Settings) -> None:
+    def __init__(self, kept: Mapping[str, Any], sizes: Mapping[str, Any], settings: Settings) -> None:
         self.steps = -(-len(hierarchy().target) // settings.batch) * settings.epochs * len(settings.stages)
         self._points: list[list[float]] = [list(p) for p in kept.get("points", ())]
         self._settings, self._sizes = settings, dict(sizes)
-        self._softmax: ds.DoublySparseSoftmax | None = None
-        self._last: ds.Step | None = None
+        self._softmax: DoublySparseSoftmax | None = None
+        self._last: Step | None = None
         self.now: dict[str, Any] = {}
 
-    def see(self, step: ds.Step, softmax: ds.DoublySparseSoftmax) -> None:
+    def see(self, step: Step, softmax: DoublySparseSoftmax) -> None:
         """One more step."""
         self._softmax, self._last = softmax, step
         per_epoch = self.steps // (self._settings.epochs * len(self._settings.stages))
@@ -380,9 +383,9 @@ class _Watched:
         if self._softmax is not None and self._last is not None:
             self._describe(self._last, self._softmax)
 
-    def _describe(self, step: ds.Step, softmax: ds.DoublySparseSoftmax) -> None:
+    def _describe(self, step: Step, softmax: DoublySparseSoftmax) -> None:
         known = [softmax.expert(k).tolist() for k in range(softmax.n_experts)]
-        found = ds.recovery(softmax, hierarchy().groups)
+        found = synthetic_hierarchy.recovery(softmax, hierarchy().groups)
         self.now = {
             "sizes": self._sizes, "known": known, "points": self._points, "step": step.step + 1, "steps": self.steps,
             "exact": found.exact, "task": step.task, "rows": sum(map(len, known)),

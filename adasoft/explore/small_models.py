@@ -29,7 +29,7 @@ from torch import Tensor
 
 from .. import __version__
 from ..alternatives import FullSoftmax
-from ..alternatives import doubly_sparse as ds
+from ..alternatives import doubly_sparse_training as training
 from ..alternatives.doubly_sparse import DoublySparseSoftmax
 from ..corpora import Batches, Corpus, load
 from ..cost import cache_dir
@@ -208,9 +208,9 @@ def retrain(
     tell: Tell, **more: Any,
 ) -> Experts:  # fmt: skip
     """Experts made of a trained layer, retrained with its hidden states as they are, and how good they are."""
-    settings = ds.Settings(stages=(n_experts,), threshold=threshold, **{**RETRAIN, **more})
+    settings = training.Settings(stages=(n_experts,), **{**training.RETRAIN, "threshold": threshold, **more})
     softmax = DoublySparseSoftmax.from_full(full, n_experts)
-    ds.fit(
+    training.fit(
         softmax, *train, settings, progress=False,
         callback=lambda step, _: tell(f"{n_experts} experts, {threshold:g}: step {step.step}, {step.n_rows} rows"),
     )  # fmt: skip
@@ -227,14 +227,6 @@ def retrain(
         "settings": asdict(settings),
     }  # fmt: skip
     return Experts(n_experts, threshold, softmax.membership(), softmax.gate.weight.detach(), found)
-
-
-#: Of :class:`adasoft.alternatives.doubly_sparse.Settings`, for the layer of a language model. The lassos sum over all
-#: rows, so their factors are far below those for 10 x 10 classes.
-RETRAIN: dict[str, Any] = {
-    "epochs": 6, "batch": 1000, "learning_rate": 0.01, "balance": 10.0, "lasso": 3e-4, "expert_lasso": 3e-3,
-    "prune_after": 1,
-}  # fmt: skip
 
 
 def make(tell: Tell, command: str, path: Path) -> None:
