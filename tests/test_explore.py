@@ -525,6 +525,26 @@ def test_an_error_while_redrawing_is_shown(explorer, monkeypatch):
     assert "ZeroDivisionError" in problem(box) and "<script" not in problem(box)
 
 
+def test_no_figure_is_made_in_a_callback(explorer, cost, monkeypatch):
+    """A figure is made once; what the reader does changes its numbers."""
+    names = ("cut", "coverage", "languages", "two_clusters")
+    boxes = {name: getattr(panels, f"{name}_panel")(explorer) for name in names}
+    figures = {name: every(box, parts.LiveFigure)[0] for name, box in boxes.items()}
+    made = []
+    monkeypatch.setattr(parts.LiveFigure, "__init__", lambda *_, **__: made.append("live"))
+    monkeypatch.setattr(go.Figure, "__init__", lambda *_, **__: made.append("plotly"))
+    shown = {name: [list(t.y) for t in figure.data] for name, figure in figures.items()}
+    explorer.vocabulary = Vocabulary.synthetic(9000, name="other")
+    explorer.cutoffs, explorer.in_features = (70, 800), 128
+    explorer.width_rule, explorer.cost = list(WIDTH_RULES)[1], COUNTED_WORDS
+    named(boxes["languages"], "languages").value = ("fr", "it")
+    named(boxes["coverage"], "share of the tokens, %").value = 90.0
+    named(boxes["two_clusters"], "Show the best").click()
+    assert made == [] and all(problem(box) == "" for box in boxes.values())
+    for name, figure in figures.items():
+        assert [list(t.y) for t in figure.data] != shown[name], name
+
+
 def test_machine_panel_times_and_labels(explorer, cost, monkeypatch):
     box = panels.machine_panel(explorer)
     assert "made by hand" in said(box)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ..settings import Settings
     from ..train import Run
 
+#: Rows of the table whose adaptive softmaxes are compared.
+ADAPTIVE = ("adaptive", "planned-0.75", "planned-wide-0.85")
 #: How many of the best words are asked for and compared.
 TOPS = (1, 5, 10)
 #: Share of the full softmax's ten best words that SVD-softmax should find on the validation part.
@@ -78,8 +80,8 @@ def bench_compare(
 ) -> Row:
     """Full, SVD-softmax, doubly sparse and adaptive softmax on models trained alike, in turns.
 
-    The models are the runs "full", "adaptive" and "planned-0.75" of the table: trained first if they are not in the
-    cache. SVD-softmax and doubly sparse softmax are made from the full one; the adaptive ones are models of their own.
+    The models are the runs "full" and :data:`ADAPTIVE` of the table: trained first if they are not in the cache.
+    SVD-softmax and doubly sparse softmax are made from the full one; the adaptive ones are models of their own.
     Agreement is with the full model's best words, accuracy with the text's next words, on ``rows`` places of the test
     part. W and N are chosen on the validation part; experts are trained on hidden states of the training part.
     """
@@ -87,7 +89,7 @@ def bench_compare(
     from ..machine import interleave
 
     runs = {name: trained(corpus, replace(settings, **SUITE[name]), device, name)
-            for name in ("full", "adaptive", "planned-0.75")}  # fmt: skip
+            for name in ("full", *ADAPTIVE)}  # fmt: skip
     full = runs["full"].model.softmax.eval()
     hidden, target = states(runs["full"], "test", rows)
     valid, _ = states(runs["full"], "valid", 512)
@@ -111,7 +113,7 @@ def bench_compare(
         sparse = experts_of(runs["full"], n_experts, say=say).eval()
         sparse.measure(hidden)  # its arithmetic is that of the experts these tokens go to
         methods[f"doubly sparse, {n_experts} experts"] = (sparse, hidden, target, ask(sparse))
-    for name in ("adaptive", "planned-0.75"):
+    for name in ADAPTIVE:
         softmax = runs[name].model.softmax.eval()
         own, own_target = states(runs[name], "test", rows)
         methods[f"{name}, log_prob"] = (
@@ -150,15 +152,17 @@ def trained(corpus: Corpus, settings: Settings, device: str, name: str) -> Run:
     return Run.resume(folder / "checkpoint.safetensors", corpus, settings=settings, device=device)
 
 
-#: Hidden states of the training part that the experts are retrained with.
-RETRAIN_TOKENS = 50_000
+#: Hidden states of the training part that the experts are retrained with, and what differs from
+#: :data:`.doubly_sparse_training.RETRAIN`: with fewer states, or more steps, they learn those states by heart.
+RETRAIN_TOKENS = 100_000
+LARGE: dict[str, Any] = {"epochs": 3, "learning_rate": 0.003, "lasso": 1e-3, "expert_lasso": 1e-2}
 
 
 def experts_of(run: Run, n_experts: int, *, tokens: int = RETRAIN_TOKENS, say: Say = print, **more: Any) -> Any:
     """A doubly sparse softmax made of a trained full one: two copies, retrained, split in stages up to ``n_experts``.
 
     Its training is kept in the cache and goes on there if it was stopped. ``more``: settings other than
-    :data:`.doubly_sparse_training.RETRAIN`.
+    :data:`.doubly_sparse_training.RETRAIN` and :data:`LARGE`.
     """
     from ..alternatives.doubly_sparse import DoublySparseSoftmax
     from ..alternatives.doubly_sparse_training import RETRAIN, Settings, fit
@@ -170,7 +174,7 @@ def experts_of(run: Run, n_experts: int, *, tokens: int = RETRAIN_TOKENS, say: S
         raise ValueError(f"n_experts should be a power of two, at least 2, got {n_experts}")
     hidden, target = states(run, "train", tokens)
     made = DoublySparseSoftmax.from_full(run.model.softmax, stages[0])
-    settings = Settings(stages=tuple(stages), **{**RETRAIN, **more})
+    settings = Settings(stages=tuple(stages), **{**RETRAIN, **LARGE, **more})
     name = hashlib.sha256(f"{run.corpus.digest} {run.settings} {settings} {tokens}".encode()).hexdigest()[:16]
     path = cache_dir() / "bench" / f"experts-{name}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -22,10 +22,34 @@ BROWSER = [
 ]
 
 
+_NAMED = """window.__named = e => e.tagName.toLowerCase() + ' ' + (e.getAttribute('aria-label')
+  || e.labels?.[0]?.textContent || e.closest('.widget-inline-hbox, .widget-checkbox')?.textContent
+  || e.textContent).trim();"""
+
+
 def opened(page, lab, name):
+    """The notebook, run from top to bottom; from then on the page notes which controls are used."""
     notebook = Notebook(page, *lab[:2], name)
+    page.evaluate(
+        f"""() => {{ {_NAMED} window.__used = new Set();
+        const note = e => {{ const control = e.target.closest?.('button, input, select, [role=slider]');
+          if (control?.closest('.jp-Cell-outputArea')) window.__used.add(window.__named(control)); }};
+        for (const kind of ['click', 'input', 'change', 'pointerdown', 'keydown'])
+          document.addEventListener(kind, note, true); }}"""
+    )
     assert notebook.run_all(), notebook.errors()
     return notebook
+
+
+def every_control_was_used(notebook):
+    """Of the controls that are on the page now, none was left out by the gestures of the test."""
+    left_out = notebook.page.evaluate(
+        """() => { const controls = '.jp-Cell-outputArea :is(button, input, select, [role=slider])';
+        const there = [...document.querySelectorAll(controls)]
+          .filter(e => e.checkVisibility() && e.closest('.adasoft, .adasoft-answer'));
+        return [...new Set(there.map(window.__named))].filter(name => !window.__used.has(name)); }"""
+    )
+    assert not left_out, f"never used: {'; '.join(left_out)}"
 
 
 def finish(notebook, lab, shots, name, cells):
@@ -321,6 +345,30 @@ def press(output, name):
     button = output.get_by_role("button", name=name, exact=True)
     until(button.is_enabled, bool)
     button.press("Enter")
+
+
+def plan_authors_reset(notebook, cuts, explorer):
+    """The buttons and settings of a panel of cutoffs, and back to where it began."""
+    press(cuts, "Plan for me")
+    cuts.get_by_text("Planned:").wait_for()
+    press(cuts, "The authors' cutoffs")
+    cuts.get_by_text("The authors took these").wait_for()
+    begun = value(notebook, f"{explorer}.cost.name")
+    cost = cuts.get_by_role("combobox", name="cost model")
+    cost.select_option("counted: multiplications")
+    holds(notebook, f"{explorer}.unit", "million multiplications per token")
+    cost.select_option(begun)
+    holds(notebook, f"{explorer}.cost.name", begun)
+    widths = cuts.get_by_role("combobox", name="width of the tails")
+    for index in (1, 0):
+        widths.select_option(index=index)
+        holds(notebook, f"list(type({explorer}).width_rule.values).index({explorer}.width_rule)", index)
+    for n in ("3", "1"):
+        cuts.get_by_role("combobox", name="number of cutoffs").select_option(n)
+        holds(notebook, f"len({explorer}.cutoffs)", int(n))
+    press(cuts, "Reset")
+    fit = f"tuple(c for c in {explorer}._start['cutoffs'] if c < len({explorer}.vocabulary))"
+    holds(notebook, f"{explorer}.cutoffs == {fit}", True)
 
 
 def move_cutoff_every_way(notebook, output, explorer, i):

@@ -11,12 +11,14 @@ from browser.gestures import (
     commit,
     drawn,
     ended,
+    every_control_was_used,
     figure_y,
     finish,
     finite,
     holds,
     move_cutoff_every_way,
     opened,
+    plan_authors_reset,
     press,
     restarted,
     run_job,
@@ -72,7 +74,7 @@ def test_03_time_model(lab, page, shots):
     until(lambda: (finite(product, 0), finite(product, 2)), lambda n: n[0] == 0 and n[1] > 50)
     typed(product, "largest k", "64")
     holds(notebook, "explorer.most", 64)
-    product.get_by_role("combobox", name="device").wait_for()
+    product.get_by_role("combobox", name="device").select_option("cpu")
     product.get_by_role("combobox", name="time for it").select_option("5 seconds")
     line = figure_y(product, 1)
     for name, number, text in (
@@ -164,7 +166,7 @@ def test_03_time_model(lab, page, shots):
     settled(notebook)
     clusters_now = value(notebook, "len(explorer.cutoffs)") + 1
     until(lambda: len(figure_y(cuts, 0)), lambda n: n == clusters_now)
-    press(cuts, "Reset")
+    plan_authors_reset(notebook, cuts, "explorer")
     holds(notebook, "explorer.cutoffs", (2000,))
     move_cutoff_every_way(notebook, cuts, "explorer", 0)
     # one gesture: the curve of the words, the cost per cluster, the total, and the line of the first cutoff
@@ -178,4 +180,5 @@ def test_03_time_model(lab, page, shots):
         lambda: clusters.locator(".js-plotly-plot").first.evaluate("g => g.data[10].x[0]"), lambda x: x == first
     )  # fmt: skip
 
+    every_control_was_used(notebook)
     finish(notebook, lab, shots, "03", [WRONG, 'ask("not waiting")', PRODUCT, CLUSTERS, REPLAN, CUTS])

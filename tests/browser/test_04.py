@@ -13,15 +13,18 @@ from browser.gestures import (
     drag,
     drawn,
     ended,
+    every_control_was_used,
     figure_y,
     finish,
     finite,
     holds,
     opened,
+    plan_authors_reset,
     press,
     restarted,
     run_job,
     settled,
+    slid,
     typed,
     until,
     value,
@@ -62,7 +65,7 @@ def test_04_live_timing(lab, page, shots):
     typed(live, "words V", "2")
     live.get_by_role("alert").get_by_text("V should be at least 3").wait_for()
     live.get_by_role("combobox", name="time for it").select_option("5 seconds")
-    live.get_by_role("combobox", name="device").wait_for()
+    live.get_by_role("combobox", name="device").select_option("cpu")
     run_job(live, "Measure in turns")
     live.get_by_text("In words: Measured: full softmax").wait_for()
     until(lambda: finite(live, 0), lambda n: n == 4)
@@ -78,6 +81,9 @@ def test_04_live_timing(lab, page, shots):
     for name in ("full softmax", "PyTorch's layer", "our plan"):
         live.get_by_role("checkbox", name=name).uncheck()
     until(lambda: finite(live, 1), lambda n: n == 1)
+    live.get_by_role("checkbox", name="ours").uncheck()
+    live.get_by_role("alert").get_by_text("nothing is ticked").wait_for()
+    live.get_by_role("checkbox", name="ours").check()
     live.get_by_role("checkbox", name="full softmax").press("Space")
     until(lambda: finite(live, 1), lambda n: n == 2)
     for name in ("PyTorch's layer", "our plan"):
@@ -134,6 +140,14 @@ def test_04_live_timing(lab, page, shots):
     assert finite(curve, 1) == len(places) and finite(curve, 0) > 50
     check(notebook.show_cell('ask("the whole step")'), "10", "40 % of the step")
 
+    # the other controls of the cutoffs
+    cuts = notebook.show_cell(CUTS)
+    plan_authors_reset(notebook, cuts, "explorer")
+    slid(cuts, "cutoff 1")
+    typed(cuts, "cutoff 1, words", "1000")
+    cuts.get_by_role("combobox", name="number of cutoffs").select_option("1")
+    holds(notebook, "explorer.cutoffs", (1000,))
+
     # one gesture: the words, the cost per cluster, the total, the predicted bars, the diamond on the U-curve
     cuts = notebook.show_cell(CUTS)
     per_cluster = figure_y(cuts, 2)
@@ -172,4 +186,20 @@ def test_04_live_timing(lab, page, shots):
     live = notebook.show_cell(LIVE)
     until(lambda: finite(live, 0), lambda n: n == 4)
     live.get_by_text("Measured on").wait_for()
+    machine = notebook.show_cell(MACHINE)
+    # in the place of minutes of timing, which has tests of its own
+    quick = "lambda device, seconds, progress: (progress(0.5, 'half'), adasoft.load_cost(device))[1]"
+    notebook.evaluate(f"exec('import adasoft') or setattr(adasoft, 'calibrate', {quick})")
+    machine.get_by_role("combobox", name="time for it").select_option(index=0)
+    run_job(machine, "Time this machine")
+    machine.get_by_text("Timed. All predictions").wait_for()
+    press(machine, "Forget my choices")
+    holds(notebook, "explorer.cutoffs", (1000, 5000))
+    cuts = notebook.show_cell(CUTS)
+    slid(cuts, "cutoff 2")
+    typed(cuts, "cutoff 2, words", "7000")
+    holds(notebook, "explorer.cutoffs", (1000, 7000))
+    cuts.locator(".adasoft-picker [role=slider][data-i='1']").press("ArrowRight")
+    until(lambda: value(notebook, "explorer.cutoffs[1]"), lambda c: c > 7000)
+    every_control_was_used(notebook)
     finish(notebook, lab, shots, "04", [MACHINE, CUTS, 'ask("which number")', LIVE, CURVE])

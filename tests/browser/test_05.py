@@ -11,6 +11,7 @@ from browser.gestures import (
     drag,
     drawn,
     ended,
+    every_control_was_used,
     figure_y,
     finish,
     holds,
@@ -70,6 +71,9 @@ def test_05_layer(lab, page, shots):
     assert after[0] != before[0] and abs(sum(after) - sum(before)) < 1e-6
     typed(word, "cutoff 2, words", "1800")
     holds(notebook, "explorer.cutoffs[1]", 1800)
+    slid(word, "cutoff 2")
+    until(lambda: value(notebook, "explorer.cutoffs[1]"), lambda c: c > 1800)
+    word.locator(".adasoft-picker [role=slider][data-i='1']").press("ArrowRight")
     slid(word, "cutoff 1", "ArrowLeft")
     times = latency(word, 0)
     print(f"arrow key to redrawn plots, median of {len(times)}: {statistics.median(times):.0f} ms")
@@ -184,6 +188,12 @@ def test_05_layer(lab, page, shots):
 
     # own words, and back; the word panel follows
     own = notebook.show_cell("own_text_panel(explorer)")
+    with page.expect_file_chooser() as chooser:
+        own.get_by_role("button", name="Pick a file").press("Enter")
+    chooser.value.set_files(lab[2] / "own.txt")
+    own.get_by_text("Read own.txt").wait_for()
+    press(own, "Back to English")
+    holds(notebook, "len(explorer.vocabulary)", 5000)
     own.get_by_role("textbox", name="or its path").fill(str(lab[2] / "own.txt"))
     press(own, "Read it")
     own.get_by_text("Read own.txt").wait_for()
@@ -196,4 +206,5 @@ def test_05_layer(lab, page, shots):
     press(notebook.show_cell(TRAIN), "Back to the counts")
     holds(notebook, "explorer.losses", [])
 
+    every_control_was_used(notebook)
     finish(notebook, lab, shots, "05", [WORD, ROUTING, GRADIENT, DROP_IN, TRAIN, DECODING])

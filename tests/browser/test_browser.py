@@ -13,6 +13,7 @@ from browser.gestures import (
     drag,
     drawn,
     dropped,
+    every_control_was_used,
     figure_y,
     finish,
     holds,
@@ -23,6 +24,8 @@ from browser.gestures import (
     opened,
     press,
     restarted,
+    run_job,
+    slid,
     typed,
     until,
     value,
@@ -78,8 +81,13 @@ def test_00_start_here(lab, page, shots):
     quick = "lambda device, seconds, progress: (progress(0.5, 'half'), adasoft.load_cost(device))[1]"
     notebook.evaluate(f"exec('import adasoft') or setattr(adasoft, 'calibrate', {quick})")
     machine.get_by_role("combobox", name="time for it").select_option(index=0)
-    press(machine, "Time this machine")
+    run_job(machine, "Time this machine")
     machine.get_by_text("Timed. All predictions").wait_for()
+    endless = "lambda device, seconds, progress: [progress(0.5, 'on and on') for _ in iter(int, 1)]"
+    notebook.evaluate(f"setattr(adasoft, 'calibrate', {endless})")
+    press(machine, "Time this machine")
+    press(machine, "Stop")
+    machine.get_by_text("Stopped.").wait_for()
 
     # what was chosen survives a restart, after which old panels say that they are dead; and it can be forgotten
     typed(output, "cutoff 1, words", "4000")
@@ -108,6 +116,7 @@ def test_00_start_here(lab, page, shots):
         'ask("head outputs")',
         "machine_panel(explorer)",
     ]
+    every_control_was_used(notebook)
     finish(notebook, lab, shots, "00", cells)
 
 
@@ -135,7 +144,7 @@ def test_01_zipf(lab, page, shots):
     output.get_by_text("of 634,502 words").wait_for()
     check(notebook.show_cell('ask("five points more")'), "16300", "the first 90 % need many")
     check(notebook.show_cell('ask("five points more")'), "16300 - 6995", "correct")
-    check(notebook.show_cell('ask("the tail")'), "73013", "keep working")
+    check(notebook.show_cell('ask("the tail")'), "73013", "keep working", by_mouse_in=notebook)
 
     own = notebook.show_cell("own_text_panel(explorer)")
     own.get_by_role("textbox", name="or its path").fill(str(lab[2] / "nothing.txt"))
@@ -169,6 +178,7 @@ def test_01_zipf(lab, page, shots):
     for cell in ('predict("coverage 95"', 'predict("finnish"'):
         commit(notebook.show_cell(cell), "100")
         drawn(notebook, notebook.show_cell(cell))
+    every_control_was_used(notebook)
     finish(
         notebook,
         lab,
@@ -197,6 +207,8 @@ def test_02_clusters(lab, page, shots):
     until(lambda: figure_y(two, 3), lambda new: new == figure_y(two, 4))
     two.get_by_role("combobox", name="cost model").select_option(index=1)
     two.get_by_text("ms per step").first.wait_for(state="attached")
+    press(two, "Hide the best")
+    until(lambda: two.locator(".js-plotly-plot").first.evaluate("g => g.data[4].visible"), lambda v: v is False)
 
     swap = notebook.show_cell("swap_panel()")
     swap.get_by_text("as set: 1,900 words per token").wait_for(state="attached")
@@ -210,7 +222,11 @@ def test_02_clusters(lab, page, shots):
     number.fill("5000")
     number.press("Enter")
     swap.get_by_text("k = 5,000").first.wait_for(state="attached")
-    check(notebook.show_cell('ask("swap saving")'), "800", "correct")
+    for name, share in (("share of the small one, %", "12"), ("share of the large one, %", "12")):
+        slid(swap, name)
+        typed(swap, name, share)
+    swap.get_by_text("swapping changes nothing").wait_for()
+    check(notebook.show_cell('ask("swap saving")'), "800", "correct", by_mouse_in=notebook)
 
     cut = notebook.show_cell("cut_panel(layer)")
     drawn(notebook, cut)
@@ -219,6 +235,9 @@ def test_02_clusters(lab, page, shots):
     # printed; timings are no criterion on a machine that does other work as well
     print(f"key press to redrawn plots at V = 321,180: median {statistics.median(found):.0f} ms of {len(found)}")
     move_cutoff_every_way(notebook, cut, "layer", 1)
+    slid(cut, "cutoff 1")
+    typed(cut, "cutoff 1, words", "3000")
+    holds(notebook, "layer.cutoffs[0]", 3000)
     y = figure_y(cut, 2)
     drag(notebook, cut, 0, -40, lambda: until(lambda: figure_y(cut, 2), lambda new: new != y))
     cut.get_by_role("combobox", name="number of cutoffs").select_option("3")
@@ -272,4 +291,5 @@ def test_02_clusters(lab, page, shots):
         'predict("second cutoff"',
         "beat_the_planner(layer)",
     ]
+    every_control_was_used(notebook)
     finish(notebook, lab, shots, "02", cells)

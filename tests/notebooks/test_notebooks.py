@@ -98,6 +98,15 @@ def test_code_is_seen_whole_and_no_answer_before_its_question(path):
         assert "![" not in open_text and "What you should see" not in open_text, cell.source
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_a_folded_solution_follows_the_questions(path):
+    cells = read(path).cells
+    for i, cell in enumerate(cells):
+        if cell.cell_type == "code" and cell.source.startswith("ask("):
+            following = next(c for c in cells[i + 1 :] if not c.source.startswith("ask("))
+            assert re.match(r"<details><summary>Solutions?</summary>", following.source), cell.source
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS[:-1], ids=lambda p: p.stem)
 def test_each_lesson_names_the_next(path):
     following = NOTEBOOKS[NOTEBOOKS.index(path) + 1]
