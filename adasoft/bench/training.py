@@ -34,7 +34,7 @@ SUITE: dict[str, dict[str, Any]] = {
     "tail-dropout": {"softmax": "adaptive", "cutoffs": "authors", "tail_dropout": 0.2},
 }
 #: Rows that are trained with three seeds; the others with one.
-THREE_SEEDS = ("full", "adaptive", "planned-0.75")
+THREE_SEEDS = ("full", "adaptive", "planned-0.75", "planned-wide-0.85")
 #: Perplexity and minutes for 5 epochs on Text8 in Grave et al. 2017, on a GPU, d = 512.
 PAPER_TEXT8 = {
     "full": (144, 83), "sampled": (166, 41), "hierarchical": (166, 34), "d-softmax": (195, 53),

@@ -131,6 +131,12 @@ def _pace(ratio: float) -> str:
     return f"{ratio:.2g} times faster" if ratio > 1 else f"{1 / ratio:.2g} times SLOWER"
 
 
+def _compared(folder: Path | None = None) -> list[tuple[Path, Any]]:
+    """The stored comparisons of larger models, as they are."""
+    paths = sorted((folder or results_folder()).glob("bench-compare-*.json"))
+    return [(path, json.loads(path.read_text(encoding="utf-8"))) for path in paths]
+
+
 def stored_comparisons(folder: Path | None = None) -> tuple[list[list[str]], str]:
     """The comparison of trained models (`adasoft.bench.compare`) as rows with a head, and a sentence about it.
 
@@ -139,12 +145,11 @@ def stored_comparisons(folder: Path | None = None) -> tuple[list[list[str]], str
     head = ["model and method", "agrees 1/5/10, %", "right 1/5/10, %", "perplexity", "arithmetic", "256 rows", "1 row",
             "MiB"]  # fmt: skip
     rows, said = [], []
-    for path in sorted((folder or results_folder()).glob("bench-compare-*.json")):
+    for path, found in _compared(folder):
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
             name = f"{found['corpus']['name']}, V = {found['corpus']['V']:,}"
             for r in found["rows"]:
-                undefined = r["perplexity"] == float("inf")
+                undefined = r["perplexity"] is None  # some words have the probability 0
                 rows.append([
                     f"{name}: {r['what']}", "/".join(f"{100 * r[f'agree {k}']:.0f}" for k in (1, 5, 10)),
                     "/".join(f"{100 * r[f'right {k}']:.0f}" for k in (1, 5, 10)),
@@ -161,6 +166,28 @@ def stored_comparisons(folder: Path | None = None) -> tuple[list[list[str]], str
             "perplexity, arithmetic, time and memory of each method."
         )
     return [head, *rows], "On larger trained models: " + " ".join(said)
+
+
+def _larger_claims(folder: Path | None = None) -> tuple[str, str]:
+    """What the comparisons of larger models say of SVD-softmax at its claim's size, and of experts."""
+    svd, sparse = "", ""
+    for _, found in _compared(folder):
+        sizes = found.get("svd claim", {}).get("rows", ())
+        parts = [
+            f"{r['rows']} row{'s' * (r['rows'] > 1)}, {percent(r['arithmetic'])} of it: {_pace(r['faster'])}"
+            for r in sizes
+        ]
+        svd += f" With d = {sizes[0]['d']}, {found['threads']} threads: {'; '.join(parts)}." if parts else ""
+        full = found["rows"][0]
+        experts = [
+            f"{r['what'].removeprefix('doubly sparse, ')}: {1 / r['arithmetic']:.2g} times, 256 rows "
+            f"{_pace(r['faster, 256'])}, next word among its ten best {percent(r['right 10'])}, "
+            f"the full softmax's {percent(full['right 10'])}"
+            for r in found["rows"] if r["what"].startswith("doubly sparse")
+        ]  # fmt: skip
+        name = f" On {found['corpus']['name']}, V = {found['corpus']['V']:,}: "
+        sparse += f"{name}{'; '.join(experts)}." if experts else ""
+    return svd, sparse
 
 
 def claims(folder: Path | None = None) -> list[list[str]]:
@@ -189,6 +216,8 @@ def claims(folder: Path | None = None) -> list[list[str]]:
         f"{e.label}: {1 / e.found['utilisation']:.2g} times, finds {percent(e.found['agree 10'])} of the ten best"
         for e in ([models.experts[0], best] if best is not models.experts[0] else [best])
     )
+    larger_svd, larger_sparse = _larger_claims(folder)
+    svd, sparse = svd + larger_svd, f"on the small model, arithmetic: {sparse}.{larger_sparse}"
     cases = [c for c in recorded_cases(folder) if c.sizes["task"] == sc.TRAIN and sc.ADAPTIVE in c.times]
     training = "; ".join(
         f"V = {c.sizes['V']:,}: {c.times[sc.FULL].median / c.times[sc.ADAPTIVE].median:.2g} times" for c in cases
@@ -198,7 +227,7 @@ def claims(folder: Path | None = None) -> list[list[str]]:
         ["SVD-softmax: over 3 times faster with about 20 % of the arithmetic, 800,000 words, GPU", svd],
         ["doubly sparse: learns a two-level hierarchy on 10 x 10 classes", groups],
         ["doubly sparse: 16 times (PTB) and 24 times (WikiText-2) less arithmetic with 64 experts, as remembered",
-         f"on the small model, arithmetic: {sparse}."],
+         sparse],
         ["adaptive softmax: 2.8 times faster training on Text8 (83 against 30 minutes, all of the model)",
          f"the layer's training step alone, recorded: {training or 'nothing yet'}."],
         ["exact top-k: no paper's claim, but ours: the same words, and tails skipped that cannot hold one of them",
