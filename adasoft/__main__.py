@@ -155,7 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("stored", nargs="?", default=None, help="folder of the records (data/results)")
     p.add_argument("--run", metavar="CORPUS", dest="corpus", help="train what is missing: a name, a file or a folder")
     p.add_argument("--rows", help="only these rows, by name, with commas between")
-    p.add_argument("--seeds", type=int, default=3, help="seeds of full, adaptive and planned-0.75 (3)")
+    p.add_argument("--seeds", type=int, default=3, help="seeds of full, adaptive and two planned rows (3)")
     p.add_argument("--commands", action="store_true", help="print the command of each row as well")
     _corpus_options(p, source=False)
     _setting_options(p)

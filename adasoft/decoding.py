@@ -14,11 +14,14 @@ Three tests, each dearer and sharper than the one before, keep a (row, tail) pai
 
 Only pairs that pass all three (a few per cent for the ten best words of a trained layer) pay for normalisation and
 search. The first test alone, in rank order, would open nearly every pair for k = 10.
+
+On a CPU tests 2 and 3 have a price of their own, some thirty small operations. Where all words of a tail cost less,
+they are computed straight after test 1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -28,6 +31,8 @@ from torch import Tensor
 CHUNK_ELEMENTS = (1 << 23) - (1 << 14)
 #: Words per block: of the bounds, and of the maxima that a search for the best words goes by.
 BLOCK = 64
+#: Rows times words times (d_i + 32) of a tail up to which a CPU leaves out tests 2 and 3.
+SMALL = 1 << 22
 
 
 class TopK(NamedTuple):
@@ -57,8 +62,8 @@ class Tail(NamedTuple):
     """(d_i, d)"""
     weight: Tensor
     """(k_i, d_i)"""
-    blocks: Blocks | None = None
-    """None: test 2 is left out."""
+    blocks: Callable[[], Blocks] | None = None
+    """Called when they are needed. None: test 2 is left out."""
 
 
 def block_bounds(weight: Tensor) -> Blocks:
@@ -79,15 +84,23 @@ def block_bounds(weight: Tensor) -> Blocks:
 
 
 def topk_ranks(
-    x: Tensor, head: tuple[Tensor, Tensor | None], cutoffs: list[int], tails: list[Tail], k: int
+    x: Tensor,
+    head: tuple[Tensor, Tensor | None],
+    cutoffs: list[int],
+    tails: list[Tail],
+    k: int,
+    *,
+    small: int | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The ``k`` best words of every row, as (values, ranks), each (N, k), and which pairs were opened, (N, J) bool.
 
     ``x`` (N, d); ``head``: weight (c_1 + J, d) and bias; ``cutoffs`` = [c_1, ..., V]. A pair counts as opened if the
-    tail's logits were computed for the row (tests 1 and 2 did not settle it). Words of equal probability come in no
-    set order. Values are log-probabilities, fp32 at least.
+    tail's logits were computed for the row (tests 1 and 2 did not settle it); with ``small=0`` only if they had to be
+    (``small``: in place of :data:`SMALL`).
+    Words of equal probability come in no set order. Values are log-probabilities, fp32 at least.
     """
     n, shortlist, n_tails = len(x), cutoffs[0], len(tails)
+    small = SMALL if small is None else small
     values = x.new_empty(n, k, dtype=_statistics_dtype(x.dtype))
     ranks = torch.empty(n, k, dtype=torch.long, device=x.device)
     opened = torch.zeros(n, n_tails, dtype=torch.bool, device=x.device)
@@ -101,13 +114,24 @@ def topk_ranks(
             where = torch.cat([where, where.new_full((len(rows), k - found), -1)], 1)
         for i, tail in enumerate(tails):
             cluster = log_prob[:, shortlist + i]
-            chosen = _search_tail(rows, cluster, tail, best, where, cutoffs[i])
+            chosen = _search_tail(rows, cluster, tail, best, where, cutoffs[i], small)
             opened[part, i] = True if chosen is None else opened[part, i].index_fill(0, chosen, True)
         values[part], ranks[part] = best, where
     return values, ranks, opened
 
 
-def _search_tail(x: Tensor, cluster: Tensor, tail: Tail, best: Tensor, where: Tensor, start: int) -> Tensor | None:
+def _merged(best: Tensor, where: Tensor, more: Tensor, ranks: Tensor) -> tuple[Tensor, Tensor]:
+    """The k best of (n, k) words and of others."""
+    both, both_ranks = torch.cat([best, more], 1), torch.cat([where, ranks], 1)
+    # places still empty lose against words of equal value (-inf)
+    key = torch.where(both_ranks < 0, -torch.inf, both.clamp(min=torch.finfo(both.dtype).min))
+    order = key.topk(best.shape[1], dim=1).indices
+    return both.gather(1, order), both_ranks.gather(1, order)
+
+
+def _search_tail(
+    x: Tensor, cluster: Tensor, tail: Tail, best: Tensor, where: Tensor, start: int, small: int
+) -> Tensor | None:
     """Put a tail's words into ``best`` (N, k) and ``where`` (N, k) if they belong there. Returns the rows opened, or
     None for all of them."""
     k, words = best.shape[1], len(tail.weight)
@@ -116,15 +140,25 @@ def _search_tail(x: Tensor, cluster: Tensor, tail: Tail, best: Tensor, where: Te
     reach = cluster - best[:, -1]
     rows = _passing(reach, 0.0)
     x, reach = _pick(x, rows), _pick(reach, rows)
+    if not len(x):
+        return rows
+    if x.device.type == "cpu" and len(x) * words * (tail.weight.shape[1] + 32) <= small:
+        inside, index = largest(tail_log_prob(x, tail), min(k, words))
+        inside += _pick(cluster, rows).unsqueeze(1)
+        found = _merged(_pick(best, rows), _pick(where, rows), inside, index + start)
+        own = slice(None) if rows is None else rows
+        best[own], where[own] = found
+        return rows
     z = linear(x, tail.projection)
     least = reach.new_full((), -torch.inf)  # known of the rows' log-sum-exp so far
     if tail.blocks is not None and len(z):
         s = _statistics(z)
-        inner, norm = s @ tail.blocks.means.t(), s.norm(dim=1)
+        blocks = tail.blocks()
+        inner, norm = s @ blocks.means.t(), s.norm(dim=1)
         # Rounding: of the products that are compared, and of the logits themselves in their own precision.
-        doubt = norm * (tail.blocks.largest * (torch.finfo(z.dtype).eps + s.shape[1] * torch.finfo(s.dtype).eps))
-        least = log_sum_exp(inner + tail.blocks.log_sizes) - doubt
-        most = torch.addcmul(inner, norm.unsqueeze(1), tail.blocks.radii).amax(1) + doubt
+        doubt = norm * (blocks.largest * (torch.finfo(z.dtype).eps + s.shape[1] * torch.finfo(s.dtype).eps))
+        least = log_sum_exp(inner + blocks.log_sizes) - doubt
+        most = torch.addcmul(inner, norm.unsqueeze(1), blocks.radii).amax(1) + doubt
         passed = _passing(reach, least - most)
         rows = passed if rows is None else _pick(rows, passed)
         z, reach, least = _pick(z, passed), _pick(reach, passed), _pick(least, passed)
@@ -141,11 +175,7 @@ def _search_tail(x: Tensor, cluster: Tensor, tail: Tail, best: Tensor, where: Te
         own = own if rows is None else rows[own]
         inside, index = largest(logits, min(k, words), maxima)
         inside = _statistics(inside) + (cluster[own] - log_sum_exp(logits)).unsqueeze(1)
-        both, both_ranks = torch.cat([best[own], inside], 1), torch.cat([where[own], index + start], 1)
-        # places still empty lose against words of equal value (-inf)
-        key = torch.where(both_ranks < 0, -torch.inf, both.clamp(min=torch.finfo(both.dtype).min))
-        order = key.topk(k, dim=1).indices
-        best[own], where[own] = both.gather(1, order), both_ranks.gather(1, order)
+        best[own], where[own] = _merged(best[own], where[own], inside, index + start)
     return rows
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -354,7 +355,7 @@ class AdaptiveSoftmax(nn.Module):
     @torch.no_grad()
     def opened(self, input: Tensor, k: int) -> Tensor:
         """Which tails :meth:`topk` has to compute for each row: (..., d) -> (..., J), bool."""
-        return self._topk(input, k)[2]
+        return self._topk(input, k, small=0)[2]
 
     @torch.no_grad()
     def sample(
@@ -408,11 +409,11 @@ class AdaptiveSoftmax(nn.Module):
         ranks = ids if self._ranks is None else self._ranks[ids]
         return score_ranks(x, head, self.cutoffs, tails, ranks).to(dtype).view(candidates.shape)
 
-    def _topk(self, input: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _topk(self, input: Tensor, k: int, small: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
         if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= self.n_classes:
             raise ValueError(f"k should be an integer between 1 and n_classes={self.n_classes}, got {k!r}")
         x, head, tails, shape, dtype = self._decoding(input)
-        values, ranks, opened = topk_ranks(x, head, self.cutoffs, tails, k)
+        values, ranks, opened = topk_ranks(x, head, self.cutoffs, tails, k, small=small)
         return values.to(dtype).view(*shape, k), ranks.view(*shape, k), opened.view(*shape, self.n_clusters)
 
     def _decoding(
@@ -422,7 +423,7 @@ class AdaptiveSoftmax(nn.Module):
         x, shape = self._rows(input)
         dtype = torch.float32 if torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64 else x.dtype
         x, (weight, bias, tails) = self._cast(x)
-        made = [Tail(p, w, self._blocks(i, w)) for i, (p, w) in enumerate(tails)]
+        made = [Tail(p, w, partial(self._blocks, i, w)) for i, (p, w) in enumerate(tails)]
         return x, (weight, bias), made, shape, dtype
 
     def _blocks(self, i: int, weight: Tensor) -> Blocks:

@@ -1,6 +1,8 @@
 """Exact decoding against brute force over the whole distribution."""
 
+import itertools
 import math
+from unittest import mock
 
 import oracle
 import pytest
@@ -24,8 +26,20 @@ def layer_with_bias(words, clusters, *, d=4, n_classes=20, cutoffs=(5, 12), dtyp
     return layer
 
 
+def both_ways():
+    """Once with tests before a tail is searched, and once with all tails searched as small ones are."""
+    for small in (0, 1 << 40):
+        with mock.patch.object(D, "SMALL", small):
+            yield small
+
+
 def check_topk(layer, x, k, atol=1e-12):
     """Values and words of `topk` against the whole distribution; ties may come in any order."""
+    for _ in both_ways():
+        check_topk_one_way(layer, x, k, atol)
+
+
+def check_topk_one_way(layer, x, k, atol):
     brute = layer.log_prob(x)
     values, indices = layer.topk(x, k)
     assert values.shape == indices.shape == (*x.shape[:-1], k)
@@ -40,8 +54,9 @@ def check_topk(layer, x, k, atol=1e-12):
 
 @pytest.fixture
 def computed(monkeypatch):
-    """A list that fills with (rows, words) of each block of logits that is computed in a tail."""
+    """A list that fills with (rows, words) of each block of logits that is computed in a tail, small ones included."""
     calls, logits = [], D.chunked_logits
+    monkeypatch.setattr(D, "SMALL", 0)
 
     def spy(z, weight):
         for part, values in logits(z, weight):
@@ -63,7 +78,7 @@ def test_topk_for_every_k_against_loops(case):
         layer.log_prob(x), torch.tensor(truth, dtype=torch.float64).view(len(x), layer.n_classes)
     )
     best = torch.tensor([sorted(row, reverse=True) for row in truth], dtype=torch.float64).view(len(x), layer.n_classes)
-    for k in range(1, layer.n_classes + 1):
+    for k, _ in itertools.product(range(1, layer.n_classes + 1), both_ways()):
         values, indices = layer.topk(x, k)
         torch.testing.assert_close(values, best[:, :k], rtol=1e-10, atol=1e-10)
         for row, words, probabilities in zip(truth, indices.tolist(), values.tolist(), strict=True):
@@ -135,7 +150,7 @@ def test_a_row_of_nan_still_names_words():
     layer = layer_with_bias([0.0] * 5, [0.0, 0.0], order=torch.randperm(20))
     x = torch.randn(3, 4, dtype=torch.float64)
     x[1] = math.nan
-    for k in range(1, 21):
+    for k, _ in itertools.product(range(1, 21), both_ways()):
         values, indices = layer.topk(x, k)
         assert values[1].isnan().all()
         assert len(set(indices[1].tolist())) == k and int(indices.min()) >= 0 and int(indices.max()) < 20
@@ -164,6 +179,19 @@ def test_only_rows_that_may_profit_open_a_tail(computed):
     assert layer.opened(x, 1).tolist() == [[False, False], [True, False], [False, True]]
     assert torch.equal(words, layer.log_prob(x).argmax(-1))
     assert words[0] == 3 and 5 <= words[1] < 12 <= words[2]
+
+
+def test_small_tails_are_searched_whole(computed, monkeypatch):
+    layer = layer_with_bias([0.0] * 5, [1.0, 1.0])
+    x = torch.randn(6, 4, dtype=torch.float64)
+    layer.topk(x, 10)
+    assert {words for _, words in computed} == {7, 8}
+    computed.clear()
+    monkeypatch.setattr(D, "SMALL", 6 * 8 * (2 + 32))  # of the second tail; the first is wider
+    layer.topk(x, 10)
+    assert {words for _, words in computed} == {7}
+    computed.clear()
+    assert layer.opened(x, 10).all() and {words for _, words in computed} == {7, 8}  # what had to be opened
 
 
 @pytest.mark.parametrize("elements", [1, 7, 20, 64])
@@ -263,14 +291,15 @@ def test_bounds_spare_most_of_what_the_cluster_bound_opens(monkeypatch):
     layer = large_layer()
     x = torch.randn(200, 24)
     sharp = layer.opened(x, 10)
-    monkeypatch.setattr(AdaptiveSoftmax, "_blocks", lambda *_: None)
+    monkeypatch.setattr("adasoft.layer.partial", lambda *_: None)  # of the bounds
     blunt = layer.opened(x, 10)
     assert not (sharp & ~blunt).any()
     assert float(blunt[:, 2].float().mean()) > 0.9 > 0.1 > float(sharp[:, 2].float().mean())
 
 
 @pytest.mark.parametrize("change", ["optimizer", "data", "load", "copy_", "replace"])
-def test_bounds_follow_the_weights(change):
+def test_bounds_follow_the_weights(change, monkeypatch):
+    monkeypatch.setattr(D, "SMALL", 0)
     layer, other = large_layer(), large_layer(seed=1, scale=8.0)
     x = 3 * torch.randn(20, 24)
     layer.topk(x, 10)  # bounds of the old weights are kept now
