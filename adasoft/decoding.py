@@ -15,8 +15,8 @@ Three tests, each dearer and sharper than the one before, keep a (row, tail) pai
 Only pairs that pass all three (a few per cent for the ten best words of a trained layer) pay for normalisation and
 search. The first test alone, in rank order, would open nearly every pair for k = 10.
 
-On a CPU tests 2 and 3 have a price of their own, some thirty small operations. Where all words of a tail cost less,
-they are computed straight after test 1.
+On a CPU the tests have a price of their own, some thirty small operations a tail. Where all words cost less, they are
+computed straight away.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ from torch import Tensor
 CHUNK_ELEMENTS = (1 << 23) - (1 << 14)
 #: Words per block: of the bounds, and of the maxima that a search for the best words goes by.
 BLOCK = 64
-#: Rows times words times (d_i + 32) of a tail up to which a CPU leaves out tests 2 and 3.
+#: Price (:func:`_price`) of a tail's words for all rows up to which a CPU leaves out tests 2 and 3; mean price
+#: of all tails up to which it makes no test.
 SMALL = 1 << 22
 
 
@@ -100,10 +101,14 @@ def topk_ranks(
     Words of equal probability come in no set order. Values are log-probabilities, fp32 at least.
     """
     n, shortlist, n_tails = len(x), cutoffs[0], len(tails)
+    opened = torch.zeros(n, n_tails, dtype=torch.bool, device=x.device)
     small = SMALL if small is None else small
+    if x.device.type == "cpu" and n * sum(map(_price, tails)) <= small * n_tails:
+        log_prob = head_log_prob(x, head)
+        parts = [tail_log_prob(x, tail).add_(log_prob[:, shortlist + i, None]) for i, tail in enumerate(tails)]
+        return *largest(torch.cat([log_prob[:, :shortlist], *parts], 1), k), opened.fill_(True)
     values = x.new_empty(n, k, dtype=_statistics_dtype(x.dtype))
     ranks = torch.empty(n, k, dtype=torch.long, device=x.device)
-    opened = torch.zeros(n, n_tails, dtype=torch.bool, device=x.device)
     for part in _slices(n, shortlist + n_tails):
         rows = x[part]
         log_prob = head_log_prob(rows, head)
@@ -142,7 +147,7 @@ def _search_tail(
     x, reach = _pick(x, rows), _pick(reach, rows)
     if not len(x):
         return rows
-    if x.device.type == "cpu" and len(x) * words * (tail.weight.shape[1] + 32) <= small:
+    if x.device.type == "cpu" and len(x) * _price(tail) <= small:
         inside, index = largest(tail_log_prob(x, tail), min(k, words))
         inside += _pick(cluster, rows).unsqueeze(1)
         found = _merged(_pick(best, rows), _pick(where, rows), inside, index + start)
@@ -177,6 +182,12 @@ def _search_tail(
         inside = _statistics(inside) + (cluster[own] - log_sum_exp(logits)).unsqueeze(1)
         best[own], where[own] = _merged(best[own], where[own], inside, index + start)
     return rows
+
+
+def _price(tail: Tail) -> int:
+    """Of all words of a tail for one row, in multiplications: normalisation and search take as long as some 32."""
+    words, width = tail.weight.shape
+    return words * (width + 32)
 
 
 def _passing(reach: Tensor, bound: Tensor | float) -> Tensor | None:
@@ -238,7 +249,7 @@ def largest(values: Tensor, k: int, maxima: Tensor | None = None) -> tuple[Tenso
     copy every value with its index first.
     """
     words = values.shape[1]
-    if words <= 8 * BLOCK * k or values.device.type != "cpu":
+    if words <= 8 * BLOCK * k or values.numel() <= 1 << 15 or values.device.type != "cpu":
         found = values.topk(k, dim=1)
         return found.values, found.indices
     maxima = block_maxima(values) if maxima is None else maxima

@@ -184,14 +184,18 @@ def test_only_rows_that_may_profit_open_a_tail(computed):
 def test_small_tails_are_searched_whole(computed, monkeypatch):
     layer = layer_with_bias([0.0] * 5, [1.0, 1.0])
     x = torch.randn(6, 4, dtype=torch.float64)
-    layer.topk(x, 10)
-    assert {words for _, words in computed} == {7, 8}
+
+    def searched(small):
+        computed.clear()
+        monkeypatch.setattr(D, "SMALL", small)
+        layer.topk(x, 10)
+        return {words for _, words in computed}
+
+    first, second = 6 * 7 * (3 + 32), 6 * 8 * (2 + 32)
+    assert searched(0) == {7, 8} and searched(first) == {8}
+    assert searched((first + second + 1) // 2) == set()
     computed.clear()
-    monkeypatch.setattr(D, "SMALL", 6 * 8 * (2 + 32))  # of the second tail; the first is wider
-    layer.topk(x, 10)
-    assert {words for _, words in computed} == {7}
-    computed.clear()
-    assert layer.opened(x, 10).all() and {words for _, words in computed} == {7, 8}  # what had to be opened
+    assert layer.opened(x, 10).all() and {words for _, words in computed} == {7, 8}  # those that had to be opened
 
 
 @pytest.mark.parametrize("elements", [1, 7, 20, 64])
