@@ -33,7 +33,7 @@ CHUNK_ELEMENTS = (1 << 23) - (1 << 14)
 BLOCK = 64
 #: Price (:func:`_price`) of a tail's words for all rows up to which a CPU leaves out tests 2 and 3; mean price
 #: of all tails up to which it makes no test.
-SMALL = 1 << 22
+SMALL = 1 << 21
 
 
 class TopK(NamedTuple):

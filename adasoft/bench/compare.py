@@ -240,6 +240,7 @@ def bench_svd(
     import torch
 
     from ..alternatives.svd_softmax import SVDSoftmax, power_law, spectrum_matrix
+    from ..decoding import largest, linear
     from ..machine import interleave
 
     weight = spectrum_matrix(n_classes, power_law(record["singular values"], in_features), device=device)
@@ -251,7 +252,7 @@ def bench_svd(
         svd = SVDSoftmax(weight, width, n_full)
         for size in (256, 1):
             items = {
-                "full": _items(lambda x: torch.mm(x, weight.t()).topk(10), hidden, size),
+                "full": _items(lambda x: largest(linear(x, weight), 10), hidden, size),
                 "svd": _items(lambda x, s=svd: s.topk(x, 10), hidden, size),  # type: ignore[misc]
             }
             times = interleave(items, device=device, rounds=rounds)
