@@ -225,9 +225,10 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     columns, and a single row is there twice.
     """
     n = len(x)
-    if x.device.type != "cpu" or not 0 < n <= _FEW or x.shape[1] < 64 or x.dtype != torch.float32:
+    small = x.shape[1] < 64 or weight.numel() < 1 << 16
+    if x.device.type != "cpu" or not 0 < n <= _FEW or small or x.dtype != torch.float32:
         return torch.nn.functional.linear(x, weight, bias)
-    columns = x.contiguous() if n > 1 else x.repeat(2, 1)  # either must lie row by row for the fast kernel
+    columns = x.contiguous() if n > 1 else torch.cat([x, x])  # either must lie row by row for the fast kernel
     out = torch.mm(weight, columns.t()).t()[:n].contiguous()
     return out if bias is None else out.add_(bias)
 

@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import time
+from pathlib import Path
 
 import ipywidgets as w
 import numpy as np
@@ -446,6 +447,12 @@ def test_the_comparison_is_shown_when_it_is_there(tmp_path):
     (tmp_path / "bench-compare-text8.json").write_text("{}")
     with pytest.raises(ValueError, match="is no comparison"):
         sa.stored_comparisons(tmp_path)
+
+
+def test_the_readme_says_what_is_stored():
+    readme = Path(__file__).parents[1] / "README.md"
+    tables = sa.markdown()
+    assert tables.count("\n\n") >= 3 and tables in readme.read_text(encoding="utf-8")
 
 
 def test_the_table_panel():

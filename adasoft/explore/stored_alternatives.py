@@ -85,8 +85,7 @@ def recorded_cases(folder: Path | None = None) -> list[RecordedCase]:
 
 
 def _case_text(sizes: Mapping[str, Any]) -> str:
-    rows = f"{sizes['rows']} row{'s' * (sizes['rows'] > 1)}"
-    return f"{sizes['task']}, V = {sizes['V']:,}, {rows}"
+    return f"{sizes['task']}, V = {sizes['V']:,}, {_rows(sizes['rows'])}"
 
 
 def which_when(folder: Path | None = None) -> list[list[str]]:
@@ -168,15 +167,50 @@ def stored_comparisons(folder: Path | None = None) -> tuple[list[list[str]], str
     return [head, *rows], "On larger trained models: " + " ".join(said)
 
 
+def markdown(folder: Path | None = None) -> str:
+    """The tables "which when" of the README, from the stored results: how many times faster than the full softmax."""
+    lines: list[str] = []
+    for task, title in ((sc.TRAIN, "training step"), (sc.BEST, "ten best words")):
+        cases = [c for c in recorded_cases(folder) if c.sizes["task"] == task]
+        names = [n for group in sc.WHO[task] for n in group if n != sc.FULL and any(n in c.times for c in cases)]
+        lines += ["", _line([title, *names]), _line(["---"] * (len(names) + 1))] if cases else []
+        for case in cases:
+            paces = {n: case.times[sc.FULL].median / case.times[n].median for n in names if n in case.times}
+            best = max([*paces.values(), 1.0])
+            text = [f"**{v:.2g}**" if v == best else f"{v:.2g}" for v in map(paces.get, names) if v is not None]
+            lines.append(_line([f"V = {case.sizes['V']:,}, {_rows(case.sizes['rows'])}", *text]))
+    for _, found in _compared(folder):
+        heads = ["trained on " + f"{found['corpus']['name']}, V = {found['corpus']['V']:,}", "finds of the ten best",
+                 "right in ten", "perplexity", "arithmetic", "256 rows", "1 row", "MiB"]  # fmt: skip
+        lines += ["", _line(heads), _line(["---"] * len(heads))]
+        for r in found["rows"]:
+            perplexity = "infinite" if r["perplexity"] is None else f"{r['perplexity']:.1f}"
+            shares = [percent(r[key]) for key in ("agree 10", "right 10")]
+            faster = [f"{r[key]:.2g}" for key in ("faster, 256", "faster, 1")]
+            lines.append(_line([r["what"], *shares, perplexity, percent(r["arithmetic"]), *faster, f"{r['MiB']:.0f}"]))
+        sizes = found.get("svd claim", {}).get("rows", ())
+        lines += ["", _line(["SVD-softmax, large", "arithmetic", "times faster"]), _line(["---"] * 3)] if sizes else []
+        lines += [
+            _line([f"V = {r['V']:,}, d = {r['d']}, W = {r['W']}, N = {r['N']:,}, {_rows(r['rows'])}",
+                   percent(r["arithmetic"]), f"{r['faster']:.2g}"]) for r in sizes
+        ]  # fmt: skip
+    return "\n".join(lines).strip()
+
+
+def _rows(n: int) -> str:
+    return f"{n} row{'s' * (n > 1)}"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
 def _larger_claims(folder: Path | None = None) -> tuple[str, str]:
     """What the comparisons of larger models say of SVD-softmax at its claim's size, and of experts."""
     svd, sparse = "", ""
     for _, found in _compared(folder):
         sizes = found.get("svd claim", {}).get("rows", ())
-        parts = [
-            f"{r['rows']} row{'s' * (r['rows'] > 1)}, {percent(r['arithmetic'])} of it: {_pace(r['faster'])}"
-            for r in sizes
-        ]
+        parts = [f"{_rows(r['rows'])}, {percent(r['arithmetic'])} of it: {_pace(r['faster'])}" for r in sizes]
         svd += f" With d = {sizes[0]['d']}, {found['threads']} threads: {'; '.join(parts)}." if parts else ""
         full = found["rows"][0]
         experts = [
@@ -196,7 +230,7 @@ def claims(folder: Path | None = None) -> list[list[str]]:
     claim = found.get("claim", {})
     if claim:
         parts = [
-            f"{n} row{'s' * (n > 1)}: {_pace(t['full'] / t['svd'])}"
+            f"{_rows(n)}: {_pace(t['full'] / t['svd'])}"
             for n, t in sorted((int(n), t) for n, t in claim["times"].items())
         ]
         svd = (
@@ -298,8 +332,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and write the record."""
     parser = argparse.ArgumentParser(prog="python -m adasoft.explore.stored_alternatives", description=make.__doc__)
     parser.add_argument("--output", type=Path, default=results_folder() / FILE)
+    parser.add_argument("--markdown", action="store_true", help="print the README's tables from what is stored")
     parser.add_argument("--no-claim", action="store_true", help="leave out V = 800,000, which takes 3 GB")
     options = parser.parse_args(arguments)
+    if options.markdown:
+        print(markdown(options.output.parent))
+        return 0
     given = sys.argv[1:] if arguments is None else list(arguments)
     command = " ".join(["python -m adasoft.explore.stored_alternatives", *given])
     found = make(lambda text: print(f"\r{text:<78}", end="", file=sys.stderr), command, claim=not options.no_claim)
