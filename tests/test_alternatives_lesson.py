@@ -430,7 +430,7 @@ def test_which_when_names_the_fastest(tmp_path):
         fastest = min(one.times, key=lambda n: one.times[n].median)
         assert any(row[0].startswith(sa._case_text(one.sizes)) and row[1].startswith(fastest) for row in rows)
     text = " ".join(cell for row in sa.claims() for cell in row)
-    assert "800,000" in text and "as remembered" in text and "nothing recorded" not in text
+    assert "800,000" in text and "not checked" in text and "nothing recorded" not in text
 
 
 def test_the_comparison_is_shown_when_it_is_there(tmp_path):
@@ -438,12 +438,13 @@ def test_the_comparison_is_shown_when_it_is_there(tmp_path):
     assert rows == [] and "python -m adasoft bench decode --run" in said_
     one = {"what": "svd, W = d/8", **{f"agree {k}": 0.9 for k in (1, 5, 10)}, **{f"right {k}": 0.5 for k in (1, 5, 10)},
            "perplexity": 101.0, "arithmetic": 0.2, "ms, 256": 30.0, "ms, 1": 2.0, "MiB": 80.0}  # fmt: skip
-    record = {"corpus": {"name": "text8", "V": 44_000}, "device": {"name": "a CPU"}, "date": "2026-11-25", "rows": [
+    record = {"corpus": {"name": "text8", "V": 44_000}, "device": {"name": "a CPU"}, "date": "2026-11-25",
+              "places": 2048, "rows": [
         one, {**one, "what": "doubly sparse", "perplexity": None}]}  # fmt: skip
     (tmp_path / "bench-compare-text8.json").write_text(json.dumps(record))
     rows, said_ = sa.stored_comparisons(tmp_path)
     assert rows[1][1:5] == ["90/90/90", "50/50/50", "101.0", "20.0 %"] and rows[2][3] == "infinite"
-    assert "bench-compare-text8.json" in said_
+    assert "bench-compare-text8.json" in said_ and "2,048 places" in said_
     (tmp_path / "bench-compare-text8.json").write_text("{}")
     with pytest.raises(ValueError, match="is no comparison"):
         sa.stored_comparisons(tmp_path)

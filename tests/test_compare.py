@@ -53,6 +53,7 @@ def test_all_softmaxes_on_models_trained_alike(tmp_path, monkeypatch):
     assert full["agree 10"] == 1 and full["arithmetic"] == 1 and full["faster, 256"] == 1
     for name in ADAPTIVE:
         every, exact = rows[f"{name}, log_prob"], rows[f"{name}, exact top-k"]
+        assert exact["arithmetic"] <= every["arithmetic"]
         assert every["right 10"] == exact["right 10"] and every["perplexity"] == exact["perplexity"]
     svd = next(row for name, row in rows.items() if name.startswith("svd, for"))
     assert svd["agree 10"] > 0.9 and svd["perplexity"] == pytest.approx(full["perplexity"], rel=0.2)

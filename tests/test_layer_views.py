@@ -501,9 +501,9 @@ def test_the_gradient_panel(explorer):
     row.value = 180
     assert "row 180 is refused" in problem(box) and row.value == 17
     named(box, "step, power of ten").value = -3
-    assert "h = 0.001" in said(box) and problem(box) == ""
-    named(box, "step h").value = -7.0
-    assert "h = 1e-07" in said(box) and named(box, "step, power of ten").value == -7
+    assert "ε = 0.001" in said(box) and problem(box) == ""
+    named(box, "step ε").value = -7.0
+    assert "ε = 1e-07" in said(box) and named(box, "step, power of ten").value == -7
     named(box, "step, power of ten").value = 2
     assert "goes from -12" in problem(box)
     named(box, "a batch without tokens of the last tail").value = True

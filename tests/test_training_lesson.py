@@ -800,7 +800,7 @@ def test_stored_runs_beside_the_paper(tmp_path, record):
     assert named(box, "stored runs").options == (table.label,)
     full = table.row("full")
     assert (full["test"], full["lowest"], full["highest"], full["seeds"]) == (101.0, 100.0, 102.0, 2)
-    assert "RECORDED. Recorded on 20" in told and "files data/results/train-own-cpu-" in told
+    assert "RECORDED. Trained on 20" in told and "files data/results/train-own-cpu-" in told
     assert "make adaptive" in told and "steps timed in each run by itself (marked ~)" in told
     # 102 to 101: 1 % more, 4 times faster
     assert "perplexity is 1.0 % higher and training 4.00 times faster: both hold here." in told

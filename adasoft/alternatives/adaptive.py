@@ -52,12 +52,16 @@ class Adaptive(AdaptiveSoftmax):
         """Numbers to learn."""
         return sum(p.numel() for p in self.parameters())
 
-    def operations(self, batch: int, train: bool = True) -> float:
+    def operations(self, batch: int, train: bool = True, *, opened: Sequence[float] | None = None) -> float:
         """2 B [(k_h + J) d + sum_i p_i d_i (d + k_i)] per product, three products; decoding opens all, p_i = 1.
+
+        ``opened``: for decoding, the share of the rows that open each tail.
 
         Raises ValueError for training if no counts were given.
         """
-        shares = self.tail_shares if train else [1.0] * self.n_clusters
+        shares: Sequence[float] | None = self.tail_shares
+        if not train:
+            shares = [1.0] * self.n_clusters if opened is None else opened
         if shares is None:
             raise ValueError("counts: the operations of a training step depend on the tails' shares; give counts")
         d, columns = self.in_features, float(self.head_size * self.in_features)

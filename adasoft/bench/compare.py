@@ -95,6 +95,7 @@ def bench_compare(
     valid, _ = states(runs["full"], "valid", 512)
     best = full.topk(hidden, max(TOPS)).indices
 
+    counted: dict[str, float] = {}
     methods: dict[str, tuple[Any, Tensor, Tensor, Callable[[Tensor], Any]]] = {}
 
     def ask(softmax: Any) -> Callable[[Tensor], Any]:
@@ -120,6 +121,8 @@ def bench_compare(
             softmax, own, own_target, whole(softmax),
         )  # fmt: skip
         methods[f"{name}, exact top-k"] = (softmax, own, own_target, ask(softmax))
+        opened = softmax.opened(own, max(TOPS)).float().mean(0).tolist()
+        counted[f"{name}, exact top-k"] = softmax.operations(1, train=False, opened=opened)
 
     times: dict[int, Mapping[str, Any]] = {}
     for size in (256, 1):
@@ -129,6 +132,8 @@ def bench_compare(
         _row(name, *method, best, full, {size: times[size][name] for size in times}) for name, method in methods.items()
     ]
     for row in out:
+        if row["what"] in counted:  # only the pairs that are opened
+            row["arithmetic"] = counted[row["what"]] / full.operations(1, train=False)
         for size in (256, 1):
             row[f"faster, {size}"] = out[0][f"ms, {size}"] / row[f"ms, {size}"]
     say(f"{corpus.name}: V = {corpus.n_classes:,}, d = {settings.hidden}; agreement with the full model's best words")
@@ -138,7 +143,8 @@ def bench_compare(
     say(table(out, ["what", "arithmetic", "ms, 256", "q1, 256", "q3, 256", "faster, 256", "ms, 1", "faster, 1", "MiB"]))
     about = {"name": corpus.name, "digest": corpus.digest, "V": corpus.n_classes, "licence": corpus.licence}
     return {
-        "bench": "compare", **provenance(device), "corpus": about, "d": settings.hidden, "rows": out,
+        "bench": "compare", **provenance(device), "corpus": about, "d": settings.hidden, "places": len(hidden),
+        "rows": out,
         "singular values": [round(float(v), 4) for v in common.singular_values.tolist()],
     }  # fmt: skip
 

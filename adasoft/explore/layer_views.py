@@ -461,7 +461,7 @@ class GradientCheck:
     error: float
     """Relative difference of the two; 0 if both are 0."""
     curve: list[tuple[float, float]]
-    """(step h, relative difference) for steps of 1, 0.1 ... 1e-12."""
+    """(step ε, relative difference) for steps of 1, 0.1 ... 1e-12."""
 
 
 @dataclass(frozen=True)
@@ -503,7 +503,7 @@ def gradient_check(
 ) -> GradientCheck:
     """The gradient of the mean loss with respect to one weight, in two ways.
 
-    ``row`` and ``column`` count from 0; the step is h = 10**log_step. Raises ValueError for a name, row or column
+    ``row`` and ``column`` count from 0; the step is ε = 10**log_step. Raises ValueError for a name, row or column
     that the layer has not.
     """
     layer = deepcopy(explorer.layer)
@@ -954,7 +954,7 @@ def curve_svg(check: GradientCheck, log_step: float) -> str:
     body.append(_box(here[0] - 6, here[1] - 6, 12, 12, COLORS[5]))
     body.append(_text(here[0] + 10, here[1] - 8, "your step"))
     body.append(
-        _text(left + wide / 2, top + high + 34, "step h (right: too coarse; left: rounding)", 'text-anchor="middle"')
+        _text(left + wide / 2, top + high + 34, "step ε (right: too coarse; left: rounding)", 'text-anchor="middle"')
     )
     return _svg(body, 206, "Digits to which finite differences agree with backward, against the step")
 
@@ -1227,7 +1227,7 @@ def gradient_panel(explorer: LayerExplorer, *, slot: str = "gradients") -> w.VBo
             raise ValueError(f"{value:g} is refused: the step goes from -12 (a trillionth) to 0 (one)")
         change("step")(float(value))
 
-    step = parts.Pair(panel, power, "step h", set_step, low=-12.0, high=0.0, step=0.25)
+    step = parts.Pair(panel, power, "step ε", set_step, low=-12.0, high=0.0, step=0.25)
     for what, control in (("name", name), ("skip", skip)):
         panel.on_value(control, change(what))
     for what, number in (("row", row), ("column", column)):
@@ -1258,7 +1258,7 @@ def gradient_panel(explorer: LayerExplorer, *, slot: str = "gradients") -> w.VBo
             ("d loss / d " + f"{shown['name']}[{shown['row']}, {shown['column']}]", ""),
             [
                 ("backward()", f"{check.analytic:+.15e}"),
-                (f"(loss(w + h) − loss(w − h)) / 2h, h = {10.0 ** shown['step']:.2g}", f"{check.numeric:+.15e}"),
+                (f"(L(θ + ε) − L(θ − ε)) / 2ε, ε = {10.0 ** shown['step']:.2g}", f"{check.numeric:+.15e}"),
                 ("relative difference", f"{check.error:.1e}"),
             ],
         )
@@ -1429,7 +1429,7 @@ def _routing_still() -> f.Picture:
 
 @f.still(
     "05_gradient",
-    "Digits of agreement against the step h: none or one at h = 1, eight to nine near h = 0.0001, and about one at the "
+    "Digits of agreement against the step ε: none or one at ε = 1, eight to nine near ε = 0.0001, and about one at the "
     "smallest step.",
 )
 def _gradient_still() -> f.Picture:

@@ -104,7 +104,7 @@ QUESTIONS: dict[str, Question] = {
         unit="%",
     ),
     "typical error": Question(
-        "The model predicts 250 ms for a layer, and the card says that its median error is 8 %. By how many "
+        "Suppose the model predicts 250 ms for a layer, and a card says that its median error is 8 %. By how many "
         "milliseconds is a typical prediction off?",
         lambda: 0.08 * 250,
         {
@@ -192,13 +192,13 @@ QUESTIONS: dict[str, Question] = {
         unit="words",
     ),
     "swap saving": Question(
-        "Two clusters of equal width, 1,000 and 9,000 words, with shares 20 % and 10 % to give away. How many words "
-        "per token does the better order save over the worse?",
+        "Two clusters whose words cost the same, 1,000 and 9,000 of them, with shares 20 % and 10 % to give away. How "
+        "many words per token does the better order save over the worse?",
         lambda: 800.0,
         {
             "That is what the better order costs; the question is the difference.": lambda: 1100.0,
             "That is what the worse order costs; the question is the difference.": lambda: 1900.0,
-            "That is the difference of sizes; the shares differ by a tenth of it.": lambda: 8000.0,
+            "That is the difference of sizes; multiply it by the difference of the shares, 0.1.": lambda: 8000.0,
             "The better order saves: no minus.": lambda: -800.0,
         },
         "(0.2 - 0.1) x (9,000 - 1,000).",
@@ -229,8 +229,8 @@ QUESTIONS: dict[str, Question] = {
         tolerance=0.005,
     ),
     "fixed costs": Question(
-        "Suppose that starting one product takes 0.2 ms. A layer has a head and J = 4 tails, each with a projection "
-        "and a product. How many milliseconds go into starting?",
+        "Suppose that starting one product takes 0.2 ms. A layer has a head and J = 4 tails, each with two products, "
+        "projection and words. How many milliseconds go into starting?",
         lambda: (1 + 2 * 4) * 0.2,
         {
             "The head is a product too.": lambda: 8 * 0.2,
@@ -283,14 +283,15 @@ QUESTIONS: dict[str, Question] = {
         unit="ms",
     ),
     "one more tail": Question(
-        "Three tails, c = 0.3 ms per product, and 4.0 ms for all words together. A fourth tail would bring the words "
+        "Three tails, c = 0.3 ms per cluster, and 4.0 ms for all words together. A fourth tail would bring the words "
         "down to 3.8 ms. By the last form, (J + 1) c + words, how many milliseconds is the whole then?",
         lambda: 5 * 0.3 + 3.8,
         {
-            "The head is a product, too: J + 1 constants.": lambda: 4 * 0.3 + 3.8,
+            "The head is a cluster, too: J + 1 constants.": lambda: 4 * 0.3 + 3.8,
             "That is with three tails; the question is about four.": lambda: 4 * 0.3 + 4.0,
             "The constants are missing.": lambda: 3.8,
             "One constant for all: every cluster pays its own.": lambda: 0.3 + 3.8,
+            "This form has one constant for each cluster, projections not counted.": lambda: 9 * 0.3 + 3.8,
         },
         "5 x 0.3 + 3.8 = 5.3 ms, and with three tails 4 x 0.3 + 4.0 = 5.2 ms: fewer multiplications, more time.",
         tolerance=0.002,
@@ -364,27 +365,28 @@ QUESTIONS: dict[str, Question] = {
         unit="nats",
     ),
     "rows": Question(
-        "1,000 tokens, none ignored: 800 have their target in the head, 150 in tail 1, 50 in tail 2. How many rows do "
-        "the products of head and tails have together?",
+        "1,000 tokens, none ignored: 800 have their target in the head, 150 in tail 1, 50 in tail 2. How many rows go "
+        "into head and tails together, each cluster's counted once?",
         lambda: 1200.0,
         {
             "The head sees every token: it must say 'tail 1' for those of tail 1, too.": lambda: 1000.0,
             "That is each token in each cluster; a tail sees its own tokens only.": lambda: 3000.0,
             "Those are the tails' rows; the head has rows as well.": lambda: 200.0,
             "Those are the tokens of the head; all others pass through it as well.": lambda: 800.0,
+            "Projection and words are one cluster: count its rows once.": lambda: 1400.0,
         },
         "1,000 in the head, then 150 and 50.",
         tolerance=0.0,
         unit="rows",
     ),
     "difference": Question(
-        "The loss is 2.3006 with w + h and 2.2994 with w - h, where h = 0.001. What is the central difference?",
+        "The loss is 2.3006 with θ + ε and 2.2994 with θ - ε, where ε = 0.001. What is the central difference?",
         lambda: 0.6,
         {
             "That is the difference of the losses; divide it by the distance of the two places.": lambda: 0.0012,
-            "The two places are 2h apart, not h.": lambda: 1.2,
-            "Minus: the loss falls when w falls, so the slope is positive.": lambda: -0.6,
-            "Divide by 2h; you multiplied.": lambda: 0.0012 * 0.002,
+            "The two places are 2ε apart, not ε.": lambda: 1.2,
+            "Minus: the loss falls when θ falls, so the slope is positive.": lambda: -0.6,
+            "Divide by 2ε; you multiplied.": lambda: 0.0012 * 0.002,
         },
         "(2.3006 - 2.2994) / 0.002.",
         tolerance=0.005,
@@ -564,8 +566,8 @@ QUESTIONS: dict[str, Question] = {
         unit="%",
     ),
     "promised": Question(
-        "A method has 20 % of the arithmetic. The full softmax takes 90 ms, the method 30 ms. Which percentage of the "
-        "promised gain came true?",
+        "A method has 20 % of the arithmetic. The full softmax takes 90 ms, the method 30 ms. By its "
+        "arithmetic it should be 5 times faster. How many percent of that factor did it reach?",
         lambda: 60.0,
         {
             "That is its time in percent of the full one; compare 3 times with the 5 times promised.": (
@@ -574,6 +576,10 @@ QUESTIONS: dict[str, Question] = {
             "20 % of the arithmetic promises 5 times, and 3 times came true: put them in relation.": lambda: 300.0,
             "That is upside down: what was promised over what came true.": lambda: 500 / 3,
             "Those are the percent of time saved.": lambda: 200 / 3,
+            "That is the time saved over the time promised to be saved; the question is about the factors.": (
+                lambda: 100 * 60 / 72
+            ),
+            "The factors themselves, 3 and 5, not what they have beyond 1.": lambda: 50.0,
         },
         "90/30 = 3 times, of the 5 times that a fifth of the arithmetic promises. Memory and search take their part.",
         tolerance=0.005,
@@ -634,8 +640,8 @@ PREDICTIONS: dict[str, tuple[str | Callable[[Explorer], str], Callable[[Explorer
     ),
     "best number": (
         lambda e: (
-            f"{len(e.vocabulary):,} words, B = {e.batch:,}. Each further tail saves multiplications. By the "
-            "timings, of how many clusters is the fastest plan, the head included? Commit to a guess."
+            f"{len(e.vocabulary):,} words, B = {e.batch:,}. Up to the ninth, each further tail saves multiplications. "
+            "By the timings, of how many clusters is the fastest plan, the head included? Commit to a guess."
         ),
         lambda e: time_figures.timed_plan(_timed(e)).n_tails + 1.0,
         "clusters",
@@ -671,14 +677,14 @@ PREDICTIONS: dict[str, tuple[str | Callable[[Explorer], str], Callable[[Explorer
         "tokens",
     ),
     "digits": (
-        "Numbers of fp64 have about 16 digits. With the best step h, to how many digits will a central difference "
+        "Numbers of fp64 have about 16 digits. With the best step ε, to how many digits will a central difference "
         "agree with backward()? Commit to a guess.",
         lambda e: _layer_views().best_agreement(e),
         "digits",
     ),
     "opened": (
-        "Now the ten best words of each hidden state. Of all (row, tail) pairs, what percentage has a tail that is not "
-        "below the tenth word, and cannot be skipped by that? Commit to a guess.",
+        "Now the ten best words of each hidden state. Of all (row, tail) pairs, what percentage has a tail that is, as "
+        "a whole, at least as probable as the tenth word, so that this rule cannot skip it? Commit to a guess.",
         lambda e: _layer_views().unskipped_percent(e, 10),
         "%",
     ),

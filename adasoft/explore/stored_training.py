@@ -43,7 +43,7 @@ CLAIM = PAPER_TEXT8["adaptive"][0] / PAPER_TEXT8["full"][0] - 1, PAPER_TEXT8["fu
 #: Differences to the paper below these are none: of the change in perplexity, and of the factor in speed.
 NEAR_PERPLEXITY, NEAR_SPEED = 0.02, 1.25
 #: Makes the runs that are stored.
-COMMAND = "python -m adasoft table --run wikitext-2 --hidden 256 --epochs 3"
+COMMAND = "python -m adasoft table --run europarl-en --tokens 2000000 --hidden 256 --epochs 2"
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def _table(rows: list[Row]) -> StoredTable:
         f"{one['corpus']}: V = {one['V']:,}, {one['model']}, d = {one['d']}, {one['epochs']} epochs",
         f"{one['corpus']}, {first['corpus']['train']:,} tokens, V = {one['V']:,}{pieces}, {one['model']}, "
         f"d = {one['d']}, {one['epochs']} epochs",
-        f"Recorded on {when} on another machine ({one['device']}{threads}, torch {first['torch']}), its steps timed "
+        f"Trained on {when} on another machine ({one['device']}{threads}, torch {first['torch']}), its steps timed "
         f"{timed}; {len(files)} file{'s' * (len(files) > 1)} data/results/{files[0]}"
         + (f" to {files[-1]}." if len(files) > 1 else "."),
         tuple(rows), tuple(row["command"] for row in rows),

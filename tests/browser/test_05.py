@@ -130,13 +130,13 @@ def test_05_layer(lab, page, shots):
     gradient.get_by_text("tail.1.1.weight[12, 3]").wait_for()
     typed(gradient, "column, from 0", "8")
     gradient.get_by_role("alert").get_by_text("column 8 is refused").wait_for()
-    slid(gradient, "step h", "ArrowLeft")
+    slid(gradient, "step ε", "ArrowLeft")
     gradient.get_by_text("h = 5.6e-06").wait_for()
     typed(gradient, "step, power of ten", "-3")
     gradient.get_by_text("h = 0.001").wait_for()
     gradient.get_by_role("checkbox", name="a batch without tokens of the last tail").click()
     gradient.get_by_text("No token used tail.1.0.weight, tail.1.1.weight").wait_for()
-    check(notebook.show_cell('ask("difference")'), "1.2", "2h apart")
+    check(notebook.show_cell('ask("difference")'), "1.2", "2ε apart")
     check(notebook.show_cell('ask("gradients")'), "7", "correct")
 
     # beside PyTorch's layer
