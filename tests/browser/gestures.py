@@ -176,10 +176,17 @@ def typed(output, name, text, role="spinbutton"):
 
 
 def slid(output, name, key="ArrowRight"):
-    """Press a key on a slider's handle."""
+    """Press a key on a slider's handle, and wait until the box beside it has heard of it from the kernel.
+
+    A number typed before that may be the one that is already in the box, and then nothing is sent.
+    """
     handle = output.get_by_role("slider", name=name, exact=True).and_(output.locator("input"))
+    beside = handle.locator("xpath=ancestor::*[contains(@class, 'widget-hbox')][1]").get_by_role("spinbutton")
+    before = beside.input_value() if beside.count() == 1 else None
     handle.focus()
     handle.press(key)
+    if before is not None:
+        until(beside.input_value, lambda now: now != before)
 
 
 def holds(notebook, expression, expected):
