@@ -437,17 +437,20 @@ def test_the_comparison_is_shown_when_it_is_there(tmp_path):
     rows, said_ = sa.stored_comparisons(tmp_path)
     assert rows == [] and "python -m adasoft bench decode --run" in said_
     one = {"what": "svd, W = d/8", **{f"agree {k}": 0.9 for k in (1, 5, 10)}, **{f"right {k}": 0.5 for k in (1, 5, 10)},
-           "perplexity": 101.0, "arithmetic": 0.2, "ms, 256": 30.0, "ms, 1": 2.0, "MiB": 80.0}  # fmt: skip
+           "perplexity": 101.0, "arithmetic": 0.2, "ms, 256": 30.0, "ms, 1": 2.0, "MiB": 80.0,
+           "faster, 256": 3.0, "faster, 1": 1.5}  # fmt: skip
     record = {"corpus": {"name": "text8", "V": 44_000}, "device": {"name": "a CPU"}, "date": "2026-11-25",
-              "places": 2048, "rows": [
+              "threads": 2, "places": 2048, "rows": [
         one, {**one, "what": "doubly sparse", "perplexity": None}]}  # fmt: skip
     (tmp_path / "bench-compare-text8.json").write_text(json.dumps(record))
     rows, said_ = sa.stored_comparisons(tmp_path)
     assert rows[1][1:5] == ["90/90/90", "50/50/50", "101.0", "20.0 %"] and rows[2][3] == "infinite"
     assert "bench-compare-text8.json" in said_ and "2,048 places" in said_
-    (tmp_path / "bench-compare-text8.json").write_text("{}")
-    with pytest.raises(ValueError, match="is no comparison"):
-        sa.stored_comparisons(tmp_path)
+    for torn in ("{}", "{", "[]"):
+        (tmp_path / "bench-compare-text8.json").write_text(torn)
+        for reader in (sa.stored_comparisons, sa.markdown, sa.claims):
+            with pytest.raises(ValueError, match=r"bench-compare-text8\.json is no comparison"):
+                reader(tmp_path)
 
 
 def test_the_readme_says_what_is_stored():

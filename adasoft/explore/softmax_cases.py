@@ -12,10 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..alternatives import FullSoftmax, build
+from ..alternatives import Adaptive, FullSoftmax, build
 from ..alternatives.doubly_sparse import DoublySparseSoftmax
 from ..alternatives.svd_softmax import SVDSoftmax, power_law, spectrum_matrix
-from ..layer import AdaptiveSoftmax
 from ..vocabulary import Vocabulary
 from .timings import Step, Tick
 
@@ -63,9 +62,9 @@ class Case:
         return 4.0 * (each * n_classes * self.in_features + 4 * self.rows * n_classes)
 
 
-def drawn_adaptive(case: Case, words: Vocabulary, random: torch.Generator) -> AdaptiveSoftmax:
+def drawn_adaptive(case: Case, words: Vocabulary, random: torch.Generator) -> Adaptive:
     """An adaptive softmax that knows the counts, and drawn logits on top; its states begin with a one."""
-    layer = AdaptiveSoftmax(case.in_features, len(words), case.cutoffs, widths=case.widths)
+    layer = Adaptive(case.in_features, len(words), case.cutoffs, widths=case.widths)
     shares = torch.from_numpy(np.array(words.shares))
     edges = [*case.cutoffs, len(words)]
     mass = [float(shares[a:b].sum()) for a, b in itertools.pairwise(edges)]
@@ -160,20 +159,13 @@ def arithmetic(case: Case, made: dict[str, Any], hidden: Tensor, words: Vocabula
     train = case.task == TRAIN
     full = made[FULL].operations(case.rows, train=train)
     out: dict[str, float] = {}
-    sizes = np.diff([*case.cutoffs, len(words)])
-    tails = np.asarray([(case.in_features + k) * w for k, w in zip(sizes, case.widths, strict=True)], dtype=float)
-    head = (case.cutoffs[0] + len(case.cutoffs)) * case.in_features
     for name, softmax in made.items():
-        if name == ALL_WORDS:
-            done = 2.0 * case.rows * (head + tails.sum())
-        elif name == SKIPPING:
-            opened = softmax.opened(hidden, min(10, len(words))).float().mean(0).cpu().numpy()
-            done = 2.0 * case.rows * (head + float((opened * tails).sum()))
-        else:
-            if name == SPARSE:
-                softmax.measure(hidden)
-            done = softmax.operations(case.rows, train=train)
-        out[name] = done / full
+        if name == SPARSE:
+            softmax.measure(hidden)
+        more = {}
+        if name == SKIPPING:
+            more = {"opened": softmax.opened(hidden, min(10, len(words))).float().mean(0).tolist()}
+        out[name] = softmax.operations(case.rows, train=train, **more) / full
     return out
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import importlib
+import itertools
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,9 @@ from .timings import Spread, Tally
 FILE = "alternatives-cpu.json"
 #: Command that makes the comparison of trained models.
 COMPARE = "python -m adasoft bench decode --run europarl-en --tokens 2000000 --hidden 256 --epochs 2"
+#: What each row of it tells.
+COMPARED = ("what", "perplexity", "arithmetic", "MiB", *(f"{a} {k}" for a in ("agree", "right") for k in (1, 5, 10)),
+            *(f"{a}, {rows}" for a in ("ms", "faster") for rows in (256, 1)))  # fmt: skip
 #: The sizes that SVD-softmax's claim is about, as far as they fit a small machine: V as printed, fewer columns.
 CLAIM = {"V": 800_000, "d": 256, "width": 32, "n_full": 50_000, "rows": 16}
 #: Cases that are recorded: task, exact only, V, d, rows.
@@ -131,9 +135,19 @@ def _pace(ratio: float) -> str:
 
 
 def _compared(folder: Path | None = None) -> list[tuple[Path, Any]]:
-    """The stored comparisons of larger models, as they are."""
-    paths = sorted((folder or results_folder()).glob("bench-compare-*.json"))
-    return [(path, json.loads(path.read_text(encoding="utf-8"))) for path in paths]
+    """The stored comparisons of larger models. Raises ValueError for a file that is none."""
+    out = []
+    for path in sorted((folder or results_folder()).glob("bench-compare-*.json")):
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            for key in ("corpus", "device", "date", "threads", "places", "rows"):
+                found[key]
+            for row, key in itertools.product(found["rows"], COMPARED):
+                row[key]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path.name} is no comparison: {type(error).__name__} {error}") from error
+        out.append((path, found))
+    return out
 
 
 def stored_comparisons(folder: Path | None = None) -> tuple[list[list[str]], str]:
@@ -145,23 +159,17 @@ def stored_comparisons(folder: Path | None = None) -> tuple[list[list[str]], str
             "MiB"]  # fmt: skip
     rows, said = [], []
     for path, found in _compared(folder):
-        try:
-            name = f"{found['corpus']['name']}, V = {found['corpus']['V']:,}"
-            for r in found["rows"]:
-                undefined = r["perplexity"] is None  # some words have the probability 0
-                rows.append([
-                    f"{name}: {r['what']}", "/".join(f"{100 * r[f'agree {k}']:.0f}" for k in (1, 5, 10)),
-                    "/".join(f"{100 * r[f'right {k}']:.0f}" for k in (1, 5, 10)),
-                    "infinite" if undefined else f"{r['perplexity']:,.1f}", percent(r["arithmetic"]),
-                    seconds_text(r["ms, 256"] / 1e3), seconds_text(r["ms, 1"] / 1e3), f"{r['MiB']:,.0f}",
-                ])  # fmt: skip
-            device = found["device"]["name"]
-            said.append(
-                f"{name}: {found['places']:,} places of the test part, so some percent are noise; {device}, "
-                f"{str(found['date'])[:10]}, file data/results/{path.name}."
-            )
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path.name} is no comparison: {type(error).__name__} {error}") from error
+        name = f"{found['corpus']['name']}, V = {found['corpus']['V']:,}"
+        for r in found["rows"]:
+            rows.append([
+                f"{name}: {r['what']}", "/".join(f"{100 * r[f'agree {k}']:.0f}" for k in (1, 5, 10)),
+                "/".join(f"{100 * r[f'right {k}']:.0f}" for k in (1, 5, 10)), _perplexity(r), percent(r["arithmetic"]),
+                seconds_text(r["ms, 256"] / 1e3), seconds_text(r["ms, 1"] / 1e3), f"{r['MiB']:,.0f}",
+            ])  # fmt: skip
+        said.append(
+            f"{name}: {found['places']:,} places of the test part, so some percent are noise; "
+            f"{found['device']['name']}, {str(found['date'])[:10]}, file data/results/{path.name}."
+        )
     if not rows:
         return [], (
             f"A comparison on larger trained models is not stored yet; `{COMPARE}` makes it: agreement, accuracy, "
@@ -183,17 +191,17 @@ def markdown(folder: Path | None = None) -> str:
         for case in cases:
             paces = {n: case.times[sc.FULL].median / case.times[n].median for n in names if n in case.times}
             best = max([*paces.values(), 1.0])
-            text = [f"**{v:.2g}**" if v == best else f"{v:.2g}" for v in map(paces.get, names) if v is not None]
+            text = [f"{paces[n]:.2g}" if n in paces else "-" for n in names]
+            text = [f"**{t}**" if paces.get(n) == best else t for n, t in zip(names, text, strict=True)]
             lines.append(_line([f"V = {case.sizes['V']:,}, {_rows(case.sizes['rows'])}", *text]))
     for _, found in _compared(folder):
         heads = ["trained on " + f"{found['corpus']['name']}, V = {found['corpus']['V']:,}", "finds of the ten best",
                  "right in ten", "perplexity", "arithmetic", "256 rows", "1 row", "MiB"]  # fmt: skip
         lines += ["", _line(heads), _line(["---"] * len(heads))]
         for r in found["rows"]:
-            perplexity = "infinite" if r["perplexity"] is None else f"{r['perplexity']:.1f}"
             shares = [percent(r[key]) for key in ("agree 10", "right 10")]
-            faster = [f"{r[key]:.2g}" for key in ("faster, 256", "faster, 1")]
-            lines.append(_line([r["what"], *shares, perplexity, percent(r["arithmetic"]), *faster, f"{r['MiB']:.0f}"]))
+            rest = [f"{r['faster, 256']:.2g}", f"{r['faster, 1']:.2g}", f"{r['MiB']:.0f}"]
+            lines.append(_line([r["what"], *shares, _perplexity(r), percent(r["arithmetic"]), *rest]))
         sizes = found.get("svd claim", {}).get("rows", ())
         lines += ["", _line(["SVD-softmax, large", "arithmetic", "times faster"]), _line(["---"] * 3)] if sizes else []
         lines += [
@@ -201,6 +209,11 @@ def markdown(folder: Path | None = None) -> str:
                    percent(r["arithmetic"]), f"{r['faster']:.2g}"]) for r in sizes
         ]  # fmt: skip
     return "\n".join(lines).strip()
+
+
+def _perplexity(row: Mapping[str, Any]) -> str:
+    """Infinite where some words have the probability 0."""
+    return "infinite" if row["perplexity"] is None else f"{row['perplexity']:,.1f}"
 
 
 def _rows(n: int) -> str:
