@@ -99,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("what", choices=["plan", "cost", "layer", "decode", "train"])
     p.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
     p.add_argument("--dtype", default="float32", help="layer: float32 or bfloat16 (float32)")
-    p.add_argument("--rounds", type=int, help="timed rounds (layer and decode 9, cost 7, plan 5)")
+    p.add_argument("--rounds", type=int, help="timed rounds (layer 21, decode 9, cost 7, plan 5)")
     p.add_argument(
         "--no-full",
         action="store_true",

@@ -57,7 +57,7 @@ def bench_layer(
     *,
     device: str = "cpu",
     dtype: str = "float32",
-    rounds: int = 9,
+    rounds: int = 21,
     full: bool = True,
     shapes: bool = True,
     large: bool | None = None,

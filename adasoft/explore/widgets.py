@@ -78,12 +78,12 @@ export default () => {
       plot.style.height = spec.layout.height + 'px';      // its place is taken before it is drawn: nothing jumps
       plot.setAttribute('role', 'img'); plot.setAttribute('aria-label', model.get('label'));
       el.append(plot);
-      let Plotly = null, asked = false, busy = false, again = false, width = 0;
+      let Plotly = null, asked = false, busy = false, again = false, gone = false, width = 0;
       const config = {displayModeBar: false, displaylogo: false};
       const room = () => plot.clientWidth;
       const draw = async () => {                          // one at a time, until it shows the latest in all its room
         asked = false; again = true;
-        if (busy || !Plotly || !room()) return;           // hidden: the observer below calls again
+        if (busy || !Plotly || gone) return;
         busy = true;
         try {
           while (room() && (again || room() !== width)) {
@@ -92,18 +92,19 @@ export default () => {
             el.dataset.drawn = now;
           }
         } finally { busy = false; }
+        if (again || !room()) setTimeout(soon, 500);       // hidden, perhaps for less than an observer notices
       };
       const soon = () => {                                // many changes, one drawing
         el.dataset.wanted = wanted;
         if (!asked) { asked = true; requestAnimationFrame(draw); }
       };
       views.add(soon);
-      const observer = new ResizeObserver(() => { if (room() && room() !== width) soon(); });
+      const observer = new ResizeObserver(() => { if (room() && (again || room() !== width)) soon(); });
       observer.observe(plot);
       library(model).then(found => { Plotly = found; soon(); }, error => {
         plot.textContent = 'This figure could not be drawn (' + error + '). Run its cell again.'; });
       soon();
-      return () => { views.delete(soon); observer.disconnect(); if (Plotly) Plotly.purge(plot); };
+      return () => { gone = true; views.delete(soon); observer.disconnect(); if (Plotly) Plotly.purge(plot); };
     },
   };
 };

@@ -284,6 +284,11 @@ def figure_y(output, trace):
     return output.locator(".js-plotly-plot").first.evaluate(f"g => Array.from(g.data[{trace}].y)")
 
 
+def figure_version(output):
+    """How many changes the figure has drawn."""
+    return output.locator(".adasoft-figure").first.get_attribute("data-drawn")
+
+
 def until(read, good, seconds=60):
     """Ask again until the answer is good."""
     end = time.monotonic() + seconds
@@ -294,24 +299,34 @@ def until(read, good, seconds=60):
     return found
 
 
+_SETTLED = """() => {
+    const odd = [...document.querySelectorAll('.adasoft-figure')].flatMap(f => {
+      const plot = f.querySelector('.js-plotly-plot'), {drawn, wanted} = f.dataset;
+      // one that is scrolled out of sight hears of its width when it comes back
+      const seen = plot?.checkVisibility({contentVisibilityAuto: true});
+      const narrow = seen && Math.abs(plot._fullLayout.width - plot.clientWidth) >= 2;
+      if (drawn !== undefined && drawn === wanted && !narrow) return [];
+      return [{figure: f.firstChild?.ariaLabel, drawn, wanted, seen, room: f.firstChild?.clientWidth,
+        width: plot?._fullLayout?.width}]; });
+    const outputs = [...document.querySelectorAll('.jp-OutputArea-output, .adasoft-figure, .widget-box')];
+    const now = [document.querySelector('.jp-WindowedPanel-outer')?.scrollTop, outputs.length,
+      ...outputs.flatMap(o => { const r = o.getBoundingClientRect(); return [r.x, r.y, r.width, r.height]; })];
+    const t = performance.now(), last = window.__still, at = last ? now.findIndex((v, i) => v !== last.now[i]) : 0;
+    if (odd.length || at >= 0) {
+      window.__unsettled = JSON.stringify({odd, moved: last && at >= 0 && [at, last.now[at], now[at]]});
+      window.__still = {now, since: t};
+      return false; }
+    return t - last.since > 400; }"""
+
+
 def settled(notebook):
     """Wait until every figure shows what it was last told, and nothing on the page has moved for a while."""
-    notebook.page.wait_for_function(
-        """() => {
-        const figures = [...document.querySelectorAll('.adasoft-figure')];
-        const drawn = figures.every(f => { const plot = f.querySelector('.js-plotly-plot');
-          // one that is scrolled out of sight hears of its width when it comes back
-          const seen = plot?.checkVisibility({contentVisibilityAuto: true});
-          return f.dataset.drawn !== undefined && f.dataset.drawn === f.dataset.wanted
-            && (!seen || Math.abs(plot._fullLayout.width - plot.clientWidth) < 2); });
-        const outputs = [...document.querySelectorAll('.jp-OutputArea-output, .adasoft-figure, .widget-box')];
-        const now = JSON.stringify([document.querySelector('.jp-WindowedPanel-outer')?.scrollTop,
-          outputs.map(o => { const r = o.getBoundingClientRect(); return [r.x, r.y, r.width, r.height]; })]);
-        const t = performance.now(), last = window.__still;
-        if (!drawn || !last || last.now !== now) { window.__still = {now, since: t}; return false; }
-        return t - last.since > 400; }""",
-        polling=50,
-    )
+    from playwright.sync_api import TimeoutError as TooLong
+
+    try:
+        notebook.page.wait_for_function(_SETTLED, polling=50)
+    except TooLong:
+        raise AssertionError(f"not settled: {notebook.page.evaluate('() => window.__unsettled')}") from None
 
 
 def drawn(notebook, output):
