@@ -157,6 +157,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--rows", help="only these rows, by name, with commas between")
     p.add_argument("--seeds", type=int, default=3, help="seeds of full, adaptive and two planned rows (3)")
     p.add_argument("--commands", action="store_true", help="print the command of each row as well")
+    p.add_argument("--markdown", action="store_true", help="print the short tables that the README shows")
     _corpus_options(p, source=False)
     _setting_options(p)
     p.set_defaults(run=_table)
@@ -342,7 +343,12 @@ def _table(options: argparse.Namespace, rest: list[str]) -> int:
                 return 130
             write_whole(path, json.dumps({**record, "row": name}, indent=1) + "\n")
             print(f"{name}, seed {one.seed}: test perplexity {record['test perplexity']:,.2f}")
-    print_table(folder, commands=options.commands)
+    if options.markdown:
+        from .explore.stored_training import markdown
+
+        print(markdown(folder))
+    else:
+        print_table(folder, commands=options.commands)
     return 0
 
 

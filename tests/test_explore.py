@@ -609,6 +609,21 @@ def test_coverage_panel(explorer):
     assert explorer.vocabulary is load_language("fr") and "French" in said(box)
 
 
+def test_the_first_fifth_beside_the_paper():
+    steep, even = Vocabulary(np.array([91, 4, 2, 2, 1])), Vocabulary(np.full(5, 4))
+    as_there = Vocabulary(np.array([87, 5, 4, 3, 1]))
+    for words, covers, says in [
+        (steep, 0.91, "cover 91.0 %: the longer a list"),
+        (even, 0.2, "cover 20.0 %: in a short or even list"),
+        (as_there, 0.87, "cover 87.0 %, as there."),
+        (Vocabulary(np.array([3, 1])), 0, "cover 0.0 %: in a short"),
+    ]:
+        assert words.share_of_first(len(words) // 5) == pytest.approx(covers)
+        assert says in f.coverage_sentence(words, 0.8)
+        mark = f.coverage_figure(words, 0.8).data[5]
+        assert mark.x[0] == max(1, len(words) / 5) and mark.y[0] == 0.87 and "paper" in mark.name
+
+
 def test_fits_that_do_not_exist_are_said():
     law = Vocabulary(np.exp(-np.arange(60) / 3.0))  # exponential: Mandelbrot's shift runs away
     assert "no zipf-mandelbrot fit" in f.coverage_sentence(law, 0.8)

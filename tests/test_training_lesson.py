@@ -6,6 +6,7 @@ import math
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import ipywidgets as w
@@ -23,6 +24,7 @@ from adasoft.explore import training_state as ts
 from adasoft.explore import training_turns as tt
 from adasoft.explore.checks import grade, predict
 from adasoft.explore.questions import PREDICTIONS, QUESTIONS
+from adasoft.explore.recorded import results_folder
 from adasoft.explore.timings import TooLarge
 from adasoft.settings import Partition, Settings
 from adasoft.train import Run
@@ -902,3 +904,22 @@ def test_predictions(explorer):
 
 def test_the_numbers_of_the_example_cell():
     assert QUESTIONS["numbers of a cell"].expected() == ts.check_cell(ts.cell_maker(ts.CELL), 128)
+
+
+def test_the_readme_says_what_is_stored():
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    tables = st.markdown().split("\n\n")
+    assert len(tables) >= 2 and all("| full softmax |" in t or "adaptive" in t for t in tables)
+    for table in tables:
+        assert table in readme
+
+
+def test_the_short_tables(tmp_path):
+    assert st.markdown(tmp_path) == ""
+    for seed in (0, 1):
+        stored = json.loads((results_folder() / f"train-europarl-en-cpu-planned-wide-0.85-seed{seed}.json").read_text())
+        (tmp_path / f"train-{seed}.json").write_text(json.dumps(stored))
+    line = st.markdown(tmp_path).splitlines()[2]
+    low, high = sorted(json.loads(file.read_text())["test perplexity"] for file in tmp_path.glob("train-*.json"))
+    told = f"{(low + high) / 2:.1f} (2 seeds, {low:.1f} to {high:.1f})"
+    assert line == f"| adaptive, planned, wider tails, head ≥ 85 % | {told} | ~– |"

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from ..settings import Settings
 
 #: The rows of the paper's Text8 table, and ours: planned cutoffs at three floors of the head's share, and at
-#: two with tails of half, not a quarter of the width; the authors' cutoffs with tail dropout of 0.2 (Baevski 2019).
+#: two with tails of half, not a quarter of the width; the authors' cutoffs and the latter two with tail dropout of
+#: 0.2 (Baevski 2019).
 SUITE: dict[str, dict[str, Any]] = {
     "full": {"softmax": "full"},
     "sampled": {"softmax": "sampled"},
@@ -32,7 +33,13 @@ SUITE: dict[str, dict[str, Any]] = {
     "planned-wide": {"softmax": "adaptive", "cutoffs": "plan", "min_head_share": 0.75, "width_ratio": 2.0},
     "planned-wide-0.85": {"softmax": "adaptive", "cutoffs": "plan", "min_head_share": 0.85, "width_ratio": 2.0},
     "tail-dropout": {"softmax": "adaptive", "cutoffs": "authors", "tail_dropout": 0.2},
-}
+    "planned-wide-dropout": {
+        "softmax": "adaptive", "cutoffs": "plan", "min_head_share": 0.75, "width_ratio": 2.0, "tail_dropout": 0.2,
+    },
+    "planned-wide-0.85-dropout": {
+        "softmax": "adaptive", "cutoffs": "plan", "min_head_share": 0.85, "width_ratio": 2.0, "tail_dropout": 0.2,
+    },
+}  # fmt: skip
 #: Rows that are trained with three seeds; the others with one.
 THREE_SEEDS = ("full", "adaptive", "planned-0.75", "planned-wide-0.85")
 #: Perplexity and minutes for 5 epochs on Text8 in Grave et al. 2017, on a GPU, d = 512.

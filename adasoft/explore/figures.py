@@ -260,6 +260,10 @@ def fits(vocabulary: Vocabulary) -> dict[str, ZipfFit | str]:
     return out
 
 
+#: Of Penn Treebank the paper says that this part of its words covers that part of its text.
+PENN_TREEBANK = (0.2, 0.87)
+
+
 def coverage_data(vocabulary: Vocabulary, share: float) -> tuple[Data, Layout]:
     """Rank and frequency with both fits; coverage, with the words that a share needs."""
     ranks = places(len(vocabulary))
@@ -273,6 +277,7 @@ def coverage_data(vocabulary: Vocabulary, share: float) -> tuple[Data, Layout]:
     reached = vocabulary.share_of_first(words)
     data[3] = {"x": ranks.astype(float), "y": vocabulary.cumulative[ranks]}
     data[4] = {"x": np.asarray([1.0, words, words]), "y": np.asarray([reached, reached, 0.0])}
+    data[5] = {"x": np.asarray([max(1.0, PENN_TREEBANK[0] * len(vocabulary))]), "y": np.asarray([PENN_TREEBANK[1]])}
     return data, {"xaxis2.title.text": f"most frequent words (of {len(vocabulary):,})"}
 
 
@@ -287,6 +292,8 @@ def coverage_figure(vocabulary: Vocabulary, share: float) -> go.Figure:
     figure.add_scatter(row=1, col=2, mode="lines", line={"color": COLORS[0], "width": 3}, showlegend=False)
     figure.add_scatter(row=1, col=2, mode="lines+markers", line={"color": COLORS[5], "width": 2, "dash": "dash"},
                        marker={"size": [0, 13, 0], "symbol": "diamond"}, showlegend=False, name="share")  # fmt: skip
+    figure.add_scatter(row=1, col=2, mode="markers", marker={"size": 12, "symbol": "square-open", "color": COLORS[3],
+                       "line": {"width": 2}}, name="hollow: the paper, Penn Treebank")  # fmt: skip
     figure.update_xaxes(row=1, col=1, title_text="rank r (1 = most frequent)", **LOG)
     figure.update_yaxes(row=1, col=1, title_text="share of tokens p<sub>r</sub>", **LOG)
     figure.update_xaxes(row=1, col=2, **LOG)
@@ -317,7 +324,18 @@ def coverage_sentence(vocabulary: Vocabulary, share: float) -> str:
             f" {model.title()} (s = {fit.exponent:.2f}{shift}) is worst at the first {worst:,} words: it gives them "
             f"{100 * abs(gap[worst - 1]):.1f} points too {'little' if gap[worst - 1] > 0 else 'much'}."
         )
-    return text
+    part, covered = PENN_TREEBANK
+    first = int(part * len(vocabulary))
+    here = vocabulary.share_of_first(first) if first else 0.0
+    text += f" The paper says of Penn Treebank that {percent(part)} of its words cover {percent(covered)} of its text; "
+    text += "here they "
+    if abs(here - covered) <= 0.02:
+        return text + f"cover {percent(here)}, as there."
+    why = (
+        "the longer a list, the rarer its other four fifths" if here > covered
+        else "in a short or even list the first words stand out less"
+    )  # fmt: skip
+    return text + f"cover {percent(here)}: {why}."
 
 
 def languages_data(vocabularies: Sequence[Vocabulary]) -> tuple[Data, Layout]:

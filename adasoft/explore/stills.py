@@ -162,7 +162,8 @@ def _machine() -> Picture:
     "01_coverage",
     "Left: the frequency of English words against their rank on logarithmic axes, with a straight line for Zipf and a "
     "curve for Zipf-Mandelbrot; the data bend below the line at the end. Right: the part of all tokens that the most "
-    "frequent words cover; a dashed line marks 80 percent at 2,286 words.",
+    "frequent words cover; a dashed line marks 80 percent at 2,286 words, and a hollow square, what the paper says of "
+    "Penn Treebank: a fifth of its words cover 87 percent; here the curve is above it.",
 )
 def _coverage() -> Picture:
     return f.coverage_figure(load_language("en"), 0.8)

@@ -34,6 +34,8 @@ _CALLED = {
     "planned-wide": "adaptive, planned, wider tails, head ≥ 75 %",
     "planned-wide-0.85": "adaptive, planned, wider tails, head ≥ 85 %",
     "tail-dropout": "adaptive, authors', tail dropout 0.2",
+    "planned-wide-dropout": "adaptive, planned, wider tails, head ≥ 75 %, tail dropout 0.2",
+    "planned-wide-0.85-dropout": "adaptive, planned, wider tails, head ≥ 85 %, tail dropout 0.2",
 }
 #: Rows of the stored table, and what they are called.
 STORED = {name: _CALLED.get(name, name) for name in SUITE}
@@ -206,6 +208,25 @@ def stored_table(table: StoredTable | None) -> str:
             str(perplexity), str(minutes),
         ])  # fmt: skip
     return html_table("stored runs beside the paper's table for Text8", heads, cells)
+
+
+def markdown(folder: Path | None = None) -> str:
+    """The README's tables of stored trainings, one for each corpus and model: perplexity, and the output layer's time.
+
+    Raises ValueError for a file that is no record.
+    """
+    tables = []
+    for stored in stored_tables(folder):
+        lines = [f"| {stored.label} | test perplexity | output layer's time |", "| --- | --- | --- |"]
+        for row in stored.rows:
+            notes = [signed(row["of full"]).replace("\u00a0", " ")] if row.get("of full") else []
+            if row["seeds"] > 1:
+                notes.append(f"{row['seeds']} seeds, {row['lowest']:.1f} to {row['highest']:.1f}")
+            told = f"{row['test']:.1f}" + (f" ({'; '.join(notes)})" if notes else "")
+            time = f"{row['of authors']:#.2g}".rstrip(".") if "of authors" in row else "–"
+            lines.append(f"| {STORED.get(row['name'], row['name'])} | {told} | {'' if row['timed'] else '~'}{time} |")
+        tables.append("\n".join(lines))
+    return "\n\n".join(tables)
 
 
 def _times(factor: float) -> str:

@@ -53,6 +53,8 @@ LOOKS = {
     "planned-wide": Look("#4fd1a8", "solid", "diamond"),
     "planned-wide-0.85": Look("#4fd1a8", "dot", "diamond-tall"),
     "tail-dropout": Look(COLORS[0], "dash", "square-x"),
+    "planned-wide-dropout": Look("#4fd1a8", "dash", "diamond-x"),
+    "planned-wide-0.85-dropout": Look("#4fd1a8", "longdash", "diamond-cross"),
     "lstm": Look(COLORS[0], "solid", "circle"),
     "cell": Look(COLORS[5], "dash", "star"),
 }
