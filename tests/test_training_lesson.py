@@ -923,3 +923,10 @@ def test_the_short_tables(tmp_path):
     low, high = sorted(json.loads(file.read_text())["test perplexity"] for file in tmp_path.glob("train-*.json"))
     told = f"{(low + high) / 2:.1f} (2 seeds, {low:.1f} to {high:.1f})"
     assert line == f"| adaptive, planned, wider tails, head ≥ 85 % | {told} | ~– |"
+    for file in tmp_path.glob("train-*.json"):  # the same with two pieces a word
+        stored = json.loads(file.read_text())
+        stored["corpus"]["words"] = {"test": stored["corpus"]["test"] / 2}
+        file.write_text(json.dumps(stored))
+    head, _, line = st.markdown(tmp_path).splitlines()
+    told = f"{((low + high) / 2) ** 2:.1f} (2 seeds, {low**2:.1f} to {high**2:.1f})"
+    assert "test perplexity per word" in head and f"| {told} |" in line

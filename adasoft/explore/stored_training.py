@@ -213,16 +213,20 @@ def stored_table(table: StoredTable | None) -> str:
 def markdown(folder: Path | None = None) -> str:
     """The README's tables of stored trainings, one for each corpus and model: perplexity, and the output layer's time.
 
-    Raises ValueError for a file that is no record.
+    Perplexities of byte-pair pieces are given per word. Raises ValueError for a file that is no record.
     """
     tables = []
     for stored in stored_tables(folder):
-        lines = [f"| {stored.label} | test perplexity | output layer's time |", "| --- | --- | --- |"]
+        tokens = 1 / stored.rows[0]["words per token"]  # of a word
+        what = "test perplexity" + (" per word" if tokens > 1.001 else "")
+        lines = [f"| {stored.label} | {what} | output layer's time |", "| --- | --- | --- |"]
         for row in stored.rows:
-            notes = [signed(row["of full"]).replace("\u00a0", " ")] if row.get("of full") else []
+            notes = []
+            if "of full" in row and row["name"] != "full":
+                notes.append(signed((1 + row["of full"]) ** tokens - 1).replace("\u00a0", " "))
             if row["seeds"] > 1:
-                notes.append(f"{row['seeds']} seeds, {row['lowest']:.1f} to {row['highest']:.1f}")
-            told = f"{row['test']:.1f}" + (f" ({'; '.join(notes)})" if notes else "")
+                notes.append(f"{row['seeds']} seeds, {row['lowest'] ** tokens:.1f} to {row['highest'] ** tokens:.1f}")
+            told = f"{row['test'] ** tokens:.1f}" + (f" ({'; '.join(notes)})" if notes else "")
             time = f"{row['of authors']:#.2g}".rstrip(".") if "of authors" in row else "–"
             lines.append(f"| {STORED.get(row['name'], row['name'])} | {told} | {'' if row['timed'] else '~'}{time} |")
         tables.append("\n".join(lines))
