@@ -122,6 +122,9 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--tokens", type=int, help="train, decode --run: only the first so many tokens")
     p.add_argument("--hidden", type=int, default=512, help="train, decode --run: hidden size d (512)")
     p.add_argument("--epochs", type=int, default=5, help="train, decode --run: epochs of the runs (5)")
+    p.add_argument("--bpe", type=int, metavar="V", help="train: a byte-pair vocabulary of V pieces")
+    p.add_argument("--preset", default="paper", help="train: paper, authors or transformer (paper)")
+    p.add_argument("--rows", help="train: only these rows of the table, by name, with commas between")
     p.add_argument("--json", metavar="FILE", help="write the results here")
     p.set_defaults(run=_bench)
 
@@ -157,6 +160,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--rows", help="only these rows, by name, with commas between")
     p.add_argument("--seeds", type=int, default=3, help="seeds of full, adaptive and two planned rows (3)")
     p.add_argument("--commands", action="store_true", help="print the command of each row as well")
+    p.add_argument("--by-rank", action="store_true", help="print instead where in the vocabulary the loss lies")
     p.add_argument("--markdown", action="store_true", help="print the short tables that the README shows")
     _corpus_options(p, source=False)
     _setting_options(p)
@@ -196,11 +200,13 @@ def _setting_options(p: argparse.ArgumentParser) -> None:
         "softmax": "full, sampled, hierarchical, d-softmax, d-softmax-star or adaptive (adaptive)",
         "cutoffs": "authors, plan, or numbers like 2000,10000 (authors)",
         "min-head-share": "of a plan: least share of tokens at full width (0.75)",
+        "min-mean-width": "of a plan: least mean width per token, as a share of d; tails choose their widths (0: off)",
         "n-tails": "of a plan: number of tails (the best of 0 to 5)",
         "width-ratio": "tail i has the width d / ratio^i (4)", "tail-dropout": "of the adaptive softmax (0)",
         "samples": "of the sampled softmax: share of the words (0.2)",
         "optimizer": "adagrad, adam, adamw or sgd (adagrad)",
         "learning-rate": "(0.1)", "weight-decay": "(1e-6)", "clip": "largest norm of the gradient, 0: none (1)",
+        "warmup": "steps over which the learning rate rises to its value (0)",
         "halve-from": "halve the learning rate before each epoch from this one on", "bptt": "steps of a window (20)",
         "batch": "sequences side by side (128)", "epochs": "(5)", "seed": "(0)",
         "dtype": "float32, or bfloat16 or float16 for autocast (float32)",
@@ -210,6 +216,7 @@ def _setting_options(p: argparse.ArgumentParser) -> None:
         float: (
             "dropout",
             "min-head-share",
+            "min-mean-width",
             "width-ratio",
             "tail-dropout",
             "samples",
@@ -225,11 +232,17 @@ def _setting_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--device", help="cpu or cuda (cuda where there is one)")
 
 
-def _settings(options: argparse.Namespace) -> Any:
-    from .settings import PRESETS, Settings
+def _preset(name: str) -> dict[str, Any]:
+    from .settings import PRESETS
 
-    if options.preset not in PRESETS:
-        raise ValueError(f"--preset should be one of {', '.join(PRESETS)}, got {options.preset!r}")
+    if name not in PRESETS:
+        raise ValueError(f"--preset should be one of {', '.join(PRESETS)}, got {name!r}")
+    return PRESETS[name]
+
+
+def _settings(options: argparse.Namespace) -> Any:
+    from .settings import Settings
+
     chosen = {k.removeprefix("set_"): v for k, v in vars(options).items() if k.startswith("set_") and v is not None}
     cutoffs = chosen.get("cutoffs", "authors")
     if cutoffs not in ("authors", "plan"):
@@ -237,7 +250,7 @@ def _settings(options: argparse.Namespace) -> Any:
             chosen["cutoffs"] = tuple(int(c) for c in cutoffs.split(","))
         except ValueError:
             raise ValueError(f"--cutoffs should be authors, plan, or numbers like 2000,10000, got {cutoffs}") from None
-    return Settings(**{**PRESETS[options.preset], **chosen})
+    return Settings(**{**_preset(options.preset), **chosen})
 
 
 def _corpus(options: argparse.Namespace) -> Any:
@@ -321,7 +334,7 @@ def _train(options: argparse.Namespace, rest: list[str]) -> int:
 
 
 def _table(options: argparse.Namespace, rest: list[str]) -> int:
-    from .bench.training import SUITE, file_name, print_table, suite
+    from .bench.training import SUITE, print_by_rank, print_table, stored_as, suite
     from .cost import cache_dir, write_whole
 
     folder = Path(options.stored) if options.stored else Path(__file__).resolve().parent.parent / "data" / "results"
@@ -331,8 +344,8 @@ def _table(options: argparse.Namespace, rest: list[str]) -> int:
         settings, device, corpus = _settings(options), _train_device(options), _corpus(options)
         rows = options.rows.split(",") if options.rows else tuple(SUITE)
         for name, one in suite(settings, rows, options.seeds):
-            path = folder / file_name(name, corpus, one, device.partition(":")[0])
-            if path.exists():
+            path, there = stored_as(folder, name, corpus, one, device.partition(":")[0])
+            if there:
                 continue
             print(f"{name}, seed {one.seed}: {_again(options, one)}")
             run = cache_dir() / "runs" / run_name(corpus, one, device)
@@ -347,6 +360,8 @@ def _table(options: argparse.Namespace, rest: list[str]) -> int:
         from .explore.stored_training import markdown
 
         print(markdown(folder))
+    elif options.by_rank:
+        print_by_rank(folder)
     else:
         print_table(folder, commands=options.commands)
     return 0
@@ -449,12 +464,14 @@ def _bench(options: argparse.Namespace, rest: list[str]) -> None:
     elif options.what == "train":
         if not options.text or len(options.text) > 1:
             raise ValueError("bench train needs one --text: a text, a folder of texts, or the name of a corpus")
+        from .bench.training import SUITE
         from .corpora import load
         from .settings import Settings
 
-        corpus = load(options.text[0], tokens=options.tokens)
-        record = bench.bench_train(corpus, Settings(hidden=options.hidden, epochs=options.epochs),
-                                   device=options.device, **rounds)  # fmt: skip
+        corpus = load(options.text[0], tokens=options.tokens, bpe=options.bpe)
+        settings = Settings(**{**_preset(options.preset), "hidden": options.hidden, "epochs": options.epochs})
+        rows = options.rows.split(",") if options.rows else tuple(SUITE)
+        record = bench.bench_train(corpus, settings, rows=rows, device=options.device, **rounds)
     elif options.what == "decode" and options.run_corpus:
         from .corpora import load
         from .settings import Settings

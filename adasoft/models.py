@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -135,7 +136,18 @@ class Recurrent(nn.Module):
         self.layers = nn.ModuleList(_layer(cell, a, b) for a, b in pairwise(edges))
 
     def forward(self, x: Tensor, state: State = None) -> tuple[Tensor, State]:
-        """All layers; the state is a tuple of those of the layers."""
+        """All layers; the state is a tuple of those of the layers.
+
+        Under autocast on a CPU whose library has no LSTM of that precision, the layers run in float32.
+        """
+        if x.device.type == "cpu" and torch.is_autocast_enabled("cpu") and self.cell == "lstm":
+            dtype = torch.get_autocast_dtype("cpu")
+            if not _lstm_runs_in(dtype):
+                with torch.autocast("cpu", enabled=False):
+                    return self._layers(x.float(), map_state(lambda t: t.float(), state))
+        return self._layers(x, state)
+
+    def _layers(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         before = (None,) * len(self.layers) if state is None else state
         after = []
         for i, (layer, own) in enumerate(zip(self.layers, before, strict=True)):
@@ -144,6 +156,18 @@ class Recurrent(nn.Module):
             x, own = layer(x, own)
             after.append(own)
         return x, tuple(after)
+
+
+@cache
+def _lstm_runs_in(dtype: torch.dtype) -> bool:
+    """Whether this CPU can run an LSTM under autocast to ``dtype``: oneDNN has one only from AVX-512 on."""
+    # asked in the middle of a run: the draw of its weights must not show in torch's generator
+    with torch.random.fork_rng(devices=[]), torch.autocast("cpu", dtype):
+        try:
+            nn.LSTM(2, 2)(torch.zeros(1, 1, 2))
+        except RuntimeError:
+            return False
+    return True
 
 
 def _layer(cell: str, in_features: int, out_features: int) -> nn.Module:

@@ -57,6 +57,9 @@ class Settings:
     """``"authors"``, ``"plan"``, or numbers; for the softmaxes that have clusters."""
     min_head_share: float = 0.75
     """Of ``cutoffs="plan"``: least share of tokens in the head."""
+    min_mean_width: float = 0.0
+    """Of ``cutoffs="plan"``: least mean width per token, as a share of d. Above 0 each tail takes the width that is
+    best for it, of d, d/2, ... 8; at 0 it has the width that ``width_ratio`` says."""
     n_tails: int | None = None
     """Of ``cutoffs="plan"``; None: the best of 0 to 5."""
     width_ratio: float = 4.0
@@ -72,6 +75,10 @@ class Settings:
     """Largest norm of the gradient; 0: none."""
     halve_from: int | None = None
     """The learning rate is halved before each epoch from this one on (counted from 1)."""
+    warmup: int = 0
+    """Steps at the start over which the learning rate rises to its value, in a straight line. Adagrad moves every
+    weight by the whole learning rate in its first step; where two matrices follow each other, as in the tails of the
+    adaptive softmax, that throws the logits far off."""
     bptt: int = 20
     """Steps T of a window."""
     batch: int = 128
@@ -97,6 +104,10 @@ class Settings:
                 raise TypeError(f"{name} should be an integer, got {value!r}")
             if value < 1:
                 raise ValueError(f"{name} should be at least 1, got {value}")
+        if isinstance(self.warmup, bool) or not isinstance(self.warmup, int):
+            raise TypeError(f"warmup should be an integer, got {self.warmup!r}")
+        if self.warmup < 0:
+            raise ValueError(f"warmup should be at least 0, got {self.warmup}")
         for name in ("weight_decay", "clip"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} should be at least 0 and finite, got {getattr(self, name)!r}")
@@ -104,6 +115,8 @@ class Settings:
             raise ValueError(f"learning_rate should be above 0 and finite, got {self.learning_rate!r}")
         if not 1 <= self.width_ratio < math.inf:
             raise ValueError(f"width_ratio should be at least 1 and finite, got {self.width_ratio!r}")
+        if not 0 <= self.min_mean_width <= 1:
+            raise ValueError(f"min_mean_width is a share of d: between 0 and 1, got {self.min_mean_width!r}")
         if not 0 < self.samples <= 1:
             raise ValueError(f"samples should be above 0 and at most 1, got {self.samples!r}")
         if self.embedding != "plain" and self.softmax != "adaptive" and (self.embedding, self.softmax) != (
@@ -169,6 +182,7 @@ def partition(settings: Settings, corpus: Corpus, cost: Cost | None = None, devi
     if settings.cutoffs == "plan":
         cost = load_cost(device) if cost is None else cost
         numbers = range(6) if settings.n_tails is None else [settings.n_tails]
+        least = settings.min_mean_width * settings.hidden
         plans = []
         for n in numbers:
             try:
@@ -179,8 +193,9 @@ def partition(settings: Settings, corpus: Corpus, cost: Cost | None = None, devi
                         settings.tokens,
                         cost=cost,
                         n_tails=n,
-                        widths=tail_widths(settings, n),
+                        widths="choose" if least else tail_widths(settings, n),
                         min_head_share=settings.min_head_share,
+                        min_mean_width=least or None,
                     )
                 )
             except ValueError:

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, distributed, nn
 
 from . import __version__
@@ -198,7 +199,6 @@ class Run:
             raise ValueError(f"every should be at least 1, got {every!r}")
         while not self.done:
             here, windows = self.position, len(self.batches)
-            self._set_learning_rate()
             while here.window < windows:
                 pending: list[Tensor] = []
                 for _ in range(min(every, windows - here.window)):
@@ -224,11 +224,13 @@ class Run:
         loss = float(np.mean(self.losses[-n:]))
         return Progress(here.epoch, here.window, len(self.batches), loss, here.seconds, rate, shares, valid)
 
-    def _set_learning_rate(self) -> None:
-        s = self.settings
-        halvings = 0 if s.halve_from is None else max(0, self.position.epoch - s.halve_from + 1)
+    def _set_learning_rate(self, window: int) -> None:
+        s, epoch = self.settings, self.position.epoch
+        halvings = 0 if s.halve_from is None else max(0, epoch - s.halve_from + 1)
+        step = (epoch - 1) * len(self.batches) + window + 1
+        warm = min(1.0, step / s.warmup) if s.warmup else 1.0
         for group in self.optimizer.param_groups:
-            group["lr"] = s.learning_rate * 0.5**halvings
+            group["lr"] = s.learning_rate * 0.5**halvings * warm
 
     def _mine(self, window: int) -> tuple[Tensor, Tensor]:
         ids, target = self.batches[window]
@@ -242,6 +244,7 @@ class Run:
         """One window: forward, backward, update. Its loss, not yet read."""
         clock, model, s = self._clock, self._model, self.settings
         model.train()
+        self._set_learning_rate(window)
         ids, target = self._mine(window)
         self.model.heard = clock.mark
         clock.mark("start")
@@ -299,27 +302,33 @@ class Run:
 
     # ------------------------------------------------------------------ evaluation
 
-    @torch.no_grad()
     def perplexity(self, part: str = "test") -> float:
-        """exp of the mean exact negative log-likelihood per token of ``"valid"`` or ``"test"``, dropout off.
+        """exp of the mean of :meth:`nats`."""
+        return _perplexity(self.nats(part)[1])
 
-        The text is read as up to ``settings.batch`` sequences side by side, of at least 500 words each; the first word
-        of the text and a remainder shorter than the number of sequences are not predicted.
+    @torch.no_grad()
+    def nats(self, part: str = "test") -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Rank and exact negative log-likelihood of each token predicted of ``"valid"`` or ``"test"``: (n,), (n,).
+
+        Dropout is off. The text is read as up to ``settings.batch`` sequences side by side, of at least 500 words each;
+        the first word of the text and a remainder shorter than the number of sequences are not predicted.
         """
         ids: Any = getattr(self.corpus, part)
         columns = max(1, min(self.settings.batch, len(ids) // 500))
         windows = Batches(ids, columns, min(self.settings.bptt, max(1, (len(ids) - 1) // columns)))
-        training, state, total, n = self.model.training, None, 0.0, 0
+        training, state = self.model.training, None
+        ranks: list[Tensor] = []
+        found: list[Tensor] = []
         self.model.eval()
         try:
             for i in range(len(windows)):
                 x, target = (torch.from_numpy(np.ascontiguousarray(a)).to(self.device, torch.long) for a in windows[i])
-                loss, state = self.model(x, target, state)
-                total += float(loss) * target.numel()
-                n += target.numel()
+                hidden, state = self.model.hidden(x, state)
+                ranks.append(target.flatten().cpu())
+                found.append(-self.model.softmax(hidden, target).output.flatten().double().cpu())
         finally:
             self.model.train(training)
-        return math.exp(min(total / n, 700.0))
+        return torch.cat(ranks).numpy(), torch.cat(found).numpy()
 
     def sample(self, n: int = 20, *, start: str | None = None, seed: int | None = None) -> str:
         """``n`` words drawn from the model, as text, after the word ``start`` (default: the most frequent one)."""
@@ -448,8 +457,11 @@ class Run:
 
     # ------------------------------------------------------------------ records
 
-    def record(self, *, test: float | None = None) -> dict[str, Any]:
-        """What the run came to, with its provenance, for a JSON file. ``test``: the perplexity, if it was taken."""
+    def record(self, *, test: float | None = None, by_rank: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """What the run came to, with its provenance, for a JSON file.
+
+        ``test``, ``by_rank``: the perplexity and :func:`nats_by_rank` of the test part, if they were taken.
+        """
         s, corpus, here = self.settings, self.corpus, self.position
         import datetime
 
@@ -458,6 +470,8 @@ class Run:
         curve = [float(np.mean(self.losses[a:b])) for a, b in pairwise(edges)]
         total = sum(self._clock.totals.values()) or 1.0
         output = sum(p.numel() for p in self.model.softmax.parameters())
+        ends = [0, *self.clusters.cutoffs, corpus.n_classes]
+        shares = np.diff(corpus.vocabulary.share_of_first(ends)).tolist()
         return {
             "train": s.softmax, "adasoft": __version__,
             "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
@@ -470,18 +484,30 @@ class Run:
             },
             "settings": asdict(s),
             "cutoffs": list(self.clusters.cutoffs), "widths": list(self.clusters.widths), "cost": self.clusters.cost,
-            "head share": corpus.vocabulary.share_of_first(self.clusters.cutoffs[0]) if self.clusters.cutoffs else 1.0,
+            "head share": shares[0], "cluster shares": shares,
             "parameters": self.model.n_parameters, "output parameters": output,
             "epochs": [asdict(e) for e in here.epochs], "done": self.done,
-            "test perplexity": test, "seconds": here.seconds,
+            "test perplexity": test, "test by rank": by_rank, "seconds": here.seconds,
             "words per second": here.tokens / here.seconds if here.seconds else 0.0,
             "shares": {part: seconds / total for part, seconds in self._clock.totals.items()},
             "curve": {"window": edges[1:].tolist(), "loss": [round(v, 4) for v in curve], "windows": len(self.batches)},
         }  # fmt: skip
 
-    def write_record(self, path: str | os.PathLike[str], *, test: float | None = None, **more: Any) -> None:
-        """Write :meth:`record` as JSON, whole or not at all; ``more`` joins it."""
-        write_whole(path, json.dumps({**self.record(test=test), **more}, indent=1) + "\n")
+
+def _perplexity(nats: NDArray[np.float64]) -> float:
+    return math.exp(min(float(nats.mean()), 700.0))
+
+
+#: Ranks at which :func:`nats_by_rank` begins a new band of words.
+BANDS = (0, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000)
+
+
+def nats_by_rank(ranks: NDArray[np.int64], nats: NDArray[np.float64]) -> dict[str, list[Any]]:
+    """Sums over bands of words: the first rank of each, its tokens, their nats. Together they are the whole loss."""
+    edges = np.array(BANDS)[: max(1, int(np.searchsorted(BANDS, ranks.max(initial=0), side="right")))]
+    band = np.searchsorted(edges, ranks, side="right") - 1
+    tokens, sums = np.bincount(band, minlength=len(edges)), np.bincount(band, nats, minlength=len(edges))
+    return {"from rank": edges.tolist(), "tokens": tokens.tolist(), "nats": sums.round(3).tolist()}
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -603,10 +629,11 @@ def train(
                 last = time.monotonic()
             if stop and not run.done:
                 raise Stopped(f"stopped in epoch {step.epoch}, window {step.window} of {windows}; kept in {folder}")
-    test = run.perplexity("test")
+    ranks, nats = run.nats("test")
+    record = {**run.record(test=_perplexity(nats), by_rank=nats_by_rank(ranks, nats)), **more}
     if run.rank == 0:
-        run.write_record(written, test=test, **more)
-    return {**run.record(test=test), **more}
+        write_whole(written, json.dumps(record, indent=1) + "\n")
+    return record
 
 
 def _resumed(path: Path, corpus: Corpus, settings: Settings, device: str | torch.device, body: BodyMaker | None) -> Run:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from adasoft import AdaptiveEmbedding, alternatives
+from adasoft import AdaptiveEmbedding, alternatives, models
 from adasoft.models import CELLS, ElmanCell, LanguageModel, Recurrent, Stepwise, Transformer, detached, state_tensors
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -169,3 +169,28 @@ def test_a_cell_that_breaks_its_promise_is_told_so():
         Stepwise(4, 5, lambda x, s: (x, s))(x)
     with pytest.raises(TypeError, match="callable"):
         Stepwise(4, 4, 3)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_every_cell_runs_under_autocast_whatever_the_cpu_has(cell, dtype):
+    body = Recurrent(16, [16, 16], cell)
+    x, before = torch.randn(3, 7, 16), torch.get_rng_state()
+    with torch.autocast("cpu", dtype):
+        first, state = body(x[:, :4])
+        second, _ = body(x[:, 4:], state)
+    assert torch.equal(before, torch.get_rng_state())
+    exact, _ = body(x)
+    torch.testing.assert_close(torch.cat([first, second], 1).float(), exact, atol=0.03, rtol=0.03)
+    (first.float().sum() + second.float().sum()).backward()
+    assert all(torch.isfinite(p.grad).all() for p in body.parameters())
+
+
+def test_an_lstm_that_the_cpu_cannot_run_in_low_precision_runs_in_fp32(monkeypatch):
+    body, x = Recurrent(16, [16], "lstm"), torch.randn(3, 7, 16)
+    monkeypatch.setattr(models, "_lstm_runs_in", lambda dtype: False)
+    with torch.autocast("cpu", torch.bfloat16):
+        found, state = body(x.bfloat16(), ((torch.zeros(1, 3, 16).bfloat16(), torch.zeros(1, 3, 16)),))
+    expected, _ = body(x.bfloat16().float())
+    assert found.dtype == torch.float32 and torch.equal(found, expected)
+    assert all(t.dtype == torch.float32 for t in state_tensors(state))

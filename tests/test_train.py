@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,10 +19,10 @@ from torch import nn
 from adasoft import PaperCost, Vocabulary
 from adasoft.__main__ import main
 from adasoft.bench import bench_train, save
-from adasoft.bench.training import print_table, suite, summary
+from adasoft.bench.training import by_rank, print_by_rank, print_table, suite, summary
 from adasoft.corpora import Corpus, load
 from adasoft.settings import PRESETS, Settings, authors_cutoffs, build_model, partition
-from adasoft.train import PARTS, Run, read_checkpoint, run_name, train
+from adasoft.train import PARTS, Run, nats_by_rank, read_checkpoint, run_name, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 V = 40
@@ -118,7 +119,7 @@ def test_perplexity_is_that_of_every_token_with_the_state_carried():
 @pytest.mark.parametrize(
     "changes",
     [
-        {"dropout": 0.3, "tail_dropout": 0.2},
+        {"dropout": 0.3, "tail_dropout": 0.2, "warmup": 20},
         {"softmax": "sampled", "model": "gru", "layers": 2},
         {"model": "transformer", "optimizer": "adamw", "learning_rate": 1e-3, "dropout": 0.1},
         {"embedding": "tied", "model": "rnn-sigmoid"},
@@ -142,6 +143,17 @@ def test_a_resumed_run_goes_on_with_the_very_same_numbers(tmp_path, changes):
         for (name, a), b in zip(whole.model.named_parameters(), again.model.parameters(), strict=True):
             assert torch.equal(a, b), name
         assert [e.valid for e in again.position.epochs] == [e.valid for e in whole.position.epochs]
+
+
+def test_the_loss_by_rank_is_the_whole_loss():
+    run = Run(CORPUS, SMALL)
+    ranks, nats = run.nats("test")
+    np.testing.assert_array_equal(ranks, CORPUS.test[1:])  # one sequence: in the order of the text
+    assert nats.dtype == np.float64 and math.exp(nats.mean()) == run.perplexity("test")
+    bands = nats_by_rank(np.array([0, 99, 100, 2_500, 4_999]), np.array([1.0, 2.0, 4.0, 8.0, 16.0]))
+    assert bands == {
+        "from rank": [0, 100, 200, 500, 1_000, 2_000], "tokens": [2, 1, 0, 0, 0, 2], "nats": [3.0, 4.0, 0, 0, 0, 24.0],
+    }  # fmt: skip
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_other_ones():
@@ -231,12 +243,39 @@ def test_from_the_command_line_to_a_table(tmp_path, text, capsys, monkeypatch):
     said = capsys.readouterr().out
     assert "full, seed 1: test perplexity" in said and "144 / 83 min" in said and "of authors" in said
     files = sorted(p.name for p in (tmp_path / "results").iterdir())
-    assert len(files) == 8 and "train-text-cpu-adaptive-seed1.json" in files
+    assert len(files) == 8 and "train-text-cpu-bptt-10-batch-8-adaptive-seed1.json" in files
+    # where the loss lies, by rank: the differences add up to that of the perplexities
+    assert main(["table", stored, "--by-rank"]) == 0
+    assert "thousandths of a nat per token more than full" in capsys.readouterr().out
+    (found,) = by_rank(tmp_path / "results")
+    (one,) = (row for row in found if row["name"] == "d-softmax")  # of one seed
+    whole = [
+        json.loads((tmp_path / "results" / f"train-text-cpu-bptt-10-batch-8-full-seed{i}.json").read_text())
+        for i in (0, 1)
+    ]
+    expected = math.log(one["test"]) - np.mean([math.log(record["test perplexity"]) for record in whole])
+    assert one["to"] == "full" and one["more"].sum() == pytest.approx(expected, abs=1e-5)
+    assert one["shares"].sum() == pytest.approx(1)
+    # other settings are other runs: they have a file and a table of their own
+    assert main([*command[:4], "--rows", "sampled", "--learning-rate", "0.05", *more]) == 0
+    said = capsys.readouterr().out
+    assert said.count("text: V = ") == 2 and "lstm, learning rate 0.05, bptt 10, batch 8" in said
+    other = tmp_path / "results" / "train-text-cpu-learning-rate-0-05-bptt-10-batch-8-sampled-seed0.json"
+    assert json.loads(other.read_text())["settings"]["learning_rate"] == 0.05
+    other.unlink()
+    # and so is another text of the same name
+    (tmp_path / "other").mkdir()
+    namesake = shutil.copytree(text, tmp_path / "other" / "text")
+    (namesake / "test.txt").write_text("w1 w2 w3 " * 200 + "\n")
+    assert main(["table", stored, "--run", str(namesake), "--rows", "sampled", *more]) == 0
+    other = tmp_path / "results" / "train-text-cpu-bptt-10-batch-8-sampled-seed0-2.json"
+    assert json.loads(other.read_text())["corpus"]["test"] == 601 and capsys.readouterr().out.count("text: V = ") == 2
+    other.unlink()
     # what is there is not trained again
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "results").iterdir()}
     assert main([*command, "--seeds", "2", *more]) == 0
     assert before == {p: p.stat().st_mtime_ns for p in (tmp_path / "results").iterdir()}
-    record = json.loads((tmp_path / "results" / "train-text-cpu-adaptive-seed1.json").read_text())
+    record = json.loads((tmp_path / "results" / "train-text-cpu-bptt-10-batch-8-adaptive-seed1.json").read_text())
     assert record["cutoffs"] == [10, 20] and record["settings"]["seed"] == 1 and record["row"] == "adaptive"
     assert "--corpus text" in record["command"] and "--seed 1" in record["command"]
     capsys.readouterr()
@@ -254,6 +293,8 @@ def test_from_the_command_line_to_a_table(tmp_path, text, capsys, monkeypatch):
 def test_a_table_says_what_it_does_not_find_or_understand(tmp_path):
     with pytest.raises(FileNotFoundError, match="no finished runs"):
         print_table(tmp_path)
+    with pytest.raises(FileNotFoundError, match="no runs that tell their loss by rank"):
+        print_by_rank(tmp_path)
     (tmp_path / "train-x.json").write_text("{}")
     with pytest.raises(ValueError, match=r"train-x\.json is no record of a training"):
         print_table(tmp_path)
@@ -267,6 +308,9 @@ def test_a_record_tells_what_was_trained(tmp_path):
     assert stored == json.loads(json.dumps(made))
     run = Run.resume(tmp_path / "checkpoint.safetensors", CORPUS)
     assert stored["test perplexity"] == pytest.approx(run.perplexity("test"), rel=1e-12) and stored["done"]
+    by_rank = stored["test by rank"]
+    assert math.exp(sum(by_rank["nats"]) / sum(by_rank["tokens"])) == pytest.approx(stored["test perplexity"], rel=1e-4)
+    assert sum(stored["cluster shares"]) == pytest.approx(1) and stored["cluster shares"][0] == stored["head share"]
     assert stored["parameters"] == sum(p.numel() for p in run.model.parameters())
     assert stored["corpus"]["digest"] == CORPUS.digest and stored["settings"] == json.loads(json.dumps(asdict(SMALL)))
     assert sum(stored["shares"].values()) == pytest.approx(1)
@@ -285,6 +329,30 @@ def test_planned_cutoffs_are_kept_with_the_run(tmp_path):
     # whatever this machine's timings say by then
     again = Run.resume(tmp_path / "c.safetensors", CORPUS, settings=settings)
     assert again.clusters == run.clusters
+
+
+def test_a_plan_can_have_a_floor_on_the_mean_width():
+    cost, vocabulary = PaperCost(1e-6, 1e-9), CORPUS.vocabulary
+    settings = replace(SMALL, cutoffs="plan", min_head_share=0.3, n_tails=2, min_mean_width=0.8)
+    wide = partition(settings, CORPUS, cost)
+    ends = [0, *wide.cutoffs, CORPUS.n_classes]
+    shares = np.diff(vocabulary.share_of_first(ends))
+    assert shares[0] >= 0.3 and shares @ [SMALL.hidden, *wide.widths] >= 0.8 * SMALL.hidden
+    narrow = partition(replace(settings, min_mean_width=0.0), CORPUS, cost)
+    assert narrow.widths == (8, 8) and wide.widths != narrow.widths
+
+
+def test_the_learning_rate_warms_up_and_halves():
+    settings = replace(SMALL, epochs=2, learning_rate=0.1, warmup=4, halve_from=2)
+    run, found = Run(CORPUS, settings), []
+    for _ in run.steps():
+        found.append(run.optimizer.param_groups[0]["lr"])
+    n = len(run.batches)
+    np.testing.assert_allclose(found, [0.025, 0.05, 0.075, *[0.1] * (n - 3), *[0.05] * n])
+    # over more steps than an epoch has
+    run = Run(CORPUS, replace(settings, warmup=n + 1, halve_from=None))
+    found = [run.optimizer.param_groups[0]["lr"] for _ in run.steps()]
+    np.testing.assert_allclose(found[n - 1 : n + 2], [0.1 * n / (n + 1), 0.1, 0.1])
 
 
 def test_a_plan_without_tails_is_a_full_softmax():
@@ -340,6 +408,8 @@ def test_sampled_text_is_made_of_the_corpus_words_and_repeats_with_its_seed():
         ({"embedding": "tied", "softmax": "sampled"}, "embedding='tied' needs softmax='adaptive'"),
         ({"model": "transformer", "embedding_size": 8}, "embedding_size"),
         ({"samples": 0.0}, "samples should be above 0"),
+        ({"min_mean_width": 1.5}, "min_mean_width is a share of d"),
+        ({"warmup": -1}, "warmup should be at least 0"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(changes, says):

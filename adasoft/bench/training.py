@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -32,6 +34,8 @@ SUITE: dict[str, dict[str, Any]] = {
     "planned-0.85": {"softmax": "adaptive", "cutoffs": "plan", "min_head_share": 0.85},
     "planned-wide": {"softmax": "adaptive", "cutoffs": "plan", "min_head_share": 0.75, "width_ratio": 2.0},
     "planned-wide-0.85": {"softmax": "adaptive", "cutoffs": "plan", "min_head_share": 0.85, "width_ratio": 2.0},
+    "planned-mean-0.65": {"softmax": "adaptive", "cutoffs": "plan", "min_head_share": 0.65, "min_mean_width": 0.94},
+    "planned-mean-0.75": {"softmax": "adaptive", "cutoffs": "plan", "min_head_share": 0.75, "min_mean_width": 0.94},
     "tail-dropout": {"softmax": "adaptive", "cutoffs": "authors", "tail_dropout": 0.2},
     "planned-wide-dropout": {
         "softmax": "adaptive", "cutoffs": "plan", "min_head_share": 0.75, "width_ratio": 2.0, "tail_dropout": 0.2,
@@ -63,29 +67,55 @@ def suite(settings: Settings, rows: Sequence[str] = tuple(SUITE), seeds: int = 3
                 yield name, replace(settings, **SUITE[name], seed=settings.seed + seed)
 
 
-def file_name(name: str, corpus: Corpus, settings: Settings, device: str) -> str:
-    """Of the record of a run of a table."""
+def stored_as(folder: Path, name: str, corpus: Corpus, settings: Settings, device: str) -> tuple[Path, bool]:
+    """The file of the record of a run of a table in a folder, and whether it is there.
+
+    A record of other settings or another text of the same name keeps its file: the new one's gets digits in its name.
+    Raises ValueError for a file that is no record.
+    """
+    first = path = folder / _file_name(name, corpus, settings, device)
+    what = (corpus.digest, _key(asdict(settings)), settings.seed)
+    numbers = itertools.count(2)
+    while path.exists():
+        record = _read_run(path)
+        if (*_identity(record), record["settings"]["seed"]) == what:
+            return path, True
+        path = first.with_stem(f"{first.stem}-{next(numbers)}")
+    return path, False
+
+
+def _file_name(name: str, corpus: Corpus, settings: Settings, device: str) -> str:
     words = re.sub(r"\W+", "-", corpus.name)
     if corpus.n_words["train"] != len(corpus.train):
         words += f"-{corpus.n_classes}pieces"
-    model = settings.model if settings.model == "lstm" else f"-{settings.model}"
-    kind = "" if model == "lstm" else model
-    return f"train-{words}-{device}{kind}-{name}-seed{settings.seed}.json"
+    kind = re.sub(r"\W+", "-", _title(_base(asdict(settings))).removeprefix("lstm")).strip("-")
+    return "-".join(["train", words, device, *([kind] if kind else []), name, f"seed{settings.seed}.json"])
 
 
 def stored_runs(folder: Path) -> list[Row]:
     """The records of finished runs in a folder. Raises ValueError for a file that is none."""
     out = []
     for path in sorted(folder.glob("train-*.json")):
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            if not record["done"] or record["test perplexity"] is None:
-                continue
-            key = (record["corpus"]["digest"], _key(record["settings"]))
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path} is no record of a training: {type(error).__name__} {error}") from error
-        out.append({**record, "key": key, "file": path.name})
+        record = _read_run(path)
+        if record["done"] and record["test perplexity"] is not None:
+            out.append({**record, "key": _identity(record), "file": path.name})
     return out
+
+
+def _read_run(path: Path) -> Row:
+    try:
+        record: Row = json.loads(path.read_text(encoding="utf-8"))
+        if missing := {"done", "test perplexity", "cutoffs", "widths"} - record.keys():
+            raise KeyError(min(missing))
+        _identity(record)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is no record of a training: {type(error).__name__} {error}") from error
+    return record
+
+
+def _identity(record: Row) -> tuple[str, str]:
+    """Text and settings, without the seed."""
+    return record["corpus"]["digest"], _key(record["settings"])
 
 
 def stored_rates(folder: Path) -> dict[Any, Row]:
@@ -105,10 +135,40 @@ def _per_word(record: Row) -> float:
     return float(record["test perplexity"] ** tokens_per_word)
 
 
+def _mean_width(record: Row) -> float:
+    """Of an adaptive softmax, d p_h + sum_i d_i p_i; nan where the record does not tell the shares."""
+    settings = record["settings"]
+    if settings["softmax"] != "adaptive" or "cluster shares" not in record:
+        return math.nan
+    return float(np.dot(record["cluster shares"], [settings["hidden"], *record["widths"]]))
+
+
 def _key(settings: Mapping[str, Any]) -> str:
     from ..settings import Settings
 
     return json.dumps(replace(Settings.read(settings), seed=0).changed(), sort_keys=True)
+
+
+def _base(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What all rows of a table have in common: the settings without the seed and those that make rows."""
+    from ..settings import Settings
+
+    own = {"seed"}.union(*SUITE.values())
+    return {k: v for k, v in Settings.read(settings).changed().items() if k not in own}
+
+
+def _title(base: Mapping[str, Any]) -> str:
+    """A table's settings in words: the model, and what else is not as in the paper."""
+    from ..settings import PRESETS
+
+    left = {k: v for k, v in base.items() if k not in ("hidden", "epochs")}
+    words = []
+    for name, preset in PRESETS.items():
+        if preset and preset.items() <= left.items():
+            left = {k: v for k, v in left.items() if k not in preset or k == "model"}
+            words.append("its preset" if name == left.get("model") else f"preset {name}")
+    words += [f"{k.replace('_', ' ')} {v}" for k, v in left.items() if k != "model"]
+    return ", ".join([str(left.get("model", "lstm")), *words])
 
 
 def summary(folder: Path) -> list[Row]:
@@ -124,6 +184,8 @@ def summary(folder: Path) -> list[Row]:
     rows = []
     for key, records in groups.items():
         one, settings = records[0], records[0]["settings"]
+        name = one.get("row", settings["softmax"])
+        base = _base(settings)
         found = np.array([r["test perplexity"] for r in records])
         rate = rates.get(key)
         words = rate["words/s"] if rate else float(np.mean([r["words per second"] for r in records]))
@@ -131,9 +193,10 @@ def summary(folder: Path) -> list[Row]:
         seconds = one["corpus"]["train"] * settings["epochs"] / words
         rows.append(
             {
-                "corpus": one["corpus"]["name"], "V": one["corpus"]["V"], "model": settings["model"],
-                "name": one.get("row", settings["softmax"]), "cutoffs": one["cutoffs"], "seeds": len(records),
-                "digest": key[0], "head share": one["head share"],
+                "corpus": one["corpus"]["name"], "V": one["corpus"]["V"], "title": _title(base),
+                "name": name, "cutoffs": one["cutoffs"], "widths": one["widths"], "seeds": len(records),
+                "table": (one["corpus"]["name"], key[0], json.dumps(base, sort_keys=True)),
+                "head share": one["head share"], "mean width": _mean_width(one),
                 "test": float(found.mean()), "lowest": float(found.min()), "highest": float(found.max()),
                 "valid": float(np.mean([r["epochs"][-1]["valid"] for r in records])),
                 "minutes": seconds / 60, "words/s": words, "output share": share,
@@ -145,10 +208,16 @@ def summary(folder: Path) -> list[Row]:
                 "files": [r["file"] for r in records],
             }
         )  # fmt: skip
-    order = list(SUITE)
-    rows.sort(key=lambda r: (r["corpus"], r["model"], order.index(r["name"]) if r["name"] in order else len(order)))
+    order = {name: place for place, name in enumerate(SUITE)}
+
+    def place_of(row: Row) -> tuple[Any, ...]:
+        # a table of words before those of pieces, few pieces before many
+        pieces = row["per word"] != row["test"]
+        return row["corpus"], row["title"], pieces, row["V"], row["table"], order.get(row["name"], len(order))
+
+    rows.sort(key=place_of)
     for row in rows:
-        mates = [r for r in rows if (r["digest"], r["model"]) == (row["digest"], row["model"])]
+        mates = [r for r in rows if r["table"] == row["table"]]
         full = next((r for r in mates if r["name"] == "full"), None)
         authors = next((r for r in mates if r["name"] == "adaptive"), None)
         if full:
@@ -164,17 +233,21 @@ def print_table(folder: Path, *, say: Say = print, commands: bool = False) -> li
     rows = summary(folder)
     if not rows:
         raise FileNotFoundError(f"{folder} holds no finished runs (train-*.json): python -m adasoft table --run CORPUS")
-    for corpus, digest, model in dict.fromkeys((r["corpus"], r["digest"], r["model"]) for r in rows):
-        mine = [r for r in rows if (r["corpus"], r["digest"], r["model"]) == (corpus, digest, model)]
+    for key in dict.fromkeys(r["table"] for r in rows):
+        mine = [r for r in rows if r["table"] == key]
         one = mine[0]
-        say(f"\n{corpus}: V = {one['V']:,}, {model}, d = {one['d']}, {one['epochs']} epochs, {one['device']}")
+        where = f"{one['title']}, d = {one['d']}, {one['epochs']} epochs, {one['device']}"
+        say(f"\n{one['corpus']}: V = {one['V']:,}, {where}")
         lines = []
         for r in mine:
             spread = "" if r["seeds"] == 1 else f"{r['lowest']:.1f}-{r['highest']:.1f}"
             paper = PAPER_TEXT8.get(r["name"])
             lines.append(
                 {
-                    "softmax": r["name"], "cutoffs": r["cutoffs"], "perplexity": f"{r['test']:.2f}", "seeds": spread,
+                    "softmax": r["name"], "cutoffs": r["cutoffs"],
+                    "widths": r["widths"] if r["name"] != "d-softmax" else [],
+                    "mean width": "" if math.isnan(r["mean width"]) else f"{r['mean width']:.0f}",
+                    "perplexity": f"{r['test']:.2f}", "seeds": spread,
                     "per word": f"{r['per word']:.1f}",
                     "to full": f"{r['of full']:+.1%}" if "of full" in r else "",
                     "minutes": f"{'' if r['timed'] else '~'}{r['minutes']:.1f}",
@@ -196,6 +269,49 @@ def print_table(folder: Path, *, say: Say = print, commands: bool = False) -> li
         "backward); of authors: its milliseconds over those of the authors' cutoffs. ~: timed while other work may "
         "have run. The paper's column: perplexity / minutes, 5 epochs on Text8, d = 512, on a GPU.")  # fmt: skip
     return rows
+
+
+def by_rank(folder: Path) -> list[list[Row]]:
+    """Where the loss lies: for each table of :func:`summary`, rows of nats per token by the rank of the word.
+
+    ``nats``: what the words of each band add to the mean loss, the mean over seeds; ``more``: the difference to the
+    full softmax, or to the authors' cutoffs where that is not stored (``to``). The sum of ``more`` is the logarithm of
+    the ratio of perplexities. Rows without this in their records (older than it) are left out.
+    """
+    records = {r["file"]: r for r in stored_runs(folder)}
+    tables: dict[Any, list[Row]] = {}
+    for row in summary(folder):
+        found = [records[file]["test by rank"] for file in row["files"] if records[file].get("test by rank")]
+        if found:
+            tokens = np.array(found[0]["tokens"])
+            nats = np.mean([f["nats"] for f in found], 0) / tokens.sum()
+            mine = {"ranks": found[0]["from rank"], "shares": tokens / tokens.sum(), "nats": nats}
+            tables.setdefault(row["table"], []).append({**row, **mine})
+    for rows in tables.values():
+        base = next((r for name in ("full", "adaptive") for r in rows if r["name"] == name), rows[0])
+        for row in rows:
+            row["more"], row["to"] = row["nats"] - base["nats"], base["name"]
+    return list(tables.values())
+
+
+def print_by_rank(folder: Path, *, say: Say = print) -> list[list[Row]]:
+    """Print :func:`by_rank`. Raises FileNotFoundError if no record tells it."""
+    tables = by_rank(folder)
+    if not tables:
+        raise FileNotFoundError(f"{folder} holds no runs that tell their loss by rank: python -m adasoft table --run")
+    for rows in tables:
+        one = rows[0]
+        say(f"\n{one['corpus']}: V = {one['V']:,}, {one['title']}, d = {one['d']}, {one['epochs']} epochs; "
+            f"thousandths of a nat per token more than {one['to']}, by the rank of the word")  # fmt: skip
+        ends = [f"{first:,}-" for first in one["ranks"]]
+        lines: list[Row] = [
+            {"softmax": "share of tokens", **dict(zip(ends, map("{:.1%}".format, one["shares"]), strict=True))}
+        ]
+        for row in rows:
+            told = {end: f"{1000 * more:+.1f}" for end, more in zip(ends, row["more"], strict=True)}
+            lines.append({"softmax": row["name"], **told, "all": f"{1000 * row['more'].sum():+.1f}"})
+        say(table(lines, ["softmax", *ends, "all"]))
+    return tables
 
 
 def bench_train(

@@ -84,8 +84,7 @@ def stored_tables(folder: Path | None = None, keep: Callable[[Row], bool] | None
         ]
         pieces = one["corpus"]["test"]
         words = one["corpus"].get("words", {}).get("test", pieces) / pieces  # per token: below one for pieces
-        key = row["corpus"], row["digest"], row["model"], row["d"], row["epochs"]
-        tables.setdefault(key, []).append({**row, "curve": curve, "words per token": words, "one": one})
+        tables.setdefault(row["table"], []).append({**row, "curve": curve, "words per token": words, "one": one})
     return [_table(rows) for rows in tables.values()]
 
 
@@ -100,8 +99,8 @@ def _table(rows: list[Row]) -> StoredTable:
     pieces = f", {1 / one['words per token']:.2f} pieces per word" if one["words per token"] < 0.999 else ""
     timed = "in turns with all others" if all(row["timed"] for row in rows) else "in each run by itself (marked ~)"
     return StoredTable(
-        f"{one['corpus']}: V = {one['V']:,}, {one['model']}, d = {one['d']}, {one['epochs']} epochs",
-        f"{one['corpus']}, {first['corpus']['train']:,} tokens, V = {one['V']:,}{pieces}, {one['model']}, "
+        f"{one['corpus']}: V = {one['V']:,}, {one['title']}, d = {one['d']}, {one['epochs']} epochs",
+        f"{one['corpus']}, {first['corpus']['train']:,} tokens, V = {one['V']:,}{pieces}, {one['title']}, "
         f"d = {one['d']}, {one['epochs']} epochs",
         f"Trained on {when} on another machine ({one['device']}{threads}, torch {first['torch']}), its steps timed "
         f"{timed}; {len(files)} file{'s' * (len(files) > 1)} data/results/{files[0]}"
