@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--batch", "-b", type=int, default=2560, help="tokens per step B: sequences x length (2560)")
     p.add_argument("--tails", "-j", type=int, help="number of tail clusters J; by default the best of 0 to 5")
     p.add_argument("--widths", help="widths of the tails: 128,32 in order, or 'choose' (needs --min-mean-width)")
+    p.add_argument("--width-ratio", type=float, help="without --widths: tail i has the width d / ratio^i (4)")
     p.add_argument("--min-head-share", type=float, default=0.75, help="least share of tokens at full width (0.75)")
     p.add_argument("--min-mean-width", type=float, help="least mean width per token")
     p.add_argument("--align", type=int, default=1, help="cutoffs are multiples of this (1)")
@@ -414,6 +415,7 @@ def _plan(options: argparse.Namespace, rest: list[str]) -> None:
         cost=cost,
         n_tails=options.tails,
         widths=widths,
+        width_ratio=options.width_ratio,
         min_head_share=options.min_head_share,
         min_mean_width=options.min_mean_width,
         align=options.align,

@@ -16,7 +16,7 @@ from .cost import Cost, load_cost
 from .embedding import AdaptiveEmbedding
 from .layer import AdaptiveSoftmax
 from .models import CELLS, LanguageModel, Recurrent, Stepwise, Transformer
-from .partition import plan
+from .partition import default_widths, plan
 
 MODELS = (*CELLS, "transformer")
 EMBEDDINGS = ("plain", "adaptive", "tied")
@@ -211,7 +211,7 @@ def partition(settings: Settings, corpus: Corpus, cost: Cost | None = None, devi
 
 def tail_widths(settings: Settings, n_tails: int) -> tuple[int, ...]:
     """d / ratio, d / ratio^2 ..., at least 8."""
-    return tuple(max(8, int(settings.hidden / settings.width_ratio ** (i + 1))) for i in range(n_tails))
+    return tuple(default_widths(settings.hidden, n_tails, settings.width_ratio))
 
 
 def build_softmax(settings: Settings, corpus: Corpus, clusters: Partition) -> Any:

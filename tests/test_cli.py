@@ -63,6 +63,8 @@ def test_plan_of_files_and_json(tmp_path, capsys):
     assert json.loads(out)["n_classes"] == 300
     status, out, _ = run("plan", str(counts), "-j", "2", "--widths", "choose", "--min-mean-width", "400", capsys=capsys)
     assert status == 0 and "cutoffs" in out
+    run("plan", str(counts), "-j", "2", "--width-ratio", "2", "--json", str(target), capsys=capsys)
+    assert json.loads(target.read_text())["widths"] == [256, 128]
 
 
 def test_plan_for_decoding_and_with_input_words(capsys):

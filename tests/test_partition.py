@@ -290,6 +290,15 @@ def test_plan_as_json_and_text():
     assert "tail 2" in text and "times faster" in text and "drawn" in text
 
 
+def test_the_ratio_of_widths():
+    vocabulary, cost = Vocabulary.synthetic(5_000), COSTS["last"]
+    found = adasoft.plan(vocabulary, 100, 500, cost=cost, n_tails=4, width_ratio=2)
+    assert found.widths == (50, 25, 12, 8)
+    assert found == adasoft.plan(vocabulary, 100, 500, cost=cost, widths=[50, 25, 12, 8])
+    assert adasoft.plan(vocabulary, 100, 500, cost=cost, n_tails=3).widths == (25, 8, 8)
+    assert P.default_widths(512, 3) == [128, 32, 8] and P.default_widths(4, 2, 2.0) == [4, 4]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -304,6 +313,8 @@ def test_plan_as_json_and_text():
         ({"widths": [4, 2], "n_tails": 1}, r"widths should hold n_tails=1 widths, got 2"),
         ({"widths": [32]}, r"at most in_features=16, got \[32\]"),
         ({"widths": [0]}, r"widths\[0\] should be an integer of at least 1, got 0"),
+        ({"widths": [4], "width_ratio": 2}, r"widths=\[4\] and width_ratio=2 both say the widths"),
+        ({"width_ratio": 0.5}, r"width_ratio should be at least 1 and finite, got 0.5"),
         ({"widths": "wide"}, r"widths should be None, a sequence, a set or 'choose', got 'wide'"),
         ({"widths": {64}, "min_mean_width": 4}, r"between 1 and in_features=16"),
         ({"min_mean_width": 17}, r"min_mean_width should be above 0 and at most in_features=16, got 17"),

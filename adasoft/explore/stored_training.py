@@ -33,6 +33,8 @@ _CALLED = {
     "planned-0.85": "adaptive, planned, head ≥ 85 %",
     "planned-wide": "adaptive, planned, wider tails, head ≥ 75 %",
     "planned-wide-0.85": "adaptive, planned, wider tails, head ≥ 85 %",
+    "planned-mean-0.65": "adaptive, planned, mean width ≥ 94 % of d, head ≥ 65 %",
+    "planned-mean-0.75": "adaptive, planned, mean width ≥ 94 % of d, head ≥ 75 %",
     "tail-dropout": "adaptive, authors', tail dropout 0.2",
     "planned-wide-dropout": "adaptive, planned, wider tails, head ≥ 75 %, tail dropout 0.2",
     "planned-wide-0.85-dropout": "adaptive, planned, wider tails, head ≥ 85 %, tail dropout 0.2",

@@ -52,6 +52,8 @@ LOOKS = {
     "planned-0.85": Look(COLORS[2], "dot", "diamond-tall"),
     "planned-wide": Look("#4fd1a8", "solid", "diamond"),
     "planned-wide-0.85": Look("#4fd1a8", "dot", "diamond-tall"),
+    "planned-mean-0.65": Look("#0b6e52", "dash", "hexagon"),
+    "planned-mean-0.75": Look("#0b6e52", "solid", "hexagon2"),
     "tail-dropout": Look(COLORS[0], "dash", "square-x"),
     "planned-wide-dropout": Look("#4fd1a8", "dash", "diamond-x"),
     "planned-wide-0.85-dropout": Look("#4fd1a8", "longdash", "diamond-cross"),
