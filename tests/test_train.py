@@ -281,7 +281,10 @@ def test_from_the_command_line_to_a_table(tmp_path, text, capsys, monkeypatch):
     capsys.readouterr()
     # steps in turns: their rates go into the table
     corpus = load(text)
-    rates = bench_train(corpus, replace(SMALL, epochs=1), rows=["full", "adaptive"], rounds=2, say=lambda _: None)
+    # whatever number of epochs, for a step takes as long
+    rates = bench_train(
+        corpus, replace(SMALL, epochs=3, warmup=5), rows=["full", "adaptive"], rounds=2, say=lambda _: None
+    )
     save(rates, str(tmp_path / "results" / "bench-train-text-cpu.json"))
     rows = {row["name"]: row for row in summary(tmp_path / "results")}
     assert rows["full"]["timed"] and rows["adaptive"]["timed"] and not rows["sampled"]["timed"]

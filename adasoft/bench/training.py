@@ -46,6 +46,7 @@ SUITE: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 #: Rows that are trained with three seeds; the others with one.
 THREE_SEEDS = ("full", "adaptive", "planned-0.75", "planned-wide-0.85")
+_TIMELESS = ("seed", "epochs", "learning_rate", "warmup", "halve_from")
 #: Perplexity and minutes for 5 epochs on Text8 in Grave et al. 2017, on a GPU, d = 512.
 PAPER_TEXT8 = {
     "full": (144, 83), "sampled": (166, 41), "hierarchical": (166, 34), "d-softmax": (195, 53),
@@ -119,12 +120,12 @@ def _identity(record: Row) -> tuple[str, str]:
 
 
 def stored_rates(folder: Path) -> dict[Any, Row]:
-    """(digest, settings) -> the row of `bench train` in a folder, by the newest file."""
+    """(digest, settings that a step's time depends on) -> the row of `bench train` in a folder, by the newest file."""
     found: dict[Any, Row] = {}
     records = [json.loads(p.read_text(encoding="utf-8")) for p in sorted(folder.glob("bench-train-*.json"))]
     for record in sorted(records, key=lambda r: str(r["date"])):
         for row in record["rows"]:
-            found[(record["corpus"]["digest"], _key(row["settings"]))] = row
+            found[(record["corpus"]["digest"], _timed_by(row["settings"]))] = row
     return found
 
 
@@ -133,6 +134,14 @@ def _per_word(record: Row) -> float:
     corpus = record["corpus"]
     tokens_per_word = corpus["test"] / corpus.get("words", corpus)["test"]
     return float(record["test perplexity"] ** tokens_per_word)
+
+
+def _timed_by(settings: Mapping[str, Any]) -> str:
+    """Settings without those that no step takes longer for."""
+    from ..settings import Settings
+
+    left = Settings.read(settings).changed()
+    return json.dumps({k: v for k, v in left.items() if k not in _TIMELESS}, sort_keys=True)
 
 
 def _mean_width(record: Row) -> float:
@@ -187,7 +196,7 @@ def summary(folder: Path) -> list[Row]:
         name = one.get("row", settings["softmax"])
         base = _base(settings)
         found = np.array([r["test perplexity"] for r in records])
-        rate = rates.get(key)
+        rate = rates.get((key[0], _timed_by(settings)))
         words = rate["words/s"] if rate else float(np.mean([r["words per second"] for r in records]))
         share = rate["output share"] if rate else float(np.mean([r["shares"]["output"] for r in records]))
         seconds = one["corpus"]["train"] * settings["epochs"] / words
