@@ -13,7 +13,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from ..bench.training import PAPER_TEXT8, SUITE, stored_runs, summary
+from ..bench.training import PAPER_TEXT8, SUITE, _epochs, stored_runs, summary
 from . import figures as f
 from .figures import Data, Layout
 from .recorded import results_folder
@@ -101,9 +101,9 @@ def _table(rows: list[Row]) -> StoredTable:
     pieces = f", {1 / one['words per token']:.2f} pieces per word" if one["words per token"] < 0.999 else ""
     timed = "in turns with all others" if all(row["timed"] for row in rows) else "in each run by itself (marked ~)"
     return StoredTable(
-        f"{one['corpus']}: V = {one['V']:,}, {one['title']}, d = {one['d']}, {one['epochs']} epochs",
+        f"{one['corpus']}: V = {one['V']:,}{' pieces' * bool(pieces)}, {one['title']}, d = {one['d']}, {_epochs(one)}",
         f"{one['corpus']}, {first['corpus']['train']:,} tokens, V = {one['V']:,}{pieces}, {one['title']}, "
-        f"d = {one['d']}, {one['epochs']} epochs",
+        f"d = {one['d']}, {_epochs(one)}",
         f"Trained on {when} on another machine ({one['device']}{threads}, torch {first['torch']}), its steps timed "
         f"{timed}; {len(files)} file{'s' * (len(files) > 1)} data/results/{files[0]}"
         + (f" to {files[-1]}." if len(files) > 1 else "."),
