@@ -790,7 +790,7 @@ def _opened(opened: Any, n_tails: int | None, objective: str) -> Callable[[int],
 
 
 def _widths(
-    widths: Any, n_tails: int | None, d: int, min_mean_width: float | None, width_ratio: float | None
+    widths: Any, n_tails: int | None, d: int, min_mean_width: float | None, width_ratio: float | None = None
 ) -> tuple[int | None, Callable[[int], list[list[int]]]]:
     """The number of tails, and what widths each of J tails may take."""
     if n_tails is not None:
