@@ -198,13 +198,16 @@ class Interpreted:
             ours = _gradients(layer, x, made.total if even else (made.nll * weight).sum(), again=even)
             theirs = _gradients(layer, x, plain.loss if even else (-plain.output * weight).sum(), again=even)
             eps = torch.finfo(dtype).eps
-            assert _off(made.nll, nll) <= _off(-plain.output, nll) + 4 * torch.finfo(torch.float32).eps
+            # a few roundings at the size of the value: on some CPUs the plain path comes nearer by luck
+            fine = 4 * torch.finfo(torch.float32).eps
+            assert _off(made.nll, nll) <= _off(-plain.output, nll) + fine * max(1.0, float(nll.abs().max()))
             assert abs(float(made.total.detach()) - float(nll.sum())) <= float(nll.sum()) * 1e-6 + len(ids) * _off(
                 made.nll, nll
             )
             for name, gradient in exact.items():
                 assert ours[name].dtype == dtype
-                allowed = 1.5 * _off(theirs[name], gradient) + eps * float(gradient.abs().max())
+                roundings = max(eps, fine) * float(gradient.abs().max())
+                allowed = 1.5 * _off(theirs[name], gradient) + roundings
                 assert _off(ours[name], gradient) <= allowed, (name, _off(ours[name], gradient), allowed)
 
     def test_a_missed_tail_gets_exact_zeros(self, ragged):
