@@ -167,7 +167,8 @@ def stored_figure(table: StoredTable | None) -> go.Figure:
     figure.update_xaxes(row=1, col=2, title_text="times faster than the full softmax", type="log")
     figure.update_yaxes(row=1, col=2, title_text="perplexity, % above the full softmax's")
     figure.update_annotations(font_size=13)
-    figure = f.filled(figure, {}, {}, 440)
+    # high enough for a legend of all rows, which takes its room from the plots
+    figure = f.filled(figure, {}, {}, 620)
     figure.update_layout(
         showlegend=True, legend={"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0}, margin_b=120
     )
