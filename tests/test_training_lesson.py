@@ -17,6 +17,7 @@ import torch
 from adasoft import MeasuredCost, Vocabulary
 from adasoft.explore import parts
 from adasoft.explore import recorded_sessions as rs
+from adasoft.explore import stored_ranks as sr
 from adasoft.explore import stored_training as st
 from adasoft.explore import training_figures as tf
 from adasoft.explore import training_panels as tp
@@ -113,8 +114,8 @@ def press(box, description):
 
 
 def figure_of(box):
-    (figure,) = every(box, parts.LiveFigure)
-    return figure
+    """Its figure, the first where there are two."""
+    return every(box, parts.LiveFigure)[0]
 
 
 # ---- texts
@@ -850,6 +851,33 @@ def test_any_subset_of_stored_runs_will_do(tmp_path, record):
     assert [r["name"] for t in st.stored_tables(tmp_path, keep=st.still_rows) for r in t.rows] == ["adaptive"]
 
 
+def test_where_in_the_vocabulary_the_loss_differs(tmp_path, record):
+    def by_rank(*nats):
+        return {"from rank": [0, 100, 200], "tokens": [700, 200, 100], "nats": list(nats)}
+
+    corpus = {**record["corpus"], "V": 300}
+    store(tmp_path, record, "full", 100.0, 1000.0, corpus=corpus, **{"test by rank": by_rank(2000.0, 1500.0, 1000.0)})
+    store(tmp_path, record, "planned-0.75", 104.0, 5000.0, corpus=corpus, **{"test by rank": by_rank(1990, 1550, 1005)})
+    store(tmp_path, record, "sampled", 116.0, 2100.0, corpus=corpus)  # tells nothing
+    (table,) = st.stored_tables(tmp_path)
+    data, layout = sr.rank_data(table)
+    names = list(st.STORED)
+    planned = data[names.index("planned-0.75")]
+    assert planned["x"].tolist() == [100, 200, 300] and planned["showlegend"]
+    np.testing.assert_allclose(planned["y"], [-10, 40, 45])
+    assert not data[names.index("full")]["y"].any() and "more than full softmax" in layout["title.text"]
+    assert np.isnan(data[names.index("sampled")]["y"]).all() and not data[names.index("sampled")]["showlegend"]
+    told = said(tp.stored_panel(tmp_path))
+    assert "head ≥ 75 %: +45 thousandths of a nat per token against full softmax, which is +4.6 % of perplexity" in told
+    assert "the largest part, +50, on the words of rank 100 to 200, 20 % of all tokens." in told
+
+
+def test_without_ranks_the_panel_says_so(tmp_path, record):
+    store(tmp_path, record, "full", 100.0, 1000.0, **{"test by rank": None})
+    assert "do not tell the loss by the rank of the word" in said(tp.stored_panel(tmp_path))
+    assert sr.rank_data(None)[1]["title.text"] == "no record here tells it"
+
+
 def test_pieces_are_told_per_word(tmp_path, record):
     corpus = {**record["corpus"], "test": 1500, "words": {**record["corpus"]["words"], "test": 1000}}
     store(tmp_path, record, "full", 30.0, 1000.0, corpus=corpus)
@@ -868,6 +896,7 @@ def test_what_ships_can_be_read():
     for table in st.stored_tables():
         assert st.stored_sentence(table).startswith("RECORDED. ") and st.stored_figure(table).data
         assert st.stored_table(table).count("<tr>") > len(table.rows)
+        assert sr.rank_sentence(table) and len(sr.rank_figure(table).data) == len(st.STORED)
     (session,) = rs.recorded_sessions()
     assert set(session.kept["training"]["lanes"]) == set(ts.LABELS)
     assert set(session.kept["written"]["words"]) == set(ts.LABELS)

@@ -13,7 +13,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from ..bench.training import PAPER_TEXT8, SUITE, _epochs, stored_runs, summary
+from ..bench.training import PAPER_TEXT8, SUITE, _epochs, by_rank, stored_runs, summary
 from . import figures as f
 from .figures import Data, Layout
 from .recorded import results_folder
@@ -58,7 +58,10 @@ class StoredTable:
     sizes: str
     provenance: str
     rows: tuple[Row, ...]
-    """As `adasoft.bench.training.summary` gives them; ``curve``: (minutes, tokens, validation perplexity) by epoch."""
+    """As `adasoft.bench.training.summary` gives them, and what `by_rank` adds where the records tell it.
+
+    ``curve``: (minutes, tokens, validation perplexity) by epoch.
+    """
     commands: tuple[str, ...]
 
     def row(self, name: str) -> Row | None:
@@ -73,10 +76,12 @@ def stored_tables(folder: Path | None = None, keep: Callable[[Row], bool] | None
     """
     folder = folder or results_folder()
     records = {record["file"]: record for record in stored_runs(folder)}
+    told = {tuple(row["files"]): row for rows in by_rank(folder) for row in rows}
     tables: dict[Any, list[Row]] = {}
     for row in summary(folder):
         if keep is not None and not keep(row):
             continue
+        row = told.get(tuple(row["files"]), row)
         mine = [records[file] for file in row["files"]]
         nats = np.log([[epoch["valid"] for epoch in record["epochs"]] for record in mine]).mean(0)
         one = mine[0]

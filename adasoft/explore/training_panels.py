@@ -15,6 +15,7 @@ from . import training_figures as tf
 from .parts import WIDE, Job, Line, Panel, live, one_line, row, safely
 from .recorded_sessions import Session, recorded_sessions
 from .state import LOCK, replace
+from .stored_ranks import rank_data, rank_figure, rank_sentence
 from .stored_training import StoredTable, stored_data, stored_figure, stored_sentence, stored_table, stored_tables
 from .time_model import now_and_then
 from .timings import Tick, busy_text
@@ -32,7 +33,7 @@ GUESS = "guess live faster"
 
 def stored_panel(folder: Path | None = None) -> w.VBox:
     """Stored trainings beside the paper's table. ``folder``: ``data/results`` by default."""
-    panel, table, words, made = Panel(), w.HTML(), Line(), w.HTML()
+    panel, table, words, ranked, made = Panel(), w.HTML(), Line(), Line(), w.HTML()
     found: dict[str, StoredTable] = {}
     try:
         found = {one.label: one for one in stored_tables(folder)}
@@ -40,13 +41,15 @@ def stored_panel(folder: Path | None = None) -> w.VBox:
         panel.problem.say(one_line(error))
     shown = w.Dropdown(options=list(found) or ["nothing is stored yet"], description="stored runs", style=WIDE,
                        layout=w.Layout(width="560px"))  # fmt: skip
-    figure = live(stored_figure(found.get(shown.value)))
+    figure, ranks = live(stored_figure(found.get(shown.value))), live(rank_figure(found.get(shown.value)))
 
     def redraw() -> None:
         one = found.get(shown.value)
         figure.push(*stored_data(one))
         table.value = stored_table(one)
         words.say("In words: " + stored_sentence(one))
+        ranks.push(*rank_data(one))
+        ranked.say("Where the loss differs: " + rank_sentence(one))
         commands = "\n".join(dict.fromkeys(one.commands)) if one else ""
         made.value = (
             f'<details><summary>The commands that made them</summary><pre style="white-space:pre-wrap">'
@@ -56,7 +59,7 @@ def stored_panel(folder: Path | None = None) -> w.VBox:
     panel.on_value(shown, lambda _: redraw())
     redraw_safely = safely(panel, redraw)
     redraw_safely()
-    box = panel.box(shown, figure, words, table, made)
+    box = panel.box(shown, figure, words, table, ranks, ranked, made)
     replace("stored", box)
     return box
 
