@@ -61,8 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--tails", "-j", type=int, help="number of tail clusters J; by default the best of 0 to 5")
     p.add_argument("--widths", help="widths of the tails: 128,32 in order, or 'choose' (needs --min-mean-width)")
     p.add_argument("--width-ratio", type=float, help="without --widths: tail i has the width d / ratio^i (4)")
-    p.add_argument("--min-head-share", type=float, default=0.75, help="least share of tokens at full width (0.75)")
-    p.add_argument("--min-mean-width", type=float, help="least mean width per token")
+    p.add_argument("--min-head-share", type=float, default=0.75, help="least share of tokens in the head (0.75)")
+    p.add_argument("--min-mean-width", type=float, help="least mean width per token, a number up to d, like 480")
     p.add_argument("--align", type=int, default=1, help="cutoffs are multiples of this (1)")
     p.add_argument("--objective", choices=["train", "decode"], default="train", help="what is to be fast (train)")
     p.add_argument("--opened", help="decode: share of the rows that open a tail, as measured: 0.1, or 0.2,0.1,0.05 (1)")
@@ -150,6 +150,8 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--json", metavar="FILE", help="write the record of the finished run here, too")
     p.set_defaults(run=_train)
 
+    from .bench.training import SUITE, THREE_SEEDS
+
     p = commands.add_parser(
         "table",
         help="the paper's table from stored runs, beside the paper's numbers",
@@ -158,10 +160,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     p.add_argument("stored", nargs="?", default=None, help="folder of the records (data/results)")
     p.add_argument("--run", metavar="CORPUS", dest="corpus", help="train what is missing: a name, a file or a folder")
-    p.add_argument("--rows", help="only these rows, by name, with commas between")
-    p.add_argument("--seeds", type=int, default=3, help="seeds of full, adaptive and two planned rows (3)")
+    p.add_argument("--rows", help=f"only these rows, with commas between: {', '.join(SUITE)}")
+    p.add_argument("--seeds", type=int, default=3, help=f"seeds of {', '.join(THREE_SEEDS)} (3)")
     p.add_argument("--commands", action="store_true", help="print the command of each row as well")
-    p.add_argument("--by-rank", action="store_true", help="print instead where in the vocabulary the loss lies")
+    p.add_argument("--by-rank", action="store_true", help="print instead what rows lose, by the rank of the word")
     p.add_argument("--markdown", action="store_true", help="print the short tables that the README shows")
     _corpus_options(p, source=False)
     _setting_options(p)
@@ -200,7 +202,7 @@ def _setting_options(p: argparse.ArgumentParser) -> None:
         "dropout": "of embedded words and hidden states (0)",
         "softmax": "full, sampled, hierarchical, d-softmax, d-softmax-star or adaptive (adaptive)",
         "cutoffs": "authors, plan, or numbers like 2000,10000 (authors)",
-        "min-head-share": "of a plan: least share of tokens at full width (0.75)",
+        "min-head-share": "of a plan: least share of tokens in the head (0.75)",
         "min-mean-width": "of a plan: least mean width per token, as a share of d; tails choose their widths (0: off)",
         "n-tails": "of a plan: number of tails (the best of 0 to 5)",
         "width-ratio": "tail i has the width d / ratio^i (4)", "tail-dropout": "of the adaptive softmax (0)",
@@ -404,6 +406,11 @@ def _plan(options: argparse.Namespace, rest: list[str]) -> None:
             widths = [int(w) for w in widths.split(",")]
         except ValueError:
             raise ValueError(f"--widths should be numbers like 128,32, or 'choose', got {options.widths!r}") from None
+    if options.min_mean_width is not None and 0 < options.min_mean_width <= 1 < options.in_features:
+        raise ValueError(
+            f"--min-mean-width is a width of up to d = {options.in_features}, not a share of it: "
+            f"got {options.min_mean_width:g}, perhaps {options.min_mean_width * options.in_features:g} is meant"
+        )
     try:
         opened: Any = [float(share) for share in options.opened.split(",")] if options.opened else [1.0]
     except ValueError:

@@ -9,7 +9,7 @@ partition known are dropped, the others split, until none is left: then the best
 says "dynamic programming" and gives no recurrence; this is ours. Nothing is assumed of the word counts.
 
 **Widths and capacity.** Time alone always takes the narrowest tails and the smallest head. What it costs is told by two
-floors: on the share of tokens that see the full width (``min_head_share``) and on the mean width per token,
+floors: on the share of tokens in the head (``min_head_share``) and on the mean width per token,
 d p_h + sum_i d_i p_i (``min_mean_width``).
 """
 
@@ -696,9 +696,9 @@ def plan(
             8: each tail takes one of these; needs ``min_mean_width``.
         width_ratio: tail i has the width d / width_ratio^i, at least 8 (without ``widths``). None: 4, as in the paper.
             In trainings with d = 256 a ratio of 2 took next to no more time and gave better perplexities (README).
-        min_head_share: least share of tokens that see the full width d: the price of a plan. The words it moves from
-            the head into a tail are those that the model gets worse at (README: "What was measured").
-        min_mean_width: least mean width per token, ``d p_h + sum_i d_i p_i``.
+        min_head_share: least share of tokens in the head. Time alone wants a smaller head, perplexity a larger one
+            (README: "What was measured"), so most plans cut just where this floor is met: it is yours to choose.
+        min_mean_width: least mean width per token, ``d p_h + sum_i d_i p_i``: a number up to d, not a share of it.
         min_shares: least shares of tokens in head and tail 1 together, in head, tail 1 and tail 2, and so on: the floor
             on the head's share for the next widths. At most J - 1 of them, rising.
         align: cutoffs are multiples of it.

@@ -88,6 +88,7 @@ def test_plan_for_decoding_and_with_input_words(capsys):
         (["plan", "synthetic:many"], "needs a whole number of words, got 'many'"),
         (["plan", "en", "--tails", "-1"], "n_tails should be an integer of at least 0, got -1"),
         (["plan", "en", "--widths", "a,b"], "--widths should be numbers"),
+        (["plan", "en", "--widths", "choose", "--min-mean-width", "0.94"], "got 0.94, perhaps 481.28 is meant"),
         (["plan", "en", "--device", "cuda", "--dtype", "float64"], "calibrate --device cuda"),
         (["plan", "en", "--record", "none.json"], "none.json"),
         (["calibrate", "--dtype", "int8"], "dtype should be float32"),

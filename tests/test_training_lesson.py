@@ -807,11 +807,8 @@ def test_stored_runs_beside_the_paper(tmp_path, record):
     assert "make adaptive" in told and "steps timed in each run by itself (marked ~)" in told
     # 102 to 101: 1 % more, 4 times faster
     assert "perplexity is 1.0 % higher and training 4.00 times faster: both hold here." in told
-    assert (
-        "Planned cutoffs (7 and 40) take 0.40 of the output layer's time with the authors', and the perplexity is 2.0"
-    )
-    assert "take 0.40 of the output layer's time" in told and "the perplexity is 2.0 % higher" in told
-    assert "Runs that differ by the seed alone are up to 2.0 % apart" in told
+    assert "take 0.40 of the output layer's time" in told and "the perplexity is 2.0 % higher than with these" in told
+    assert "Seeds of one row are up to 2.0 % apart" in told
     assert "adaptive, the authors' cutoffs: training is 4.00 times faster, in the paper 2.77." in told
     assert "As in the paper" in told and "sampled, 20 % of V" in told.split("As in the paper")[1]
     n = len(st.STORED)
@@ -881,8 +878,10 @@ def test_without_ranks_the_panel_says_so(tmp_path, record):
 def test_pieces_are_told_per_word(tmp_path, record):
     corpus = {**record["corpus"], "test": 1500, "words": {**record["corpus"]["words"], "test": 1000}}
     store(tmp_path, record, "full", 30.0, 1000.0, corpus=corpus)
+    store(tmp_path, record, "adaptive", 33.0, 4000.0, corpus=corpus)
     (table,) = st.stored_tables(tmp_path)
     assert st.per_word_perplexity(table.rows[0]) == pytest.approx(30**1.5)
+    assert table.rows[1]["of full"] == pytest.approx(1.1**1.5 - 1)  # per word, as a reader compares
     assert "1.50 pieces per word" in table.sizes and "<td>164.3</td>" in st.stored_table(table)
 
 
@@ -957,5 +956,5 @@ def test_the_short_tables(tmp_path):
         stored["corpus"]["words"] = {"test": stored["corpus"]["test"] / 2}
         file.write_text(json.dumps(stored))
     head, _, line = st.markdown(tmp_path).splitlines()
-    told = f"{((low + high) / 2) ** 2:.1f} (2 seeds, {low**2:.1f} to {high**2:.1f})"
+    told = f"{(low**2 + high**2) / 2:.1f} (2 seeds, {low**2:.1f} to {high**2:.1f})"
     assert "test perplexity per word" in head and f"| {told} |" in line

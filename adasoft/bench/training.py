@@ -131,7 +131,10 @@ def stored_rates(folder: Path) -> dict[Any, Row]:
 
 
 def _per_word(record: Row) -> float:
-    """Test perplexity per word, exp(nats of the test part / its words): words and pieces can be compared by it."""
+    """Test perplexity per word, exp(nats of the test part / its words).
+
+    It compares vocabularies of pieces of any size; one of words only if no word became <unk>.
+    """
     corpus = record["corpus"]
     tokens_per_word = corpus["test"] / corpus.get("words", corpus)["test"]
     return float(record["test perplexity"] ** tokens_per_word)
@@ -231,7 +234,7 @@ def summary(folder: Path) -> list[Row]:
         full = next((r for r in mates if r["name"] == "full"), None)
         authors = next((r for r in mates if r["name"] == "adaptive"), None)
         if full:
-            row["of full"] = row["test"] / full["test"] - 1
+            row["of full"] = row["per word"] / full["per word"] - 1
             row["faster"] = full["minutes"] / row["minutes"]
         if authors:
             row["of authors"] = row["output ms"] / authors["output ms"]
@@ -289,8 +292,9 @@ def by_rank(folder: Path) -> list[list[Row]]:
     """Where the loss lies: for each table of :func:`summary`, rows of nats per token by the rank of the word.
 
     ``nats``: what the words of each band add to the mean loss, the mean over seeds; ``more``: the difference to the
-    full softmax, or to the authors' cutoffs where that is not stored (``to``). The sum of ``more`` is the logarithm of
-    the ratio of perplexities. Rows without this in their records (older than it) are left out.
+    full softmax, or to the authors' cutoffs where no record of that tells it (``to``). The sum of ``more`` is the
+    logarithm of the ratio of perplexities, over the runs whose records tell this; older records do not, and their rows
+    are left out, as are tables with neither of the two.
     """
     records = {r["file"]: r for r in stored_runs(folder)}
     tables: dict[Any, list[Row]] = {}
@@ -301,11 +305,12 @@ def by_rank(folder: Path) -> list[list[Row]]:
             nats = np.mean([f["nats"] for f in found], 0) / tokens.sum()
             mine = {"ranks": found[0]["from rank"], "shares": tokens / tokens.sum(), "nats": nats}
             tables.setdefault(row["table"], []).append({**row, **mine})
+    out = []
     for rows in tables.values():
-        base = next((r for name in ("full", "adaptive") for r in rows if r["name"] == name), rows[0])
-        for row in rows:
-            row["more"], row["to"] = row["nats"] - base["nats"], base["name"]
-    return list(tables.values())
+        base = next((r for name in ("full", "adaptive") for r in rows if r["name"] == name), None)
+        if base is not None:
+            out.append([{**row, "more": row["nats"] - base["nats"], "to": base["name"]} for row in rows])
+    return out
 
 
 def print_by_rank(folder: Path, *, say: Say = print) -> list[list[Row]]:

@@ -91,7 +91,9 @@ def stored_tables(folder: Path | None = None, keep: Callable[[Row], bool] | None
         ]
         pieces = one["corpus"]["test"]
         words = one["corpus"].get("words", {}).get("test", pieces) / pieces  # per token: below one for pieces
-        tables.setdefault(row["table"], []).append({**row, "curve": curve, "words per token": words, "one": one})
+        threads = {record["threads"] for record in mine if record["device"]["type"] == "cpu"}
+        made = {"curve": curve, "words per token": words, "one": one, "threads": threads}
+        tables.setdefault(row["table"], []).append({**row, **made})
     return [_table(rows) for rows in tables.values()]
 
 
@@ -101,7 +103,8 @@ def _table(rows: list[Row]) -> StoredTable:
     rows.sort(key=lambda row: order.index(row["name"]) if row["name"] in order else len(order))
     dates = sorted({date for row in rows for date in row["dates"]})
     when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
-    threads = f", {first['threads']} thread{'s' * (first['threads'] > 1)}" if first["device"]["type"] == "cpu" else ""
+    counts = sorted(set().union(*(row["threads"] for row in rows)))
+    threads = f", {' or '.join(map(str, counts))} thread{'s' * (counts[-1] > 1)}" if counts else ""
     files = sorted(name for row in rows for name in row["files"])
     pieces = f", {1 / one['words per token']:.2f} pieces per word" if one["words per token"] < 0.999 else ""
     timed = "in turns with all others" if all(row["timed"] for row in rows) else "in each run by itself (marked ~)"
@@ -109,7 +112,7 @@ def _table(rows: list[Row]) -> StoredTable:
         f"{one['corpus']}: V = {one['V']:,}{' pieces' * bool(pieces)}, {one['title']}, d = {one['d']}, {_epochs(one)}",
         f"{one['corpus']}, {first['corpus']['train']:,} tokens, V = {one['V']:,}{pieces}, {one['title']}, "
         f"d = {one['d']}, {_epochs(one)}",
-        f"Trained on {when} on another machine ({one['device']}{threads}, torch {first['torch']}), its steps timed "
+        f"Trained on {when} on other machines ({one['device']}{threads}, torch {first['torch']}), its steps timed "
         f"{timed}; {len(files)} file{'s' * (len(files) > 1)} data/results/{files[0]}"
         + (f" to {files[-1]}." if len(files) > 1 else "."),
         tuple(rows), tuple(row["command"] for row in rows),
@@ -230,10 +233,10 @@ def markdown(folder: Path | None = None) -> str:
         for row in stored.rows:
             notes = []
             if "of full" in row and row["name"] != "full":
-                notes.append(signed((1 + row["of full"]) ** tokens - 1).replace("\u00a0", " "))
+                notes.append(signed(row["of full"]).replace("\u00a0", " "))
             if row["seeds"] > 1:
                 notes.append(f"{row['seeds']} seeds, {row['lowest'] ** tokens:.1f} to {row['highest'] ** tokens:.1f}")
-            told = f"{row['test'] ** tokens:.1f}" + (f" ({'; '.join(notes)})" if notes else "")
+            told = f"{per_word_perplexity(row):.1f}" + (f" ({'; '.join(notes)})" if notes else "")
             time = f"{row['of authors']:#.2g}".rstrip(".") if "of authors" in row else "–"
             lines.append(f"| {STORED.get(row['name'], row['name'])} | {told} | {'' if row['timed'] else '~'}{time} |")
         tables.append("\n".join(lines))
@@ -245,8 +248,8 @@ def _times(factor: float) -> str:
 
 
 def per_word_perplexity(row: Row) -> float:
-    """exp(all nats / words): what can be compared between vocabularies."""
-    return float(row["test"] ** (1 / row["words per token"]))
+    """exp(all nats / words): compares vocabularies of pieces of any size; one of words only without <unk>."""
+    return float(row["per word"])
 
 
 def stored_sentence(table: StoredTable | None) -> str:
@@ -280,16 +283,16 @@ def claims(table: StoredTable) -> list[str]:
         )
     if authors and planned:
         cutoffs = ", ".join(f"{c:,}" for c in planned["cutoffs"]) or "none: a full softmax"
-        same = planned["test"] / authors["test"] - 1
+        same = planned["per word"] / authors["per word"] - 1
         out.append(
             f"Planned cutoffs ({cutoffs}) take {planned['of authors']:.2f} of the output layer's time with the authors'"
-            f", and the perplexity is {more_or_less(same)}."
+            f", and the perplexity is {more_or_less(same)} than with these."
         )
     seeds = [row for row in table.rows if row["seeds"] > 1]
     if seeds:
         spread = max(row["highest"] / row["lowest"] - 1 for row in seeds)
         out.append(
-            f"Runs that differ by the seed alone are up to {100 * spread:.1f} % apart: smaller differences are noise."
+            f"Seeds of one row are up to {100 * spread:.1f} % apart: do not trust smaller differences."
         )
     return out
 
@@ -317,8 +320,8 @@ def disagreements(table: StoredTable) -> list[str]:
     if out:
         out.insert(0, "Where these runs and the paper's disagree:")
     if agree:
-        out.append(f"As in the paper, to {100 * NEAR_PERPLEXITY:.0f} points of perplexity and a factor {NEAR_SPEED} in "
-                   f"speed: {', '.join(agree)}.")  # fmt: skip
+        out.append(f"As in the paper, to {100 * NEAR_PERPLEXITY:.0f} percent points in perplexity and a factor "
+                   f"{NEAR_SPEED} in speed: {', '.join(agree)}.")  # fmt: skip
     return out
 
 
