@@ -27,7 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"adasoft {options.command}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"\nadasoft {options.command}: stopped; nothing was written", file=sys.stderr)
+        kept = "what was kept stays, and the same command goes on from it"
+        trains = options.command in ("train", "table")
+        print(f"\nadasoft {options.command}: stopped; {kept if trains else 'nothing was written'}", file=sys.stderr)
         return 130
 
 
@@ -268,9 +270,8 @@ def _corpus(options: argparse.Namespace) -> Any:
 def _train_device(options: argparse.Namespace) -> str:
     import torch
 
-    if options.device:
-        return str(options.device)
-    return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
+    device = str(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if device == "cuda" else device  # torchrun: one GPU each
 
 
 def _again(options: argparse.Namespace, settings: Any) -> str:
@@ -313,8 +314,15 @@ def _train(options: argparse.Namespace, rest: list[str]) -> int:
     again = _again(options, settings)
     try:
         record = train(corpus, settings, folder, device=device, save_every=options.save_every, command=again)
+        written = ""
+        if options.sample:
+            if several:
+                torch.distributed.barrier()  # the first process has written the checkpoint
+            run = Run.resume(folder / "checkpoint.safetensors", corpus, device=device)
+            written = run.sample(options.sample, seed=settings.seed)
     except Stopped as stopped:
-        print(f"{stopped}\nThe same command goes on.", file=sys.stderr)
+        if first:
+            print(f"{stopped}\nThe same command goes on.", file=sys.stderr)
         return 130
     finally:
         if several:
@@ -330,9 +338,8 @@ def _train(options: argparse.Namespace, rest: list[str]) -> int:
     if options.json:
         write_whole(options.json, json.dumps(record, indent=1) + "\n")
         print(f"written to {options.json}")
-    if options.sample:
-        run = Run.resume(folder / "checkpoint.safetensors", corpus, device=device)
-        print(run.sample(options.sample, seed=settings.seed))
+    if written:
+        print(written)
     return 0
 
 
@@ -342,6 +349,7 @@ def _table(options: argparse.Namespace, rest: list[str]) -> int:
 
     folder = Path(options.stored) if options.stored else Path(__file__).resolve().parent.parent / "data" / "results"
     if options.corpus:
+        from .settings import partition
         from .train import Stopped, run_name, train
 
         settings, device, corpus = _settings(options), _train_device(options), _corpus(options)
@@ -349,6 +357,11 @@ def _table(options: argparse.Namespace, rest: list[str]) -> int:
         for name, one in suite(settings, rows, options.seeds):
             path, there = stored_as(folder, name, corpus, one, device.partition(":")[0])
             if there:
+                continue
+            try:
+                partition(one, corpus, device=device.partition(":")[0])
+            except ValueError as error:
+                print(f"{name}: left out, {error}", file=sys.stderr)
                 continue
             print(f"{name}, seed {one.seed}: {_again(options, one)}")
             run = cache_dir() / "runs" / run_name(corpus, one, device)

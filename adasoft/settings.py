@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch import nn
 
 from . import alternatives
+from .alternatives.d_softmax import proportional_widths
 from .corpora import Corpus
 from .cost import Cost, load_cost
 from .embedding import AdaptiveEmbedding
@@ -90,6 +92,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         if not isinstance(self.cutoffs, str):
+            for cutoff in self.cutoffs:
+                if isinstance(cutoff, bool) or not isinstance(cutoff, Integral):
+                    raise TypeError(f"cutoffs should be 'plan', 'authors' or integers, got {cutoff!r} among them")
             object.__setattr__(self, "cutoffs", tuple(int(c) for c in self.cutoffs))
         choices = {"model": MODELS, "embedding": EMBEDDINGS, "optimizer": OPTIMIZERS, "dtype": DTYPES}
         for name, known in {**choices, "softmax": alternatives.NAMES}.items():
@@ -98,16 +103,17 @@ class Settings:
                 raise ValueError(f"{name} should be one of {', '.join(known)}, got {getattr(self, name)!r}")
         if isinstance(self.cutoffs, str) and self.cutoffs not in ("plan", "authors"):
             raise ValueError(f"cutoffs should be 'plan', 'authors' or numbers, got {self.cutoffs!r}")
-        for name in ("hidden", "layers", "heads", "bptt", "batch", "epochs"):
+        least = dict.fromkeys(("hidden", "layers", "heads", "bptt", "batch", "epochs"), 1) | {"warmup": 0, "seed": 0}
+        # without a value, these are off
+        may_be_none = {"embedding_size": 1, "halve_from": 1, "n_tails": 0}
+        for name, lowest in (least | may_be_none).items():
             value = getattr(self, name)
+            if name in may_be_none and value is None:
+                continue
             if isinstance(value, bool) or not isinstance(value, int):
                 raise TypeError(f"{name} should be an integer, got {value!r}")
-            if value < 1:
-                raise ValueError(f"{name} should be at least 1, got {value}")
-        if isinstance(self.warmup, bool) or not isinstance(self.warmup, int):
-            raise TypeError(f"warmup should be an integer, got {self.warmup!r}")
-        if self.warmup < 0:
-            raise ValueError(f"warmup should be at least 0, got {self.warmup}")
+            if value < lowest:
+                raise ValueError(f"{name} should be at least {lowest}, got {value}")
         for name in ("weight_decay", "clip"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} should be at least 0 and finite, got {getattr(self, name)!r}")
@@ -168,6 +174,7 @@ class Partition(NamedTuple):
 
     cutoffs: tuple[int, ...]
     widths: tuple[int, ...]
+    """Of the tails; of D-softmax, of all its bands."""
     cost: str
     """Name of the cost model, if planned."""
 
@@ -176,6 +183,8 @@ def partition(settings: Settings, corpus: Corpus, cost: Cost | None = None, devi
     """Cutoffs and widths as the settings ask. A plan without tails (a full softmax is fastest) has no cutoffs.
 
     ``cost``: for ``cutoffs="plan"``; None: the record of this machine, else the recorded one of this device type.
+
+    Raises ValueError if the authors' cutoffs are asked for and none is below V, or a D-softmax is left without any.
     """
     if settings.softmax not in ("adaptive", "d-softmax", "d-softmax-star"):
         return Partition((), (), "")
@@ -203,10 +212,23 @@ def partition(settings: Settings, corpus: Corpus, cost: Cost | None = None, devi
                 if n == numbers[-1] and not plans:
                     raise
         made = min(plans, key=lambda p: p.time)
-        return Partition(tuple(made.cutoffs), tuple(made.widths), made.cost)
-    named = authors_cutoffs(corpus.n_classes)
-    cutoffs = named if isinstance(settings.cutoffs, str) else settings.cutoffs
-    return Partition(cutoffs, tail_widths(settings, len(cutoffs)), "")
+        found = Partition(tuple(made.cutoffs), tuple(made.widths), made.cost)
+    else:
+        named = authors_cutoffs(corpus.n_classes)
+        cutoffs = named if isinstance(settings.cutoffs, str) else settings.cutoffs
+        found = Partition(cutoffs, tail_widths(settings, len(cutoffs)), "")
+        if not cutoffs:
+            raise ValueError(
+                f"cutoffs={settings.cutoffs!r}: the authors cut at {AUTHORS_CUTOFFS[0][1][0]:,} words or more, this "
+                f"text has V = {corpus.n_classes:,}; give numbers, 'plan', or softmax='full'"
+            )
+    if settings.softmax == "adaptive":
+        return found
+    if not found.cutoffs:
+        raise ValueError(f"cutoffs='plan': the fastest is a full softmax here, and {settings.softmax} needs cutoffs")
+    if settings.softmax == "d-softmax":
+        found = found._replace(widths=tuple(proportional_widths(settings.hidden, len(found.cutoffs) + 1)))
+    return found
 
 
 def tail_widths(settings: Settings, n_tails: int) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ import os
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -160,17 +160,19 @@ class Run:
             raise ValueError(f"batch should be a multiple of the {self.processes} processes, got {self.settings.batch}")
         self.clusters = clusters or partition(self.settings, corpus, cost, self.device.type)
         self.batches = Batches(corpus.train, self.settings.batch, self.settings.bptt)
-        torch.manual_seed(self.settings.seed)
-        self.model = build_model(self.settings, corpus, self.clusters, body=body).to(self.device)
-        # the processes start from the same weights and go on with numbers of their own
-        torch.manual_seed(self.settings.seed + 1_000_003 * self.rank)
+        self._random: list[Tensor] = []
+        with self._own_numbers():
+            torch.manual_seed(self.settings.seed)
+            self.model = build_model(self.settings, corpus, self.clusters, body=body).to(self.device)
+            # the processes start from the same weights and go on with numbers of their own
+            torch.manual_seed(self.settings.seed + 1_000_003 * self.rank)
         self.optimizer = _optimizer(self.settings, self.model, self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.dtype == "float16")
         self.position = _Position()
         self.state: State = None
         self.losses: list[float] = []
         """Nats per token of every window so far, over all epochs."""
-        self._clock = _Clock(self.device)
+        self._clock, self._timed = _Clock(self.device), 0
         self._model: nn.Module = self.model
         if several:
             ids = [self.device.index] if self.device.type == "cuda" else None
@@ -191,29 +193,32 @@ class Run:
     def steps(self, every: int = 1) -> Iterator[Progress]:
         """Train on from where the run stands; progress after ``every`` windows, and at the end of each epoch.
 
-        Between two of them the run stands still and can be saved, asked, or left.
+        Between two of them the run stands still and can be saved, asked, or left. Its random numbers are its own:
+        what else draws from torch's generators changes nothing in it, nor it in them.
 
-        Raises RuntimeError if the loss is no longer finite; the run then stands before that progress.
+        Raises RuntimeError if the loss is no longer finite. After that, or an interrupt within a step, the run counts
+        as standing before the windows since the last progress, but its weights have moved: go on from a checkpoint.
         """
         if every < 1:
             raise ValueError(f"every should be at least 1, got {every!r}")
         while not self.done:
-            here, windows = self.position, len(self.batches)
-            while here.window < windows:
-                pending: list[Tensor] = []
-                for _ in range(min(every, windows - here.window)):
-                    pending.append(self._step(here.window))
-                    here.window += 1
-                self._read(pending)
-                if here.window < windows:
-                    yield self._progress(len(pending), None)
-            done = self.losses[-windows:]
+            here, windows, n = self.position, len(self.batches), 1
             sizes = [self.batches[i][1].size for i in range(windows)]
+            while here.window < windows:
+                n = min(every, windows - here.window)
+                with self._own_numbers():
+                    pending = [self._step(here.window + i) for i in range(n)]
+                self._read(pending)
+                here.tokens += sum(sizes[here.window : here.window + n])
+                here.window += n
+                if here.window < windows:
+                    yield self._progress(n, None)
+            done = self.losses[-windows:]
             train = math.exp(min(float(np.average(done, weights=sizes)), 700.0))
             valid = self.perplexity("valid")
             here.epochs.append(Epoch(here.epoch, train, valid, here.seconds))
             # before the position moves on, so that the progress tells of this epoch
-            progress = self._progress(len(pending), valid)
+            progress = self._progress(n, valid)
             here.epoch, here.window, self.state = here.epoch + 1, 0, None
             yield progress
 
@@ -243,6 +248,7 @@ class Run:
     def _step(self, window: int) -> Tensor:
         """One window: forward, backward, update. Its loss, not yet read."""
         clock, model, s = self._clock, self._model, self.settings
+        clock.marks = []  # an interrupt may have left some
         model.train()
         self._set_learning_rate(window)
         ids, target = self._mine(window)
@@ -263,7 +269,6 @@ class Run:
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
         clock.end_step()
-        self.position.tokens += ids.numel() * self.processes
         out: Tensor = loss.detach()
         return out
 
@@ -275,22 +280,50 @@ class Run:
         values = found.tolist()
         self.position.seconds += self._clock.read()
         if not np.isfinite(values).all():
+            window = self.position.window + int(np.argmin(np.isfinite(values))) + 1
             raise RuntimeError(
-                f"the loss is no longer finite in epoch {self.position.epoch}, window {self.position.window}: the "
+                f"the loss is no longer finite in epoch {self.position.epoch}, window {window}: the "
                 f"learning rate {self.settings.learning_rate:g} may be too high, clip={self.settings.clip:g} too loose"
             )
         self.losses += values
 
     def time_step(self) -> dict[str, float]:
-        """One step by itself: seconds in each of :data:`PARTS`. It trains on, but does not count as progress."""
-        before, tokens = dict(self._clock.totals), self.position.tokens
-        self._step(self.position.window)
-        self.position.window = (self.position.window + 1) % len(self.batches)
+        """One step by itself, each time of the next window: seconds in each of :data:`PARTS`.
+
+        The weights move, but it does not count as progress: for measuring, not for a run that is to be recorded.
+        """
+        before = dict(self._clock.totals)
+        with self._own_numbers():
+            self._step(self._timed % len(self.batches))
+        self._timed += 1
         self._clock.read()
-        self.position.tokens = tokens
         spent = {part: self._clock.totals[part] - before[part] for part in PARTS}
         self._clock.totals = before
         return spent
+
+    @contextmanager
+    def _own_numbers(self) -> Iterator[None]:
+        """Within it, torch's generators stand where this run left them; afterwards, where they stood before."""
+        before = self._generators()
+        if self._random:
+            self._set_generators(self._random)
+        try:
+            yield
+        finally:
+            self._random = self._generators()
+            self._set_generators(before)
+
+    def _generators(self) -> list[Tensor]:
+        """The states of torch's generators: the CPU's, and that of this run's GPU."""
+        states = [torch.get_rng_state()]
+        if self.device.type == "cuda":  # pragma: no cover - needs a GPU
+            states.append(torch.cuda.get_rng_state(self.device))
+        return states
+
+    def _set_generators(self, states: list[Tensor]) -> None:
+        torch.set_rng_state(states[0])
+        if self.device.type == "cuda":  # pragma: no cover - needs a GPU
+            torch.cuda.set_rng_state(states[1], self.device)
 
     def any_process(self, *flags: bool) -> list[bool]:
         """Whether each flag is set in any of the processes."""
@@ -349,12 +382,10 @@ class Run:
 
         With several processes all of them call it; the first one writes.
         """
+        from safetensors import SafetensorError
         from safetensors.torch import save_file
 
-        own = [*state_tensors(self.state), torch.get_rng_state()]
-        if self.device.type == "cuda":  # pragma: no cover - needs a GPU
-            own.append(torch.cuda.get_rng_state(self.device))
-        gathered = [_gathered(t, self.processes, self.device) for t in own]
+        gathered = [_gathered(t, self.processes, self.device) for t in (*state_tensors(self.state), *self._random)]
         if self.rank:
             return
         tensors: dict[str, Tensor] = {}
@@ -380,13 +411,15 @@ class Run:
         part = path.with_name(f"{path.name}.{os.getpid()}.part")
         try:
             save_file({k: t.contiguous() for k, t in tensors.items()}, part, {"about": json.dumps(about)})
-            with part.open("rb") as file:
+            with part.open("r+b") as file:  # Windows syncs only what may be written
                 os.fsync(file.fileno())
             if path.exists():
                 os.replace(path, path.with_name(f"{path.name}.previous"))
             os.replace(part, path)
-        except BaseException:
+        except BaseException as error:
             part.unlink(missing_ok=True)
+            if isinstance(error, SafetensorError):  # a full disk, mostly
+                raise OSError(f"{path} could not be written, the checkpoint before it is kept: {error}") from error
             raise
 
     @classmethod
@@ -404,7 +437,7 @@ class Run:
         Raises:
             FileNotFoundError: there is none.
             ValueError: the checkpoint is damaged or foreign, or of another corpus, other settings or another number of
-                processes; nothing is changed.
+                processes, or stands beyond the last epoch of ``settings``; nothing is changed.
         """
         about, tensors = read_checkpoint(path)
         kept = Settings.read(about["settings"])
@@ -412,6 +445,12 @@ class Run:
             a, b = asdict(settings), asdict(kept)
             differing = ", ".join(f"{k}={b[k]!r} there, {a[k]!r} here" for k in a if a[k] != b[k] and k != "epochs")
             raise ValueError(f"{path} is the checkpoint of another configuration: {differing}")
+        here = about["position"]
+        if settings is not None and (here["epoch"], here["window"]) > (settings.epochs + 1, 0):
+            raise ValueError(
+                f"{path} stands in epoch {here['epoch']}, beyond epochs={settings.epochs}: for a shorter run start "
+                "anew in another folder"
+            )
         if about["corpus"]["digest"] != corpus.digest:
             raise ValueError(
                 f"{path} was trained on {about['corpus']['name']!r} ({about['corpus']['digest'][:12]}), this corpus is "
@@ -436,23 +475,20 @@ class Run:
             raise ValueError(f"{path} does not fit the model: lacks {missing}, has {unexpected} too much")
         _load_optimizer(run.optimizer, tensors)
         run.scaler.load_state_dict(about["scaler"])
-        here = about["position"]
         run.position = _Position(**{**here, "epochs": [Epoch(**e) for e in here["epochs"]]})
         run._clock.totals.update(about["parts"])
         run.losses = tensors["losses"].tolist()
         mine = [tensors[f"process.{run.rank}.{i}"] for i in range(_count(tensors, f"process.{run.rank}."))]
-        if run.device.type == "cuda":  # pragma: no cover - needs a GPU
-            torch.cuda.set_rng_state(mine.pop().cpu(), run.device)
-        torch.set_rng_state(mine.pop().cpu())
+        n = len(mine) - len(run._random)
         if about["has state"]:
             # its shape as a tree is that of the model's own state
             ids, _ = run._mine(0)
-            random = torch.get_rng_state()
-            with torch.no_grad():
+            run.model.eval()  # no dropout, and no statistics of this
+            with torch.no_grad(), run._own_numbers():
                 like = run.model.hidden(ids[:, :1])[1]
-            torch.set_rng_state(random)
-            values = iter(mine)
-            run.state = map_state(lambda t: next(values).to(run.device, t.dtype), like)
+            values = iter(mine[:n])
+            run.state = map_state(lambda _: next(values).to(run.device), like)
+        run._random = [t.cpu() for t in mine[n:]]
         return run
 
     # ------------------------------------------------------------------ records
@@ -522,7 +558,8 @@ def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[
     try:
         with safe_open(str(path), "pt") as file:
             metadata = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
+            # copies: what is left mapped keeps Windows from replacing the file
+            tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118 - no mapping
         about = json.loads(metadata["about"])
         if about["format"] != FORMAT:
             raise KeyError("format")
@@ -592,8 +629,10 @@ def train(
     """Train to the end, or go on where an earlier call stopped or was killed; the record of the run.
 
     ``folder`` holds ``checkpoint.safetensors``, written every ``save_every`` seconds and at the end, and then
-    ``record.json`` (with ``more``). A run that is done is not repeated. Ctrl-C saves, then raises :class:`Stopped`; a
-    second one ends at once. Under ``torchrun`` all processes call it.
+    ``record.json`` (with ``more``). A run that is done is not repeated; with more ``epochs`` it goes on. Ctrl-C saves,
+    then raises :class:`Stopped`; a second one ends at once. Under ``torchrun`` all processes call it.
+
+    Raises ValueError as :class:`Run` and :meth:`Run.resume`, OSError if a checkpoint cannot be written.
     """
     from tqdm.auto import tqdm
 
@@ -605,7 +644,9 @@ def train(
     else:
         run = Run(corpus, settings, device=device, cost=cost, body=body)
     if run.done and written.exists():
-        return dict(json.loads(written.read_text(encoding="utf-8")))
+        kept = dict(json.loads(written.read_text(encoding="utf-8")))
+        if len(kept["epochs"]) == settings.epochs:  # else a run of fewer epochs left it
+            return kept
     windows = len(run.batches)
     with _Interrupt() as interrupt, tqdm(
         total=windows * settings.epochs, initial=len(run.losses), unit="batch", disable=not progress or run.rank > 0,
@@ -629,6 +670,8 @@ def train(
                 last = time.monotonic()
             if stop and not run.done:
                 raise Stopped(f"stopped in epoch {step.epoch}, window {step.window} of {windows}; kept in {folder}")
+        if any(run.any_process(interrupt.asked)):
+            raise Stopped(f"stopped after the last epoch, before the test part was read; kept in {folder}")
     ranks, nats = run.nats("test")
     record = {**run.record(test=_perplexity(nats), by_rank=nats_by_rank(ranks, nats)), **more}
     if run.rank == 0:
@@ -680,7 +723,9 @@ def run_name(corpus: Corpus, settings: Settings, device: str = "cpu") -> str:
     """A name for the folder of a run: readable, and different for different runs."""
     import hashlib
 
-    what = json.dumps([replace(settings, seed=0).changed(), corpus.digest, device], sort_keys=True)
+    # of all processes the same, whatever GPU is whose
+    kind = str(device).partition(":")[0]
+    what = json.dumps([replace(settings, seed=0).changed(), corpus.digest, kind], sort_keys=True)
     parts = [corpus.name, settings.model.rpartition(":")[2], settings.softmax, f"seed{settings.seed}"]
     digest = hashlib.sha256(what.encode()).hexdigest()[:10]
     return "-".join([*("".join(c if c.isalnum() else "_" for c in part) for part in parts), digest])

@@ -17,12 +17,12 @@ from safetensors import safe_open
 from torch import nn
 
 from adasoft import PaperCost, Vocabulary
-from adasoft.__main__ import main
+from adasoft.__main__ import _parser, _train_device, main
 from adasoft.bench import bench_train, save
 from adasoft.bench.training import by_rank, print_by_rank, print_table, suite, summary
 from adasoft.corpora import Corpus, load
 from adasoft.settings import PRESETS, Settings, authors_cutoffs, build_model, partition
-from adasoft.train import PARTS, Run, nats_by_rank, read_checkpoint, run_name, train
+from adasoft.train import PARTS, Run, Stopped, nats_by_rank, read_checkpoint, run_name, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 V = 40
@@ -413,11 +413,39 @@ def test_sampled_text_is_made_of_the_corpus_words_and_repeats_with_its_seed():
         ({"samples": 0.0}, "samples should be above 0"),
         ({"min_mean_width": 1.5}, "min_mean_width is a share of d"),
         ({"warmup": -1}, "warmup should be at least 0"),
+        ({"halve_from": 0}, "halve_from should be at least 1, got 0"),
+        ({"embedding_size": 0}, "embedding_size should be at least 1, got 0"),
+        ({"n_tails": -1}, "n_tails should be at least 0"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(changes, says):
     with pytest.raises(ValueError, match=says):
         replace(SMALL, **changes)
+
+
+@pytest.mark.parametrize("changes", [{"seed": 0.5}, {"cutoffs": (10.7,)}, {"halve_from": 1.5}, {"warmup": True}])
+def test_settings_of_a_wrong_type_are_refused(changes):
+    with pytest.raises(TypeError, match=f"{next(iter(changes))} should be .*integer"):
+        replace(SMALL, **changes)
+
+
+def test_a_text_with_fewer_words_than_the_authors_cut_at_is_no_silent_full_softmax(tmp_path, text, capsys, monkeypatch):
+    monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path / "cache"))
+    for softmax in ("adaptive", "d-softmax-star"):
+        with pytest.raises(ValueError, match="the authors cut at 2,000 words or more, this text has V = 40"):
+            Run(CORPUS, replace(SMALL, softmax=softmax, cutoffs="authors"))
+    with pytest.raises(ValueError, match="the fastest is a full softmax here, and d-softmax needs cutoffs"):
+        partition(replace(SMALL, softmax="d-softmax", cutoffs="plan"), CORPUS, PaperCost(1.0, 1e-12))
+    # a table leaves such rows out, and says so
+    more = ["--hidden", "16", "--batch", "8", "--bptt", "10", "--epochs", "1", "--device", "cpu", "--seeds", "1"]
+    assert main(["table", str(tmp_path / "r"), "--run", str(text), "--rows", "full,d-softmax,adaptive", *more]) == 0
+    said = capsys.readouterr()
+    assert "full, seed 0: test perplexity" in said.out and said.err.count("left out, cutoffs='authors'") == 2
+
+
+def test_the_widths_of_d_softmax_are_those_of_its_bands():
+    run = Run(CORPUS, replace(SMALL, softmax="d-softmax"))
+    assert run.clusters.widths == tuple(run.model.softmax.widths) and sum(run.clusters.widths) == 16
 
 
 def test_a_corpus_shorter_than_a_batch_is_refused():
@@ -481,10 +509,33 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("safetensors.torch.save_file", full)
-    with pytest.raises(OSError, match="No space left"):
-        run.save(path)
+    with monkeypatch.context() as patch:
+        patch.setattr("safetensors.torch.save_file", full)
+        with pytest.raises(OSError, match="No space left"):
+            run.save(path)
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["c.safetensors"]
+    # the library has an exception of its own for what the system refuses
+    resource = pytest.importorskip("resource")
+    limits, heard = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
+        with pytest.raises(OSError, match=r"c\.safetensors could not be written, the checkpoint before it is kept"):
+            run.save(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, heard)
+    assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["c.safetensors"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="asks for it the way Unix does")
+def test_what_is_synced_may_be_written(tmp_path, monkeypatch):
+    """Windows syncs no file that is open for reading only."""
+    import fcntl
+
+    modes = []
+    monkeypatch.setattr(os, "fsync", lambda file: modes.append(fcntl.fcntl(file, fcntl.F_GETFL) & os.O_ACCMODE))
+    Run(CORPUS, SMALL).save(tmp_path / "c.safetensors")
+    assert modes and os.O_RDONLY not in modes
 
 
 def test_a_checkpoint_holds_tied_words_once_and_no_pickle(tmp_path):
@@ -501,6 +552,149 @@ def test_a_checkpoint_holds_tied_words_once_and_no_pickle(tmp_path):
 def test_runs_that_differ_have_folders_that_differ():
     names = {run_name(CORPUS, s) for s in (SMALL, replace(SMALL, seed=1), replace(SMALL, clip=0.5))}
     assert len(names) == 3
+    # but not the processes of one run, whatever GPU is whose
+    assert run_name(CORPUS, SMALL, "cuda:0") == run_name(CORPUS, SMALL, "cuda:1") != run_name(CORPUS, SMALL)
+
+
+def test_each_process_of_torchrun_takes_its_own_gpu(monkeypatch):
+    def device(*given):
+        return _train_device(_parser().parse_args(["train", *given]))
+
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert (device("--device", "cuda"), device("--device", "cuda:1"), device("--device", "cpu")) == (
+        "cuda:3", "cuda:1", "cpu",
+    )  # fmt: skip
+
+
+def test_runs_draw_from_generators_of_their_own():
+    settings = replace(SMALL, dropout=0.3, softmax="sampled", epochs=1)
+    expected = [curve(Run(CORPUS, replace(settings, seed=seed))) for seed in (0, 1)]
+    before = torch.get_rng_state()
+    runs = [Run(CORPUS, replace(settings, seed=seed)) for seed in (0, 1)]
+    assert torch.equal(before, torch.get_rng_state())
+    for _ in zip(*(run.steps() for run in runs), strict=True):  # in turns
+        torch.rand(3)
+    assert [run.losses for run in runs] == expected
+
+
+class Counting(nn.Module):
+    """A body that counts its calls while training, draws in all, and has a state of another dtype."""
+
+    def __init__(self, in_features, out_features):
+        super().__init__()
+        self.in_features, self.out_features = in_features, out_features
+        self.linear = nn.Linear(in_features, out_features)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x, state):
+        self.calls += self.training
+        h = self.linear(x) + 1e-3 * torch.rand(()) + (0 if state is None else state.float().mean())
+        return h, h.detach()[:, -1].to(torch.bfloat16 if self.training else torch.float32)
+
+
+def test_resuming_leaves_a_body_and_its_state_as_they_were(tmp_path):
+    expected, whole = Run(CORPUS, SMALL, body=Counting), Run(CORPUS, SMALL, body=Counting)
+    curve(expected)
+    steps = whole.steps()
+    for _ in range(5):
+        next(steps)
+    whole.save(tmp_path / "c.safetensors")
+    again = Run.resume(tmp_path / "c.safetensors", CORPUS, body=Counting)
+    assert again.model.body.calls == whole.model.body.calls == 5
+    assert again.state.dtype == torch.bfloat16 and torch.equal(again.state, whole.state)
+    assert curve(again) == expected.losses
+
+
+def test_what_is_interrupted_within_a_step_can_go_on(monkeypatch):
+    run, n = Run(CORPUS, replace(SMALL, epochs=1)), 0
+
+    def interrupted(*_, **__):
+        nonlocal n
+        n += 1
+        if n == 3:
+            raise KeyboardInterrupt
+        return clip(*_, **__)
+
+    clip = nn.utils.clip_grad_norm_
+    with monkeypatch.context() as patch:
+        patch.setattr(nn.utils, "clip_grad_norm_", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            list(run.steps(every=2))
+    assert run.position.window == len(run.losses) == 2
+    told = list(run.steps(every=2))
+    assert told[-1].valid and len(run.losses) == len(run.batches) and run.position.tokens == run.batches.targets
+    # within the evaluation at the end of an epoch
+    run = Run(CORPUS, replace(SMALL, epochs=1))
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "perplexity", interrupted)
+        n = 2
+        with pytest.raises(KeyboardInterrupt):
+            list(run.steps())
+    (last,) = run.steps()
+    assert last.valid and run.done and math.isfinite(last.loss)
+
+
+def test_steps_timed_by_themselves_do_not_count():
+    run = Run(CORPUS, replace(SMALL, epochs=1))
+    for _ in range(3):
+        assert all(run.time_step()[part] > 0 for part in PARTS)
+    assert (run.position.window, run.position.tokens, run.losses) == (0, 0, [])
+    curve(run)
+    assert len(run.losses) == len(run.batches) and run.done
+
+
+def test_more_epochs_go_on_and_fewer_are_refused(tmp_path):
+    first = train(CORPUS, SMALL, tmp_path, progress=False)
+    longer = replace(SMALL, epochs=3)
+    run = Run.resume(tmp_path / "checkpoint.safetensors", CORPUS, settings=longer)
+    curve(run)
+    run.save(tmp_path / "checkpoint.safetensors")  # killed before its record: the old one is still there
+    record = train(CORPUS, longer, tmp_path, progress=False)
+    assert len(first["epochs"]) == 2 and len(record["epochs"]) == record["settings"]["epochs"] == 3
+    assert json.loads((tmp_path / "record.json").read_text())["test perplexity"] == run.perplexity("test")
+    with pytest.raises(ValueError, match="stands in epoch 4, beyond epochs=2"):
+        train(CORPUS, SMALL, tmp_path, progress=False)
+
+
+def test_a_record_of_another_device_is_another_row(tmp_path, monkeypatch):
+    monkeypatch.setattr("adasoft.settings.authors_cutoffs", lambda n: (10, 20))
+    made = json.loads(json.dumps(train(CORPUS, SMALL, tmp_path / "run", progress=False)))
+    gpu = {**made, "device": {"type": "cuda", "name": "a GPU"}, "test perplexity": 2 * made["test perplexity"]}
+    (tmp_path / "train-made-cpu.json").write_text(json.dumps(made))
+    (tmp_path / "train-made-cuda.json").write_text(json.dumps(gpu))
+    rates = bench_train(CORPUS, SMALL, rows=["adaptive"], rounds=2, say=lambda _: None)
+    rates["rows"][0]["settings"] = asdict(SMALL)
+    save(rates, str(tmp_path / "bench-train-made-cpu.json"))
+    cpu, cuda = summary(tmp_path)
+    assert cpu["seeds"] == cuda["seeds"] == 1 and cuda["test"] == 2 * cpu["test"] and cpu["table"] != cuda["table"]
+    assert cpu["timed"] and not cuda["timed"] and cuda["device"] == "a GPU" and cuda["title"].endswith("on cuda")
+    assert "1 thread" in cpu["timed on"]
+
+
+@pytest.mark.parametrize("command", ["train", "table"])
+def test_what_an_interrupt_at_once_says(command, monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"adasoft.__main__._{command}", interrupted)
+    assert main([command]) == 130
+    assert "what was kept stays, and the same command goes on from it" in capsys.readouterr().err
+
+
+def test_ctrl_c_in_the_last_step_stops_what_follows(tmp_path, monkeypatch):
+    asked = Run.perplexity
+
+    def pressed(self, part="test"):
+        if self.position.epoch == SMALL.epochs:
+            signal.raise_signal(signal.SIGINT)
+        return asked(self, part)
+
+    monkeypatch.setattr(Run, "perplexity", pressed)
+    with pytest.raises(Stopped, match="after the last epoch"):
+        train(CORPUS, SMALL, tmp_path, progress=False)
+    assert not (tmp_path / "record.json").exists()
+    monkeypatch.setattr(Run, "perplexity", asked)
+    assert train(CORPUS, SMALL, tmp_path, progress=False)["done"]
 
 
 def test_two_processes_train_as_one_does(tmp_path, text):
@@ -512,17 +706,19 @@ def test_two_processes_train_as_one_does(tmp_path, text):
     }  # fmt: skip
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "adasoft"]
 
-    def curve_of(command, folder, epochs):
+    def curve_of(command, folder, epochs, *more):
         done = subprocess.run(
-            [*command, *arguments(text, tmp_path / folder, "--epochs", epochs)], env=environment, timeout=150,
+            [*command, *arguments(text, tmp_path / folder, "--epochs", epochs, *more)], env=environment, timeout=150,
             capture_output=True, text=True,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
+        if more:
+            assert len(done.stdout.strip().splitlines()[-1].split()) == 5  # words, once
         return read_checkpoint(tmp_path / folder / "checkpoint.safetensors")[1]["losses"].tolist()
 
     one = curve_of([sys.executable, "-m", "adasoft"], "one", "2")
     curve_of(launch, "two", "1")
-    two = curve_of(launch, "two", "2")  # goes on from the first epoch
+    two = curve_of(launch, "two", "2", "--sample", "5")  # goes on from the first epoch
     np.testing.assert_allclose(two, one, rtol=1e-4)
     about, _ = read_checkpoint(tmp_path / "two" / "checkpoint.safetensors")
     assert about["processes"] == 2

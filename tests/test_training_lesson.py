@@ -2,6 +2,7 @@
 
 import html
 import json
+import lzma
 import math
 import threading
 import time
@@ -132,6 +133,20 @@ def test_a_text_is_lowered_and_cut_into_words(path, tmp_path):
     assert {"don't", "The", "<unk>"} <= set(kept.vocabulary.words)
 
 
+def test_a_prepared_text_is_known_packed_and_beside_other_files(tmp_path):
+    whole = "\n".join(line.replace("w3 ", "<unk> ") + " The don't" for line in text(3000).splitlines())
+    packed = tmp_path / "wiki.train.txt.xz"
+    packed.write_bytes(lzma.compress(whole.encode()))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / ".hidden").write_bytes(b"\x00\x01")
+    (folder / "LICENSE").write_text("some words")
+    for name in ("train", "valid", "test"):
+        (folder / f"wiki.{name}.tokens").write_text(whole)
+    for path in (packed, folder):
+        assert {"don't", "The", "<unk>"} <= set(ts.read_text(str(path), 4000).vocabulary.words), path
+
+
 def test_texts_that_are_not_there(tmp_path):
     with pytest.raises(ValueError, match="adasoft train --corpus wikitext-2 downloads it"):
         ts.read_text("wikitext-2", 1000)
@@ -227,6 +242,11 @@ def test_a_dropped_file_is_kept_for_the_session_only(path, tmp_path):
     explorer._choices.flush()
     assert not list((tmp_path / "cache").rglob("*.npy"))  # nor are its ids
     assert ts.TrainingExplorer(Vocabulary.synthetic(3000), lesson="t").source != explorer.source
+    # another file of the same name is another text
+    other = tmp_path / "other.txt"
+    other.write_text(path.read_text().replace("w3 ", "unheard "))
+    explorer.drop(other, "novel.txt")
+    assert explorer.corpus is None and "unheard" in explorer.read().vocabulary.words
 
 
 @pytest.mark.parametrize(
@@ -804,6 +824,7 @@ def test_stored_runs_beside_the_paper(tmp_path, record):
     full = table.row("full")
     assert (full["test"], full["lowest"], full["highest"], full["seeds"]) == (101.0, 100.0, 102.0, 2)
     assert "RECORDED. Trained on 20" in told and "files data/results/train-own-cpu-" in told
+    assert "other machines (" in told and "1 thread" in told
     assert "make adaptive" in told and "steps timed in each run by itself (marked ~)" in told
     # 102 to 101: 1 % more, 4 times faster
     assert "perplexity is 1.0 % higher and training 4.00 times faster: both hold here." in told

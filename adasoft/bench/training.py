@@ -76,7 +76,7 @@ def stored_as(folder: Path, name: str, corpus: Corpus, settings: Settings, devic
     Raises ValueError for a file that is no record.
     """
     first = path = folder / _file_name(name, corpus, settings, device)
-    what = (corpus.digest, _key(asdict(settings)), settings.seed)
+    what = (corpus.digest, _key(asdict(settings)), device, settings.seed)
     numbers = itertools.count(2)
     while path.exists():
         record = _read_run(path)
@@ -115,18 +115,25 @@ def _read_run(path: Path) -> Row:
     return record
 
 
-def _identity(record: Row) -> tuple[str, str]:
-    """Text and settings, without the seed."""
-    return record["corpus"]["digest"], _key(record["settings"])
+def _identity(record: Row) -> tuple[str, str, str]:
+    """Text, settings without the seed, and type of device."""
+    return record["corpus"]["digest"], _key(record["settings"]), record["device"]["type"]
 
 
 def stored_rates(folder: Path) -> dict[Any, Row]:
-    """(digest, settings that a step's time depends on) -> the row of `bench train` in a folder, by the newest file."""
+    """(digest, settings that a step's time depends on, type of device) -> the row of `bench train`, by the newest file.
+
+    With ``"timed on"``, the machine.
+    """
     found: dict[Any, Row] = {}
     records = [json.loads(p.read_text(encoding="utf-8")) for p in sorted(folder.glob("bench-train-*.json"))]
     for record in sorted(records, key=lambda r: str(r["date"])):
+        device, threads = record["device"], record["threads"]
+        where = f"{device['name']} with {device.get('capability', '')}, {threads} thread{'s' * (threads > 1)}"
+        machine = device["name"] if device["type"] != "cpu" else where
         for row in record["rows"]:
-            found[(record["corpus"]["digest"], _timed_by(row["settings"]))] = row
+            key = (record["corpus"]["digest"], _timed_by(row["settings"]), device["type"])
+            found[key] = {**row, "timed on": machine}
     return found
 
 
@@ -200,20 +207,22 @@ def summary(folder: Path) -> list[Row]:
         name = one.get("row", settings["softmax"])
         base = _base(settings)
         found = np.array([r["test perplexity"] for r in records])
-        rate = rates.get((key[0], _timed_by(settings)))
+        rate = rates.get((key[0], _timed_by(settings), key[2]))
         words = rate["words/s"] if rate else float(np.mean([r["words per second"] for r in records]))
         share = rate["output share"] if rate else float(np.mean([r["shares"]["output"] for r in records]))
         seconds = one["corpus"]["train"] * settings["epochs"] / words
         rows.append(
             {
-                "corpus": one["corpus"]["name"], "V": one["corpus"]["V"], "title": _title(base),
+                "corpus": one["corpus"]["name"], "V": one["corpus"]["V"],
+                "title": _title(base) + (f", on {key[2]}" if key[2] != "cpu" else ""),
                 "name": name, "cutoffs": one["cutoffs"], "widths": one["widths"], "seeds": len(records),
-                "table": (one["corpus"]["name"], key[0], json.dumps(base, sort_keys=True)),
+                "table": (one["corpus"]["name"], key[0], json.dumps(base, sort_keys=True), key[2]),
                 "head share": one["head share"], "mean width": _mean_width(one),
                 "test": float(found.mean()), "lowest": float(found.min()), "highest": float(found.max()),
                 "valid": float(np.mean([r["epochs"][-1]["valid"] for r in records])),
                 "minutes": seconds / 60, "words/s": words, "output share": share,
                 "output ms": settings["batch"] * settings["bptt"] / words * share * 1e3, "timed": rate is not None,
+                "timed on": rate["timed on"] if rate else "",
                 "parameters": one["parameters"], "output parameters": one["output parameters"],
                 "command": one.get("command", ""), "epochs": settings["epochs"], "d": settings["hidden"],
                 "per word": float(np.mean([_per_word(r) for r in records])),
@@ -262,7 +271,7 @@ def print_table(folder: Path, *, say: Say = print, commands: bool = False) -> li
             lines.append(
                 {
                     "softmax": r["name"], "cutoffs": r["cutoffs"],
-                    "widths": r["widths"] if r["name"] != "d-softmax" else [],
+                    "widths": r["widths"],
                     "mean width": "" if math.isnan(r["mean width"]) else f"{r['mean width']:.0f}",
                     "perplexity": f"{r['test']:.2f}", "seeds": spread,
                     "per word": f"{r['per word']:.1f}",

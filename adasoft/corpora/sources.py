@@ -153,19 +153,38 @@ def local(path: Path, encoding: str) -> Source:
     Raises:
         ValueError: the folder is empty, or has a train file and not one each for valid and test.
     """
-    if path.is_dir():
-        name = path.resolve().name
-        if named := _named_parts(path):
-            parts = {part: Part(Plain([named[part]])) for part in PARTS}
-            return Source(name, lambda: parts, [sha256(named[part]) for part in PARTS], "unknown", str(path))
-        inside = {p.relative_to(path).parts: p for p in path.rglob("*") if p.is_file()}
-        paths = [inside[at] for at in sorted(inside) if not any(name.startswith(".") for name in at)]
-        if not paths:
-            raise ValueError(f"source: the folder {path} holds no files")
-    else:
-        name, paths = _stem(path), [path]
+    name = path.resolve().name if path.is_dir() else _stem(path)
+    if path.is_dir() and (named := _named_parts(path)):
+        parts = {part: Part(Plain([named[part]])) for part in PARTS}
+        return Source(name, lambda: parts, [sha256(named[part]) for part in PARTS], "unknown", str(path))
+    paths = _paths(path)
     cut = partial(by_position, Plain(paths), str(path), encoding)
     return Source(name, cut, [sha256(p) for p in paths], "unknown", str(path))
+
+
+def beginning(path: Path, n: int = 2**20, encoding: str = "utf-8") -> str:
+    """The first n characters or a few more of what :func:`local` takes for training. Raises as `local`, `Part.pieces`.
+
+    OSError if there is no such file.
+    """
+    named = _named_parts(path) if path.is_dir() else {}
+    out = ""
+    for piece in Part(Plain([named["train"]] if named else _paths(path))).pieces(encoding):
+        out += piece
+        if len(out) >= n:
+            break
+    return out
+
+
+def _paths(path: Path) -> list[Path]:
+    """The file, or all of a folder in order, but for hidden ones."""
+    if not path.is_dir():
+        return [path]
+    inside = {p.relative_to(path).parts: p for p in path.rglob("*") if p.is_file()}
+    paths = [inside[at] for at in sorted(inside) if not any(name.startswith(".") for name in at)]
+    if not paths:
+        raise ValueError(f"source: the folder {path} holds no files")
+    return paths
 
 
 def _named_parts(folder: Path) -> dict[str, Path]:

@@ -209,7 +209,9 @@ def retrain(
 ) -> Experts:  # fmt: skip
     """Experts made of a trained layer, retrained with its hidden states as they are, and how good they are."""
     settings = training.Settings(stages=(n_experts,), **{**training.RETRAIN, "threshold": threshold, **more})
-    softmax = DoublySparseSoftmax.from_full(full, n_experts)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        softmax = DoublySparseSoftmax.from_full(full, n_experts)
     training.fit(
         softmax, *train, settings, progress=False,
         callback=lambda step, _: tell(f"{n_experts} experts, {threshold:g}: step {step.step}, {step.n_rows} rows"),

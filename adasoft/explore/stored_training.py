@@ -107,7 +107,10 @@ def _table(rows: list[Row]) -> StoredTable:
     threads = f", {' or '.join(map(str, counts))} thread{'s' * (counts[-1] > 1)}" if counts else ""
     files = sorted(name for row in rows for name in row["files"])
     pieces = f", {1 / one['words per token']:.2f} pieces per word" if one["words per token"] < 0.999 else ""
-    timed = "in turns with all others" if all(row["timed"] for row in rows) else "in each run by itself (marked ~)"
+    places = " and ".join(sorted({row["timed on"] for row in rows if row["timed"]}))
+    in_turns = f"in turns with all others on {places}"
+    alone = "in each run by itself (marked ~)"
+    timed = " or ".join([in_turns] * bool(places) + [alone] * any(not row["timed"] for row in rows))
     return StoredTable(
         f"{one['corpus']}: V = {one['V']:,}{' pieces' * bool(pieces)}, {one['title']}, d = {one['d']}, {_epochs(one)}",
         f"{one['corpus']}, {first['corpus']['train']:,} tokens, V = {one['V']:,}{pieces}, {one['title']}, "
@@ -291,9 +294,7 @@ def claims(table: StoredTable) -> list[str]:
     seeds = [row for row in table.rows if row["seeds"] > 1]
     if seeds:
         spread = max(row["highest"] / row["lowest"] - 1 for row in seeds)
-        out.append(
-            f"Seeds of one row are up to {100 * spread:.1f} % apart: do not trust smaller differences."
-        )
+        out.append(f"Seeds of one row are up to {100 * spread:.1f} % apart: do not trust smaller differences.")
     return out
 
 

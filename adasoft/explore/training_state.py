@@ -21,6 +21,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..corpora import NAMES, Corpus, load
+from ..corpora.sources import beginning
 from ..cost import Cost, MeasuredCost, cache_dir, write_whole
 from ..models import Stepwise, map_state, state_tensors
 from ..settings import AUTHORS_CUTOFFS, BodyMaker, Partition, Settings, authors_cutoffs
@@ -106,10 +107,8 @@ def read_text(source: str, tokens: int, cache: Path | None = None) -> Corpus:
 
 
 def _prepared(path: Path) -> bool:
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    for file in files[:1]:
-        with contextlib.suppress(OSError), file.open("rb") as opened:
-            return b" <unk> " in opened.read(2**20)
+    with contextlib.suppress(OSError, ValueError):  # reading it says what is wrong with it
+        return " <unk> " in beginning(path)
     return False
 
 
@@ -284,6 +283,7 @@ class TrainingExplorer(Explorer):
             weakref.finalize(self, shutil.rmtree, self._dropped, True)
         kept = self._dropped / (Path(name).name or "dropped")
         shutil.copyfile(copy, kept)
+        self._corpus = None  # another file may have had this name
         self.source = str(kept)
 
     def read(self, tick: Tick = lambda _done, _text: None) -> Corpus:

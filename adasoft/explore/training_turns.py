@@ -44,7 +44,7 @@ class Point(NamedTuple):
 
 
 class Lane:
-    """One of the runs, with its points and its own random numbers.
+    """One of the runs, with its points.
 
     Args:
         name: as in `training_state.LABELS`.
@@ -53,7 +53,7 @@ class Lane:
 
     def __init__(self, name: str, run: Run) -> None:
         self.name, self.run, self.points = name, run, list[Point]()
-        self._steps, self._random = run.steps(), torch.get_rng_state()
+        self._steps = run.steps()
         self._mark, self._losses = FIRST, list[float]()
 
     @property
@@ -66,7 +66,6 @@ class Lane:
 
         Raises ValueError if the loss is no longer finite.
         """
-        torch.set_rng_state(self._random)
         until = self.seconds + seconds
         try:
             while True:
@@ -79,8 +78,6 @@ class Lane:
                     break
         except RuntimeError as error:
             raise ValueError(f"{self.name}: {error}") from error
-        finally:
-            self._random = torch.get_rng_state()
 
     def measure(self, valid: float | None = None) -> None:
         """Add a point, unless nothing was trained since the last one; ``valid``: the perplexity, if it is known."""
@@ -131,7 +128,7 @@ class Turns:
         tick: Tick = lambda _done, _text: None,
     ) -> None:
         self.corpus, self.lanes, self._device = corpus, list[Lane](), describe("cpu")
-        before, random = torch.get_num_threads(), torch.get_rng_state()
+        before = torch.get_num_threads()
 
         def made(name: str) -> Run:
             own = (clusters or {}).get(name), (bodies or {}).get(name)
@@ -146,7 +143,6 @@ class Turns:
                 self.lanes.append(Lane(name, made(name)))
         finally:
             torch.set_num_threads(before)
-            torch.set_rng_state(random)
 
     @staticmethod
     def _fewest_threads(run: Run, most: int, tick: Tick) -> int:
@@ -174,7 +170,7 @@ class Turns:
         until = max(lane.seconds for lane in self.lanes) + seconds
         begin = {lane.name: lane.seconds for lane in self.lanes}
         whole = sum(until - start for start in begin.values())
-        threads, random = torch.get_num_threads(), torch.get_rng_state()
+        threads = torch.get_num_threads()
         torch.set_num_threads(self.threads)
         try:
             while (lane := min(self.lanes, key=lambda one: one.seconds)).seconds < until:
@@ -188,7 +184,6 @@ class Turns:
                 heard()
         finally:
             torch.set_num_threads(threads)
-            torch.set_rng_state(random)
 
     def json(self) -> dict[str, Any]:
         """What there is to show of all runs, with their provenance."""
