@@ -27,9 +27,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"adasoft {options.command}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        kept = "what was kept stays, and the same command goes on from it"
-        trains = options.command in ("train", "table")
-        print(f"\nadasoft {options.command}: stopped; {kept if trains else 'nothing was written'}", file=sys.stderr)
+        kept = dict.fromkeys(("train", "table"), "what was kept stays, and the same command goes on from it")
+        kept["bench"] = "what --json has been given so far stays"
+        print(
+            f"\nadasoft {options.command}: stopped; {kept.get(options.command, 'nothing was written')}", file=sys.stderr
+        )
         return 130
 
 
@@ -101,7 +103,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     p.add_argument("what", choices=["plan", "cost", "layer", "decode", "train"])
     p.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
-    p.add_argument("--dtype", default="float32", help="layer: float32 or bfloat16 (float32)")
+    p.add_argument(
+        "--dtype", default="float32", choices=["float32", "bfloat16"], help="layer: in which numbers (float32)"
+    )
     p.add_argument("--rounds", type=int, help="timed rounds (layer 21, decode 9, cost 7, plan 5)")
     p.add_argument(
         "--no-full",
@@ -162,8 +166,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     p.add_argument("stored", nargs="?", default=None, help="folder of the records (data/results)")
     p.add_argument("--run", metavar="CORPUS", dest="corpus", help="train what is missing: a name, a file or a folder")
-    p.add_argument("--rows", help=f"only these rows, with commas between: {', '.join(SUITE)}")
-    p.add_argument("--seeds", type=int, default=3, help=f"seeds of {', '.join(THREE_SEEDS)} (3)")
+    p.add_argument("--rows", help=f"--run: only these rows, with commas between: {', '.join(SUITE)}")
+    p.add_argument("--seeds", type=int, default=3, help=f"--run: seeds of {', '.join(THREE_SEEDS)} (3)")
     p.add_argument("--commands", action="store_true", help="print the command of each row as well")
     p.add_argument("--by-rank", action="store_true", help="print instead what rows lose, by the rank of the word")
     p.add_argument("--markdown", action="store_true", help="print the short tables that the README shows")
@@ -274,6 +278,15 @@ def _train_device(options: argparse.Namespace) -> str:
     return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if device == "cuda" else device  # torchrun: one GPU each
 
 
+def _use(device: str) -> None:
+    """Make the GPU that is asked for the current one, where clocks, streams and kernels are."""
+    if device.startswith("cuda:"):
+        import torch
+
+        if torch.cuda.is_available():  # else what runs on it says so
+            torch.cuda.set_device(device)
+
+
 def _again(options: argparse.Namespace, settings: Any) -> str:
     """The command that repeats a run: what differs from the defaults."""
     parts = ["python -m adasoft train", f"--corpus {Path(options.corpus).name}"]
@@ -295,9 +308,8 @@ def _train(options: argparse.Namespace, rest: list[str]) -> int:
 
     settings, device = _settings(options), _train_device(options)
     several = int(os.environ.get("WORLD_SIZE", 1)) > 1
+    _use(device)
     if several:
-        if device.startswith("cuda"):
-            torch.cuda.set_device(device)
         torch.distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
     first = not several or torch.distributed.get_rank() == 0
     corpus = _corpus(options)
@@ -348,11 +360,14 @@ def _table(options: argparse.Namespace, rest: list[str]) -> int:
     from .cost import cache_dir, write_whole
 
     folder = Path(options.stored) if options.stored else Path(__file__).resolve().parent.parent / "data" / "results"
+    if options.rows and not options.corpus:
+        raise ValueError("--rows says what --run CORPUS trains: without it, all rows stored are printed")
     if options.corpus:
         from .settings import partition
         from .train import Stopped, run_name, train
 
         settings, device, corpus = _settings(options), _train_device(options), _corpus(options)
+        _use(device)
         rows = options.rows.split(",") if options.rows else tuple(SUITE)
         for name, one in suite(settings, rows, options.seeds):
             path, there = stored_as(folder, name, corpus, one, device.partition(":")[0])
@@ -392,19 +407,34 @@ def _read(options: argparse.Namespace) -> Any:
         if not number.isdigit():
             raise ValueError(f"synthetic:N needs a whole number of words, got {number!r}")
         vocabulary = Vocabulary.synthetic(int(number), shift=2.7)
-    elif Path(source).exists():
+    elif Path(source).is_file():
         text = {"eos": options.eos, "lower": options.lower or None, "tokenizer": options.split}
         given = {k: v for k, v in text.items() if v is not None and v != "whitespace"}
         vocabulary = Vocabulary.read(source, **given)
-    elif source in Vocabulary.wordfreq_languages():
-        vocabulary = Vocabulary.from_wordfreq(source)
     else:
-        raise FileNotFoundError(
-            f"{source!r} is no file, and no language of wordfreq ({' '.join(Vocabulary.wordfreq_languages())})"
-        )
+        vocabulary = _of_language(source)
     if options.min_count is not None or options.max_size is not None:
-        vocabulary = vocabulary.truncate(min_count=options.min_count, max_size=options.max_size)
+        kept = vocabulary.truncate(min_count=options.min_count, max_size=options.max_size)
+        if len(kept) == 1 < len(vocabulary):
+            raise ValueError(
+                f"--min-count {options.min_count:g} leaves no word but <unk>: the largest count is "
+                f"{vocabulary.counts[0]:g}" + (", a share of all words" if vocabulary.counts[0] < 1 else "")
+            )
+        return kept
     return vocabulary
+
+
+def _of_language(source: str) -> Any:
+    """The words of a language of wordfreq. FileNotFoundError if it is none: a file was meant."""
+    from .vocabulary import Vocabulary
+
+    try:
+        languages = Vocabulary.wordfreq_languages()
+    except ImportError as error:
+        raise FileNotFoundError(f"{source!r} is no file; and for the words of a language, {error}") from error
+    if source not in languages:
+        raise FileNotFoundError(f"{source!r} is no file, and no language of wordfreq ({' '.join(languages)})")
+    return Vocabulary.from_wordfreq(source)
 
 
 def _plan(options: argparse.Namespace, rest: list[str]) -> None:
@@ -458,24 +488,32 @@ def _plan(options: argparse.Namespace, rest: list[str]) -> None:
 def _calibrate(options: argparse.Namespace, rest: list[str]) -> None:
     from .machine import calibrate
 
+    _use(options.device)
     cost = calibrate(options.device, options.dtype, seconds=options.seconds, save=options.output or True)
     record = cost.record or {}
     print(f"{cost.name}: {record['threads']} threads, torch {record['torch']}, {record['seconds']:.0f} s")
     for name, error in record["errors"].items():
         print(f"  {name:28} median error {error['median']:6.1%}, largest {error['largest']:6.1%}, {error['n']} shapes")
-    print(f"written to {cost.path}; `python -m adasoft plan` uses it from now on")
+    how = (
+        f" --record {cost.path}"
+        if options.output
+        else ""
+        if options.dtype == "float32"
+        else f" --dtype {options.dtype}"
+    )
+    print(f"written to {cost.path}; `python -m adasoft plan{how}` uses it from now on")
 
 
 def _words(source: str) -> Any:
     from .vocabulary import Vocabulary
 
-    known = source in Vocabulary.wordfreq_languages() and not Path(source).exists()
-    return Vocabulary.from_wordfreq(source) if known else Vocabulary.from_text(source, eos="<eos>")
+    return Vocabulary.from_text(source, eos="<eos>") if Path(source).is_file() else _of_language(source)
 
 
 def _bench(options: argparse.Namespace, rest: list[str]) -> None:
     from . import bench
 
+    _use(options.device)
     rounds = {"rounds": options.rounds} if options.rounds else {}
     if options.what == "plan":
         record = bench.bench_plan(repeats=options.rounds or 5)

@@ -36,6 +36,7 @@ import json
 import math
 import os
 import platform
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -180,8 +181,11 @@ class Cost(abc.ABC):
         parts.append(Part("head", "output", seconds, 2.0 * passes * batch * head * d, head * d))
         # numbers held while the head's logits are there, or a tail's with its rows; gradients pile up meanwhile
         train = objective == "train"
-        widest = _logits_held(batch, head) + train * head * d
-        gradients = float(train * head * d)
+        # in half precision, probabilities beside the logits and sums of weight gradients are fp32
+        low = train and self.itemsize == 2
+        of_logits, of_weights = (3.0, 2.0) if low else (1.0, float(train))
+        gradients = of_weights * head * d
+        widest = of_logits * _logits_held(batch, head) + gradients
         for i in range(n_tails):
             size, width, share = edges[i + 1] - edges[i], widths[i], tail_shares[i]
             rows = share * batch if train else part_opened[i] * batch
@@ -190,9 +194,9 @@ class Cost(abc.ABC):
             projection = float(self.projection_time(rows, d, width, objective))
             parts.append(Part(name, "projection", projection, 2.0 * passes * rows * d * width, d * width))
             parts.append(Part(name, "output", whole - projection, 2.0 * passes * rows * width * size, size * width))
-            gradients += train * size * width
-            widest = max(widest, gradients + _logits_held(rows, size) + rows * (d + 2.0 * width))
-            gradients += train * d * width
+            gradients += of_weights * size * width
+            widest = max(widest, gradients + of_logits * _logits_held(rows, size) + rows * (d + 2.0 * width))
+            gradients += of_weights * d * width
         if not train:
             widest = 2.0 * batch * n_classes
         parameters = sum(p.parameters for p in parts)
@@ -480,25 +484,36 @@ def cached_records() -> list[Path]:
     return sorted((cache_dir() / "machines").glob("*.json"), key=lambda p: p.stat().st_mtime, reverse=True)
 
 
+def _gpu_name(device: str | None) -> str | None:
+    """What torch calls this GPU; None if torch is not imported, or sees none."""
+    torch: Any = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return None
+    # pragma: no cover - needs a GPU
+    return str(torch.cuda.get_device_name(device if device and device.startswith("cuda") else None))
+
+
 def load_cost(device: str | None = None, *, dtype: str = "float32") -> MeasuredCost:
     """The cost model of this machine, else the recorded one of the same device type.
 
-    ``device`` is ``"cpu"``, ``"cuda"`` ... or None for whatever was calibrated last (else the CPU). Looks for the
-    newest record in the cache that was made on this machine, then among the records that ship; never calibrates
-    and never imports torch. The name says which it is. Raises LookupError if there is none, ValueError for a damaged
-    record.
+    ``device`` is ``"cpu"``, ``"cuda"``, ``"cuda:1"`` ... or None for whatever was calibrated last (else the CPU). Looks
+    for the newest record in the cache that was made on this machine (the name of a GPU is compared only if torch is
+    imported already), then among the records that ship; never calibrates and never imports torch. The name says which
+    it is. Raises LookupError if there is none, ValueError for a damaged record.
     """
+    kind = None if device is None else device.partition(":")[0]
     for path in cached_records():
         cost = read_record(path)
         record = cost.record or {}
-        here = record["device"]["type"] != "cpu" or record["device"]["name"] == cpu_name()
-        if here and record["dtype"] == dtype and device in (None, record["device"]["type"]):
+        name = cpu_name() if record["device"]["type"] == "cpu" else _gpu_name(device)
+        here = name in (None, record["device"]["name"])
+        if here and record["dtype"] == dtype and kind in (None, record["device"]["type"]):
             cost.name = f"this machine: {cost.name}"
             return cost
     for path in shipped_records():
         cost = read_record(path)
         record = cost.record or {}
-        if record["dtype"] == dtype and record["device"]["type"] == (device or "cpu"):
+        if record["dtype"] == dtype and record["device"]["type"] == (kind or "cpu"):
             cost.name = f"recorded machine: {cost.name}"
             return cost
     raise LookupError(

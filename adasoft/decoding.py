@@ -292,10 +292,30 @@ def tail_log_prob(x: Tensor, tail: Tail) -> Tensor:
 
 def _draw(log_prob: Tensor, n: int, generator: torch.Generator | None) -> Tensor:
     """``n`` draws per row of (N, k) log-probabilities by inverse cumulative probability, in fp64."""
-    mass = log_prob.double().exp().cumsum(1)
-    u = torch.rand(len(log_prob), n, dtype=torch.float64, device=log_prob.device, generator=generator)
+    mass = _in_double(log_prob).exp().cumsum(1)
+    _check_mass(mass[:, -1])
+    u = _uniform(len(log_prob), n, log_prob.device, generator)
     # right=True passes over words of probability zero; the clamp covers u * total rounding up to the total
-    return torch.searchsorted(mass, u * mass[:, -1:], right=True).clamp(max=log_prob.shape[1] - 1)
+    found = torch.searchsorted(mass, u * mass[:, -1:], right=True).clamp(max=log_prob.shape[1] - 1)
+    return found.to(log_prob.device)
+
+
+def _in_double(values: Tensor) -> Tensor:
+    """In fp64; on the CPU if the device has none, as Apple's."""
+    return (values.cpu() if values.device.type == "mps" else values).double()
+
+
+def _uniform(rows: int, n: int, device: torch.device, generator: torch.Generator | None) -> Tensor:
+    dtype = torch.float32 if device.type == "mps" else torch.float64
+    return _in_double(torch.rand(rows, n, dtype=dtype, device=device, generator=generator))
+
+
+def _check_mass(total: Tensor) -> None:
+    if not bool((total > 0).all()):
+        raise ValueError(
+            "the probabilities are not finite, so nothing can be drawn from them: the weights hold nan or infinite "
+            "numbers, or their logits overflow the dtype"
+        )
 
 
 def sample_ranks(
@@ -344,15 +364,18 @@ def nucleus_ranks(
         again = []
         for rows in _split(left, 4 * k):
             values, ranks, _ = topk_ranks(x[rows], head, cutoffs, tails, k)
-            total = values.double().exp().cumsum(1)
-            done = (total[:, -1] >= mass) | torch.tensor(k == n_words, device=x.device)
+            total = _in_double(values).exp().cumsum(1)
+            if k == n_words:
+                _check_mass(total[:, -1])
+            finished = (total[:, -1] >= mass) | torch.tensor(k == n_words, device=total.device)
+            done = finished.to(x.device)
             again.append(rows[~done])
-            total, ranks, rows = total[done], ranks[done], rows[done]
+            total, ranks, rows = total[finished], ranks[done], rows[done]
             # the word that reaches the mass belongs to the nucleus; rounding may leave the sum of all just below it
             size = torch.searchsorted(total, total.new_full((len(total), 1), mass)).clamp(max=k - 1)
-            u = torch.rand(len(total), n, dtype=torch.float64, device=x.device, generator=generator)
+            u = _uniform(len(total), n, x.device, generator)
             at = torch.searchsorted(total, u * total.gather(1, size), right=True)
-            out[rows] = ranks.gather(1, torch.minimum(at, size))
+            out[rows] = ranks.gather(1, torch.minimum(at, size).to(x.device))
         left = torch.cat(again)
         k = min(8 * k, n_words)
     return out

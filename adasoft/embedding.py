@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .layer import AdaptiveSoftmax, _positive, _reshaped
+from .layer import AdaptiveSoftmax, _index, _positive, _reshaped
 from .loss import route, target_ranks
 
 if TYPE_CHECKING:
@@ -315,9 +315,9 @@ def _follow_weights(embedding: AdaptiveEmbedding, _: Any) -> None:
 def _check_padding(padding_idx: Any, n_words: int) -> int | None:
     if padding_idx is None:
         return None
-    if isinstance(padding_idx, bool) or not hasattr(padding_idx, "__index__"):
+    index = _index(padding_idx)
+    if index is None:
         raise TypeError(f"padding_idx should be an int or None, got {padding_idx!r}")
-    index = int(padding_idx)
     if not -n_words <= index < n_words:
         raise ValueError(f"padding_idx should be between {-n_words} and {n_words - 1}, got {padding_idx!r}")
     return index % n_words

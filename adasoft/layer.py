@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from functools import partial
 from importlib.util import find_spec
@@ -120,7 +121,7 @@ class AdaptiveSoftmax(nn.Module):
         if reduction not in ("mean", "sum", "none"):
             raise ValueError(f"reduction should be 'mean', 'sum' or 'none', got {reduction!r}")
         self.reduction = reduction
-        if not isinstance(ignore_index, int):
+        if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
             raise TypeError(f"ignore_index should be an int, got {ignore_index!r}")
         self.ignore_index = ignore_index
         if not 0.0 <= tail_dropout < 1.0:
@@ -166,6 +167,11 @@ class AdaptiveSoftmax(nn.Module):
         self._seen.clear()
         return self
 
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        if self.head.weight.is_cuda:  # pragma: no cover - needs a GPU
+            _load_ragged()  # a layer unpickled in a process of its own
+
     def _check_widths(self, widths: Sequence[int] | None) -> list[int]:
         if widths is None:
             if not self.div_value > 0:
@@ -187,6 +193,8 @@ class AdaptiveSoftmax(nn.Module):
     def from_plan(cls, plan: Plan, **kwargs: Any) -> AdaptiveSoftmax:
         """The layer that a plan describes: its sizes, cutoffs, widths, and its ``order`` where ids are not sorted.
 
+        ``kwargs``: further arguments of the layer; ``widths`` or ``div_value`` replace the plan's widths.
+
         Raises ValueError for a plan without tails, which is a plain full softmax.
         """
         if not plan.cutoffs:
@@ -195,7 +203,8 @@ class AdaptiveSoftmax(nn.Module):
                 f"build. Use torch.nn.Linear({plan.in_features}, {plan.n_classes}) with "
                 "torch.nn.functional.cross_entropy, or plan with n_tails=1 or more."
             )
-        kwargs.setdefault("widths", plan.widths)
+        if "div_value" not in kwargs:
+            kwargs.setdefault("widths", plan.widths)
         if plan.order is not None:
             kwargs.setdefault("order", plan.order)
         return cls(plan.in_features, plan.n_classes, plan.cutoffs, **kwargs)
@@ -549,10 +558,19 @@ def _log_softmax(logits: Tensor) -> Tensor:
     return F.log_softmax(logits, dim=1, dtype=torch.float32 if autocast else None)
 
 
+def _index(value: Any) -> int | None:
+    """As an integer; None for what is none, also for a tensor of one float, which ``int`` would cut."""
+    try:
+        return None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return None
+
+
 def _positive(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < 1:
+    found = _index(value)
+    if found is None or found < 1:
         raise ValueError(f"{name} should be a positive integer, got {value!r}")
-    return int(value)
+    return found
 
 
 def _check_cutoffs(cutoffs: Any, n_classes: int) -> list[int]:
@@ -563,7 +581,7 @@ def _check_cutoffs(cutoffs: Any, n_classes: int) -> list[int]:
     if not values:
         raise ValueError("cutoffs should be a sequence of length larger than 0, got an empty one")
     for i, value in enumerate(values):
-        if isinstance(value, bool) or not hasattr(value, "__index__"):
+        if _index(value) is None:
             raise ValueError(f"{_CUTOFFS}, got {values}: {value!r} is no integer")
         if not 1 <= value <= n_classes - 1:
             raise ValueError(f"{_CUTOFFS}, got {values}: {value} is not between 1 and {n_classes - 1}")

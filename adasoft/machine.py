@@ -84,7 +84,7 @@ def interleave(
             for step in sets[: turns[name]]:
                 step()
     found: dict[str, list[float]] = {name: [] for name in items}
-    clock = _EventClock() if torch.device(device).type == "cuda" else _time_on_host
+    clock = _EventClock(torch.device(device)) if torch.device(device).type == "cuda" else _time_on_host
     total, done = sum(turns.values()), 0
     for turn in range(max(turns.values())):
         for name, sets in items.items():
@@ -113,17 +113,19 @@ def _time_on_host(step: Step) -> float:
 
 
 class _EventClock:
-    """Seconds of a step on the GPU, between two events on its stream."""
+    """Seconds of a step on the GPU, between two events on the stream of that GPU, be it the current one or not."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
         self.begin, self.end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
 
-    def __call__(self, step: Step) -> float:  # pragma: no cover - needs a GPU
-        torch.cuda.synchronize()
-        self.begin.record()
+    def __call__(self, step: Step) -> float:
+        torch.cuda.synchronize(self.device)
+        stream = torch.cuda.current_stream(self.device)
+        self.begin.record(stream)
         step()
-        self.end.record()
-        torch.cuda.synchronize()
+        self.end.record(stream)
+        torch.cuda.synchronize(self.device)
         return float(self.begin.elapsed_time(self.end)) * 1e-3
 
 
@@ -166,18 +168,19 @@ class _Pool:
         self.device = device
 
     def take(self, rows: int, columns: int) -> Tensor:
-        start = self.draw.randrange(max(1, len(self.numbers) - rows * columns))
+        # aligned as an allocator would: kernels are chosen by it
+        start = self.draw.randrange(max(1, len(self.numbers) - rows * columns)) // 256 * 256
         return self.numbers[start : start + rows * columns].view(rows, columns).detach().requires_grad_()
 
     def targets(self, n: int, k: int) -> Tensor:
         return torch.tensor([self.draw.randrange(k) for _ in range(n)], device=self.device)
 
 
-def product_step(pool: _Pool, n: int, k: int, d: int, objective: str) -> Step:
+def product_step(pool: _Pool, n: int, k: int, d: int, objective: str, *, head: bool | None = None) -> Step:
     """What the head or a tail does with n rows, k words, d features.
 
-    When decoding, a wide product does what the head does: normalise, and find the ten best. A narrow one does what a
-    tail does for a row that opens it: nearly always the largest logit settles that the row has nothing there.
+    When decoding, the head normalises and finds the ten best; a tail, for a row that opens it, nearly always finds by
+    the largest logit that the row has nothing there. ``head``: which of the two; by default the head if d >= 256.
     """
     x, weight = pool.take(n, d), pool.take(k, d)
     if objective == "decode":
@@ -193,7 +196,7 @@ def product_step(pool: _Pool, n: int, k: int, d: int, objective: str) -> Step:
                 if maxima is not None:
                     maxima.amax(1)
 
-        return decode_head if d >= 256 else decode_tail
+        return decode_head if (d >= 256 if head is None else head) else decode_tail
     target = pool.targets(n, k)
 
     def train() -> None:
@@ -477,11 +480,15 @@ def calibrate(
     beyond = [(60, 40_000, 256), (20, 100_000, 128), (120, 14_000, 1024), (30, 200_000, 64)]
     if seconds < 30:
         heads, beyond = heads[1:2], beyond[:1]
-    products = [(1, 64, 16), (16, 256, 64), *heads, *beyond, *_products(draw, 32, 1.5e9 * scale)]
-    for n, k, d in products:
+    given, drawn = [(1, 64, 16), (16, 256, 64), *heads, *beyond], _products(draw, 32, 1.5e9 * scale)
+    for n, k, d in given + drawn:
         add("product", "train", (n, k, d), partial(product_step, pool, n, k, d, "train"))
-    for n, k, d in products[::2]:
+    for n, k, d in given:
         add("product", "decode", (n, k, d), partial(product_step, pool, n, k, d, "decode"))
+    for number, (n, k, d) in enumerate(drawn):
+        if number // 2 % 2 == 0:  # half of them, tails and heads in turns
+            head = bool(number % 2)
+            add("product", "decode", (n, k, d), partial(product_step, pool, n, k, d, "decode", head=head))
     for _ in range(8):
         n, d, w = (
             _log_uniform(draw, 4, 2000),

@@ -282,21 +282,28 @@ class LanguageModel(nn.Module):
         """``n`` words drawn one after the other from the model's distribution, after ``start`` (b, T): (b, n).
 
         Every word is drawn from the whole distribution (``softmax.sample`` where there is one, else from
-        ``log_prob``). A body without state reads the last ``window`` words anew for each word. Dropout is off.
+        ``log_prob``). A body with state reads all of ``start``, ``window`` words at a time; one without reads the last
+        ``window`` words anew for each word. Dropout is off.
         """
         if start.dim() != 2 or not start.shape[1]:
             raise ValueError(f"start should hold ids (b, T) with T at least 1, got the shape {tuple(start.shape)}")
-        training = self.training
+        n, window = _positive("n", n), _positive("window", window)
+        modes = {module: module.training for module in self.modules()}
         self.eval()
         try:
             ids, state = start, None
-            for _ in range(_positive("n", n)):
-                fresh = ids[:, -window:] if state is None else ids[:, -1:]
-                hidden, state = self.hidden(fresh, state)
+            first, *others = torch.split(start, window, 1)
+            hidden, state = self.hidden(first)
+            for part in others if state is not None else [start[:, -window:]][: len(others)]:
+                hidden, state = self.hidden(part, state)
+            while True:
                 ids = torch.cat([ids, self._draw(hidden[:, -1], generator).unsqueeze(1)], 1)
-            return ids[:, start.shape[1] :]
+                if ids.shape[1] == start.shape[1] + n:
+                    return ids[:, start.shape[1] :]
+                hidden, state = self.hidden(ids[:, -window:] if state is None else ids[:, -1:], state)
         finally:
-            self.train(training)
+            for module, mode in modes.items():
+                module.training = mode
 
     def _draw(self, hidden: Tensor, generator: torch.Generator | None) -> Tensor:
         drawn: Tensor

@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -339,7 +339,10 @@ def _choose_widths(
     every = hi - lo + 1 <= _CANDIDATES
     grid = np.arange(lo, hi + 1) if every else _geometric_cells(lo, hi)[0]
     if not every:
-        grid = np.unique(np.geomspace(lo, hi, _CANDIDATES).round().astype(np.int64))
+        spaced = np.geomspace(lo, hi, _CANDIDATES).round().astype(np.int64)
+        # all tails may have to crowd at either end to meet the floor
+        ends = [np.arange(lo, lo + n_tails), np.arange(hi - n_tails + 1, hi + 1)]
+        grid = np.unique(np.concatenate([spaced, *ends]))
     ranks = np.append(grid * align, n)
     m = len(grid)
     size = ranks[None, :] - ranks[:m, None]
@@ -386,7 +389,7 @@ def _choose_widths(
             mu *= 16
             if mu > 1e18:
                 reached = d - high[3]
-                raise ValueError(
+                raise Infeasible(
                     f"min_mean_width={min_mean_width:g} cannot be met with {n_tails} tails and widths "
                     f"{sorted({w for menu in menus for w in menu})}: at most {reached:.4g} is feasible"
                 )
@@ -709,11 +712,12 @@ def plan(
     When decoding, how many tokens a tail holds does not matter, so only floors keep words out of the narrowest tail:
     without ``min_shares`` or ``min_mean_width``, a decode plan may make tails of a single word on the way there.
 
-    The result is optimal under the cost model, to rounding, whatever the counts (``plan.gap`` is 0). The exception
-    is a floor on the mean width with more than 512 possible cutoffs: there ``gap`` bounds what may be left.
+    The result is optimal under the cost model, to rounding, whatever the counts (``plan.gap`` is 0). The exceptions
+    are a floor on the mean width with more than 512 possible cutoffs, and cost models of your own without the
+    quadrangle inequality, where very many cutoffs are nearly as good: there ``gap`` bounds what may be left.
 
     Raises:
-        ValueError: bad arguments, or a request that cannot be met; it says what would be feasible.
+        ValueError: bad arguments, or a request that cannot be met (`Infeasible`); it says what would be feasible.
         LookupError: no cost model given and no machine record at hand.
     """
     vocabulary = counts if isinstance(counts, Vocabulary) else Vocabulary(counts)
@@ -739,23 +743,25 @@ def plan(
     else:
         numbers = [n_tails]
     best: Plan | None = None
-    problem_found: ValueError | None = None
+    problem_found: Infeasible | None = None
+    least = math.inf  # no partition of any number of tails can take less time
     for j in numbers:
         try:
             found = _plan(
                 vocabulary, in_features, batch, model, j, menus(j), min_head_share, min_mean_width, align, objective,
                 opened_of(j), floors,
             )  # fmt: skip
-        except ValueError as error:
+        except Infeasible as error:
             if len(numbers) == 1:
                 raise
             problem_found = error
             continue
+        least = min(least, found.time * (1 - found.gap))
         if best is None or found.time < best.time:
             best = found
     if best is None:  # pragma: no cover - a full softmax meets every floor
         raise problem_found or ValueError("nothing to plan")
-    return best
+    return replace(best, gap=max(0.0, 1 - least / best.time) if least < best.time else 0.0)
 
 
 def _floors(
@@ -835,6 +841,10 @@ def _most_tails(vocabulary: Vocabulary, min_head_share: float, align: int) -> in
     return max(0, (vocabulary.n_classes - 1) // align - first // align + 1)
 
 
+class Infeasible(ValueError):
+    """No partition with so many tails meets the floors."""
+
+
 def _plan(
     vocabulary: Vocabulary,
     d: int,
@@ -858,7 +868,7 @@ def _plan(
         first = _first_rank(vocabulary, min_head_share, align)
         if n_tails > feasible:
             share = vocabulary.share_of_first(max(0, (n - 1) // align - n_tails + 1) * align) if n > 1 else 0.0
-            raise ValueError(
+            raise Infeasible(
                 f"n_tails={n_tails} cannot be had with min_head_share={min_head_share:g}, align={align} and {n:,} "
                 f"words: the head needs {first:,} words, which leaves room for {feasible} tails. Feasible: "
                 f"n_tails at most {feasible}, or min_head_share at most {share:.6g}"
@@ -874,7 +884,7 @@ def _plan(
         problem = _Problem(mass, head, tails, first, align, cost.quadrangle_share(batch), floors)
         for i in range(n_tails):
             if problem.limits(i)[0] > problem.limits(i)[1]:
-                raise ValueError(
+                raise Infeasible(
                     f"min_shares leaves no words for tail {i + 2} of {n_tails}: lower the floors or n_tails"
                 )
         if min_mean_width is not None and not cost.monotone and feasible > _CANDIDATES:
@@ -969,11 +979,12 @@ def front(
             return np.asarray(model.head_time(k, n_tails, batch, d, objective), dtype=np.float64)
 
         problem = _Problem(mass, head, [tail(w) for w in chosen], 1, align, model.quadrangle_share(batch))
-        cutoffs, total, *_ = (_search if model.monotone else _search_any)(problem)
+        cutoffs, total, *bound = (_search if model.monotone else _search_any)(problem)
+        exact = not bound or bound[0] >= total * (1 - _ROUNDING)
         shares = np.diff(mass[[0, *cutoffs, n]])
         lost = float(np.dot(np.subtract(d, chosen), shares[1:]))
         return FrontPoint(
-            total - price * lost + overhead, d - lost, float(shares[0]), tuple(cutoffs), tuple(chosen), True
+            total - price * lost + overhead, d - lost, float(shares[0]), tuple(cutoffs), tuple(chosen), exact
         )
 
     full = FrontPoint(model.full_time(n, batch, d, objective), float(d), 1.0, (), (), max(chosen) < d)

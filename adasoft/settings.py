@@ -18,7 +18,7 @@ from .cost import Cost, load_cost
 from .embedding import AdaptiveEmbedding
 from .layer import AdaptiveSoftmax
 from .models import CELLS, LanguageModel, Recurrent, Stepwise, Transformer
-from .partition import default_widths, plan
+from .partition import Infeasible, default_widths, plan
 
 MODELS = (*CELLS, "transformer")
 EMBEDDINGS = ("plain", "adaptive", "tied")
@@ -207,7 +207,7 @@ def partition(settings: Settings, corpus: Corpus, cost: Cost | None = None, devi
                         min_mean_width=least or None,
                     )
                 )
-            except ValueError:
+            except Infeasible:
                 # the floor on the head can leave too few words for many tails; the last number is not excused
                 if n == numbers[-1] and not plans:
                     raise

@@ -77,7 +77,7 @@ class _Clock:
     """Time of a step by part: marks on the host, or events on a GPU that are read when asked for."""
 
     def __init__(self, device: torch.device) -> None:
-        self.cuda = device.type == "cuda"
+        self.device, self.cuda = device, device.type == "cuda"
         self.marks: list[tuple[str, Any]] = []
         self.steps: list[list[tuple[str, Any]]] = []
         self.totals = dict.fromkeys(PARTS, 0.0)
@@ -85,7 +85,7 @@ class _Clock:
     def mark(self, name: str) -> None:
         if self.cuda:  # pragma: no cover - needs a GPU
             now: Any = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
-            now.record()
+            now.record(torch.cuda.current_stream(self.device))
         else:
             now = time.perf_counter()
         self.marks.append((name, now))
@@ -358,7 +358,7 @@ class Run:
                 x, target = (torch.from_numpy(np.ascontiguousarray(a)).to(self.device, torch.long) for a in windows[i])
                 hidden, state = self.model.hidden(x, state)
                 ranks.append(target.flatten().cpu())
-                found.append(-self.model.softmax(hidden, target).output.flatten().double().cpu())
+                found.append(-self.model.softmax(hidden, target).output.flatten().cpu().double())
         finally:
             self.model.train(training)
         return torch.cat(ranks).numpy(), torch.cat(found).numpy()

@@ -236,6 +236,7 @@ class Vocabulary:
         those of :meth:`from_counts_file` or :meth:`from_text`, which also say what is raised.
 
         Raises:
+            ValueError: only the first of these lines does not look so: a header.
             TypeError: an argument does not belong to the kind of file that was found.
         """
         delimiter = kwargs.get("delimiter", "\t")
@@ -245,7 +246,13 @@ class Vocabulary:
             if len(rows) >= 20:
                 break
         cells = [row.split(delimiter) for row in rows[:20]]
-        if cells and all(len(cell) == 2 and cell[0] and _NUMBER.fullmatch(cell[1]) for cell in cells):
+        looks = [len(cell) == 2 and bool(cell[0]) and bool(_NUMBER.fullmatch(cell[1])) for cell in cells]
+        if len(cells) > 2 and len(cells[0]) == 2 and not looks[0] and all(looks[1:]):
+            raise ValueError(
+                f"path: {path} looks like a file of counts under a header, {rows[0]!r}: remove that line, or call "
+                "from_text if it is a text"
+            )
+        if cells and all(looks):
             kind, reader, known = "counts", cls.from_counts_file, {"delimiter"}
         else:
             kind, reader, known = "text", cast(Any, cls.from_text), {"tokenizer", "lower", "eos"}

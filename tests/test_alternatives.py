@@ -629,3 +629,50 @@ def test_build_says_what_is_wrong():
     assert "widths=[6, 1, 1]" in repr(make("d-softmax", widths=[6, 1, 1])) and "cutoffs=[6, 15]" in repr(
         make("d-softmax-star")
     )
+
+
+# ---------------------------------------------------------------- tables, devices, dtypes
+
+
+@pytest.mark.parametrize("name", ["full", "sampled", "d-softmax", "d-softmax-star"])
+def test_log_prob_changed_in_place_is_noticed(name):
+    """As torch does for its own: backward needs the log-probabilities as they were."""
+    layer, (x, _) = make(name), batch(5)
+    out = layer.log_prob(x)
+    loss = out.exp_().sum()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+@pytest.mark.parametrize("order", [None, list(range(V))[::-1]], ids=["by rank", "order"])
+@pytest.mark.parametrize("name", [n for n in NAMES if n != "adaptive"])
+def test_a_layer_made_on_the_meta_device(name, order):
+    """Its tables come from the host, whatever memory `to_empty` finds."""
+    whole = make(name, order=order).eval()
+    x, target = batch(40)
+    for assign in (False, True):
+        made = make(name, order=order, device="meta").eval()
+        if not assign:
+            made.to_empty(device="cpu")
+            for buffer in made.buffers():
+                if buffer.is_floating_point():
+                    buffer.fill_(float("nan"))
+        made.load_state_dict(whole.state_dict(), assign=assign)
+        if assign or name != "sampled":
+            assert torch.equal(made.log_prob(x), whole.log_prob(x))
+            assert torch.equal(made(x, target).output, whole(x, target).output)
+
+
+def test_the_proposal_stays_in_fp32():
+    """In fp16, times of the draws would overflow, and the correction would be gone without a word."""
+    layer = build("sampled", 4, 100_000, n_samples=20_000).half()
+    assert layer.p.dtype == torch.float32
+    words, log_pi = layer.draw()
+    assert log_pi.isfinite().all() and (log_pi < 0).any() and len(words.unique()) == 20_000
+    assert log_pi.exp().sum() == pytest.approx(20_000, rel=0.1)
+
+
+def test_counts_may_be_a_tensor():
+    layer = build("hierarchical", 4, torch.tensor(COUNTS))
+    assert layer.n_classes == V and layer.edges == make("hierarchical").edges
+    assert build("full", 4, torch.tensor([3.0])).n_classes == 1  # one word, not three

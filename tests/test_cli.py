@@ -85,6 +85,8 @@ def test_plan_for_decoding_and_with_input_words(capsys):
         (["plan", "en", "--opened", "0.1"], "opened=0.1 is for objective='decode'"),
         (["plan", "en", "--opened", "few"], "--opened should be numbers like 0.2,0.1, got 'few'"),
         (["plan", "nowhere.txt"], "is no file, and no language of wordfreq"),
+        (["plan", "de", "--min-count", "5"], "--min-count 5 leaves no word but <unk>: the largest count is 0.0"),
+        (["table", "--rows", "full"], "--rows says what --run CORPUS trains"),
         (["plan", "synthetic:many"], "needs a whole number of words, got 'many'"),
         (["plan", "en", "--tails", "-1"], "n_tails should be an integer of at least 0, got -1"),
         (["plan", "en", "--widths", "a,b"], "--widths should be numbers"),
@@ -345,3 +347,20 @@ def test_bench_decode_and_cutoffs_on_a_text(tmp_path, monkeypatch, capsys):
     assert case["rows"][0]["which"] == "authors" and case["rows"][0]["of authors"] == 1
     planned = [row for row in case["rows"] if row["which"].startswith("planned")]
     assert planned and all(row["head share"] >= case["rows"][0]["head share"] - 1e-12 for row in planned)
+
+
+def test_without_wordfreq_a_mistyped_file_is_said_to_be_none(monkeypatch, capsys, tmp_path):
+    def missing():
+        raise ImportError("wordfreq is not installed")
+
+    monkeypatch.setattr("adasoft.Vocabulary.wordfreq_languages", missing)
+    status, _, err = run("plan", "cuonts.tsv", capsys=capsys)
+    assert status == 2 and "'cuonts.tsv' is no file" in err and "wordfreq is not installed" in err
+    (tmp_path / "text.txt").write_text("a b a c\n" * 50)
+    assert run("plan", str(tmp_path / "text.txt"), capsys=capsys)[0] == 0  # needs no list of languages
+
+
+def test_a_folder_does_not_hide_a_language(monkeypatch, tmp_path, capsys):
+    (tmp_path / "de").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert run("plan", "de", "--max-size", "3000", capsys=capsys)[0] == 0

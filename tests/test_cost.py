@@ -114,6 +114,15 @@ def test_measured_product_is_the_sum_of_its_terms(cost):
     assert float(big[5]) == 2**24 - 2**23  # what lies beyond 32 MiB of fp32 numbers
 
 
+def test_memory_in_half_precision_holds_sums_in_fp32():
+    cost = PaperCost(1e-4, 1e-9)
+    object.__setattr__(cost, "itemsize", 2)
+    V, d, B = 1000, 64, 32
+    made = cost.layer(V, [], [], [], d, B)
+    # bytes: weights; input and its gradient; logits with probabilities in fp32; the weights' gradient in fp32
+    assert made.peak_bytes == 2 * V * d + 2 * 2 * B * d + (2 + 4) * B * V + 4 * V * d
+
+
 def test_a_layer_adds_up():
     cost = make([1e-4, 1e-11, 1e-9, 1e-9, 1e-9, 0], [1e-5, 1e-11, 1e-9, 1e-9], [1e-4, 1e-8, 1e-9], 0.0)
     layer = cost.layer(50_000, [2000, 10_000], [128, 32], [0.15, 0.05], 512, 2560)

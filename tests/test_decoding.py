@@ -499,3 +499,15 @@ def test_nothing_is_drawn_from_what_is_no_distribution(bad):
     layer = layer_with_bias([0.0] * 5, [0.0, 0.0])
     with pytest.raises(ValueError, match="not finite"):
         layer.sample(torch.full((2, 4), bad, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("top_p", [None, 0.5, 1.0])
+@pytest.mark.parametrize("part", ["head", "tail"])
+def test_nothing_is_drawn_from_nan(part, top_p):
+    layer = AdaptiveSoftmax(8, 40, [5, 12], widths=[4, 2])
+    with torch.no_grad():
+        (layer.head.weight if part == "head" else layer.tail[0][1].weight).fill_(float("nan"))
+        if part == "tail":
+            layer.head.weight.zero_()
+    with pytest.raises(ValueError, match="the probabilities are not finite"):
+        layer.sample(torch.ones(30, 8), 4, **({} if top_p is None else {"top_p": top_p}))

@@ -1054,3 +1054,26 @@ def test_more_logits_than_32_bits_can_count():
         torch.testing.assert_close(output[rows], expected)
         torch.testing.assert_close(inputs.grad[rows], few.grad)
         torch.testing.assert_close(best.values[rows], layer.log_prob(x[rows]).topk(3).values)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "says"),
+    [
+        (lambda: AdaptiveSoftmax(8, 20, torch.tensor([2.5, 7.9])), ValueError, "is no integer"),
+        (lambda: AdaptiveSoftmax(8, 20, [2, 7], widths=torch.tensor([4.7, 2.2])), ValueError, r"widths\[0\] should be"),
+        (lambda: AdaptiveSoftmax(8, 20, [2, 7], ignore_index=True), TypeError, "ignore_index should be an int"),
+    ],
+)
+def test_floats_and_bools_are_no_integers(make, error, says):
+    with pytest.raises(error, match=says):
+        make()
+
+
+def test_integer_tensors_are_integers():
+    layer = AdaptiveSoftmax(8, 20, torch.tensor([2, 7]), widths=torch.tensor([4, 2]))
+    assert layer.cutoffs == [2, 7, 20] and layer.widths == [4, 2]
+
+
+def test_a_plan_s_widths_give_way_to_div_value():
+    assert AdaptiveSoftmax.from_plan(plan(widths=[3, 1])).widths == [3, 1]
+    assert AdaptiveSoftmax.from_plan(plan(widths=[3, 1]), div_value=2.0).widths == [4, 2]

@@ -128,6 +128,19 @@ def test_what_is_timed_is_the_layer():
         M.rows_step(pool, 8, 16, objective)()
 
 
+def test_decoding_is_calibrated_on_tails_and_heads(tmp_path, monkeypatch):
+    monkeypatch.setattr(M, "interleave", lambda items, **_: {name: M.Timing(1e-3, 1e-3, 1e-3, 3) for name in items})
+    made = adasoft.calibrate(seconds=3, progress=False, save=False)
+    shapes = [s["shape"] for s in made.record["samples"] if (s["kind"], s["objective"]) == ("product", "decode")]
+    narrow = [shape for shape in shapes[2:] if shape[2] <= 64]
+    assert len(narrow) >= 5 and len([shape for shape in shapes if shape[0] >= 200 and shape[2] >= 128]) >= 5
+
+
+def test_inputs_are_aligned_as_an_allocator_would():
+    pool = M._Pool(2**16, torch.device("cpu"), torch.bfloat16)
+    assert all(pool.take(7, 9).data_ptr() % 64 == pool.numbers.data_ptr() % 64 for _ in range(20))
+
+
 def test_bad_devices_and_dtypes():
     with pytest.raises(ValueError, match=r"dtype should be float32.*got 'int8'"):
         adasoft.calibrate(dtype="int8")

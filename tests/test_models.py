@@ -194,3 +194,33 @@ def test_an_lstm_that_the_cpu_cannot_run_in_low_precision_runs_in_fp32(monkeypat
     expected, _ = body(x.bfloat16().float())
     assert found.dtype == torch.float32 and torch.equal(found, expected)
     assert all(t.dtype == torch.float32 for t in state_tensors(state))
+
+
+def test_a_long_start_is_read_whole_by_a_body_with_state():
+    torch.manual_seed(0)
+    made, start = model(Recurrent(5, [6], "lstm")), torch.randint(V, (2, 11))
+    words = made.generate(start, 4, window=3, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(words, made.generate(start, 4, window=64, generator=torch.Generator().manual_seed(1)))
+    other = start.clone()
+    other[:, 0] = (other[:, 0] + 1) % V
+    heard = [made.hidden(one)[0][:, -1] for one in (start, other)]
+    assert not torch.equal(*heard)
+    seen = []
+    made.hidden, kept = lambda ids, state=None: (seen.append(ids.shape[1]), kept(ids, state))[1], made.hidden
+    made.generate(start, 3, window=4)
+    assert seen == [4, 4, 3, 1, 1]
+    # one without reads the last words alone
+    stateless, seen[:] = model(Transformer(6, 1, 2)), []
+    stateless.hidden, kept = lambda ids, state=None: (seen.append(ids.shape[1]), kept(ids, state))[1], stateless.hidden
+    stateless.generate(start, 3, window=4)
+    assert seen[-3:] == [4, 4, 4]
+    with pytest.raises(ValueError, match="window should be a positive integer, got 0"):
+        made.generate(start, 1, window=0)
+
+
+def test_generating_leaves_every_module_in_its_mode():
+    made = model(Recurrent(5, [6], "gru"))
+    made.train()
+    made.embedding.eval()
+    made.generate(torch.zeros(1, 1, dtype=torch.long), 2)
+    assert made.training and made.body.training and not made.embedding.training

@@ -258,6 +258,39 @@ def test_chosen_widths_on_many_ranks_report_their_gap():
     assert coarse.time * (1 + 1e-9) >= plan.time * (1 - plan.gap)
 
 
+def test_a_cost_that_cannot_be_searched_is_said_not_skipped():
+    """Without a number of tails as with one: else the full softmax would look like the best of all."""
+
+    class Unknown(PaperCost):
+        monotone = False
+
+    with pytest.raises(ValueError, match="not marked monotone"):
+        adasoft.plan(Vocabulary.synthetic(30_000), 64, 256, cost=Unknown(1e-4, 1e-9))
+
+
+def test_the_gap_is_that_of_all_numbers_of_tails(monkeypatch):
+    real = P._plan
+
+    def uncertain(*arguments):
+        made = real(*arguments)
+        return P.replace(made, gap=0.5) if len(made.cutoffs) == 3 else made
+
+    monkeypatch.setattr(P, "_plan", uncertain)
+    counts = Vocabulary.synthetic(2000)
+    found = adasoft.plan(counts, 64, 256, cost=COSTS["measured"])
+    three = adasoft.plan(counts, 64, 256, cost=COSTS["measured"], n_tails=3)
+    assert three.gap == pytest.approx(0.5)
+    assert found.gap == pytest.approx(1 - min(found.time, 0.5 * three.time) / found.time) and found.gap > 0
+
+
+def test_a_floor_on_the_mean_width_that_only_crowded_tails_meet():
+    found = adasoft.plan(
+        Vocabulary.synthetic(50_000), 512, 256, cost=COSTS["measured"], widths="choose", n_tails=3, min_head_share=0,
+        min_mean_width=511.9,
+    )  # fmt: skip
+    assert found.mean_width >= 511.9 and len(found.cutoffs) == 3
+
+
 def test_best_number_of_tails_is_the_best_of_all():
     counts = np.random.default_rng(0).zipf(1.2, 300).clip(max=10**5)
     for cost in COSTS.values():

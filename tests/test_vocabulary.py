@@ -410,6 +410,15 @@ def test_read_decides(tmp_path):
 # ---- wordfreq and synthetic counts
 
 
+def test_a_header_above_counts_is_said(tmp_path):
+    path = tmp_path / "counts.tsv"
+    path.write_text("word\tcount\nthe\t5\nof\t3\n")
+    with pytest.raises(ValueError, match=r"counts\.tsv looks like a file of counts under a header, 'word\\tcount'"):
+        Vocabulary.read(path)
+    path.write_text("word\tcount\nthe\t5\n")  # two lines may be anything
+    assert Vocabulary.read(path).words
+
+
 def test_wordfreq():
     pytest.importorskip("wordfreq")
     english = Vocabulary.from_wordfreq("en")

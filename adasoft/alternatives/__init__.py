@@ -33,6 +33,7 @@ import inspect
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from ..vocabulary import Vocabulary
 from .adaptive import Adaptive
@@ -97,6 +98,8 @@ def build(name: str, in_features: int, counts_or_vocabulary: Any, **options: Any
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise TypeError(f"{name} takes no option {unknown[0]!r}; it takes {', '.join(known)}")
+    if isinstance(counts_or_vocabulary, Tensor):
+        counts_or_vocabulary = counts_or_vocabulary.detach().cpu().numpy()
     if hasattr(counts_or_vocabulary, "__index__") and not isinstance(counts_or_vocabulary, np.ndarray):
         n_classes = int(counts_or_vocabulary)
     else:

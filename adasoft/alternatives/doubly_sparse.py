@@ -113,7 +113,7 @@ class DoublySparseSoftmax(SoftmaxModule):
         self.register_buffer("members", torch.arange(n_classes, device=device).repeat(n_experts))
         self.register_buffer("sizes", torch.full((n_experts,), n_classes, device=device))
         self._noise = 0.0, 0
-        self._follow_sizes()
+        self._follow_sizes([n_classes] * n_experts)
 
     @classmethod
     def from_full(cls, full: nn.Linear | FullSoftmax, n_experts: int = 2, **options: Any) -> DoublySparseSoftmax:
@@ -136,8 +136,8 @@ class DoublySparseSoftmax(SoftmaxModule):
 
     # ------------------------------------------------------------------ structure
 
-    def _follow_sizes(self) -> None:
-        self._sizes: list[int] = self.sizes.tolist()
+    def _follow_sizes(self, sizes: list[int] | None = None) -> None:
+        self._sizes: list[int] = self.sizes.tolist() if sizes is None else sizes
         self._edges = list(itertools.accumulate(self._sizes, initial=0))
         self._alive = [k for k, size in enumerate(self._sizes) if size]
         #: Shares of the tokens, (K,); None until :meth:`measure` has seen some.
@@ -221,6 +221,8 @@ class DoublySparseSoftmax(SoftmaxModule):
         all ties went to the first. The best words of a token stay the same as long as it falls to a clone of its
         expert, for sure with ``noise=0``; gate values are divided by ``copies`` until the gate has told them apart.
 
+        ``generator``: of the noise, on the CPU.
+
         Raises ValueError if ``copies`` is below 1 or ``noise`` negative.
         """
         sources = [k for k in range(self.n_experts) for _ in range(_positive("copies", copies))]
@@ -242,6 +244,8 @@ class DoublySparseSoftmax(SoftmaxModule):
         This undoes a collapsed gate or an emptied expert. Words that only an idle expert knows stay in it. Returns
         the experts replaced.
         """
+        if not 0 <= share < 1:
+            raise ValueError(f"share should be at least 0 and below 1, got {share!r}")
         load = list(self.measure(hidden))
         idle = [k for k in range(self.n_experts) if load[k] * self.n_experts < share]
         sources, more = list(range(self.n_experts)), {}
@@ -283,7 +287,10 @@ class DoublySparseSoftmax(SoftmaxModule):
         sizes = torch.tensor([len(copied) for copied in rows], device=self.members.device)
         self._take(torch.cat(rows), sizes, sources, optimizer)
         gate = self.gate.weight
-        moved = torch.randn(gate.shape, generator=generator).to(gate) * gate.square().mean(1, keepdim=True).sqrt()
+        moved = (
+            torch.randn(gate.shape, generator=generator, device="cpu").to(gate)
+            * gate.square().mean(1, keepdim=True).sqrt()
+        )
         twice = torch.tensor([sources.count(k) > 1 for k in sources], device=gate.device).unsqueeze(1)
         gate.add_(torch.where(twice, moved * noise, 0.0))
 
@@ -335,7 +342,7 @@ class DoublySparseSoftmax(SoftmaxModule):
         logits = logits.to(torch.promote_types(x.dtype, torch.float32))
         amount, seed = self._noise
         if self.training and amount and len(self._alive) > 1 and len(x):
-            noise = torch.randn(logits.shape, generator=torch.Generator().manual_seed(seed))
+            noise = torch.randn(logits.shape, generator=torch.Generator().manual_seed(seed), device="cpu")
             logits = logits + noise.to(logits) * (amount * logits.detach()[:, self._alive].std())
         if len(self._alive) < self.n_experts:
             logits = logits.masked_fill(self.sizes == 0, -torch.inf)
@@ -474,7 +481,7 @@ class DoublySparseSoftmax(SoftmaxModule):
             raise ValueError(f"hidden should hold at least one hidden state, got shape {tuple(hidden.shape)}")
         with torch.autocast(x.device.type, enabled=False):
             chosen = torch.bincount(self._route(x)[1], minlength=self.n_experts)
-        self.shares = tuple((chosen.double() / len(x)).tolist())
+        self.shares = tuple((chosen.cpu().double() / len(x)).tolist())
         return self.shares
 
     @torch.no_grad()
@@ -489,9 +496,9 @@ class DoublySparseSoftmax(SoftmaxModule):
         with torch.autocast(x.device.type, enabled=False):
             own, _ = self._nll(x, ranks, 1.0, False, zeros=False)
             every, _ = self._nll(x, ranks, 1.0, False, zeros=True)
-        known = own[own.isfinite()].double()
+        known = own[own.isfinite()].cpu().double()
         return Evaluation(
-            1.0 - len(known) / len(own), float(known.mean().exp()), float(every.double().mean().exp()), shares,
+            1.0 - len(known) / len(own), float(known.mean().exp()), float(every.cpu().double().mean().exp()), shares,
             self.utilisation,
         )  # fmt: skip
 

@@ -139,6 +139,8 @@ def fit(
 
     Raises ValueError: inputs, settings and softmax do not fit, or the checkpoint is of other settings or data.
     """
+    if isinstance(save_every, bool) or not isinstance(save_every, int) or save_every < 1:
+        raise ValueError(f"save_every should be a positive integer, got {save_every!r}")
     if len(inputs) != len(target):
         raise ValueError(f"inputs and target should be of one length, got {len(inputs)} and {len(target)}")
     if bool((target == softmax.ignore_index).any()):
@@ -179,7 +181,7 @@ def fit(
                     picked = torch.zeros(softmax.n_experts, dtype=torch.long)
                 if within == 0 or not len(order):
                     random = torch.Generator().manual_seed(_seed(settings.seed, "order", epoch))
-                    order = torch.randperm(n, generator=random).to(device)
+                    order = torch.randperm(n, generator=random, device="cpu").to(device)
                 at = order[within * settings.batch : (within + 1) * settings.batch]
                 # all chance hangs on the step's number, so a resumed training meets the same
                 torch.manual_seed(_seed(settings.seed, "step", step))
@@ -232,7 +234,9 @@ def _step(
     optimizer.zero_grad()
     total.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
-    losses: list[float] = torch.stack([v.detach().double() for v in (task, *penalties, total)]).tolist()
+    every = [v.detach() for v in (task, *penalties, total)]
+    wide = torch.float32 if total.device.type == "mps" else torch.float64  # MPS has no fp64
+    losses: list[float] = torch.stack([v.to(wide) for v in every]).tolist()
     return losses
 
 
@@ -327,7 +331,8 @@ def _load(
         for key, own in zip(("settings", "data"), told, strict=True):
             if notes.get(key) != own:
                 raise ValueError(f"checkpoint {path} is of other {key}: {notes.get(key)}, not {own}")
-        tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+        # copies: what is left mapped keeps Windows from replacing the file
+        tensors = {k: file.get_tensor(k).clone() for k in file.keys()}  # noqa: SIM118
     for m, module in modules.items():
         module.load_state_dict({k[len(m) + 1 :]: v for k, v in tensors.items() if k.startswith(f"{m}.")})
     for name, p in zip(names, optimizer.param_groups[0]["params"], strict=True):

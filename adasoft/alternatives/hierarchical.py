@@ -85,7 +85,7 @@ class HierarchicalSoftmax(SoftmaxModule):
         shares = np.diff(vocabulary.cumulative[self.edges])
         #: multiply-adds per token and unit of d within its class, on average; a class of one word needs none
         self._inside = float(sum(p * k for p, k in zip(shares, self.sizes, strict=True) if k > 1))
-        self.register_buffer("_edges", torch.tensor(self.edges, device=device), persistent=False)
+        self._keep("_edges", torch.tensor(self.edges, device="cpu"), device)
         kwargs: dict[str, Any] = {"bias": False, "device": device, "dtype": dtype}
         self.classes = nn.Linear(in_features, groups, **kwargs)
         self.output = nn.Linear(in_features, n_classes, **kwargs)

@@ -90,9 +90,27 @@ class SoftmaxModule(nn.Module):
             raise TypeError(f"ignore_index should be an int, got {ignore_index!r}")
         self.reduction = reduction
         self.ignore_index = ignore_index
-        ids = None if order is None else _check_order(order, self.n_classes).to(device)
-        self.register_buffer("order", ids)
-        self.register_buffer("_ranks", None if ids is None else ids.argsort(), persistent=False)
+        self._tables: dict[str, Tensor | None] = {}
+        ids = None if order is None else _check_order(order, self.n_classes)
+        self._keep("order", ids, device, persistent=True)
+        self._keep("_ranks", None if ids is None else ids.argsort(), device)
+        self.register_load_state_dict_post_hook(_follow_weights)  # type: ignore[no-untyped-call]
+
+    def _keep(self, name: str, table: Tensor | None, device: Any, *, persistent: bool = False) -> None:
+        """A buffer that is never learnt: it keeps its dtype and numbers, also on a layer made on the meta device."""
+        self._tables[name] = table
+        self.register_buffer(name, None if table is None else table.to(device, copy=True), persistent=persistent)
+
+    def _place_tables(self) -> None:
+        device = self._weight().device
+        for name, table in self._tables.items():
+            if table is not None:
+                setattr(self, name, table.to(device, copy=True))
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self._place_tables()
+        return self
 
     # ------------------------------------------------------------------ what a subclass gives
 
@@ -171,7 +189,8 @@ class SoftmaxModule(nn.Module):
             out = self._log_prob(x).to(self._dtype(input))
         if self._ranks is not None:
             out = out.index_select(1, self._ranks)
-        return _reshaped(out, (*input.shape[:-1], self.n_classes))
+        # a view that autograd knows: what changes it in place is noticed, for backward needs it as it is
+        return out.view(*input.shape[:-1], self.n_classes)
 
     @torch.no_grad()
     def topk(self, input: Tensor, k: int) -> TopK:
@@ -222,7 +241,7 @@ class SoftmaxModule(nn.Module):
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
         stored = state_dict.get(prefix + "order")
-        own = None if self.order is None else self.order.cpu()
+        own = self._tables["order"]
         same = (own is None) == (stored is None) and (own is None or torch.equal(own, stored.cpu()))
         if not same:
             errors: list[str] = args[-1]
@@ -231,6 +250,12 @@ class SoftmaxModule(nn.Module):
                 "words. Build the layer with the order of the checkpoint"
             )
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _follow_weights(layer: SoftmaxModule, _: Any) -> None:
+    device = layer._weight().device
+    if any(table is not None and getattr(layer, name).device != device for name, table in layer._tables.items()):
+        layer._place_tables()
 
 
 def check_widths(widths: Sequence[int], n: int, what: str) -> list[int]:

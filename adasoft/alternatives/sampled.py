@@ -80,7 +80,7 @@ class SampledSoftmax(FullSoftmax):
         self.correct_target = bool(correct_target)
         self.generator = generator
         p = _proposal(proposal, n_classes, counts, power)
-        self.register_buffer("p", torch.from_numpy(p).to(self.output.weight.device, torch.float32), persistent=False)
+        self._keep("p", torch.from_numpy(p).float(), self.output.weight.device)
 
     p: Tensor
 

@@ -214,8 +214,11 @@ class SVDSoftmax(SoftmaxModule):
         total = 0.0
         with torch.autocast(x.device.type, enabled=False):
             for part in torch.split(x, chunk_rows(len(x), self.n_classes)):
-                full = torch.log_softmax(self._exact(part), 1, dtype=torch.float64)
-                ours = torch.log_softmax(self._logits(part), 1, dtype=torch.float64)
+                exact, logits = self._exact(part), self._logits(part)
+                if x.device.type == "mps":  # it has no fp64
+                    exact, logits = exact.cpu(), logits.cpu()
+                full = torch.log_softmax(exact, 1, dtype=torch.float64)
+                ours = torch.log_softmax(logits, 1, dtype=torch.float64)
                 total += float((full.exp() * (full - ours)).sum())
         return max(total, 0.0) / len(x) if len(x) else math.nan  # rounding may leave it just below zero
 
@@ -323,8 +326,9 @@ class SVDSoftmax(SoftmaxModule):
         if all(p is not None and p.dim() == 2 for p in parts) and sum(p.shape[1] for p in parts) == self.in_features:
             turned = torch.cat(parts, 1)
             state_dict = dict(state_dict)
-            state_dict[prefix + "preview"] = turned[:, : self.width]
-            state_dict[prefix + "rest"] = turned[:, self.width :]
+            # each by itself, also where load_state_dict(assign=True) takes them as they are
+            state_dict[prefix + "preview"] = turned[:, : self.width].contiguous()
+            state_dict[prefix + "rest"] = turned[:, self.width :].contiguous()
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
@@ -498,11 +502,11 @@ def spectrum_matrix(
     if _positive("n_classes", n_classes) < d:
         raise ValueError(f"n_classes should be at least the number of singular values, {d}, got {n_classes}")
     random = torch.Generator().manual_seed(seed)
-    rotation, _ = torch.linalg.qr(torch.randn(d, d, generator=random, dtype=torch.float64))
-    made = torch.empty(n_classes, d, dtype=dtype)
-    rows, gram = max(1, _TURNED // d), torch.zeros(d, d, dtype=torch.float64)
+    rotation, _ = torch.linalg.qr(torch.randn(d, d, generator=random, dtype=torch.float64, device="cpu"))
+    made = torch.empty(n_classes, d, dtype=dtype, device="cpu")
+    rows, gram = max(1, _TURNED // d), torch.zeros(d, d, dtype=torch.float64, device="cpu")
     for part in torch.split(made, rows):
-        part.copy_(torch.randn(part.shape, generator=random))
+        part.copy_(torch.randn(part.shape, generator=random, device="cpu"))
         wide = part.double()
         gram.addmm_(wide.t(), wide)
     factor = torch.linalg.cholesky(gram, upper=True)

@@ -244,8 +244,10 @@ def summary(folder: Path) -> list[Row]:
         authors = next((r for r in mates if r["name"] == "adaptive"), None)
         if full:
             row["of full"] = row["per word"] / full["per word"] - 1
+        # a time in turns and one of a run by itself, or on two machines, have no ratio
+        if full and full["timed on"] == row["timed on"]:
             row["faster"] = full["minutes"] / row["minutes"]
-        if authors:
+        if authors and authors["timed on"] == row["timed on"]:
             row["of authors"] = row["output ms"] / authors["output ms"]
     return rows
 
@@ -380,7 +382,7 @@ def bench_train(
         )  # fmt: skip
     base = next((r["output ms"] for r in out if r["row"] == "adaptive"), None)
     for row in out:
-        row["of authors"] = row["output ms"] / base if base else float("nan")
+        row["of authors"] = row["output ms"] / base if base else None
     say(f"{corpus.name}: V = {corpus.n_classes:,}, d = {settings.hidden}, B = {settings.tokens}")
     columns = ["row", "cutoffs", "step ms", "q1", "q3", "output ms", "output q1", "output q3", "output share",
                "of authors", "words/s"]  # fmt: skip
