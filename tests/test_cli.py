@@ -364,3 +364,23 @@ def test_a_folder_does_not_hide_a_language(monkeypatch, tmp_path, capsys):
     (tmp_path / "de").mkdir()
     monkeypatch.chdir(tmp_path)
     assert run("plan", "de", "--max-size", "3000", capsys=capsys)[0] == 0
+
+
+def test_what_fits_alone_but_not_beside_the_others_is_recorded(monkeypatch):
+    """`bench.large`: the benchmark goes on."""
+    import torch
+
+    from adasoft import machine
+    from adasoft.bench import large
+
+    real = machine.interleave
+
+    def short_of_memory(items, **options):
+        if len(items) > 1 or "big" in items:
+            raise torch.OutOfMemoryError
+        return real(items, **options)
+
+    monkeypatch.setattr(machine, "interleave", short_of_memory)
+    steps = [lambda: None]
+    timings, failed = large._in_turns({"small": steps, "big": steps}, "cpu", 3)
+    assert timings["small"].n == 3 and failed == {"big": "out of memory beside the others"}

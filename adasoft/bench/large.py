@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import torch
 
     from ..cost import MeasuredCost
-    from ..machine import Shape, Step
+    from ..machine import Shape, Step, Timing
 
 #: (V, cutoffs) x d x N, the middle of it first: what the time does not reach is the outside.
 VOCABULARIES = ((256_000, (20_000, 40_000, 200_000)), (50_000, (2_000, 10_000)), (1_000_000, (4_000, 40_000, 200_000)))
@@ -55,6 +55,30 @@ def _tried(items: Mapping[str, Callable[[], list[Step]]]) -> tuple[dict[str, lis
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
     return runs, failed
+
+
+def _in_turns(runs: Mapping[str, list[Step]], device: str, rounds: int) -> tuple[dict[str, Timing], dict[str, str]]:
+    """Times of things that take turns; of each by itself where all together, each with its weights and gradients,
+    need more memory than there is. And what has none at all."""
+    import torch
+
+    from ..machine import interleave
+
+    if not runs:
+        return {}, {}
+    try:
+        return interleave(runs, device=device, rounds=rounds), {}
+    except torch.OutOfMemoryError:
+        timings: dict[str, Timing] = {}
+        failed: dict[str, str] = {}
+        for name, steps in runs.items():
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            try:
+                timings |= interleave({name: steps}, device=device, rounds=rounds)
+            except torch.OutOfMemoryError:
+                failed[name] = "out of memory beside the others"
+        return timings, failed
 
 
 def captured_steps(shape: Shape, device: str, dtype: torch.dtype, *, sets: int = 2) -> list[Step]:
@@ -129,11 +153,12 @@ def _measured(
     """One row for each thing: its time among the others, or why there is none."""
     import torch
 
-    from ..machine import interleave, peak_bytes
+    from ..machine import peak_bytes
 
     runs, failed = _tried(items)
     failed.update(absent)
-    timings = interleave(runs, device=device, rounds=rounds) if runs else {}
+    timings, alone = _in_turns(runs, device, rounds)
+    failed.update(alone)
     full = 6.0 * shape.n_classes * shape.in_features * shape.batch
     rows = []
     for name in (*items, *absent):
@@ -152,9 +177,9 @@ def _measured(
             for other, key in (("stock", "of stock"), ("bare products", "of bare")):
                 if other in timings:
                     row[key] = timing.median / timings[other].median
-            if name.startswith("full"):
-                row["loss"] = float(runs[name][0]())  # they should agree
             try:
+                if name.startswith("full"):
+                    row["loss"] = float(runs[name][0]())  # they should agree
                 row["peak MiB"] = peak_bytes(runs[name][0], device) / 2**20
             except torch.OutOfMemoryError:
                 row["peak MiB"] = "out of memory"
