@@ -779,6 +779,20 @@ def test_a_duel_fits_the_time_and_says_what_it_cannot_do(explorer, monkeypatch):
         panels.duel(explorer, (1000, 5000), lambda *_: None)
 
 
+def test_a_button_that_can_be_pressed_starts_its_job():
+    """The moment it says so, no other job is in the way."""
+    panel, free = parts.Panel(), []
+    job = parts.Job(panel, "Go", lambda tick: None)
+    job.start.observe(
+        lambda change: change["new"] or free.append(not parts.Job._running.locked()), "disabled"
+    )  # fmt: skip
+    panel.box(job.row)
+    for _ in range(3):
+        job.start.click()
+        job.thread.join(10)
+    assert free == [True] * 3
+
+
 def test_a_job_stops_fails_and_runs_alone():
     panel = parts.Panel()
     go_on, inside = threading.Event(), threading.Event()

@@ -206,12 +206,15 @@ class Job:
                 self.line.say("")
                 self.panel.problem.say(failure(error))
         finally:
-            self.start.disabled, self.stop.disabled, self.bar.layout.visibility = False, True, "hidden"
-            with LOCK:
-                while Job._turned_away:  # it holds no longer
-                    if Job._BUSY in (line := Job._turned_away.pop()).value:
-                        line.say("")
-            Job._running.release()
+            # the next job may begin before the button says so: a press in between would be turned away for nothing
+            try:
+                with LOCK:
+                    while Job._turned_away:  # it holds no longer
+                        if Job._BUSY in (line := Job._turned_away.pop()).value:
+                            line.say("")
+            finally:
+                Job._running.release()
+                self.start.disabled, self.stop.disabled, self.bar.layout.visibility = False, True, "hidden"
 
 
 def costs_at_hand(counted: Cost, explorer: Explorer) -> dict[str, Cost]:
