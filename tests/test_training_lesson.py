@@ -887,7 +887,7 @@ def test_where_in_the_vocabulary_the_loss_differs(tmp_path, record):
     assert np.isnan(data[names.index("sampled")]["y"]).all() and not data[names.index("sampled")]["showlegend"]
     told = said(tp.stored_panel(tmp_path))
     assert "head ≥ 75 %: +45 thousandths of a nat per token against full softmax, which is +4.6 % of perplexity" in told
-    assert "the largest part, +50, on the words of rank 100 to 200, 20 % of all tokens." in told
+    assert "most in one stretch: +50 on the words of rank 100 to 200, 20 % of all tokens." in told
 
 
 def test_without_ranks_the_panel_says_so(tmp_path, record):

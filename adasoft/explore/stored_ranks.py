@@ -73,7 +73,7 @@ def rank_sentence(table: StoredTable | None) -> str:
     kind = "pieces" if compared["words per token"] < 0.999 else "words"
     return (
         f"{STORED[compared['name']]}: {more.sum():+.0f} thousandths of a nat per token against "
-        f"{STORED[compared['to']]}, which is {100 * math.expm1(more.sum() / 1e3):+.1f} % of perplexity; the largest "
-        f"part, {more[i]:+.0f}, on the {kind} of rank {compared['ranks'][i]:,} to {ends[i]:,}, "
-        f"{100 * compared['shares'][i]:.0f} % of all tokens. Means of those runs alone whose records tell it."
+        f"{STORED[compared['to']]}, which is {100 * math.expm1(more.sum() / 1e3):+.1f} % of perplexity; most in one "
+        f"stretch: {more[i]:+.0f} on the {kind} of rank {compared['ranks'][i]:,} to {ends[i]:,}, "
+        f"{100 * compared['shares'][i]:.0f} % of all tokens. Only runs that recorded it count."
     )
