@@ -494,13 +494,9 @@ def _calibrate(options: argparse.Namespace, rest: list[str]) -> None:
     print(f"{cost.name}: {record['threads']} threads, torch {record['torch']}, {record['seconds']:.0f} s")
     for name, error in record["errors"].items():
         print(f"  {name:28} median error {error['median']:6.1%}, largest {error['largest']:6.1%}, {error['n']} shapes")
-    how = (
-        f" --record {cost.path}"
-        if options.output
-        else ""
-        if options.dtype == "float32"
-        else f" --dtype {options.dtype}"
-    )
+    how = "" if options.dtype == "float32" else f" --dtype {options.dtype}"
+    if options.output:
+        how = f" --record {cost.path}"
     print(f"written to {cost.path}; `python -m adasoft plan{how}` uses it from now on")
 
 

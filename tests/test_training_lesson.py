@@ -896,6 +896,19 @@ def test_without_ranks_the_panel_says_so(tmp_path, record):
     assert sr.rank_data(None)[1]["title.text"] == "no record here tells it"
 
 
+def test_times_that_are_not_to_be_compared_give_no_ratio(tmp_path, record):
+    for name in ("full", "adaptive", "planned-0.75", "sampled"):
+        store(tmp_path, record, name, 100.0, 1000.0)
+    settings = json.loads((tmp_path / "train-own-cpu-full-seed0.json").read_text())["settings"]
+    timed = {"row": "full", "settings": settings, "words/s": 500.0, "output share": 0.5}
+    bench = {key: record[key] for key in ("corpus", "device", "threads", "date")} | {"rows": [timed]}
+    (tmp_path / "bench-train-own-cpu.json").write_text(json.dumps(bench))
+    (table,) = st.stored_tables(tmp_path)
+    assert "faster" not in table.row("adaptive") and table.row("planned-0.75")["of authors"] == 1
+    told = said(tp.stored_panel(tmp_path))
+    assert "hold here" not in told and "in turns with all others on" in told and "(marked ~)" in told
+
+
 def test_pieces_are_told_per_word(tmp_path, record):
     corpus = {**record["corpus"], "test": 1500, "words": {**record["corpus"]["words"], "test": 1000}}
     store(tmp_path, record, "full", 30.0, 1000.0, corpus=corpus)
