@@ -48,16 +48,11 @@ def rank_figure(table: StoredTable | None) -> go.Figure:
         )  # fmt: skip
     figure.update_xaxes(title_text="rank of the word", type="log")
     figure.update_yaxes(title_text="thousandths of a nat, summed")
-    figure = f.filled(figure, {}, {}, 520)
+    figure = f.filled(figure, *rank_data(table), 520)
     figure.update_layout(
         showlegend=True, legend={"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0},
         title={"font_size": 13, "x": 0.5, "xanchor": "center"}, margin={"t": 40, "b": 100},
     )  # fmt: skip
-    data, layout = rank_data(table)
-    for i, properties in data.items():
-        figure.data[i].update(properties)
-    for name, value in layout.items():
-        figure.layout[name] = value
     return figure
 
 
