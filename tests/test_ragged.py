@@ -40,8 +40,9 @@ def _run(environment: dict[str, str], *command: str) -> str:
 
 @pytest.mark.timeout(900)  # half a minute on two quiet cores
 @pytest.mark.skipif(INTERPRETED, reason="starts the interpreter's process, and this is it")
-def test_kernels_in_the_interpreter():
-    said = _run({"TRITON_INTERPRET": "1"}, "-m", "pytest", "-p", "no:cacheprovider", __file__)
+def test_kernels_in_the_interpreter(request):
+    options = ["--long"] if request.config.getoption("--long") else []
+    said = _run({"TRITON_INTERPRET": "1"}, "-m", "pytest", "-p", "no:cacheprovider", *options, __file__)
     assert " passed" in said and " failed" not in said, said
 
 
@@ -181,8 +182,11 @@ class Interpreted:
 
     @pytest.mark.parametrize(
         ("dtype", "split"),
-        [(torch.float32, s) for s in SPLITS]
-        + [(dtype, s) for dtype in (torch.bfloat16, torch.float16) for s in ("everywhere", "second tail only")],
+        [*((torch.float32, s) for s in SPLITS), (torch.bfloat16, "everywhere"), (torch.float16, "second tail only")]
+        + [
+            pytest.param(*case, marks=pytest.mark.long)
+            for case in ((torch.bfloat16, "second tail only"), (torch.float16, "everywhere"))
+        ],
         ids=lambda v: str(v).removeprefix("torch."),
     )
     def test_no_further_from_the_truth_than_the_plain_path(self, ragged, dtype, split):

@@ -14,44 +14,30 @@ from browser.gestures import (
     commit,
     drag,
     drawn,
+    ended,
+    every_control_was_used,
     figure_y,
     finish,
+    finite,
+    holds,
     latency,
     opened,
+    plan_authors_reset,
     press,
     restarted,
     settled,
+    slid,
+    typed,
     until,
     value,
 )
+
+from adasoft.explore.training_state import LABELS
 
 pytestmark = BROWSER
 
 STORED, TEXT, CUTS = "stored_panel()", "text_panel(explorer)", "cut_panel(explorer)"
 TRAIN, WRITE, CELL = 'predict("live faster"', "writing_panel(explorer)", "own_cell_panel(explorer)"
-
-
-def typed(output, name, text, role="spinbutton"):
-    """Fill a box and press Enter."""
-    box = output.get_by_role(role, name=name, exact=True)
-    box.fill(text)
-    box.press("Enter")
-    return box
-
-
-def holds(notebook, expression, expected):
-    return until(lambda: value(notebook, expression), lambda v: v == expected)
-
-
-def ended(output, name, seconds=240):
-    """Wait until a job has ended."""
-    until(output.get_by_role("button", name=name, exact=True).is_enabled, bool, seconds)
-
-
-def finite(output, trace):
-    return output.locator(".js-plotly-plot").first.evaluate(
-        f"g => Array.from(g.data[{trace}].y).filter(Number.isFinite).length"
-    )
 
 
 @pytest.fixture
@@ -78,10 +64,15 @@ def test_06_language_model(lab, page, shots, novel):
     drawn(notebook, stored)
     stored.get_by_text("hollow: the paper, Text8").first.wait_for(state="attached")
     stored.get_by_role("cell", name="144", exact=True).wait_for()
-    stored.get_by_role("combobox", name="stored runs").wait_for()
+    y = figure_y(stored, 0)
+    stored.get_by_role("combobox", name="stored runs").select_option(index=1)
+    until(lambda: figure_y(stored, 0), lambda new: new != y)
     check(notebook.show_cell('ask("shares of a step")'), "2.8", "two different wholes")
 
-    # a text of one's own, by its path
+    # cutoffs of the words that stand in for a text not yet read
+    plan_authors_reset(notebook, notebook.show_cell(CUTS), "explorer")
+
+    # a text of one's own, dropped, then by its path
     text = notebook.show_cell(TEXT)
     text.get_by_text("not read yet").wait_for()
     typed(text, "text", str(lab[2] / "nowhere.txt"), role="textbox")
@@ -93,8 +84,18 @@ def test_06_language_model(lab, page, shots, novel):
     text.get_by_role("alert").get_by_text("should be from 1,000").wait_for()
     typed(text, "tokens at most", "12000")
     holds(notebook, "explorer.tokens", 12000)
-    click(notebook, text, "Read it")
+    with page.expect_file_chooser() as chooser:
+        text.get_by_role("button", name="Pick a file").press("Enter")
+    chooser.value.set_files(novel)
     text.get_by_text("V = ").first.wait_for()
+    ended(text, "Read it")
+    press(text, "Back to the documentation")
+    holds(notebook, "explorer.source", "docs")
+    typed(text, "text", str(novel), role="textbox")
+    holds(notebook, "explorer.source", str(novel))
+    text.get_by_text("with other settings").wait_for()
+    click(notebook, text, "Read it")
+    text.get_by_text("with other settings").wait_for(state="detached")
     n = until(lambda: value(notebook, "len(explorer.vocabulary)"), lambda n: n < 400)
 
     # its cutoffs, every way
@@ -104,6 +105,7 @@ def test_06_language_model(lab, page, shots, novel):
     y = figure_y(cuts, 5)
     drag(notebook, cuts, 0, -20, lambda: until(lambda: figure_y(cuts, 5), lambda new: new != y))
     until(lambda: value(notebook, "explorer.cutoffs[0]"), lambda c: c < 50)
+    slid(cuts, "cutoff 1")
     typed(cuts, "hidden size d", "16")
     typed(cuts, "tokens per step B", "81")
     cuts.get_by_role("alert").get_by_text("B should be a multiple of 20").wait_for()
@@ -123,16 +125,19 @@ def test_06_language_model(lab, page, shots, novel):
     shown.select_option(index=0)
     until(lambda: finite(train, 0), lambda n: n == 0)
     typed(train, "seconds for each", "3")
-    extra = [train.get_by_role("checkbox", name=name) for name in ("sampled, 20 % of V", "the authors' cutoffs")]
-    for box in extra:
-        box.press("Space")
-    holds(notebook, "explorer.ticked", ("full", "sampled", "adaptive", "yours"))
+    typed(train, "seed", "4")
+    holds(notebook, "(explorer.seconds, explorer.seed)", (3, 4))
+    ticks = {name: train.get_by_role("checkbox", name=label, exact=True) for name, label in LABELS.items()}
+    mine = ("full", "yours")
+    for name in (*LABELS, *mine):
+        ticks[name].press("Space")
+    holds(notebook, "explorer.ticked", tuple(LABELS))
     press(train, "Train")
     train.get_by_role("alert").get_by_text("untick it, and set your own cutoffs").wait_for()
     ended(train, "Train")
-    for box in extra:
-        box.uncheck()
-    holds(notebook, "explorer.ticked", ("full", "yours"))
+    for name in LABELS.keys() - set(mine):
+        ticks[name].uncheck()
+    holds(notebook, "explorer.ticked", mine)
     press(train, "Train")
     until(lambda: finite(train, 0), lambda n: n >= 1, 120)  # while it trains
     ended(train, "Train")
@@ -208,6 +213,7 @@ def test_06_language_model(lab, page, shots, novel):
     check(notebook.show_cell('ask("numbers of a cell")'), "65,536", "The biases are missing")
 
     # what was chosen and measured survives a restart
+    every_control_was_used(notebook)
     cutoffs = value(notebook, "explorer.cutoffs")
     notebook.evaluate("explorer._choices.flush()")
     restarted(notebook)
