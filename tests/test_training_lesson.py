@@ -846,6 +846,8 @@ def test_stored_runs_beside_the_paper(tmp_path, record):
     ("test", "rate", "verdict"),
     [
         (110.0, 4000.0, "the first does not hold here, the second does"),
+        (102.3, 4000.0, "the first does not hold here, the second does"),  # 2.1 % in the paper
+        (102.1, 4000.0, "both hold here"),
         (101.0, 2000.0, "the first holds here, the second does not"),
         (110.0, 2000.0, "neither holds here"),
     ],
