@@ -104,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("what", choices=["plan", "cost", "layer", "decode", "train"])
     p.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
     p.add_argument(
-        "--dtype", default="float32", choices=["float32", "bfloat16"], help="layer: in which numbers (float32)"
+        "--dtype", default="float32", choices=["float32", "bfloat16"], help="layer, train: in which numbers (float32)"
     )
     p.add_argument("--rounds", type=int, help="timed rounds (layer 21, decode 9, cost 7, plan 5)")
     p.add_argument(
@@ -113,6 +113,9 @@ def _parser() -> argparse.ArgumentParser:
         help="layer: leave the full softmax out (it takes the longest); decode --run: leave out V = 800,000",
     )
     p.add_argument("--no-shapes", action="store_true", help="layer: leave the twenty other shapes out")
+    p.add_argument(
+        "--seconds", type=float, default=300.0, help="layer, on a GPU: begin no large size after so long (300)"
+    )
     p.add_argument(
         "--text",
         action="append",
@@ -525,7 +528,8 @@ def _bench(options: argparse.Namespace, rest: list[str]) -> None:
         from .settings import Settings
 
         corpus = load(options.text[0], tokens=options.tokens, bpe=options.bpe)
-        settings = Settings(**{**_preset(options.preset), "hidden": options.hidden, "epochs": options.epochs})
+        given = {"hidden": options.hidden, "epochs": options.epochs, "dtype": options.dtype}
+        settings = Settings(**{**_preset(options.preset), **given})
         rows = options.rows.split(",") if options.rows else tuple(SUITE)
         record = bench.bench_train(corpus, settings, rows=rows, device=options.device, **rounds)
     elif options.what == "decode" and options.run_corpus:
@@ -547,7 +551,8 @@ def _bench(options: argparse.Namespace, rest: list[str]) -> None:
     else:
         record = bench.bench_layer(
             device=options.device, dtype=options.dtype, full=not options.no_full, shapes=not options.no_shapes,
-            keep=(lambda record: bench.save(record, options.json)) if options.json else None, **rounds,
+            keep=(lambda record: bench.save(record, options.json)) if options.json else None,
+            seconds=options.seconds, **rounds,
         )  # fmt: skip
     if options.json:
         bench.save(record, options.json)

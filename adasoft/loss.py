@@ -9,6 +9,8 @@ chunk live in one buffer that every chunk reuses, and are never kept for backwar
 from __future__ import annotations
 
 import contextlib
+import functools
+import importlib.util
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -23,6 +25,9 @@ CHUNK_ELEMENTS = (1 << 23) - (1 << 14)
 #: Rows of one chunk, at least and at most: with fewer, the gradient of the weights is read and written too often for
 #: the arithmetic in between; with more, the logits leave the caches.
 CHUNK_ROWS = (64, 1024)
+#: On a GPU, logits of one chunk, at most (fp32: 512 MiB): there a chunk bounds the memory and nothing else, since the
+#: gradient of the weights goes through memory once for each.
+GPU_CHUNK_ELEMENTS = 1 << 27
 
 _LOW_PRECISION = (torch.float16, torch.bfloat16)
 
@@ -72,9 +77,11 @@ def route(ranks: Tensor, edges: Tensor) -> tuple[Routing, int]:
     return Routing(permutation, ordered, sizes), len(ranks) - sum(sizes)
 
 
-def chunk_rows(n_rows: int, n_words: int) -> int:
+def chunk_rows(n_rows: int, n_words: int, on_gpu: bool = False) -> int:
     """Rows of a chunk for ``n_rows`` tokens and ``n_words`` logits each."""
     low, high = CHUNK_ROWS
+    if on_gpu:
+        return max(1, min(n_rows, max(low, GPU_CHUNK_ELEMENTS // max(n_words, 1))))
     return max(1, min(n_rows, high, max(low, CHUNK_ELEMENTS // max(n_words, 1))))
 
 
@@ -103,13 +110,21 @@ def linear_nll(
     want_x, want_w, want_b = gradients
     dw: Tensor | None = None
     db = weight.new_zeros(k, dtype=statistics) if want_b else None
-    rows = chunk_rows(n, k) if rows is None else rows
-    buffers = None if n <= rows else (x.new_empty(rows, k), x.new_empty(rows, k, dtype=statistics) if low else None)
+    rows = chunk_rows(n, k, x.is_cuda) if rows is None else rows
+    kernel = _kernel() if x.is_cuda and x.dtype != torch.float64 else None
+    separate = low and kernel is None  # probabilities in another precision than the logits
+    buffers = None
+    if n > rows:
+        buffers = x.new_empty(rows, k), x.new_empty(rows, k, dtype=statistics) if separate else None
     dx = torch.empty_like(x) if want_x and buffers is not None else None
     on_host = not low and _on_host(x)
     # a uniform weight rides along in the products for free
     alpha = 1.0 if isinstance(row_weight, Tensor) else row_weight
     losses = []
+    if kernel is not None:
+        target, x = target.contiguous(), x.contiguous()
+        weights = row_weight.to(statistics) if isinstance(row_weight, Tensor) else x.new_ones(n, dtype=statistics)
+        margin = x.new_empty(n, dtype=statistics)
 
     for start in range(0, n, rows):
         x_c, t_c, dx_c, logits, probs = x, target, None, None, None
@@ -122,7 +137,10 @@ def linear_nll(
             logits = torch.mm(x_c, weight.t(), out=logits)
         else:
             logits = torch.addmm(bias, x_c, weight.t(), out=logits)
-        if on_host:
+        if kernel is not None:
+            kernel(logits, target, weights, margin, start, want_x or want_w or want_b)
+            probs = logits
+        elif on_host:
             probs = torch.softmax(logits, 1, out=logits)
             p = probs.gather(1, t_c)
             numbers = p.numpy()
@@ -140,31 +158,51 @@ def linear_nll(
             losses.append((largest - wanted) - probs.amax(1).log())
         if not (want_x or want_w or want_b):
             continue
-        if on_host:
+        if kernel is not None:
+            pass  # the logits are their gradient already, each row times its weight
+        elif on_host:
             numbers -= 1  # in place; for few numbers in a quarter of the time that torch takes
             probs.scatter_(1, t_c, p)
         else:
             probs.scatter_add_(1, t_c, torch.full_like(t_c, -1, dtype=statistics))
-        if isinstance(row_weight, Tensor):
+        if isinstance(row_weight, Tensor) and kernel is None:
             probs.mul_(row_weight[start : start + rows].to(statistics).unsqueeze(1))
-        if low:
+        if separate:
             logits.copy_(probs)  # the products run in x's precision, on tensor cores where there are any
         # with beta = 0 the first argument is not looked at
         if want_x:
             dx_c = torch.addmm(x_c, logits, weight, beta=0, alpha=alpha, out=dx_c)
             dx = dx_c if buffers is None else dx
         if want_w and low:
-            product = torch.mm(logits.t(), x_c).to(statistics).mul_(alpha)
-            dw = product if dw is None else dw.add_(product)
+            product = _product(logits.t(), x_c, whole=n <= rows)
+            if dw is not None:
+                dw.add_(product, alpha=alpha)
+            else:
+                dw = product.to(statistics) if alpha == 1.0 else product.to(statistics).mul_(alpha)
         elif want_w:
             dw = torch.addmm(weight if dw is None else dw, logits.t(), x_c, beta=int(start > 0), alpha=alpha, out=dw)
         if db is not None:
-            db.add_(probs.sum(0), alpha=alpha)
+            db.add_(probs.sum(0, dtype=statistics), alpha=alpha)
+    if kernel is not None and n:
+        losses = [torch.nn.functional.softplus(margin)]
     if not n:
         dx = torch.empty_like(x) if want_x else None
         dw = torch.zeros_like(weight, dtype=statistics) if want_w else None
     nll = losses[0] if len(losses) == 1 else torch.cat([x.new_empty(0, dtype=statistics), *losses])
     return nll, dx, dw, db
+
+
+@functools.cache
+def _kernel() -> Any:
+    """:func:`adasoft.ragged.softmax_rows` where Triton is installed.
+
+    One kernel that reads and writes the logits once or twice; PyTorch's own operations pass over them some ten times.
+    """
+    if importlib.util.find_spec("triton") is None:
+        return None
+    from .ragged import INTERPRETED, softmax_rows
+
+    return None if INTERPRETED else softmax_rows
 
 
 def _on_host(x: Tensor) -> bool:
@@ -306,8 +344,27 @@ def _outer(a: Any, x: Tensor) -> Tensor:
     """``a^T x`` of (n, m) and (n, d): (m, d). In low precision, sums beyond a chunk of rows are in fp32."""
     if x.dtype not in _LOW_PRECISION:
         return torch.mm(a.t(), x)
+    if x.is_cuda:  # sums are in fp32 there
+        return _product(a.t(), x, whole=True)
     parts = zip(*(torch.split(v, CHUNK_ROWS[1]) for v in (a, x)), strict=True)
     return sum(torch.mm(p.t(), q).float() for p, q in parts)  # type: ignore[return-value]
+
+
+def _product(a: Tensor, b: Tensor, *, whole: bool) -> Tensor:
+    """``a b`` in fp16 or bf16; the ``whole`` of a gradient, where the device can, in fp32 and so not yet rounded."""
+    if whole and a.is_cuda and _products_in_fp32(a.device, a.dtype):
+        return torch.mm(a, b, out_dtype=torch.float32)
+    return torch.mm(a, b)
+
+
+@functools.cache
+def _products_in_fp32(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether this PyTorch gives products of this dtype in fp32: on CUDA, from 2.8 on."""
+    one = torch.ones(16, 16, device=device, dtype=dtype)
+    try:
+        return torch.mm(one, one, out_dtype=torch.float32).dtype == torch.float32
+    except (TypeError, RuntimeError):
+        return False
 
 
 def _like(gradient: Tensor | None, value: Tensor | None) -> Tensor | None:
@@ -331,7 +388,13 @@ def _scaled(
     if pending == 1.0 and _on_host(total) and total.item() == 1.0:
         return [_like(g, v) for g, v in zip(made, flat, strict=True)]
     factor = total * pending
-    return [None if g is None else _like(g * factor, v) for g, v in zip(made, flat, strict=True)]
+
+    def scaled(g: Tensor, v: Tensor | None) -> Tensor:
+        if v is None or g.dtype == v.dtype:
+            return g * factor
+        return torch.mul(g, factor, out=torch.empty_like(g, dtype=v.dtype))  # one pass, rounded once
+
+    return [None if g is None else scaled(g, v) for g, v in zip(made, flat, strict=True)]
 
 
 def _differentiable(flat: Sequence[Any], needs: Sequence[bool], row_weights: list[Tensor]) -> list[Tensor | None]:

@@ -326,6 +326,21 @@ def _tails_backward(ctx: Any, grad: Tensor | None, *_: Any) -> Any:
 _tails.register_autograd(_tails_backward, setup_context=_tails_setup)
 
 
+def softmax_rows(logits: Tensor, target: Tensor, row_weight: Tensor, margin: Tensor, start: int, grads: bool) -> None:
+    """Rows ``start`` and following: a margin ``a`` each, of which ``softplus(a)`` is the negative log-likelihood.
+
+    With ``grads``, ``logits`` (rows, k) become their gradient times the row's weight, in place. ``target`` (n,) int64,
+    ``row_weight`` and ``margin`` (n,) fp32 are those of all chunks.
+    """
+    k = logits.shape[1]
+    block = min(4096, max(16, triton.next_power_of_2(k)))
+    with _on(logits):
+        head_kernel[(len(logits),)](
+            logits, target, row_weight, margin, k, start,
+            BLOCK=block, GRADS=grads, PRECISION=_precision(), num_warps=8 if block >= 2048 else 4,
+        )  # fmt: skip
+
+
 @torch.library.custom_op(
     "adasoft::ragged_head",
     mutates_args=(),
@@ -344,26 +359,21 @@ def _head(
     db = margin.new_zeros(k if want_b else 0)
     rows = max(1, min(n, HEAD_ELEMENTS // k))
     buffer = x.new_empty(rows, k)
-    block = min(4096, max(16, triton.next_power_of_2(k)))
-    with _on(x):
-        for start in range(0, n, rows):
-            part = slice(start, min(start + rows, n))
-            x_c, logits = x[part], buffer[: min(rows, n - start)]
-            if bias is None:
-                torch.mm(x_c, weight.t(), out=logits)
-            else:
-                torch.addmm(bias, x_c, weight.t(), out=logits)
-            head_kernel[(len(x_c),)](
-                logits, target, row_weight, margin, k, start,
-                BLOCK=block, GRADS=any(want), PRECISION=_precision(), num_warps=8,
-            )  # fmt: skip
-            if want_x:
-                torch.mm(logits, weight, out=dx[part])
-            if want_w:
-                product = torch.mm(logits.t(), x_c)
-                dw = product.float() if start == 0 else dw.add_(product)
-            if want_b:
-                db += logits.sum(0, dtype=torch.float32)
+    for start in range(0, n, rows):
+        part = slice(start, min(start + rows, n))
+        x_c, logits = x[part], buffer[: min(rows, n - start)]
+        if bias is None:
+            torch.mm(x_c, weight.t(), out=logits)
+        else:
+            torch.addmm(bias, x_c, weight.t(), out=logits)
+        softmax_rows(logits, target, row_weight, margin, start, any(want))
+        if want_x:
+            torch.mm(logits, weight, out=dx[part])
+        if want_w:
+            product = torch.mm(logits.t(), x_c)
+            dw = product.float() if start == 0 else dw.add_(product)
+        if want_b:
+            db += logits.sum(0, dtype=torch.float32)
     nll = F.softplus(margin)
     return nll, (nll * row_weight).sum(), dx, dw, db
 

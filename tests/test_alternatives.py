@@ -345,7 +345,7 @@ def test_parameters_and_operations_by_hand():
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 5, 100])
 def test_chunks_do_not_matter(rows, monkeypatch):
-    monkeypatch.setattr("adasoft.alternatives.chunked.chunk_rows", lambda n, k: min(n, rows))
+    monkeypatch.setattr("adasoft.alternatives.chunked.chunk_rows", lambda n, k, *_: min(n, rows))
     random = torch.Generator().manual_seed(0)
 
     def leaf(*shape):

@@ -255,7 +255,7 @@ def test_chunks_and_batches_do_not_matter(rows, monkeypatch):
     layer = make(known=SPARSE)
     x = normal(9, D)
     whole = layer.topk(x, 4)
-    monkeypatch.setattr("adasoft.alternatives.doubly_sparse.chunk_rows", lambda n, k: rows)
+    monkeypatch.setattr("adasoft.alternatives.doubly_sparse.chunk_rows", lambda n, k, *_: rows)
     parts = layer.topk(x, 4)
     one = [layer.topk(row.unsqueeze(0), 4) for row in x]
     for values, indices in (parts, (torch.cat([v for v, _ in one]), torch.cat([i for _, i in one]))):

@@ -125,7 +125,7 @@ def _in_chunks(
         kind = x.dtype if i % 3 == 0 else dtype
         made.append(torch.zeros_like(value, dtype=kind) if need else None)
     nll = torch.empty(n, dtype=dtype, device=target.device)
-    rows = chunk_rows(n, columns)
+    rows = chunk_rows(n, columns, target.is_cuda)
     low, on_host = x.dtype != dtype, x.dtype == dtype and x.device.type == "cpu"
     # one weight for all rows rides along in the products for free
     alpha = 1.0 if isinstance(row_weight, Tensor) else row_weight

@@ -433,7 +433,7 @@ class DoublySparseSoftmax(SoftmaxModule):
                 continue
             a, b = self._edges[expert], self._edges[expert + 1]
             found = min(k, b - a)
-            for rows in torch.split(torch.arange(at, at + n, device=x.device), chunk_rows(n, b - a)):
+            for rows in torch.split(torch.arange(at, at + n, device=x.device), chunk_rows(n, b - a, x.is_cuda)):
                 part = slice(int(rows[0]), int(rows[0]) + len(rows))
                 logits = linear(scaled[part], self.weight[a:b].to(x.dtype))
                 best, where = largest(logits, found)

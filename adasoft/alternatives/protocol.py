@@ -128,7 +128,7 @@ class SoftmaxModule(nn.Module):
         Here from all log-probabilities, some rows at a time; a subclass that need not look at all words says how.
         """
         found = [(x.new_empty(0, k), torch.empty(0, k, dtype=torch.long, device=x.device))]
-        for rows in torch.split(x, chunk_rows(len(x), self.n_classes)):
+        for rows in torch.split(x, chunk_rows(len(x), self.n_classes, x.is_cuda)):
             found.append(largest(self._log_prob(rows), k))
         dtype = torch.promote_types(x.dtype, torch.float32)
         return torch.cat([v.to(dtype) for v, _ in found]), torch.cat([r for _, r in found])

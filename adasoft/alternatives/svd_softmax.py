@@ -163,7 +163,7 @@ class SVDSoftmax(SoftmaxModule):
     @torch.no_grad()
     def _nll(self, x: Tensor, ranks: Tensor, scale: float, need_total: bool) -> tuple[Tensor, Tensor]:
         nll = [x.new_empty(0, dtype=torch.promote_types(x.dtype, torch.float32))]
-        rows = chunk_rows(len(x), self.n_classes)
+        rows = chunk_rows(len(x), self.n_classes, x.is_cuda)
         for part, targets in zip(torch.split(x, rows), torch.split(ranks, rows), strict=True):
             logits = self._logits(part)
             nll.append(-_log_softmax_at(logits, targets.unsqueeze(1)).squeeze(1))
@@ -177,7 +177,7 @@ class SVDSoftmax(SoftmaxModule):
     def _topk(self, x: Tensor, k: int) -> tuple[Tensor, Tensor]:
         wide = torch.promote_types(x.dtype, torch.float32)
         values, ranks = x.new_empty(len(x), k, dtype=wide), torch.empty(len(x), k, dtype=torch.long, device=x.device)
-        rows = chunk_rows(len(x), self.n_classes)
+        rows = chunk_rows(len(x), self.n_classes, x.is_cuda)
         for at in range(0, len(x), rows):
             logits = self._logits(x[at : at + rows])
             _, ranks[at : at + rows] = largest(logits, k)
@@ -201,7 +201,7 @@ class SVDSoftmax(SoftmaxModule):
         found = 0
         with torch.autocast(x.device.type, enabled=False):
             _, ours = self._topk(x, self._checked_k(k))
-            rows = chunk_rows(len(x), self.n_classes)
+            rows = chunk_rows(len(x), self.n_classes, x.is_cuda)
             for part, own in zip(torch.split(x, rows), torch.split(ours, rows), strict=True):
                 true = largest(self._exact(part), k)[1]
                 found += int((true.unsqueeze(2) == own.unsqueeze(1)).sum())
@@ -213,7 +213,7 @@ class SVDSoftmax(SoftmaxModule):
         x = self._rows(hidden)
         total = 0.0
         with torch.autocast(x.device.type, enabled=False):
-            for part in torch.split(x, chunk_rows(len(x), self.n_classes)):
+            for part in torch.split(x, chunk_rows(len(x), self.n_classes, x.is_cuda)):
                 exact, logits = self._exact(part), self._logits(part)
                 if x.device.type == "mps":  # it has no fp64
                     exact, logits = exact.cpu(), logits.cpu()
@@ -256,7 +256,7 @@ class SVDSoftmax(SoftmaxModule):
             raise ValueError(f"hidden should hold at least one hidden state, got shape {tuple(hidden.shape)}")
         enough = math.ceil(recall * len(x) * k - 1e-9)
         best_cost, window = math.inf, (self.width, self.n_full)
-        parts = torch.split(x, chunk_rows(len(x), self.n_classes))
+        parts = torch.split(x, chunk_rows(len(x), self.n_classes, x.is_cuda))
         try:
             for width in tried:
                 if self._multiplications(width, 1) >= best_cost:
