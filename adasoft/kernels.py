@@ -302,45 +302,65 @@ def weight_kernel(
     tl.store(out + at, _narrow(total, out.dtype.element_ty, PRECISION), mask=real & (column < width)[None, :])
 
 
+@triton.jit
+def _log_of_one_plus_exp(a):
+    # log(1 + u) keeps a small u: what rounding takes from 1 + u, the quotient gives back (Kahan)
+    u = tl.exp(-tl.abs(a))
+    w = 1.0 + u
+    return tl.maximum(a, 0.0) + tl.where(w == 1.0, u, tl.log(w) * (u / tl.where(w == 1.0, 1.0, w - 1.0)))
+
+
 @triton.jit(do_not_specialize=["first_row"])
-def head_kernel(
-    logits, target, row_weight, margin_out, columns, first_row,
+def softmax_kernel(
+    logits, target, row_weight, nll, place, columns, stride, first_row,
     BLOCK: tl.constexpr, GRADS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """One row of a chunk of logits: a, and in place of the logits their gradient times the row's weight."""
-    line = logits + tl.program_id(0).to(tl.int64) * columns
+    """One row of a chunk of logits: its loss, and in place of the logits their gradient times the row's weight.
+
+    ``row_weight`` None: 1. ``place`` None: the loss is written where the row is; else added where ``place`` says.
+    """
+    line = logits + tl.program_id(0).to(tl.int64) * stride
     row = first_row + tl.program_id(0)
     wanted = tl.load(target + row)
     score = tl.load(line + wanted).to(tl.float32)
-    largest = tl.full((BLOCK,), float("-inf"), tl.float32)
+    # lower than any logit, but finite: its difference to minus infinity is no nan
+    largest = tl.full((BLOCK,), -1e38, tl.float32)
     total = tl.zeros((BLOCK,), tl.float32)
     for start in range(0, columns, BLOCK):
         word = start + tl.arange(0, BLOCK)
         z = tl.load(line + word, mask=(word < columns) & (word != wanted), other=float("-inf")).to(tl.float32)
-        highest = tl.maximum(largest, z)
-        base = tl.where(highest == float("-inf"), 0.0, highest)
-        total = total * tl.exp(largest - base) + tl.exp(z - base)
-        largest = highest
-    top = tl.max(largest, 0)
-    base = tl.where(top == float("-inf"), 0.0, top)
+        # one exponential does for both: of the new logit, or of the sum so far if the new one is larger
+        e = tl.exp(-tl.abs(z - largest))
+        total = tl.where(z > largest, total * e + 1.0, total + e)
+        largest = tl.maximum(largest, z)
+    base = tl.max(largest, 0)
     others = tl.sum(total * tl.exp(largest - base), 0)
-    tl.store(margin_out + row, _margin(base, others, score))
+    loss = _log_of_one_plus_exp(_margin(base, others, score))
+    if place is None:
+        tl.store(nll + row, loss)
+    else:
+        at = nll + tl.load(place + row)
+        tl.store(at, tl.load(at) + loss)
     if GRADS:
-        scale = tl.load(row_weight + row)
         high = tl.maximum(base, score)
         rest = others * tl.exp(base - high)
         everything = rest + tl.exp(score - high)
+        factor = 1.0 / everything
+        scale = 1.0
+        if row_weight is not None:
+            scale = tl.load(row_weight + row)
+            factor *= scale
         for start in range(0, columns, BLOCK):
             word = start + tl.arange(0, BLOCK)
             z = tl.load(line + word, mask=word < columns, other=float("-inf")).to(tl.float32)
-            share = tl.where(word == wanted, -rest, tl.exp(z - high)) / everything
-            # a row that does not count leaves an exact zero, whatever its logits
-            share = tl.where(scale == 0, 0.0, share * scale)
+            share = tl.where(word == wanted, -rest, tl.exp(z - high)) * factor
+            if row_weight is not None:  # a row that does not count leaves an exact zero, whatever its logits
+                share = tl.where(scale == 0, 0.0, share)
             tl.store(line + word, _narrow(share, logits.dtype.element_ty, PRECISION), mask=word < columns)
 
 
 #: Triton's interpreter (TRITON_INTERPRET=1 before triton is imported) runs the kernels on the CPU.
-INTERPRETED = not isinstance(head_kernel, triton.JITFunction)
+INTERPRETED = not isinstance(softmax_kernel, triton.JITFunction)
 
 
 class Tiles(NamedTuple):

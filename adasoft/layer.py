@@ -248,8 +248,9 @@ class AdaptiveSoftmax(nn.Module):
         if target.dim() != 1:
             x, target = input_.reshape(-1, self.in_features), target_.reshape(-1)
         ranks = target_ranks(target, self.n_classes, self.ignore_index, self._ranks)
-        capturing = x.is_cuda and torch.cuda.is_current_stream_capturing()
-        if not self.reads_host or capturing or torch.compiler.is_compiling():
+        unread = not self.reads_host or torch.compiler.is_compiling()
+        # asked last: torch.compile cannot trace it
+        if unread or (x.is_cuda and torch.cuda.is_current_stream_capturing()):
             output, loss = self._forward_unread(x, ranks)
         else:
             output, loss = self._forward_routed(x, target, ranks)

@@ -94,15 +94,17 @@ def linear_nll(
     row_weight: Tensor | float = 1.0,
     gradients: tuple[bool, bool, bool] = (False, False, False),
     rows: int | None = None,
+    into: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
     """Per-row cross entropy of ``softmax(x @ weight.T + bias)``, and on request its gradients, in one pass.
 
     Shapes: ``x`` (n, d), ``weight`` (k, d), ``bias`` (k,) or None, ``target`` (n,) in 0..k-1. ``gradients`` says
     which of x, weight and bias get one. They are those of ``sum(row_weight * nll)``; ``row_weight`` is (n,) or
-    one number. ``rows``: rows of a chunk (default :func:`chunk_rows`).
+    one number. ``rows``: rows of a chunk (default :func:`chunk_rows`). ``into``: losses (m,) and places (n,), each at
+    most once, to whose losses those of the rows are added.
 
-    Returns nll (n,), dx, dweight, dbias. nll is fp32 for fp16 and bf16 inputs, where dweight and dbias are
-    summed over chunks and returned in fp32 as well.
+    Returns nll (n,), or what they were added to; dx, dweight, dbias. nll is fp32 for fp16 and bf16 inputs, where
+    dweight and dbias are summed over chunks and returned in fp32 as well.
     """
     n, k = x.shape[0], weight.shape[0]
     low = x.dtype in _LOW_PRECISION
@@ -111,20 +113,15 @@ def linear_nll(
     dw: Tensor | None = None
     db = weight.new_zeros(k, dtype=statistics) if want_b else None
     rows = chunk_rows(n, k, x.is_cuda) if rows is None else rows
-    kernel = _kernel() if x.is_cuda and x.dtype != torch.float64 else None
-    separate = low and kernel is None  # probabilities in another precision than the logits
-    buffers = None
-    if n > rows:
-        buffers = x.new_empty(rows, k), x.new_empty(rows, k, dtype=statistics) if separate else None
-    dx = torch.empty_like(x) if want_x and buffers is not None else None
-    on_host = not low and _on_host(x)
     # a uniform weight rides along in the products for free
     alpha = 1.0 if isinstance(row_weight, Tensor) else row_weight
+    kernel = _kernel() if x.is_cuda and x.dtype != torch.float64 else None
+    if kernel is not None and n:
+        return _by_kernel(kernel, x, weight, bias, target, row_weight, alpha, gradients, rows, db, into)
+    buffers = None if n <= rows else (x.new_empty(rows, k), x.new_empty(rows, k, dtype=statistics) if low else None)
+    dx = torch.empty_like(x) if want_x and buffers is not None else None
+    on_host = not low and _on_host(x)
     losses = []
-    if kernel is not None:
-        target, x = target.contiguous(), x.contiguous()
-        weights = row_weight.to(statistics) if isinstance(row_weight, Tensor) else x.new_ones(n, dtype=statistics)
-        margin = x.new_empty(n, dtype=statistics)
 
     for start in range(0, n, rows):
         x_c, t_c, dx_c, logits, probs = x, target, None, None, None
@@ -137,10 +134,7 @@ def linear_nll(
             logits = torch.mm(x_c, weight.t(), out=logits)
         else:
             logits = torch.addmm(bias, x_c, weight.t(), out=logits)
-        if kernel is not None:
-            kernel(logits, target, weights, margin, start, want_x or want_w or want_b)
-            probs = logits
-        elif on_host:
+        if on_host:
             probs = torch.softmax(logits, 1, out=logits)
             p = probs.gather(1, t_c)
             numbers = p.numpy()
@@ -158,51 +152,82 @@ def linear_nll(
             losses.append((largest - wanted) - probs.amax(1).log())
         if not (want_x or want_w or want_b):
             continue
-        if kernel is not None:
-            pass  # the logits are their gradient already, each row times its weight
-        elif on_host:
+        if on_host:
             numbers -= 1  # in place; for few numbers in a quarter of the time that torch takes
             probs.scatter_(1, t_c, p)
         else:
             probs.scatter_add_(1, t_c, torch.full_like(t_c, -1, dtype=statistics))
-        if isinstance(row_weight, Tensor) and kernel is None:
+        if isinstance(row_weight, Tensor):
             probs.mul_(row_weight[start : start + rows].to(statistics).unsqueeze(1))
-        if separate:
+        if low:
             logits.copy_(probs)  # the products run in x's precision, on tensor cores where there are any
         # with beta = 0 the first argument is not looked at
         if want_x:
             dx_c = torch.addmm(x_c, logits, weight, beta=0, alpha=alpha, out=dx_c)
             dx = dx_c if buffers is None else dx
         if want_w and low:
-            product = _product(logits.t(), x_c, whole=n <= rows)
-            if dw is not None:
-                dw.add_(product, alpha=alpha)
-            else:
-                dw = product.to(statistics) if alpha == 1.0 else product.to(statistics).mul_(alpha)
+            product = torch.mm(logits.t(), x_c).to(statistics).mul_(alpha)
+            dw = product if dw is None else dw.add_(product)
         elif want_w:
             dw = torch.addmm(weight if dw is None else dw, logits.t(), x_c, beta=int(start > 0), alpha=alpha, out=dw)
         if db is not None:
-            db.add_(probs.sum(0, dtype=statistics), alpha=alpha)
-    if kernel is not None and n:
-        losses = [torch.nn.functional.softplus(margin)]
+            db.add_(probs.sum(0), alpha=alpha)
     if not n:
         dx = torch.empty_like(x) if want_x else None
         dw = torch.zeros_like(weight, dtype=statistics) if want_w else None
     nll = losses[0] if len(losses) == 1 else torch.cat([x.new_empty(0, dtype=statistics), *losses])
+    return nll if into is None else into[0].index_add_(0, into[1], nll), dx, dw, db
+
+
+def _by_kernel(
+    kernel: Any, x: Tensor, weight: Tensor, bias: Tensor | None, target: Tensor, row_weight: Tensor | float,
+    alpha: float, gradients: tuple[bool, bool, bool], rows: int, db: Tensor | None, into: tuple[Tensor, Tensor] | None,
+) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:  # fmt: skip
+    """:func:`linear_nll` on a GPU: three products and one kernel for each chunk."""
+    n, k = x.shape[0], weight.shape[0]
+    low, whole = x.dtype in _LOW_PRECISION, n <= rows
+    nll, place = (x.new_empty(n, dtype=torch.float32), None) if into is None else into
+    weights = row_weight.float().contiguous() if isinstance(row_weight, Tensor) else None
+    target = target.contiguous()
+    dx = torch.empty_like(x) if gradients[0] else None
+    dw: Tensor | None = None
+    buffer = kernel.aligned(x, min(rows, n), k)
+    for start in range(0, n, rows):
+        x_c, dx_c, logits = x, dx, buffer
+        if not whole:  # every call counts where a step is short
+            x_c, dx_c = x[start : start + rows], None if dx is None else dx[start : start + rows]
+            logits = buffer[: len(x_c)]
+        if bias is None:
+            torch.mm(x_c, weight.t(), out=logits)
+        else:
+            torch.addmm(bias, x_c, weight.t(), out=logits)
+        kernel.softmax_rows(logits, target, weights, nll, start, any(gradients), place)
+        if dx_c is not None:
+            torch.addmm(x_c, logits, weight, beta=0, alpha=alpha, out=dx_c)
+        if gradients[1] and low:
+            product = _product(logits.t(), x_c, whole=whole)
+            if dw is not None:
+                dw.add_(product, alpha=alpha)
+            else:
+                dw = product.float() if alpha == 1.0 else product.float().mul_(alpha)
+        elif gradients[1]:
+            dw = torch.addmm(weight if dw is None else dw, logits.t(), x_c, beta=int(start > 0), alpha=alpha, out=dw)
+        if db is not None:
+            db.add_(logits.sum(0, dtype=torch.float32), alpha=alpha)
     return nll, dx, dw, db
 
 
 @functools.cache
 def _kernel() -> Any:
-    """:func:`adasoft.ragged.softmax_rows` where Triton is installed.
+    """:mod:`adasoft.ragged`, where Triton is installed, for its :func:`~adasoft.ragged.softmax_rows`.
 
     One kernel that reads and writes the logits once or twice; PyTorch's own operations pass over them some ten times.
     """
     if importlib.util.find_spec("triton") is None:
         return None
-    from .ragged import INTERPRETED, softmax_rows
+    from . import kernels, ragged
 
-    return None if INTERPRETED else softmax_rows
+    return None if kernels.INTERPRETED else ragged
 
 
 def _on_host(x: Tensor) -> bool:
@@ -330,8 +355,9 @@ def _in_one_pass(
         h = torch.mm(x, projection.t())
         h = h if noise is None else h.mul_(noise)
         want = dx is not None or need.projection, need.weight, need.bias
-        nll, dh, dw, db = linear_nll(h, weight, bias, target, row_weight=row_weight, gradients=want)
-        losses[0].index_add_(0, rows, nll)
+        _, dh, dw, db = linear_nll(
+            h, weight, bias, target, row_weight=row_weight, gradients=want, into=(losses[0], rows)
+        )
         if dh is not None and noise is not None:
             dh.mul_(noise)
         if dh is not None and dx is not None:

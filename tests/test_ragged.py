@@ -512,6 +512,54 @@ class Interpreted:
             ragged.check("cpu", in_features=5, n_classes=30, cutoffs=(12,), widths=(3,), tokens=8)
 
 
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+    @pytest.mark.parametrize("rows", [100, 5])
+    @pytest.mark.parametrize("weighted", [True, False])
+    @pytest.mark.parametrize("added", [True, False])
+    def test_the_eager_route_by_kernel(self, ragged, dtype, rows, weighted, added):
+        """What a GPU runs for a head or a tail: 37 columns lie in rows of 40."""
+        from adasoft import loss
+
+        random = torch.Generator().manual_seed(3)
+        x, weight, bias = (torch.randn(size, generator=random).to(dtype) for size in ((12, 6), (37, 6), (37,)))
+        x[2] *= 100  # one word wins, or loses, by far
+        target = torch.randint(37, (12,), generator=random)
+        row_weight = torch.rand(12, generator=random) if weighted else 0.25
+        if weighted:
+            row_weight[4] = 0.0
+        into = (torch.full((20,), 3.0), torch.randperm(20, generator=random)[:12]) if added else None
+        wanted = loss.linear_nll(*(v.double() for v in (x, weight, bias)), target, gradients=(True, True, True),
+                                 row_weight=row_weight.double() if weighted else row_weight)  # fmt: skip
+        alpha = 1.0 if weighted else row_weight
+        sums = torch.zeros(37)
+        nll, *made = loss._by_kernel(
+            ragged, x, weight, bias, target, row_weight, alpha, (True, True, True), rows, sums, into
+        )
+        if into is not None:
+            assert nll is into[0] and nll.sum() - 60 == pytest.approx(float(wanted[0].sum()), rel=1e-2)
+            nll = nll[into[1]] - 3
+        low = dtype == torch.bfloat16
+        for ours, exact in zip((nll, *made), wanted, strict=True):
+            assert (ours.double() - exact).norm() <= (2e-2 if low else 1e-5) * exact.norm()
+        assert made[0].dtype == dtype and (not low or made[1].dtype == torch.float32)
+        assert not weighted or not made[0][4].any()
+
+    def test_rows_of_logits_begin_at_sixteen_bytes(self, ragged):
+        for dtype, columns in ((torch.bfloat16, 37), (torch.float32, 38), (torch.bfloat16, 40)):
+            room = ragged.aligned(torch.empty(0, dtype=dtype), 3, columns)
+            assert room.shape == (3, columns) and room.stride() == (40, 1)
+
+    @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # numpy's, of the infinite logit
+    def test_losses_near_zero_and_extreme_logits(self, ragged):
+        logits = torch.tensor([[0.0, -20, -30], [0, 80, 0], [0, float("inf"), 1], [-3e37, 3e37, 0], [5, 5, 5]])
+        target = torch.tensor([0, 0, 0, 1, 2])
+        nll = torch.empty(5)
+        exact = F.cross_entropy(logits.double(), target, reduction="none")
+        ragged.softmax_rows(logits, target, None, nll, 0, True)
+        assert nll[[0, 1, 3, 4]].tolist() == pytest.approx(exact[[0, 1, 3, 4]].tolist(), rel=1e-6)
+        assert not nll[2].isfinite() and logits[[0, 1, 3, 4]].isfinite().all()
+
+
 def _gradients_of(module: torch.nn.Module, value: Tensor) -> tuple[Tensor, ...]:
     return torch.autograd.grad(value, list(module.parameters()), retain_graph=True)
 
