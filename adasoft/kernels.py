@@ -390,7 +390,7 @@ def tiles(width: int, x: Tensor, owner: str = "rows") -> Tiles:
     elif columns <= 128:
         own, other, stages = 128, 64, 3
     elif columns == 256:
-        own, other, stages = 128, 32, 3
+        own, other, stages = 128, 64 if owner == "rows" else 32, 3
     else:
         own, other, stages = 64, 32, 2
     return Tiles(*((own, other) if owner == "rows" else (other, own)), columns, 8, stages)

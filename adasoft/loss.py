@@ -191,30 +191,31 @@ def _by_kernel(
     target = target.contiguous()
     dx = torch.empty_like(x) if gradients[0] else None
     dw: Tensor | None = None
-    buffer = kernel.aligned(x, min(rows, n), k)
+    wide, wide_bias = kernel.padded(weight, bias)
+    buffer = x.new_empty(min(rows, n), len(wide))
     for start in range(0, n, rows):
         x_c, dx_c, logits = x, dx, buffer
         if not whole:  # every call counts where a step is short
             x_c, dx_c = x[start : start + rows], None if dx is None else dx[start : start + rows]
             logits = buffer[: len(x_c)]
-        if bias is None:
-            torch.mm(x_c, weight.t(), out=logits)
+        if wide_bias is None:
+            torch.mm(x_c, wide.t(), out=logits)
         else:
-            torch.addmm(bias, x_c, weight.t(), out=logits)
-        kernel.softmax_rows(logits, target, weights, nll, start, any(gradients), place)
+            torch.addmm(wide_bias, x_c, wide.t(), out=logits)
+        kernel.softmax_rows(logits, target, weights, nll, start, any(gradients), place, k)
         if dx_c is not None:
-            torch.addmm(x_c, logits, weight, beta=0, alpha=alpha, out=dx_c)
+            torch.addmm(x_c, logits, wide, beta=0, alpha=alpha, out=dx_c)
         if gradients[1] and low:
-            product = _product(logits.t(), x_c, whole=whole)
+            product = _product(logits.t(), x_c, whole=whole)[:k]
             if dw is not None:
                 dw.add_(product, alpha=alpha)
             else:
                 dw = product.float() if alpha == 1.0 else product.float().mul_(alpha)
         elif gradients[1]:
-            dw = torch.addmm(weight if dw is None else dw, logits.t(), x_c, beta=int(start > 0), alpha=alpha, out=dw)
+            dw = torch.addmm(wide if dw is None else dw, logits.t(), x_c, beta=int(start > 0), alpha=alpha, out=dw)
         if db is not None:
-            db.add_(logits.sum(0, dtype=torch.float32), alpha=alpha)
-    return nll, dx, dw, db
+            db.add_(logits[:, :k].sum(0, dtype=torch.float32), alpha=alpha)
+    return nll, dx, None if dw is None else dw[:k], db
 
 
 @functools.cache

@@ -326,14 +326,20 @@ def _tails_backward(ctx: Any, grad: Tensor | None, *_: Any) -> Any:
 _tails.register_autograd(_tails_backward, setup_context=_tails_setup)
 
 
-def aligned(x: Tensor, rows: int, columns: int) -> Tensor:
-    """Room for logits (rows, columns) of x's dtype, each row beginning at a multiple of 16 bytes.
+def padded(weight: Tensor, bias: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    """The weights (k, d) and a bias (k,) of a product, with as many rows of zeros as cuBLAS' fast kernels ask for.
 
-    With any other distance between rows cuBLAS has no kernel for a GPU's fast copies and takes one of long ago: for
-    bf16 on an H200, up to five times slower. Heads have k_h + J columns, which is rarely a multiple of 8.
+    On tensor cores a number of words that is no multiple of 16 bytes costs up to seven times the time (bf16, H200,
+    ``x weight^T`` for 20,003 words), the copy next to nothing. Heads have k_h + J words, which seldom is one.
     """
-    each = 16 // x.element_size()
-    return x.new_empty(rows, -(-columns // each) * each)[:, :columns]
+    each = 16 // weight.element_size()
+    more = -len(weight) % each
+    if not more or (weight.dtype == torch.float32 and _precision() != "tf32"):
+        return weight, bias
+    out = weight.new_empty(len(weight) + more, weight.shape[1])
+    out[: len(weight)] = weight
+    out[len(weight) :] = 0
+    return out, None if bias is None else F.pad(bias, (0, more))
 
 
 def softmax_rows(
@@ -344,19 +350,29 @@ def softmax_rows(
     start: int,
     grads: bool,
     place: Tensor | None = None,
+    k: int | None = None,
 ) -> None:
     """Negative log-likelihoods of the rows from ``start`` on, whose ``logits`` (rows, k) these are.
 
-    They are written to ``nll`` (n,) fp32, or added at ``nll[place]``, ``place`` (n,) holding each number at most once.
+    ``logits`` may have more columns than the ``k`` words: what is in them is not looked at. The losses
+    are written to ``nll`` (n,) fp32, or added at ``nll[place]``, ``place`` (n,) holding each number at most once.
     With ``grads``, the logits become their gradient times the row's weight (1 for None), in place. ``target`` (n,)
     int64, ``row_weight`` (n,) fp32: those of all chunks.
     """
-    rows, k = logits.shape
-    block = min(4096, max(16, triton.next_power_of_2(k)))
+    rows = len(logits)
+    k = logits.shape[1] if k is None else k
+    # measured on an H200, see `Tiles`: a long row alone on its processor wants many loads under way
+    if rows <= PROGRAMS and k > 16_384:
+        block, warps = 16_384, 32
+    elif k > 32_768:
+        block, warps = 4096, 16
+    else:
+        block, warps = (2048, 8) if k > 4096 else (1024, 4)
+    block = min(block, max(16, triton.next_power_of_2(k)))
     with _on(logits):
         softmax_kernel[(rows,)](
             logits, target, row_weight, nll, place, k, logits.stride(0), start,
-            BLOCK=block, GRADS=grads, PRECISION=_precision(), num_warps=8 if block >= 2048 else 4,
+            BLOCK=block, GRADS=grads, PRECISION=_precision(), num_warps=warps,
         )  # fmt: skip
 
 
@@ -377,22 +393,23 @@ def _head(
     dw = nll.new_zeros(weight.shape if want_w and not n else 0)
     db = nll.new_zeros(k if want_b else 0)
     rows = max(1, min(n, HEAD_ELEMENTS // k))
-    buffer = aligned(x, rows, k)
+    wide, wide_bias = padded(weight, bias)
+    buffer = x.new_empty(rows, len(wide))
     for start in range(0, n, rows):
         part = slice(start, min(start + rows, n))
         x_c, logits = x[part], buffer[: min(rows, n - start)]
-        if bias is None:
-            torch.mm(x_c, weight.t(), out=logits)
+        if wide_bias is None:
+            torch.mm(x_c, wide.t(), out=logits)
         else:
-            torch.addmm(bias, x_c, weight.t(), out=logits)
-        softmax_rows(logits, target, row_weight, nll, start, any(want))
+            torch.addmm(wide_bias, x_c, wide.t(), out=logits)
+        softmax_rows(logits, target, row_weight, nll, start, any(want), k=k)
         if want_x:
-            torch.mm(logits, weight, out=dx[part])
+            torch.mm(logits, wide, out=dx[part])
         if want_w:
-            product = torch.mm(logits.t(), x_c)
+            product = torch.mm(logits.t(), x_c)[:k]
             dw = product.float() if start == 0 else dw.add_(product)
         if want_b:
-            db += logits.sum(0, dtype=torch.float32)
+            db += logits[:, :k].sum(0, dtype=torch.float32)
     return nll, (nll * row_weight).sum(), dx, dw, db
 
 
@@ -515,14 +532,15 @@ def ragged_nll(
 
     ordered, permutation = torch.sort(ranks, stable=True)
     offsets = torch.searchsorted(ordered, edges)
-    ends, cutoffs = offsets[1 : n_tails + 2], edges[1:-2]
+    ends = offsets[1 : n_tails + 2]
     position = torch.arange(n, device=x.device)
     live = (position >= offsets[0]) & (position < offsets[n_tails + 1])
     x = x.index_select(0, permutation).masked_fill(~live.unsqueeze(1), 0.0)
-    tail = torch.searchsorted(cutoffs, ordered, right=True) - 1
+    # among all edges, not a slice of them: inductor before torch 2.13 reads a slice from the beginning of the table
+    tail = torch.searchsorted(edges, ordered, right=True) - 2
     first = tail < 0
     head_target = torch.where(first, ordered, tail + shortlist).masked_fill(~live, 0)
-    tail_target = ordered - cutoffs[tail.clamp(0, n_tails - 1)]
+    tail_target = ordered - edges[tail.clamp(0, n_tails - 1) + 1]
 
     grads = torch.is_grad_enabled()
     # under torch.compile the per-token losses always have an upstream gradient, and early ones would be thrown away

@@ -511,13 +511,12 @@ class Interpreted:
         with pytest.raises(AssertionError, match="falling shares"):
             ragged.check("cpu", in_features=5, n_classes=30, cutoffs=(12,), widths=(3,), tokens=8)
 
-
     @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
     @pytest.mark.parametrize("rows", [100, 5])
     @pytest.mark.parametrize("weighted", [True, False])
     @pytest.mark.parametrize("added", [True, False])
     def test_the_eager_route_by_kernel(self, ragged, dtype, rows, weighted, added):
-        """What a GPU runs for a head or a tail: 37 columns lie in rows of 40."""
+        """What a GPU runs for a head or a tail: 37 words, in bf16 as 40."""
         from adasoft import loss
 
         random = torch.Generator().manual_seed(3)
@@ -544,10 +543,23 @@ class Interpreted:
         assert made[0].dtype == dtype and (not low or made[1].dtype == torch.float32)
         assert not weighted or not made[0][4].any()
 
-    def test_rows_of_logits_begin_at_sixteen_bytes(self, ragged):
-        for dtype, columns in ((torch.bfloat16, 37), (torch.float32, 38), (torch.bfloat16, 40)):
-            room = ragged.aligned(torch.empty(0, dtype=dtype), 3, columns)
-            assert room.shape == (3, columns) and room.stride() == (40, 1)
+    @pytest.mark.parametrize(
+        ("dtype", "precision", "size"),
+        [
+            (torch.bfloat16, "ieee", 40),
+            (torch.float16, "tf32", 40),
+            (torch.float32, "ieee", 37),
+            (torch.float32, "tf32", 40),
+        ],
+    )
+    def test_words_are_padded_where_tensor_cores_multiply(self, ragged, monkeypatch, dtype, precision, size):
+        monkeypatch.setattr(ragged, "_precision", lambda: precision)
+        weight, bias = torch.randn(37, 3).to(dtype), torch.randn(37).to(dtype)
+        wide, wide_bias = ragged.padded(weight, bias)
+        assert wide.shape == (size, 3) and wide_bias.shape == (size,)
+        assert wide[:37].equal(weight) and wide_bias[:37].equal(bias)
+        assert not wide[37:].any() and not wide_bias[37:].any()
+        assert ragged.padded(weight[:32])[0].shape == (32, 3)
 
     @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # numpy's, of the infinite logit
     def test_losses_near_zero_and_extreme_logits(self, ragged):

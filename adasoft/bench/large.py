@@ -108,7 +108,7 @@ def captured_steps(shape: Shape, device: str, dtype: torch.dtype, *, sets: int =
     with torch.cuda.graph(graph):
         kept = once()
 
-    def step(target: Any, kept: Any = kept) -> None:
+    def step(target: Any, kept: Any = (kept, once)) -> None:  # weights and input of `once` are not the graph's own
         static.copy_(target)
         graph.replay()
 
