@@ -109,6 +109,7 @@ class Cost(abc.ABC):
     monotone: bool = False
     quadrangle: bool = False
     itemsize: int = 4
+    on_gpu: bool = False
 
     def quadrangle_share(self, batch: float) -> float:
         """Least share of a tail from which on its cost satisfies the quadrangle inequality; inf: from none on."""
@@ -181,11 +182,11 @@ class Cost(abc.ABC):
         parts.append(Part("head", "output", seconds, 2.0 * passes * batch * head * d, head * d))
         # numbers held while the head's logits are there, or a tail's with its rows; gradients pile up meanwhile
         train = objective == "train"
-        # in half precision, probabilities beside the logits and sums of weight gradients are fp32
+        # in half precision sums of weight gradients are fp32; so are, on a CPU, probabilities beside the logits
         low = train and self.itemsize == 2
-        of_logits, of_weights = (3.0, 2.0) if low else (1.0, float(train))
+        of_logits, of_weights = (1.0 if self.on_gpu else 3.0, 2.0) if low else (1.0, float(train))
         gradients = of_weights * head * d
-        widest = of_logits * _logits_held(batch, head) + gradients
+        widest = of_logits * _logits_held(batch, head, self.on_gpu) + gradients
         for i in range(n_tails):
             size, width, share = edges[i + 1] - edges[i], widths[i], tail_shares[i]
             rows = share * batch if train else part_opened[i] * batch
@@ -195,7 +196,7 @@ class Cost(abc.ABC):
             parts.append(Part(name, "projection", projection, 2.0 * passes * rows * d * width, d * width))
             parts.append(Part(name, "output", whole - projection, 2.0 * passes * rows * width * size, size * width))
             gradients += of_weights * size * width
-            widest = max(widest, gradients + of_logits * _logits_held(rows, size) + rows * (d + 2.0 * width))
+            widest = max(widest, gradients + of_logits * _logits_held(rows, size, self.on_gpu) + rows * (d + 2.0 * width))
             gradients += of_weights * d * width
         if not train:
             widest = 2.0 * batch * n_classes
@@ -205,9 +206,9 @@ class Cost(abc.ABC):
         return LayerCost(tuple(parts), self.itemsize * peak)
 
 
-def _logits_held(rows: float, words: int) -> float:
+def _logits_held(rows: float, words: int, on_gpu: bool) -> float:
     """Numbers in the largest chunk of logits: as :func:`adasoft.loss.chunk_rows`, which cannot be imported here."""
-    return min(rows, max(64.0, min(1024.0, 2**23 / words))) * words
+    return min(rows, max(64.0, 2**27 / words if on_gpu else min(1024.0, 2**23 / words))) * words
 
 
 Form = Literal["last", "first", "expected"]
@@ -348,6 +349,7 @@ class MeasuredCost(Cost):
     ) -> None:
         self.name, self.itemsize, self.path = name, int(itemsize), path
         self.record = dict(record) if record is not None else None
+        self.on_gpu = record is not None and record["device"]["type"] == "cuda"
         self.coefficients: dict[str, dict[str, npt.NDArray[np.float64]]] = {}
         self.flat: dict[str, float] = {}
         for objective in _OBJECTIVES:

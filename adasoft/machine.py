@@ -316,7 +316,8 @@ def layer_steps(
     ``make`` builds the layer (ours by default); called with (input, target) it should return ``.loss``. ``shares`` (V,)
     of the words, by rank; :func:`token_shares` by default.
     """
-    layer = ours(shape) if make is None else make(shape)
+    with torch.device(device):  # a GPU draws millions of weights in no time
+        layer = ours(shape) if make is None else make(shape)
     layer = layer.to(device=device, dtype=dtype)
     shares = token_shares(shape.n_classes) if shares is None else shares
     steps: list[Step] = []

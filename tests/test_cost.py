@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adasoft import MeasuredCost, PaperCost, load_cost
+from adasoft import MeasuredCost, PaperCost, Vocabulary, load_cost
 from adasoft import cost as C
 
 drawn = st.floats(0, 1e-3, allow_subnormal=False)
@@ -121,6 +121,23 @@ def test_memory_in_half_precision_holds_sums_in_fp32():
     made = cost.layer(V, [], [], [], d, B)
     # bytes: weights; input and its gradient; logits with probabilities in fp32; the weights' gradient in fp32
     assert made.peak_bytes == 2 * V * d + 2 * 2 * B * d + (2 + 4) * B * V + 4 * V * d
+
+
+def test_memory_on_a_gpu_is_that_of_longer_chunks_without_a_copy():
+    V, d, B = 20_000, 64, 8192
+    cost = next(C.read_record(p) for p in C.shipped_records() if "cuda" in p.name and "bfloat16" in p.name)
+    assert cost.on_gpu and not C.read_record(next(p for p in C.shipped_records() if "cpu" in p.name)).on_gpu
+    chunk = 2**27 / V
+    assert cost.layer(V, [], [], [], d, B).peak_bytes == pytest.approx(
+        2 * V * d + 2 * 2 * B * d + 2 * chunk * V + 4 * V * d
+    )
+    # what one step of `bench layer --device cuda` was seen to need beyond weights and input
+    made = json.loads((C.shipped_records()[0].parents[1] / "results" / "bench-layer-cuda.json").read_text())["full"]
+    ours = next(row for row in made if row["what"] == "ours")
+    shares = np.diff(Vocabulary.synthetic(ours["V"], shift=2.7).cumulative[[*ours["cutoffs"], ours["V"]]])
+    layer = cost.layer(ours["V"], ours["cutoffs"], [256, 64], shares.tolist(), ours["d"], ours["N"])
+    held = layer.peak_bytes - 2 * (layer.parameters + ours["N"] * ours["d"])
+    assert held / 2**20 == pytest.approx(ours["peak MiB"], rel=0.15)
 
 
 def test_a_layer_adds_up():

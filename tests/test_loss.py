@@ -94,6 +94,9 @@ def test_chunks_keep_the_buffer_small_and_the_products_long():
     assert L.chunk_rows(0, 10) == 1
     words = L.CHUNK_ELEMENTS // 500
     assert 500 <= L.chunk_rows(10**6, words) <= 501
+    # on a GPU the buffer alone sets the limit
+    assert L.chunk_rows(10**6, 1000, True) == L.GPU_CHUNK_ELEMENTS // 1000
+    assert L.chunk_rows(5, 1000, True) == 5 and L.chunk_rows(10**6, 10**8, True) == low
 
 
 # ---------------------------------------------------------------- one cross entropy
