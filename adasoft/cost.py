@@ -196,7 +196,9 @@ class Cost(abc.ABC):
             parts.append(Part(name, "projection", projection, 2.0 * passes * rows * d * width, d * width))
             parts.append(Part(name, "output", whole - projection, 2.0 * passes * rows * width * size, size * width))
             gradients += of_weights * size * width
-            widest = max(widest, gradients + of_logits * _logits_held(rows, size, self.on_gpu) + rows * (d + 2.0 * width))
+            widest = max(
+                widest, gradients + of_logits * _logits_held(rows, size, self.on_gpu) + rows * (d + 2.0 * width)
+            )
             gradients += of_weights * d * width
         if not train:
             widest = 2.0 * batch * n_classes
@@ -349,7 +351,7 @@ class MeasuredCost(Cost):
     ) -> None:
         self.name, self.itemsize, self.path = name, int(itemsize), path
         self.record = dict(record) if record is not None else None
-        self.on_gpu = record is not None and record["device"]["type"] == "cuda"
+        self.on_gpu = record is not None and record["device"].get("type") == "cuda"
         self.coefficients: dict[str, dict[str, npt.NDArray[np.float64]]] = {}
         self.flat: dict[str, float] = {}
         for objective in _OBJECTIVES:

@@ -31,7 +31,7 @@ from adasoft.explore import figures as f
 from adasoft.explore.checks import ask, grade, number, number_text, predict
 from adasoft.explore.picker import CutPicker, places
 from adasoft.explore.questions import QUESTIONS
-from adasoft.explore.state import WIDTH_RULES, load_language
+from adasoft.explore.state import WIDTH_RULES, _cost_named, load_language
 from adasoft.explore.widgets import AnswerBox, FileDrop, NumberBox
 
 
@@ -126,6 +126,16 @@ def test_units_of_counting(explorer):
     assert explorer.prediction.seconds / 2560 == pytest.approx(
         512 * 1002 + sum(q * (512 * 512 + 512 * k) for q, k in zip(p[1:], (4000, 15000), strict=True))
     )
+
+
+def test_recorded_machines_can_be_asked_for_a_price(explorer):
+    box = panels.cut_panel(explorer)
+    costs = named(box, "cost model")
+    (name,) = [x for x in costs.options if "H200, bfloat16" in x]
+    assert name.startswith("recorded machine: ")
+    costs.value = name
+    assert explorer.cost.name == name and explorer.cost.on_gpu and name in costs.options
+    assert _cost_named(name).name == name
 
 
 def test_without_any_record_costs_are_counted(monkeypatch, tmp_path):

@@ -208,7 +208,10 @@ def test_predictions_come_from_timings_that_fit_the_device(explorer, monkeypatch
     assert "timed with float32, not bfloat16" in explorer.timings[1]
     cost, whose = timings.model_for(by_hand(), "cuda", "float32")
     assert cost.name == "made by hand"  # whoever made it knows
-    _, whose = timings.model_for(cost := explorer.timings[0], "cuda", "float32")
+    for dtype in ("float32", "bfloat16"):  # of a GPU there is a record of each
+        cost, whose = timings.model_for(explorer.timings[0], "cuda", dtype)
+        assert cost.on_gpu and whose.startswith("recorded machine") and f", {dtype}, " in whose
+    _, whose = timings.model_for(explorer.timings[0], "xpu", "float32")
     assert "another kind of device" in whose
     monkeypatch.setattr("adasoft.cost.shipped_records", list)
     assert timings.model_for(COUNTED_MULTIPLICATIONS, "cpu", "float32")[0] is None

@@ -13,13 +13,14 @@ from plotly.subplots import make_subplots
 from .figures import FULL_COLOR, LOG, Data, Layout, filled, percent, seconds_text
 from .parts import listed
 from .picker import COLORS
-from .recorded import ALONE, Recorded, recorded_layers
+from .recorded import ALONE, CUT, GRAPH, Recorded, recorded_layers
 from .timing_state import TimingExplorer
 from .timings import FULL, OURS, PLAN, STOCK, Spread, percent_off
 
 #: The same place and colour for each, whatever is shown.
-NAMES = (FULL, STOCK, OURS, PLAN, ALONE)
-_COLOR = dict(zip(NAMES, ("#b5bac0", COLORS[1], COLORS[0], COLORS[2], COLORS[4]), strict=True))
+NAMES = (FULL, CUT, STOCK, OURS, GRAPH, PLAN, ALONE)
+_COLORS = (FULL_COLOR, FULL_COLOR, COLORS[1], COLORS[0], COLORS[0], COLORS[2], COLORS[4])
+_COLOR = dict(zip(NAMES, _COLORS, strict=True))
 
 Times = Mapping[str, Spread]
 Seconds = Mapping[str, float]
@@ -36,7 +37,7 @@ def bars_data(times: Times, predicted: Seconds, wrong: Seconds) -> tuple[Data, L
     """Medians with quartiles, predictions and single cold shots; twice, the second time without the full softmax."""
     data: Data = {}
     layout: Layout = {}
-    for first, left_out in ((0, ()), (3, (FULL,))):
+    for first, left_out in ((0, ()), (3, (FULL, CUT))):
         names = [n for n in NAMES if n in {*times, *predicted, *wrong} and n not in left_out]
         timed = [times.get(n, Spread(math.nan, math.nan, math.nan, 0)) for n in names]
         data[first] = {
@@ -246,11 +247,11 @@ def predicted_best(explorer: TimingExplorer, times: Times) -> str:
 
 
 def recorded_ratio(explorer: TimingExplorer) -> float:
-    """Recorded time of PyTorch's layer over ours, at the recorded V nearest to the explorer's.
+    """Recorded time of PyTorch's layer over ours on a CPU, at the recorded V nearest to the explorer's.
 
     Raises LookupError without a record.
     """
-    both = [found for found in recorded_layers() if {STOCK, OURS} <= found.times.keys()]
+    both = [found for found in recorded_layers() if {STOCK, OURS} <= found.times.keys() and found.device == "cpu"]
     if not both:
         raise LookupError("no recorded benchmark at hand (data/results of a checkout has one)")
     n = len(explorer.vocabulary)

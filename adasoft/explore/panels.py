@@ -478,7 +478,8 @@ def duel(explorer: Explorer, cutoffs: Sequence[int], tick: Callable[[float, str]
 
     if not cutoffs:
         raise ValueError("no cutoffs to measure: choose one at least")
-    cost = explorer.cost if isinstance(explorer.cost, MeasuredCost) and not explorer.counted else load_cost()
+    own = isinstance(explorer.cost, MeasuredCost) and not explorer.counted and not explorer.cost.on_gpu
+    cost = explorer.cost if own else load_cost("cpu")  # it is run on the CPU
     words, d, batch = explorer.vocabulary, explorer.in_features, explorer.batch
     widths = explorer.widths_for(len(cutoffs))
     shares = np.diff([0.0, *words.cumulative[[*cutoffs, len(words)]]])[1:].tolist()

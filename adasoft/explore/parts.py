@@ -23,7 +23,7 @@ from ..cost import Cost
 from ..partition import Plan
 from . import figures as f
 from .picker import CutPicker
-from .state import COUNTED_MULTIPLICATIONS, COUNTED_WORDS, LOCK, Explorer, measured_cost
+from .state import COUNTED_MULTIPLICATIONS, COUNTED_WORDS, LOCK, Explorer, measured_cost, recorded_costs
 from .widgets import LiveFigure, NumberBox, PageHelper, Slider
 
 WIDE = {"description_width": "initial"}
@@ -218,10 +218,10 @@ class Job:
 
 
 def costs_at_hand(counted: Cost, explorer: Explorer) -> dict[str, Cost]:
-    """What can be asked for a price: the counting model, the timings at hand, and whatever the explorer holds."""
+    """What can be asked for a price: the counting model, the timings at hand, recorded ones, and the explorer's own."""
     measured = measured_cost()
     costs: dict[str, Cost] = {counted.name: counted}
-    for cost in (measured, explorer.cost):
+    for cost in (measured, *recorded_costs(), explorer.cost):
         if cost is not None and cost is not COUNTED_WORDS and cost is not COUNTED_MULTIPLICATIONS:
             costs[cost.name] = cost
     return costs

@@ -12,8 +12,18 @@ import numpy as np
 from ..cost import read_record, shipped_records
 from .timings import FULL, OURS, STOCK, Array, LayerJob, Spread
 
-#: The matrix products of our layer and nothing else: no layer can be faster.
+#: The matrix products of our layer and nothing else. On a GPU, as PyTorch runs them at these very sizes: a layer that
+#: pads its words to what the tensor cores like can be faster.
 ALONE = "products alone"
+#: Our layer's step replayed from a CUDA graph: nothing is launched one by one.
+GRAPH = "ours, CUDA graph"
+#: The fastest full softmax at hand on a GPU: no logits in memory.
+CUT = "full, Cut Cross-Entropy"
+#: What a benchmark's rows are called here.
+_CALLED = {
+    "stock": STOCK, "ours": OURS, "full softmax": FULL, "bare products": ALONE,
+    "full: plain": FULL, "full: Cut Cross-Entropy": CUT, "ours, CUDA graph": GRAPH,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -29,6 +39,8 @@ class Recorded:
     whose: str
     """The name of that cost model."""
     provenance: str
+    device: str
+    """``"cpu"`` or ``"cuda"``."""
 
 
 def results_folder() -> Path:
@@ -41,25 +53,30 @@ def recorded_layers(folder: Path | None = None) -> list[Recorded]:
 
     Raises ValueError for a file that is no benchmark.
     """
-    names = {"stock": STOCK, "ours": OURS, "full softmax": FULL, "bare products": ALONE}
     out: list[Recorded] = []
     models = [read_record(path) for path in shipped_records()]
     for path in sorted((folder or results_folder()).glob("bench-layer-*.json")):
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
-            device, rows, date = found["device"]["name"], found["rows"], str(found["date"])[:10]
+            device, date = found["device"]["name"], str(found["date"])[:10]
             groups: dict[Any, list[Any]] = {}
-            for line in rows:
+            for line in found["rows"]:
                 groups.setdefault((line["V"], tuple(line["cutoffs"]), line["d"], line["B"]), []).append(line)
+            # on a GPU: one size after the other, of each our layer's rows and those of full softmaxes
+            cutoffs: tuple[int, ...] = ()
+            for line in found.get("full", ()):
+                cutoffs = tuple(line["cutoffs"]) if line.get("cutoffs") else cutoffs
+                if isinstance(line["ms"], float):  # else the reason why there is no time
+                    groups.setdefault((line["V"], cutoffs, line["d"], line["N"]), []).append(line)
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path.name} is no layer benchmark: {type(error).__name__} {error}") from error
         made_there = [(m.record or {}, m) for m in models]
         fits = [m for r, m in made_there if (r["device"]["name"], r["dtype"]) == (device, found["dtype"])]
         for (v, cutoffs, d, b), lines in groups.items():
             times = {
-                names[line["what"]]: Spread(line["ms"] / 1e3, line["q1"] / 1e3, line["q3"] / 1e3, int(line["runs"]))
+                _CALLED[line["what"]]: Spread(line["ms"] / 1e3, line["q1"] / 1e3, line["q3"] / 1e3, int(line["runs"]))
                 for line in lines
-                if line["what"] in names
+                if line["what"] in _CALLED
             }
             widths = tuple(d // 4 ** (i + 1) for i in range(len(cutoffs)))
             layers = ((FULL, (), ()), (OURS, cutoffs, widths))
@@ -76,7 +93,8 @@ def recorded_layers(folder: Path | None = None) -> list[Recorded]:
                 if fits
                 else "nowhere: no cost model of that device is at hand"
             )
-            out.append(Recorded(label, sizes, v, times, predicted, whose, provenance))
+            kind = str(found["device"]["type"])
+            out.append(Recorded(label, sizes, v, times, predicted, whose, provenance, kind))
     return out
 
 

@@ -70,6 +70,14 @@ def measured_cost() -> MeasuredCost | None:
         return None
 
 
+def recorded_costs() -> list[MeasuredCost]:
+    """Of the machines whose timings ship with adasoft; their names say so."""
+    costs = [read_record(path) for path in shipped_records()]
+    for cost in costs:
+        cost.name = f"recorded machine: {cost.name}"
+    return costs
+
+
 #: Stands for the timings of this machine, whatever their date, or the recorded ones in their place.
 AT_HAND = "timings at hand"
 
@@ -79,7 +87,7 @@ def _cost_named(name: str) -> Cost:
     if name == AT_HAND:
         return load_cost()
     recorded = [read_record(path) for path in (*cached_records(), *shipped_records())]
-    for cost in (COUNTED_WORDS, COUNTED_MULTIPLICATIONS, *recorded):
+    for cost in (COUNTED_WORDS, COUNTED_MULTIPLICATIONS, *recorded, *recorded_costs()):
         if cost.name == name:
             return cost
     raise LookupError(f"there is none named {name!r} any more")
