@@ -378,8 +378,8 @@ def tiles(width: int, x: Tensor, owner: str = "rows") -> Tiles:
     """Tile sizes for a tail of this width, in a kernel whose programs own ``rows`` or ``words``.
 
     Chosen so that the owner's tile is at least 64 long (Hopper's matrix instructions ask for that), by registers and
-    shared memory as compiled for that chip. In bf16, those that own rows were the best of eight, or within 15 % of
-    it, on an H200 (widths 16, 64 and 256); those that own words have not been compared.
+    shared memory as compiled for that chip. On an H200, in bf16, those that own rows were compared with others and
+    kept or changed (widths 16, 64 and 256); those that own words have not been compared.
     """
     columns = max(16, triton.next_power_of_2(width))
     if INTERPRETED:  # small, so that tiny tests have several tiles each way

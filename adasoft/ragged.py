@@ -329,8 +329,9 @@ _tails.register_autograd(_tails_backward, setup_context=_tails_setup)
 def padded(weight: Tensor, bias: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
     """The weights (k, d) and a bias (k,) of a product, with as many rows of zeros as cuBLAS' fast kernels ask for.
 
-    On tensor cores a number of words that is no multiple of 16 bytes costs up to seven times the time (bf16, H200,
-    ``x weight^T`` for 20,003 words), the copy next to nothing. Heads have k_h + J words, which seldom is one.
+    Where tensor cores multiply, cuBLAS takes far slower kernels for a number of words that is no multiple of 16 bytes,
+    and heads have k_h + J words, which seldom is one; the copy costs next to nothing. ``bench layer --device cuda``
+    shows it: its bare products do not pad, and can take longer than the whole layer.
     """
     each = 16 // weight.element_size()
     more = -len(weight) % each

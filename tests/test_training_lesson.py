@@ -830,7 +830,7 @@ def test_stored_runs_beside_the_paper(tmp_path, record):
     assert "perplexity is 1.0 % higher and training 4.00 times faster: both hold here." in told
     assert "take 0.40 of the output layer's time" in told and "the perplexity is 2.0 % higher than with these" in told
     assert "Seeds of one row are up to 2.0 % apart" in told
-    assert "adaptive, the authors' cutoffs: training is 4.00 times faster, in the paper 2.77." in told
+    assert "adaptive, the authors' cutoffs: training is 4.00 times faster, in the paper 2.77 times faster." in told
     assert "As in the paper" in told and "sampled, 20 % of V" in told.split("As in the paper")[1]
     n = len(st.STORED)
     figure, i = figure_of(box), list(st.STORED).index("adaptive")
@@ -850,6 +850,7 @@ def test_stored_runs_beside_the_paper(tmp_path, record):
         (102.1, 4000.0, "both hold here"),
         (101.0, 2000.0, "the first holds here, the second does not"),
         (110.0, 2000.0, "neither holds here"),
+        (110.0, 500.0, "training 2.00 times SLOWER: neither holds here"),
     ],
 )
 def test_what_does_not_hold_is_said(tmp_path, record, test, rate, verdict):

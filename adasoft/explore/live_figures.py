@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -47,10 +48,15 @@ def bars_data(times: Times, predicted: Seconds, wrong: Seconds) -> tuple[Data, L
             "error_y.array": _ms([t.q3 - t.median for t in timed]),
             "error_y.arrayminus": _ms([t.median - t.q1 for t in timed]),
         }
-        # below the axis, where no marker hides them
-        labels = [f"{n}<br>{seconds_text(t.median) if t.n else 'not timed'}" for n, t in zip(names, timed, strict=True)]
+        # below the axis, where no marker hides them; many in short lines, for labels that are turned meet the legend
+        many = len(names) > 4
+        called = ["<br>".join(textwrap.wrap(n, 9)) if many else n for n in names]
+        labels = [
+            f"{n}<br>{seconds_text(t.median) if t.n else 'not timed'}" for n, t in zip(called, timed, strict=True)
+        ]
         axis = "xaxis" if not first else "xaxis2"
         layout |= {f"{axis}.tickvals": tuple(names), f"{axis}.ticktext": tuple(labels)}
+        layout |= {f"{axis}.tickfont.size": 10 if len(names) > 5 else 12}
         for number, found in ((1, predicted), (2, wrong)):
             shown = [n for n in names if math.isfinite(found.get(n, math.nan))]
             data[first + number] = {"x": shown or [OURS], "y": _ms([found[n] for n in shown])}
@@ -75,11 +81,11 @@ def bars_figure(times: Times, predicted: Seconds, wrong: Seconds) -> go.Figure:
                                    "line": {"width": 1, "color": "white"}})  # fmt: skip
         figure.add_scatter(row=1, col=column, mode="markers", name="timed wrongly: once, cold", showlegend=first,
                            marker={"symbol": "x", "size": 11, "color": COLORS[3]})  # fmt: skip
-    figure.update_xaxes(type="category")
+    figure.update_xaxes(type="category", tickangle=0)
     figure.update_yaxes(title_text="one training step of the layer, ms", rangemode="tozero")
     figure.update_annotations(font_size=13)
     figure = filled(figure, *bars_data(times, predicted, wrong), 380)
-    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": -0.2})
+    figure.update_layout(showlegend=True, legend={"orientation": "h", "yref": "container", "y": 0.01}, margin_b=95)
     return figure
 
 

@@ -146,7 +146,9 @@ def stored_data(table: StoredTable | None) -> tuple[Data, Layout]:
     data[2 * n] = {"x": np.array(gains[: len(paper)]), "y": np.array([100 * more for more, _ in paper.values()])}
     minutes = np.concatenate([data[i]["x"] for i in range(n)])
     room = math.log10(0.72 * float(np.nanmin(gains))), math.log10(1.25 * float(np.nanmax(gains)))
-    return data, {**log_ticks("xaxis", minutes), **log_ticks("xaxis2", gains), "xaxis2.range": room}
+    pieces = table is not None and table.rows[0]["words per token"] < 0.999
+    title = {"yaxis.title.text": f"perplexity{' per piece' * pieces}"}
+    return data, {**log_ticks("xaxis", minutes), **log_ticks("xaxis2", gains), "xaxis2.range": room, **title}
 
 
 def stored_figure(table: StoredTable | None) -> go.Figure:
@@ -174,7 +176,6 @@ def stored_figure(table: StoredTable | None) -> go.Figure:
                 "color": [look(name).color for name in paper], "line": {"width": 2}},
     )  # fmt: skip
     figure.update_xaxes(row=1, col=1, title_text="minutes of training", type="log")
-    figure.update_yaxes(row=1, col=1, title_text="perplexity")
     figure.update_xaxes(row=1, col=2, title_text="times faster than the full softmax", type="log")
     figure.update_yaxes(row=1, col=2, title_text="perplexity, % above the full softmax's")
     figure.update_annotations(font_size=13)
@@ -250,6 +251,10 @@ def _times(factor: float) -> str:
     return f"{factor:.2f}" if math.isfinite(factor) else "–"
 
 
+def _speed(factor: float) -> str:
+    return f"{factor:.2f} times faster" if factor >= 1 else f"{1 / factor:.2f} times SLOWER"
+
+
 def per_word_perplexity(row: Row) -> float:
     """exp(all nats / words): compares vocabularies of pieces of any size; one of words only without <unk>."""
     return float(row["per word"])
@@ -283,7 +288,7 @@ def claims(table: StoredTable) -> list[str]:
         out.append(
             f"The paper's adaptive softmax costs {100 * CLAIM[0]:.1f} % perplexity and makes training {CLAIM[1]:.2f} "
             f"times faster; here, with the authors' cutoffs, perplexity is {more_or_less(authors['of full'])} and "
-            f"training {authors['faster']:.2f} times faster: {verdict}."
+            f"training {_speed(authors['faster'])}: {verdict}."
         )
     if authors and planned and "of authors" in planned:
         cutoffs = ", ".join(f"{c:,}" for c in planned["cutoffs"]) or "none: a full softmax"
@@ -317,7 +322,7 @@ def disagreements(table: StoredTable) -> list[str]:
             parts.append(f"perplexity is {more_or_less(row['of full'])} than with the full softmax, in the paper "
                          f"{more_or_less(more)}")  # fmt: skip
         if other_gain:
-            parts.append(f"training is {row['faster']:.2f} times faster, in the paper {faster:.2f}")
+            parts.append(f"training is {_speed(row['faster'])}, in the paper {_speed(faster)}")
         out.append(f"{STORED[name]}: {'; '.join(parts)}.")
     if out:
         out.insert(0, "Where these runs and the paper's disagree:")
