@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.util
+import warnings
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -115,7 +116,7 @@ def linear_nll(
     rows = chunk_rows(n, k, x.is_cuda) if rows is None else rows
     # a uniform weight rides along in the products for free
     alpha = 1.0 if isinstance(row_weight, Tensor) else row_weight
-    kernel = _kernel() if x.is_cuda and x.dtype != torch.float64 else None
+    kernel = _kernel(x.device) if x.is_cuda and x.dtype != torch.float64 else None
     if kernel is not None and n:
         return _by_kernel(kernel, x, weight, bias, target, row_weight, alpha, gradients, rows, db, into)
     buffers = None if n <= rows else (x.new_empty(rows, k), x.new_empty(rows, k, dtype=statistics) if low else None)
@@ -219,16 +220,30 @@ def _by_kernel(
 
 
 @functools.cache
-def _kernel() -> Any:
-    """:mod:`adasoft.ragged`, where Triton is installed, for its :func:`~adasoft.ragged.softmax_rows`.
+def _kernel(device: torch.device) -> Any:
+    """:mod:`adasoft.ragged` for its :func:`~adasoft.ragged.softmax_rows`, where Triton is installed and runs.
 
     One kernel that reads and writes the logits once or twice; PyTorch's own operations pass over them some ten times.
     """
     if importlib.util.find_spec("triton") is None:
         return None
-    from . import kernels, ragged
+    try:
+        from . import kernels, ragged
 
-    return None if kernels.INTERPRETED else ragged
+        if kernels.INTERPRETED:
+            return None
+        logits, target = torch.zeros(1, 16, device=device), torch.zeros(1, dtype=torch.long, device=device)
+        ragged.softmax_rows(logits, target, None, logits.new_empty(1), 0, True)
+    except Exception as error:  # a GPU too old for it, no C compiler: the layer works all the same
+        text = (str(error).strip().splitlines() or [""])[0]
+        warnings.warn(
+            f"Triton does not run on {device} ({type(error).__name__}: {text}): the loss is computed by PyTorch's own "
+            "operations there, which takes longer",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return None
+    return ragged
 
 
 def _on_host(x: Tensor) -> bool:

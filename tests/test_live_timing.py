@@ -236,6 +236,9 @@ def test_a_recorded_gpu_shows_its_full_softmaxes_and_the_graph(explorer, clock):
                                   "bare products")]
     )  # fmt: skip
     assert list(figure.data[3].x) == [STOCK, OURS, recorded.GRAPH, ALONE]
+    # in lines short enough to stand side by side
+    assert figure.layout.xaxis.ticktext[1].split("<br>")[:3] == ["full, Cut", "Cross-", "Entropy"]
+    assert figure.layout.xaxis2.ticktext[2].split("<br>")[:3] == ["ours,", "CUDA", "graph"]
     assert "RECORDED, not this machine" in text and "NVIDIA H200, bfloat16" in text and "bench-layer-cuda.json" in text
     # a question's answer is of the CPU records, whatever is nearer in V
     explorer.n_words = 250_000

@@ -506,3 +506,15 @@ def test_fp16_gradients_survive_a_small_scale():
     for a, e in zip(got, true, strict=True):
         assert a.dtype == torch.float16
         torch.testing.assert_close(a.double(), e, rtol=2e-2, atol=5e-4 * float(e.abs().max()))
+
+
+def test_where_triton_does_not_run_the_loss_is_computed_without_it(monkeypatch):
+    L._kernel.cache_clear()
+    pytest.importorskip("triton")
+    device = torch.device("cpu")  # where its compiler has nothing to compile for
+    with pytest.warns(RuntimeWarning, match=r"Triton does not run on cpu \(RuntimeError: x is on cpu"):
+        assert L._kernel(device) is None
+    assert L._kernel(device) is None  # and is said once
+    monkeypatch.setattr(L.importlib.util, "find_spec", lambda name: None)
+    assert L._kernel(torch.device("cpu", 0)) is None
+    L._kernel.cache_clear()

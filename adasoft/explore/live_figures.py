@@ -49,11 +49,9 @@ def bars_data(times: Times, predicted: Seconds, wrong: Seconds) -> tuple[Data, L
             "error_y.arrayminus": _ms([t.median - t.q1 for t in timed]),
         }
         # below the axis, where no marker hides them; many in short lines, for labels that are turned meet the legend
-        many = len(names) > 4
-        called = ["<br>".join(textwrap.wrap(n, 9)) if many else n for n in names]
-        labels = [
-            f"{n}<br>{seconds_text(t.median) if t.n else 'not timed'}" for n, t in zip(called, timed, strict=True)
-        ]
+        called = ["<br>".join(textwrap.wrap(n, 9)) if len(names) > 3 else n for n in names]
+        told = [seconds_text(t.median) if t.n else "not timed" for t in timed]
+        labels = [f"{n}<br>{text}" for n, text in zip(called, told, strict=True)]
         axis = "xaxis" if not first else "xaxis2"
         layout |= {f"{axis}.tickvals": tuple(names), f"{axis}.ticktext": tuple(labels)}
         layout |= {f"{axis}.tickfont.size": 10 if len(names) > 5 else 12}
