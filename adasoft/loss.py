@@ -112,13 +112,14 @@ def linear_nll(
     statistics = torch.float32 if low else x.dtype
     want_x, want_w, want_b = gradients
     dw: Tensor | None = None
-    db = weight.new_zeros(k, dtype=statistics) if want_b else None
     rows = chunk_rows(n, k, x.is_cuda) if rows is None else rows
     # a uniform weight rides along in the products for free
     alpha = 1.0 if isinstance(row_weight, Tensor) else row_weight
     kernel = _kernel(x.device) if x.is_cuda and x.dtype != torch.float64 else None
     if kernel is not None and n:
-        return _by_kernel(kernel, x, weight, bias, target, row_weight, alpha, gradients, rows, db, into)
+        weights = row_weight.float() if isinstance(row_weight, Tensor) else None
+        return kernel.dense_nll(x, weight, bias, target, weights, gradients, alpha=alpha, rows=rows, into=into)  # type: ignore[no-any-return]
+    db = weight.new_zeros(k, dtype=statistics) if want_b else None
     buffers = None if n <= rows else (x.new_empty(rows, k), x.new_empty(rows, k, dtype=statistics) if low else None)
     dx = torch.empty_like(x) if want_x and buffers is not None else None
     on_host = not low and _on_host(x)
@@ -180,50 +181,11 @@ def linear_nll(
     return nll if into is None else into[0].index_add_(0, into[1], nll), dx, dw, db
 
 
-def _by_kernel(
-    kernel: Any, x: Tensor, weight: Tensor, bias: Tensor | None, target: Tensor, row_weight: Tensor | float,
-    alpha: float, gradients: tuple[bool, bool, bool], rows: int, db: Tensor | None, into: tuple[Tensor, Tensor] | None,
-) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:  # fmt: skip
-    """:func:`linear_nll` on a GPU: three products and one kernel for each chunk."""
-    n, k = x.shape[0], weight.shape[0]
-    low, whole = x.dtype in _LOW_PRECISION, n <= rows
-    nll, place = (x.new_empty(n, dtype=torch.float32), None) if into is None else into
-    weights = row_weight.float().contiguous() if isinstance(row_weight, Tensor) else None
-    target = target.contiguous()
-    dx = torch.empty_like(x) if gradients[0] else None
-    dw: Tensor | None = None
-    wide, wide_bias = kernel.padded(weight, bias)
-    buffer = x.new_empty(min(rows, n), len(wide))
-    for start in range(0, n, rows):
-        x_c, dx_c, logits = x, dx, buffer
-        if not whole:  # every call counts where a step is short
-            x_c, dx_c = x[start : start + rows], None if dx is None else dx[start : start + rows]
-            logits = buffer[: len(x_c)]
-        if wide_bias is None:
-            torch.mm(x_c, wide.t(), out=logits)
-        else:
-            torch.addmm(wide_bias, x_c, wide.t(), out=logits)
-        kernel.softmax_rows(logits, target, weights, nll, start, any(gradients), place, k)
-        if dx_c is not None:
-            torch.addmm(x_c, logits, wide, beta=0, alpha=alpha, out=dx_c)
-        if gradients[1] and low:
-            product = _product(logits.t(), x_c, whole=whole)[:k]
-            if dw is not None:
-                dw.add_(product, alpha=alpha)
-            else:
-                dw = product.float() if alpha == 1.0 else product.float().mul_(alpha)
-        elif gradients[1]:
-            dw = torch.addmm(wide if dw is None else dw, logits.t(), x_c, beta=int(start > 0), alpha=alpha, out=dw)
-        if db is not None:
-            db.add_(logits[:, :k].sum(0, dtype=torch.float32), alpha=alpha)
-    return nll, dx, None if dw is None else dw[:k], db
-
-
 @functools.cache
 def _kernel(device: torch.device) -> Any:
-    """:mod:`adasoft.ragged` for its :func:`~adasoft.ragged.softmax_rows`, where Triton is installed and runs.
+    """:mod:`adasoft.ragged` for its :func:`~adasoft.ragged.dense_nll`, where Triton is installed and runs.
 
-    One kernel that reads and writes the logits once or twice; PyTorch's own operations pass over them some ten times.
+    Its kernel reads and writes the logits once or twice; PyTorch's own operations pass over them some ten times.
     """
     if importlib.util.find_spec("triton") is None:
         return None
@@ -387,12 +349,12 @@ def _outer(a: Any, x: Tensor) -> Tensor:
     if x.dtype not in _LOW_PRECISION:
         return torch.mm(a.t(), x)
     if x.is_cuda:  # sums are in fp32 there
-        return _product(a.t(), x, whole=True)
+        return product(a.t(), x, whole=True)
     parts = zip(*(torch.split(v, CHUNK_ROWS[1]) for v in (a, x)), strict=True)
     return sum(torch.mm(p.t(), q).float() for p, q in parts)  # type: ignore[return-value]
 
 
-def _product(a: Tensor, b: Tensor, *, whole: bool) -> Tensor:
+def product(a: Tensor, b: Tensor, *, whole: bool) -> Tensor:
     """``a b`` in fp16 or bf16; the ``whole`` of a gradient, where the device can, in fp32 and so not yet rounded."""
     if whole and a.is_cuda and _products_in_fp32(a.device, a.dtype):
         return torch.mm(a, b, out_dtype=torch.float32)

@@ -54,9 +54,8 @@ from .kernels import (
     tiles,
     weight_kernel,
 )
+from .loss import chunk_rows, product
 
-#: Logits of the head in one buffer, at most: 256 MiB in bf16.
-HEAD_ELEMENTS = 1 << 27
 #: Programs to fill the device with. A tail of few rows splits its words over that many, and the partial results
 #: (this many tiles of rows x width, in fp32) are combined afterwards.
 PROGRAMS = 256
@@ -362,7 +361,7 @@ def softmax_rows(
     """
     rows = len(logits)
     k = logits.shape[1] if k is None else k
-    # measured on an H200, see `Tiles`: a long row alone on its processor wants many loads under way
+    # as tried on an H200: a long row alone on its processor wants many loads under way
     if rows <= PROGRAMS and k > 16_384:
         block, warps = 16_384, 32
     elif k > 32_768:
@@ -377,6 +376,58 @@ def softmax_rows(
         )  # fmt: skip
 
 
+def dense_nll(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    target: Tensor,
+    row_weight: Tensor | None,
+    gradients: Sequence[bool],
+    *,
+    alpha: float = 1.0,
+    rows: int,
+    into: tuple[Tensor, Tensor] | None = None,
+) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
+    """:func:`adasoft.loss.linear_nll` of at least one row by three products and one kernel per chunk of ``rows`` rows.
+
+    Gradients are those of ``alpha * sum(row_weight * nll)``; ``row_weight`` (n,) fp32, or None for 1.
+    """
+    n, k = x.shape[0], weight.shape[0]
+    want_x, want_w, want_b = gradients
+    low, whole = x.dtype != torch.float32, n <= rows
+    nll, place = (x.new_empty(n, dtype=torch.float32), None) if into is None else into
+    row_weight, target = None if row_weight is None else row_weight.contiguous(), target.contiguous()
+    dx = torch.empty_like(x) if want_x else None
+    dw: Tensor | None = None
+    db = nll.new_zeros(k) if want_b else None
+    wide, wide_bias = padded(weight, bias)
+    buffer = x.new_empty(min(rows, n), len(wide))
+    for start in range(0, n, rows):
+        x_c, dx_c, logits = x, dx, buffer
+        if not whole:  # every call counts where a step is short
+            x_c, dx_c = x[start : start + rows], None if dx is None else dx[start : start + rows]
+            logits = buffer[: len(x_c)]
+        if wide_bias is None:
+            torch.mm(x_c, wide.t(), out=logits)
+        else:
+            torch.addmm(wide_bias, x_c, wide.t(), out=logits)
+        softmax_rows(logits, target, row_weight, nll, start, any(gradients), place, k)
+        # with beta = 0 the first argument is not looked at
+        if dx_c is not None:
+            torch.addmm(x_c, logits, wide, beta=0, alpha=alpha, out=dx_c)
+        if want_w and low:
+            made = product(logits.t(), x_c, whole=whole)[:k]
+            if dw is not None:
+                dw.add_(made, alpha=alpha)
+            else:
+                dw = made.float() if alpha == 1.0 else made.float().mul_(alpha)
+        elif want_w:
+            dw = torch.addmm(wide if dw is None else dw, logits.t(), x_c, beta=int(start > 0), alpha=alpha, out=dw)
+        if db is not None:
+            db.add_(logits[:, :k].sum(0, dtype=torch.float32), alpha=alpha)
+    return nll, dx, None if dw is None else dw[:k], db
+
+
 @torch.library.custom_op(
     "adasoft::ragged_head",
     mutates_args=(),
@@ -386,32 +437,20 @@ def softmax_rows(
 def _head(
     x: Tensor, weight: Tensor, bias: Tensor | None, target: Tensor, row_weight: Tensor, want: Sequence[bool]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    x = x.contiguous()
     n, k = x.shape[0], weight.shape[0]
-    want_x, want_w, want_b = want
-    nll = x.new_empty(n, dtype=torch.float32)
-    dx = torch.empty_like(x) if want_x else x.new_empty(0)
-    dw = nll.new_zeros(weight.shape if want_w and not n else 0)
-    db = nll.new_zeros(k if want_b else 0)
-    rows = max(1, min(n, HEAD_ELEMENTS // k))
-    wide, wide_bias = padded(weight, bias)
-    buffer = x.new_empty(rows, len(wide))
-    for start in range(0, n, rows):
-        part = slice(start, min(start + rows, n))
-        x_c, logits = x[part], buffer[: min(rows, n - start)]
-        if wide_bias is None:
-            torch.mm(x_c, wide.t(), out=logits)
-        else:
-            torch.addmm(wide_bias, x_c, wide.t(), out=logits)
-        softmax_rows(logits, target, row_weight, nll, start, any(want), k=k)
-        if want_x:
-            torch.mm(logits, wide, out=dx[part])
-        if want_w:
-            product = torch.mm(logits.t(), x_c)[:k]
-            dw = product.float() if start == 0 else dw.add_(product)
-        if want_b:
-            db += logits[:, :k].sum(0, dtype=torch.float32)
-    return nll, (nll * row_weight).sum(), dx, dw, db
+    x = x.contiguous()
+
+    def zeros(*shape: int) -> Tensor:  # a new one each time: what an operator returns may not share memory
+        return x.new_zeros(shape, dtype=torch.float32)
+
+    if n:
+        nll, dx, dw, db = dense_nll(x, weight, bias, target, row_weight, want, rows=chunk_rows(n, k, True))
+    else:
+        nll, dx = zeros(0), torch.empty_like(x) if want[0] else None
+        dw, db = (zeros(*shape) if yes else None for shape, yes in ((weight.shape, want[1]), ((k,), want[2])))
+    total = (nll * row_weight).sum()
+    dx = x.new_empty(0) if dx is None else dx
+    return nll, total, dx, zeros(0) if dw is None else dw, zeros(0) if db is None else db
 
 
 @_head.register_fake
@@ -502,7 +541,7 @@ def ragged_nll(
     Both ``nll`` and ``total`` are differentiable, once. A tail without tokens gets gradients of exact zeros; a bad
     target makes the loss nan and adds nothing to the gradients.
 
-    Memory beside the gradients, all independent of the targets: chunks of the head's logits (`HEAD_ELEMENTS`), the
+    Memory beside the gradients, all independent of the targets: chunks of the head's logits (`GPU_CHUNK_ELEMENTS`), the
     projected inputs (N x widest tail), and per tail, one after the other, at most
     max(N, ``PROGRAMS`` x rows of a tile) x d_i numbers in fp32.
 

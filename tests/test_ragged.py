@@ -328,7 +328,7 @@ class Interpreted:
         layer, x = _layer(), _batch(ids)
         split = _gradients(layer, x, _ragged(ragged, layer, x, ids).total)
         monkeypatch.setattr(ragged, "PROGRAMS", 1)  # nothing is split
-        monkeypatch.setattr(ragged, "HEAD_ELEMENTS", 5 * len(layer.head.weight))  # chunks of five rows
+        monkeypatch.setattr(ragged, "chunk_rows", lambda *_: 5)
         whole = _gradients(layer, x, _ragged(ragged, layer, x, ids).total)
         for name, gradient in split.items():
             torch.testing.assert_close(whole[name], gradient, msg=name)
@@ -529,10 +529,9 @@ class Interpreted:
         into = (torch.full((20,), 3.0), torch.randperm(20, generator=random)[:12]) if added else None
         wanted = loss.linear_nll(*(v.double() for v in (x, weight, bias)), target, gradients=(True, True, True),
                                  row_weight=row_weight.double() if weighted else row_weight)  # fmt: skip
-        alpha = 1.0 if weighted else row_weight
-        sums = torch.zeros(37)
-        nll, *made = loss._by_kernel(
-            ragged, x, weight, bias, target, row_weight, alpha, (True, True, True), rows, sums, into
+        weights, alpha = (row_weight, 1.0) if weighted else (None, row_weight)
+        nll, *made = ragged.dense_nll(
+            x, weight, bias, target, weights, (True, True, True), alpha=alpha, rows=rows, into=into
         )
         if into is not None:
             assert nll is into[0] and nll.sum() - 60 == pytest.approx(float(wanted[0].sum()), rel=1e-2)
