@@ -314,7 +314,7 @@ class AdaptiveSoftmax(nn.Module):
         ranks = ranks.masked_fill(ignored | bad, 0)
         x, (head_weight, head_bias, tails) = self._cast(x)
         with torch.autocast(x.device.type, enabled=False):
-            # all edges, no slice of them: inductor before torch 2.13 reads a slice from the beginning of the table
+            # all edges, no slice of them: inductor of torch 2.11 reads a slice from the beginning of the table
             tail_number = torch.bucketize(ranks, self._edges, right=True) - 2
             target = torch.where(tail_number < 0, ranks, tail_number + self.shortlist_size)
             nll = _cross_entropy(F.linear(x, head_weight, head_bias), target)

@@ -576,7 +576,7 @@ def ragged_nll(
     position = torch.arange(n, device=x.device)
     live = (position >= offsets[0]) & (position < offsets[n_tails + 1])
     x = x.index_select(0, permutation).masked_fill(~live.unsqueeze(1), 0.0)
-    # among all edges, not a slice of them: inductor before torch 2.13 reads a slice from the beginning of the table
+    # among all edges, not a slice of them: inductor of torch 2.11 reads a slice from the beginning of the table
     tail = torch.searchsorted(edges, ordered, right=True) - 2
     first = tail < 0
     head_target = torch.where(first, ordered, tail + shortlist).masked_fill(~live, 0)
