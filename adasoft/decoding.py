@@ -22,7 +22,7 @@ computed straight away.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -56,6 +56,11 @@ class Blocks(NamedTuple):
     """(): largest norm of a word; how far rounding can move a logit depends on it."""
 
 
+#: What gives the log-probabilities of short-list and clusters: weight (c_1 + J, d) and bias; or a function of x (N, d)
+#: that gives them at once, (N, V), where there are no tails.
+Head: TypeAlias = tuple[Tensor, Tensor | None] | Callable[[Tensor], Tensor]
+
+
 class Tail(NamedTuple):
     """A tail's weights in the dtype of the products."""
 
@@ -86,7 +91,7 @@ def block_bounds(weight: Tensor) -> Blocks:
 
 def topk_ranks(
     x: Tensor,
-    head: tuple[Tensor, Tensor | None],
+    head: Head,
     cutoffs: list[int],
     tails: list[Tail],
     k: int,
@@ -103,7 +108,7 @@ def topk_ranks(
     n, shortlist, n_tails = len(x), cutoffs[0], len(tails)
     opened = torch.zeros(n, n_tails, dtype=torch.bool, device=x.device)
     small = SMALL if small is None else small
-    if x.device.type == "cpu" and n * sum(map(_price, tails)) <= small * n_tails:
+    if tails and x.device.type == "cpu" and n * sum(map(_price, tails)) <= small * n_tails:
         log_prob = head_log_prob(x, head)
         parts = [tail_log_prob(x, tail).add_(log_prob[:, shortlist + i, None]) for i, tail in enumerate(tails)]
         return *largest(torch.cat([log_prob[:, :shortlist], *parts], 1), k), opened.fill_(True)
@@ -265,10 +270,9 @@ def largest(values: Tensor, k: int, maxima: Tensor | None = None) -> tuple[Tenso
     return candidates.gather(1, order), places.gather(1, order)
 
 
-def head_log_prob(x: Tensor, head: tuple[Tensor, Tensor | None]) -> Tensor:
+def head_log_prob(x: Tensor, head: Head) -> Tensor:
     """Log-probabilities of short-list and clusters, (N, c_1 + J), fp32 at least."""
-    weight, bias = head
-    return log_softmax(linear(x, weight, bias))
+    return head(x) if callable(head) else log_softmax(linear(x, *head))
 
 
 def log_softmax(logits: Tensor) -> Tensor:
@@ -320,7 +324,7 @@ def _check_mass(total: Tensor) -> None:
 
 def sample_ranks(
     x: Tensor,
-    head: tuple[Tensor, Tensor | None],
+    head: Head,
     cutoffs: list[int],
     tails: list[Tail],
     n: int,
@@ -344,7 +348,7 @@ def sample_ranks(
 
 def nucleus_ranks(
     x: Tensor,
-    head: tuple[Tensor, Tensor | None],
+    head: Head,
     cutoffs: list[int],
     tails: list[Tail],
     mass: float,
@@ -382,7 +386,7 @@ def nucleus_ranks(
 
 
 def score_ranks(
-    x: Tensor, head: tuple[Tensor, Tensor | None], cutoffs: list[int], tails: list[Tail], ranks: Tensor
+    x: Tensor, head: Head, cutoffs: list[int], tails: list[Tail], ranks: Tensor
 ) -> Tensor:
     """Log-probabilities of given words, (N, m), fp32 at least. ``ranks`` (N, m).
 

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .children import plain, weight_of
 from .layer import AdaptiveSoftmax, _index, _positive, _reshaped
 from .loss import route, target_ranks
+from .ranks import RankTables
 
 if TYPE_CHECKING:
     from .partition import Plan
 
 
-class AdaptiveEmbedding(nn.Module):
+#: Places in a cluster (n,) -> the vectors of its words (n, d).
+_Cluster: TypeAlias = Callable[[Tensor], Tensor]
+
+
+class AdaptiveEmbedding(RankTables):
     r"""Word embeddings whose width falls with frequency: ids (...) -> vectors (..., d).
 
     The clusters are those of an :class:`AdaptiveSoftmax` with the same arguments. The ``c_1`` most frequent words
@@ -51,8 +58,6 @@ class AdaptiveEmbedding(nn.Module):
     per token in memory. An id out of range then gives a vector of nan, since nothing can be raised.
     """
 
-    order: Tensor | None
-    _ranks: Tensor | None
     _edges: Tensor
 
     def __init__(
@@ -91,9 +96,7 @@ class AdaptiveEmbedding(nn.Module):
             self.projections.append(nn.Linear(width, self.embedding_dim, bias=False, **kwargs))
         self.reset_parameters()
 
-        self._tables = dict(layer._tables)
-        self._place_tables()
-        self.register_load_state_dict_post_hook(_follow_weights)  # type: ignore[no-untyped-call]
+        self._keep(**layer._tables)
 
     @classmethod
     def tied(
@@ -101,17 +104,6 @@ class AdaptiveEmbedding(nn.Module):
     ) -> TiedEmbedding:
         """The embedding that reads the words of ``layer``, and with ``tie_projections`` its projections too."""
         return TiedEmbedding(layer, tie_projections=tie_projections, padding_idx=padding_idx)
-
-    def _place_tables(self) -> None:
-        # From the host each time: see `AdaptiveSoftmax._place_tables`.
-        for name, table in self._tables.items():
-            placed = None if table is None else table.to(self.head.weight.device, copy=True)
-            self.register_buffer(name, placed, persistent=name == "order")
-
-    def _apply(self, fn: Any, recurse: bool = True) -> Any:
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        self._place_tables()
-        return self
 
     def reset_parameters(self) -> None:
         """Initialise all weights anew. A tied embedding leaves those of the layer alone."""
@@ -123,9 +115,10 @@ class AdaptiveEmbedding(nn.Module):
         for projection in self.projections:
             nn.init.normal_(projection.weight, std=self.embedding_dim**-0.5)  # type: ignore[arg-type]
 
-    def _weights(self) -> _Weights:
-        words, projections = ([m.weight for m in of] for of in (self.words, self.projections))
-        return _Weights(self.head.weight, words, projections, self._ranks, self._edges)  # type: ignore[arg-type]
+    def _clusters(self) -> tuple[list[_Cluster], torch.device | None]:
+        """The words of head and tails; and where they are, None where what hangs on them decides."""
+        made = [self.head, *(_chain(*pair) for pair in zip(self.words, self.projections, strict=True))]
+        return made, self.head.weight.device if plain(self.head, nn.Embedding) else None
 
     def forward(self, ids: Tensor) -> Tensor:
         """Vectors of words.
@@ -140,25 +133,24 @@ class AdaptiveEmbedding(nn.Module):
             IndexError: an id is out of range.
             RuntimeError: ``ids`` has another dtype or is on another device than the parameters.
         """
-        weights = self._weights()
-        device = weights.head.device
+        clusters, device = self._clusters()
         if ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
             raise RuntimeError(f"ids should hold integer word ids, got dtype {ids.dtype}")
-        if ids.device != device:
+        if device is not None and ids.device != device:
             raise RuntimeError(f"ids are on {ids.device}, the embedding on {device}; both should be on one device")
         flat = ids.reshape(-1)
         # Ranks: V stands for padding. Without padding_idx, the id V is given that place, and counts as out of range.
         padding = self.num_embeddings if self.padding_idx is None else self.padding_idx
-        ranks = target_ranks(flat, self.num_embeddings, padding, weights.ranks)
+        ranks = target_ranks(flat, self.num_embeddings, padding, self._table("_ranks", ids.device))
         beyond = self.num_embeddings - (self.padding_idx is None)
         if torch.compiler.is_compiling():
-            out = self._forward_static(weights, ranks, beyond)
+            out = self._forward_static(clusters, ranks, beyond)
         else:
-            out = self._forward_routed(weights, flat, ranks, beyond)
+            out = self._forward_routed(clusters, flat, ranks, beyond)
         return _reshaped(out, (*ids.shape, self.embedding_dim))
 
-    def _forward_routed(self, weights: _Weights, ids: Tensor, ranks: Tensor, beyond: int) -> Tensor:
-        routing, n_bad = route(ranks, weights.edges)
+    def _forward_routed(self, clusters: list[_Cluster], ids: Tensor, ranks: Tensor, beyond: int) -> Tensor:
+        routing, n_bad = route(ranks, self._table("_edges", ranks.device))
         n, (*sizes, n_padding) = routing.n_tokens, routing.sizes
         if self.padding_idx is None:
             n_bad += n_padding
@@ -171,48 +163,25 @@ class AdaptiveEmbedding(nn.Module):
         # Sorted, each cluster's words are a slice, and its vectors go back to their places in one copy, in the
         # dtype of the head (autocast makes those of the tails lower).
         by_cluster = torch.split(routing.ranks[:n], sizes)
-        parts = [F.embedding(by_cluster[0], weights.head)]
-        for i, part in enumerate(by_cluster[1:]):
-            parts.append(weights.tail(i, part - self.cutoffs[i]))
-        vectors = torch.cat(parts)
+        starts = [0, *self.cutoffs]
+        made = [c(words - start) for c, words, start in zip(clusters, by_cluster, starts, strict=False)]
+        vectors = torch.cat(made)
         out = vectors.new_zeros(len(ids), self.embedding_dim)
         return out.index_copy(0, routing.permutation[:n], vectors)
 
-    def _forward_static(self, weights: _Weights, ranks: Tensor, beyond: int) -> Tensor:
+    def _forward_static(self, clusters: list[_Cluster], ranks: Tensor, beyond: int) -> Tensor:
         """Shapes that do not depend on the ids: every token goes through every tail, a mask picks. Exact."""
-        cluster = torch.bucketize(ranks, weights.edges[1:-1], right=True)
-        out = F.embedding(torch.where(cluster == 0, ranks, 0).clamp(min=0), weights.head)
+        cluster = torch.bucketize(ranks, self._table("_edges", ranks.device)[1:-1], right=True)
+        out = clusters[0](torch.where(cluster == 0, ranks, 0).clamp(min=0))
         for i in range(self.n_clusters):
             inside = cluster == i + 1
-            vectors = weights.tail(i, torch.where(inside, ranks - self.cutoffs[i], 0))
+            vectors = clusters[i + 1](torch.where(inside, ranks - self.cutoffs[i], 0))
             out = torch.where(inside.unsqueeze(1), vectors, out)
         out = out.masked_fill((ranks == self.num_embeddings).unsqueeze(1), 0.0)
         return out.masked_fill(((ranks < 0) | (ranks > beyond)).unsqueeze(1), float("nan"))
 
-    def _load_from_state_dict(
-        self,
-        state_dict: Any,
-        prefix: str,
-        local_metadata: Any,
-        strict: bool,
-        missing: Any,
-        unexpected: Any,
-        errors: Any,
-    ) -> None:
-        key = prefix + "order"
-        stored, own = state_dict.get(key), self._tables["order"]
-        if stored is not None:
-            own = torch.arange(self.num_embeddings, device="cpu") if own is None else own
-            if stored.shape != own.shape or not torch.equal(stored.cpu(), own):
-                errors.append(
-                    f"{key} of the checkpoint ({len(stored)} ids) differs from this embedding's ({len(own)} words"
-                    f"{', an id is its rank' if self.order is None else ''}). Build it with order=checkpoint[{key!r}]"
-                )
-        # the order is compared, never copied: a checkpoint without it keeps the constructor's
-        rest = {k: v for k, v in state_dict.items() if k != key}
-        super()._load_from_state_dict(rest, prefix, local_metadata, strict, missing, unexpected, errors)
-        if key in missing:
-            missing.remove(key)
+    def _n_words(self) -> int:
+        return self.num_embeddings
 
     def extra_repr(self) -> str:
         """Sizes, cutoffs and widths, for ``print``."""
@@ -255,8 +224,9 @@ class TiedEmbedding(AdaptiveEmbedding):
         self.projections = nn.ModuleList(nn.Linear(width, self.embedding_dim, bias=False, **kwargs) for width in own)
         self._reset_projections()
 
-    # no tables of its own to place or to compare
+    # no tables of its own to place, to save or to compare
     _apply = nn.Module._apply
+    _save_to_state_dict = nn.Module._save_to_state_dict
     _load_from_state_dict = nn.Module._load_from_state_dict  # type: ignore[assignment]
 
     @property
@@ -273,43 +243,39 @@ class TiedEmbedding(AdaptiveEmbedding):
         """Initialise the embedding's own projections anew; what is the layer's is left to the layer."""
         self._reset_projections()
 
-    def _weights(self) -> _Weights:
+    def _clusters(self) -> tuple[list[_Cluster], torch.device | None]:
         layer = self.layer
-        tails: Any = layer.tail
-        words = [output.weight for _, output in tails]
-        # the layer's projections go down from d to d_i, the embedding's up
-        up: Any = [p.weight for p in self.projections]
-        if self.tie_projections:
-            up = [down.weight.t() for down, _ in tails]
-        if hasattr(layer.head.weight, "full_tensor"):
+        head = weight_of(layer.head, "the layer's head")
+        if hasattr(head, "full_tensor"):
             raise RuntimeError(
                 "the layer's words are sharded (FSDP2) while the embedding reads them; the two should be in one group: "
                 "fully_shard([embedding, layer]), or fully_shard of the module around them only"
             )
-        return _Weights(layer.head.weight, words, up, layer._ranks, layer._edges)
+        made: list[_Cluster] = [partial(F.embedding, weight=head)]
+        for i, tail in enumerate(layer.tail):
+            if not isinstance(tail, nn.Sequential) or len(tail) != 2:
+                raise RuntimeError(
+                    f"the layer's tail.{i} should be a Sequential of projection and words, since its weights are read "
+                    f"as words, got a {type(tail).__name__}. Use an embedding that is not tied"
+                )
+            words = partial(F.embedding, weight=weight_of(tail[1], f"the layer's tail.{i}.1"))
+            # the layer's projections go down from d to d_i, the embedding's up
+            up: Any = None if self.tie_projections else self.projections[i]
+            if up is None:
+                up = partial(F.linear, weight=weight_of(tail[0], f"the layer's tail.{i}.0").t())
+            made.append(_chain(words, up))
+        return made, head.device
+
+    def _table(self, name: str, device: torch.device) -> Any:
+        return self.layer._table(name, device)
 
     def extra_repr(self) -> str:
         """Sizes, cutoffs, widths and what is tied, for ``print``."""
         return super().extra_repr() + (", words and projections tied" if self.tie_projections else ", words tied")
 
 
-class _Weights(NamedTuple):
-    """What a look-up reads."""
-
-    head: Tensor
-    words: list[Tensor]
-    projections: list[Tensor]
-    ranks: Tensor | None
-    edges: Tensor
-
-    def tail(self, i: int, words: Tensor) -> Tensor:
-        """Vectors of words (n,) of tail i."""
-        return F.linear(F.embedding(words, self.words[i]), self.projections[i])
-
-
-def _follow_weights(embedding: AdaptiveEmbedding, _: Any) -> None:
-    if embedding._edges.device != embedding.head.weight.device:
-        embedding._place_tables()
+def _chain(words: _Cluster, projection: Callable[[Tensor], Tensor]) -> _Cluster:
+    return lambda places: projection(words(places))
 
 
 def _check_padding(padding_idx: Any, n_words: int) -> int | None:

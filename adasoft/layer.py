@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,8 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .decoding import Blocks, Tail, TopK, block_bounds, nucleus_ranks, sample_ranks, score_ranks, topk_ranks
-from .loss import Group, full_precision, grouped_nll, route, target_ranks
+from . import decoding
+from .children import all_plain, bare, nothing_from, plain, sharded
+from .decoding import Blocks, Head, Tail, TopK, block_bounds, nucleus_ranks, sample_ranks, score_ranks, topk_ranks
+from .loss import Group, Routing, full_precision, grouped_nll, route, target_ranks
+from .ranks import RankTables
 
 if TYPE_CHECKING:
     from .partition import Plan
@@ -37,7 +40,21 @@ class AdaptiveOutput(NamedTuple):
     """The negative log-likelihood, reduced as asked."""
 
 
-class AdaptiveSoftmax(nn.Module):
+class _Decoding(NamedTuple):
+    """What decoding needs of a layer and an input: arguments of the functions in :mod:`adasoft.decoding`."""
+
+    x: Tensor
+    """(N, d), in the dtype of the products."""
+    head: Head
+    cutoffs: list[int]
+    tails: list[Tail]
+    shape: torch.Size
+    """Leading dimensions of the input."""
+    dtype: torch.dtype
+    """Of log-probabilities."""
+
+
+class AdaptiveSoftmax(RankTables):
     r"""Adaptive softmax over ``n_classes`` words, a drop-in for ``torch.nn.AdaptiveLogSoftmaxWithLoss``.
 
     The ``c_1`` most frequent words (the short-list) share the head with one entry per tail; tail i holds the words
@@ -91,8 +108,6 @@ class AdaptiveSoftmax(nn.Module):
     #: Set to False: no host read in ``forward``, and with it no error for a target out of range.
     reads_host: bool = True
 
-    order: Tensor | None
-    _ranks: Tensor | None
     _edges: Tensor
 
     def __init__(
@@ -145,31 +160,23 @@ class AdaptiveSoftmax(nn.Module):
                 )
             )
 
-        ids = None if order is None else _check_order(order, self.n_classes)
-        edges = torch.tensor([0, *self.cutoffs, self.n_classes + 1], device="cpu")
-        self._tables = {"order": ids, "_ranks": None if ids is None else ids.argsort(), "_edges": edges}
-        self._place_tables()
+        self._keep_order(None if order is None else _check_order(order, self.n_classes))
+        self._keep(_edges=torch.tensor([0, *self.cutoffs, self.n_classes + 1], device="cpu"))
         self._seen: dict[int, tuple[Any, Tensor, Blocks]] = {}  # of each tail's weights, see _blocks
-        self.register_load_state_dict_post_hook(_follow_weights)  # type: ignore[no-untyped-call]
 
     def _place_tables(self) -> None:
-        # From the host each time: after to_empty() or load_state_dict(assign=True) on a layer made on the meta
-        # device, the buffers hold nothing.
-        for name, table in self._tables.items():
-            placed = None if table is None else table.to(self.head.weight.device, copy=True)
-            self.register_buffer(name, placed, persistent=name == "order")
-        if self.head.weight.is_cuda:
+        super()._place_tables()
+        if self._home().type == "cuda":
             _load_ragged()
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        self._place_tables()
+        super()._apply(fn, recurse)
         self._seen.clear()
         return self
 
     def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
-        if self.head.weight.is_cuda:  # pragma: no cover - needs a GPU
+        if self._home().type == "cuda":  # pragma: no cover - needs a GPU
             _load_ragged()  # a layer unpickled in a process of its own
 
     def _check_widths(self, widths: Sequence[int] | None) -> list[int]:
@@ -247,21 +254,23 @@ class AdaptiveSoftmax(nn.Module):
         x, target = input_, target_
         if target.dim() != 1:
             x, target = input_.reshape(-1, self.in_features), target_.reshape(-1)
-        ranks = target_ranks(target, self.n_classes, self.ignore_index, self._ranks)
+        ranks = target_ranks(target, self.n_classes, self.ignore_index, self._table("_ranks", x.device))
         unread = not self.reads_host or torch.compiler.is_compiling()
+        whole = self._plain()
         # asked last: torch.compile cannot trace it
         if unread or (x.is_cuda and torch.cuda.is_current_stream_capturing()):
-            output, loss = self._forward_unread(x, ranks)
+            output, loss = self._forward_unread(x, ranks, whole)
         else:
-            output, loss = self._forward_routed(x, target, ranks)
+            routing = self._route(target, ranks)
+            output, loss = self._forward_routed(x, ranks, routing) if whole else self._forward_called(x, ranks, routing)
         dtype = output.dtype if torch.is_autocast_enabled(x.device.type) else input_.dtype
         output = output.to(dtype)
         if target_.dim() != 1:
             output = _reshaped(output, target_.shape)
         return AdaptiveOutput(output, -output if self.reduction == "none" else loss.to(dtype))
 
-    def _forward_routed(self, x: Tensor, target: Tensor, ranks: Tensor) -> tuple[Tensor, Tensor]:
-        routing, n_bad = route(ranks, self._edges)
+    def _route(self, target: Tensor, ranks: Tensor) -> Routing:
+        routing, n_bad = route(ranks, self._table("_edges", ranks.device))
         if n_bad:
             bad = target[(ranks < 0) | (ranks > self.n_classes)]
             raise RuntimeError(
@@ -269,12 +278,17 @@ class AdaptiveSoftmax(nn.Module):
                 f"[{int(bad.min())}, {int(bad.max())}] were found. {n_bad} of {len(target)} targets are out of range "
                 f"(ignore_index={self.ignore_index})."
             )
+        return routing
+
+    def _forward_routed(self, x: Tensor, ranks: Tensor, routing: Routing) -> tuple[Tensor, Tensor]:
+        """Products with the weights and a loss in chunks: where no child has to be called."""
+        n_targets = len(ranks)
         n, permutation, words = routing.n_tokens, routing.permutation, routing.ranks
         scale = (1.0 / n if n else float("nan")) if self.reduction == "mean" else 1.0
         x, (head_weight, head_bias, tails) = self._cast(x)
         with full_precision(x.device.type):
             counted = None
-            if n < len(target):
+            if n < n_targets:
                 # the ignored ones come last: without them, the rows lie as they are sorted
                 counted, words = permutation[:n], words[:n]
                 x, ranks, permutation = x.index_select(0, counted), words, torch.arange(n, device=x.device)
@@ -293,55 +307,107 @@ class AdaptiveSoftmax(nn.Module):
                 groups.append(Group(None, weight, None, tail_ranks - self.cutoffs[i], rows, projection, noise))
             (nll,), loss = grouped_nll(groups, scale, need_total=self.reduction != "none")
             if counted is not None:
-                nll = nll.new_zeros(len(target)).index_copy(0, counted, nll)
+                nll = nll.new_zeros(n_targets).index_copy(0, counted, nll)
             return -nll, loss
 
-    def _forward_unread(self, x: Tensor, ranks: Tensor) -> tuple[Tensor, Tensor]:
+    def _forward_called(self, x: Tensor, ranks: Tensor, routing: Routing) -> tuple[Tensor, Tensor]:
+        """As the stock layer: the head is called with all tokens that count, a tail with its own."""
+        n, n_targets, permutation, words = routing.n_tokens, len(ranks), routing.permutation, routing.ranks
+        counted = permutation[:n]
+        if n < n_targets:
+            x, ranks, permutation = x.index_select(0, counted), words[:n], torch.arange(n, device=x.device)
+        head_target = ranks.clamp(max=self.shortlist_size)
+        rows = permutation[:n].split_with_sizes(routing.sizes[:-1])
+        within = words[:n].split_with_sizes(routing.sizes[:-1])
+        for i in range(1, self.n_clusters):
+            head_target.index_fill_(0, rows[i + 1], self.shortlist_size + i)
+        nll = _cross_entropy(self._head_logits(x), head_target)
+        uncalled: list[Tensor] = []
+        for i, tail in enumerate(self.tail):
+            if len(rows[i + 1]) or sharded(tail):
+                logits = self._tail_logits(i, x.index_select(0, rows[i + 1]))
+                nll = nll.index_add(0, rows[i + 1], _cross_entropy(logits, within[i + 1] - self.cutoffs[i]))
+            else:
+                uncalled += tail.parameters()
+        loss = nll.sum()
+        if self.reduction == "mean":
+            loss = loss * (1.0 / n if n else float("nan"))
+        nothing = nothing_from(uncalled)
+        if n < n_targets:
+            nll = nll.new_zeros(n_targets).index_copy(0, counted, nll)
+        return -(nll + nothing), loss + nothing
+
+    def _forward_unread(self, x: Tensor, ranks: Tensor, whole: bool) -> tuple[Tensor, Tensor]:
         """No host read: ragged kernels where they run, and the portable route elsewhere and for export."""
-        runs = _ragged is not None and (x.is_cuda or _ragged.INTERPRETED)
+        runs = whole and _ragged is not None and (x.is_cuda or _ragged.INTERPRETED)
         if not runs or x.dtype == torch.float64 or torch.compiler.is_exporting():
             return self._forward_static(x, ranks)
         x, (head, bias, tails) = self._cast(x)
         with torch.autocast(x.device.type, enabled=False):
             dropout = self.tail_dropout if self.training else 0.0
-            made = _ragged.ragged_nll(x, ranks, self._edges, head, bias, tails, dropout=dropout)
+            edges = self._table("_edges", x.device)
+            made = _ragged.ragged_nll(x, ranks, edges, head, bias, tails, dropout=dropout)
             return -made.nll, made.total / made.counted if self.reduction == "mean" else made.total
 
     def _forward_static(self, x: Tensor, ranks: Tensor) -> tuple[Tensor, Tensor]:
-        """Shapes that do not depend on the targets: every tail sees every token, a mask picks. Exact."""
+        """Shapes that do not depend on the targets: every tail is called with every token, a mask picks. Exact."""
         ignored = ranks == self.n_classes
         bad = (ranks < 0) | (ranks > self.n_classes)
         ranks = ranks.masked_fill(ignored | bad, 0)
-        x, (head_weight, head_bias, tails) = self._cast(x)
-        with torch.autocast(x.device.type, enabled=False):
-            # all edges, no slice of them: inductor of torch 2.11 reads a slice from the beginning of the table
-            tail_number = torch.bucketize(ranks, self._edges, right=True) - 2
-            target = torch.where(tail_number < 0, ranks, tail_number + self.shortlist_size)
-            nll = _cross_entropy(F.linear(x, head_weight, head_bias), target)
-            for i, (projection, weight) in enumerate(tails):
-                inside = tail_number == i
-                h = F.dropout(F.linear(x, projection), self.tail_dropout, self.training)
-                target = torch.where(inside, ranks - self.cutoffs[i], 0)
-                nll = nll + torch.where(inside, _cross_entropy(F.linear(h, weight), target), 0.0)
-            nll = nll.masked_fill(bad, float("nan")).masked_fill(ignored, 0.0)
-            loss = nll.sum()
-            if self.reduction == "mean":
-                loss = loss / (~ignored).sum()
-            return -nll, loss
+        # all edges, no slice of them: inductor of torch 2.11 reads a slice from the beginning of the table
+        tail_number = torch.bucketize(ranks, self._table("_edges", x.device), right=True) - 2
+        target = torch.where(tail_number < 0, ranks, tail_number + self.shortlist_size)
+        nll = _cross_entropy(self._head_logits(x), target)
+        for i in range(self.n_clusters):
+            inside = tail_number == i
+            target = torch.where(inside, ranks - self.cutoffs[i], 0)
+            nll = nll + torch.where(inside, _cross_entropy(self._tail_logits(i, x), target), 0.0)
+        nll = nll.masked_fill(bad, float("nan")).masked_fill(ignored, 0.0)
+        loss = nll.sum()
+        if self.reduction == "mean":
+            loss = loss / (~ignored).sum()
+        return -nll, loss
+
+    def _plain(self) -> bool:
+        """Whether the weights of head and tails are all there is to them; otherwise they are called."""
+        return all_plain(self.head, self.tail)
+
+    def _head_logits(self, x: Tensor) -> Tensor:
+        return _of_width(self.head(x), self.head_size, "head")
+
+    def _tail_logits(self, i: int, x: Tensor) -> Tensor:
+        tail, size = self.tail[i], self.cutoffs[i + 1] - self.cutoffs[i]
+        if not (self.tail_dropout and self.training):
+            return _of_width(tail(x), size, f"tail.{i}")
+        if not bare(tail, nn.Sequential) or len(tail) != 2:  # type: ignore[arg-type]
+            raise RuntimeError(
+                f"tail.{i} should be the Sequential of projection and words that the constructor made, with nothing "
+                f"attached, since tail_dropout={self.tail_dropout} acts between the two; got a {type(tail).__name__}. "
+                f"Attach it to tail.{i}.0 or tail.{i}.1, or pass tail_dropout=0"
+            )
+        projection, output = tail  # type: ignore[misc]
+        hidden = F.dropout(projection(x), self.tail_dropout)  # type: ignore[has-type]
+        return _of_width(output(hidden), size, f"tail.{i}")  # type: ignore[has-type]
 
     # ------------------------------------------------------------------ decoding
 
     def log_prob(self, input: Tensor) -> Tensor:
         """Log-probabilities of all words: (..., d) -> (..., V), in the order of the user's ids. Differentiable."""
         x, shape = self._rows(input)
-        head = _log_softmax(self.head(x))
+        out = self._log_prob(x, _log_softmax)
+        ranks = self._table("_ranks", x.device)
+        if ranks is not None:
+            out = out.index_select(1, ranks)
+        return _reshaped(out, (*shape, self.n_classes))
+
+    def _log_prob(self, x: Tensor, normalise: Callable[[Tensor], Tensor]) -> Tensor:
+        """Of all words, (n, V) by rank."""
+        head = normalise(self._head_logits(x))
         parts = [head[:, : self.shortlist_size]]
         for i, tail in enumerate(self.tail):
-            parts.append(_log_softmax(tail(x)) + head[:, self.shortlist_size + i].unsqueeze(1))
-        out = torch.cat(parts, 1)
-        if self._ranks is not None:
-            out = out.index_select(1, self._ranks)
-        return _reshaped(out, (*shape, self.n_classes))
+            logits = _of_width(tail(x), self.cutoffs[i + 1] - self.cutoffs[i], f"tail.{i}")
+            parts.append(normalise(logits) + head[:, self.shortlist_size + i].unsqueeze(1))
+        return torch.cat(parts, 1)
 
     @torch.no_grad()
     def predict(self, input: Tensor) -> Tensor:
@@ -383,13 +449,13 @@ class AdaptiveSoftmax(nn.Module):
             raise ValueError(f"n should be a positive integer, got {n!r}")
         if top_p is not None and not (isinstance(top_p, (int, float)) and 0 < top_p <= 1):
             raise ValueError(f"top_p should be above 0 and at most 1, got {top_p!r}")
-        x, head, tails, shape, _ = self._decoding(input)
+        x, head, cutoffs, tails, shape, _ = self._decoding(input)
         if not bool(torch.isfinite(x).all()):
             raise ValueError("input holds numbers that are not finite: there is no distribution to draw from")
         if top_p is None:
-            ranks = sample_ranks(x, head, self.cutoffs, tails, n, generator)
+            ranks = sample_ranks(x, head, cutoffs, tails, n, generator)
         else:
-            ranks = nucleus_ranks(x, head, self.cutoffs, tails, float(top_p), n, generator)
+            ranks = nucleus_ranks(x, head, cutoffs, tails, float(top_p), n, generator)
         return self._ids(ranks).view(*shape, n)
 
     @torch.no_grad()
@@ -400,7 +466,7 @@ class AdaptiveSoftmax(nn.Module):
 
         Raises RuntimeError if shapes or dtypes do not fit, or an id is out of range.
         """
-        x, head, tails, shape, dtype = self._decoding(input)
+        x, head, cutoffs, tails, shape, dtype = self._decoding(input)
         if candidates.is_floating_point() or candidates.is_complex() or candidates.dtype == torch.bool:
             raise RuntimeError(f"candidates should hold integer word ids, got dtype {candidates.dtype}")
         if candidates.dim() != len(shape) + 1 or candidates.shape[:-1] != shape:
@@ -417,25 +483,30 @@ class AdaptiveSoftmax(nn.Module):
                 f"candidates should be in [0, {self.n_classes - 1}], got {int(ids[bad][0])} "
                 f"({int(bad.sum())} of {ids.numel()} are out of range)"
             )
-        ranks = ids if self._ranks is None else self._ranks[ids]
-        return score_ranks(x, head, self.cutoffs, tails, ranks).to(dtype).view(candidates.shape)
+        rank_of_id = self._table("_ranks", x.device)
+        ranks = ids if rank_of_id is None else rank_of_id[ids]
+        return score_ranks(x, head, cutoffs, tails, ranks).to(dtype).view(candidates.shape)
 
     def _topk(self, input: Tensor, k: int, small: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
         if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= self.n_classes:
             raise ValueError(f"k should be an integer between 1 and n_classes={self.n_classes}, got {k!r}")
-        x, head, tails, shape, dtype = self._decoding(input)
-        values, ranks, opened = topk_ranks(x, head, self.cutoffs, tails, k, small=small)
+        x, head, cutoffs, tails, shape, dtype = self._decoding(input)
+        values, ranks, opened = topk_ranks(x, head, cutoffs, tails, k, small=small)
+        if not tails:
+            opened = opened.new_ones(len(x), self.n_clusters)
         return values.to(dtype).view(*shape, k), ranks.view(*shape, k), opened.view(*shape, self.n_clusters)
 
-    def _decoding(
-        self, input: Tensor
-    ) -> tuple[Tensor, tuple[Tensor, Tensor | None], list[Tail], torch.Size, torch.dtype]:
-        """Rows, head and tails in the dtype of the products; leading dimensions; dtype of log-probabilities."""
+    def _decoding(self, input: Tensor) -> _Decoding:
         x, shape = self._rows(input)
-        dtype = torch.float32 if torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64 else x.dtype
+        autocast = torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64
+        dtype = torch.float32 if autocast else x.dtype
+        if not self._plain():
+            # no weight may be read past what hangs on a child: all words are a head without tails
+            head = partial(self._log_prob, normalise=decoding.log_softmax)
+            return _Decoding(x, head, [self.n_classes], [], shape, dtype)
         x, (weight, bias, tails) = self._cast(x)
         made = [Tail(p, w, partial(self._blocks, i, w)) for i, (p, w) in enumerate(tails)]
-        return x, (weight, bias), made, shape, dtype
+        return _Decoding(x, (weight, bias), self.cutoffs, made, shape, dtype)
 
     def _blocks(self, i: int, weight: Tensor) -> Blocks:
         # On a GPU a pass over the weights costs less than the host read that would tell whether they are the same.
@@ -459,7 +530,8 @@ class AdaptiveSoftmax(nn.Module):
         return input.reshape(-1, self.in_features), input.shape[:-1]
 
     def _ids(self, ranks: Tensor) -> Tensor:
-        return ranks if self.order is None else self.order[ranks]
+        order = self._table("order", ranks.device)
+        return ranks if order is None else order[ranks]  # type: ignore[no-any-return]
 
     # ------------------------------------------------------------------ the rest
 
@@ -473,8 +545,6 @@ class AdaptiveSoftmax(nn.Module):
             dtype = torch.get_autocast_dtype(x.device.type)
             x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
             tails = [(p.to(dtype), o.to(dtype)) for p, o in tails]
-        elif x.dtype != weight.dtype:
-            raise RuntimeError(f"input_ has dtype {x.dtype}, the layer's weights {weight.dtype}; convert one")
         return x, (weight, bias, tails)
 
     def _check_input(self, input_: Tensor) -> None:
@@ -482,10 +552,16 @@ class AdaptiveSoftmax(nn.Module):
             raise RuntimeError(f"input_ should have the shape (..., {self.in_features}), got {tuple(input_.shape)}")
         if not input_.is_floating_point():
             raise RuntimeError(f"input_ should hold floating-point numbers, got dtype {input_.dtype}")
-        if input_.device != self.head.weight.device:
+        if not plain(self.head, bias=True):
+            return  # what stands in its place, or fetches its weight, knows where and in which dtype it computes
+        weight: Tensor = self.head.weight
+        if input_.device != weight.device:
             raise RuntimeError(
-                f"input_ is on {input_.device}, the layer on {self.head.weight.device}; both should be on one device"
+                f"input_ is on {input_.device}, the layer on {weight.device}; both should be on one device"
             )
+        autocast = torch.is_autocast_enabled(input_.device.type) and input_.dtype != torch.float64
+        if input_.dtype != weight.dtype and not autocast:
+            raise RuntimeError(f"input_ has dtype {input_.dtype}, the layer's weights {weight.dtype}; convert one")
 
     def stock_state_dict(self) -> dict[str, Tensor]:
         """The ``state_dict`` without ``order``: loads strictly into ``torch.nn.AdaptiveLogSoftmaxWithLoss``.
@@ -495,45 +571,10 @@ class AdaptiveSoftmax(nn.Module):
         """
         return {key: value for key, value in self.state_dict().items() if key != "order"}
 
-    def _load_from_state_dict(
-        self,
-        state_dict: Any,
-        prefix: str,
-        local_metadata: Any,
-        strict: bool,
-        missing: Any,
-        unexpected: Any,
-        errors: Any,
-    ) -> None:
-        key = prefix + "order"
-        stored = state_dict.get(key)
-        if stored is not None:
-            ids = self._tables["order"]
-            own = torch.arange(self.n_classes, device="cpu") if ids is None else ids
-            if stored.shape != own.shape:
-                errors.append(f"{key} of the checkpoint holds {len(stored)} ids, this layer has {self.n_classes} words")
-            elif not torch.equal(stored.cpu(), own):
-                at = int((stored.cpu() != own).nonzero()[0])
-                has = "has no order (an id is its rank)" if self.order is None else f"has {int(own[at])} there"
-                errors.append(
-                    f"{key} of the checkpoint differs from this layer's: its rank {at} is id {int(stored[at])}, this "
-                    f"layer {has}. Build the layer with order=checkpoint[{key!r}]"
-                )
-        # the order is compared, never copied: a checkpoint without it keeps the constructor's
-        rest = {k: v for k, v in state_dict.items() if k != key}
-        super()._load_from_state_dict(rest, prefix, local_metadata, strict, missing, unexpected, errors)
-        if key in missing:
-            missing.remove(key)
-
     def extra_repr(self) -> str:
         """Sizes, cutoffs and widths, for ``print``."""
         text = f"{self.in_features}, {self.n_classes}, cutoffs={self.cutoffs[:-1]}, widths={self.widths}"
         return text + ("" if self.order is None else ", order=given")
-
-
-def _follow_weights(layer: AdaptiveSoftmax, _: Any) -> None:
-    if layer._edges.device != layer.head.weight.device:
-        layer._place_tables()
 
 
 def _load_ragged() -> None:
@@ -547,6 +588,12 @@ def _load_ragged() -> None:
 def _reshaped(values: Tensor, shape: Sequence[int]) -> Tensor:
     """``values.view(shape)``, but no view to autograd: FSDP2 loses its hook when a view is changed in place."""
     return torch.ops.aten._unsafe_view(values, shape)  # type: ignore[no-any-return]
+
+
+def _of_width(logits: Tensor, size: int, name: str) -> Tensor:
+    if logits.shape[-1] != size:
+        raise RuntimeError(f"{name} should give {size} logits for each row, got an output of shape {tuple(logits.shape)}")
+    return logits
 
 
 def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:

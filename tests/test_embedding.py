@@ -592,7 +592,7 @@ def test_an_untied_checkpoint():
     state = {k: v for k, v in embedding.state_dict().items() if k != "order"}
     flipped.load_state_dict(state)
     assert torch.equal(flipped(torch.arange(19, -1, -1)), embedding(torch.arange(20)))
-    with pytest.raises(RuntimeError, match=r"order of the checkpoint \(20 ids\) differs from this embedding's"):
+    with pytest.raises(RuntimeError, match="order of the checkpoint differs from this module's"):
         flipped.load_state_dict(embedding.state_dict())
     make()[0].load_state_dict(embedding.state_dict())  # an order that says nothing
     with pytest.raises(RuntimeError, match=r"an id is its rank\)\. Build it with order=checkpoint\['order'\]"):

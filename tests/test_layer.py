@@ -666,14 +666,14 @@ def test_another_order_is_refused(own):
     for module, prefix in ((make(order=own), ""), (nn.Sequential(make(order=own)), "0.")):
         with pytest.raises(RuntimeError, match=f"{prefix}order of the checkpoint differs from this") as error:
             module.load_state_dict({prefix + key: value for key, value in state.items()})
-        assert "Build the layer with order=" in str(error.value)
-    at = "its rank 2 is id 3, this layer has no order" if own is None else "its rank 0 is id 0, this layer has 1 there"
+        assert "Build it with order=" in str(error.value)
+    at = "its rank 2 is id 3, this module has no order" if own is None else "its rank 0 is id 0, this module has 1 there"
     assert at in str(error.value)
 
 
 def test_an_order_of_another_length_is_refused():
     state = make().state_dict() | {"order": torch.arange(21)}
-    with pytest.raises(RuntimeError, match="order of the checkpoint holds 21 ids, this layer has 20 words"):
+    with pytest.raises(RuntimeError, match=r"order of the checkpoint should hold 20 ids, got the shape \(21,\)"):
         make().load_state_dict(state)
 
 

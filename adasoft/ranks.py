@@ -1,0 +1,120 @@
+"""Ids and ranks: the integer tables of a module that knows its words by rank, and the rule for them in a checkpoint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class RankTables(nn.Module):
+    """Base of the modules whose weights lie by rank while their users speak of ids.
+
+    Tables are integers that are never learnt: which id has which rank, where a cluster begins. They are plain
+    attributes and no buffers, so that nothing that walks over the buffers (an average of models, a cast, a broadcast)
+    changes them. They follow the weights to their device, and come to life with a module made on the meta device.
+
+    ``order`` (V,), the ids by falling frequency, or None where an id is its rank, is one key of ``state_dict``, as a
+    copy. On loading it is compared and never taken: a checkpoint with another order belongs to other words, and is
+    refused; one without the key loads.
+    """
+
+    order: Tensor | None
+    _ranks: Tensor | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._tables: dict[str, Tensor | None] = {}  # on the host
+        self.register_load_state_dict_post_hook(_follow_weights)  # type: ignore[no-untyped-call]
+
+    def _keep(self, **tables: Tensor | None) -> None:
+        """Make attributes of the tables, beside the weights. They are copied."""
+        for name, table in tables.items():
+            self._tables[name] = None if table is None else table.to("cpu", copy=True)
+        self._place_tables()
+
+    def _keep_order(self, order: Tensor | None) -> None:
+        """``order`` and its inverse ``_ranks``, the rank of each id."""
+        self._keep(order=order, _ranks=None if order is None else order.argsort())
+
+    def _home(self) -> torch.device:
+        """Where the weights are."""
+        for values in (self.parameters(), self.buffers()):
+            for value in values:
+                return value.device
+        return torch.device("cpu")
+
+    def _place_tables(self) -> None:
+        # From the host each time: what was on the meta device holds nothing.
+        for name, table in self._tables.items():
+            setattr(self, name, None if table is None else table.to(self._home(), copy=True))
+
+    def _table(self, name: str, device: torch.device) -> Any:
+        """A table on the device of the input: the module's, unless its weights are moved about behind its back."""
+        placed = getattr(self, name)
+        if placed is None or placed.device == device:
+            return placed
+        placed = self._tables[name].to(device)  # type: ignore[union-attr]
+        if not torch.compiler.is_compiling():
+            setattr(self, name, placed)  # a replica of DataParallel has attributes of its own
+        return placed
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self._place_tables()
+        return self
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        if self.order is not None:
+            # a copy: some averages of models write into what state_dict gives
+            destination[prefix + "order"] = self._tables["order"].to(self.order.device, copy=True)  # type: ignore[union-attr]
+        super()._save_to_state_dict(destination, prefix, keep_vars)  # type: ignore[no-untyped-call]
+
+    def _load_from_state_dict(
+        self,
+        state_dict: Any,
+        prefix: str,
+        local_metadata: Any,
+        strict: bool,
+        missing: Any,
+        unexpected: Any,
+        errors: Any,
+    ) -> None:
+        key = prefix + "order"
+        if key in state_dict:
+            fault = self._fault_in_order(state_dict[key])
+            if fault:
+                errors.append(f"{key} of the checkpoint {fault}. Build it with order=checkpoint[{key!r}]")
+        rest = {k: v for k, v in state_dict.items() if k != key}
+        super()._load_from_state_dict(rest, prefix, local_metadata, strict, missing, unexpected, errors)
+
+    def _fault_in_order(self, stored: Any) -> str | None:
+        """What keeps the weights of a checkpoint of this order from being those of this module's words."""
+        if not isinstance(stored, Tensor) or stored.is_complex() or stored.dtype == torch.bool:
+            return f"should be a tensor of ids, got {getattr(stored, 'dtype', type(stored).__name__)}"
+        n_words, stored = self._n_words(), stored.detach().cpu()
+        if stored.shape != (n_words,):
+            return f"should hold {n_words} ids, got the shape {tuple(stored.shape)}"
+        if stored.is_floating_point():  # an average of checkpoints: of equal orders, up to rounding
+            stored = stored.double().round()
+        order = self._tables["order"]
+        own = torch.arange(n_words, device="cpu") if order is None else order
+        differs = (stored != own).nonzero()
+        if not len(differs):
+            return None
+        at = int(differs[0])
+        has = "has no order (an id is its rank)" if order is None else f"has {int(own[at])} there"
+        return f"differs from this module's: its rank {at} is id {stored[at].item():.0f}, this module {has}"
+
+    def _n_words(self) -> int:
+        """V."""
+        return int(self.n_classes)  # type: ignore[arg-type]
+
+
+def _follow_weights(module: RankTables, _: Any) -> None:
+    home = module._home()
+    for name, table in module._tables.items():
+        if table is not None and getattr(module, name).device != home:
+            module._place_tables()
+            return
