@@ -117,7 +117,7 @@ class AdaptiveEmbedding(RankTables):
 
     def _clusters(self) -> tuple[list[_Cluster], torch.device | None]:
         """The words of head and tails; and where they are, None where what hangs on them decides."""
-        made = [self.head, *(_chain(*pair) for pair in zip(self.words, self.projections, strict=True))]
+        made: list[_Cluster] = [self.head, *map(_chain, self.words, self.projections)]
         return made, self.head.weight.device if plain(self.head, nn.Embedding) else None
 
     def forward(self, ids: Tensor) -> Tensor:

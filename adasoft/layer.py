@@ -6,6 +6,7 @@ import operator
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.util import find_spec
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -370,7 +371,8 @@ class AdaptiveSoftmax(RankTables):
 
     def _plain(self) -> bool:
         """Whether the weights of head and tails are all there is to them; otherwise they are called."""
-        return all_plain(self.head, self.tail)
+        sizes = [b - a for a, b in pairwise(self.cutoffs)]
+        return all_plain(self.head, self.tail, [self.head_size, *sizes])
 
     def _head_logits(self, x: Tensor) -> Tensor:
         return _of_width(self.head(x), self.head_size, "head")
@@ -592,7 +594,8 @@ def _reshaped(values: Tensor, shape: Sequence[int]) -> Tensor:
 
 def _of_width(logits: Tensor, size: int, name: str) -> Tensor:
     if logits.shape[-1] != size:
-        raise RuntimeError(f"{name} should give {size} logits for each row, got an output of shape {tuple(logits.shape)}")
+        shape = tuple(logits.shape)
+        raise RuntimeError(f"{name} should give {size} logits for each row, got an output of shape {shape}")
     return logits
 
 

@@ -667,7 +667,8 @@ def test_another_order_is_refused(own):
         with pytest.raises(RuntimeError, match=f"{prefix}order of the checkpoint differs from this") as error:
             module.load_state_dict({prefix + key: value for key, value in state.items()})
         assert "Build it with order=" in str(error.value)
-    at = "its rank 2 is id 3, this module has no order" if own is None else "its rank 0 is id 0, this module has 1 there"
+    at = "its rank 2 is id 3, this module has no order"
+    at = at if own is None else "its rank 0 is id 0, this module has 1 there"
     assert at in str(error.value)
 
 
