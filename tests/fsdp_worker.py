@@ -61,6 +61,16 @@ def groups(mesh: dist.DeviceMesh) -> None:
     check_step("only the root", model, one)
 
 
+def children(mesh: dist.DeviceMesh) -> None:
+    """Each child in a group of its own: a tail is called on each process, or those with tokens would wait for ever."""
+    model = make("untied")
+    one = copy.deepcopy(model)
+    for child in (model.output.head, *model.output.tail, *model.embedding.words, *model.embedding.projections):
+        fully_shard(child, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+    check_step("children", model, one)
+
+
 def groups_apart(mesh: dist.DeviceMesh) -> None:
     model = make("words")
     fully_shard(model.output, mesh=mesh)
@@ -154,7 +164,7 @@ def main() -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo")
     mesh = init_device_mesh("cpu", (2,))
-    for check in (groups, groups_apart, in_place, mixed_precision, decoding, checkpoints):
+    for check in (groups, children, groups_apart, in_place, mixed_precision, decoding, checkpoints):
         check(mesh)
         print(f"process {dist.get_rank()}: {check.__name__} holds")
     dist.destroy_process_group()
