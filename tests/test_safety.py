@@ -102,7 +102,7 @@ def test_the_lab_listens_to_this_machine_and_asks_for_its_token(tmp_path):
         found, deadline = None, time.monotonic() + 90
         while found is None and time.monotonic() < deadline and process.poll() is None:
             time.sleep(0.2)
-            found = re.search(r"http://127\.0\.0\.1:(\d+)/\S*\?token=(\w{32,})", log.read_text(errors="replace"))
+            found = re.search(r"http://127\.0\.0\.1:(\d+)/\S*\?token=(\w{32,})\s", log.read_text(errors="replace"))
         assert found, log.read_text(errors="replace")
         port, token = int(found[1]), found[2]
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
