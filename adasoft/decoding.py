@@ -10,10 +10,17 @@ Three tests, each dearer and sharper than the one before, keep a (row, tail) pai
 2. From block averages of the tail's weights: for blocks b of n_b words with mean m_b and radius r_b, z . w is at most
    max_b (z . m_b + |z| r_b) by Cauchy-Schwarz, and lse_i(z) is at least log sum_b n_b exp(z . m_b) by Jensen's
    inequality. This costs a 64th of the tail and no logits; it settles narrow tails nearly always.
-3. With the logits at hand, their largest one replaces the first bound; the sum over all words is still not made.
+3. With the logits at hand, their largest one replaces the first bound, and z . m_b is the average of a block's logits;
+   the sum over all words is still not made.
 
 Only pairs that pass all three (a few per cent for the ten best words of a trained layer) pay for normalisation and
 search. The first test alone, in rank order, would open nearly every pair for k = 10.
+
+The averages of test 2 are made anew in each call: nothing is kept, so that no change of the weights can be missed, not
+even one that autograd does not see (fused optimisers, ``.data``, another process). They take some three passes over a
+tail's weights, as long as the logits of some twenty rows; so on a CPU fewer than 32 rows go on to test 3 without. (A
+checksum that sees every change for certain would have to read all weights as well, and for one row that is what the
+logits take.)
 
 On a CPU the tests have a price of their own, some thirty small operations a tail. Where all words cost less, they are
 computed straight away.
@@ -21,19 +28,25 @@ computed straight away.
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
+from .cost import cpu_name
+
 #: Logits held at once. Just below 32 MiB in fp32: the C library keeps such a buffer, larger ones fault in anew.
 CHUNK_ELEMENTS = (1 << 23) - (1 << 14)
 #: Words per block: of the bounds, and of the maxima that a search for the best words goes by.
 BLOCK = 64
+#: Rows from which on test 2 pays on a CPU.
+MANY = 32
 #: Price (:func:`_price`) of a tail's words for all rows up to which a CPU leaves out tests 2 and 3; mean price
 #: of all tails up to which it makes no test.
-SMALL = 1 << 21
+SMALL = 1 << 22
 
 
 class TopK(NamedTuple):
@@ -73,20 +86,38 @@ class Tail(NamedTuple):
 
 
 def block_bounds(weight: Tensor) -> Blocks:
-    """Summary of a tail's output weight (k_i, d_i), by blocks of 64 consecutive words; one pass over the weights."""
+    """Summary of a tail's output weight (k_i, d_i), by blocks of 64 consecutive words; three passes over it."""
     weight = _statistics(weight.detach())
     words, width = weight.shape
+    norms = weight.norm(dim=1)
     whole = words // BLOCK * BLOCK
-    parts = [weight[:whole].view(-1, BLOCK, width)] if whole else []
-    parts += [weight[whole:].unsqueeze(0)] if whole < words else []
-    means = torch.cat([part.mean(1) for part in parts])
-    starts, radii = 0, []
-    for part in parts:
-        mean = means[starts : starts + len(part)]
-        radii.append((part - mean.unsqueeze(1)).norm(dim=2).amax(1))
-        starts += len(part)
-    sizes = torch.tensor([len(part[0]) for part in parts for _ in range(len(part))], dtype=weight.dtype)
-    return Blocks(means, torch.cat(radii), sizes.log().to(weight.device), weight.norm(dim=1).amax())
+    cuts = [slice(0, whole), slice(whole, words)]
+    # Error of a squared distance, in squares of the largest norm: of a product, and of sums over the width.
+    error = 4 * _product_error(weight.dtype) + 2 * (width + 4) * torch.finfo(weight.dtype).eps
+    means, radii, log_sizes = [], [], []
+    for cut, size in zip(cuts, (BLOCK, words - whole), strict=True):
+        if cut.start == cut.stop:
+            continue
+        part, own = weight[cut].view(-1, size, width), norms[cut].view(-1, size)
+        mean = part.mean(1)
+        # |w - m|^2 = |w|^2 - 2 m . w + |m|^2: the differences themselves would take as much memory as the weights
+        along = torch.bmm(mean.unsqueeze(1), part.transpose(1, 2)).squeeze(1)
+        squares = (own.square() - 2 * along).amax(1) + mean.square().sum(1)
+        radii.append((squares.clamp(min=0) + error * own.amax(1).square()).sqrt())
+        means.append(mean)
+        log_sizes.append(mean.new_full((len(mean),), math.log(size)))
+    return Blocks(torch.cat(means), torch.cat(radii), torch.cat(log_sizes), norms.amax())
+
+
+def _product_error(dtype: torch.dtype) -> float:
+    """How far rounding can move a product of two vectors, as a share of the product of their norms."""
+    if dtype != torch.float32:
+        return torch.finfo(dtype).eps
+    try:
+        precision = torch.get_float32_matmul_precision()
+    except RuntimeError:  # set for one backend and not for another
+        precision = "medium"
+    return {"highest": torch.finfo(dtype).eps, "high": 2.0**-10}.get(precision, 2.0**-7)
 
 
 def topk_ranks(
@@ -102,18 +133,18 @@ def topk_ranks(
 
     ``x`` (N, d); ``head``: weight (c_1 + J, d) and bias; ``cutoffs`` = [c_1, ..., V]. A pair counts as opened if the
     tail's logits were computed for the row (tests 1 and 2 did not settle it); with ``small=0`` only if they had to be
-    (``small``: in place of :data:`SMALL`).
+    (``small``: in place of :data:`SMALL`; 0 also makes test 2 for few rows).
     Words of equal probability come in no set order. Values are log-probabilities, fp32 at least.
     """
     n, shortlist, n_tails = len(x), cutoffs[0], len(tails)
-    opened = torch.zeros(n, n_tails, dtype=torch.bool, device=x.device)
     small = SMALL if small is None else small
     if tails and x.device.type == "cpu" and n * sum(map(_price, tails)) <= small * n_tails:
         log_prob = head_log_prob(x, head)
         parts = [tail_log_prob(x, tail).add_(log_prob[:, shortlist + i, None]) for i, tail in enumerate(tails)]
-        return *largest(torch.cat([log_prob[:, :shortlist], *parts], 1), k), opened.fill_(True)
+        return *largest(torch.cat([log_prob[:, :shortlist], *parts], 1), k), x.new_ones(n, n_tails, dtype=torch.bool)
     values = x.new_empty(n, k, dtype=_statistics_dtype(x.dtype))
     ranks = torch.empty(n, k, dtype=torch.long, device=x.device)
+    opened = x.new_zeros(n, n_tails, dtype=torch.bool)
     for part in _slices(n, shortlist + n_tails):
         rows = x[part]
         log_prob = head_log_prob(rows, head)
@@ -160,13 +191,14 @@ def _search_tail(
         best[own], where[own] = found
         return rows
     z = linear(x, tail.projection)
-    least = reach.new_full((), -torch.inf)  # known of the rows' log-sum-exp so far
-    if tail.blocks is not None and len(z):
+    least = None  # known of the rows' log-sum-exp so far
+    if tail.blocks is not None and (len(z) >= MANY or small <= 0 or x.device.type != "cpu"):
         s = _statistics(z)
         blocks = tail.blocks()
         inner, norm = s @ blocks.means.t(), s.norm(dim=1)
         # Rounding: of the products that are compared, and of the logits themselves in their own precision.
-        doubt = norm * (blocks.largest * (torch.finfo(z.dtype).eps + s.shape[1] * torch.finfo(s.dtype).eps))
+        error = _product_error(z.dtype) + _product_error(s.dtype) + s.shape[1] * torch.finfo(s.dtype).eps
+        doubt = norm * (blocks.largest * error)
         least = log_sum_exp(inner + blocks.log_sizes) - doubt
         most = torch.addcmul(inner, norm.unsqueeze(1), blocks.radii).amax(1) + doubt
         passed = _passing(reach, least - most)
@@ -176,7 +208,7 @@ def _search_tail(
         maxima = block_maxima(logits)
         still = None
         if maxima is not None:
-            low = least[part] if least.dim() else least
+            low = _least_log_sum_exp(logits) if least is None else least[part]
             still = _passing(reach[part], low - _statistics(maxima.amax(1)))
             if still is not None and not len(still):
                 continue
@@ -218,24 +250,30 @@ def chunked_logits(z: Tensor, weight: Tensor) -> Iterator[tuple[slice, Tensor]]:
         yield part, torch.mm(rows, weight.t(), out=buffer[: len(rows)])
 
 
-#: Rows that count as few for :func:`linear`.
-_FEW = 4
+#: Rows that count as few for :func:`linear`, and numbers from which on weights count as many.
+_FEW, _LARGE = 4, 1 << 22
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """``x @ weight.T + bias``, (n, d) and (k, d) -> (n, k), also fast for one to four rows on a CPU.
+    """``x @ weight.T + bias``, (n, d) and (k, d) -> (n, k), also fast for one to four rows on an AMD processor.
 
-    For those the weights have to come from memory once, and the library's matrix-vector product was seen to read them
-    at half the speed of its matrix product with two columns (AMD EPYC, MKL, d of 64 and more). So few rows become
-    columns, and a single row is there twice.
+    For those the weights have to come from memory once, and there MKL's matrix-vector product was seen to read them
+    at half the speed of its matrix product with two columns (AMD EPYC, d of 64 and more). So few rows become columns,
+    and a single row is there twice. On an Intel Xeon that took 2.5 times as long. Small weights are left to the plain
+    product everywhere: threads of a matrix product wait for each other several times, which is long on a busy machine.
     """
     n = len(x)
-    small = x.shape[1] < 64 or weight.numel() < 1 << 16
-    if x.device.type != "cpu" or not 0 < n <= _FEW or small or x.dtype != torch.float32:
+    few = x.device.type == "cpu" and 0 < n <= _FEW and x.dtype == torch.float32
+    if not few or x.shape[1] < 64 or weight.numel() < _LARGE or not _columns_pay():
         return torch.nn.functional.linear(x, weight, bias)
     columns = x.contiguous() if n > 1 else torch.cat([x, x])  # either must lie row by row for the fast kernel
     out = torch.mm(weight, columns.t()).t()[:n].contiguous()
     return out if bias is None else out.add_(bias)
+
+
+@functools.cache
+def _columns_pay() -> bool:
+    return torch.backends.mkl.is_available() and "AMD" in cpu_name().replace("AMD64", "")
 
 
 def block_maxima(values: Tensor) -> Tensor | None:
@@ -248,6 +286,18 @@ def block_maxima(values: Tensor) -> Tensor | None:
     return maxima if whole == words else torch.cat([maxima, values[:, whole:].amax(1, keepdim=True)], 1)
 
 
+def _least_log_sum_exp(logits: Tensor) -> Tensor:
+    """A number that the log-sum-exp of each row is not below, (n,), by Jensen's inequality: of averages by blocks."""
+    words = logits.shape[1]
+    whole = words // BLOCK * BLOCK
+    dtype = _statistics_dtype(logits.dtype)
+    means = logits[:, :whole].reshape(len(logits), -1, BLOCK).mean(2, dtype=dtype)
+    least = log_sum_exp(means) + math.log(BLOCK)
+    if whole == words:
+        return least
+    return torch.logaddexp(least, logits[:, whole:].mean(1, dtype=dtype) + math.log(words - whole))
+
+
 def largest(values: Tensor, k: int, maxima: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """The ``k`` largest of each row, and where: ``topk`` that looks only into the k blocks with the largest maxima.
 
@@ -255,7 +305,7 @@ def largest(values: Tensor, k: int, maxima: Tensor | None = None) -> tuple[Tenso
     copy every value with its index first.
     """
     words = values.shape[1]
-    if words <= 8 * BLOCK * k or values.numel() <= 1 << 15 or values.device.type != "cpu":
+    if words <= 8 * BLOCK * k or values.numel() <= 1 << 16 or values.device.type != "cpu":
         found = values.topk(k, dim=1)
         return found.values, found.indices
     maxima = block_maxima(values) if maxima is None else maxima

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from importlib.util import find_spec
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from . import decoding
 from .children import all_plain, bare, nothing_from, plain, sharded
-from .decoding import Blocks, Head, Tail, TopK, block_bounds, nucleus_ranks, sample_ranks, score_ranks, topk_ranks
+from .decoding import Head, Tail, TopK, block_bounds, nucleus_ranks, sample_ranks, score_ranks, topk_ranks
 from .loss import Group, Routing, full_precision, grouped_nll, route, target_ranks
 from .ranks import RankTables
 
@@ -163,17 +163,11 @@ class AdaptiveSoftmax(RankTables):
 
         self._keep_order(None if order is None else _check_order(order, self.n_classes))
         self._keep(_edges=torch.tensor([0, *self.cutoffs, self.n_classes + 1], device="cpu"))
-        self._seen: dict[int, tuple[Any, Tensor, Blocks]] = {}  # of each tail's weights, see _blocks
 
     def _place_tables(self) -> None:
         super()._place_tables()
         if self._home().type == "cuda":
             _load_ragged()
-
-    def _apply(self, fn: Any, recurse: bool = True) -> Any:
-        super()._apply(fn, recurse)
-        self._seen.clear()
-        return self
 
     def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
@@ -423,8 +417,8 @@ class AdaptiveSoftmax(RankTables):
         Exact: equal to ``log_prob(input).topk(k)`` up to rounding, without opening tails that cannot enter (see
         :mod:`adasoft.decoding`). Words of equal probability come in no set order, as with ``torch.topk``.
 
-        The bounds need averages of the tails' weights, which are kept until the weights change. A change made behind
-        autograd's back, through ``.data``, is noticed unless it spares all of some 60 places looked at.
+        Nothing is kept between calls, so that no change of the weights can be missed. The bounds need averages of a
+        tail's weights, some three passes over them; on a CPU they are made for 32 rows or more that may open the tail.
 
         Raises ValueError if k is not between 1 and V.
         """
@@ -507,25 +501,8 @@ class AdaptiveSoftmax(RankTables):
             head = partial(self._log_prob, normalise=decoding.log_softmax)
             return _Decoding(x, head, [self.n_classes], [], shape, dtype)
         x, (weight, bias, tails) = self._cast(x)
-        made = [Tail(p, w, partial(self._blocks, i, w)) for i, (p, w) in enumerate(tails)]
+        made = [Tail(p, w, cache(partial(block_bounds, w))) for p, w in tails]
         return _Decoding(x, (weight, bias), self.cutoffs, made, shape, dtype)
-
-    def _blocks(self, i: int, weight: Tensor) -> Blocks:
-        # On a GPU a pass over the weights costs less than the host read that would tell whether they are the same.
-        # FSDP2 gathers other weights into the same memory without a new version, so nothing is kept beside it.
-        if weight.device.type != "cpu" or (torch.distributed.is_available() and torch.distributed.is_initialized()):
-            return block_bounds(weight)
-        kept = self.tail[i][1].weight  # type: ignore[index]
-        version = -1 if kept.is_inference() else kept._version
-        key = (version, kept.data_ptr(), weight.dtype)
-        look = weight.detach().flatten()[:: max(1, weight.numel() // 64) | 1].clone()
-        if i in self._seen:
-            old_key, old_look, blocks = self._seen[i]
-            if key == old_key and torch.equal(look, old_look):
-                return blocks
-        blocks = block_bounds(weight)
-        self._seen[i] = (key, look, blocks)
-        return blocks
 
     def _rows(self, input: Tensor) -> tuple[Tensor, torch.Size]:
         self._check_input(input)
