@@ -31,7 +31,6 @@ in :mod:`adasoft.partition` relies on monotony, and on QI only where it holds, t
 from __future__ import annotations
 
 import abc
-import hashlib
 import json
 import math
 import os
@@ -44,6 +43,10 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+
+from .files import cache_dir as cache_dir
+from .files import checksum as checksum
+from .files import write_whole as write_whole
 
 Objective = Literal["train", "decode"]
 Values = float | npt.NDArray[np.float64]
@@ -401,32 +404,6 @@ RECORD_VERSION = 1
 _REQUIRED = ("device", "dtype", "itemsize", "torch", "threads", "date", "adasoft", "coefficients", "flat", "samples")
 
 
-def cache_dir() -> Path:
-    """Where the reader's own files go: ``ADASOFT_CACHE``, else the system's folder for caches."""
-    own = os.environ.get("ADASOFT_CACHE")
-    if own:
-        return Path(own).expanduser()
-    if os.name == "nt":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "adasoft"
-    if platform.system() == "Darwin":
-        return Path.home() / "Library" / "Caches" / "adasoft"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "adasoft"
-
-
-def write_whole(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text file whole or not at all, with its folders; what was there stays until the new one is complete."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # a name of this process's own: two that write at once do not meet, and the file gets the usual permissions
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
 def cpu_name() -> str:
     """The processor's name as the system tells it."""
     try:
@@ -436,12 +413,6 @@ def cpu_name() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine() or "unknown CPU"
-
-
-def checksum(record: Mapping[str, Any]) -> str:
-    """SHA-256 over everything in a record but the checksum itself."""
-    body = {k: v for k, v in record.items() if k != "sha256"}
-    return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def read_record(path: str | os.PathLike[str]) -> MeasuredCost:
