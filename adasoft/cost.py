@@ -31,10 +31,11 @@ in :mod:`adasoft.partition` relies on monotony, and on QI only where it holds, t
 from __future__ import annotations
 
 import abc
-import json
+import contextlib
 import math
 import os
 import platform
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -44,6 +45,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from .checks import integer, items, number
+from .files import DamagedFile, entry, read_json, short
 from .files import cache_dir as cache_dir
 from .files import checksum as checksum
 from .files import write_whole as write_whole
@@ -52,6 +55,12 @@ Objective = Literal["train", "decode"]
 Values = float | npt.NDArray[np.float64]
 
 _OBJECTIVES = ("train", "decode")
+#: The largest number in a cost model, beyond any clock: sums and products of such stay finite.
+_MOST = 1e12
+
+
+def _amount(name: str, value: Any) -> float:
+    return number(name, value, 0, _MOST, f"a finite number of at least 0 and at most {_MOST:g}")
 
 
 @dataclass(frozen=True)
@@ -171,7 +180,8 @@ class Cost(abc.ABC):
         ``cutoffs`` c_1 < ... < c_J (V left out), ``widths`` and ``tail_shares`` one per tail. ``opened``: when
         decoding, the share of the rows that open each tail (one number for all, or one per tail).
         """
-        part_opened = opened if isinstance(opened, Sequence) else [opened] * len(cutoffs)
+        listed = items(opened)
+        part_opened = [opened] * len(cutoffs) if listed is None else listed
         passes = 3 if objective == "train" else 1  # forward, gradient of the input, gradient of the weights
         edges = [*cutoffs, n_classes]
         n_tails, d = len(cutoffs), in_features
@@ -238,7 +248,7 @@ class PaperCost(Cost):
       large B the last.
 
     Args:
-        c: seconds that a product costs whatever its size.
+        c: seconds that a product costs whatever its size. This and the others: from 0 to 1e12.
         lam: seconds per word and token, lambda. The paper printed neither it nor a way to get it: on its K40,
             ``c + lambda k0 B0`` = 0.40 ms; peak arithmetic alone gives at least 2.4 us per word at B0 = 2560.
         k0: words up to which the time is flat at the batch B0; the paper gives about 50.
@@ -256,9 +266,7 @@ class PaperCost(Cost):
 
     def __post_init__(self) -> None:
         for argument in ("c", "lam", "k0", "batch0"):
-            value = getattr(self, argument)
-            if not (isinstance(value, (int, float)) and math.isfinite(value) and value >= 0):
-                raise ValueError(f"{argument} should be a finite number of at least 0, got {value!r}")
+            object.__setattr__(self, argument, _amount(argument, getattr(self, argument)))
         if self.form not in ("last", "first", "expected"):
             raise ValueError(f"form should be 'last', 'first' or 'expected', got {self.form!r}")
         object.__setattr__(self, "quadrangle", self.form != "expected")
@@ -269,7 +277,9 @@ class PaperCost(Cost):
 
     def product_time(self, k: Values, rows: Values, d: Values = 1.0, objective: Objective = "train") -> Values:
         """``g(k, B)`` in seconds; ``d`` and ``objective`` do not enter the paper's model."""
-        return np.maximum(self.c + self.lam * self.k0 * self.batch0, self.c + self.lam * np.multiply(k, rows))
+        # in fp64: words times tokens of a large batch are beyond an int64
+        words = np.multiply(k, rows, dtype=np.float64)
+        return np.maximum(self.c + self.lam * self.k0 * self.batch0, self.c + self.lam * words)
 
     def tail_time(
         self,
@@ -336,7 +346,8 @@ class MeasuredCost(Cost):
     coefficients are at least 0, so the model is monotone and satisfies the quadrangle inequality.
 
     Made by :func:`adasoft.calibrate` or :func:`load_cost`. ``coefficients[objective][kind]`` holds one number per
-    entry of ``TERMS[kind]``; ``flat[objective]`` is in seconds.
+    entry of ``TERMS[kind]``; ``flat[objective]`` is in seconds. Raises ValueError for other numbers than from 0 to
+    1e12.
     """
 
     monotone = True
@@ -352,27 +363,29 @@ class MeasuredCost(Cost):
         record: Mapping[str, Any] | None = None,
         path: Path | None = None,
     ) -> None:
-        self.name, self.itemsize, self.path = name, int(itemsize), path
+        self.name, self.itemsize, self.path = name, integer("itemsize", itemsize, 1, 16), path
         self.record = dict(record) if record is not None else None
         self.on_gpu = record is not None and record["device"].get("type") == "cuda"
         self.coefficients: dict[str, dict[str, npt.NDArray[np.float64]]] = {}
         self.flat: dict[str, float] = {}
+        for argument, value in (("coefficients", coefficients), ("flat", flat)):
+            if not isinstance(value, Mapping):
+                raise ValueError(f"{argument} should be a mapping, got {short(value)}")
         for objective in _OBJECTIVES:
             kinds = coefficients.get(objective)
-            if kinds is None:
-                raise ValueError(f"coefficients should hold {objective!r}, got {sorted(coefficients)}")
+            if not isinstance(kinds, Mapping):
+                raise ValueError(f"coefficients should hold a mapping for {objective!r}, got {short(kinds)}")
             self.coefficients[objective] = {}
             for kind, terms in TERMS.items():
-                values = np.asarray(kinds.get(kind, ()), dtype=np.float64)
-                if values.shape != (len(terms),) or not np.isfinite(values).all() or (values < 0).any():
+                argument, listed = f"coefficients[{objective!r}][{kind!r}]", items(kinds.get(kind, ()))
+                if listed is None or len(listed) != len(terms):
                     raise ValueError(
-                        f"coefficients[{objective!r}][{kind!r}] should hold {len(terms)} finite numbers of at least 0 "
-                        f"(for {', '.join(terms)}), got {values.tolist()}"
+                        f"{argument} should hold {len(terms)} numbers (for {', '.join(terms)}), "
+                        f"got {short(kinds.get(kind))}"
                     )
-                self.coefficients[objective][kind] = values
-            self.flat[objective] = float(flat.get(objective, 0.0))
-            if not (math.isfinite(self.flat[objective]) and self.flat[objective] >= 0):
-                raise ValueError(f"flat[{objective!r}] should be a finite number of at least 0, got {flat}")
+                values = [_amount(f"{argument}[{i}]", value) for i, value in enumerate(listed)]
+                self.coefficients[objective][kind] = np.array(values)
+            self.flat[objective] = _amount(f"flat[{objective!r}]", flat.get(objective, 0.0))
 
     def product_time(self, k: Values, rows: Values, d: Values, objective: Objective = "train") -> Values:
         """Seconds of one (rows x d) by (d x k) product with its softmax and, in training, its gradients."""
@@ -401,7 +414,8 @@ class MeasuredCost(Cost):
 
 RECORD_FORMAT = "adasoft machine record"
 RECORD_VERSION = 1
-_REQUIRED = ("device", "dtype", "itemsize", "torch", "threads", "date", "adasoft", "coefficients", "flat", "samples")
+#: Bytes of a number in each dtype that is timed.
+ITEM_SIZES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
 
 
 def cpu_name() -> str:
@@ -418,30 +432,68 @@ def cpu_name() -> str:
 def read_record(path: str | os.PathLike[str]) -> MeasuredCost:
     """The cost model of a machine record.
 
-    Raises FileNotFoundError, or ValueError with the reason for a record that is damaged (no JSON, a checksum that does
-    not fit, missing parts) or foreign (another format or version).
+    Raises FileNotFoundError, PermissionError, or ValueError with the name of file and field, and what to do, for a
+    record that is damaged (no JSON, a checksum that does not fit, fields that are missing or of another kind) or
+    foreign (another format or version).
     """
     path = Path(path)
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is damaged: not JSON ({error})") from error
-    if not isinstance(record, dict) or record.get("format") != RECORD_FORMAT:
-        raise ValueError(f"{path} is no machine record: its 'format' should be {RECORD_FORMAT!r}")
-    if record.get("version") != RECORD_VERSION:
-        raise ValueError(f"{path} has version {record.get('version')!r}, expected {RECORD_VERSION}: calibrate again")
-    missing = [key for key in _REQUIRED if key not in record]
-    if missing:
-        raise ValueError(f"{path} is damaged: {', '.join(missing)} missing")
+    remedy = "install adasoft again" if path in shipped_records() else "delete it and calibrate again"
+    record = read_json(path, remedy=remedy)
+    if record.get("format") != RECORD_FORMAT:
+        raise ValueError(
+            f"{path} is no machine record: its 'format' should be {RECORD_FORMAT!r}, got "
+            f"{short(record.get('format'))}; delete it or name another file"
+        )
+    found = entry(record, "version", kind=int, path=path, remedy=remedy)
+    if found != RECORD_VERSION:
+        raise ValueError(
+            f"{path} has version {short(found)}, expected {RECORD_VERSION}: calibrate again, and delete it if it stays"
+        )
+    _check_fields(record, path, remedy)
     if record.get("sha256") != checksum(record):
-        raise ValueError(f"{path} is damaged or was edited: its checksum does not fit its content")
+        raise ValueError(f"{path} is damaged or was edited: its checksum does not fit its content; {remedy}")
     name = f"{record['device']['name']}, {record['dtype']}, {record['date'][:10]}"
     try:
         return MeasuredCost(
             record["coefficients"], record["flat"], itemsize=record["itemsize"], name=name, record=record, path=path
         )
-    except (ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
+    except ValueError as error:
+        raise DamagedFile(path, str(error), remedy) from error
+
+
+def _check_fields(record: Mapping[str, Any], path: Path, remedy: str) -> None:
+    """All that is read of a record, but for the coefficients' values."""
+
+    def field(*names: str, kind: type, **limits: float) -> Any:
+        value = entry(record, *names, kind=kind, path=path, remedy=remedy, **limits)
+        if kind is str and not value.isprintable():  # it is printed on terminals
+            raise DamagedFile(path, f"{'.'.join(names)} should be printable, got {short(value)}", remedy)
+        return value
+
+    def refuse(name: str, rule: str, value: Any) -> None:
+        raise DamagedFile(path, f"{name} should be {rule}, got {short(value)}", remedy)
+
+    field("device", "name", kind=str)
+    if (device := field("device", "type", kind=str)) not in ("cpu", "cuda"):
+        refuse("device.type", "'cpu' or 'cuda'", device)
+    if (dtype := field("dtype", kind=str)) not in ITEM_SIZES:
+        refuse("dtype", f"one of {', '.join(ITEM_SIZES)}", dtype)
+    if (itemsize := field("itemsize", kind=int)) != ITEM_SIZES[dtype]:
+        refuse("itemsize", f"{ITEM_SIZES[dtype]} for {dtype}", itemsize)
+    if not re.match(r"\d{4}-\d{2}-\d{2}", date := field("date", kind=str)):
+        refuse("date", "a date like 2026-01-31", date)
+    for text in ("torch", "adasoft"):
+        field(text, kind=str)
+    field("threads", kind=int, least=1)
+    for objective in _OBJECTIVES:
+        field("flat", objective, kind=float)
+        product = field("coefficients", objective, "product", kind=list)
+        if not any(product) and not record["flat"][objective]:  # predicts that everything takes no time
+            refuse(f"coefficients.{objective}.product", "above 0 somewhere", product)
+    field("samples", kind=list)
+    if "errors" in record:
+        for name in field("errors", kind=dict):
+            field("errors", name, "median", kind=float, least=0)
 
 
 def shipped_records() -> list[Path]:
@@ -456,7 +508,11 @@ def shipped_records() -> list[Path]:
 
 def cached_records() -> list[Path]:
     """The reader's own machine records, newest first."""
-    return sorted((cache_dir() / "machines").glob("*.json"), key=lambda p: p.stat().st_mtime, reverse=True)
+    found = []
+    for path in (cache_dir() / "machines").glob("*.json"):
+        with contextlib.suppress(OSError):  # deleted just now, or a link to nothing
+            found.append((path.stat().st_mtime, path))
+    return [path for _, path in sorted(found, reverse=True)]
 
 
 def _gpu_name(device: str | None) -> str | None:
@@ -474,8 +530,9 @@ def load_cost(device: str | None = None, *, dtype: str = "float32") -> MeasuredC
     ``device`` is ``"cpu"``, ``"cuda"``, ``"cuda:1"`` ... or None for whatever was calibrated last (else the CPU). Looks
     for the newest record in the cache that was made on this machine (the name of a GPU is compared only if torch is
     imported already), then among the records that ship; never calibrates and never imports torch. The name says which
-    it is. Raises LookupError if there is none, ValueError for a damaged record.
+    it is. Raises LookupError if there is none, ValueError for a damaged record, with its name.
     """
+    device, dtype = None if device is None else str(device), str(dtype).removeprefix("torch.")
     kind = None if device is None else device.partition(":")[0]
     for path in cached_records():
         cost = read_record(path)

@@ -181,8 +181,13 @@ class DamagedFile(ValueError):
     """A stored file that is not what was written there. The message names file and field, and says what to do."""
 
     def __init__(self, path: str | os.PathLike[str], reason: str, remedy: str = "delete it") -> None:
+        super().__init__(os.fspath(path), reason, remedy)
         self.path = Path(path)
-        super().__init__(f"{path} is damaged: {reason}; {remedy}")
+
+    def __str__(self) -> str:
+        text = "{} is damaged: {}; {}".format(*self.args)
+        # what the file or its name holds reaches no terminal as a command
+        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def read_json(
@@ -205,7 +210,8 @@ def read_json(
         deepest: how deeply its lists and objects may be nested.
 
     Raises FileNotFoundError if it is not there, PermissionError if it may not be read, :class:`DamagedFile` for
-    anything that is no such JSON: empty, cut off, binary, a folder, names that occur twice, numbers beyond fp64.
+    anything that is no such JSON: empty, cut off, binary, a folder, names that occur twice, numbers beyond fp64 unless
+    ``finite`` is False.
     """
     path = Path(path)
     about = path.stat()
@@ -215,23 +221,15 @@ def read_json(
     if about.st_size > largest:
         raise DamagedFile(path, f"it should have at most {largest:,} bytes, got {about.st_size:,}", remedy)
 
-    def number(text: str) -> float:
-        value = float(text)
-        if finite and not math.isfinite(value):
-            raise ValueError(f"numbers should be finite, got {text[:20]}")
-        return value
-
-    def whole(text: str) -> int:
-        if len(text) > 300:  # no fp64 number has so many digits
-            raise ValueError(f"numbers should be below 1e300, got one of {len(text):,} digits")
-        return int(text)
+    def whole(text: str) -> float:
+        return int(text) if len(text) < 309 else float(text)  # beyond fp64: infinite, as 1e999 is
 
     def names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         out = dict(pairs)
         if len(out) < len(pairs):
             seen = [name for name, _ in pairs]
             twice = next(name for name in seen if seen.count(name) > 1)
-            raise ValueError(f"the name {short(twice)} should occur once")
+            raise DamagedFile(path, f"the name {short(twice)} should occur once", remedy)
         return out
 
     with _named(path):
@@ -239,7 +237,9 @@ def read_json(
     if not data.strip(b"\0 \t\r\n"):  # what a power failure leaves: no bytes, or zeros
         raise DamagedFile(path, "it is empty", remedy)
     try:
-        found = json.loads(data, parse_float=number, parse_constant=number, parse_int=whole, object_pairs_hook=names)
+        found = json.loads(data, parse_int=whole, object_pairs_hook=names)
+    except DamagedFile:
+        raise
     except (ValueError, RecursionError) as error:  # a UnicodeDecodeError is a ValueError, too
         raise DamagedFile(path, f"not JSON ({error})", remedy) from error
     if not isinstance(found, kind):
@@ -247,10 +247,24 @@ def read_json(
     level: list[Any] = [found]
     for _ in range(deepest):
         inside = itertools.chain.from_iterable(x.values() if isinstance(x, dict) else x for x in level)
-        level = [x for x in inside if isinstance(x, (dict, list))]
+        level = []
+        for x in inside:
+            if isinstance(x, (dict, list)):
+                level.append(x)
+            elif finite and isinstance(x, float) and not math.isfinite(x):
+                raise DamagedFile(path, f"{_infinite(found)} should be a finite number, got {x}", remedy)
         if not level:
             return found
     raise DamagedFile(path, f"it should be nested at most {deepest} deep", remedy)
+
+
+def _infinite(found: Any, name: str = "") -> str:
+    """The name of the first entry that is no finite number; empty if there is none."""
+    if isinstance(found, float) and not math.isfinite(found):
+        return name
+    inside: Any = found.items() if isinstance(found, dict) else enumerate(found) if isinstance(found, list) else ()
+    names = (_infinite(value, f"{name}[{key}]" if isinstance(key, int) else f"{name}.{key}") for key, value in inside)
+    return next(filter(None, names), "").removeprefix(".")
 
 
 _KINDS = {
@@ -300,8 +314,11 @@ def entry(
 
 
 def short(value: Any) -> str:
-    """A value as errors show it: its repr, cut to some 60 characters, without control characters."""
+    """A value as errors show it: its repr on one line, cut to some 60 characters a piece."""
     shown = reprlib.Repr()
     shown.maxstring = shown.maxother = 60
     shown.maxlong = 30
-    return shown.repr(value)
+    try:
+        return " ".join(shown.repr(value).split())  # arrays are shown in several lines
+    except ValueError:  # Python writes no integer of more than 4,300 digits
+        return f"one of type {type(value).__name__} that is too long to show"

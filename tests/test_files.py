@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import signal
 import stat
 import subprocess
@@ -240,11 +241,11 @@ def test_what_is_cut_off_or_zeroed_is_refused(tmp_path_factory, found, cut, zero
         (b'{"a": ' * 100_000 + b"1" + b"}" * 100_000, "not JSON"),
         (b'{"a": ' * 101 + b"1" + b"}" * 101, "nested at most 100 deep"),
         (b'{"a": ' + b"[" * 100 + b"]" * 100 + b"}", "nested at most 100 deep"),
-        (b'{"a": NaN}', "numbers should be finite, got NaN"),
-        (b'{"a": -Infinity}', "numbers should be finite, got -Infinity"),
-        (b'{"a": 1e999}', "numbers should be finite, got 1e999"),
-        (b'{"a": 1' + b"0" * 400 + b"}", "numbers should be below 1e300, got one of 401 digits"),
-        (b'{"a": 1' + b"0" * 5000 + b"}", "numbers should be below 1e300, got one of 5,001 digits"),
+        (b'{"a": NaN}', "a should be a finite number, got nan"),
+        (b'{"a": {"b": [[], [1, -Infinity]]}}', r"a\.b\[1\]\[1\] should be a finite number, got -inf"),
+        (b'{"a": 1, "b": 1e999}', "b should be a finite number, got inf"),
+        (b'{"a": 1' + b"0" * 400 + b"}", "a should be a finite number, got inf"),
+        (b'{"a": 1' + b"0" * 5000 + b"}", "a should be a finite number, got inf"),
         (b'{"a": 1, "b": 2, "a": 3}', "the name 'a' should occur once"),
     ],
 )
@@ -338,3 +339,10 @@ def test_a_not_finite_number_is_no_entry():
 def test_values_in_errors_are_short_and_harmless():
     assert F.short("a" * 10_000).endswith("...'") or len(F.short("a" * 10_000)) < 80
     assert "\x1b" not in F.short("\x1b[31mred") and len(F.short({i: "x" * 99 for i in range(999)})) < 500
+
+
+def test_a_damaged_file_cannot_command_a_terminal_and_travels_between_processes():
+    error = F.DamagedFile("a\x1b[2J.json", "the name \x9b é \ud800 is odd", "delete it")
+    assert str(error) == r"a\x1b[2J.json is damaged: the name \x9b é \ud800 is odd; delete it"
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is F.DamagedFile and str(again) == str(error) and again.path == error.path
