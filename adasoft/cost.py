@@ -32,6 +32,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import itertools
 import math
 import os
 import platform
@@ -178,10 +179,21 @@ class Cost(abc.ABC):
         """Cost of a whole layer; without cutoffs, of a full softmax.
 
         ``cutoffs`` c_1 < ... < c_J (V left out), ``widths`` and ``tail_shares`` one per tail. ``opened``: when
-        decoding, the share of the rows that open each tail (one number for all, or one per tail).
+        decoding, the share of the rows that open each tail (one number for all, or one per tail). Raises ValueError
+        for cutoffs that do not rise below V, and for other numbers of widths or shares than of cutoffs.
         """
+        # Python's integers: NumPy's of 32 bits cannot count the parameters
+        n_classes, batch = integer("n_classes", n_classes, 1), integer("batch", batch, 1)
+        in_features = integer("in_features", in_features, 1)
+        cutoffs = [integer(f"cutoffs[{i}]", c, 1) for i, c in enumerate(cutoffs)]
+        widths = [integer(f"widths[{i}]", w, 1) for i, w in enumerate(widths)]
+        if any(a >= b for a, b in itertools.pairwise([*cutoffs, n_classes])):
+            raise ValueError(f"cutoffs should rise and stay below n_classes={n_classes}, got {short(cutoffs)}")
         listed = items(opened)
         part_opened = [opened] * len(cutoffs) if listed is None else listed
+        for argument, given in (("widths", widths), ("tail_shares", tail_shares), ("opened", part_opened)):
+            if len(given) != len(cutoffs):
+                raise ValueError(f"{argument} should be one for each of {len(cutoffs)} tails, got {short(given)}")
         passes = 3 if objective == "train" else 1  # forward, gradient of the input, gradient of the weights
         edges = [*cutoffs, n_classes]
         n_tails, d = len(cutoffs), in_features
@@ -318,23 +330,30 @@ BEYOND_BYTES = 2**25
 
 def product_terms(k: Any, rows: Any, d: Any, itemsize: int) -> list[Any]:
     """The numbers that the coefficients of `PRODUCT_TERMS` multiply; each is monotone with QI in (k, rows)."""
-    kd = np.multiply(k, d)
+    kd = np.multiply(k, d, dtype=np.float64)
     one = np.ones(np.broadcast(k, rows, d).shape)
-    n_kd, n_k = np.multiply(rows, kd), np.multiply(rows, k)
-    return [one, n_kd, n_k, one * kd, one * np.multiply(rows, d), one * np.maximum(kd - BEYOND_BYTES / itemsize, 0.0)]
+    n_kd, n_k = np.multiply(rows, kd), np.multiply(rows, k, dtype=np.float64)
+    return [
+        one,
+        n_kd,
+        n_k,
+        one * kd,
+        one * np.multiply(rows, d, dtype=np.float64),
+        one * np.maximum(kd - BEYOND_BYTES / itemsize, 0.0),
+    ]
 
 
 def projection_terms(rows: Any, d: Any, width: Any) -> list[Any]:
     """The numbers that the coefficients of `PROJECTION_TERMS` multiply."""
     one = np.ones(np.broadcast(rows, d, width).shape)
-    dw = np.multiply(d, width)
-    return [one, np.multiply(rows, dw), np.multiply(rows, np.add(d, width)), one * dw]
+    dw = np.multiply(d, width, dtype=np.float64)
+    return [one, np.multiply(rows, dw), np.multiply(rows, np.add(d, width, dtype=np.float64)), one * dw]
 
 
 def rows_terms(batch: Any, d: Any) -> list[Any]:
     """The numbers that the coefficients of `ROWS_TERMS` multiply."""
     one = np.ones(np.broadcast(batch, d).shape)
-    return [one, one * batch, np.multiply(batch, d)]
+    return [one, one * batch, np.multiply(batch, d, dtype=np.float64)]
 
 
 class MeasuredCost(Cost):
@@ -391,7 +410,7 @@ class MeasuredCost(Cost):
         """Seconds of one (rows x d) by (d x k) product with its softmax and, in training, its gradients."""
         a = self.coefficients[objective]["product"]
         # written out as (A + B n) with A, B of k alone where that saves passes over large arrays
-        kd = np.multiply(k, d)
+        kd = np.multiply(k, d, dtype=np.float64)
         per_row = a[1] * kd + a[2] * np.asarray(k) + a[4] * np.asarray(d)
         fixed = a[0] + a[3] * kd + a[5] * np.maximum(kd - BEYOND_BYTES / self.itemsize, 0.0)
         return np.maximum(self.flat[objective], fixed + per_row * rows)  # type: ignore[no-any-return]
