@@ -21,7 +21,7 @@ from .files import short
 def integer(name: str, value: Any, least: int, most: int | None = None) -> int:
     """``value`` as an int. Raises ValueError if it is no integer, or not between ``least`` and ``most``."""
     plain = _plain(value)
-    fits = isinstance(plain, numbers.Integral) and not isinstance(plain, bool)
+    fits = type(plain) is int or (isinstance(plain, numbers.Integral) and not isinstance(plain, bool))
     if not fits or plain < least or (most is not None and plain > most):
         rule = f"of at least {least}" if most is None else f"from {least} to {most:,}"
         raise ValueError(f"{name} should be an integer {rule}, got {short(value)}")
@@ -49,6 +49,6 @@ def items(value: Any) -> list[Any] | None:
 
 def _plain(value: Any) -> Any:
     """The Python number in a scalar, array or tensor without dimensions; else the value as it is."""
-    if getattr(value, "ndim", None) != 0 or not hasattr(value, "item"):
+    if type(value) in (int, float) or getattr(value, "ndim", None) != 0 or not hasattr(value, "item"):
         return value
     return None if np.ma.is_masked(value) else value.item()

@@ -456,17 +456,21 @@ def read_record(path: str | os.PathLike[str]) -> MeasuredCost:
     foreign (another format or version).
     """
     path = Path(path)
-    remedy = "install adasoft again" if path in shipped_records() else "delete it and calibrate again"
+    remedy = "name a machine record, or calibrate again"  # a file that was named is not ours to delete
+    if path in shipped_records():
+        remedy = "install adasoft again"
+    elif path.parent == cache_dir() / "machines":
+        remedy = "delete it and calibrate again"
     record = read_json(path, remedy=remedy)
     if record.get("format") != RECORD_FORMAT:
         raise ValueError(
             f"{path} is no machine record: its 'format' should be {RECORD_FORMAT!r}, got "
-            f"{short(record.get('format'))}; delete it or name another file"
+            f"{short(record.get('format'))}; {remedy}"
         )
     found = entry(record, "version", kind=int, path=path, remedy=remedy)
     if found != RECORD_VERSION:
         raise ValueError(
-            f"{path} has version {short(found)}, expected {RECORD_VERSION}: calibrate again, and delete it if it stays"
+            f"{path} is of another adasoft: it has version {short(found)}, expected {RECORD_VERSION}; {remedy}"
         )
     _check_fields(record, path, remedy)
     if record.get("sha256") != checksum(record):
