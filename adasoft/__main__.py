@@ -494,6 +494,7 @@ def _calibrate(options: argparse.Namespace, rest: list[str]) -> None:
 
     _use(options.device)
     with warnings.catch_warnings():
+        warnings.simplefilter("always")
         warnings.showwarning = lambda message, *_: print(f"adasoft calibrate: {message}", file=sys.stderr)
         cost = calibrate(options.device, options.dtype, seconds=options.seconds, save=options.output or True)
     record = cost.record or {}
