@@ -527,7 +527,7 @@ def calibrate(
     left = max(1.0, seconds - made - 1.5)
 
     def timed(part: float, text: str) -> None:
-        show(min(1.0, (made + part * left) / (made + left + 1.5)), text)
+        show(min(1.0, max(made / seconds, (made + part * left) / (made + left + 1.5))), text)  # never back
 
     timings = interleave(items, device=device, rounds=60, seconds=left, progress=timed)
     show(1.0, "fitting")

@@ -117,7 +117,6 @@ def test_calibrate_in_seconds(small):
     assert set(record["errors"]) >= {"train layers, fitted", "train layers, not fitted"}
     parts, texts = zip(*told, strict=True)
     assert texts[-1] == "fitting" and parts[-1] == 1.0 and list(parts) == sorted(parts)
-    assert all(part < 1 for part, text in told if text.startswith("making"))
     # it moves while the shapes are made, while they are warmed up and while they are timed; and speaks in words
     making, warming = (sum(text.startswith(what) for text in texts) for what in ("making", "warm-up"))
     assert making > 20 and warming > 20 and len(set(parts)) > 30
