@@ -190,7 +190,7 @@ class Cost(abc.ABC):
         if any(a >= b for a, b in itertools.pairwise([*cutoffs, n_classes])):
             raise ValueError(f"cutoffs should rise and stay below n_classes={n_classes}, got {short(cutoffs)}")
         listed = items(opened)
-        part_opened = [opened] * len(cutoffs) if listed is None else listed
+        part_opened: list[Any] = [opened] * len(cutoffs) if listed is None else listed
         for argument, given in (("widths", widths), ("tail_shares", tail_shares), ("opened", part_opened)):
             if len(given) != len(cutoffs):
                 raise ValueError(f"{argument} should be one for each of {len(cutoffs)} tails, got {short(given)}")

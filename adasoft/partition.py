@@ -747,11 +747,11 @@ def plan(
         numbers: Sequence[int] = range(min(5, feasible) + 1)
     elif n_tails > feasible:
         n, first = vocabulary.n_classes, _first_rank(vocabulary, min_head_share, align)
-        least = f"{first:,}" if first <= n else f"more than {n:,}"  # with an align beyond V
+        needed = f"{first:,}" if first <= n else f"more than {n:,}"  # with an align beyond V
         room = max(0, (n - 1) // align - n_tails + 1) * align
         raise Infeasible(
             f"n_tails={short(n_tails)} cannot be had with min_head_share={min_head_share:g}, align={short(align)} and "
-            f"{n:,} words: the head needs {least} words, which leaves room for {feasible} tails. Feasible: "
+            f"{n:,} words: the head needs {needed} words, which leaves room for {feasible} tails. Feasible: "
             f"n_tails at most {feasible}, or min_head_share at most {vocabulary.share_of_first(room):.6g}"
         )
     else:
