@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -492,11 +493,16 @@ def _calibrate(options: argparse.Namespace, rest: list[str]) -> None:
     from .machine import calibrate
 
     _use(options.device)
-    cost = calibrate(options.device, options.dtype, seconds=options.seconds, save=options.output or True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = lambda message, *_: print(f"adasoft calibrate: {message}", file=sys.stderr)
+        cost = calibrate(options.device, options.dtype, seconds=options.seconds, save=options.output or True)
     record = cost.record or {}
     print(f"{cost.name}: {record['threads']} threads, torch {record['torch']}, {record['seconds']:.0f} s")
     for name, error in record["errors"].items():
         print(f"  {name:28} median error {error['median']:6.1%}, largest {error['largest']:6.1%}, {error['n']} shapes")
+    if cost.path is None:
+        return
     how = "" if options.dtype == "float32" else f" --dtype {options.dtype}"
     if options.output:
         how = f" --record {cost.path}"

@@ -31,11 +31,12 @@ in :mod:`adasoft.partition` relies on monotony, and on QI only where it holds, t
 from __future__ import annotations
 
 import abc
-import hashlib
-import json
+import contextlib
+import itertools
 import math
 import os
 import platform
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -45,10 +46,22 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from .checks import integer, items, number
+from .files import DamagedFile, entry, read_json, short
+from .files import cache_dir as cache_dir
+from .files import checksum as checksum
+from .files import write_whole as write_whole
+
 Objective = Literal["train", "decode"]
 Values = float | npt.NDArray[np.float64]
 
 _OBJECTIVES = ("train", "decode")
+#: The largest number in a cost model, beyond any clock: sums and products of such stay finite.
+_MOST = 1e12
+
+
+def _amount(name: str, value: Any) -> float:
+    return number(name, value, 0, _MOST, f"a finite number of at least 0 and at most {_MOST:g}")
 
 
 @dataclass(frozen=True)
@@ -166,9 +179,21 @@ class Cost(abc.ABC):
         """Cost of a whole layer; without cutoffs, of a full softmax.
 
         ``cutoffs`` c_1 < ... < c_J (V left out), ``widths`` and ``tail_shares`` one per tail. ``opened``: when
-        decoding, the share of the rows that open each tail (one number for all, or one per tail).
+        decoding, the share of the rows that open each tail (one number for all, or one per tail). Raises ValueError
+        for cutoffs that do not rise below V, and for other numbers of widths or shares than of cutoffs.
         """
-        part_opened = opened if isinstance(opened, Sequence) else [opened] * len(cutoffs)
+        # Python's integers: NumPy's of 32 bits cannot count the parameters
+        n_classes, batch = integer("n_classes", n_classes, 1), integer("batch", batch, 1)
+        in_features = integer("in_features", in_features, 1)
+        cutoffs = [integer(f"cutoffs[{i}]", c, 1) for i, c in enumerate(cutoffs)]
+        widths = [integer(f"widths[{i}]", w, 1) for i, w in enumerate(widths)]
+        if any(a >= b for a, b in itertools.pairwise([*cutoffs, n_classes])):
+            raise ValueError(f"cutoffs should rise and stay below n_classes={n_classes}, got {short(cutoffs)}")
+        listed = items(opened)
+        part_opened: list[Any] = [opened] * len(cutoffs) if listed is None else listed
+        for argument, given in (("widths", widths), ("tail_shares", tail_shares), ("opened", part_opened)):
+            if len(given) != len(cutoffs):
+                raise ValueError(f"{argument} should be one for each of {len(cutoffs)} tails, got {short(given)}")
         passes = 3 if objective == "train" else 1  # forward, gradient of the input, gradient of the weights
         edges = [*cutoffs, n_classes]
         n_tails, d = len(cutoffs), in_features
@@ -235,7 +260,7 @@ class PaperCost(Cost):
       large B the last.
 
     Args:
-        c: seconds that a product costs whatever its size.
+        c: seconds that a product costs whatever its size. This and the others: from 0 to 1e12.
         lam: seconds per word and token, lambda. The paper printed neither it nor a way to get it: on its K40,
             ``c + lambda k0 B0`` = 0.40 ms; peak arithmetic alone gives at least 2.4 us per word at B0 = 2560.
         k0: words up to which the time is flat at the batch B0; the paper gives about 50.
@@ -253,9 +278,7 @@ class PaperCost(Cost):
 
     def __post_init__(self) -> None:
         for argument in ("c", "lam", "k0", "batch0"):
-            value = getattr(self, argument)
-            if not (isinstance(value, (int, float)) and math.isfinite(value) and value >= 0):
-                raise ValueError(f"{argument} should be a finite number of at least 0, got {value!r}")
+            object.__setattr__(self, argument, _amount(argument, getattr(self, argument)))
         if self.form not in ("last", "first", "expected"):
             raise ValueError(f"form should be 'last', 'first' or 'expected', got {self.form!r}")
         object.__setattr__(self, "quadrangle", self.form != "expected")
@@ -266,7 +289,9 @@ class PaperCost(Cost):
 
     def product_time(self, k: Values, rows: Values, d: Values = 1.0, objective: Objective = "train") -> Values:
         """``g(k, B)`` in seconds; ``d`` and ``objective`` do not enter the paper's model."""
-        return np.maximum(self.c + self.lam * self.k0 * self.batch0, self.c + self.lam * np.multiply(k, rows))
+        # in fp64: words times tokens of a large batch are beyond an int64
+        words = np.multiply(k, rows, dtype=np.float64)
+        return np.maximum(self.c + self.lam * self.k0 * self.batch0, self.c + self.lam * words)
 
     def tail_time(
         self,
@@ -305,23 +330,30 @@ BEYOND_BYTES = 2**25
 
 def product_terms(k: Any, rows: Any, d: Any, itemsize: int) -> list[Any]:
     """The numbers that the coefficients of `PRODUCT_TERMS` multiply; each is monotone with QI in (k, rows)."""
-    kd = np.multiply(k, d)
+    kd = np.multiply(k, d, dtype=np.float64)
     one = np.ones(np.broadcast(k, rows, d).shape)
-    n_kd, n_k = np.multiply(rows, kd), np.multiply(rows, k)
-    return [one, n_kd, n_k, one * kd, one * np.multiply(rows, d), one * np.maximum(kd - BEYOND_BYTES / itemsize, 0.0)]
+    n_kd, n_k = np.multiply(rows, kd), np.multiply(rows, k, dtype=np.float64)
+    return [
+        one,
+        n_kd,
+        n_k,
+        one * kd,
+        one * np.multiply(rows, d, dtype=np.float64),
+        one * np.maximum(kd - BEYOND_BYTES / itemsize, 0.0),
+    ]
 
 
 def projection_terms(rows: Any, d: Any, width: Any) -> list[Any]:
     """The numbers that the coefficients of `PROJECTION_TERMS` multiply."""
     one = np.ones(np.broadcast(rows, d, width).shape)
-    dw = np.multiply(d, width)
-    return [one, np.multiply(rows, dw), np.multiply(rows, np.add(d, width)), one * dw]
+    dw = np.multiply(d, width, dtype=np.float64)
+    return [one, np.multiply(rows, dw), np.multiply(rows, np.add(d, width, dtype=np.float64)), one * dw]
 
 
 def rows_terms(batch: Any, d: Any) -> list[Any]:
     """The numbers that the coefficients of `ROWS_TERMS` multiply."""
     one = np.ones(np.broadcast(batch, d).shape)
-    return [one, one * batch, np.multiply(batch, d)]
+    return [one, one * batch, np.multiply(batch, d, dtype=np.float64)]
 
 
 class MeasuredCost(Cost):
@@ -333,7 +365,8 @@ class MeasuredCost(Cost):
     coefficients are at least 0, so the model is monotone and satisfies the quadrangle inequality.
 
     Made by :func:`adasoft.calibrate` or :func:`load_cost`. ``coefficients[objective][kind]`` holds one number per
-    entry of ``TERMS[kind]``; ``flat[objective]`` is in seconds.
+    entry of ``TERMS[kind]``; ``flat[objective]`` is in seconds. Raises ValueError for other numbers than from 0 to
+    1e12.
     """
 
     monotone = True
@@ -349,33 +382,35 @@ class MeasuredCost(Cost):
         record: Mapping[str, Any] | None = None,
         path: Path | None = None,
     ) -> None:
-        self.name, self.itemsize, self.path = name, int(itemsize), path
+        self.name, self.itemsize, self.path = name, integer("itemsize", itemsize, 1, 16), path
         self.record = dict(record) if record is not None else None
         self.on_gpu = record is not None and record["device"].get("type") == "cuda"
         self.coefficients: dict[str, dict[str, npt.NDArray[np.float64]]] = {}
         self.flat: dict[str, float] = {}
+        for argument, value in (("coefficients", coefficients), ("flat", flat)):
+            if not isinstance(value, Mapping):
+                raise ValueError(f"{argument} should be a mapping, got {short(value)}")
         for objective in _OBJECTIVES:
             kinds = coefficients.get(objective)
-            if kinds is None:
-                raise ValueError(f"coefficients should hold {objective!r}, got {sorted(coefficients)}")
+            if not isinstance(kinds, Mapping):
+                raise ValueError(f"coefficients should hold a mapping for {objective!r}, got {short(kinds)}")
             self.coefficients[objective] = {}
             for kind, terms in TERMS.items():
-                values = np.asarray(kinds.get(kind, ()), dtype=np.float64)
-                if values.shape != (len(terms),) or not np.isfinite(values).all() or (values < 0).any():
+                argument, listed = f"coefficients[{objective!r}][{kind!r}]", items(kinds.get(kind, ()))
+                if listed is None or len(listed) != len(terms):
                     raise ValueError(
-                        f"coefficients[{objective!r}][{kind!r}] should hold {len(terms)} finite numbers of at least 0 "
-                        f"(for {', '.join(terms)}), got {values.tolist()}"
+                        f"{argument} should hold {len(terms)} numbers (for {', '.join(terms)}), "
+                        f"got {short(kinds.get(kind))}"
                     )
-                self.coefficients[objective][kind] = values
-            self.flat[objective] = float(flat.get(objective, 0.0))
-            if not (math.isfinite(self.flat[objective]) and self.flat[objective] >= 0):
-                raise ValueError(f"flat[{objective!r}] should be a finite number of at least 0, got {flat}")
+                values = [_amount(f"{argument}[{i}]", value) for i, value in enumerate(listed)]
+                self.coefficients[objective][kind] = np.array(values)
+            self.flat[objective] = _amount(f"flat[{objective!r}]", flat.get(objective, 0.0))
 
     def product_time(self, k: Values, rows: Values, d: Values, objective: Objective = "train") -> Values:
         """Seconds of one (rows x d) by (d x k) product with its softmax and, in training, its gradients."""
         a = self.coefficients[objective]["product"]
         # written out as (A + B n) with A, B of k alone where that saves passes over large arrays
-        kd = np.multiply(k, d)
+        kd = np.multiply(k, d, dtype=np.float64)
         per_row = a[1] * kd + a[2] * np.asarray(k) + a[4] * np.asarray(d)
         fixed = a[0] + a[3] * kd + a[5] * np.maximum(kd - BEYOND_BYTES / self.itemsize, 0.0)
         return np.maximum(self.flat[objective], fixed + per_row * rows)  # type: ignore[no-any-return]
@@ -398,33 +433,8 @@ class MeasuredCost(Cost):
 
 RECORD_FORMAT = "adasoft machine record"
 RECORD_VERSION = 1
-_REQUIRED = ("device", "dtype", "itemsize", "torch", "threads", "date", "adasoft", "coefficients", "flat", "samples")
-
-
-def cache_dir() -> Path:
-    """Where the reader's own files go: ``ADASOFT_CACHE``, else the system's folder for caches."""
-    own = os.environ.get("ADASOFT_CACHE")
-    if own:
-        return Path(own).expanduser()
-    if os.name == "nt":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "adasoft"
-    if platform.system() == "Darwin":
-        return Path.home() / "Library" / "Caches" / "adasoft"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "adasoft"
-
-
-def write_whole(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text file whole or not at all, with its folders; what was there stays until the new one is complete."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # a name of this process's own: two that write at once do not meet, and the file gets the usual permissions
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+#: Bytes of a number in each dtype that is timed.
+ITEM_SIZES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
 
 
 def cpu_name() -> str:
@@ -438,39 +448,75 @@ def cpu_name() -> str:
     return platform.processor() or platform.machine() or "unknown CPU"
 
 
-def checksum(record: Mapping[str, Any]) -> str:
-    """SHA-256 over everything in a record but the checksum itself."""
-    body = {k: v for k, v in record.items() if k != "sha256"}
-    return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
 def read_record(path: str | os.PathLike[str]) -> MeasuredCost:
     """The cost model of a machine record.
 
-    Raises FileNotFoundError, or ValueError with the reason for a record that is damaged (no JSON, a checksum that does
-    not fit, missing parts) or foreign (another format or version).
+    Raises FileNotFoundError, PermissionError, or ValueError with the name of file and field, and what to do, for a
+    record that is damaged (no JSON, a checksum that does not fit, fields that are missing or of another kind) or
+    foreign (another format or version).
     """
     path = Path(path)
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is damaged: not JSON ({error})") from error
-    if not isinstance(record, dict) or record.get("format") != RECORD_FORMAT:
-        raise ValueError(f"{path} is no machine record: its 'format' should be {RECORD_FORMAT!r}")
-    if record.get("version") != RECORD_VERSION:
-        raise ValueError(f"{path} has version {record.get('version')!r}, expected {RECORD_VERSION}: calibrate again")
-    missing = [key for key in _REQUIRED if key not in record]
-    if missing:
-        raise ValueError(f"{path} is damaged: {', '.join(missing)} missing")
+    remedy = "name a machine record, or calibrate again"  # a file that was named is not ours to delete
+    if path in shipped_records():
+        remedy = "install adasoft again"
+    elif path.parent == cache_dir() / "machines":
+        remedy = "delete it and calibrate again"
+    record = read_json(path, remedy=remedy)
+    if record.get("format") != RECORD_FORMAT:
+        raise ValueError(
+            f"{path} is no machine record: its 'format' should be {RECORD_FORMAT!r}, got "
+            f"{short(record.get('format'))}; {remedy}"
+        )
+    found = entry(record, "version", kind=int, path=path, remedy=remedy)
+    if found != RECORD_VERSION:
+        raise ValueError(
+            f"{path} is of another adasoft: it has version {short(found)}, expected {RECORD_VERSION}; {remedy}"
+        )
+    _check_fields(record, path, remedy)
     if record.get("sha256") != checksum(record):
-        raise ValueError(f"{path} is damaged or was edited: its checksum does not fit its content")
+        raise ValueError(f"{path} is damaged or was edited: its checksum does not fit its content; {remedy}")
     name = f"{record['device']['name']}, {record['dtype']}, {record['date'][:10]}"
     try:
         return MeasuredCost(
             record["coefficients"], record["flat"], itemsize=record["itemsize"], name=name, record=record, path=path
         )
-    except (ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
+    except ValueError as error:
+        raise DamagedFile(path, str(error), remedy) from error
+
+
+def _check_fields(record: Mapping[str, Any], path: Path, remedy: str) -> None:
+    """All that is read of a record, but for the coefficients' values."""
+
+    def field(*names: str, kind: type, **limits: float) -> Any:
+        value = entry(record, *names, kind=kind, path=path, remedy=remedy, **limits)
+        if kind is str and not value.isprintable():  # it is printed on terminals
+            raise DamagedFile(path, f"{'.'.join(names)} should be printable, got {short(value)}", remedy)
+        return value
+
+    def refuse(name: str, rule: str, value: Any) -> None:
+        raise DamagedFile(path, f"{name} should be {rule}, got {short(value)}", remedy)
+
+    field("device", "name", kind=str)
+    if (device := field("device", "type", kind=str)) not in ("cpu", "cuda"):
+        refuse("device.type", "'cpu' or 'cuda'", device)
+    if (dtype := field("dtype", kind=str)) not in ITEM_SIZES:
+        refuse("dtype", f"one of {', '.join(ITEM_SIZES)}", dtype)
+    if (itemsize := field("itemsize", kind=int)) != ITEM_SIZES[dtype]:
+        refuse("itemsize", f"{ITEM_SIZES[dtype]} for {dtype}", itemsize)
+    if not re.match(r"\d{4}-\d{2}-\d{2}", date := field("date", kind=str)):
+        refuse("date", "a date like 2026-01-31", date)
+    for text in ("torch", "adasoft"):
+        field(text, kind=str)
+    field("threads", kind=int, least=1)
+    for objective in _OBJECTIVES:
+        field("flat", objective, kind=float)
+        product = field("coefficients", objective, "product", kind=list)
+        if not any(product) and not record["flat"][objective]:  # predicts that everything takes no time
+            refuse(f"coefficients.{objective}.product", "above 0 somewhere", product)
+    field("samples", kind=list)
+    if "errors" in record:
+        for name in field("errors", kind=dict):
+            field("errors", name, "median", kind=float, least=0)
 
 
 def shipped_records() -> list[Path]:
@@ -485,7 +531,11 @@ def shipped_records() -> list[Path]:
 
 def cached_records() -> list[Path]:
     """The reader's own machine records, newest first."""
-    return sorted((cache_dir() / "machines").glob("*.json"), key=lambda p: p.stat().st_mtime, reverse=True)
+    found = []
+    for path in (cache_dir() / "machines").glob("*.json"):
+        with contextlib.suppress(OSError):  # deleted just now, or a link to nothing
+            found.append((path.stat().st_mtime, path))
+    return [path for _, path in sorted(found, reverse=True)]
 
 
 def _gpu_name(device: str | None) -> str | None:
@@ -503,8 +553,9 @@ def load_cost(device: str | None = None, *, dtype: str = "float32") -> MeasuredC
     ``device`` is ``"cpu"``, ``"cuda"``, ``"cuda:1"`` ... or None for whatever was calibrated last (else the CPU). Looks
     for the newest record in the cache that was made on this machine (the name of a GPU is compared only if torch is
     imported already), then among the records that ship; never calibrates and never imports torch. The name says which
-    it is. Raises LookupError if there is none, ValueError for a damaged record.
+    it is. Raises LookupError if there is none, ValueError for a damaged record, with its name.
     """
+    device, dtype = None if device is None else str(device), str(dtype).removeprefix("torch.")
     kind = None if device is None else device.partition(":")[0]
     for path in cached_records():
         cost = read_record(path)

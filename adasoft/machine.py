@@ -15,6 +15,7 @@ import os
 import platform
 import random
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from . import __version__, decoding
+from .checks import number
 from .cost import (
     RECORD_FORMAT,
     RECORD_VERSION,
@@ -40,6 +42,7 @@ from .cost import (
     rows_terms,
     write_whole,
 )
+from .files import short, writable_folder
 from .layer import AdaptiveSoftmax
 from .loss import Group, grouped_nll, route, target_ranks
 from .partition import default_widths
@@ -77,15 +80,20 @@ def interleave(
     """
     started = time.perf_counter()
     turns = dict.fromkeys(items, rounds) if isinstance(rounds, int) else dict(rounds)
-    if warm_up:
-        for name, sets in items.items():
-            if progress:
-                progress(0.0, f"warm-up: {name}")
-            for step in sets[: turns[name]]:
-                step()
+    warming = {name: sets[: turns[name]] for name, sets in items.items()} if warm_up else {}
+    total, done = sum(turns.values()) + sum(map(len, warming.values())), 0
+
+    def tell(text: str) -> None:
+        if progress:
+            progress(min(1.0, max(done / total, (time.perf_counter() - started) / seconds)), text)
+
+    for name, sets in warming.items():
+        tell(f"warm-up: {name}")
+        for step in sets:
+            step()
+            done += 1
     found: dict[str, list[float]] = {name: [] for name in items}
     clock = _EventClock(torch.device(device)) if torch.device(device).type == "cuda" else _time_on_host
-    total, done = sum(turns.values()), 0
     for turn in range(max(turns.values())):
         for name, sets in items.items():
             if turn >= turns[name]:
@@ -93,8 +101,7 @@ def interleave(
             elapsed = time.perf_counter() - started
             if turn and elapsed > seconds:
                 break
-            if progress:
-                progress(max(done / total, min(1.0, elapsed / seconds)), name)
+            tell(name)
             found[name].append(clock(sets[turn % len(sets)]))
             done += 1
             if heard:
@@ -321,9 +328,9 @@ def layer_steps(
     layer = layer.to(device=device, dtype=dtype)
     shares = token_shares(shape.n_classes) if shares is None else shares
     steps: list[Step] = []
-    for number in range(sets):
+    for seed in range(sets):
         x = torch.randn(shape.batch, shape.in_features, dtype=dtype).to(device).requires_grad_()
-        target = draw_targets(shares, shape.batch, number).to(device)
+        target = draw_targets(shares, shape.batch, seed).to(device)
 
         def step(x: Tensor = x, target: Tensor = target) -> None:
             x.grad = None
@@ -448,17 +455,20 @@ def calibrate(
     Args:
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"`` ...
         dtype: of weights and inputs, ``"float32"``, ``"bfloat16"``, ``"float16"`` or ``"float64"``.
-        seconds: about how long it may take; with less time smaller shapes are timed, and fewer times. 60 is meant for
-            2 cores. Interrupting it leaves no record behind.
+        seconds: about how long it may take, above 0; with less time smaller shapes are timed, and fewer times. 60 is
+            meant for 2 cores. Interrupting it leaves no record behind.
         progress: show a bar; or a function called with the part done and a text.
         save: write the record to the cache (``ADASOFT_CACHE``), or to the given file; False: do not.
 
     Returns the model; its ``record`` holds the timings, the provenance and the errors, both on the parts it
-    was fitted to and on whole layers that it was not fitted to.
+    was fitted to and on whole layers that it was not fitted to; its ``path`` is the file, None if there is none.
 
-    Raises RuntimeError if the device is not there, ValueError for another dtype.
+    Raises RuntimeError if the device is not there, ValueError for another dtype, OSError, before anything is timed, if
+    the given file cannot be written. A cache that cannot be written is a RuntimeWarning: the model is returned anyway.
     """
     device, dtype = _check_device(device), _check_dtype(dtype)
+    seconds = number("seconds", seconds, math.ulp(0.0), 86_400, "a number of seconds above 0 and at most 86,400")
+    path = _checked_target(save)
     show, close = _progress(progress)
     started = time.perf_counter()
     gpu = device.type == "cuda"
@@ -467,13 +477,18 @@ def calibrate(
     # A step of the largest product or layer should take some 60 ms: a GPU can take 100 times the work. Everything runs
     # at least three times, so less time means smaller shapes.
     scale = (100.0 if gpu else 1.0) * min(1.0, max(seconds, 3.0) / 60.0)
-    show(0.0, "making random inputs")
+
+    def tell(text: str) -> None:
+        show(min(1.0, (time.perf_counter() - started) / seconds), text)
+
+    tell("making random inputs")
     pool = _Pool(2**28 if gpu else 2**26, device, dtype)
     samples: dict[str, tuple[str, str, Any]] = {}
     items: dict[str, list[Step]] = {}
 
     def add(kind: str, objective: str, shape: tuple[int, ...], make: Callable[[], Step]) -> None:
-        name = f"{objective} {kind} {shape}"
+        name = f"{objective} {kind} {' x '.join(f'{side:,}' for side in shape)}"
+        tell(f"making: {name}")
         samples[name], items[name] = (objective, kind, shape), [make() for _ in range(2)]
 
     # What few drawn shapes are: heads that outgrow the caches, and weights beyond 32 MiB.
@@ -486,9 +501,9 @@ def calibrate(
         add("product", "train", (n, k, d), partial(product_step, pool, n, k, d, "train"))
     for n, k, d in given:
         add("product", "decode", (n, k, d), partial(product_step, pool, n, k, d, "decode"))
-    for number, (n, k, d) in enumerate(drawn):
-        if number // 2 % 2 == 0:  # half of them, tails and heads in turns
-            head = bool(number % 2)
+    for place, (n, k, d) in enumerate(drawn):
+        if place // 2 % 2 == 0:  # half of them, tails and heads in turns
+            head = bool(place % 2)
             add("product", "decode", (n, k, d), partial(product_step, pool, n, k, d, "decode", head=head))
     for _ in range(8):
         n, d, w = (
@@ -502,13 +517,19 @@ def calibrate(
         for objective in ("train", "decode"):
             add("rows", objective, (n, d), partial(rows_step, pool, n, d, objective))
     layers = draw_layers(20, 7, operations=3e10 * scale, parameters=1.2e7)
-    for number, shape in enumerate(layers):
-        kind = "layer" if number // 4 % 2 else "check"  # half of the layers are kept out of the fit
-        name = f"{kind} {number} {shape}"
+    for place, shape in enumerate(layers):
+        kind = "layer" if place // 4 % 2 else "check"  # half of the layers are kept out of the fit
+        name = f"layer {place + 1} of {len(layers)}, {shape.n_classes:,} words"
+        tell(f"making: {name}")
         samples[name], items[name] = ("train", kind, shape), layer_steps(shape, device, dtype)
 
-    left = max(1.0, seconds - (time.perf_counter() - started) - 1.5)
-    timings = interleave(items, device=device, rounds=60, seconds=left, progress=show)
+    made = time.perf_counter() - started
+    left = max(1.0, seconds - made - 1.5)
+
+    def timed(part: float, text: str) -> None:
+        show(min(1.0, max(made / seconds, (made + part * left) / (made + left + 1.5))), text)  # never back
+
+    timings = interleave(items, device=device, rounds=60, seconds=left, progress=timed)
     show(1.0, "fitting")
     coefficients, flat = {}, {}
     for objective in ("train", "decode"):
@@ -541,17 +562,44 @@ def calibrate(
     record = json.loads(json.dumps(record))  # what a reader of the file will see: lists, not tuples
     record["sha256"] = checksum(record)
     close()
-    if save is False:
-        path = None
-    elif save is True:
-        path = cache_dir() / "machines" / file_name(record)
-    else:
-        path = Path(save)
     if path is not None:
-        write_record(record, path)
-        return read_record(path)
+        if save is True:
+            path = path / file_name(record)
+        try:
+            write_record(record, path)
+        except OSError as error:  # a disk that filled up meanwhile
+            if save is not True:
+                raise
+            warnings.warn(_not_kept(error), RuntimeWarning, stacklevel=2)
+        else:
+            return read_record(path)
     name = f"{record['device']['name']}, {record['dtype']}, {record['date'][:10]}"
     return MeasuredCost(model.coefficients, model.flat, itemsize=itemsize, name=name, record=record)  # type: ignore[arg-type]
+
+
+def _checked_target(save: bool | str | os.PathLike[str]) -> Path | None:
+    """The folder of the cache, or the given file, where it can be written; None if the record is not kept."""
+    if save is False:
+        return None
+    if save is True:
+        try:
+            return writable_folder(cache_dir() / "machines")
+        except OSError as error:
+            warnings.warn(_not_kept(error), RuntimeWarning, stacklevel=3)
+            return None
+    path = Path(save)
+    if path.is_dir():
+        raise IsADirectoryError(f"save should be a file, got the folder {path}")
+    if not path.exists() or path.is_file():  # else a device or a pipe
+        writable_folder(path.parent)
+    return path
+
+
+def _not_kept(error: OSError) -> str:
+    return (
+        f"the timings of this machine will not be kept: {error}. Let ADASOFT_CACHE name a folder that can be written, "
+        "or give a file (save=..., --output)"
+    )
 
 
 def predict(cost: MeasuredCost, kind: str, shape: Any, objective: Any = "train") -> float:
@@ -695,19 +743,21 @@ def write_record(record: Mapping[str, Any], path: str | os.PathLike[str]) -> Non
 def _check_device(device: str | torch.device) -> torch.device:
     try:
         found = torch.device(device)
-    except RuntimeError as error:
-        raise RuntimeError(f"device should be 'cpu', 'cuda' or the like, got {device!r}") from error
+    except (RuntimeError, TypeError) as error:
+        raise RuntimeError(f"device should be 'cpu', 'cuda' or the like, got {short(device)}") from error
     if found.type not in ("cpu", "cuda"):
         raise RuntimeError(f"device should be a CPU or CUDA device, got {device!r}")
     if found.type == "cuda" and not torch.cuda.is_available():
         raise RuntimeError(f"device={device!r}: this PyTorch ({torch.__version__}) sees no CUDA device")
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():  # pragma: no cover - needs a GPU
+        raise RuntimeError(f"device should be one of {torch.cuda.device_count()} CUDA devices, got {device!r}")
     return found
 
 
 def _check_dtype(dtype: str | torch.dtype) -> torch.dtype:
     found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
     if found not in (torch.float32, torch.float64, torch.bfloat16, torch.float16):
-        raise ValueError(f"dtype should be float32, float64, bfloat16 or float16, got {dtype!r}")
+        raise ValueError(f"dtype should be float32, float64, bfloat16 or float16, got {short(dtype)}")
     return found  # type: ignore[no-any-return]
 
 
@@ -721,7 +771,7 @@ def _progress(progress: bool | Progress) -> tuple[Progress, Callable[[], None]]:
     bar = tqdm(total=100, unit="%", bar_format="{l_bar}{bar}| {elapsed} {postfix}")
 
     def show(done: float, text: str) -> None:
-        bar.set_postfix_str(text[:40], refresh=False)
+        bar.set_postfix_str(text[:48], refresh=False)
         bar.update(round(100 * min(done, 1.0)) - bar.n)
 
     return show, bar.close

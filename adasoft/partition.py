@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
@@ -24,12 +25,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .checks import integer, items, number
 from .cost import Cost, LayerCost, Objective, load_cost
+from .files import short
 from .vocabulary import Vocabulary
 
 Array = npt.NDArray[Any]
 #: w(size, share) -> seconds, for arrays.
 TailCost = Callable[[Array, Array], Array]
+
+#: Hidden sizes and batches go up to this: beyond it no tensor could have such a side.
+_MOST = 2**31 - 1
 
 #: Cells per cutoff and round: the bounds of a round are matrices of this size squared.
 _CELLS = 192
@@ -557,7 +563,8 @@ class Plan:
     objective: str
     min_head_share: float
     gap: float = 0.0
-    """Proved: no partition within the request is faster by more than this part of ``time``. 0 means optimal."""
+    """Proved: no partition within the request is faster by more than this part of ``time``, so the optimum is at least
+    ``time * (1 - gap)``, and ``time`` at most ``gap / (1 - gap)`` above it. 0 means optimal."""
     vocabulary: str = "counts"
     order: npt.NDArray[np.int64] | None = field(default=None, repr=False, compare=False)
     """(V,) ids by falling count, or None where ids are sorted already."""
@@ -575,7 +582,8 @@ class Plan:
     @property
     def speedup(self) -> float:
         """Predicted time of the full softmax over that of the plan."""
-        return self.full.seconds / self.time
+        # a cost model that charges for nothing (c = lambda = 0) tells of no speed
+        return self.full.seconds / self.time if self.time else math.nan
 
     @property
     def shortlist_size(self) -> int:
@@ -657,7 +665,8 @@ class Plan:
         else:
             lines.append("no tails: at this size a plain full softmax is predicted to be the fastest")
         if self.gap:
-            lines.append(f"at most {self.gap:.2%} above the optimum (proved bound)")
+            above = self.gap / (1 - self.gap) if self.gap < 1 else math.inf
+            lines.append(f"at most {above:.2%} above the optimum (proved bound)")
         return "\n".join(lines)
 
 
@@ -667,7 +676,8 @@ def _ms(seconds: float) -> str:
 
 def default_widths(in_features: int, n_tails: int, ratio: float = 4.0) -> list[int]:
     """Width of tail i, counted from 1: d / ratio^i, rounded down, at least 8, and never above d."""
-    return [min(in_features, max(int(in_features / ratio ** (i + 1)), 8)) for i in range(n_tails)]
+    few = 700 / math.log(max(ratio, 1.001))  # powers that fp64 can hold; any further tail has the least width
+    return [min(in_features, max(int(in_features / ratio ** min(i + 1, few)), 8)) for i in range(n_tails)]
 
 
 def plan(
@@ -716,30 +726,34 @@ def plan(
     are a floor on the mean width with more than 512 possible cutoffs, and cost models of your own without the
     quadrangle inequality, where very many cutoffs are nearly as good: there ``gap`` bounds what may be left.
 
+    Numbers may be Python's, NumPy's, or arrays without dimensions; sequences may be one-dimensional arrays.
+
     Raises:
         ValueError: bad arguments, or a request that cannot be met (`Infeasible`); it says what would be feasible.
+        TypeError: ``cost`` is no cost model.
         LookupError: no cost model given and no machine record at hand.
     """
-    vocabulary = counts if isinstance(counts, Vocabulary) else Vocabulary(counts)
-    in_features, batch = _integer("in_features", in_features, 1), _integer("batch", batch, 1)
-    align = _integer("align", align, 1)
-    if objective not in ("train", "decode"):
-        raise ValueError(f"objective should be 'train' or 'decode', got {objective!r}")
-    if not 0 <= min_head_share <= 1:
-        raise ValueError(f"min_head_share should be between 0 and 1, got {min_head_share!r}")
-    if min_mean_width is not None and not 0 < min_mean_width <= in_features:
-        raise ValueError(
-            f"min_mean_width should be above 0 and at most in_features={in_features}, got {min_mean_width!r}"
-        )
-    model = load_cost() if cost is None else cost
-    if not isinstance(model, Cost):
-        raise TypeError(f"cost should be a cost model (PaperCost, MeasuredCost, or a subclass of Cost), got {cost!r}")
+    vocabulary, in_features, batch, model = _inputs(counts, in_features, batch, cost, objective)
+    align = integer("align", align, 1)
+    min_head_share = number("min_head_share", min_head_share, 0, 1, "between 0 and 1")
+    if min_mean_width is not None:
+        rule = f"above 0 and at most in_features={in_features}"
+        min_mean_width = number("min_mean_width", min_mean_width, math.ulp(0.0), in_features, rule)
     n_tails, menus = _widths(widths, n_tails, in_features, min_mean_width, width_ratio)
     opened_of = _opened(opened, n_tails, objective)
     floors = _floors(vocabulary, min_shares, n_tails, min_head_share, min_mean_width)
+    feasible = _most_tails(vocabulary, min_head_share, align)
     if n_tails is None:
-        feasible = _most_tails(vocabulary, min_head_share, align)
         numbers: Sequence[int] = range(min(5, feasible) + 1)
+    elif n_tails > feasible:
+        n, first = vocabulary.n_classes, _first_rank(vocabulary, min_head_share, align)
+        needed = f"{first:,}" if first <= n else f"more than {n:,}"  # with an align beyond V
+        room = max(0, (n - 1) // align - n_tails + 1) * align
+        raise Infeasible(
+            f"n_tails={short(n_tails)} cannot be had with min_head_share={min_head_share:g}, align={short(align)} and "
+            f"{n:,} words: the head needs {needed} words, which leaves room for {feasible} tails. Feasible: "
+            f"n_tails at most {feasible}, or min_head_share at most {vocabulary.share_of_first(room):.6g}"
+        )
     else:
         numbers = [n_tails]
     best: Plan | None = None
@@ -764,11 +778,30 @@ def plan(
     return replace(best, gap=max(0.0, 1 - least / best.time) if least < best.time else 0.0)
 
 
+def _inputs(
+    counts: Any, in_features: Any, batch: Any, cost: Cost | None, objective: str
+) -> tuple[Vocabulary, int, int, Cost]:
+    """What every question about a layer begins with: words, hidden size, batch and cost model."""
+    vocabulary = counts if isinstance(counts, Vocabulary) else Vocabulary(counts)
+    in_features, batch = integer("in_features", in_features, 1, _MOST), integer("batch", batch, 1, _MOST)
+    if objective not in ("train", "decode"):
+        raise ValueError(f"objective should be 'train' or 'decode', got {short(objective)}")
+    model = load_cost() if cost is None else cost
+    if not isinstance(model, Cost):
+        raise TypeError(
+            f"cost should be a cost model (PaperCost, MeasuredCost, or a subclass of Cost), got {short(cost)}"
+        )
+    return vocabulary, in_features, batch, model
+
+
 def _floors(
     vocabulary: Vocabulary, min_shares: Any, n_tails: int | None, min_head_share: float, min_mean_width: float | None
 ) -> tuple[int, ...]:
     """The least rank of the second cutoff, the third ..."""
-    given = list(min_shares)
+    listed = items(min_shares)
+    if listed is None:
+        raise ValueError(f"min_shares should be a sequence of shares, got {short(min_shares)}")
+    given = [number(f"min_shares[{i}]", share, 0, 1, "between 0 and 1") for i, share in enumerate(listed)]
     if not given:
         return ()
     if min_mean_width is not None:
@@ -777,22 +810,23 @@ def _floors(
         raise ValueError(
             f"min_shares={given} needs n_tails or widths, with at most J - 1 shares; got n_tails={n_tails}"
         )
-    if not all(a <= b <= 1 for a, b in zip([min_head_share, *given], given, strict=False)):
+    if not all(a <= b for a, b in zip([min_head_share, *given], given, strict=False)):
         raise ValueError(f"min_shares should rise from min_head_share={min_head_share:g} to at most 1, got {given}")
     return tuple(int(vocabulary.words_for_share(share)) for share in given)
 
 
 def _opened(opened: Any, n_tails: int | None, objective: str) -> Callable[[int], list[float]]:
     """The share of rows that open each of J tails."""
-    given = list(opened) if isinstance(opened, (Sequence, np.ndarray)) else None
-    values = [opened] if given is None else given
-    if not all(isinstance(v, (int, float, np.number)) and 0 < v <= 1 for v in values):
-        raise ValueError(f"opened should be a share above 0 and at most 1, or one per tail, got {opened!r}")
-    if objective == "train" and any(v != 1 for v in values):
-        raise ValueError(f"opened={opened!r} is for objective='decode'; in training a tail sees its own tokens")
-    if given is not None and len(given) != n_tails:
-        raise ValueError(f"opened should be one number or one for each of n_tails={n_tails}, got {opened!r}")
-    return lambda j: [float(v) for v in given] if given is not None else [float(opened)] * j
+    listed, rule = items(opened), f"a share above 0 and at most 1, or one per tail, got {short(opened)}"
+    try:
+        given = [number("it", v, math.ulp(0.0), 1, "a share") for v in ([opened] if listed is None else listed)]
+    except ValueError:
+        raise ValueError(f"opened should be {rule}") from None
+    if objective == "train" and any(v != 1 for v in given):
+        raise ValueError(f"opened={short(opened)} is for objective='decode'; in training a tail sees its own tokens")
+    if listed is not None and len(given) != n_tails:
+        raise ValueError(f"opened should be one number or one for each of n_tails={n_tails}, got {short(opened)}")
+    return lambda j: given * j if listed is None else list(given)
 
 
 def _widths(
@@ -800,34 +834,37 @@ def _widths(
 ) -> tuple[int | None, Callable[[int], list[list[int]]]]:
     """The number of tails, and what widths each of J tails may take."""
     if n_tails is not None:
-        n_tails = _integer("n_tails", n_tails, 0)
+        n_tails = integer("n_tails", n_tails, 0)
     if width_ratio is not None:
         if widths is not None:
-            raise ValueError(f"widths={widths!r} and width_ratio={width_ratio!r} both say the widths: pass one of them")
-        if not 1 <= width_ratio < math.inf:
-            raise ValueError(f"width_ratio should be at least 1 and finite, got {width_ratio!r}")
+            raise ValueError(
+                f"widths={short(widths)} and width_ratio={short(width_ratio)} both say the widths: pass one of them"
+            )
+        width_ratio = number("width_ratio", width_ratio, 1, sys.float_info.max, "at least 1 and finite")
     if widths is None:
         ratio = 4.0 if width_ratio is None else width_ratio
         return n_tails, lambda j: [[w] for w in default_widths(d, j, ratio)]
-    if widths == "choose" or isinstance(widths, (set, frozenset)):
+    chosen = isinstance(widths, str) and widths == "choose"
+    if chosen or isinstance(widths, (set, frozenset)):
         if min_mean_width is None:
             raise ValueError("choosing widths needs min_mean_width, else the smallest width always wins")
-        if widths == "choose":
+        if chosen:
             menu = [d]
             while menu[-1] >= 16:
                 menu.append(menu[-1] // 2)
         else:
-            menu = sorted((_integer("widths", w, 1) for w in widths), reverse=True)
+            menu = sorted((integer("each of widths", w, 1) for w in widths), reverse=True)
         if not menu or menu[0] > d:
-            raise ValueError(f"widths should lie between 1 and in_features={d}, got {widths}")
+            raise ValueError(f"widths should lie between 1 and in_features={d}, got {short(widths)}")
         return n_tails, lambda j: [menu] * j
-    if isinstance(widths, str) or not isinstance(widths, (Sequence, np.ndarray)):
-        raise ValueError(f"widths should be None, a sequence, a set or 'choose', got {widths!r}")
-    given = [_integer(f"widths[{i}]", w, 1) for i, w in enumerate(widths)]
+    listed = items(widths)
+    if listed is None:
+        raise ValueError(f"widths should be None, a sequence, a set or 'choose', got {short(widths)}")
+    given = [integer(f"widths[{i}]", w, 1) for i, w in enumerate(listed)]
     if any(w > d for w in given):
-        raise ValueError(f"widths should be at most in_features={d}, got {given}")
+        raise ValueError(f"widths should be at most in_features={d}, got {short(given)}")
     if n_tails not in (None, len(given)):
-        raise ValueError(f"widths should hold n_tails={n_tails} widths, got {len(given)}: {given}")
+        raise ValueError(f"widths should hold n_tails={short(n_tails)} widths, got {len(given)}: {short(given)}")
     return len(given), lambda j: [[w] for w in given]
 
 
@@ -864,15 +901,7 @@ def _plan(
     widths = [menu[0] for menu in menus]
     gap = 0.0
     if n_tails:
-        feasible = _most_tails(vocabulary, min_head_share, align)
         first = _first_rank(vocabulary, min_head_share, align)
-        if n_tails > feasible:
-            share = vocabulary.share_of_first(max(0, (n - 1) // align - n_tails + 1) * align) if n > 1 else 0.0
-            raise Infeasible(
-                f"n_tails={n_tails} cannot be had with min_head_share={min_head_share:g}, align={align} and {n:,} "
-                f"words: the head needs {first:,} words, which leaves room for {feasible} tails. Feasible: "
-                f"n_tails at most {feasible}, or min_head_share at most {share:.6g}"
-            )
 
         def head(shortlist: Array) -> Array:
             return np.asarray(cost.head_time(shortlist, n_tails, batch, d, objective), dtype=np.float64)
@@ -884,9 +913,13 @@ def _plan(
         problem = _Problem(mass, head, tails, first, align, cost.quadrangle_share(batch), floors)
         for i in range(n_tails):
             if problem.limits(i)[0] > problem.limits(i)[1]:
+                # from cutoff i on all may have to move up: the tails from here on have too few words
                 raise Infeasible(
-                    f"min_shares leaves no words for tail {i + 2} of {n_tails}: lower the floors or n_tails"
+                    f"min_shares leaves too few words for tails {i + 1} to {n_tails}: lower the floors or n_tails"
+                    if i + 1 < n_tails
+                    else f"min_shares leaves no words for tail {n_tails}, the last: lower the floors or n_tails"
                 )
+        feasible = _most_tails(vocabulary, min_head_share, align)
         if min_mean_width is not None and not cost.monotone and feasible > _CANDIDATES:
             raise ValueError(
                 f"the cost model is not marked monotone: under min_mean_width at most {_CANDIDATES} cutoffs can be "
@@ -914,12 +947,6 @@ def _plan(
         cost.name, objective, float(min_head_share), gap, vocabulary.name,
         None if np.array_equal(order, np.arange(n)) else order,
     )  # fmt: skip
-
-
-def _integer(name: str, value: Any, least: int) -> int:
-    if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__") or int(value) < least:
-        raise ValueError(f"{name} should be an integer of at least {least}, got {value!r}")
-    return int(value)
 
 
 # ---------------------------------------------------------------------- what the lessons look at
@@ -960,15 +987,13 @@ def front(
 
     Arguments and errors as in :func:`plan`. Without floors: the front shows their price.
     """
-    vocabulary = counts if isinstance(counts, Vocabulary) else Vocabulary(counts)
-    d, batch = _integer("in_features", in_features, 1), _integer("batch", batch, 1)
-    n_tails, points = _integer("n_tails", n_tails, 1), _integer("points", points, 2)
-    model = load_cost() if cost is None else cost
-    _, menus = _widths(widths, n_tails, d, None)
-    chosen = [menu[0] for menu in menus(n_tails)]
+    vocabulary, d, batch, model = _inputs(counts, in_features, batch, cost, objective)
+    n_tails, points, align = integer("n_tails", n_tails, 1), integer("points", points, 2), integer("align", align, 1)
     mass, n = vocabulary.cumulative, vocabulary.n_classes
     if _most_tails(vocabulary, 0.0, align) < n_tails:
-        raise ValueError(f"n_tails={n_tails} needs at least {n_tails * align + 1} words, got {n}")
+        raise ValueError(f"n_tails={short(n_tails)} needs at least {short(n_tails * align + 1)} words, got {n}")
+    _, menus = _widths(widths, n_tails, d, None)
+    chosen = [menu[0] for menu in menus(n_tails)]
     overhead = float(model.rows_time(batch, d, objective))
 
     def solve(price: float) -> FrontPoint:
@@ -1032,13 +1057,11 @@ def two_clusters(
 
     ``width``: of the second cluster, d by default as in the paper's figure. Arrays of V - 1 values.
     """
-    vocabulary = counts if isinstance(counts, Vocabulary) else Vocabulary(counts)
-    d, batch = _integer("in_features", in_features, 1), _integer("batch", batch, 1)
+    vocabulary, d, batch, model = _inputs(counts, in_features, batch, cost, objective)
     n = vocabulary.n_classes
     if n < 2:
         raise ValueError(f"two clusters need at least 2 words, got {n}")
-    model = load_cost() if cost is None else cost
-    width = d if width is None else _integer("width", width, 1)
+    width = d if width is None else integer("width", width, 1, _MOST)
     sizes = np.arange(1.0, n)
     p = vocabulary.cumulative[1:n]
     tail = np.asarray(model.tail_time(n - sizes, 1 - p, batch, d, width, objective))
@@ -1068,19 +1091,19 @@ def best_clusters(
 
     Returns the ``n_clusters - 1`` cutoffs and the time. Raises ValueError as :func:`plan`.
     """
-    vocabulary = counts if isinstance(counts, Vocabulary) else Vocabulary(counts)
-    d, batch = _integer("in_features", in_features, 1), _integer("batch", batch, 1)
-    n_clusters, align = _integer("n_clusters", n_clusters, 2), _integer("align", align, 1)
+    vocabulary, d, batch, model = _inputs(counts, in_features, batch, cost, objective)
+    n_clusters, align = integer("n_clusters", n_clusters, 2), integer("align", align, 1)
     if head not in ("root", "leaf"):
-        raise ValueError(f"head should be 'root' or 'leaf', got {head!r}")
-    model = load_cost() if cost is None else cost
-    n_leaves = n_clusters - (head == "root")
-    chosen = [d] * n_leaves if widths is None else [_integer(f"widths[{i}]", w, 1) for i, w in enumerate(widths)]
-    if len(chosen) != n_leaves:
-        raise ValueError(f"widths should hold one width per leaf, {n_leaves}, got {chosen}")
+        raise ValueError(f"head should be 'root' or 'leaf', got {short(head)}")
     mass, n = vocabulary.cumulative, vocabulary.n_classes
     if _most_tails(vocabulary, 0.0, align) < n_clusters - 1:
-        raise ValueError(f"{n_clusters} clusters need at least {(n_clusters - 1) * align + 1} words, got {n}")
+        least = short((n_clusters - 1) * align + 1)
+        raise ValueError(f"{short(n_clusters)} clusters need at least {least} words, got {n}")
+    n_leaves = n_clusters - (head == "root")
+    listed = [d] * n_leaves if widths is None else items(widths)
+    if listed is None or len(listed) != n_leaves:
+        raise ValueError(f"widths should hold one width per leaf, {n_leaves}, got {short(widths)}")
+    chosen = [integer(f"widths[{i}]", w, 1, _MOST) for i, w in enumerate(listed)]
 
     def leaf(w: int) -> TailCost:
         return lambda k, p: np.asarray(model.tail_time(k, p, batch, d, w, objective))

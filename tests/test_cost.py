@@ -1,16 +1,18 @@
-"""The cost models: the paper's by hand, monotony and the quadrangle inequality, layers added up, records read back."""
+"""The cost models: the paper's by hand, monotony and the quadrangle inequality, layers added up."""
 
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adasoft import MeasuredCost, PaperCost, Vocabulary, load_cost
+from adasoft import MeasuredCost, PaperCost, Vocabulary
 from adasoft import cost as C
+from adasoft.loss import chunk_rows
 
 drawn = st.floats(0, 1e-3, allow_subnormal=False)
 
@@ -167,12 +169,16 @@ def test_a_layer_adds_up():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: PaperCost(-1, 0), r"c should be a finite number of at least 0, got -1"),
+        (lambda: PaperCost(-1, 0), r"^c should be a finite number of at least 0 and at most 1e\+12, got -1$"),
         (lambda: PaperCost(0, float("nan")), r"lam should be a finite number"),
         (lambda: PaperCost(0, 0, form="middle"), r"form should be 'last', 'first' or 'expected', got 'middle'"),
-        (lambda: MeasuredCost({"train": {}}, {}), r"'train'..'product'. should hold 6 finite numbers"),
-        (lambda: MeasuredCost({}, {}), r"coefficients should hold 'train'"),
-        (lambda: make([1] * 6, [1] * 4, [1, 1, -1], 0), r"'rows'.*at least 0.*\[1.0, 1.0, -1.0\]"),
+        (lambda: MeasuredCost({"train": {}}, {}), r"'train'..'product'. should hold 6 numbers"),
+        (lambda: MeasuredCost({}, {}), r"coefficients should hold a mapping for 'train', got None"),
+        (lambda: make([1] * 6, [1] * 4, [1, 1, -1], 0), r"'rows'\]\[2\] should be a finite .*at least 0.*got -1$"),
+        (lambda: MeasuredCost([], {}), r"coefficients should be a mapping, got \[\]"),
+        (lambda: MeasuredCost({}, 3), r"flat should be a mapping, got 3"),
+        (lambda: make("123456", [1] * 4, [1] * 3, 0), r"'product'\] should hold 6 numbers .*got '123456'"),
+        (lambda: make([1] * 6, [[1]] * 4, [1] * 3, 0), r"'projection'\]\[0\] should be a finite number"),
         (lambda: make([1] * 6, [1] * 4, [1] * 3, -1), r"flat\['train'\]"),
     ],
 )
@@ -181,67 +187,147 @@ def test_bad_models(call, message):
         call()
 
 
-# ---------------------------------------------------------------------- records
+def apart():
+    """A model in which no two numbers are alike, neither in training nor in decoding."""
+    return MeasuredCost(
+        {
+            "train": {"product": [1e-4, 2e-9, 3e-9, 4e-9, 5e-9, 6e-9], "projection": [7e-5, 8e-9, 9e-9, 1.1e-9],
+                      "rows": [1.2e-4, 1.3e-8, 1.4e-9]},
+            "decode": {"product": [1.5e-4, 1.6e-9, 1.7e-9, 1.8e-9, 1.9e-9, 2.1e-9], "rows": [2.6e-4, 2.7e-8, 2.8e-9],
+                       "projection": [2.2e-5, 2.3e-9, 2.4e-9, 2.5e-9]},
+        },
+        {"train": 0.25, "decode": 0.125},
+    )  # fmt: skip
 
 
-def record(**changes):
-    cost = make([1e-4] * 6, [1e-5] * 4, [1e-6] * 3, 1e-4)
-    out = {
-        "format": C.RECORD_FORMAT, "version": 1, "device": {"type": "cpu", "name": C.cpu_name()}, "dtype": "float32",
-        "itemsize": 4, "torch": "2", "threads": 2, "date": "2026-01-02T03:04:05+00:00", "adasoft": "0",
-        "coefficients": {o: {k: v.tolist() for k, v in kinds.items()} for o, kinds in cost.coefficients.items()},
-        "flat": cost.flat, "samples": [],
-    } | changes  # fmt: skip
-    out["sha256"] = C.checksum(out)
-    return out
+def test_parts_by_hand():
+    cost = apart()
+    n, k, d, w = 30, 4_000, 3000, 7
+    beyond = k * d - 2**23
+    assert beyond > 0
+    train = 1e-4 + 2e-9 * n * k * d + 3e-9 * n * k + 4e-9 * k * d + 5e-9 * n * d + 6e-9 * beyond
+    decode = 1.5e-4 + 1.6e-9 * n * k * d + 1.7e-9 * n * k + 1.8e-9 * k * d + 1.9e-9 * n * d + 2.1e-9 * beyond
+    assert min(train, decode) > 0.25
+    assert cost.product_time(k, n, d) == pytest.approx(train) and cost.full_time(k, n, d) == pytest.approx(train)
+    assert cost.product_time(k, n, d, "decode") == pytest.approx(decode)
+    assert cost.full_time(k, n, d, "decode") == pytest.approx(decode)
+    assert cost.product_time(1, 1, 1) == 0.25 and cost.product_time(1, 1, 1, "decode") == 0.125
+    assert cost.head_time(k - 3, 3, n, d, "train") == pytest.approx(train)
+    assert cost.projection_time(n, d, w) == pytest.approx(7e-5 + 8e-9 * n * d * w + 9e-9 * n * (d + w) + 1.1e-9 * d * w)
+    assert cost.projection_time(n, d, w, "decode") == pytest.approx(
+        2.2e-5 + 2.3e-9 * n * d * w + 2.4e-9 * n * (d + w) + 2.5e-9 * d * w
+    )
+    assert cost.rows_time(n, d) == pytest.approx(1.2e-4 + 1.3e-8 * n + 1.4e-9 * n * d)
+    assert cost.rows_time(n, d, "decode") == pytest.approx(2.6e-4 + 2.7e-8 * n + 2.8e-9 * n * d)
 
 
-def test_record_round_trip_and_choice(tmp_path, monkeypatch):
-    monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path))
-    shipped = load_cost()
-    assert shipped.name.startswith("recorded machine: ") and shipped.record["device"]["type"] == "cpu"
-    folder = tmp_path / "machines"
-    folder.mkdir()
-    (folder / "a.json").write_text(json.dumps(record()))
-    assert load_cost().name.startswith("this machine: ")
-    assert load_cost("cpu").path == folder / "a.json"
-    # the record of another machine, in a cache that two machines share, is not this machine's
-    (folder / "a.json").write_text(json.dumps(record(device={"type": "cpu", "name": "another CPU"})))
-    assert load_cost().path == shipped.path
-    with pytest.raises(LookupError, match="calibrate --device tpu"):
-        load_cost("tpu")
+@pytest.mark.parametrize("cost", [apart(), PaperCost(1e-4, 1e-9), PaperCost(1e-4, 1e-9, form="first")])
+def test_a_tail_by_hand(cost):
+    """In training it sees its share of the tokens, in decoding the rows that open it, whatever its share."""
+    size, share, batch, d, w, opened = 90_000, 0.125, 4000, 512, 16, 0.375
+    first = getattr(cost, "form", "") == "first"
+
+    def by_hand(part, objective):
+        if first:
+            return part * cost.product_time(size, batch)
+        rows = part * batch
+        return cost.product_time(size, rows, w, objective) + cost.projection_time(rows, d, w, objective)
+
+    assert cost.tail_time(size, share, batch, d, w, "train") == pytest.approx(by_hand(share, "train"))
+    assert cost.tail_time(size, share, batch, d, w, "train", opened) == pytest.approx(by_hand(share, "train"))
+    assert cost.tail_time(size, share, batch, d, w, "decode", opened) == pytest.approx(by_hand(opened, "decode"))
+    assert cost.tail_time(size, share, batch, d, w, "decode") == pytest.approx(by_hand(1.0, "decode"))
+    sizes = 100_000, [10_000], [w], [share], d, batch
+    made = cost.layer(*sizes, "decode", [opened])
+    assert made.by_cluster()["tail 1"] == pytest.approx(by_hand(opened, "decode"))
+    assert made == cost.layer(*sizes, "decode", opened) == cost.layer(*sizes, "decode", np.array([opened]))
+    (operations,) = (p.operations for p in made.parts if (p.cluster, p.part) == ("tail 1", "output"))
+    assert operations == 2 * opened * batch * w * size
+    assert cost.layer(*sizes).by_cluster()["tail 1"] == pytest.approx(by_hand(share, "train"))
+
+
+def test_the_expected_form_by_hand():
+    """q g(k, p B / q) with the chance q that at least one of B tokens falls into the tail, rare or not."""
+    cost = PaperCost(0.5, 1e-6, k0=50, batch0=100, form="expected")
+    flat = 0.5 + 1e-6 * 50 * 100
+    drawn = [(0.3, 1, 7), (0.01, 20, 9_000), (0.02, 300, 90_000), (0.4, 200, 3), (1.0, 5, 2000), (1e-9, 7, 10**6)]
+    for p, batch, k in drawn:
+        q = 1 - (1 - p) ** batch
+        by_hand = max(q * flat, q * 0.5 + 1e-6 * k * p * batch)
+        assert float(cost.tail_time(k, p, batch, 1, 1, "train")) == pytest.approx(by_hand, rel=1e-7)
+    # where 40 tokens are expected the chance is 1 to the last digit, and so the last form's inequality holds from there
+    assert cost.quadrangle_share(1000) == 0.04 and 1 - math.exp(-40) == 1.0 and 1 - math.exp(-36) < 1.0
+    assert PaperCost(1, 1).quadrangle_share(1000) == 0.0 and apart().quadrangle_share(1000) == 0.0
+
+    class Own(C.Cost):
+        def product_time(self, k, rows, d, objective="train"):
+            return 0.0
+
+    assert Own().quadrangle_share(1000) == math.inf and not Own().monotone
+
+
+@pytest.mark.parametrize("on_gpu", [False, True])
+@given(rows=st.integers(1, 20_000), words=st.integers(1, 4_000_000))
+def test_the_logits_held_are_a_chunk_of_the_loss(on_gpu, rows, words):
+    assert abs(C._logits_held(rows, words, on_gpu) - chunk_rows(rows, words, on_gpu) * words) <= words
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("d", "batch", "cutoffs", "widths", "shares"),
     [
-        ("{", "damaged: not JSON"),
-        ("[]", "no machine record"),
-        (json.dumps({"format": "other"}), "no machine record: its 'format' should be"),
-        (json.dumps(record(version=99)), "version 99, expected 1: calibrate again"),
-        (json.dumps({k: v for k, v in record().items() if k != "flat"}), "damaged: flat missing"),
-        (json.dumps(record() | {"dtype": "bfloat16"}), "checksum does not fit"),
-        (json.dumps(record(coefficients={"train": {}})), "damaged: coefficients"),
-        (json.dumps(record(coefficients=3)), "damaged"),
-        (b"\xff\xfe\x00", "damaged: not JSON"),
+        (64, 4096, [2000, 10_000], [16, 4], [0.3, 0.2]),  # a tail's logits are the most
+        (64, 4096, [2000, 10_000], [60, 50], [0.45, 0.45]),  # as these, with wide rows
+        (1024, 64, [40_000, 45_000], [8, 8], [0.1, 0.1]),  # the head's
+        (2048, 2, [100, 25_000], [2048, 2048], [0.5, 0.5]),  # in the end the gradients are more than any logits
+        (64, 5000, [], [], []),
     ],
 )
-def test_damaged_and_foreign_records_are_refused(tmp_path, monkeypatch, content, message):
-    path = tmp_path / "machines" / "x.json"
-    path.parent.mkdir()
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+@pytest.mark.parametrize(("itemsize", "on_gpu"), [(4, False), (4, True), (2, False), (2, True)])
+def test_memory_by_hand(d, batch, cutoffs, widths, shares, itemsize, on_gpu):
+    V = 50_000
+    cost = make([0] * 6, [0] * 4, [0] * 3, 1e-4)
+    cost.itemsize, cost.on_gpu = itemsize, on_gpu
+    # numbers of the item's size that a logit takes with what is beside it, and a weight's gradient
+    logit, weight = {(4, False): (1, 1), (4, True): (1, 1), (2, False): (3, 2), (2, True): (1, 2)}[itemsize, on_gpu]
+    edges = [*cutoffs, V]
+    head = edges[0] + len(cutoffs)
+    gradients = weight * head * d
+    moments = [gradients + logit * C._logits_held(batch, head, on_gpu)]
+    parameters = head * d
+    for i, (w, share) in enumerate(zip(widths, shares, strict=True)):
+        size, rows = edges[i + 1] - edges[i], share * batch
+        gradients += weight * size * w
+        # the picked rows, what they become in the tail, and the gradient of that
+        moments.append(gradients + logit * C._logits_held(rows, size, on_gpu) + rows * d + 2 * rows * w)
+        gradients += weight * d * w
+        parameters += size * w + d * w
+    layer = cost.layer(V, cutoffs, widths, shares, d, batch)
+    assert layer.parameters == parameters
+    most = parameters + 2 * batch * d + max(*moments, gradients)
+    assert layer.peak_bytes == pytest.approx(itemsize * most, rel=1e-12)
+    # decoding holds all logits of the rows, twice, and no gradient
+    assert cost.layer(V, cutoffs, widths, shares, d, batch, "decode").peak_bytes == pytest.approx(
+        itemsize * (parameters + batch * d + 2 * batch * V), rel=1e-12
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"cutoffs": [30, 20]}, r"cutoffs should rise and stay below n_classes=100, got \[30, 20\]"),
+        ({"cutoffs": [20, 100]}, r"cutoffs should rise and stay below n_classes=100, got \[20, 100\]"),
+        ({"cutoffs": [20.5, 30]}, r"cutoffs\[0\] should be an integer of at least 1, got 20.5"),
+        ({"widths": [4]}, r"widths should be one for each of 2 tails, got \[4\]"),
+        ({"widths": [4, True]}, r"widths\[1\] should be an integer of at least 1, got True"),
+        ({"tail_shares": [0.1]}, r"tail_shares should be one for each of 2 tails, got \[0.1\]"),
+        ({"opened": [0.1, 0.2, 0.3]}, r"opened should be one for each of 2 tails"),
+        ({"batch": 0}, r"batch should be an integer of at least 1, got 0"),
+        ({"in_features": "8"}, r"in_features should be an integer of at least 1, got '8'"),
+        ({"n_classes": float("nan")}, r"n_classes should be an integer of at least 1, got nan"),
+    ],
+)
+def test_bad_layers_are_refused_by_name(arguments, message):
+    given = {"n_classes": 100, "cutoffs": [20, 50], "widths": [4, 2], "tail_shares": [0.1, 0.1]}
+    given |= {"in_features": 8, "batch": 5}
     with pytest.raises(ValueError, match=message):
-        C.read_record(path)
-    # a plan does not quietly go on with another machine's record
-    monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path))
-    with pytest.raises(ValueError, match=r"x\.json"):
-        load_cost()
-
-
-def test_shipped_records_are_whole_and_say_where_they_come_from():
-    assert C.shipped_records()
-    for path in C.shipped_records():
-        cost = C.read_record(path)
-        assert cost.record["command"].startswith("python -m adasoft calibrate")
-        assert {"type", "name"} <= set(cost.record["device"])
-        assert cost.record["samples"] and cost.record["errors"]["train layers, not fitted"]["median"] < 0.25
+        apart().layer(**{**given, **arguments})

@@ -34,6 +34,27 @@ def test_interleave_keeps_its_time_and_reports_progress():
     assert told == sorted(told) and told[-1] <= 1.0
 
 
+def test_warming_up_is_part_of_the_progress():
+    """It is half of a calibration: a bar that counts only what follows stands at 0 % meanwhile."""
+    told = []
+    items = {"a": [lambda: None] * 2, "b": [lambda: None] * 2}
+    M.interleave(items, rounds=2, progress=lambda done, text: told.append((done, text)))
+    assert told == [
+        (0 / 8, "warm-up: a"),
+        (2 / 8, "warm-up: b"),
+        (4 / 8, "a"),
+        (5 / 8, "b"),
+        (6 / 8, "a"),
+        (7 / 8, "b"),
+    ]
+    told.clear()
+    M.interleave(items, rounds=2, seconds=1e-9, progress=lambda done, text: told.append((done, text)))
+    assert [done for done, _ in told] == [1.0] * 4  # the time is up: each once, and no more
+    told.clear()
+    M.interleave(items, rounds=2, warm_up=False, progress=lambda done, text: told.append((done, text)))
+    assert told == [(0.0, "a"), (0.25, "b"), (0.5, "a"), (0.75, "b")]
+
+
 def test_the_fit_finds_the_model_that_made_the_times():
     truth = {
         "product": [3e-5, 4e-11, 3e-9, 2e-9, 5e-9, 1e-9],
@@ -56,20 +77,37 @@ def test_the_fit_finds_the_model_that_made_the_times():
         assert M.predict(again, "layer", shape) == pytest.approx(M.predict(cost, "layer", shape), rel=0.01)
 
 
-def test_calibrate_in_seconds(tmp_path, monkeypatch):
-    """A short calibration from end to end: record, provenance, read back, used by plan."""
-    monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path))
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """A cache of its own, and few small shapes."""
+    monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(
         M, "_products", lambda draw, n, limit: [(64, 500, 32), (200, 800, 64), (20, 5000, 16), (300, 300, 128)]
     )
-    monkeypatch.setattr(M, "draw_layers", lambda n, seed, **kw: [
-        M.Shape(2000, 64, 128, (200,), (16,)), M.Shape(3000, 64, 256, (300, 900), (16, 8)),
-        M.Shape(2500, 32, 200, (250,), (8,)), M.Shape(4000, 128, 128, (300, 1500), (32, 8)),
-        M.Shape(5000, 64, 300, (500,), (16,)), M.Shape(3000, 32, 256, (300,), (8,)),
-    ])  # fmt: skip
+    shapes = [
+        M.Shape(2000, 64, 128, (200,), (16,)),
+        M.Shape(3000, 64, 256, (300, 900), (16, 8)),
+        M.Shape(2500, 32, 200, (250,), (8,)),
+        M.Shape(4000, 128, 128, (300, 1500), (32, 8)),
+        M.Shape(5000, 64, 300, (500,), (16,)),
+        M.Shape(3000, 32, 256, (300,), (8,)),
+    ]
+    monkeypatch.setattr(M, "draw_layers", lambda n, seed, **kw: shapes)
+    return tmp_path
+
+
+@pytest.fixture
+def untimed(small, monkeypatch):
+    """As `small`, and every step is said to have taken a millisecond."""
+    monkeypatch.setattr(M, "interleave", lambda items, **_: {name: M.Timing(1e-3, 1e-3, 1e-3, 3) for name in items})
+    return small
+
+
+def test_calibrate_in_seconds(small):
+    """A short calibration from end to end: record, provenance, read back, used by plan."""
     told = []
     cost = adasoft.calibrate(seconds=4, progress=lambda done, text: told.append((done, text)))
-    assert cost.path == next((tmp_path / "machines").iterdir())
+    assert [cost.path] == list((small / "cache" / "machines").iterdir())
     record = cost.record
     assert record["device"]["type"] == "cpu" and record["torch"] == torch.__version__ and record["threads"] >= 1
     assert record["adasoft"] == adasoft.__version__ and record["dtype"] == "float32" and record["date"].startswith("20")
@@ -77,7 +115,13 @@ def test_calibrate_in_seconds(tmp_path, monkeypatch):
     assert kinds == {"product", "projection", "rows", "layer", "check"}
     assert all(s["q1"] <= s["median"] <= s["q3"] and s["n"] >= 1 and s["predicted"] > 0 for s in record["samples"])
     assert set(record["errors"]) >= {"train layers, fitted", "train layers, not fitted"}
-    assert told[-1][1] == "fitting" and len(told) > 20
+    parts, texts = zip(*told, strict=True)
+    assert texts[-1] == "fitting" and parts[-1] == 1.0 and list(parts) == sorted(parts)
+    # it moves while the shapes are made, while they are warmed up and while they are timed; and speaks in words
+    making, warming = (sum(text.startswith(what) for text in texts) for what in ("making", "warm-up"))
+    assert making > 20 and warming > 20 and len(set(parts)) > 30
+    assert not any(set(text) & set("()[]_") for text in texts) and max(map(len, texts)) <= 48
+    assert "making: layer 2 of 6, 3,000 words" in texts and "warm-up: train product 64 x 500 x 32" in texts
     plan = adasoft.plan(np.arange(1, 5000), 64, 200)
     assert plan.cost.startswith("this machine")
     assert record["seconds"] < 30
@@ -168,3 +212,64 @@ def test_predicted_memory_is_what_a_step_holds(shape):
     # the weights and the input are there before
     predicted = made.peak_bytes - 4 * (made.parameters + shape.batch * shape.in_features)
     assert M.peak_bytes(M.layer_steps(shape, sets=1)[0]) == pytest.approx(predicted, rel=0.06)
+
+
+# ---------------------------------------------------------------------- places that cannot be written
+
+
+def test_a_cache_that_cannot_be_written_is_said_before_the_work_and_loses_nothing(untimed, monkeypatch):
+    (untimed / "file").write_text("x")
+    monkeypatch.setenv("ADASOFT_CACHE", str(untimed / "file"))
+    told = []
+    with pytest.warns(RuntimeWarning, match=r"will not be kept: .*file.*ADASOFT_CACHE") as warned:
+        cost = adasoft.calibrate(seconds=3, progress=lambda *_: told.append(len(warned)))
+    assert len(warned) == 1 and told[0] == 1 and "\n" not in str(warned[0].message)
+    assert cost.path is None and cost.record["samples"] and cost.record["sha256"]
+    assert adasoft.plan(np.arange(1, 5000), 64, 200, cost=cost).time > 0
+    assert (untimed / "file").read_text() == "x"
+
+
+def test_a_disk_that_fills_up_meanwhile_loses_no_timings(untimed, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(M, "write_record", full)
+    with pytest.warns(RuntimeWarning, match=r"will not be kept: .*No space left"):
+        cost = adasoft.calibrate(seconds=3, progress=False)
+    assert cost.path is None and cost.record["samples"]
+    with pytest.raises(OSError, match="No space left"):
+        adasoft.calibrate(seconds=3, progress=False, save=untimed / "r.json")
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_the_work(untimed):
+    (untimed / "file").write_text("x")
+    told = []
+    for path in (untimed / "file" / "r.json", untimed):
+        with pytest.raises(OSError, match=str(untimed)):
+            adasoft.calibrate(seconds=3, save=path, progress=lambda *_: told.append(1))
+    assert not told
+    cost = adasoft.calibrate(seconds=3, progress=False, save=untimed / "new" / "r.json")
+    assert cost.path == untimed / "new" / "r.json" and read_record(cost.path).flat == cost.flat
+    assert adasoft.calibrate(seconds=3, progress=False, save=False).path is None
+    assert not list((untimed / "new").glob("*.part"))
+
+
+def test_the_command_says_in_one_line_that_nothing_was_kept(untimed, monkeypatch, capsys):
+    from adasoft.__main__ import main
+
+    (untimed / "file").write_text("x")
+    monkeypatch.setenv("ADASOFT_CACHE", str(untimed / "file"))
+    assert main(["calibrate", "--seconds", "3"]) == 0
+    out, errors = capsys.readouterr()
+    assert "written to" not in out and "median error" in out
+    assert len([line for line in errors.splitlines() if "will not be kept" in line]) == 1 and ".py" not in errors
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), True, "60", None, 10**400, 90_000])
+def test_bad_seconds(seconds):
+    with pytest.raises(ValueError, match=r"seconds should be a number of seconds above 0 and at most 86,400, got"):
+        adasoft.calibrate(seconds=seconds)
+
+
+def test_seconds_may_be_numpys(untimed):
+    assert adasoft.calibrate(seconds=np.float32(3), progress=False).path.exists()

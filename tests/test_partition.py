@@ -9,6 +9,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -373,6 +374,197 @@ def test_bad_requests_say_what_is_feasible(arguments, message):
     given = {"cost": COSTS["last"], "min_head_share": 0.3} | arguments
     with pytest.raises((ValueError, TypeError), match=message):
         adasoft.plan([4, 3, 2, 1], 16, 40, **given)
+
+
+# ---------------------------------------------------------------------- numbers of other kinds
+
+WORDS = 1000 // np.arange(1, 201)
+
+
+def asked(**arguments):
+    return adasoft.plan(WORDS, 16, 40, **{"cost": COSTS["last"], "min_head_share": 0.3, **arguments})
+
+
+def same(value):
+    """A number as NumPy and PyTorch have it."""
+    kinds = [np.int8, np.uint64, np.int32] if isinstance(value, int) else [np.float32, np.float64, np.float16]
+    return [*(kind(value) for kind in kinds), np.array(value), torch.tensor(value), np.array(value, dtype=object)]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "more"),
+    [
+        ("n_tails", 2, {}),
+        ("align", 2, {"n_tails": 2}),
+        ("min_head_share", 0.5, {"n_tails": 2}),
+        ("min_mean_width", 8.5, {"n_tails": 2}),
+        ("min_mean_width", 9, {"n_tails": 2}),
+        ("width_ratio", 2.5, {"n_tails": 2}),
+        ("width_ratio", 2, {"n_tails": 2}),
+        ("opened", 0.25, {"n_tails": 2, "objective": "decode"}),
+    ],
+)
+def test_numbers_may_be_numpys(name, value, more):
+    expected = asked(**{name: value}, **more)
+    for number in same(value):
+        found = asked(**{name: number}, **more)
+        assert found == expected, repr(number)
+        json.loads(found.to_json(order=True))  # nothing of NumPy's is left in it
+        assert type(found.min_head_share) is float and all(type(w) is int for w in found.widths)
+
+
+def test_sizes_may_be_numpys():
+    expected = asked(n_tails=2)
+    for d, batch in zip(same(16), same(40), strict=True):
+        found = adasoft.plan(WORDS, d, batch, cost=COSTS["last"], min_head_share=0.3, n_tails=2)
+        assert found == expected and type(found.in_features) is int and type(found.batch) is int
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "more"),
+    [
+        ("widths", [8, 4], {}),
+        ("min_shares", [0.75], {"n_tails": 2}),
+        ("opened", [0.5, 0.25], {"n_tails": 2, "objective": "decode"}),
+    ],
+)
+def test_sequences_may_be_arrays(name, value, more):
+    expected = asked(**{name: value}, **more)
+    for sequence in (tuple(value), np.array(value), torch.tensor(value), [np.array(v) for v in value]):
+        assert asked(**{name: sequence}, **more) == expected
+    masked = np.ma.array(value, mask=[True] + [False] * (len(value) - 1))
+    with pytest.raises(ValueError, match=rf"{name}.* should be .*(masked|--)"):
+        asked(**{name: masked}, **more)
+
+
+NO_NUMBERS = [
+    True, np.True_, np.array(True), torch.tensor(True), "2", b"2", None, [2], np.array([2]), torch.tensor([2]), {}, 1j,
+    np.complex64(1), np.datetime64(1, "s"), np.ma.masked, float("nan"), np.float32("nan"), np.array([[1]]), object(),
+]  # fmt: skip
+NO_INTEGERS = [2.0, np.float64(2), np.array(2.0), torch.tensor(2.0), 1.5, float("inf"), "2.0"]
+HUGE = [10**20, 10**400, 10**5000, -(10**400)]
+
+
+@pytest.mark.parametrize("value", [*NO_NUMBERS, *NO_INTEGERS, *HUGE], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("name", ["in_features", "batch", "n_tails", "align", "width", "n_clusters", "points"])
+def test_no_integers_are_refused_by_name(name, value):
+    calls = {
+        "in_features": lambda: adasoft.plan(WORDS, value, 40, cost=COSTS["last"]),
+        "batch": lambda: adasoft.plan(WORDS, 16, value, cost=COSTS["last"]),
+        "n_tails": lambda: asked(n_tails=value),
+        "align": lambda: asked(align=value, n_tails=1),
+        "width": lambda: adasoft.two_clusters(WORDS, 16, 40, cost=COSTS["last"], width=value),
+        "n_clusters": lambda: P.best_clusters(WORDS, 16, 40, value, cost=COSTS["last"]),
+        "points": lambda: adasoft.front(WORDS, 16, 40, cost=COSTS["last"], points=value),
+    }
+    if (value is None and name in ("n_tails", "width")) or (name == "points" and isinstance(value, int) and value > 1):
+        calls[name]()
+        return
+    with pytest.raises(ValueError, match=rf"{name}( should be an integer|=)|clusters need|align=") as caught:
+        calls[name]()
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("value", [*NO_NUMBERS, *HUGE, float("inf"), -0.5], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("name", ["min_head_share", "min_mean_width", "width_ratio", "opened", "min_shares", "c", "k0"])
+def test_no_shares_are_refused_by_name(name, value):
+    calls = {
+        "min_head_share": lambda: asked(min_head_share=value),
+        "min_mean_width": lambda: asked(min_mean_width=value),
+        "width_ratio": lambda: asked(width_ratio=value),
+        "opened": lambda: asked(opened=value, objective="decode", n_tails=2),
+        "min_shares": lambda: asked(min_shares=[value], n_tails=2),
+        "c": lambda: PaperCost(value, 1e-9),
+        "k0": lambda: PaperCost(1e-3, 1e-9, k0=value),
+    }
+    if name == "width_ratio" and isinstance(value, int) and value == 10**20:
+        assert calls[name]().widths == (8, 8)
+        return
+    if value is None and name in ("min_mean_width", "width_ratio"):
+        assert calls[name]() == asked()
+        return
+    with pytest.raises(ValueError, match=rf"^{name}(\[0\])? should be") as caught:
+        calls[name]()
+    assert len(str(caught.value)) < 300
+
+
+NO_WIDTHS = [True, "8,4", b"ab", {4: 2}, 3, np.array(3), iter([4]), [True], [None], [2.0], ["4"], [10**400]]
+
+
+@pytest.mark.parametrize("value", NO_WIDTHS, ids=lambda value: type(value).__name__)
+def test_no_widths_are_refused_by_name(value):
+    with pytest.raises(ValueError, match=r"^(widths(\[0\])?|each of widths) should be"):
+        asked(widths=value)
+
+
+@pytest.mark.parametrize("value", [{True}, {2.0}, {"4"}, {10**400}, set()])
+def test_no_sets_of_widths_are_refused_by_name(value):
+    with pytest.raises(ValueError, match=r"^(each of )?widths should"):
+        asked(widths=value, min_mean_width=8)
+
+
+@pytest.mark.parametrize("ask", [adasoft.plan, adasoft.front, adasoft.two_clusters])
+def test_all_questions_check_what_they_share(ask):
+    with pytest.raises(TypeError, match=r"cost should be a cost model .*got 3"):
+        ask(WORDS, 16, 40, cost=3)
+    with pytest.raises(ValueError, match=r"objective should be 'train' or 'decode', got 'speed'"):
+        ask(WORDS, 16, 40, cost=COSTS["last"], objective="speed")
+    with pytest.raises(ValueError, match=r"batch should be an integer from 1 to 2,147,483,647, got 2147483648"):
+        ask(WORDS, 16, 2**31, cost=COSTS["last"])
+
+
+@pytest.mark.parametrize("name", COSTS)
+def test_the_largest_sizes_do_not_overflow(name):
+    """Words times tokens are beyond an int64; int32 sizes of NumPy's cannot hold the parameters."""
+    large = 2**31 - 1
+    words = Vocabulary.synthetic(400_000)
+    found = adasoft.plan(words, large, large, cost=COSTS[name], n_tails=1, min_head_share=0.7)
+    head, (width,), (tail,) = found.shortlist_size, found.widths, found.tail_sizes
+    assert found.breakdown.parameters == (head + 1) * large + width * (large + tail)
+    sizes = found.cutoffs, found.widths, found.tail_shares
+    assert found.time == pytest.approx(COSTS[name].layer(400_000, *sizes, large, large).seconds)
+    i = np.int32
+    exact = COSTS[name].product_time(400_000.0, float(large), float(large))
+    assert COSTS[name].product_time(np.array([400_000], dtype=i), i(large), i(large)) == pytest.approx(exact)
+    expected = COSTS[name].layer(400_000, [70_000], [4096], [0.1], 16_384, 8192)
+    assert COSTS[name].layer(i(400_000), np.array([70_000], dtype=i), [i(4096)], [0.1], i(16_384), i(8192)) == expected
+
+
+def test_as_many_tails_as_there_are_words():
+    """The width d / 4^i leaves fp64 at the 512th tail."""
+    assert P.default_widths(512, 600)[-1] == 8 and P.default_widths(512, 600, 1e300)[-1] == 8
+    assert P.default_widths(512, 3, 1.0) == [512, 512, 512] and P.default_widths(1000, 4, 3.0) == [333, 111, 37, 12]
+    found = adasoft.plan(np.ones(40), 16, 40, cost=COSTS["last"], n_tails=39, min_head_share=0)
+    assert found.cutoffs == tuple(range(1, 40))
+    with pytest.raises(ValueError, match=r"n_tails=40 cannot be had .*room for 39 tails. Feasible: n_tails at most 39"):
+        adasoft.plan(np.ones(40), 16, 40, cost=COSTS["last"], n_tails=40, min_head_share=0)
+
+
+@pytest.mark.parametrize(
+    ("shares", "message"),
+    [
+        ([1.0], "leaves no words for tail 2, the last: lower"),
+        ([0.9, 1.0], "leaves no words for tail 3, the last: lower"),
+        ([1.0, 1.0], "leaves too few words for tails 2 to 3: lower"),
+        ([0.99, 0.99, 1.0], "leaves too few words for tails 2 to 4: lower"),
+    ],
+)
+def test_floors_that_leave_a_tail_without_words_name_that_tail(shares, message):
+    with pytest.raises(ValueError, match=rf"^min_shares {message}"):
+        adasoft.plan([90, 4, 2, 1, 1, 1, 1], 16, 40, cost=COSTS["last"], n_tails=len(shares) + 1, min_shares=shares)
+
+
+@pytest.mark.parametrize(("gap", "said"), [(0.2, "25.00%"), (0.5, "100.00%"), (0.001, "0.10%"), (1.0, "inf%")])
+def test_the_bound_that_is_printed_is_a_part_of_the_optimum(gap, said):
+    """``gap`` is a part of the plan's time; "above the optimum" is time / (time (1 - gap)) - 1."""
+    text = str(P.replace(asked(n_tails=1), gap=gap))
+    assert text.endswith(f"\nat most {said} above the optimum (proved bound)")
+    assert "optimum" not in str(asked(n_tails=1))
+
+
+def test_a_model_that_charges_for_nothing_tells_no_speed():
+    found = adasoft.plan(WORDS, 16, 40, cost=PaperCost(0, 0), n_tails=1)
+    assert found.time == 0 and np.isnan(found.speedup) and str(found)
 
 
 def test_front_is_a_front_and_its_points_are_exact():
