@@ -17,7 +17,7 @@ from typing import Any
 import ipywidgets as w
 import numpy as np
 
-from ..cost import MeasuredCost, cpu_name, load_cost
+from ..cost import MeasuredCost, cpu_name
 from ..partition import Plan, plan, two_clusters
 from ..vocabulary import Vocabulary
 from . import figures as f
@@ -47,6 +47,8 @@ from .state import (
     MAX_TAILS,
     WIDTH_RULES,
     Explorer,
+    cost_at_hand,
+    language_of,
     load_language,
     measured_cost,
     replace,
@@ -201,9 +203,8 @@ def _language_box(panel: Panel, explorer: Explorer) -> tuple[w.Dropdown, Callabl
     panel.on_value(box, choose)
 
     def redraw() -> None:
-        codes = [code for code in LANGUAGES if LANGUAGES[code] == explorer.vocabulary.name]
         with panel.writing():
-            box.value = codes[0] if codes else ""
+            box.value = language_of(explorer.vocabulary) or ""
 
     return box, redraw
 
@@ -242,7 +243,7 @@ def languages_panel(explorer: Explorer, *, slot: str = "languages") -> w.VBox:
     figure, table, words = live(f.languages_figure([])), w.HTML(), Line()
 
     def redraw() -> None:
-        own = [] if explorer.vocabulary.name in LANGUAGES.values() else [explorer.vocabulary]
+        own = [explorer.vocabulary] if language_of(explorer.vocabulary) is None else []
         codes = list(chosen.value)[: f.MOST_LINES - len(own)]
         vocabularies = [*own, *map(load_language, codes)]
         f.push(figure, *f.languages_data(vocabularies))
@@ -305,6 +306,7 @@ def own_text_panel(explorer: Explorer, *, slot: str = "own text") -> w.VBox:
 
     def back() -> None:
         explorer.vocabulary = load_language("en")
+        explorer.use_in_all_lessons()
         words.say("")
 
     drop = FileDrop(take, panel.guarded)
@@ -479,7 +481,7 @@ def duel(explorer: Explorer, cutoffs: Sequence[int], tick: Callable[[float, str]
     if not cutoffs:
         raise ValueError("no cutoffs to measure: choose one at least")
     own = isinstance(explorer.cost, MeasuredCost) and not explorer.counted and not explorer.cost.on_gpu
-    cost = explorer.cost if own else load_cost("cpu")  # it is run on the CPU
+    cost = explorer.cost if own else cost_at_hand("cpu")  # it is run on the CPU
     words, d, batch = explorer.vocabulary, explorer.in_features, explorer.batch
     widths = explorer.widths_for(len(cutoffs))
     shares = np.diff([0.0, *words.cumulative[[*cutoffs, len(words)]]])[1:].tolist()
