@@ -19,8 +19,8 @@ from ..alternatives.doubly_sparse_training import Settings, Step
 from ..alternatives.svd_softmax import Choice, SVDSoftmax
 from ..files import cache_dir, writable_folder
 from ..vocabulary import Vocabulary
-from . import softmax_cases as sc
 from . import forms
+from . import softmax_cases as sc
 from .saved import not_kept, removed
 from .small_models import STATES, TOPS, SmallModels, best_words, small_models
 from .state import LOCK

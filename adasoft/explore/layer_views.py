@@ -132,7 +132,7 @@ class LayerExplorer(Explorer):
 
     @property
     def _chosen_words(self) -> Vocabulary:
-        return self._whole  # not what was cut from it
+        return self._whole  # type: ignore[no-any-return]  # not what was cut from it
 
     def forget(self) -> None:
         """As `Explorer.forget`; what was trained is forgotten, too."""
@@ -747,7 +747,7 @@ _GREY = "#888888"
 
 def word_data(explorer: LayerExplorer, reading: WordReading) -> tuple[f.Data, f.Layout]:
     """-log p in two parts; the probability of all words, stacked; every word's probability by rank."""
-    one = [explorer.word_name(explorer.rank)]
+    one = [f.plain(explorer.word_name(explorer.rank))]
     data: f.Data = {
         0: {"x": one, "y": np.array([reading.head_part])},
         1: {"x": one, "y": np.array([reading.tail_part])},

@@ -180,7 +180,7 @@ def machine_panel(explorer: Explorer, *, slot: str = "machine") -> w.VBox:
             rows["timings used"] = "none at hand: costs are counted, not timed, until you time this machine"
         else:
             rows["timings used"] = cost.name
-        cells = "".join(f"<tr><th>{k}</th><td>{html.escape(v)}</td></tr>" for k, v in rows.items())
+        cells = "".join(f"<tr><th>{html.escape(k)}</th><td>{html.escape(v)}</td></tr>" for k, v in rows.items())
         card.value = f'<table aria-label="machine card">{cells}</table>'
 
     settings = row(seconds, device, forget_button(panel, explorer))

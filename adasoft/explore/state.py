@@ -72,7 +72,7 @@ def counts(cost: Cost) -> bool:
 
 
 def cost_at_hand(device: str | None = None, *, dtype: str = "float32") -> MeasuredCost:
-    """As `adasoft.load_cost`; a record of this machine that is damaged is said once, and a recorded one takes its place.
+    """As `adasoft.load_cost`; a damaged record of this machine is said once, and a recorded one takes its place.
 
     Raises LookupError if there is none.
     """

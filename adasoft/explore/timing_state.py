@@ -112,7 +112,7 @@ class TimingExplorer(Explorer):
 
     @property
     def _chosen_words(self) -> Vocabulary:
-        return self._whole  # not what was cut from it
+        return self._whole  # type: ignore[no-any-return]  # not what was cut from it
 
     def note(self, key: str, value: Any) -> None:
         """Keep a measurement, and let all views know."""

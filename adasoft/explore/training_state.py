@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -29,6 +29,7 @@ from ..settings import AUTHORS_CUTOFFS, BodyMaker, Partition, Settings, authors_
 from ..vocabulary import Vocabulary
 from . import forms
 from .parts import one_line
+from .readers_code import Ended
 from .saved import Choices, kept_whole, read_words, removed, say_once, words_text
 from .state import LOCK, Explorer
 from .timings import Tick, check_memory
@@ -387,7 +388,10 @@ class TrainingExplorer(Explorer):
 
     def request(self) -> Request:
         """The ticked softmaxes for the text at hand. Raises ValueError where one makes no sense."""
-        names = self.ticked
+        with LOCK:
+            return self._request(self.ticked)
+
+    def _request(self, names: Sequence[str]) -> Request:
         if not names:
             raise ValueError("nothing is ticked: choose at least one softmax")
         n = len(self.vocabulary)
@@ -403,11 +407,15 @@ class TrainingExplorer(Explorer):
         return Request(settings, clusters, {}, self.cost if timed else None)
 
     def cell_request(self, maker: Callable[[int, int], Any]) -> Request:
-        """An LSTM and the reader's own cell, both with the reader's cutoffs. Raises ValueError as `check_cell`."""
-        d = self.in_features
+        """An LSTM and the reader's own cell, both with the reader's cutoffs. Runs the reader's code without the lock.
+
+        Raises ValueError as `check_cell`.
+        """
+        with LOCK:
+            d = self.in_features
+            settings = dict.fromkeys(CELL_LABELS, self._settings())
+            clusters = dict.fromkeys(CELL_LABELS, self._own_clusters())
         check_cell(maker, d)
-        settings = dict.fromkeys(CELL_LABELS, self._settings())
-        clusters = dict.fromkeys(CELL_LABELS, self._own_clusters())
         return Request(settings, clusters, {"cell": lambda e, out: Stepwise(e, out, maker(e, out))}, None)
 
     def train(self, key: str, request: Callable[[], Request], seconds: float, *, anew: bool, tick: Tick,
@@ -420,10 +428,9 @@ class TrainingExplorer(Explorer):
         """
         if anew:
             corpus = self.read(tick)
-            with LOCK:
-                wanted = request()
-                wanted.check_memory(corpus.n_classes)
-                self.trained.pop(key, None)  # its memory first
+            wanted = request()  # may run code of the reader's, so without the lock
+            wanted.check_memory(corpus.n_classes)
+            self.trained.pop(key, None)  # its memory first
             turns = Turns(
                 corpus, wanted.settings, clusters=wanted.clusters, bodies=wanted.bodies, cost=wanted.cost, tick=tick
             )
@@ -433,6 +440,9 @@ class TrainingExplorer(Explorer):
         turns = self.trained[key]
         try:
             turns.train(seconds, tick=tick, heard=lambda: heard(turns))
+        except Ended:
+            self.trained.pop(key, None)  # in the middle of a step: it cannot go on
+            raise
         finally:
             if any(lane.points for lane in turns.lanes):
                 self.note(key, turns.json())

@@ -175,10 +175,7 @@ def _scale(rest: str, unit: str | None, *, whole: bool) -> float:
         raise ValueError(f"“{words}” is not understood: type a number or a calculation, such as 2000 + 0.2 x 8000")
     if unit is None:
         return scale
-    if wanted in _UNITS["ms"]:
-        asked = "ms"
-    else:
-        asked = wanted if wanted in _UNITS else ""
+    asked = "ms" if wanted in _UNITS["ms"] else wanted if wanted in _UNITS else ""
     if (kind or "") != asked:
         raise ValueError(f"the question asks for {wanted or 'a number'}, not for “{words}”")
     return scale * (_UNITS[asked][name] / _UNITS[asked][wanted] if asked else 1.0)
