@@ -18,6 +18,7 @@ import ipywidgets as w
 import numpy as np
 
 from ..cost import MeasuredCost, cpu_name
+from ..files import cache_dir, writable_folder
 from ..partition import Plan, plan, two_clusters
 from ..vocabulary import Vocabulary
 from . import figures as f
@@ -39,6 +40,7 @@ from .parts import (
     row,
     safely,
 )
+from .saved import not_kept
 from .state import (
     COUNTED_MULTIPLICATIONS,
     COUNTED_WORDS,
@@ -160,10 +162,22 @@ def machine_panel(explorer: Explorer, *, slot: str = "machine") -> w.VBox:
         # here, because timing needs torch, which takes seconds to load
         from adasoft import calibrate as run
 
-        cost = run(device.value, seconds=float(seconds.value), progress=tick)
+        folder, kept = cache_dir() / "machines", True
+        try:
+            writable_folder(folder)
+        except OSError as error:  # better known before minutes of timing than after
+            not_kept(folder / "record", error)
+            kept = False
+        how: dict[str, Any] = {} if kept else {"save": False}
+        cost = run(device.value, seconds=float(seconds.value), progress=tick, **how)
+        if not kept:
+            cost.name = f"this machine: {cost.name}"
         with LOCK:
-            explorer.cost = measured_cost() or cost
-            done.say("Timed. All predictions on this page now rest on this machine.")
+            explorer.cost = (measured_cost() if kept else None) or cost
+            done.say(
+                "Timed. All predictions on this page now rest on this machine"
+                + ("." if kept else f", until the kernel ends: {folder} cannot be written.")
+            )
 
     job = Job(panel, "Time this machine", calibrate, "Runs matrix products and saves the record")
 

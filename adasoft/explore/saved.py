@@ -29,10 +29,10 @@ _said: set[str] = set()
 Entries = dict[str, dict[str, Any]]
 
 
-def say_once(line: str) -> None:
-    """Print a line that this kernel has not printed before."""
-    if line not in _said:
-        _said.add(line)
+def say_once(line: str, about: str | None = None) -> None:
+    """Print a line that this kernel has not printed before; ``about``: what it is about, if it may be put otherwise."""
+    if (about or line) not in _said:
+        _said.add(about or line)
         print(line)
 
 
@@ -41,7 +41,8 @@ def not_kept(path: Path, error: OSError) -> None:
     say_once(
         f"What you choose and measure is not kept, for {path.parent} cannot be written "
         f"({error.strerror or type(error).__name__}). Everything works until the kernel ends; ADASOFT_CACHE may name "
-        "another folder."
+        "another folder.",
+        f"not kept: {path.parent}",
     )
 
 
