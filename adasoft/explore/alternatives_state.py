@@ -21,6 +21,7 @@ from ..files import cache_dir, writable_folder
 from ..vocabulary import Vocabulary
 from . import forms
 from . import softmax_cases as sc
+from .parts import one_line
 from .saved import not_kept, removed
 from .small_models import STATES, TOPS, SmallModels, best_words, small_models
 from .state import LOCK
@@ -309,6 +310,10 @@ class AlternativesExplorer(TimingExplorer):
                 synthetic_hierarchy.train_hierarchy(
                     hierarchy(), settings, checkpoint=path, callback=follow, progress=False
                 )
+            except Exception as error:
+                if anew or state.now:  # else it did not even begin
+                    raise
+                raise ValueError(f"{path} is damaged ({one_line(error)}): press Train to start anew") from error
             finally:
                 torch.set_num_threads(before)
                 if state.now:

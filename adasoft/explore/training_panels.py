@@ -101,7 +101,9 @@ def text_panel(explorer: TrainingExplorer, *, slot: str = "text") -> w.VBox:
             again = "press Read it, or train: what you set above is read then"
             rows = {"read last": f"in an earlier session, or with other settings; {again}", **rows}
         left, nowrap = 'style="text-align:left;line-height:1.4"', 'style="white-space:nowrap"'
-        cells = "".join(f"<tr><th {nowrap}>{html.escape(k)}</th><td {left}>{html.escape(v)}</td></tr>" for k, v in rows.items())
+        cells = "".join(
+            f"<tr><th {nowrap}>{html.escape(k)}</th><td {left}>{html.escape(v)}</td></tr>" for k, v in rows.items()
+        )
         card.value = f'<table aria-label="the text">{cells}</table>'
 
     box = panel.box(row(path, tokens), row(drop, back_button), row(job.row, job.line), card)
