@@ -108,6 +108,8 @@ def kept(tmp_path, monkeypatch):
     path.parent.mkdir()
 
     def opened(make, **entries):
+        for old in _LIVE.values():
+            old._choices.flush()  # else it would write while the new one reads
         path.write_text(json.dumps({"format": "adasoft choices", "version": 1, "entries": entries}))
         _LIVE.clear()
         return make(lesson="x")
