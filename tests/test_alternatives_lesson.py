@@ -10,6 +10,7 @@ import ipywidgets as w
 import numpy as np
 import pytest
 import torch
+from labels import Labels
 from safetensors import safe_open
 
 from adasoft import Vocabulary
@@ -389,6 +390,94 @@ def test_bet_then_measure(explorer, clock):
     explorer.cutoffs = ()
     press(box, "Measure the case")
     assert "no cutoff is set" in problem(box)
+
+
+def test_what_is_measured_is_never_called_recorded(explorer, clock, monkeypatch):
+    monkeypatch.setattr(ap, "now_and_then", lambda act: act)
+    box = ap.case_panel(explorer)
+    shown, figure = named(box, "shown"), figure_of(box)
+    named(box, "your bet").value = sc.FULL
+    shown.value = shown.options[1]
+    recorded = np.array(figure.data[0].y)
+    labels = Labels(monkeypatch, box, figure, recorded)
+    press(box, "Measure the case")
+    labels.check(changes=5)
+    time_case = type(explorer).time_case
+
+    def looked_away(self, seconds, tick, heard):
+        def also(name, took):
+            heard(name, took)
+            shown.value = shown.options[1]
+            heard(name, took)
+
+        return time_case(self, seconds, tick, also)
+
+    monkeypatch.setattr(type(explorer), "time_case", looked_away)
+    press(box, "Measure the case")
+    labels.check(changes=10)
+
+    def broken(self, seconds, tick, heard):
+        heard(sc.FULL, 1.0)
+        raise RuntimeError("unplugged")
+
+    monkeypatch.setattr(type(explorer), "time_case", broken)
+    shown.value = ap.HERE
+    before = np.array(figure.data[0].y)
+    press(box, "Measure the case")
+    assert "unplugged" in problem(box) and shown.value == ap.HERE
+    np.testing.assert_array_equal(figure.data[0].y, before)
+    labels.check(changes=12)
+    shown.value = shown.options[1]
+    named(box, "your bet").value = ""
+    press(box, "Measure the case")
+    assert "bet first" in problem(box)
+    labels.check(changes=14)
+    skip = ap.skip_panel(explorer)
+    labels = Labels(monkeypatch, skip, figure_of(skip), [-1.0], trace=4)
+    press(skip, "Time both ways")
+    labels.check(changes=12)
+    assert any(text.startswith("Measuring here") for *_, text in labels.told)
+
+
+@pytest.mark.parametrize("n_words", [3, 20, 900, 1000, 1001, 2000, 5000])
+def test_any_number_of_words_has_cutoffs_that_fit(n_words):
+    explorer = al.AlternativesExplorer(n_words=n_words)
+    assert len(explorer.vocabulary) == n_words and 0 < explorer.cutoffs[-1] < n_words
+    explorer.n_words = 3
+    explorer.reset()
+    assert explorer.cutoffs[-1] < 3
+
+
+def test_where_nothing_can_be_kept_experts_are_trained(tmp_path, quick, capsys):
+    (tmp_path / "cache").write_text("")  # a file where a folder should be
+    explorer = made(lesson="07t")
+    box = ap.experts_panel(explorer)
+    press(box, "Train")
+    assert not problem(box) and "step 12 of 12" in said(box) and capsys.readouterr().out.count("not kept") == 1
+    press(box, "Go on")
+    assert "nothing to go on with" in problem(box)
+    explorer.forget()
+    assert explorer.recall("experts") is None
+
+
+def test_a_damaged_checkpoint_is_named(explorer, quick):
+    box = ap.experts_panel(explorer)
+    explorer.train_experts(anew=True, tick=lambda *_: None, heard=lambda _: None)
+    explorer.remember("experts", {**explorer.recall("experts"), "step": 5})
+    for content in (b"", b"\x00" * 2000, b"{"):
+        explorer.checkpoint.write_bytes(content)
+        press(box, "Go on")
+        assert str(explorer.checkpoint) in problem(box) and "press Train to start anew" in problem(box)
+    press(box, "Train")
+    assert not problem(box)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"null", b'{"alternatives": "07"}', b"[" * 9999])
+def test_a_damaged_record_is_said_in_the_panels(explorer, monkeypatch, tmp_path, content):
+    (tmp_path / sa.FILE).write_bytes(content)
+    monkeypatch.setattr(sa, "results_folder", lambda: tmp_path)
+    for box in (ap.case_panel(explorer), ap.which_panel()):
+        assert sa.FILE in problem(box)
 
 
 def test_what_does_not_fit_is_refused(explorer, monkeypatch, clock):

@@ -9,6 +9,7 @@ import time
 import ipywidgets as w
 import numpy as np
 import pytest
+from labels import Labels
 
 from adasoft import MeasuredCost, Vocabulary
 from adasoft.explore import COUNTED_MULTIPLICATIONS, TimingExplorer, live_timing, parts, recorded, timings
@@ -220,6 +221,61 @@ def test_recorded_machines_are_labelled(explorer, clock):
     press(box, "Measure in turns")  # and back to this machine
     assert shown.value == live_timing.HERE and "RECORDED" not in said(box)
     assert list(figure.data[0].x) == [FULL, STOCK, OURS, PLAN]
+
+
+def test_what_is_measured_is_never_called_recorded(explorer, clock, monkeypatch):
+    """While it is measured, when it fails, and when the reader looks at something recorded meanwhile."""
+    monkeypatch.setattr(live_timing, "now_and_then", lambda act: act)  # drawn as often as can be
+    box = live_timing.live_panel(explorer)
+    shown, figure = named(box, "shown"), figure_of(box)
+    shown.value = shown.options[1]
+    labels = Labels(monkeypatch, box, figure, figure.data[0].y)
+    press(box, "Measure in turns")
+    labels.check(changes=4)
+    timed = timings.time_layers
+
+    def looked_away(job, *, heard, **how):
+        def also(name, seconds):
+            heard(name, seconds)
+            shown.value = shown.options[1]
+            heard(name, seconds)  # the figure stays that of the record
+
+        timed(job, heard=also, **how)
+
+    monkeypatch.setattr(live_timing, "time_layers", looked_away)
+    press(box, "Measure in turns")
+    assert shown.value == shown.options[1]
+    labels.check(changes=8)
+    monkeypatch.setattr(timings, "free_bytes", lambda device: 2.0**20)
+    press(box, "Measure in turns")
+    assert "would need about" in problem(box) and shown.value == live_timing.HERE
+    labels.check(changes=9)
+    curve = live_timing.curve_panel(explorer)
+    labels = Labels(monkeypatch, curve, figure_of(curve), [-1.0], trace=1)
+    monkeypatch.setattr(timings, "free_bytes", lambda device: 2.0**40)
+    press(curve, "Measure the U-curve")
+    labels.check(changes=10)
+    assert any(text.startswith("Measuring here") for *_, text in labels.told)
+
+    def broken(job, *, heard, **how):
+        heard("200", 1.0)
+        raise RuntimeError("unplugged")
+
+    monkeypatch.setattr(live_timing, "time_layers", broken)
+    before = np.array(figure_of(curve).data[1].y)
+    press(curve, "Measure the U-curve")
+    assert "unplugged" in problem(curve)
+    np.testing.assert_array_equal(figure_of(curve).data[1].y, before)
+    labels.check(changes=12)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"null", b'{"device": 3}', b"{" * 9])
+def test_a_damaged_record_is_said_in_the_panel(explorer, monkeypatch, tmp_path, content):
+    (tmp_path / "bench-layer-x.json").write_bytes(content)
+    monkeypatch.setattr(recorded, "results_folder", lambda: tmp_path)
+    box = live_timing.live_panel(explorer)
+    assert "bench-layer-x.json is no layer benchmark" in problem(box)
+    assert named(box, "shown").options == (live_timing.HERE,) and "Predicted: full softmax" in said(box)
 
 
 def test_a_recorded_gpu_shows_its_full_softmaxes_and_the_graph(explorer, clock):

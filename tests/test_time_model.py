@@ -12,6 +12,7 @@ import pytest
 import traitlets
 from hypothesis import given
 from hypothesis import strategies as st
+from labels import Labels
 
 from adasoft import MeasuredCost, PaperCost, Vocabulary
 from adasoft.explore import COUNTED_MULTIPLICATIONS, TimingExplorer, parts, predict, time_model, timings
@@ -248,6 +249,17 @@ def test_choices_and_measurements_survive_a_restart(monkeypatch, tmp_path, clock
     assert again.line == () and again.swept() == {} and again.n_words == 5000
 
 
+@pytest.mark.parametrize("n_words", [3, 4, 10, 500, 1999, 2000, 2001, 2002, 10**9])
+@pytest.mark.parametrize("words", ["en", Vocabulary.synthetic(50), Vocabulary([2, 1])], ids=["en", "50", "2"])
+def test_any_number_of_words_has_cutoffs_that_fit(n_words, words):
+    for one in (TimingExplorer(words, n_words=n_words), TimingExplorer(words)):
+        assert one.cutoffs and one.cutoffs[-1] < len(one.vocabulary) and one.speedup > 0
+        one.reset()
+        assert one.cutoffs and one.cutoffs[-1] < len(one.vocabulary)
+    with pytest.raises(traitlets.TraitError, match="cutoffs should rise"):
+        TimingExplorer(words, n_words=n_words, cutoffs=(len(one.vocabulary),))  # what is named is not bent
+
+
 # ---- timed wrongly
 
 
@@ -308,6 +320,16 @@ def test_points_appear_and_the_fit_beats_the_hand(explorer, clock):
     np.testing.assert_allclose(figure.data[1].y[[0, -1]], [6, 205])
     explorer.in_features = 128
     assert np.isnan(figure.data[0].y).all()  # measured at another d
+
+
+def test_points_that_come_are_not_called_missing(explorer, clock, monkeypatch):
+    monkeypatch.setattr(time_model, "now_and_then", lambda act: act)
+    box = time_model.product_panel(explorer)
+    labels = Labels(monkeypatch, box, every(box, parts.LiveFigure)[0], [-1.0])
+    press(box, "Measure the products")
+    labels.check(changes=8)
+    assert any(text.startswith("Measuring here") for *_, text in labels.told)
+    assert labels.told[-1][-1].startswith("In words: Your line")
 
 
 def test_the_line_is_set_by_slider_and_number(explorer):

@@ -14,6 +14,7 @@ import ipywidgets as w
 import numpy as np
 import pytest
 import torch
+from labels import Labels
 
 from adasoft import MeasuredCost, Vocabulary
 from adasoft.explore import parts
@@ -200,23 +201,28 @@ def test_reading_can_be_stopped(explorer, monkeypatch):
     assert explorer.corpus is None
 
 
-def test_text_and_choices_survive_a_restart_and_other_lessons_keep_their_words(path):
+def test_text_and_choices_survive_a_restart_and_other_lessons_keep_their_words(path, capsys):
     first = made("nowhere", lesson="t")
     first.source, first.tokens = str(path), 3000
     first.read()
     first.cutoffs, first.in_features, first.ticked, first.seconds = (7, 40), 20, ("sampled", "full"), 2
     first._choices.flush()
-    second = ts.TrainingExplorer(Vocabulary.synthetic(3000), lesson="t", cutoffs=(2, 3))
+    second = ts.TrainingExplorer(Vocabulary.synthetic(3000), lesson="t")
     assert second is not first and second.corpus is None
     assert second.vocabulary.words == first.vocabulary.words and second.cutoffs == (7, 40)
     assert (second.source, second.tokens, second.in_features, second.seconds) == (str(path), 3000, 20, 2)
     assert second.ticked == ("full", "sampled") and second.text == first.text
+    assert "Kept from last time: words of own; source" in capsys.readouterr().out
+    assert ts.TrainingExplorer(Vocabulary.synthetic(3000), lesson="t", cutoffs=(2, 3)).cutoffs == (2, 3)
     other = ts.Explorer(Vocabulary.synthetic(3000), lesson="other")
     assert len(other.vocabulary) == 3000
     second._words_path().write_text("{")  # damaged: the words stand in again
     second._choices.flush()
+    capsys.readouterr()
     third = ts.TrainingExplorer(Vocabulary.synthetic(2000), lesson="t")
     assert len(third.vocabulary) == 2000
+    assert "words-of-t.json is damaged" in (out := capsys.readouterr().out) and "Read the text again" in out
+    assert len(third.read().vocabulary) < 2000  # as it says
     third.forget()
     assert not third._words_path().exists() and third.source == "docs" and third.text == {} and third.ticked == (
         "full", "yours",
@@ -230,7 +236,38 @@ def test_choices_that_make_no_sense_are_said_and_left(path, capsys):
     first._choices.flush()
     again = ts.TrainingExplorer(Vocabulary.synthetic(3000), lesson="t")
     assert (again.seconds, again.ticked) == (60, ("full", "yours"))
-    assert "seconds is not used" in (out := capsys.readouterr().out) and "ticked is not used" in out
+    assert "seconds (seconds for each should be" in (out := capsys.readouterr().out) and "ticked (ticked" in out
+    assert out.count("this is not used") == 1
+
+
+@pytest.mark.parametrize("where", ["", "lessons"])
+def test_where_nothing_can_be_kept_a_text_is_read_and_trained_on(tmp_path, path, clock, capsys, where):
+    (tmp_path / "cache" / where).parent.mkdir(exist_ok=True)
+    (tmp_path / "cache" / where).write_text("")  # a file where a folder should be
+    explorer = made("docs", lesson="t")
+    explorer.drop(path, "novel.txt")  # what is dropped is read without the cache
+    box = tp.text_panel(explorer)
+    press(box, "Read it")
+    assert not problem(box) and "V = " in said(box) and len(explorer.vocabulary) == explorer.text["V"]
+    box = tp.training_panel(explorer)
+    press(box, "Train")
+    assert not problem(box) and "after equal tokens" in said(box)
+    assert capsys.readouterr().out.count("not kept") == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["cache", "text", "ids", "..", ".", "", "a/../b.txt", "c:\\d.txt", "x" * 400 + ".txt", "\x00.txt", "ü\ud800.txt"],
+)
+def test_a_dropped_file_of_any_name(path, name):
+    explorer = made("docs")
+    for _ in range(2):
+        explorer.drop(path, name)
+        corpus = explorer.read()
+        assert "w3" in corpus.vocabulary.words and explorer._is_dropped(explorer.source)
+    kept = Path(explorer.source)
+    assert kept.read_bytes() == path.read_bytes() and kept.parent == explorer._dropped / "text"
+    assert kept.suffix == (".txt" if name.endswith(".txt") else "")
 
 
 def test_a_dropped_file_is_kept_for_the_session_only(path, tmp_path):
@@ -716,6 +753,124 @@ def test_training_a_cell_of_ones_own(explorer, clock, monkeypatch):
     assert named(box, "code of your cell").value == ts.CELL == explorer.recall("cell code")
 
 
+LOOPS = {
+    "in forward": "class Cell(nn.Module):\n    def __init__(self, e, d):\n        super().__init__()\n"
+    "    def forward(self, x, state):\n        while True: pass",
+    "when made": "class Cell:\n    def __init__(self, e, d):\n        while True: pass",
+    "when defined": "while True: pass",
+    "that passes over errors": "def Cell(e, d):\n    while True:\n        try:\n            x = 1\n"
+    "        except Exception: pass",
+}
+
+
+@pytest.mark.parametrize("code", LOOPS.values(), ids=LOOPS)
+@pytest.mark.parametrize("button", ["Check the cell", "Train"])
+def test_a_loop_that_never_ends_leaves_the_page_alive(explorer, monkeypatch, clock, code, button):
+    """The lock is free, other widgets work, Stop stops, and without it time runs out."""
+    monkeypatch.setattr(tp, "recorded_sessions", list)
+    explorer.read()
+    box = tp.own_cell_panel(explorer, patience=600.0)
+    named(box, "code of your cell").value = code
+    before = threading.active_count()
+    named(box, button).click()
+    assert named(box, "Train").disabled and named(box, "Check the cell").disabled
+    free = []
+    other = threading.Thread(target=lambda: free.append(ts.LOCK.acquire(timeout=30)) or ts.LOCK.release())
+    other.start()
+    other.join(30)
+    assert free == [True]
+    explorer.set_cutoff(0, 11)
+    assert explorer.version and named(box, "Stop").disabled is False
+    named(box, "Stop").click()
+    settled(box)
+    assert "Stopped." in said(box) and not problem(box) and threading.active_count() <= before
+    box = tp.own_cell_panel(explorer, patience=0.3)
+    named(box, button).click()
+    settled(box)
+    assert "your code did not come back within" in problem(box) and "a loop that never ends?" in problem(box)
+    named(box, "code of your cell").value = ts.CELL
+    press(box, "Check the cell")
+    assert "Two steps of it ran" in said(box) and not problem(box)
+
+
+def settled(box, seconds=60):
+    end = time.monotonic() + seconds
+    while named(box, "Train").disabled or parts.Job._running.locked():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_a_cell_that_stops_coming_back_after_a_while(explorer, monkeypatch, clock):
+    """Its models cannot go on: they stand in the middle of a step. What was measured stays on show."""
+    monkeypatch.setattr(tp, "recorded_sessions", list)
+    seen = []
+
+    class Tired(torch.nn.Module):
+        def __init__(self, e, d):
+            super().__init__()
+            self.w = torch.nn.Linear(e, d)
+
+        def forward(self, x, state):
+            seen.append(1)
+            while len(seen) > 3000:
+                pass
+            return torch.tanh(self.w(x)), None
+
+    explorer.seconds = 3000
+    box = tp.own_cell_panel(explorer, Tired, patience=1.0)
+    threads = torch.get_num_threads()
+    named(box, "Train").click()
+    settled(box)
+    assert "did not come back within 3 s" in problem(box) and torch.get_num_threads() == threads
+    assert explorer.recall("own cell")["lanes"]["cell"]["points"] and "your cell:" in said(box)
+    press(box, "Go on")
+    assert "no model is in memory" in problem(box)
+
+
+def test_a_cell_that_sleeps_is_left_behind(explorer, monkeypatch):
+    from adasoft.explore import readers_code
+
+    monkeypatch.setattr(readers_code, "LAST", 0.2)
+    wake = threading.Event()
+    box = tp.own_cell_panel(explorer, lambda e, d: wake.wait(60), patience=0.2)
+    named(box, "Check the cell").click()
+    settled(box)
+    assert "it is still running: restart the kernel to be rid of it" in problem(box)
+    wake.set()
+
+
+@pytest.mark.parametrize("code", ["exit()", "raise KeyboardInterrupt", "raise BaseException", "raise GeneratorExit"])
+def test_a_cell_that_would_end_the_kernel_is_told(explorer, code):
+    box = tp.own_cell_panel(explorer)
+    named(box, "code of your cell").value = code
+    press(box, "Check the cell")
+    assert "your code ended with" in problem(box) and "it should return instead" in problem(box)
+
+
+def test_what_is_shown_while_a_cell_trains_runs_none_of_its_code(path):
+    """Views are drawn under the lock: whatever a cell makes of its own parameters, it is not asked there."""
+    asked = []
+
+    class Odd(torch.nn.Module):
+        def __init__(self, e, d):
+            super().__init__()
+            self.w = torch.nn.Linear(e, d)
+
+        def forward(self, x, state):
+            return torch.tanh(self.w(x)), None
+
+        def named_parameters(self, *args, **more):
+            asked.append(1)
+            return super().named_parameters(*args, **more)
+
+    odd = lambda e, d: ts.Stepwise(e, d, Odd(e, d))  # noqa: E731
+    turns = tt.Turns(corpus_of(path), {"cell": replace(SMALL, cutoffs=(10, 30))}, bodies={"cell": odd})
+    turns.train(0.05, **{**QUIET, "heard": lambda: None})
+    before = len(asked)
+    shown = turns.json()["lanes"]["cell"]
+    assert len(asked) == before and shown["parameters"] == turns.lanes[0].run.model.n_parameters
+
+
 def test_a_cell_handed_over(explorer, clock, monkeypatch):
     monkeypatch.setattr(tp, "recorded_sessions", list)
 
@@ -757,6 +912,21 @@ def test_a_session_is_recorded_and_shown(path, tmp_path, explorer, monkeypatch, 
     named(box, "shown").value = tp.HERE
     assert "RECORDED" not in said(box) and np.isnan(figure_of(box).data[0].y).all()
     named(box, "shown").value = session.label
+    figure, explorer.seed = figure_of(box), 5  # by this clock, the same seed would come to what is recorded
+    with monkeypatch.context() as patch:
+        labels = Labels(patch, box, figure, figure.data[0].y)
+        patch.setattr(tp, "now_and_then", lambda act, every: act)  # drawn as often as can be
+        press(box, "Train")
+        named(box, "shown").value = session.label
+        named(box, "shown").value = tp.HERE
+        named(box, "shown").value = session.label
+        labels.check(changes=6)
+    explorer.ticked = ()  # refused: what is shown is labelled all the same
+    named(box, "shown").value = session.label
+    press(box, "Train")
+    assert "nothing is ticked" in problem(box) and "RECORDED" not in said(box)
+    assert np.isfinite(figure.data[0].y).all() and named(box, "shown").value == tp.HERE
+    explorer.ticked = ("full", "yours")
     press(box, "Train")
     assert named(box, "shown").value == tp.HERE and "RECORDED" not in said(box)
     assert "RECORDED, not this machine." in said(tp.writing_panel(explorer))

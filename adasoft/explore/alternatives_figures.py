@@ -13,7 +13,7 @@ from plotly.subplots import make_subplots
 
 from . import softmax_cases as sc
 from .alternatives_state import GROUPS, PER_GROUP, PLACES, SHOWN, AlternativesExplorer, utilised
-from .figures import DASHES, FULL_COLOR, LOG, Data, Layout, filled, percent, seconds_text
+from .figures import DASHES, FULL_COLOR, LOG, Data, Layout, filled, percent, plain, seconds_text
 from .picker import COLORS
 from .small_models import STATES, TOPS, Experts
 from .timings import Spread
@@ -28,7 +28,7 @@ def svd_data(explorer: AlternativesExplorer, times: Mapping[str, Any]) -> tuple[
     """The ten best words of a state by both; guaranteed recall against N; recall against measured time."""
     words, full, ours = explorer.top_words()
     # two of the same word cannot be: a category for each, the rank before it
-    names = [f"{i + 1}. {word}" for i, word in enumerate(words)]
+    names = [f"{i + 1}. {plain(word)}" for i, word in enumerate(words)]
     places, recall = explorer.recall_curve()
     found = explorer.quality()
     points = times.get("points") or [["full softmax", math.nan, math.nan]]
@@ -40,7 +40,7 @@ def svd_data(explorer: AlternativesExplorer, times: Mapping[str, Any]) -> tuple[
         4: {
             "x": 1e3 * np.asarray([p[1] for p in points], dtype=float),
             "y": 100 * np.asarray([p[2] for p in points], dtype=float),
-            "text": [str(p[0]) for p in points],
+            "text": [plain(str(p[0])) for p in points],
             "textposition": [("top center", "bottom center")[i % 2] for i in range(len(points))],
         },
     }

@@ -13,7 +13,21 @@ from . import alternatives_figures as af
 from . import softmax_cases as sc
 from .alternatives_state import MOST, PLACES, AlternativesExplorer
 from .figures import push
-from .parts import WIDE, Job, Line, Pair, Panel, cut_picker, cutoff_pair, live, one_line, row, safely
+from .parts import (
+    UNDER_WAY,
+    WIDE,
+    Job,
+    Line,
+    Pair,
+    Panel,
+    cut_picker,
+    cutoff_pair,
+    live,
+    one_line,
+    readable,
+    row,
+    safely,
+)
 from .small_models import STATES, best_words
 from .state import LOCK, replace
 from .stored_alternatives import claims, recorded_cases, stored_comparisons, which_when
@@ -241,7 +255,12 @@ def skip_panel(explorer: AlternativesExplorer, *, slot: str = "skip") -> w.VBox:
             items[f"{af.ALL}, {place}"] = [partial(_all_words, layer, x, place)]
             items[f"{af.SKIP}, {place}"] = [partial(layer.topk, x, place)]
         tally = Tally(sizes, "cpu")
-        show = now_and_then(lambda: push(figure, *af.skip_data(explorer, tally.spreads())))
+
+        def draw() -> None:
+            push(figure, *af.skip_data(explorer, tally.spreads()))
+            words.say(UNDER_WAY)
+
+        show = now_and_then(draw)
 
         def heard(name: str, seconds: float) -> None:
             tally.heard(name, seconds)
@@ -290,7 +309,7 @@ def case_panel(explorer: AlternativesExplorer, *, slot: str = "case") -> w.VBox:
     exact = w.Checkbox(description="exact only", indent=False, layout=w.Layout(width="auto"))
     bet = w.Dropdown(description="your bet", style=WIDE, layout=w.Layout(width="280px"))
     budget = budget_box()
-    recorded = {one.label: one for one in recorded_cases()}
+    recorded = {one.label: one for one in readable(panel, recorded_cases)}
     shown = w.Dropdown(options=[HERE, *recorded], description="shown", style=WIDE, layout=w.Layout(width="560px"))
     panel.on_value(task, lambda value: setattr(explorer, "task", value))
     panel.on_value(exact, lambda value: setattr(explorer, "exact", value))
@@ -321,6 +340,7 @@ def case_panel(explorer: AlternativesExplorer, *, slot: str = "case") -> w.VBox:
         with LOCK:
             with panel.writing():
                 shown.value = HERE
+            redraw()
             case, sizes, betted = explorer.case, explorer.case_sizes, explorer.bet
             if betted not in case.names:
                 raise ValueError("bet first: choose under “your bet” which method will take least time")
@@ -329,8 +349,9 @@ def case_panel(explorer: AlternativesExplorer, *, slot: str = "case") -> w.VBox:
         tally = Tally(sizes, sizes["device"])
 
         def draw() -> None:
-            if explorer.case_sizes == sizes:
+            if explorer.case_sizes == sizes and shown.value == HERE:
                 push(figure, *af.case_data(case.names, tally.spreads(), {}))
+                words.say(UNDER_WAY)
 
         show = now_and_then(draw)
 
@@ -338,7 +359,12 @@ def case_panel(explorer: AlternativesExplorer, *, slot: str = "case") -> w.VBox:
             tally.heard(name, seconds)
             show()
 
-        known = explorer.time_case(float(budget.value), tick, heard)
+        try:
+            known = explorer.time_case(float(budget.value), tick, heard)
+        except BaseException:
+            with LOCK:
+                redraw()  # what was drawn meanwhile is not kept
+            raise
         result = tally.json() | {"known": known, "bet": betted}
         winner = min(tally.spreads().items(), key=lambda item: item[1].median)[0]
         bets = [*(explorer.recall("bets") or []), [betted == winner]][-50:]

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -17,11 +17,12 @@ from torch import Tensor
 from ..alternatives import DoublySparseSoftmax, synthetic_hierarchy
 from ..alternatives.doubly_sparse_training import Settings, Step
 from ..alternatives.svd_softmax import Choice, SVDSoftmax
-from ..cost import cache_dir
+from ..files import cache_dir, writable_folder
 from ..vocabulary import Vocabulary
+from . import forms
 from . import softmax_cases as sc
 from .parts import one_line
-from .saved import Choices
+from .saved import not_kept, removed
 from .small_models import STATES, TOPS, SmallModels, best_words, small_models
 from .state import LOCK
 from .timing_state import TimingExplorer
@@ -38,9 +39,33 @@ GROUPS, PER_GROUP = 10, 10
 #: Epochs of each stage of the training on them, of 20 steps each.
 EPOCHS = 40
 
+
+
+def _with_full_softmax(points: Any, name: str) -> None:
+    """All others are compared with it."""
+    if not any(what == "full softmax" and recall >= 0.95 for what, _, recall in points):
+        raise ValueError(f"{name} should hold the full softmax")
+
+
 _BEGIN: dict[str, Any] = {
     "width": 6, "n_full": 250, "wanted": 99.0, "best": 10, "place": 1, "n_experts": 10, "threshold": 0.03,
     "mitosis": False, "stored": 0, "expert": 1, "task": sc.BEST, "exact": False, "bet": "",
+}  # fmt: skip
+_FORMS = {
+    "skipped tails": forms.measured(), "case": forms.both(forms.measured(), forms.fields(
+        bet=forms.text, known=forms.fields(opened=forms.optional(forms.SHARE), arithmetic=forms.table(forms.SECONDS)),
+    )),
+    "bets": forms.each(forms.row(forms.flag)),
+    "svd windows": forms.fields(
+        points=forms.both(forms.each(forms.row(forms.text, forms.SECONDS, forms.SHARE)), _with_full_softmax),
+        device=forms.text, date=forms.text,
+    ),
+    "experts": forms.fields(
+        sizes=forms.fields(stages=forms.each(forms.COUNT, fewest=1), threshold=forms.number(0), epochs=forms.COUNT),
+        known=forms.each(forms.each(forms.number(0, GROUPS * PER_GROUP - 1, whole=True)), fewest=1),
+        points=forms.each(forms.row(forms.COUNT, forms.COUNT, forms.number()), fewest=1), step=forms.COUNT,
+        steps=forms.COUNT, exact=forms.COUNT, rows=forms.COUNT, task=forms.number(),
+    ),
 }  # fmt: skip
 _RANGES = {
     "wanted": ("the wanted recall, in percent,", 1.0, 100.0), "best": ("k", 1, MOST),
@@ -56,12 +81,17 @@ class AlternativesExplorer(TimingExplorer):
 
     Args:
         vocabulary: a `Vocabulary` or a language code.
-        n_words: V of the case.
-        traits: any other trait, by name.
+        traits: any other trait, by name; ``n_words`` is V of the case, 20,000 by default.
 
     Raises:
         TraitError: a value out of range; it says which range.
     """
+
+    _begin: ClassVar[Mapping[str, Any]] = {
+        "n_words": 20_000, "in_features": 256, "batch": 256, "cutoffs": (1000, 5000),
+    }  # fmt: skip
+    _kept_traits: ClassVar[tuple[str, ...]] = (*TimingExplorer._kept_traits, *_BEGIN)
+    _forms: ClassVar[Mapping[str, forms.Form]] = {**TimingExplorer._forms, **_FORMS}
 
     width = t.Int(_BEGIN["width"])
     """W of SVD-softmax on the small model."""
@@ -87,11 +117,9 @@ class AlternativesExplorer(TimingExplorer):
     bet = t.Unicode(_BEGIN["bet"])
     """The method that the reader bets on; empty: none yet."""
 
-    def __init__(self, vocabulary: Vocabulary | str = "en", *, n_words: int = 20_000, **traits: Any) -> None:
-        sizes = {"in_features": 256, "batch": 256, "cutoffs": (1000, 5000)}
+    def __init__(self, vocabulary: Vocabulary | str | None = None, **traits: Any) -> None:
         self._windows: dict[Any, Any] = {}
-        super().__init__(vocabulary, n_words=n_words, **{**sizes, **traits})
-        self._start.update({name: traits.get(name, begin) for name, begin in _BEGIN.items()})
+        super().__init__(vocabulary, **traits)
 
     # ---- what may be set, and what is kept
 
@@ -121,32 +149,13 @@ class AlternativesExplorer(TimingExplorer):
         if self._quiet:
             return
         with LOCK:
-            if self._choices is not None:
-                self._choices.keep(f"lesson {self._lesson}", change["name"], change["new"])
+            self._keep(change["name"])
             self.version += 1
-
-    def _find_again(self, choices: Choices) -> None:
-        try:
-            mine = choices.read().get(f"lesson {self._lesson}", {})
-        except ValueError:
-            mine = {}  # said below
-        for name in _BEGIN:
-            if name in mine:
-                try:
-                    setattr(self, name, mine[name])
-                except (t.TraitError, TypeError) as error:
-                    print(f"Of your choices in {choices.path}, {name} is not used: {one_line(error)}.")
-        super()._find_again(choices)
-
-    def _to_start(self) -> None:
-        for name in _BEGIN:
-            setattr(self, name, self._start[name])
-        super()._to_start()
 
     def forget(self) -> None:
         """As `Explorer.forget`; the experts' checkpoint goes, too."""
         if self._choices is not None:
-            self.checkpoint.unlink(missing_ok=True)
+            removed(self.checkpoint)
         super().forget()
 
     # ---- the small models, and SVD-softmax of the full one
@@ -208,8 +217,7 @@ class AlternativesExplorer(TimingExplorer):
         with LOCK:
             self._quiet, self.width = True, found.width
             self._quiet = False
-            if self._choices is not None:
-                self._choices.keep(f"lesson {self._lesson}", "width", found.width)
+            self._keep("width")
             if self.n_full == found.n_full:
                 self.version += 1
             self.n_full = found.n_full
@@ -271,9 +279,10 @@ class AlternativesExplorer(TimingExplorer):
         with LOCK:
             settings, sizes = self.expert_settings, self.expert_sizes
         kept = self.recall("experts") or {}
-        path = self.checkpoint
+        path: Path | None = self.checkpoint
+        assert path is not None
         if anew:
-            path.unlink(missing_ok=True)
+            removed(path)
             kept = {}
         elif not path.exists() or not kept:
             raise ValueError("nothing to go on with: press Train to start anew")
@@ -282,6 +291,11 @@ class AlternativesExplorer(TimingExplorer):
         elif kept["step"] >= kept["steps"]:
             raise ValueError("this training has come to its end: press Train to start anew")
         state = _Watched(kept, sizes, settings)
+        try:
+            writable_folder(path.parent)
+        except OSError as error:
+            not_kept(path, error)
+            path = None
 
         def follow(step: Step, softmax: DoublySparseSoftmax) -> None:
             state.see(step, softmax)
@@ -296,6 +310,10 @@ class AlternativesExplorer(TimingExplorer):
                 synthetic_hierarchy.train_hierarchy(
                     hierarchy(), settings, checkpoint=path, callback=follow, progress=False
                 )
+            except Exception as error:
+                if anew or state.now:  # else it did not even begin
+                    raise
+                raise ValueError(f"{path} is damaged ({one_line(error)}): press Train to start anew") from error
             finally:
                 torch.set_num_threads(before)
                 if state.now:

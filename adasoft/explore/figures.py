@@ -71,6 +71,12 @@ def still(name: str, alt: str) -> Callable[[Callable[[], Picture]], Callable[[],
     return register
 
 
+def plain(text: str) -> str:
+    """A text that is not ours (a word, a name of a file or machine) for plotly, which would take <b> and <a> for markup
+    wherever it shows text: names, categories, labels, titles."""
+    return html.escape(text, quote=False)
+
+
 def push(widget: LiveFigure, data: Data, layout: Layout | None = None) -> None:
     """Change a live figure: ``data[i][property]`` of trace i, and ``layout[path]``, in one message."""
     widget.push(data, layout)
@@ -345,7 +351,7 @@ def languages_data(vocabularies: Sequence[Vocabulary]) -> tuple[Data, Layout]:
         vocabulary = vocabularies[i] if i < len(vocabularies) else None
         ranks = places(len(vocabulary), 120) if vocabulary is not None else np.ones(1, dtype=np.int64)
         y = vocabulary.cumulative[ranks] if vocabulary is not None else np.full(1, np.nan)
-        name = vocabulary.name if vocabulary is not None else ""
+        name = plain(vocabulary.name) if vocabulary is not None else ""
         data[i] = {"x": ranks.astype(float), "y": y, "name": name, "showlegend": vocabulary is not None}
     return data, {}
 

@@ -11,14 +11,14 @@ import html
 import math
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import ipywidgets as w
 import numpy as np
@@ -34,7 +34,7 @@ from ..vocabulary import Vocabulary
 from . import figures as f
 from . import parts
 from .picker import COLORS, places
-from .state import COUNTED_MULTIPLICATIONS, LANGUAGES, LOCK, MAX_TAILS, Explorer, fitted, load_language
+from .state import COUNTED_MULTIPLICATIONS, LOCK, MAX_TAILS, Explorer
 from .widgets import NumberBox
 
 #: Situations that a drawn hidden state can stand for, and how strongly words prefer one.
@@ -46,7 +46,7 @@ TRAIN_STEPS = 200
 LICENCE = Path(__file__).resolve().parents[2] / "LICENSE"
 #: For how many best words the share of opened tails is drawn.
 TOP = (1, 2, 3, 5, 10, 20, 30, 50)
-_MOVED = ("n_words", "word", "state", "confidence", "k")
+_MOVED = ("word", "state", "confidence", "k")
 _RANGES = {
     "n_words": ("V", 20, 10_000), "in_features": ("d", 4, 128), "batch": ("B", 16, 8192),
     "state": ("hidden state", 1, STATES), "k": ("k", 1, TOP[-1]), "confidence": ("confidence", 0.1, 10.0),
@@ -107,12 +107,15 @@ class LayerExplorer(Explorer):
 
     Args:
         vocabulary: a `Vocabulary` or a language code; whatever is set later is cut as well.
-        n_words: V, from 20 to 10,000.
-        traits: any other trait, by name. d can be 4 to 128 here, B 16 to 8,192.
+        traits: any other trait, by name. ``n_words`` is V, from 20 to 10,000; d can be 4 to 128 here, B 16 to 8,192.
 
     Raises:
         TraitError: a value out of range; it says which range.
     """
+
+    _begin: ClassVar[Mapping[str, Any]] = {"in_features": 32, "batch": 1024, "cutoffs": (500, 2000)}
+    _before_words: ClassVar[tuple[str, ...]] = ("n_words",)
+    _kept_traits: ClassVar[tuple[str, ...]] = (*Explorer._kept_traits, *_MOVED)
 
     n_words = t.Int(5000)
     word = t.Int(1000)
@@ -123,55 +126,23 @@ class LayerExplorer(Explorer):
     """The hidden states are multiplied by it, and with them all logits."""
     k = t.Int(10)
 
-    def __init__(self, vocabulary: Vocabulary | str = "en", *, n_words: int = 5000, **traits: Any) -> None:
-        self._quiet, self._trained = True, {}  # type: ignore[var-annotated]
-        self.n_words = n_words
-        words = load_language(vocabulary) if isinstance(vocabulary, str) else vocabulary
-        self._first = {name: traits.get(name, self.traits()[name].default_value) for name in _MOVED}
-        self._first["n_words"] = n_words
-        sizes = {"in_features": 32, "batch": 1024, "cutoffs": fitted((500, 2000), min(n_words, len(words)))}
-        super().__init__(words, **{**sizes, **traits})
-        self._start["vocabulary"] = words
+    def __init__(self, vocabulary: Vocabulary | str | None = None, **traits: Any) -> None:
+        self._trained: dict[Any, tuple[AdaptiveSoftmax, list[float]]] = {}
+        super().__init__(vocabulary, **traits)
 
-    def _find_again(self, choices: Any) -> None:
-        try:
-            mine = choices.read().get(f"lesson {self._lesson}", {})
-        except ValueError:
-            mine = {}  # said below
-        for name in _MOVED:
-            if name in mine:
-                try:
-                    setattr(self, name, mine[name])
-                except t.TraitError as error:
-                    print(f"Of your choices in {choices.path}, {name} is not used: {parts.one_line(error)}.")
-        self.vocabulary = self._whole  # cut to the number of words just read
-        super()._find_again(choices)
-
-    def _keep(self, name: str) -> None:
-        if name != "vocabulary" or self._choices is None:
-            super()._keep(name)
-            return
-        whole = self._whole  # not what was cut from it
-        code = next((c for c in LANGUAGES if LANGUAGES[c] == whole.name), None)
-        if code is not None and whole is load_language(code):
-            self._choices.keep("words", "language", code)
-        elif whole.words is not None:
-            self._choices.keep_own(whole)
+    @property
+    def _chosen_words(self) -> Vocabulary:
+        return self._whole  # type: ignore[no-any-return]  # not what was cut from it
 
     def forget(self) -> None:
         """As `Explorer.forget`; what was trained is forgotten, too."""
         self._trained.clear()
         super().forget()
 
-    def _to_start(self) -> None:
-        for name, value in self._first.items():  # the number of words before the words
-            setattr(self, name, value)
-        super()._to_start()
-
     def reset(self) -> None:
         """Back to the sizes, the cutoffs, the word and all else it was made with, as far as they fit these words."""
-        self.in_features = self._start["in_features"]
-        for name, value in self._first.items():  # n_words first: the others depend on it
+        for name in ("in_features", "n_words", *_MOVED):  # the others depend on n_words
+            value = self._start[name]
             setattr(self, name, min(value, len(self.vocabulary)) if name == "word" else value)
         super().reset()
 
@@ -198,12 +169,11 @@ class LayerExplorer(Explorer):
             raise t.TraitError(f"the rank should be from 1 to V = {last:,}, got {proposal['value']:,}")
         return int(proposal["value"])
 
-    @t.observe(*_MOVED)
+    @t.observe("n_words", *_MOVED)
     def _moved(self, change: Any) -> None:
         if self._quiet:
             return
-        if self._choices is not None:
-            self._choices.keep(f"lesson {self._lesson}", change["name"], change["new"])
+        self._keep(change["name"])
         if change["name"] == "n_words":
             self.vocabulary = self._whole  # cut anew
         else:
@@ -224,7 +194,7 @@ class LayerExplorer(Explorer):
         """Choose a word by itself or by its rank from 1; ValueError if it is neither."""
         text = text.strip()
         digits = text.replace(",", "")
-        if digits.isdigit():
+        if digits.isascii() and digits.isdecimal() and len(digits) < 12:
             self.word = int(digits)
             return
         for form in (text, text.lower()):
@@ -777,7 +747,7 @@ _GREY = "#888888"
 
 def word_data(explorer: LayerExplorer, reading: WordReading) -> tuple[f.Data, f.Layout]:
     """-log p in two parts; the probability of all words, stacked; every word's probability by rank."""
-    one = [explorer.word_name(explorer.rank)]
+    one = [f.plain(explorer.word_name(explorer.rank))]
     data: f.Data = {
         0: {"x": one, "y": np.array([reading.head_part])},
         1: {"x": one, "y": np.array([reading.tail_part])},

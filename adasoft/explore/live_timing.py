@@ -10,7 +10,7 @@ import ipywidgets as w
 
 from . import figures as f
 from . import live_figures as lf
-from .parts import WIDE, Job, Line, Panel, live, row, safely
+from .parts import UNDER_WAY, WIDE, Job, Line, Panel, live, readable, row, safely
 from .recorded import recorded_layers
 from .state import LOCK
 from .time_model import budget_box, device_box, estimate_text, kept, now_and_then, size_boxes
@@ -48,7 +48,7 @@ def live_panel(explorer: TimingExplorer, *, slot: str = "live") -> w.VBox:
     boxes, redraw_boxes = size_boxes(panel, explorer, ("n_words", "in_features", "batch"))
     device, redraw_device = device_box(panel, explorer)
     dtype, budget = _dtype_box(panel, explorer), budget_box()
-    recorded = {found.label: found for found in recorded_layers()}
+    recorded = {found.label: found for found in readable(panel, recorded_layers)}
     shown = w.Dropdown(options=[HERE, *recorded], description="shown", style=WIDE, layout=w.Layout(width="560px"))
     ticks = {
         name: w.Checkbox(True, description=name, indent=False, layout=w.Layout(width="auto", margin="0 16px 0 0"))
@@ -78,6 +78,7 @@ def live_panel(explorer: TimingExplorer, *, slot: str = "live") -> w.VBox:
         with LOCK:
             with panel.writing():
                 shown.value = HERE
+            redraw()
             job, sizes = chosen(), explorer.layer_sizes
         way = "Take a smaller V, B or d, or leave the full softmax out."
         check_memory(job.bytes(_BYTES[sizes["dtype"]]), sizes["device"], "timing these layers", way)
@@ -90,8 +91,9 @@ def live_panel(explorer: TimingExplorer, *, slot: str = "live") -> w.VBox:
         tally = Tally(sizes, sizes["device"])
 
         def draw() -> None:
-            if explorer.layer_sizes == sizes:
+            if explorer.layer_sizes == sizes and shown.value == HERE:
                 f.push(figure, *lf.bars_data(tally.spreads(), *state()[1:]))
+                words.say(UNDER_WAY)
 
         show = now_and_then(draw)
 
@@ -162,6 +164,7 @@ def curve_panel(explorer: TimingExplorer, *, slot: str = "curve") -> w.VBox:
         def draw() -> None:
             if explorer.curve_sizes == sizes:
                 f.push(figure, *lf.curve_data(explorer, tally.spreads()))
+                words.say(UNDER_WAY)
 
         show = now_and_then(draw)
 

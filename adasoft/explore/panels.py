@@ -17,7 +17,8 @@ from typing import Any
 import ipywidgets as w
 import numpy as np
 
-from ..cost import MeasuredCost, cpu_name, load_cost
+from ..cost import MeasuredCost, cpu_name
+from ..files import cache_dir, writable_folder
 from ..partition import Plan, plan, two_clusters
 from ..vocabulary import Vocabulary
 from . import figures as f
@@ -39,6 +40,7 @@ from .parts import (
     row,
     safely,
 )
+from .saved import not_kept
 from .state import (
     COUNTED_MULTIPLICATIONS,
     COUNTED_WORDS,
@@ -47,6 +49,8 @@ from .state import (
     MAX_TAILS,
     WIDTH_RULES,
     Explorer,
+    cost_at_hand,
+    language_of,
     load_language,
     measured_cost,
     replace,
@@ -158,10 +162,22 @@ def machine_panel(explorer: Explorer, *, slot: str = "machine") -> w.VBox:
         # here, because timing needs torch, which takes seconds to load
         from adasoft import calibrate as run
 
-        cost = run(device.value, seconds=float(seconds.value), progress=tick)
+        folder, kept = cache_dir() / "machines", True
+        try:
+            writable_folder(folder)
+        except OSError as error:  # better known before minutes of timing than after
+            not_kept(folder / "record", error)
+            kept = False
+        how: dict[str, Any] = {} if kept else {"save": False}
+        cost = run(device.value, seconds=float(seconds.value), progress=tick, **how)
+        if not kept:
+            cost.name = f"this machine: {cost.name}"
         with LOCK:
-            explorer.cost = measured_cost() or cost
-            done.say("Timed. All predictions on this page now rest on this machine.")
+            explorer.cost = (measured_cost() if kept else None) or cost
+            done.say(
+                "Timed. All predictions on this page now rest on this machine"
+                + ("." if kept else f", until the kernel ends: {folder} cannot be written.")
+            )
 
     job = Job(panel, "Time this machine", calibrate, "Runs matrix products and saves the record")
 
@@ -178,7 +194,7 @@ def machine_panel(explorer: Explorer, *, slot: str = "machine") -> w.VBox:
             rows["timings used"] = "none at hand: costs are counted, not timed, until you time this machine"
         else:
             rows["timings used"] = cost.name
-        cells = "".join(f"<tr><th>{k}</th><td>{html.escape(v)}</td></tr>" for k, v in rows.items())
+        cells = "".join(f"<tr><th>{html.escape(k)}</th><td>{html.escape(v)}</td></tr>" for k, v in rows.items())
         card.value = f'<table aria-label="machine card">{cells}</table>'
 
     settings = row(seconds, device, forget_button(panel, explorer))
@@ -201,9 +217,8 @@ def _language_box(panel: Panel, explorer: Explorer) -> tuple[w.Dropdown, Callabl
     panel.on_value(box, choose)
 
     def redraw() -> None:
-        codes = [code for code in LANGUAGES if LANGUAGES[code] == explorer.vocabulary.name]
         with panel.writing():
-            box.value = codes[0] if codes else ""
+            box.value = language_of(explorer.vocabulary) or ""
 
     return box, redraw
 
@@ -242,7 +257,7 @@ def languages_panel(explorer: Explorer, *, slot: str = "languages") -> w.VBox:
     figure, table, words = live(f.languages_figure([])), w.HTML(), Line()
 
     def redraw() -> None:
-        own = [] if explorer.vocabulary.name in LANGUAGES.values() else [explorer.vocabulary]
+        own = [explorer.vocabulary] if language_of(explorer.vocabulary) is None else []
         codes = list(chosen.value)[: f.MOST_LINES - len(own)]
         vocabularies = [*own, *map(load_language, codes)]
         f.push(figure, *f.languages_data(vocabularies))
@@ -305,6 +320,7 @@ def own_text_panel(explorer: Explorer, *, slot: str = "own text") -> w.VBox:
 
     def back() -> None:
         explorer.vocabulary = load_language("en")
+        explorer.use_in_all_lessons()
         words.say("")
 
     drop = FileDrop(take, panel.guarded)
@@ -479,7 +495,7 @@ def duel(explorer: Explorer, cutoffs: Sequence[int], tick: Callable[[float, str]
     if not cutoffs:
         raise ValueError("no cutoffs to measure: choose one at least")
     own = isinstance(explorer.cost, MeasuredCost) and not explorer.counted and not explorer.cost.on_gpu
-    cost = explorer.cost if own else load_cost("cpu")  # it is run on the CPU
+    cost = explorer.cost if own else cost_at_hand("cpu")  # it is run on the CPU
     words, d, batch = explorer.vocabulary, explorer.in_features, explorer.batch
     widths = explorer.widths_for(len(cutoffs))
     shares = np.diff([0.0, *words.cumulative[[*cutoffs, len(words)]]])[1:].tolist()

@@ -13,7 +13,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from functools import partial
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import ipywidgets as w
 import plotly.graph_objects as go
@@ -27,6 +28,7 @@ from .state import COUNTED_MULTIPLICATIONS, COUNTED_WORDS, LOCK, Explorer, measu
 from .widgets import LiveFigure, NumberBox, PageHelper, Slider
 
 WIDE = {"description_width": "initial"}
+T = TypeVar("T")
 
 
 class Line(w.HTML):  # type: ignore[misc]
@@ -42,6 +44,10 @@ class Line(w.HTML):  # type: ignore[misc]
         new = f'<div class="adasoft-{self._kind}" role="{role}">{html.escape(text)}</div>' if text else ""
         if new != self.value:  # type: ignore[has-type]
             self.value = new
+
+
+#: Under a figure while it shows what is being measured.
+UNDER_WAY = "Measuring here, now: the figure shows the medians so far; the sentence comes at the end."
 
 
 class Panel:
@@ -142,6 +148,10 @@ def failure(error: BaseException) -> str:
     return f"{text}{'' if text.endswith('.') else '.'} Way out: {way}."
 
 
+#: What a job does, given its tick.
+Work: TypeAlias = Callable[[Callable[[float, str], None]], "str | None"]
+
+
 class Stopped(Exception):
     """The reader pressed Stop, or the panel is gone."""
 
@@ -155,7 +165,7 @@ class Job:
         panel: whose problem line shows a failure.
         text: of the button that starts it.
         work: called in the thread with ``tick(done, text)``, done from 0 to 1; a tick after Stop raises `Stopped`,
-            which ``work`` lets through.
+            which ``work`` lets through. A text that it returns is shown when it has ended.
         tooltip: of the button.
     """
 
@@ -163,11 +173,12 @@ class Job:
     _BUSY = "another measurement is running: wait for it, or stop it"
     _turned_away: ClassVar[list[Line]] = []
 
-    def __init__(self, panel: Panel, text: str, work: Callable[[Callable[[float, str], None]], None],
-                 tooltip: str = "") -> None:  # fmt: skip
-        self.panel, self._work, self._stopped, self._said = panel, work, False, 0.0
+    def __init__(self, panel: Panel, text: str, work: Work, tooltip: str = "") -> None:
+        self.panel, self._stopped, self._said = panel, False, 0.0
+        self._begin = partial(self._begin_with, work)
         self.thread: threading.Thread | None = None
         self.start = panel.button(text, self._begin, tooltip)
+        self._starts = [self.start]
         self.stop = panel.button("Stop", self._halt, f"Stops: {text}")
         self.stop.disabled = True
         self.bar = w.FloatProgress(0.0, min=0.0, max=1.0, layout=w.Layout(width="200px", visibility="hidden"))
@@ -177,27 +188,44 @@ class Job:
     def _halt(self) -> None:
         self._stopped = True
 
-    def _begin(self) -> None:
+    def also(self, text: str, work: Work, tooltip: str = "") -> w.Button:
+        """A second button, which starts other work with the same bar, line and Stop."""
+        self._starts.append(self.panel.button(text, partial(self._begin_with, work), tooltip))
+        return self._starts[-1]
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it should end: Stop was pressed, or the panel is gone."""
+        return self._stopped or self.bar.comm is None
+
+    def _idle(self, idle: bool) -> None:
+        for button in self._starts:
+            button.disabled = not idle
+        self.stop.disabled = idle
+
+    def _begin_with(self, work: Work) -> None:
         if not Job._running.acquire(blocking=False):
             Job._turned_away.append(self.panel.problem)
             raise ValueError(Job._BUSY)
-        self._stopped, self.start.disabled, self.stop.disabled = False, True, False
+        self._stopped = False
+        self._idle(False)
         self.bar.value, self.bar.layout.visibility = 0.0, "visible"
-        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread = threading.Thread(target=self._run, args=(work,), daemon=True)
         self.thread.start()
 
     def tick(self, done: float, text: str) -> None:
         """Show how far it is; raises `Stopped` if it should end."""
-        if self._stopped or self.bar.comm is None:
+        if self.stopped:
             raise Stopped
         now = time.perf_counter()
         if now - self._said > 0.1:  # more often would disturb what is measured
             self._said, self.bar.value = now, done
             self.line.say(text)
 
-    def _run(self) -> None:
+    def _run(self, work: Work) -> None:
+        told = ""
         try:
-            self._work(self.tick)
+            told = work(self.tick) or ""
             self.line.say("")
         except Stopped:
             self.line.say("Stopped.")
@@ -214,7 +242,19 @@ class Job:
                             line.say("")
             finally:
                 Job._running.release()
-                self.start.disabled, self.stop.disabled, self.bar.layout.visibility = False, True, "hidden"
+                self._idle(True)
+                self.bar.layout.visibility = "hidden"
+                if told:
+                    self.line.say(told)
+
+
+def readable(panel: Panel, read: Callable[[], list[T]]) -> list[T]:
+    """What is recorded; where a file of it is damaged, the panel says which, and nothing recorded is offered."""
+    try:
+        return read()
+    except (ValueError, OSError) as error:
+        panel.problem.say(one_line(error))
+        return []
 
 
 def costs_at_hand(counted: Cost, explorer: Explorer) -> dict[str, Cost]:

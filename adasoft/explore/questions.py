@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..cost import Cost, load_cost
+from ..cost import Cost
 from . import live_figures, time_figures
-from .state import COUNTED_WORDS, Explorer, fitted, load_language
+from .state import COUNTED_WORDS, Explorer, cost_at_hand, fitted, load_language
 from .timing_state import TimingExplorer
 
 
@@ -41,7 +41,7 @@ def _timed(explorer: Explorer) -> TimingExplorer:
 
 def _clock(explorer: Explorer) -> Cost:
     """The explorer's timings, else those at hand. Raises LookupError if there are none."""
-    return load_cost() if explorer.counted else explorer.cost
+    return cost_at_hand() if explorer.counted else explorer.cost
 
 
 def _layer_views() -> Any:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..cost import read_record, shipped_records
+from ..cost import MeasuredCost, read_record, shipped_records
+from ..files import read_json
+from . import forms
 from .timings import FULL, OURS, STOCK, Array, LayerJob, Spread
 
 #: The matrix products of our layer and nothing else. On a GPU, as PyTorch runs them at these very sizes: a layer that
@@ -24,6 +26,12 @@ _CALLED = {
     "stock": STOCK, "ours": OURS, "full softmax": FULL, "bare products": ALONE,
     "full: plain": FULL, "full: Cut Cross-Entropy": CUT, "ours, CUDA graph": GRAPH,
 }  # fmt: skip
+
+
+_SIZE = forms.number(1, 10**9, whole=True)
+_TIMED = forms.fields(what=forms.text, V=_SIZE, d=_SIZE, ms=forms.SECONDS, q1=forms.SECONDS, q3=forms.SECONDS,
+                      runs=_SIZE)  # fmt: skip
+_ROWS = forms.each(forms.both(_TIMED, forms.fields(B=_SIZE, cutoffs=forms.each(_SIZE))))
 
 
 @dataclass(frozen=True)
@@ -57,44 +65,53 @@ def recorded_layers(folder: Path | None = None) -> list[Recorded]:
     models = [read_record(path) for path in shipped_records()]
     for path in sorted((folder or results_folder()).glob("bench-layer-*.json")):
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            device, date = found["device"]["name"], str(found["date"])[:10]
-            groups: dict[Any, list[Any]] = {}
-            for line in found["rows"]:
-                groups.setdefault((line["V"], tuple(line["cutoffs"]), line["d"], line["B"]), []).append(line)
-            # on a GPU: one size after the other, of each our layer's rows and those of full softmaxes
-            cutoffs: tuple[int, ...] = ()
-            for line in found.get("full", ()):
-                cutoffs = tuple(line["cutoffs"]) if line.get("cutoffs") else cutoffs
-                if isinstance(line["ms"], float):  # else the reason why there is no time
-                    groups.setdefault((line["V"], cutoffs, line["d"], line["N"]), []).append(line)
-        except (ValueError, KeyError, TypeError) as error:
+            out += _layers_of(path, models)
+        except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
             raise ValueError(f"{path.name} is no layer benchmark: {type(error).__name__} {error}") from error
-        made_there = [(m.record or {}, m) for m in models]
-        fits = [m for r, m in made_there if (r["device"]["name"], r["dtype"]) == (device, found["dtype"])]
-        for (v, cutoffs, d, b), lines in groups.items():
-            times = {
-                _CALLED[line["what"]]: Spread(line["ms"] / 1e3, line["q1"] / 1e3, line["q3"] / 1e3, int(line["runs"]))
-                for line in lines
-                if line["what"] in _CALLED
-            }
-            widths = tuple(d // 4 ** (i + 1) for i in range(len(cutoffs)))
-            layers = ((FULL, (), ()), (OURS, cutoffs, widths))
-            predicted = LayerJob(v, d, b, layers, _zipf_mandelbrot(v)).seconds(fits[0]) if fits else {}
-            threads = f", {found['threads']} threads" if found["device"]["type"] == "cpu" else ""
-            label = f"recorded: {device}{threads}, {found['dtype']}, {date}, V = {v:,}"
-            sizes = f"V = {v:,}, d = {d}, B = {b:,}, cutoffs {', '.join(f'{c:,}' for c in cutoffs)}"
-            provenance = (
-                f"Recorded on {date} on another machine ({device}{threads}, {found['dtype']}, torch {found['torch']})"
-                f" by `python -m adasoft bench layer`; file data/results/{path.name}."
-            )
-            whose = (
-                f"the recorded cost model {fits[0].name}"
-                if fits
-                else "nowhere: no cost model of that device is at hand"
-            )
-            kind = str(found["device"]["type"])
-            out.append(Recorded(label, sizes, v, times, predicted, whose, provenance, kind))
+    return out
+
+
+def _layers_of(path: Path, models: Sequence[MeasuredCost]) -> list[Recorded]:
+    """What one file holds."""
+    out = []
+    found = read_json(path)
+    device, date = found["device"]["name"], str(found["date"])[:10]
+    _ROWS(found["rows"], "rows")
+    groups: dict[Any, list[Any]] = {}
+    for line in found["rows"]:
+        groups.setdefault((line["V"], tuple(line["cutoffs"]), line["d"], line["B"]), []).append(line)
+    # on a GPU: one size after the other, of each our layer's rows and those of full softmaxes
+    cutoffs: tuple[int, ...] = ()
+    for line in found.get("full", ()):
+        cutoffs = tuple(line["cutoffs"]) if line.get("cutoffs") else cutoffs
+        if isinstance(line["ms"], float):  # else the reason why there is no time
+            _TIMED(line, "full")
+            groups.setdefault((line["V"], cutoffs, line["d"], line["N"]), []).append(line)
+    made_there = [(m.record or {}, m) for m in models]
+    fits = [m for r, m in made_there if (r["device"]["name"], r["dtype"]) == (device, found["dtype"])]
+    for (v, cutoffs, d, b), lines in groups.items():
+        times = {
+            _CALLED[line["what"]]: Spread(line["ms"] / 1e3, line["q1"] / 1e3, line["q3"] / 1e3, int(line["runs"]))
+            for line in lines
+            if line["what"] in _CALLED
+        }
+        widths = tuple(d // 4 ** (i + 1) for i in range(len(cutoffs)))
+        layers = ((FULL, (), ()), (OURS, cutoffs, widths))
+        predicted = LayerJob(v, d, b, layers, _zipf_mandelbrot(v)).seconds(fits[0]) if fits else {}
+        threads = f", {found['threads']} threads" if found["device"]["type"] == "cpu" else ""
+        label = f"recorded: {device}{threads}, {found['dtype']}, {date}, V = {v:,}"
+        sizes = f"V = {v:,}, d = {d}, B = {b:,}, cutoffs {', '.join(f'{c:,}' for c in cutoffs)}"
+        provenance = (
+            f"Recorded on {date} on another machine ({device}{threads}, {found['dtype']}, torch {found['torch']})"
+            f" by `python -m adasoft bench layer`; file data/results/{path.name}."
+        )
+        whose = (
+            f"the recorded cost model {fits[0].name}"
+            if fits
+            else "nowhere: no cost model of that device is at hand"
+        )
+        kind = str(found["device"]["type"])
+        out.append(Recorded(label, sizes, v, times, predicted, whose, provenance, kind))
     return out
 
 

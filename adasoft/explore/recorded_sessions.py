@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..cost import write_whole
+from ..files import read_json, write_whole
 from .recorded import results_folder
 
 #: What an explorer keeps of a session, and under which names.
@@ -36,11 +36,16 @@ def recorded_sessions(folder: Path | None = None) -> list[Session]:
 
     Raises ValueError for a file that is no session.
     """
+    # here, because torch takes seconds to load
+    from .training_state import FORMS
+
     out = []
     for path in sorted((folder or results_folder()).glob("live-*.json")):
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
+            found = read_json(path)
             kept = {key: found[key] for key in KEYS}
+            for key, value in kept.items():
+                FORMS[key](value, key)
             one, device = kept["training"], kept["training"]["device"]["name"]
             threads, date = one["threads"], str(one["date"])[:10]
             made = f"{device}, {threads} thread{'s' * (threads > 1)}"
@@ -52,7 +57,7 @@ def recorded_sessions(folder: Path | None = None) -> list[Session]:
                     kept,
                 )
             )
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OSError) as error:
             raise ValueError(f"{path.name} is no recorded session: {type(error).__name__} {error}") from error
     return out
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import threading
-from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import traitlets as t
@@ -21,9 +23,11 @@ from ..cost import (
     read_record,
     shipped_records,
 )
+from ..files import short
 from ..partition import Plan, default_widths, plan
 from ..vocabulary import Vocabulary
-from .saved import Choices
+from . import forms
+from .saved import Choices, say_once
 
 LANGUAGES = {
     "en": "English", "de": "German", "fi": "Finnish", "fr": "French", "es": "Spanish", "it": "Italian", "nl": "Dutch",
@@ -62,19 +66,52 @@ def load_language(code: str) -> Vocabulary:
     return vocabulary
 
 
+def counts(cost: Cost) -> bool:
+    """Whether a cost model counts instead of timing."""
+    return cost is COUNTED_WORDS or cost is COUNTED_MULTIPLICATIONS
+
+
+def cost_at_hand(device: str | None = None, *, dtype: str = "float32") -> MeasuredCost:
+    """As `adasoft.load_cost`; a damaged record of this machine is said once, and a recorded one takes its place.
+
+    Raises LookupError if there is none.
+    """
+    try:
+        return load_cost(device, dtype=dtype)
+    except ValueError as error:
+        say_once(f"The timings of this machine are not used: {error}.")
+    kind = (device or "cpu").partition(":")[0]
+    for cost in recorded_costs():
+        record = cost.record or {}
+        if (record["device"]["type"], record["dtype"]) == (kind, dtype):
+            return cost
+    raise LookupError(f"no timings of a {kind} device with {dtype} are at hand")
+
+
 def measured_cost() -> MeasuredCost | None:
     """The cost model of this machine, else of a recorded one; None if there is none at all."""
     try:
-        return load_cost()
+        return cost_at_hand()
     except LookupError:
         return None
 
 
 def recorded_costs() -> list[MeasuredCost]:
     """Of the machines whose timings ship with adasoft; their names say so."""
-    costs = [read_record(path) for path in shipped_records()]
+    costs = _readable(shipped_records())
     for cost in costs:
         cost.name = f"recorded machine: {cost.name}"
+    return costs
+
+
+def _readable(paths: Sequence[Path]) -> list[MeasuredCost]:
+    """The records that can be read; each other is said once."""
+    costs = []
+    for path in paths:
+        try:
+            costs.append(read_record(path))
+        except (ValueError, OSError) as error:
+            say_once(f"A record of timings is not used: {error}.")
     return costs
 
 
@@ -85,16 +122,64 @@ AT_HAND = "timings at hand"
 def _cost_named(name: str) -> Cost:
     """A cost model by its name. Raises LookupError if there is none."""
     if name == AT_HAND:
-        return load_cost()
-    recorded = [read_record(path) for path in (*cached_records(), *shipped_records())]
+        return cost_at_hand()
+    recorded = _readable([*cached_records(), *shipped_records()])
     for cost in (COUNTED_WORDS, COUNTED_MULTIPLICATIONS, *recorded, *recorded_costs()):
         if cost.name == name:
             return cost
     raise LookupError(f"there is none named {name!r} any more")
 
 
-#: The traits that are kept under the name of a lesson.
+#: The traits that every explorer keeps under the name of its lesson.
 _KEPT = ("in_features", "batch", "width_rule", "objective", "cost", "cutoffs")
+
+
+#: What some traits are called in the lessons.
+_LETTERS = {"in_features": "d", "batch": "B", "n_words": "V", "n_full": "N", "cost": "cost model"}
+
+
+def _given(vocabulary: Vocabulary | str | None, cost: Cost | None, traits: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of an explorer, as JSON: enough to tell whether they are others than before."""
+    named = {"vocabulary": vocabulary, "cost": cost, **traits}
+    given = {name: value for name, value in named.items() if value is not None}
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Vocabulary):
+            return [value.name, len(value), float(value.total)]
+        return value.name if isinstance(value, Cost) else np.asarray(value).tolist()
+
+    return json.loads(json.dumps({name: plain(value) for name, value in given.items()}, default=str))  # type: ignore[no-any-return]
+
+
+def language_of(words: Vocabulary) -> str | None:
+    """The code of a language whose list these words are."""
+    code = next((c for c in LANGUAGES if LANGUAGES[c] == words.name), None)
+    return code if code is not None and words is load_language(code) else None
+
+
+def _code(value: Any) -> str:
+    """A language's code. Raises ValueError for anything else."""
+    if not isinstance(value, str) or value not in LANGUAGES:
+        raise ValueError(f"language should be one of {', '.join(LANGUAGES)}, got {short(value)}")
+    return value
+
+
+def _listed(value: Any) -> tuple[Any, ...]:
+    """A list of numbers or texts as a tuple. Raises ValueError for anything else."""
+    if not isinstance(value, list) or any(isinstance(item, (bool, list, dict)) or item is None for item in value):
+        raise ValueError(f"should be a list of numbers or texts, got {short(value)}")
+    return tuple(value)
+
+
+def _told(value: Any) -> str:
+    """A kept value for a line of text."""
+    if isinstance(value, tuple):
+        return ", ".join(map(_told, value)) or "none"
+    if isinstance(value, Cost):
+        return short(value.name)[1:-1]
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return short(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
 
 
 #: The explorer of each lesson in this kernel, by the file that keeps its choices.
@@ -133,13 +218,23 @@ class Explorer(t.HasTraits, metaclass=_OnePerLesson):
         vocabulary: a `Vocabulary` or a language code; English by default.
         cost: a cost model; by default the one of this machine, else a recorded one, else counted multiplications.
         lesson: a name under which the reader's choices are kept in the cache folder and found again: cutoffs, sizes,
-            widths, objective and cost model for each name, the words for all of them. The other arguments are then
-            what it starts with until the reader chooses. None: nothing is read or kept.
+            widths, objective, cost model and a language that was looked at for each name; own words, and a language
+            chosen by :meth:`use_in_all_lessons`, for all of them. What is found again is said in one line. An
+            argument given here beats what was kept when it was not given, or was another; as long as it stays, it is
+            what the reader starts from. None: nothing is read or kept.
         traits: any other trait, by name.
 
     Raises:
         TraitError, ValueError: a value out of range; it says which range.
     """
+
+    #: What it starts with where nothing is given.
+    _begin: ClassVar[Mapping[str, Any]] = {"cutoffs": (2000,)}
+    #: Traits that are kept, in the order in which they are set: those that the words depend on, and the rest.
+    _before_words: ClassVar[tuple[str, ...]] = ()
+    _kept_traits: ClassVar[tuple[str, ...]] = _KEPT
+    #: What measurements, guesses and the like that it recalls should look like.
+    _forms: ClassVar[Mapping[str, forms.Form]] = {"game": forms.text}
 
     vocabulary = t.Instance(Vocabulary)
     in_features = t.Int(512)
@@ -156,38 +251,56 @@ class Explorer(t.HasTraits, metaclass=_OnePerLesson):
     version = t.Int(0)
 
     def __init__(
-        self, vocabulary: Vocabulary | str = "en", *, cost: Cost | None = None, lesson: str | None = None, **traits: Any
-    ) -> None:
-        words = load_language(vocabulary) if isinstance(vocabulary, str) else vocabulary
+        self, vocabulary: Vocabulary | str | None = None, *, cost: Cost | None = None, lesson: str | None = None,
+        **traits: Any,
+    ) -> None:  # fmt: skip
+        words = vocabulary if isinstance(vocabulary, Vocabulary) else load_language(vocabulary or "en")
         if len(words) < 2:
             raise ValueError(f"vocabulary: expected at least 2 words, {words.name!r} has {len(words)}")
         self._quiet, self._slots, self._memo = True, {}, {}  # type: ignore[var-annotated]
         self._lesson, self._choices = lesson, None if lesson is None else Choices()
         self._kept: dict[str, Any] = {}
         super().__init__()
+        start = {**self._begin, **traits}
+        for name in self._before_words:
+            if name in start:
+                setattr(self, name, start.pop(name))
         self.vocabulary = words
         self.cost = cost or measured_cost() or COUNTED_MULTIPLICATIONS
-        traits.setdefault("cutoffs", fitted((2000,), len(words)))
-        for name, value in traits.items():
+        if "cutoffs" not in traits:
+            start["cutoffs"] = fitted(start["cutoffs"], len(self.vocabulary))
+        for name, value in start.items():
             setattr(self, name, value)
-        self._start = {name: getattr(self, name) for name in ("vocabulary", *_KEPT)}
+        self._start = {name: getattr(self, name) for name in (*self._before_words, *self._kept_traits)}
+        self._start["vocabulary"] = self._words_kept = self._chosen_words
+        self._given = _given(vocabulary, cost, traits)
         if self._choices is not None:
+            self._choices.check_folder()
             self._find_again(self._choices)
         self._quiet = False
 
     # ---- what is kept
 
+    @property
+    def _section(self) -> str:
+        return f"lesson {self._lesson}"
+
+    @property
+    def _chosen_words(self) -> Vocabulary:
+        """The words as chosen, whatever part of them is shown."""
+        return self.vocabulary
+
     def _find_again(self, choices: Choices) -> None:
-        """Take the reader's choices; what cannot be taken is said in one line and left."""
+        """Take the reader's choices and say so; what cannot be taken is said in one line and left."""
         try:
             entries = choices.read()
         except ValueError as error:
-            print(f"Your choices in {choices.path} are not used: {error}. Choosing anew replaces the file.")
+            say_once(f"Your choices are not used: {error}.")
             return
-        self._kept = dict(entries.get("kept", {}))
+        refused: list[str] = []
+        self._kept = self._fitting(entries.get("kept", {}), refused)
         choices.words = entries.get("words", {}) if entries else None
-        words, mine = choices.words or {}, entries.get(f"lesson {self._lesson}", {})
-        refused = []
+        mine = self._without_beaten(choices, entries.get(self._section, {}))
 
         def take(name: str, read: Callable[[], Any]) -> None:
             try:
@@ -195,36 +308,142 @@ class Explorer(t.HasTraits, metaclass=_OnePerLesson):
             except Exception as error:
                 refused.append(f"{name} ({' '.join(str(error).split())})")
 
-        if words.get("language") in LANGUAGES:
-            take("vocabulary", lambda: load_language(words["language"]))
-        elif words.get("own"):
-            take("vocabulary", lambda: choices.own(str(words["own"])))
-        self.cutoffs = fitted(self.cutoffs, len(self.vocabulary))
-        readers: dict[str, Callable[[Any], Any]] = {
-            "cost": _cost_named,
-            "cutoffs": lambda cutoffs: fitted(cutoffs, len(self.vocabulary)),
-        }
-        for name in _KEPT:
+        for name in self._before_words:
             if name in mine:
-                take(name, partial(readers.get(name, lambda value: value), mine[name]))
+                take(name, lambda name=name: self._read(name, mine[name]))  # type: ignore[misc]
+        take("vocabulary", lambda: self._words_again(choices, mine))
+        self._words_kept = self._chosen_words
+        self.cutoffs = fitted(self.cutoffs, len(self.vocabulary))
+        for name in self._kept_traits:
+            if name in mine:
+                take(name, lambda name=name: self._read(name, mine[name]))  # type: ignore[misc]
         if refused:
-            print(f"Of your choices in {choices.path}, these are not used: {'; '.join(refused)}.")
+            print(f"Of what is kept in {choices.path}, this is not used: {'; '.join(refused)}.")
+        self._say_what_is_kept()
+
+    def _fitting(self, kept: Mapping[str, Any], refused: list[str]) -> dict[str, Any]:
+        """What has the form that it is recalled in; the rest is named."""
+        fitting = {}
+        for key, value in kept.items():
+            form = forms.number() if key.startswith("guess ") else self._forms.get(key)
+            try:
+                if form is not None:
+                    form(value, key)
+                fitting[key] = value
+            except ValueError as error:
+                refused.append(str(error))
+        return fitting
+
+    def _without_beaten(self, choices: Choices, mine: Mapping[str, Any]) -> dict[str, Any]:
+        """Of this lesson's choices, those that no new argument beats; the others are replaced in the file, too."""
+        before = mine.get("given")
+        before = before if isinstance(before, dict) else {}
+        new = [name for name, value in self._given.items() if name not in before or before[name] != value]
+        out = dict(mine)
+        beaten = [name for name in new if out.pop("words" if name == "vocabulary" else name, None) is not None]
+        for name in beaten:
+            if name == "vocabulary":
+                choices.keep(self._section, "words", None)
+            else:
+                choices.keep(self._section, name, self._said(name))
+        if beaten:
+            choices.keep(self._section, "given", self._given)
+        return out
+
+    def _read(self, name: str, value: Any) -> Any:
+        """A trait's value from what JSON says of it."""
+        if isinstance(value, bool) and not isinstance(self.traits()[name], t.Bool):
+            raise ValueError(f"should be no {str(value).lower()}")
+        if name == "cost":
+            return _cost_named(value)
+        if name == "cutoffs":
+            return fitted(_listed(value), len(self.vocabulary))
+        return _listed(value) if isinstance(self.traits()[name], t.Tuple) else value
+
+    def _said(self, name: str) -> Any:
+        """A trait's value as JSON keeps it."""
+        value = getattr(self, name)
+        if name != "cost":
+            return value
+        at_hand = measured_cost()
+        return AT_HAND if at_hand is not None and at_hand.name == value.name else value.name
+
+    def _words_again(self, choices: Choices, mine: Mapping[str, Any]) -> Vocabulary:
+        """The words to go on with: those chosen in this lesson, unless words for all lessons were chosen since, or an
+        argument says otherwise."""
+        shared, own = choices.words or {}, mine.get("words")
+        here = isinstance(own, dict) and own.get("instead of") == shared
+        if here and own is not None and own.get("language") is not None:
+            return load_language(_code(own["language"]))
+        if here or "vocabulary" not in self._given:
+            if shared.get("language") is not None:
+                return load_language(_code(shared["language"]))
+            if shared.get("own") is not None:
+                return choices.own()
+        return self._chosen_words
 
     def _keep(self, name: str) -> None:
-        if self._choices is None or name not in ("vocabulary", *_KEPT):
+        """Keep a choice of the reader's, if this trait is kept."""
+        if self._choices is None:
             return
         if name == "vocabulary":
-            code = next((c for c in LANGUAGES if LANGUAGES[c] == self.vocabulary.name), None)
-            if code is not None and self.vocabulary is load_language(code):
-                self._choices.keep("words", "language", code)
-            elif self.vocabulary.words is not None:
-                self._choices.keep_own(self.vocabulary)
+            words, before = self._chosen_words, self._words_kept
+            code, self._words_kept = language_of(words), words
+            if words is before or (code is None and words.words is None):
+                return  # no others, or counts without words, of some code
+            if code is None:
+                self._choices.keep_own(words)
+            shared = self._choices.words or {}
+            self._choices.keep(self._section, "words", {"language": code, "instead of": shared})
+        elif name in (*self._before_words, *self._kept_traits):
+            self._choices.keep(self._section, name, self._said(name))
+        else:
             return
-        value = getattr(self, name)
-        if name == "cost":
-            at_hand = measured_cost()
-            value = AT_HAND if at_hand is not None and at_hand.name == value.name else value.name
-        self._choices.keep(f"lesson {self._lesson}", name, value)
+        if self._given:
+            self._choices.keep(self._section, "given", self._given)
+
+    def _say_what_is_kept(self) -> None:
+        """One line on all that differs from what the cell says, and the way back."""
+        words = self._chosen_words
+        told = [] if words is self._start["vocabulary"] else [f"words of {short(words.name)[1:-1]}"]
+        for name in (*self._before_words, *self._kept_traits):
+            value = getattr(self, name)
+            if value != self._start[name]:
+                told.append(f"{_LETTERS.get(name, name.replace('_', ' '))} {_told(value)}")
+        if told:
+            print(f"Kept from last time: {'; '.join(told)}. The way back: start_over() of this explorer.")
+
+    def use_in_all_lessons(self) -> None:
+        """Make the present words those of all lessons; without it, a language that is looked at stays in its lesson.
+
+        Raises ValueError for counts without words, which cannot be kept.
+        """
+        words = self._chosen_words
+        code = language_of(words)
+        if code is None and words.words is None:
+            raise ValueError(f"vocabulary should have words to be kept, {words.name!r} has counts only")
+        if self._choices is not None:
+            if code is not None:
+                self._choices.keep_language(code)
+            else:
+                self._choices.keep_own(words)
+
+    def start_over(self) -> None:
+        """Forget what was chosen in this lesson, and go back to what its cell says.
+
+        Measurements stay, and so do words that were chosen for all lessons.
+        """
+        if self._choices is not None:
+            self._choices.drop(self._section)
+        with LOCK:
+            self._quiet = True
+            try:
+                self._to_start()
+                if self._choices is not None:
+                    self._find_again(self._choices)
+            finally:
+                self._quiet = False
+            self.version += 1
 
     def remember(self, key: str, value: Any) -> None:
         """Keep a JSON value for all lessons, over restarts; in memory only without a ``lesson``.
@@ -253,8 +472,9 @@ class Explorer(t.HasTraits, metaclass=_OnePerLesson):
 
     def _to_start(self) -> None:
         self.cutoffs = ()  # none can be in the way of other words
-        for name, value in self._start.items():
-            setattr(self, name, value)
+        for name in (*self._before_words, "vocabulary", *self._kept_traits):
+            setattr(self, name, self._start[name])
+        self._words_kept = self._chosen_words
 
     def refresh(self) -> None:
         """Take what another lesson has chosen for all of them since: words, or to forget everything."""
@@ -267,7 +487,7 @@ class Explorer(t.HasTraits, metaclass=_OnePerLesson):
             except ValueError:
                 entries = {}  # said by `_find_again`
             if (entries.get("words", {}) if entries else None) == self._choices.words:
-                self._kept = dict(entries.get("kept", self._kept))
+                self._kept = self._fitting(entries.get("kept", self._kept), [])
                 return
             self._quiet = True
             try:
@@ -461,7 +681,7 @@ class Explorer(t.HasTraits, metaclass=_OnePerLesson):
     @property
     def counted(self) -> bool:
         """Whether the cost model counts instead of timing."""
-        return self.cost.name.startswith("counted")
+        return counts(self.cost)
 
     @property
     def unit(self) -> str:

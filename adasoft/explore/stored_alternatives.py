@@ -17,7 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..cost import write_whole
+from ..files import read_json, write_whole
+from . import forms
 from . import softmax_cases as sc
 from .figures import percent, seconds_text
 from .recorded import results_folder
@@ -40,6 +41,18 @@ CASES = (
 )  # fmt: skip
 
 
+_FORM = forms.fields(
+    device=forms.fields(name=forms.text), threads=forms.number(1, whole=True), date=forms.text, torch=forms.text,
+    command=forms.text,
+    cases=forms.each(forms.fields(
+        sizes=forms.fields(V=forms.number(2, whole=True), d=forms.number(1, whole=True), task=forms.text,
+                           rows=forms.number(1, whole=True)),
+        times=forms.table(forms.SPREAD),
+        known=forms.fields(opened=forms.optional(forms.SHARE), arithmetic=forms.table(forms.SECONDS)),
+    )),
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class RecordedCase:
     """One case timed on another machine."""
@@ -57,12 +70,13 @@ def record(folder: Path | None = None) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
         if found["alternatives"] != "07":
             raise ValueError(f"alternatives is {found['alternatives']!r}")
         for key in ("device", "threads", "date", "torch", "command", "experts", "cases", "claim"):
             found[key]
-    except (ValueError, KeyError, TypeError) as error:
+        _FORM(found, "it")
+    except (ValueError, KeyError, TypeError, OSError) as error:
         raise ValueError(f"{path.name} is no record of alternatives: {type(error).__name__} {error}") from error
     return found  # type: ignore[no-any-return]
 
@@ -139,7 +153,7 @@ def _compared(folder: Path | None = None) -> list[tuple[Path, Any]]:
     out = []
     for path in sorted((folder or results_folder()).glob("bench-compare-*.json")):
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
+            found = read_json(path)
             for key in ("corpus", "device", "date", "threads", "places", "rows"):
                 found[key]
             for row, key in itertools.product(found["rows"], COMPARED):

@@ -23,9 +23,8 @@ from .flat_affine import (
 )
 from .picker import COLORS, places
 from .timing_state import MOST_TAILS, TimingExplorer
-from .timings import HOT, ONCE, TURNS, UNFINISHED, Spread
+from .timings import ONCE, TURNS, UNFINISHED, WAYS, Spread
 
-WAYS = (ONCE, HOT, UNFINISHED, TURNS)
 SYMBOLS = ("circle", "square", "diamond", "star")
 
 

@@ -13,7 +13,7 @@ import ipywidgets as w
 from . import figures as f
 from . import time_figures as tf
 from .flat_affine import PAPER_SIZES, PAPER_TWO_SIZES
-from .parts import WIDE, Job, Line, Pair, Panel, Stopped, live, row, safely
+from .parts import UNDER_WAY, WIDE, Job, Line, Pair, Panel, Stopped, live, row, safely
 from .state import LOCK, MAX_TAILS, WIDTH_RULES
 from .timing_state import MOST_TAILS, TimingExplorer
 from .timings import (
@@ -132,6 +132,10 @@ def kept(explorer: TimingExplorer, key: str, tally: Tally, work: Callable[[], No
     except Stopped:
         if tally.runs:
             explorer.note(key, tally.json())
+        raise
+    except BaseException:
+        with LOCK:
+            explorer.version += 1  # what was drawn meanwhile goes
         raise
     explorer.note(key, tally.json())
 
@@ -258,7 +262,12 @@ def product_panel(explorer: TimingExplorer, *, slot: str = "product") -> w.VBox:
             batch, d, kind = explorer.batch, explorer.in_features, PRODUCTS[explorer.product]
         check_memory(product_bytes(ks[-1], batch, d, len(ks)), sizes["device"], "these products")
         tally = Tally(sizes, sizes["device"])
-        show = now_and_then(lambda: f.push(figure, *tf.sweep_data(tally.spreads())))
+
+        def draw() -> None:
+            f.push(figure, *tf.sweep_data(tally.spreads()))
+            words.say(UNDER_WAY)
+
+        show = now_and_then(draw)
 
         def heard(name: str, seconds: float) -> None:
             tally.heard(name, seconds)

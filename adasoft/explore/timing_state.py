@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import traitlets as t
@@ -11,9 +11,10 @@ import traitlets as t
 from ..cost import Cost, MeasuredCost
 from ..partition import Plan, TwoClusters, plan, two_clusters
 from ..vocabulary import Vocabulary
+from . import forms
 from .flat_affine import FlatAffine, fit_flat_affine, sweep_sizes
-from .state import COUNTED_MULTIPLICATIONS, LANGUAGES, LOCK, Explorer, load_language
-from .timings import DTYPES, FULL, OURS, PLAN, PRODUCTS, STOCK, LayerJob, Spread, model_for, spreads
+from .state import COUNTED_MULTIPLICATIONS, LOCK, Explorer
+from .timings import DTYPES, FULL, OURS, PLAN, PRODUCTS, STOCK, WAYS, LayerJob, Spread, model_for, spreads
 
 #: Up to which number of tails the best plans are compared.
 MOST_TAILS = 10
@@ -24,8 +25,15 @@ WHOLE = 2**31 - 1
 _BEGIN: dict[str, Any] = {
     "device": "cpu", "dtype": "float32", "k": 1000, "most": 2000, "product": next(iter(PRODUCTS)), "line": (),
 }  # fmt: skip
-_MOVED = ("n_words", *_BEGIN)
 _RANGES = {"n_words": ("V", 3, WHOLE), "k": ("k", 1, 2**20), "most": ("the largest k", 8, 2**20)}
+_FORMS = {
+    "product sweep": forms.measured(forms.decimal), "timed rightly": forms.measured(),
+    "timed wrongly": forms.fields(
+        sizes=forms.anything, presses=forms.each(forms.table(forms.SECONDS, keys=WAYS), fewest=1)
+    ),
+    "layers": forms.measured(), "curve": forms.measured(forms.decimal),
+    "layers timed wrongly": forms.fields(sizes=forms.anything, seconds=forms.table(forms.SECONDS)),
+}  # fmt: skip
 
 
 class TimingExplorer(Explorer):
@@ -33,12 +41,16 @@ class TimingExplorer(Explorer):
 
     Args:
         vocabulary: a `Vocabulary` or a language code.
-        n_words: V, the most frequent words that are kept; whatever is set later is cut as well. All by default.
-        traits: any other trait, by name.
+        traits: any other trait, by name. ``n_words`` is V, the most frequent words that are kept (all by default);
+            whatever words are set later are cut as well.
 
     Raises:
         TraitError: a value out of range; it says which range.
     """
+
+    _before_words: ClassVar[tuple[str, ...]] = ("n_words",)
+    _kept_traits: ClassVar[tuple[str, ...]] = (*Explorer._kept_traits, *_BEGIN)
+    _forms: ClassVar[Mapping[str, forms.Form]] = {**Explorer._forms, **_FORMS}
 
     device = t.Unicode(_BEGIN["device"])
     dtype = t.Enum(DTYPES, _BEGIN["dtype"])
@@ -52,13 +64,10 @@ class TimingExplorer(Explorer):
     line = t.Tuple()
     """c, lambda and k0 as set by hand (seconds, seconds per word, words); empty until they are."""
 
-    def __init__(self, vocabulary: Vocabulary | str = "en", *, n_words: int = WHOLE, **traits: Any) -> None:
-        self._quiet, self._searched, self._timings = True, {}, {}  # type: ignore[var-annotated]
-        self.n_words = n_words
-        words = load_language(vocabulary) if isinstance(vocabulary, str) else vocabulary
-        super().__init__(words, **traits)
-        self._start.update({name: traits.get(name, begin) for name, begin in _BEGIN.items()})
-        self._start.update(vocabulary=words, n_words=n_words)
+    def __init__(self, vocabulary: Vocabulary | str | None = None, **traits: Any) -> None:
+        self._searched: dict[Any, dict[int, Plan]] = {}
+        self._timings: dict[Any, tuple[MeasuredCost | None, str]] = {}
+        super().__init__(vocabulary, **traits)
 
     # ---- what may be set, and what is kept
 
@@ -84,51 +93,26 @@ class TimingExplorer(Explorer):
     @t.validate("line")
     def _a_line(self, proposal: Any) -> tuple[float, ...]:
         values = tuple(float(value) for value in proposal["value"])
+        if len(values) not in (0, 3):
+            raise t.TraitError(f"line should hold c, lambda and k0, got {len(values)} numbers")
         if values:
             FlatAffine(*values)  # says what is wrong with it
         return values
 
-    @t.observe(*_MOVED)
+    @t.observe("n_words", *_BEGIN)
     def _moved(self, change: Any) -> None:
         if self._quiet:
             return
         with LOCK:
-            if self._choices is not None:
-                self._choices.keep(f"lesson {self._lesson}", change["name"], change["new"])
+            self._keep(change["name"])
             if change["name"] == "n_words":
                 self.vocabulary = self._whole  # cut anew
             else:
                 self.version += 1
 
-    def _find_again(self, choices: Any) -> None:
-        try:
-            mine = choices.read().get(f"lesson {self._lesson}", {})
-        except ValueError:
-            mine = {}  # said below
-        for name in _MOVED:
-            if name in mine:
-                try:
-                    setattr(self, name, tuple(mine[name]) if name == "line" else mine[name])
-                except (t.TraitError, ValueError, TypeError) as error:
-                    print(f"Of your choices in {choices.path}, {name} is not used: {' '.join(str(error).split())}.")
-        self.vocabulary = self._whole  # cut to the number of words just read
-        super()._find_again(choices)
-
-    def _keep(self, name: str) -> None:
-        if name != "vocabulary" or self._choices is None:
-            super()._keep(name)
-            return
-        whole = self._whole  # not what was cut from it
-        code = next((c for c in LANGUAGES if LANGUAGES[c] == whole.name), None)
-        if code is not None and whole is load_language(code):
-            self._choices.keep("words", "language", code)
-        elif whole.words is not None:
-            self._choices.keep_own(whole)
-
-    def _to_start(self) -> None:
-        for name in _MOVED:  # the number of words before the words
-            setattr(self, name, self._start[name])
-        super()._to_start()
+    @property
+    def _chosen_words(self) -> Vocabulary:
+        return self._whole  # type: ignore[no-any-return]  # not what was cut from it
 
     def note(self, key: str, value: Any) -> None:
         """Keep a measurement, and let all views know."""

@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..cost import Cost, MeasuredCost, load_cost
+from ..cost import Cost, MeasuredCost
+from .state import cost_at_hand, counts
 
 Array = npt.NDArray[Any]
 Step = Callable[[], Any]
@@ -57,13 +58,13 @@ def model_for(cost: Cost, device: str, dtype: str) -> tuple[MeasuredCost | None,
 
     The explorer's own if they are of such a device, else what is at hand.
     """
-    timed = isinstance(cost, MeasuredCost) and not cost.name.startswith("counted")
+    timed = isinstance(cost, MeasuredCost) and not counts(cost)
     if not timed or (cost.record and cost.record["device"]["type"] != device):  # type: ignore[attr-defined]
         try:
-            cost = load_cost(device, dtype=dtype)
+            cost = cost_at_hand(device, dtype=dtype)
         except LookupError:
             try:
-                cost = load_cost()
+                cost = cost_at_hand()
             except LookupError:
                 return None, "no timings are at hand, so nothing is predicted"
     assert isinstance(cost, MeasuredCost)
@@ -216,6 +217,8 @@ ONCE, HOT, UNFINISHED, TURNS = (
     "not waiting for the GPU",
     "in turns, median",
 )
+#: The wrong ones first.
+WAYS = (ONCE, HOT, UNFINISHED, TURNS)
 
 
 def wrong_ways(

@@ -12,8 +12,9 @@ from typing import Any
 import ipywidgets as w
 
 from . import training_figures as tf
-from .parts import WIDE, Job, Line, Panel, live, one_line, row, safely
-from .recorded_sessions import Session, recorded_sessions
+from .parts import WIDE, Job, Line, Panel, Stopped, live, one_line, readable, row, safely
+from .readers_code import run_readers_code
+from .recorded_sessions import recorded_sessions
 from .state import LOCK, replace
 from .stored_ranks import rank_data, rank_figure, rank_sentence
 from .stored_training import StoredTable, stored_data, stored_figure, stored_sentence, stored_table, stored_tables
@@ -100,7 +101,9 @@ def text_panel(explorer: TrainingExplorer, *, slot: str = "text") -> w.VBox:
             again = "press Read it, or train: what you set above is read then"
             rows = {"read last": f"in an earlier session, or with other settings; {again}", **rows}
         left, nowrap = 'style="text-align:left;line-height:1.4"', 'style="white-space:nowrap"'
-        cells = "".join(f"<tr><th {nowrap}>{k}</th><td {left}>{html.escape(v)}</td></tr>" for k, v in rows.items())
+        cells = "".join(
+            f"<tr><th {nowrap}>{html.escape(k)}</th><td {left}>{html.escape(v)}</td></tr>" for k, v in rows.items()
+        )
         card.value = f'<table aria-label="the text">{cells}</table>'
 
     box = panel.box(row(path, tokens), row(drop, back_button), row(job.row, job.line), card)
@@ -109,15 +112,6 @@ def text_panel(explorer: TrainingExplorer, *, slot: str = "text") -> w.VBox:
 
 
 # ---------------------------------------------------------------------- training
-
-
-def _sessions(panel: Panel) -> list[Session]:
-    """The recorded sessions; a broken one is said in the panel."""
-    try:
-        return recorded_sessions()
-    except ValueError as error:
-        panel.problem.say(one_line(error))
-        return []
 
 
 class _Trainer:
@@ -130,15 +124,17 @@ class _Trainer:
         labels: of the runs.
         base: the run that others are compared with.
         request: what to train, asked for at each press of Train.
+        patience: of code of the reader's that is trained: seconds that it may be silent; None if there is none.
     """
 
     def __init__(
         self, panel: Panel, explorer: TrainingExplorer, key: str, labels: Mapping[str, str], base: str,
-        request: Callable[[], Request],
+        request: Callable[[], Request], *, patience: float | None = None,
     ) -> None:  # fmt: skip
         self.explorer, self.key, self.labels, self.base, self._request = explorer, key, labels, base, request
+        self._patience = patience
         self._anew, self._turns = True, None  # type: bool, Turns | None
-        self.sessions = {session.label: session for session in _sessions(panel)}
+        self.sessions = {session.label: session for session in readable(panel, recorded_sessions)}
         self.shown = w.Dropdown(options=[HERE, *self.sessions], description="shown", style=WIDE,
                                 layout=w.Layout(width="560px"))  # fmt: skip
         if not self.kept() and self.sessions:
@@ -172,26 +168,38 @@ class _Trainer:
 
     def _work(self, tick: Tick) -> None:
         anew, self._anew = self._anew, True
-        explorer = self.explorer
         with LOCK, self.panel.writing():
             self.shown.value = HERE
-
-        def draw() -> None:
-            if self.shown.value == HERE:
-                self._show(self.kept())
-
-        show = now_and_then(draw, every=0.5)
+        self._redraw()
+        show = now_and_then(self._redraw, every=0.5)
 
         def heard(turns: Turns) -> None:
             self._turns = turns
-            show()
+            if self.shown.value == HERE:
+                show()
+
+        def train(alive: Callable[[], None] = lambda: None) -> None:
+            def lively(done: float, text: str) -> None:
+                alive()
+                tick(done, text)
+
+            seconds = float(self.explorer.seconds)
+            self.explorer.train(self.key, self._request, seconds, anew=anew, tick=lively, heard=heard)
 
         try:
-            explorer.train(
-                self.key, self._request, float(explorer.seconds), anew=anew, tick=tick, heard=heard
-            )  # fmt: skip
+            if self._patience is None:
+                train()
+            else:
+                run_readers_code(
+                    train, patience=self._patience, stopped=lambda: self.job.stopped, on_stop=Stopped()
+                )  # fmt: skip
         finally:
             self._turns = None
+            self._redraw()
+
+    def _redraw(self) -> None:
+        with LOCK:
+            self.redraw()
 
     def _show(self, kept: Mapping[str, Any]) -> None:
         self.figure.push(*tf.training_data(kept, self.labels, self.loss.value))
@@ -289,7 +297,7 @@ def writing_panel(explorer: TrainingExplorer, *, slot: str = "writing") -> w.VBo
         explorer.note("written", {"start": first, "seed": how["seed"], "words": made})
 
     job = Job(panel, "Write", write, "Draws words from every model that was trained above")
-    sessions = _sessions(panel)
+    sessions = readable(panel, recorded_sessions)
 
     def redraw() -> None:
         recorded = None if explorer.recall("written") else next(iter(sessions), None)
@@ -317,8 +325,9 @@ def writing_panel(explorer: TrainingExplorer, *, slot: str = "writing") -> w.VBo
 
 
 def own_cell_panel(
-    explorer: TrainingExplorer, cell: Callable[[int, int], Any] | None = None, *, slot: str = "own cell"
-) -> w.VBox:
+    explorer: TrainingExplorer, cell: Callable[[int, int], Any] | None = None, *, slot: str = "own cell",
+    patience: float = 20.0,
+) -> w.VBox:  # fmt: skip
     """A cell of the reader's own beside an LSTM, both with the adaptive softmax and the reader's cutoffs.
 
     Args:
@@ -326,28 +335,37 @@ def own_cell_panel(
         cell: made as ``cell(e, d)``; it, or what it returns, maps ``(x (b, e), state)`` to ``(output (b, d), state)``.
             None: what the box of code says.
         slot: a second panel for one explorer needs another name here.
+        patience: seconds after which code that does not come back is stopped; in training, three times as many.
     """
-    panel, checked = Panel(), Line()
+    panel = Panel()
     style = w.HTML("<style>.adasoft-code textarea {font-family: var(--jp-code-font-family); white-space: pre}</style>")
 
     def maker() -> Callable[[int, int], Any]:
         return cell if cell is not None else cell_maker(top.value)
 
-    def check() -> None:
-        checked.say("")
-        n = check_cell(maker(), explorer.in_features)
-        checked.say(f"Two steps of it ran: the shapes fit, {n:,} numbers to learn.")
+    def check(tick: Tick) -> str:
+        tick(0.0, "running two steps of it ...")
+        d = explorer.in_features
+        n = run_readers_code(
+            lambda _alive: check_cell(maker(), d), patience=patience, stopped=lambda: trainer.job.stopped,
+            on_stop=Stopped(),
+        )  # fmt: skip
+        return f"Two steps of it ran: the shapes fit, {n:,} numbers to learn."
 
     def typed(value: str) -> None:
         explorer.remember("cell code", value)
-        checked.say("")
+        trainer.job.line.say("")
 
     def reset() -> None:
         with panel.writing():
             top.value = CELL
         typed(CELL)
 
-    buttons = [panel.button("Check the cell", check, "Runs it for two steps")]
+    trainer = _Trainer(
+        panel, explorer, "own cell", CELL_LABELS, "lstm", lambda: explorer.cell_request(maker()),
+        patience=3 * patience,
+    )  # fmt: skip
+    buttons = [trainer.job.also("Check the cell", check, "Runs it for two steps")]
     if cell is None:
         top = w.Textarea(explorer.recall("cell code") or CELL, description="code of your cell", rows=15, style=WIDE,
                          continuous_update=False, layout=w.Layout(width="100%", max_width="760px"))  # fmt: skip
@@ -356,9 +374,8 @@ def own_cell_panel(
         buttons.append(panel.button("Back to the example", reset))
     else:
         top = w.HTML(f"Your cell: <code>{html.escape(getattr(cell, '__name__', repr(cell)))}</code>")
-    trainer = _Trainer(panel, explorer, "own cell", CELL_LABELS, "lstm", lambda: explorer.cell_request(maker()))
     box = panel.box(
-        top, style, row(*buttons), checked, trainer.buttons, row(trainer.shown, trainer.loss), trainer.figure,
+        top, style, row(*buttons), trainer.buttons, row(trainer.shown, trainer.loss), trainer.figure,
         trainer.words, trainer.table,
     )  # fmt: skip
     explorer.attach(slot, safely(panel, trainer.redraw), box)

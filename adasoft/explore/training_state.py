@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import re
 import shutil
 import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -22,13 +22,16 @@ from torch.nn import functional as F
 
 from ..corpora import NAMES, Corpus, load
 from ..corpora.sources import beginning
-from ..cost import Cost, MeasuredCost, cache_dir, write_whole
+from ..cost import Cost, MeasuredCost
+from ..files import cache_dir
 from ..models import Stepwise, map_state, state_tensors
 from ..settings import AUTHORS_CUTOFFS, BodyMaker, Partition, Settings, authors_cutoffs
 from ..vocabulary import Vocabulary
+from . import forms
 from .parts import one_line
-from .saved import Choices
-from .state import LOCK, Explorer, fitted, load_language
+from .readers_code import Ended
+from .saved import Choices, kept_whole, read_words, removed, say_once, words_text
+from .state import LOCK, Explorer
 from .timings import Tick, check_memory
 from .training_turns import EPOCHS, Turns
 
@@ -63,6 +66,44 @@ _BEGIN: dict[str, Any] = {
 _RANGES = {
     "in_features": ("d", 4, 1024), "batch": ("B", STEPS, 2**16), "tokens": ("the number of tokens", 1_000, 10**9),
     "seconds": ("seconds for each", 1, 3600), "seed": ("seed", 0, 2**31 - 1),
+}  # fmt: skip
+
+_POINTS = forms.each(forms.row(forms.SECONDS, forms.SECONDS, forms.SECONDS, forms.SECONDS))
+_LANE = forms.fields(
+    cutoffs=forms.each(forms.COUNT), widths=forms.each(forms.COUNT), points=_POINTS, seconds=forms.number(0),
+    tokens=forms.COUNT, steps=forms.COUNT, parameters=forms.COUNT,
+    shares=forms.fields(output=forms.SHARE, body=forms.SHARE, optimizer=forms.SHARE),
+)  # fmt: skip
+
+
+def _clocked(lane: Any, name: str) -> None:
+    """A run with points has taken time and has read words."""
+    if lane["points"]:
+        for key in ("seconds", "tokens"):
+            forms.SECONDS(lane[key], f"{name}.{key}")
+
+
+def _trained(labels: Mapping[str, str]) -> forms.Form:
+    """What `Turns.json` tells of such runs."""
+    corpus = forms.fields(name=forms.text, V=forms.COUNT, train=forms.COUNT, valid=forms.COUNT)
+    lanes = forms.table(forms.both(_LANE, _clocked), keys=labels)
+    return forms.fields(
+        corpus=corpus, d=forms.COUNT, B=forms.COUNT, seed=forms.COUNT, date=forms.text, torch=forms.text,
+        threads=forms.number(1, whole=True), device=forms.fields(name=forms.text), lanes=lanes,
+    )  # fmt: skip
+
+
+#: What a session keeps, and what is recorded of one.
+FORMS: dict[str, forms.Form] = {
+    "text": forms.fields(
+        **dict.fromkeys(("name", "source", "licence", "digest", "begin"), forms.text),
+        **dict.fromkeys(("V", "train", "valid"), forms.COUNT), unknown=forms.SHARE,
+        shares=forms.table(forms.SHARE, keys=forms.decimal),
+    ),
+    "training": _trained(LABELS), "own cell": _trained(CELL_LABELS), "cell code": forms.text,
+    "written": forms.fields(
+        start=forms.text, seed=forms.number(0, 2**31 - 1, whole=True), words=forms.table(forms.text)
+    ),
 }  # fmt: skip
 
 CELL = """class Cell(nn.Module):
@@ -143,6 +184,10 @@ class TrainingExplorer(Explorer):
         TraitError: a value out of range; it says which range.
     """
 
+    _begin: ClassVar[Mapping[str, Any]] = {"in_features": 128, "batch": 640, "cutoffs": (1000, 4000)}
+    _kept_traits: ClassVar[tuple[str, ...]] = (*_BEGIN, *Explorer._kept_traits)
+    _forms: ClassVar[Mapping[str, forms.Form]] = {**Explorer._forms, **FORMS}
+
     source = t.Unicode(_BEGIN["source"])
     """The text: ``docs``, or a path."""
     tokens = t.Int(_BEGIN["tokens"])
@@ -153,18 +198,13 @@ class TrainingExplorer(Explorer):
     """Of training for each of them, by its own clock."""
     seed = t.Int(_BEGIN["seed"])
 
-    def __init__(self, vocabulary: Vocabulary | str = "en", **traits: Any) -> None:
-        self._quiet = True
+    def __init__(self, vocabulary: Vocabulary | str | None = None, **traits: Any) -> None:
         self._text_words: Vocabulary | None = None
         self._corpus: tuple[tuple[str, int], Corpus] | None = None
         self._dropped: Path | None = None
         self.trained: dict[str, Turns] = {}
         """What was trained in this session, by what it is kept under: models live in memory only."""
-        words = load_language(vocabulary) if isinstance(vocabulary, str) else vocabulary
-        sizes = {"in_features": 128, "batch": 640, "cutoffs": fitted((1000, 4000), len(words))}
-        super().__init__(words, **{**sizes, **traits})
-        self._start.update({name: traits.get(name, begin) for name, begin in _BEGIN.items()})
-        self._start["vocabulary"] = words
+        super().__init__(vocabulary, **traits)
 
     # ---- what may be set, and what is kept
 
@@ -199,44 +239,32 @@ class TrainingExplorer(Explorer):
         if self._quiet:
             return
         with LOCK:
-            if self._choices is not None and not self._is_dropped(change["new"]):
-                self._choices.keep(f"lesson {self._lesson}", change["name"], change["new"])
+            if not self._is_dropped(change["new"]):
+                self._keep(change["name"])
             self.version += 1
 
     def _is_dropped(self, value: Any) -> bool:
         return self._dropped is not None and str(value).startswith(str(self._dropped))
 
-    def _find_again(self, choices: Choices) -> None:
-        self._text_words = None
-        try:
-            mine = choices.read().get(f"lesson {self._lesson}", {})
-        except ValueError:
-            mine = {}  # said below
-        for name in _BEGIN:
-            if name in mine:
-                try:
-                    setattr(self, name, tuple(mine[name]) if name == "ticked" else mine[name])
-                except (t.TraitError, TypeError) as error:
-                    print(f"Of your choices in {choices.path}, {name} is not used: {one_line(error)}.")
-        super()._find_again(choices)
-        words = self._kept_words()
-        if words is not None:
-            self._text_words = self.vocabulary = words
-            with contextlib.suppress(t.TraitError, TypeError):  # refused above already, with a word
-                self.cutoffs = fitted(mine.get("cutoffs", self.cutoffs), len(words))
+    def _words_again(self, choices: Choices, mine: Mapping[str, Any]) -> Vocabulary:
+        self._text_words = self._kept_words()
+        return super()._words_again(choices, mine) if self._text_words is None else self._text_words
 
     def _words_path(self) -> Path:
         return cache_dir() / "lessons" / f"words-of-{self._lesson}.json"
 
     def _kept_words(self) -> Vocabulary | None:
         """The words of the text that was read in an earlier session; None if they are not there or are others."""
+        if not self.text:
+            return None
         try:
-            found = json.loads(self._words_path().read_text(encoding="utf-8"))
-            if found["digest"] != self.text.get("digest"):
-                return None
-            return Vocabulary(np.asarray(found["counts"], np.int64), found["words"], name=found["name"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return None  # it is read anew when it is needed
+            words, found = read_words(self._words_path())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            say_once(f"The words of the text read last are not used: {one_line(error)}. Read the text again.")
+            return None
+        return words if found.get("digest") == self.text["digest"] and len(words) > 1 else None
 
     def _keep(self, name: str) -> None:
         if name != "vocabulary":  # all lessons share their words; this text is for this one
@@ -244,8 +272,6 @@ class TrainingExplorer(Explorer):
 
     def _to_start(self) -> None:
         self._text_words = None
-        for name in _BEGIN:
-            setattr(self, name, self._start[name])
         super()._to_start()
 
     def forget(self) -> None:
@@ -253,7 +279,7 @@ class TrainingExplorer(Explorer):
         self._corpus = None
         self.trained.clear()
         if self._choices is not None:
-            self._words_path().unlink(missing_ok=True)
+            removed(self._words_path())
         super().forget()
 
     def note(self, key: str, value: Any) -> None:
@@ -276,12 +302,19 @@ class TrainingExplorer(Explorer):
         """What is known of the text that was read last, in this session or an earlier one; empty if there is none."""
         return dict(self.recall("text") or {})
 
+    @staticmethod
+    def _private(folder: Path) -> tuple[Path, Path]:
+        """Where dropped files lie, and what is made of them: two folders, so that no name of theirs is in the way."""
+        return folder / "text", folder / "ids"
+
     def drop(self, copy: Path, name: str) -> None:
         """Take a dropped file as the text. It is kept for this session only."""
         if self._dropped is None:
             self._dropped = Path(tempfile.mkdtemp(prefix="adasoft-"))
             weakref.finalize(self, shutil.rmtree, self._dropped, True)
-        kept = self._dropped / (Path(name).name or "dropped")
+        text, _ = self._private(self._dropped)
+        text.mkdir(exist_ok=True)
+        kept = text / _file_name(name)
         shutil.copyfile(copy, kept)
         self._corpus = None  # another file may have had this name
         self.source = str(kept)
@@ -299,7 +332,7 @@ class TrainingExplorer(Explorer):
             return found
         made: list[Corpus] = []
         failed: list[BaseException] = []
-        cache = self._dropped / "cache" if self._dropped and self._is_dropped(wanted[0]) else None
+        cache = self._private(self._dropped)[1] if self._dropped and self._is_dropped(wanted[0]) else None
 
         def work() -> None:
             try:
@@ -333,11 +366,7 @@ class TrainingExplorer(Explorer):
             self._corpus = wanted, corpus
             self._text_words = words
             if self._choices is not None:
-                rows = {
-                    "digest": corpus.digest, "name": corpus.name, "words": list(words.words or ()),
-                    "counts": words.counts.tolist(),
-                }  # fmt: skip
-                write_whole(self._words_path(), json.dumps(rows) + "\n")
+                kept_whole(self._words_path(), words_text(words, digest=corpus.digest))
             self.remember("text", about)
             if words.counts.tobytes() == self.vocabulary.counts.tobytes() and words.words == self.vocabulary.words:
                 self.version += 1
@@ -359,7 +388,10 @@ class TrainingExplorer(Explorer):
 
     def request(self) -> Request:
         """The ticked softmaxes for the text at hand. Raises ValueError where one makes no sense."""
-        names = self.ticked
+        with LOCK:
+            return self._request(self.ticked)
+
+    def _request(self, names: Sequence[str]) -> Request:
         if not names:
             raise ValueError("nothing is ticked: choose at least one softmax")
         n = len(self.vocabulary)
@@ -375,11 +407,15 @@ class TrainingExplorer(Explorer):
         return Request(settings, clusters, {}, self.cost if timed else None)
 
     def cell_request(self, maker: Callable[[int, int], Any]) -> Request:
-        """An LSTM and the reader's own cell, both with the reader's cutoffs. Raises ValueError as `check_cell`."""
-        d = self.in_features
+        """An LSTM and the reader's own cell, both with the reader's cutoffs. Runs the reader's code without the lock.
+
+        Raises ValueError as `check_cell`.
+        """
+        with LOCK:
+            d = self.in_features
+            settings = dict.fromkeys(CELL_LABELS, self._settings())
+            clusters = dict.fromkeys(CELL_LABELS, self._own_clusters())
         check_cell(maker, d)
-        settings = dict.fromkeys(CELL_LABELS, self._settings())
-        clusters = dict.fromkeys(CELL_LABELS, self._own_clusters())
         return Request(settings, clusters, {"cell": lambda e, out: Stepwise(e, out, maker(e, out))}, None)
 
     def train(self, key: str, request: Callable[[], Request], seconds: float, *, anew: bool, tick: Tick,
@@ -392,10 +428,9 @@ class TrainingExplorer(Explorer):
         """
         if anew:
             corpus = self.read(tick)
-            with LOCK:
-                wanted = request()
-                wanted.check_memory(corpus.n_classes)
-                self.trained.pop(key, None)  # its memory first
+            wanted = request()  # may run code of the reader's, so without the lock
+            wanted.check_memory(corpus.n_classes)
+            self.trained.pop(key, None)  # its memory first
             turns = Turns(
                 corpus, wanted.settings, clusters=wanted.clusters, bodies=wanted.bodies, cost=wanted.cost, tick=tick
             )
@@ -405,6 +440,9 @@ class TrainingExplorer(Explorer):
         turns = self.trained[key]
         try:
             turns.train(seconds, tick=tick, heard=lambda: heard(turns))
+        except Ended:
+            self.trained.pop(key, None)  # in the middle of a step: it cannot go on
+            raise
         finally:
             if any(lane.points for lane in turns.lanes):
                 self.note(key, turns.json())
@@ -422,6 +460,16 @@ class TrainingExplorer(Explorer):
         now = len(self.vocabulary), self.in_features, self.batch, list(self.cutoffs), self.widths
         rates = {name: lanes[name]["tokens"] / lanes[name]["seconds"] for name in ("full", "yours")}
         return float(rates["yours"] / rates["full"]) if then == now else float("nan")
+
+
+def _file_name(name: str) -> str:
+    """A name that any system takes, as near as possible to that of a dropped file."""
+    kept = re.sub(r'[\x00-\x1f\x7f<>:"|?*\ud800-\udfff]', "_", name.replace("\\", "/").rpartition("/")[2]).strip(" .")
+    stem, dot, end = kept.rpartition(".")
+    while len(kept.encode()) > 200:  # most take 255 bytes; its end says what it is packed with
+        stem = stem[: len(stem) // 2]
+        kept = stem + dot + end[-20:]
+    return kept or "dropped"
 
 
 def _share(corpus: Corpus) -> float:

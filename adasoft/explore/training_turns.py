@@ -53,6 +53,8 @@ class Lane:
 
     def __init__(self, name: str, run: Run) -> None:
         self.name, self.run, self.points = name, run, list[Point]()
+        # once: the body may be the reader's, and what is shown while it trains runs no code of theirs
+        self._sizes = run.model.n_parameters, sum(p.numel() for p in run.model.softmax.parameters())
         self._steps = run.steps()
         self._mark, self._losses = FIRST, list[float]()
 
@@ -91,15 +93,14 @@ class Lane:
 
     def json(self) -> dict[str, Any]:
         """All there is to show of it."""
-        run, model = self.run, self.run.model
+        run, (parameters, output) = self.run, self._sizes
         total = sum(run.parts.values()) or 1.0
         return {
             "cutoffs": list(run.clusters.cutoffs), "widths": list(run.clusters.widths),
             "points": [list(point) for point in self.points], "seconds": round(self.seconds, 4),
             "tokens": run.position.tokens, "steps": len(run.losses),
             "shares": {part: round(seconds / total, 5) for part, seconds in run.parts.items()},
-            "parameters": model.n_parameters,
-            "output parameters": sum(p.numel() for p in model.softmax.parameters()),
+            "parameters": parameters, "output parameters": output,
         }  # fmt: skip
 
 

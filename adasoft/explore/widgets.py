@@ -79,7 +79,7 @@ export default () => {
       plot.setAttribute('role', 'img'); plot.setAttribute('aria-label', model.get('label'));
       el.append(plot);
       let Plotly = null, asked = false, busy = false, again = false, gone = false, width = 0;
-      const config = {displayModeBar: false, displaylogo: false};
+      const config = {displayModeBar: false, displaylogo: false, typesetMath: false};   // a word may hold two $
       const room = () => plot.clientWidth;
       const draw = async () => {                          // one at a time, until it shows the latest in all its room
         asked = false; again = true;

@@ -1,0 +1,46 @@
+"""Watches what stands under a figure: live results are never labelled recorded, nor the reverse."""
+
+import numpy as np
+
+from adasoft.explore import parts
+
+
+def lines_of(box):
+    """All lines of text in a panel."""
+    found = [box] if isinstance(box, parts.Line) else []
+    return found + [line for child in getattr(box, "children", ()) for line in lines_of(child)]
+
+
+class Labels:
+    """Whatever is drawn and said in a panel from now on; ``recorded`` is the y of a trace when that is recorded."""
+
+    def __init__(self, monkeypatch, box, figure, recorded, trace=0):
+        lines = lines_of(box)
+        self._figure, self._recorded, self._trace = figure, np.array(recorded, dtype=float), trace
+        self.told, self.silent = [], 0
+        push, say = parts.LiveFigure.push, parts.Line.say
+
+        def pushed(one, data, layout=None):
+            before = self._y()
+            push(one, data, layout)
+            self.silent += one is figure and not np.array_equal(before, self._y(), equal_nan=True)
+
+        def said(line, text):
+            say(line, text)
+            if line in lines and text.startswith(("RECORDED", "In words", "Measuring here", "STORED")):
+                self.silent = 0
+                shows = np.array_equal(self._y(), self._recorded, equal_nan=True)
+                self.told.append((text.startswith("RECORDED"), shows, text))
+
+        monkeypatch.setattr(parts.LiveFigure, "push", pushed)
+        monkeypatch.setattr(parts.Line, "say", said)
+
+    def _y(self):
+        return np.array(self._figure.data[self._trace].y, dtype=float)
+
+    def check(self, *, changes):
+        """Every sentence fitted what was drawn; nothing was drawn without one; it was said so often at least."""
+        assert [told for told in self.told if told[0] != told[1]] == []
+        assert self.silent == 0 and len(self.told) >= changes
+        nothing = [text for *_, text in self.told[1:-1] if "othing measured" in text or "othing trained" in text]
+        assert len(nothing) <= 1  # before the first result
