@@ -261,7 +261,10 @@ def test_small_tails_are_searched_whole(computed, monkeypatch):
         computed.clear()
         monkeypatch.setattr(D, "SMALL", small)
         layer.topk(x, 10)
-        return {words for _, words in computed}
+        sizes = {words for _, words in computed}
+        for k in range(1, 21):
+            check_topk_one_way(layer, x, k, 1e-12)
+        return sizes
 
     first, second = 6 * 7 * (3 + 32), 6 * 8 * (2 + 32)
     assert searched(0) == {7, 8} and searched(first) == {8}
