@@ -273,7 +273,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 @functools.cache
 def _columns_pay() -> bool:
-    return torch.backends.mkl.is_available() and "AMD" in cpu_name().replace("AMD64", "")
+    mkl: bool = torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
+    return mkl and "AMD" in cpu_name().replace("AMD64", "")
 
 
 def block_maxima(values: Tensor) -> Tensor | None:

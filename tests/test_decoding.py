@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from adasoft import AdaptiveSoftmax
 from adasoft import decoding as D
@@ -182,6 +183,76 @@ def test_only_rows_that_may_profit_open_a_tail(computed):
     assert words[0] == 3 and 5 <= words[1] < 12 <= words[2]
 
 
+@pytest.mark.parametrize("rows", [1, D.MANY - 1, D.MANY])
+def test_bounds_are_made_for_many_rows_only(rows):
+    layer = large_layer()
+    head = layer.head.weight.detach(), layer.head.bias.detach()
+    made = []
+    tails = [
+        D.Tail(projection.weight.detach(), output.weight.detach(), lambda i=i: made.append(i) or bounds[i])
+        for i, (projection, output) in enumerate(layer.tail)
+    ]
+    bounds = [D.block_bounds(tail.weight) for tail in tails]
+    x = torch.randn(rows, 24)
+    for small, expected in ((1, [0, 1, 2] if rows >= D.MANY else []), (0, [0, 1, 2]), (1 << 40, [])):
+        made.clear()
+        D.topk_ranks(x, head, layer.cutoffs, tails, 600, small=small)
+        assert made == expected
+
+
+class LargeOperations(TorchDispatchMode):
+    """Counts operations on more numbers than PyTorch leaves to one thread."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        sizes = [v.numel() for v in torch.utils._pytree.tree_leaves((args, out)) if isinstance(v, torch.Tensor)]
+        self.count += not func.is_view and max(sizes, default=0) > 1 << 15
+        return out
+
+
+@pytest.mark.parametrize("rows", [1, 2, 4, 8])
+@pytest.mark.parametrize("k", [1, 10])
+@pytest.mark.parametrize("n_classes, cutoffs", [(2_000, [300]), (10_000, [1_000, 4_000]), (90_000, [2_000, 10_000])])
+def test_few_rows_take_few_large_operations(n_classes, cutoffs, k, rows):
+    # a busy machine makes threads wait for each other at each: no more of them than one per tail above a plain search
+    layer = AdaptiveSoftmax(64, n_classes, cutoffs, head_bias=True)
+    with torch.no_grad():
+        layer.head.bias[cutoffs[0] :] = 12.0  # every tail is opened
+    x = torch.randn(rows, 64)
+    with torch.no_grad(), LargeOperations() as ours:
+        layer.topk(x, k)
+    with torch.no_grad(), LargeOperations() as plain:
+        layer.log_prob(x).topk(k)
+    assert ours.count <= plain.count + len(cutoffs)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("pay", [False, True])
+def test_products_of_few_rows(pay, bias, monkeypatch):
+    monkeypatch.setattr(D, "_columns_pay", lambda: pay)
+    monkeypatch.setattr(D, "_LARGE", 6400)
+    weight, b = torch.randn(101, 64), torch.randn(101) if bias else None
+    for n in (0, 1, 2, 3, 4, 5):
+        x = torch.randn(64, n).t()  # rows that do not lie one after another
+        expected = x.double() @ weight.double().T + (0 if b is None else b)
+        torch.testing.assert_close(D.linear(x, weight, b).double(), expected, rtol=0, atol=1e-4)
+
+
+def test_columns_are_for_amd_processors(monkeypatch):
+    names = {
+        "AMD EPYC 7763 64-Core Processor": True,
+        "AMD64 Family 25 Model 33 Stepping 0, AuthenticAMD": True,
+        "AMD64": False,  # Windows' name for all of 64 bits
+        "Intel(R) Xeon(R) Processor": False,
+        "aarch64": False,
+    }
+    for name, pay in names.items():
+        monkeypatch.setattr(D, "cpu_name", lambda name=name: name)
+        assert D._columns_pay.__wrapped__() == (pay and torch.backends.mkl.is_available())
+
+
 def test_small_tails_are_searched_whole(computed, monkeypatch):
     layer = layer_with_bias([0.0] * 5, [1.0, 1.0])
     x = torch.randn(6, 4, dtype=torch.float64)
@@ -190,7 +261,10 @@ def test_small_tails_are_searched_whole(computed, monkeypatch):
         computed.clear()
         monkeypatch.setattr(D, "SMALL", small)
         layer.topk(x, 10)
-        return {words for _, words in computed}
+        sizes = {words for _, words in computed}
+        for k in range(1, 21):
+            check_topk_one_way(layer, x, k, 1e-12)
+        return sizes
 
     first, second = 6 * 7 * (3 + 32), 6 * 8 * (2 + 32)
     assert searched(0) == {7, 8} and searched(first) == {8}
@@ -290,6 +364,27 @@ def test_block_bounds_hold(words, dtype):
         blocks.log_sizes.exp().sum() == pytest.approx(words)
         and blocks.largest >= weight.double().norm(dim=1).max() * 0.999
     )
+
+
+@pytest.fixture(params=["highest", "high", "medium"])
+def precision(request):
+    """fp32 products of numbers cut to fewer digits, where the processor has such; elsewhere they stay as they are."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(request.param)
+    yield request.param
+    torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.parametrize("width", [1, 8, 33])
+@pytest.mark.parametrize("spread", [0.0, 1e-3, 1.0])
+def test_no_word_lies_outside_its_radius(precision, width, spread):
+    # far from zero and close together: squares of distances are small differences of large numbers
+    weight = 50 + spread * torch.randn(300, width, generator=torch.Generator().manual_seed(width))
+    blocks = D.block_bounds(weight)
+    means = blocks.means.repeat_interleave(D.BLOCK, 0)[:300]
+    distances = (weight.double() - means.double()).norm(dim=1)
+    assert (distances <= blocks.radii.repeat_interleave(D.BLOCK)[:300]).all()
+    assert (blocks.radii < 1.1 * distances.max() + 0.3 * blocks.largest).all()
 
 
 def test_bounds_spare_most_of_what_the_cluster_bound_opens():
@@ -473,6 +568,14 @@ def test_nearly_tight_bounds_lose_no_word(name, width):
         check_one_tail(weight, rows)
 
 
+@pytest.mark.parametrize("rows_at_once", [1, 2, 3])
+@pytest.mark.parametrize("name", ["half and half, five blocks", "a short block of its own sign"])
+def test_nearly_tight_bounds_in_chunks(name, rows_at_once, monkeypatch):
+    weight = TIGHT[name]
+    monkeypatch.setattr(D, "CHUNK_ELEMENTS", rows_at_once * len(weight))
+    check_one_tail(weight, torch.tensor([[2.0], [0.01], [1.0], [-3.0], [0.05], [4.0], [-0.5]], dtype=torch.float64))
+
+
 @st.composite
 def tails(draw):
     """Weights and rows of a tail: signs, few distinct words, or any, in runs or mixed, all of one size or not."""
@@ -526,7 +629,7 @@ def test_a_logit_may_be_off_by_the_whole_doubt(dtype, monkeypatch):
     moved[:, 70] = z[:, 0].double() * 100 * (1 + torch.finfo(dtype).eps)
     monkeypatch.setattr(D, "chunked_logits", lambda z, _: [(slice(0, len(z)), moved.float()[-len(z) :])])
     for rows in range(1, 10):
-        values, ranks, _ = D.topk_ranks(*one_tail(weight, 1, z[-rows:], above(gap(moved[-rows:]), dtype)), small=0)
+        _, ranks, _ = D.topk_ranks(*one_tail(weight, 1, z[-rows:], above(gap(moved[-rows:]), dtype)), small=0)
         assert (ranks[:, 0] == 71).all()
 
 
