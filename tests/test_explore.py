@@ -1171,6 +1171,38 @@ def test_right_digits_in_the_wrong_unit_are_told():
     assert "10,000 times too small" in grade("tail share", 0.00213839).hint
 
 
+@pytest.mark.parametrize(
+    "answer, status, hint",
+    [(32, "correct", "512 / 4 / 4"), (32.01, "almost", "Within reach"), (35.1, "almost", "Within reach"),
+     (28.9, "almost", "Within reach"), (35.3, "keep working", "Too large."), (28.7, "keep working", "Too small."),
+     (45, "keep working", "Too large."), (20, "keep working", "Too small."), (-32, "keep working", "Too small."),
+     (320, "keep working", "10 times too large"), (0.32, "keep working", "100 times too small")],
+)  # fmt: skip
+def test_how_far_off_an_answer_is(answer, status, hint):
+    """32 is asked for, with no tolerance: a tenth is "almost"; beyond it, the direction is told."""
+    verdict = grade("tail width", answer)
+    assert verdict.status == status and hint in verdict.hint
+
+
+@pytest.mark.parametrize(
+    "factor, says",
+    [(1, "close"), (1.24, "close"), (1 / 1.24, "close"), (1.26, "a factor 1.3 off"), (1 / 1.26, "a factor 1.3 off"),
+     (10, "a factor 10.0 off"), (0.1, "a factor 10.0 off"), (-1, "far off")],
+)  # fmt: skip
+def test_how_far_off_a_guess_is(factor, says):
+    explorer = Explorer("en", cost=COUNTED_MULTIPLICATIONS)
+    (entry,) = every(predict("coverage 95", explorer), AnswerBox)
+    entry.submit(repr(16_300 * factor))
+    assert entry.verdict.endswith(f"it is <b>16,300 words</b>: {says}.")
+
+
+def test_shares_are_told_in_percent():
+    told = {0.2139: "21.4 %", 0.01: "1.0 %", 0.0099: "0.99 %", 0.0: "0.0 %", 1.0: "100.0 %", 0.9996: "99.960 %",
+            0.999999: "nearly 100 %"}  # fmt: skip
+    assert {share: f.percent(share) for share in told} == told
+    assert [f.seconds_text(s) for s in (1.25, 0.0345, 5.6e-4, 5.6e-5)] == ["1.2 s", "34.5 ms", "0.56 ms", "56 µs"]
+
+
 def test_ask_shows_the_verdict():
     box = ask("tail width")
     box.submit("")

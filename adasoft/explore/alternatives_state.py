@@ -40,7 +40,6 @@ GROUPS, PER_GROUP = 10, 10
 EPOCHS = 40
 
 
-
 def _with_full_softmax(points: Any, name: str) -> None:
     """All others are compared with it."""
     if not any(what == "full softmax" and recall >= 0.95 for what, _, recall in points):

@@ -106,9 +106,7 @@ def _layers_of(path: Path, models: Sequence[MeasuredCost]) -> list[Recorded]:
             f" by `python -m adasoft bench layer`; file data/results/{path.name}."
         )
         whose = (
-            f"the recorded cost model {fits[0].name}"
-            if fits
-            else "nowhere: no cost model of that device is at hand"
+            f"the recorded cost model {fits[0].name}" if fits else "nowhere: no cost model of that device is at hand"
         )
         kind = str(found["device"]["type"])
         out.append(Recorded(label, sizes, v, times, predicted, whose, provenance, kind))

@@ -13,7 +13,6 @@ import argparse
 import datetime
 import importlib
 import json
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -32,7 +31,7 @@ from ..alternatives import FullSoftmax
 from ..alternatives import doubly_sparse_training as training
 from ..alternatives.doubly_sparse import DoublySparseSoftmax
 from ..corpora import Batches, Corpus, load
-from ..cost import cache_dir
+from ..files import cache_dir, write_whole
 from ..layer import AdaptiveSoftmax
 from ..machine import describe
 from ..settings import Settings
@@ -274,15 +273,15 @@ def make(tell: Tell, command: str, path: Path) -> None:
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }  # fmt: skip
     described = [{"n_experts": e.n_experts, "threshold": e.threshold, "found": e.found} for e in experts]
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        save_file({k: v.contiguous() for k, v in tensors.items()}, part, {
-            "format": FORMAT, "version": str(VERSION), "about": json.dumps(about), "experts": json.dumps(described),
-        })  # fmt: skip
+    notes = {
+        "format": FORMAT, "version": str(VERSION), "about": json.dumps(about), "experts": json.dumps(described),
+    }  # fmt: skip
+
+    def fill(part: Path) -> None:
+        save_file({k: v.contiguous() for k, v in tensors.items()}, part, notes)
         part.chmod(0o644)  # as every file of a checkout
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+
+    write_whole(path, fill)
     tell(f"perplexities {about['perplexity']}, written to {path}, {path.stat().st_size / 2**20:.2f} MiB")
 
 

@@ -159,7 +159,7 @@ def _scale(rest: str, unit: str | None, *, whole: bool) -> float:
     wanted = (unit or "").split(" ")[0].rstrip(",")
     scale, words = 1.0, rest.strip()
     first, _, others = words.partition(" ")
-    for large in ([first, first.lower()] if first not in _UNITS["GB"] else []):
+    for large in [first, first.lower()] if first not in _UNITS["GB"] else []:
         if large in _LARGE:
             scale, words = _LARGE[large], others.strip()
             if not whole:
