@@ -167,7 +167,11 @@ def _can_be_written(path: str | None) -> None:
     if os.path.isdir(path):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     if os.path.isfile(path) or not os.path.exists(path):  # a device takes what it is given
-        writable_folder(Path(os.path.realpath(path)).parent)
+        folder = Path(os.path.realpath(path)).parent
+        try:
+            writable_folder(folder)
+        except FileExistsError:
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from None
 
 
 def _only_with(options: argparse.Namespace, wanted: str, *names: str) -> None:
@@ -579,27 +583,27 @@ def _use(device: str) -> None:
         raise ValueError(f"--device should be cpu, cuda or the like, got {short(device)}")
     there = torch.cuda.device_count()
     if found.type == "cuda" and (found.index or 0) >= there:
-        raise ValueError(
-            f"--device should be there, got {device}: this PyTorch ({torch.__version__}) sees {there} GPUs"
-        )
+        what = f"this PyTorch ({torch.__version__}) sees {there or 'no'} GPU{'s' * (there > 1)}"
+        raise ValueError(f"--device should be a device that is there, got {device}: {what}")
     if found.type == "cuda" and found.index is not None:
         torch.cuda.set_device(found)
 
 
 def _again(options: argparse.Namespace, settings: Any) -> str:
     """The command that repeats a run, ready to be pasted into a shell: what differs from the defaults."""
-    parts = ["python", "-m", "adasoft", "train", f"--corpus={options.corpus}"]
-    for name in ("tokens", "min_count", "max_size", "lower", "bpe"):
-        value = getattr(options, name)
-        if value:
-            parts.append(f"--{name.replace('_', '-')}" + ("" if value is True else f"={value}"))
-    for name, value in settings.changed().items():
-        text = ",".join(map(str, value)) if isinstance(value, tuple) else value
-        parts.append(f"--{name.replace('_', '-')}={text}")
-    for name in ("device", "folder"):  # a table keeps its runs where `train` does by itself
-        value = getattr(options, name, None)
-        if value is not None:
-            parts.append(f"--{name}={value}")
+    chosen = {"corpus": options.corpus}
+    chosen |= {name: getattr(options, name) for name in ("tokens", "min_count", "max_size", "lower", "bpe")}
+    chosen |= settings.changed()
+    # a table keeps its runs where `train` does by itself
+    chosen |= {name: getattr(options, name, None) for name in ("device", "folder")}
+    parts = ["python", "-m", "adasoft", "train"]
+    for name, value in chosen.items():
+        if value is None or value is False:
+            continue
+        text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        option = f"--{name.replace('_', '-')}"
+        # a value with a dash in front would be taken for an option
+        parts += [option] if value is True else [f"{option}={text}"] if text.startswith("-") else [option, text]
     return shlex.join(parts)
 
 
@@ -670,6 +674,7 @@ def _table(options: argparse.Namespace, rest: list[str]) -> int:
         from .settings import partition
         from .train import Stopped, run_name, train
 
+        writable_folder(folder)
         settings, device, corpus = _settings(options), _train_device(options), _corpus(options)
         _use(device)
         rows = tuple(SUITE) if options.rows is None else options.rows.split(",")
@@ -743,7 +748,7 @@ def _of_language(source: str) -> Any:
     except ImportError as error:
         raise FileNotFoundError(f"{short(source)} is no file; and for the words of a language, {error}") from error
     if source not in languages:
-        what = "a folder, not a file" if Path(source).is_dir() else "no file"
+        what = "a folder, not a file" if os.path.isdir(source) else "no file"
         raise FileNotFoundError(f"{short(source)} is {what}, and no language of wordfreq ({' '.join(languages)})")
     return Vocabulary.from_wordfreq(source)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..files import DamagedFile, entry, read_json
+from ..files import DamagedFile, entry, read_json, short
 from .common import Row, Say, provenance, table
 
 if TYPE_CHECKING:
@@ -169,9 +169,9 @@ def _read_run(path: Path) -> Row:
     if not check("done", kind=bool):
         return record
     if record.get("test perplexity") is not None:
-        _perplexity(record, ("test perplexity",), path)
+        _check_perplexity(record, "test perplexity", path)
     for epoch in check("epochs", kind=list):
-        _perplexity(epoch, ("valid",), path)
+        _check_perplexity(epoch, "valid", path)
     if not record["epochs"]:
         raise wrong("epochs should not be empty")
     check("words per second", kind=float, least=1e-9, most=1e15)
@@ -205,12 +205,11 @@ def _settings_of(values: Mapping[str, Any], path: Path) -> Settings:
         raise DamagedFile(path, f"settings: {error}", _REMEDY) from error
 
 
-def _perplexity(found: Any, names: tuple[str, ...], path: Path) -> None:
-    """Check a perplexity, which may be nan or infinite where a training has diverged."""
-    value: Any = found.get(names[0]) if isinstance(found, Mapping) else None
+def _check_perplexity(found: Any, name: str, path: Path) -> None:
+    """Refuse what is no perplexity; it may be nan or infinite, where a training has diverged."""
+    value: Any = found.get(name) if isinstance(found, Mapping) else None
     if type(value) not in (int, float) or value < 1:
-        shown = f"{names[0]} should be a number of at least 1, got {value!r}"
-        raise DamagedFile(path, shown[:200], _REMEDY)
+        raise DamagedFile(path, f"{name} should be a number of at least 1, got {short(value)}", _REMEDY)
 
 
 def _identity(record: Row) -> tuple[str, str, str]:
