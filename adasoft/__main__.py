@@ -80,7 +80,8 @@ def _run(arguments: Sequence[str] | None) -> int:
 def _sentence(error: BaseException) -> str:
     """An error in one line, without the traces of C++ that PyTorch appends."""
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror + (f": {error.filename}" if error.filename is not None else "")
+        name = "" if error.filename is None else str(error.filename)
+        return error.strerror + (f": {name if len(name) < 200 else short(name)}" if name else "")
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     text = text.partition("\nException raised from")[0].partition("\nC++ CapturedTraceback")[0]
     line = " ".join(text.split()) or type(error).__name__
@@ -675,8 +676,9 @@ def _table(options: argparse.Namespace, rest: list[str]) -> int:
         from .train import Stopped, run_name, train
 
         writable_folder(folder)
-        settings, device, corpus = _settings(options), _train_device(options), _corpus(options)
+        settings, device = _settings(options), _train_device(options)
         _use(device)
+        corpus = _corpus(options)
         rows = tuple(SUITE) if options.rows is None else options.rows.split(",")
         for name, one in suite(settings, rows, options.seeds or 3):
             path, there = stored_as(folder, name, corpus, one, device.partition(":")[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -159,11 +160,8 @@ def test_every_command_on_other_code_pages(places, monkeypatch, encoding):
     assert re.search(r"\(-\d+\.\d %\)", text)  # a minus sign of the short tables
     assert ("Mädchen" if encoding != "ascii" else "M\\xe4dchen") + ": V = 6" in text
     statuses, _, err = on_a_terminal(monkeypatch, ["plan", "Müller ≥.txt"], encoding=encoding)
-    assert (
-        statuses == [2]
-        and b"is no file" in err
-        and ("M" + "\u00fc".encode(encoding, "backslashreplace").decode(encoding)).encode(encoding) in err
-    )
+    assert statuses == [2] and "is no file" in err.decode(encoding)
+    assert ("'M\\xfcller" if encoding == "ascii" else "'Müller") in err.decode(encoding)
 
 
 def test_the_c_locale(places):
@@ -175,7 +173,12 @@ def test_the_c_locale(places):
 def test_escape_sequences_of_files_stay_there(places, monkeypatch):
     """Names and words of files, the words that a model draws, and progress bars. Without a stream of errors, too."""
     name = "x\x1b[31my;z.txt"
-    train = ["train", "--corpus", name, *"--softmax full --hidden 4 --batch 2 --bptt 16 --epochs 1 --sample 60".split()]
+    train = [
+        "train",
+        "--corpus",
+        name,
+        *shlex.split("--softmax full --hidden 4 --batch 2 --bptt 16 --epochs 1 --sample 60"),
+    ]
     commands = [["plan", name], ["plan", name, "--min-count", "999"], ["plan", name + "/y"], [*train, "--folder", "1"]]
     statuses, out, err = on_a_terminal(monkeypatch, *commands)
     assert statuses == [0, 2, 2, 0] and rb"x\x1b[31my;z: V = 9" in out and rb"a\x1b[31mb" in out
