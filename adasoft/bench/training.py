@@ -171,20 +171,20 @@ def _read_run(path: Path) -> Row:
     if record.get("test perplexity") is not None:
         _check_perplexity(record, "test perplexity", path)
     for epoch in check("epochs", kind=list):
-        _check_perplexity(epoch, "valid", path)
+        _check_perplexity(epoch, "valid", path, "epochs: ")
     if not record["epochs"]:
         raise wrong("epochs should not be empty")
     check("words per second", kind=float, least=1e-9, most=1e15)
     check("shares", "output", kind=float, least=0, most=_WHOLE)
     by_rank = record.get("test by rank")
     if by_rank is not None:
-        lists = [check("test by rank", name, kind=list) for name in ("from rank", "tokens", "nats")]
-        numbers = itertools.chain(*lists)
-        if len(set(map(len, lists))) > 1 or not all(
-            type(value) in (int, float) and abs(value) < LARGEST for value in numbers
-        ):
-            raise wrong("test by rank should be three lists of as many numbers")
-        if sum(lists[1]) <= 0:
+        lists = {name: check("test by rank", name, kind=list) for name in ("from rank", "tokens", "nats")}
+        for name, values in lists.items():
+            if not all(type(value) in (int, float) and abs(value) < LARGEST for value in values):
+                raise wrong(f"test by rank.{name} should be numbers")
+        if len({len(values) for values in lists.values()}) > 1:
+            raise wrong("test by rank should be three lists of the same length")
+        if sum(lists["tokens"]) <= 0:
             raise wrong("test by rank should hold tokens")
     return record
 
@@ -205,11 +205,11 @@ def _settings_of(values: Mapping[str, Any], path: Path) -> Settings:
         raise DamagedFile(path, f"settings: {error}", _REMEDY) from error
 
 
-def _check_perplexity(found: Any, name: str, path: Path) -> None:
+def _check_perplexity(found: Any, name: str, path: Path, where: str = "") -> None:
     """Refuse what is no perplexity; it may be nan or infinite, where a training has diverged."""
     value: Any = found.get(name) if isinstance(found, Mapping) else None
     if type(value) not in (int, float) or value < 1:
-        raise DamagedFile(path, f"{name} should be a number of at least 1, got {short(value)}", _REMEDY)
+        raise DamagedFile(path, f"{where}{name} should be a number of at least 1, got {short(value)}", _REMEDY)
 
 
 def _identity(record: Row) -> tuple[str, str, str]:
