@@ -3,48 +3,204 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import errno
 import json
+import math
 import os
+import re
+import shlex
 import subprocess
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from . import __version__
+from .files import short, writable_folder, write_whole
+from .screen import ReaderGone, Screen, fail, open_descriptors
+
+#: Exit statuses beside 0: bad input; an error that nobody foresaw; Ctrl-C and a reader gone, as shells count signals.
+BAD_INPUT, UNFORESEEN, INTERRUPTED, READER_GONE = 2, 1, 130, 141
+#: What a person may have done wrong, or a machine may lack. Anything else is a fault of adasoft.
+_FORESEEN = (ValueError, TypeError, LookupError, ArithmeticError, OSError, RuntimeError, ImportError, MemoryError)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Returns the exit status: 0, or 2 for bad input (the reason goes to stderr)."""
-    parser = _parser()
-    options, rest = parser.parse_known_args(arguments)
+    """Run one command. Returns the exit status: 0, or 2 for bad input (the reason goes to stderr, in one line).
+
+    130 after Ctrl-C, 141 if nobody reads the output any more, 1 for an error that nobody foresaw: ``python -X dev``
+    shows where. ``--help``, ``--version`` and arguments that are not understood raise SystemExit, as argparse does.
+    """
+    out, errors = Screen(sys.stdout, output=True), Screen(sys.stderr, output=False)
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):  # type: ignore[type-var]
+        try:
+            try:
+                return _run(arguments)
+            finally:
+                out.flush()
+        except ReaderGone:
+            return READER_GONE
+        except OSError as error:  # of the standard output: it is full, or closed
+            fail(f"adasoft: {_sentence(error)}")
+            return BAD_INPUT
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    options, rest = _parser().parse_known_args(arguments)
     if rest and options.command != "lab":
-        parser.error(f"unknown arguments: {' '.join(rest)}")
+        options.parser.error(f"there is no such option or argument: {shlex.join(rest)}")
+    if getattr(sys.stdout, "stream", sys.stdout) is None and options.command != "lab":
+        raise OSError("the standard output is closed, so nothing could be shown: send it to a file")
     try:
         return int(options.run(options, rest) or 0)
-    except (ValueError, TypeError, LookupError, OSError, RuntimeError, ImportError) as error:
-        print(f"adasoft {options.command}: {error}", file=sys.stderr)
-        return 2
+    except ReaderGone:
+        raise
     except KeyboardInterrupt:
         kept = dict.fromkeys(("train", "table"), "what was kept stays, and the same command goes on from it")
         kept["bench"] = "what --json has been given so far stays"
-        print(
-            f"\nadasoft {options.command}: stopped; {kept.get(options.command, 'nothing was written')}", file=sys.stderr
+        fail(f"\n{_name(options.parser)}: stopped; {kept.get(options.command, 'nothing was written')}")
+        return INTERRUPTED
+    except _FORESEEN as error:
+        if sys.flags.dev_mode:
+            raise
+        fail(f"{_name(options.parser)}: {_sentence(error)}")
+        return BAD_INPUT
+    except Exception as error:
+        if sys.flags.dev_mode:
+            raise
+        fail(
+            f"{_name(options.parser)}: a fault of adasoft, {type(error).__name__}: {_sentence(error)} "
+            "(python -X dev -m adasoft ... shows where)"
         )
-        return 130
+        return UNFORESEEN
+
+
+def _sentence(error: BaseException) -> str:
+    """An error in one line, without the traces of C++ that PyTorch appends."""
+    if isinstance(error, OSError) and error.strerror:
+        name = "" if error.filename is None else str(error.filename)
+        return error.strerror + (f": {name if len(name) < 200 else short(name)}" if name else "")
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    text = text.partition("\nException raised from")[0].partition("\nC++ CapturedTraceback")[0]
+    line = " ".join(text.split()) or type(error).__name__
+    return f"not enough memory: {line}" if isinstance(error, MemoryError) else line
+
+
+# ---------------------------------------------------------------------- arguments
+
+
+def _name(parser: argparse.ArgumentParser) -> str:
+    """What errors begin with: "adasoft bench layer"."""
+    return parser.prog.removeprefix("python -m ")
+
+
+class _Help(argparse.HelpFormatter):
+    """Help whose examples keep their lines."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return text if text.startswith("examples:") else super()._fill_text(text, width, indent)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that refuses in one line and knows itself in what it has parsed (``options.parser``)."""
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **{"formatter_class": _Help, **more})
+        self.set_defaults(parser=self)
+
+    def error(self, message: str) -> NoReturn:
+        message = re.sub(r"^argument (\S+): (?=should be )", r"\1 ", message)
+        fail(f"{_name(self)}: {message} ({self.prog} --help lists what there is)")
+        raise SystemExit(BAD_INPUT)
+
+
+def _whole(least: int | None = None) -> Callable[[str], int]:
+    """A type of argument: a whole number of at least ``least``, of 64 bits as in PyTorch."""
+
+    def read(text: str) -> int:
+        rule = "a whole number" + ("" if least is None else f" of at least {least}")
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"should be {rule}, got {short(text)}") from None
+        if least is not None and value < least:
+            raise argparse.ArgumentTypeError(f"should be {rule}, got {short(text)}")
+        if abs(value) >= 2**63:
+            raise argparse.ArgumentTypeError(f"should be {rule}, below 2^63, got {short(text)}")
+        return value
+
+    return read
+
+
+def _number(least: float | None = None) -> Callable[[str], float]:
+    """A type of argument: any number, or a finite one of at least ``least``."""
+
+    def read(text: str) -> float:
+        rule = "a number" + ("" if least is None else f" of at least {least:g}, and finite")
+        try:
+            value = float(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"should be {rule}, got {short(text)}") from None
+        if least is not None and not least <= value < math.inf:
+            raise argparse.ArgumentTypeError(f"should be {rule}, got {short(text)}")
+        return value
+
+    return read
+
+
+def _file(text: str) -> str:
+    """A type of argument: the name of a file to write."""
+    if text in ("", "-"):
+        raise argparse.ArgumentTypeError(f"should be the name of a file, got {text!r}")
+    return text
+
+
+def _file_or_print(text: str) -> str:
+    return text if text == "-" else _file(text)
+
+
+def _can_be_written(path: str | None) -> None:
+    """Try, before the work, a file that is written after it. Raises OSError with its name."""
+    if path is None or path == "-":
+        return
+    if os.path.isdir(path):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    if os.path.isfile(path) or not os.path.exists(path):  # a device takes what it is given
+        folder = Path(os.path.realpath(path)).parent
+        try:
+            writable_folder(folder)
+        except FileExistsError:
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from None
+
+
+def _only_with(options: argparse.Namespace, wanted: str, *names: str) -> None:
+    """Refuse options that nothing would look at: they belong to ``wanted``, which was not given."""
+    for name in names:
+        if getattr(options, name) not in (None, False):
+            raise ValueError(f"--{name.removeprefix('set_').replace('_', '-')} is for {wanted}")
 
 
 def _parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="python -m adasoft",
         description="Adaptive softmax, planned for your words and your machine.",
         epilog="Start with:  python -m adasoft plan en     (then: python -m adasoft calibrate, and plan again)",
     )
-    top.add_argument("--version", action="version", version=f"adasoft {__version__}")
+    top.add_argument("--version", action="version", version=f"adasoft {__version__}", help="print the version and stop")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _plan_parser(commands)
+    _calibrate_parser(commands)
+    _bench_parser(commands)
+    _train_parser(commands)
+    _table_parser(commands)
+    _lab_parser(commands)
+    return top
 
+
+def _plan_parser(commands: Any) -> None:
     p = commands.add_parser(
         "plan",
         help="find the fastest cutoffs for a language, a text or word counts",
@@ -54,35 +210,73 @@ def _parser() -> argparse.ArgumentParser:
         "  python -m adasoft plan my-corpus.txt.xz --in-features 256 --min-count 5 --eos '<eos>'\n"
         "  python -m adasoft plan counts.tsv --tails 3 --json plan.json\n"
         "  python -m adasoft plan synthetic:1000000 --batch 4096\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     p.add_argument(
         "source",
+        metavar="SOURCE",
         help="a language code of the wordfreq library (en, de, fi ...); a file with one word<TAB>count per line; a "
         "text file (plain, gz, xz or bz2); or synthetic:N for N words by Zipf's law",
     )
-    p.add_argument("--in-features", "-d", type=int, default=512, help="hidden size d (512)")
-    p.add_argument("--batch", "-b", type=int, default=2560, help="tokens per step B: sequences x length (2560)")
-    p.add_argument("--tails", "-j", type=int, help="number of tail clusters J; by default the best of 0 to 5")
-    p.add_argument("--widths", help="widths of the tails: 128,32 in order, or 'choose' (needs --min-mean-width)")
-    p.add_argument("--width-ratio", type=float, help="without --widths: tail i has the width d / ratio^i (4)")
-    p.add_argument("--min-head-share", type=float, default=0.75, help="least share of tokens in the head (0.75)")
-    p.add_argument("--min-mean-width", type=float, help="least mean width per token, a number up to d, like 480")
-    p.add_argument("--align", type=int, default=1, help="cutoffs are multiples of this (1)")
-    p.add_argument("--objective", choices=["train", "decode"], default="train", help="what is to be fast (train)")
-    p.add_argument("--opened", help="decode: share of the rows that open a tail, as measured: 0.1, or 0.2,0.1,0.05 (1)")
-    p.add_argument("--embedding", action="store_true", help="what adaptive input words, tied or not, save")
-    p.add_argument("--min-count", type=float, help="words seen less often become <unk>")
-    p.add_argument("--max-size", type=int, help="keep this many words, the rest becomes <unk>")
-    p.add_argument("--eos", help="text: count this word once per line")
+    p.add_argument("--in-features", "-d", type=_whole(), metavar="D", default=512, help="hidden size d (512)")
+    p.add_argument(
+        "--batch", "-b", type=_whole(), metavar="B", default=2560, help="tokens per step: sequences x length (2560)"
+    )
+    p.add_argument("--tails", "-j", type=_whole(), metavar="J", help="number of tails; by default the best of 0 to 5")
+    p.add_argument(
+        "--widths", metavar="W,W...", help="widths of the tails: 128,32 in order, or 'choose' (needs --min-mean-width)"
+    )
+    p.add_argument(
+        "--width-ratio", type=_number(), metavar="R", help="without --widths: tail i has the width d / R^i (4)"
+    )
+    p.add_argument(
+        "--min-head-share",
+        type=_number(),
+        metavar="SHARE",
+        default=0.75,
+        help="smallest share of the tokens that the head may hold, 0 to 1 (0.75)",
+    )
+    p.add_argument(
+        "--min-mean-width",
+        type=_number(),
+        metavar="W",
+        help="smallest mean width per token, a number up to d, such as 480",
+    )
+    p.add_argument("--align", type=_whole(), metavar="N", default=1, help="cutoffs are multiples of N (1)")
+    p.add_argument(
+        "--objective",
+        choices=["train", "decode"],
+        default="train",
+        help="what should be fast: training or decoding (train)",
+    )
+    p.add_argument(
+        "--opened",
+        metavar="SHARE,...",
+        help="decode: measured share of the rows that open a tail, 0.1 for all tails or 0.2,0.1,0.05 for each (1)",
+    )
+    p.add_argument("--embedding", action="store_true", help="also show what adaptive input words, tied or not, save")
+    p.add_argument("--min-count", type=_number(), metavar="N", help="words that occur less often become <unk>")
+    p.add_argument("--max-size", type=_whole(), metavar="V", help="keep V words; the rest become <unk>")
+    p.add_argument("--eos", metavar="WORD", help="text: count this word once per line")
     p.add_argument("--lower", action="store_true", help="text: in lower case")
-    p.add_argument("--split", choices=["whitespace", "words"], default="whitespace", help="text: how to find the words")
-    p.add_argument("--device", help="whose timings: cpu or cuda (default: what was calibrated last)")
-    p.add_argument("--dtype", default="float32", help="timings in this dtype (float32)")
-    p.add_argument("--record", help="a machine record to use instead")
-    p.add_argument("--json", metavar="FILE", help="write the plan, with the order of the ids, as JSON ('-': print it)")
+    p.add_argument(
+        "--split",
+        choices=["whitespace", "words"],
+        default="whitespace",
+        help="text: how to find the words (whitespace)",
+    )
+    p.add_argument("--device", help="whose timings to use: cpu or cuda (default: what was calibrated last)")
+    p.add_argument("--dtype", default="float32", help="use timings of this number format (float32)")
+    p.add_argument("--record", metavar="FILE", help="use this machine record instead")
+    p.add_argument(
+        "--json",
+        type=_file_or_print,
+        metavar="FILE",
+        help="write the plan as JSON, with the order of the ids ('-': print it and nothing else)",
+    )
     p.set_defaults(run=_plan)
 
+
+def _calibrate_parser(commands: Any) -> None:
     p = commands.add_parser(
         "calibrate",
         help="time this machine (a minute) and keep its cost model",
@@ -90,55 +284,120 @@ def _parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 ... (cpu)")
     p.add_argument("--dtype", default="float32", help="float32, bfloat16, float16 or float64 (float32)")
-    p.add_argument("--seconds", type=float, default=60.0, help="about how long (60)")
-    p.add_argument("--output", help="write the record here instead of the cache")
+    p.add_argument("--seconds", type=_number(0), metavar="S", default=60.0, help="how long, roughly, in seconds (60)")
+    p.add_argument("--output", type=_file, metavar="FILE", help="write the record here instead of into the cache")
     p.set_defaults(run=_calibrate)
 
-    p = commands.add_parser(
+
+def _bench_parser(commands: Any) -> None:
+    """One parser for each benchmark, with the options that it looks at."""
+    from .bench.training import SUITE
+
+    top = commands.add_parser(
         "bench",
         help="benchmarks of the planner, the cost model and the layer",
-        description="plan: time and memory of the search; with --text, planned cutoffs against the authors'. cost: "
-        "predicted against measured layer times, and the regret of planned cutoffs. layer: full softmax, PyTorch's "
-        "layer, ours and the bare matrix products. decode: ten best words by a layer trained on --text. train: steps "
-        "of all softmaxes of the table on --text.",
+        description="Time one part of adasoft on this machine and print the tables.",
+        epilog="python -m adasoft bench layer --help explains one benchmark and lists its options",
     )
-    p.add_argument("what", choices=["plan", "cost", "layer", "decode", "train"])
-    p.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
-    p.add_argument(
-        "--dtype", default="float32", choices=["float32", "bfloat16"], help="layer, train: in which numbers (float32)"
-    )
-    p.add_argument("--rounds", type=int, help="timed rounds (layer 21, decode 9, cost 7, plan 5)")
-    p.add_argument(
-        "--no-full",
-        action="store_true",
-        help="layer: leave the full softmax out (it takes the longest); decode --run: leave out V = 800,000",
-    )
-    p.add_argument("--no-shapes", action="store_true", help="layer: leave the twenty other shapes out")
-    p.add_argument(
-        "--seconds", type=float, default=300.0, help="layer, on a GPU: begin no large size after so long (300)"
-    )
-    p.add_argument(
-        "--text",
-        action="append",
-        metavar="FILE",
-        help="decode, train: a text; plan: texts or languages (several times)",
-    )
-    p.add_argument(
-        "--run", dest="run_corpus", metavar="CORPUS", help="decode: compare full, SVD-softmax, doubly sparse and "
-        "adaptive softmax on models trained on this corpus (by `table --run`, or now)",
-    )  # fmt: skip
-    p.add_argument("--experts", default="8,16", help="decode --run: numbers of experts (8,16)")
-    p.add_argument("--steps", type=int, default=200, help="decode: training steps of the layer (200)")
-    p.add_argument("--max-size", type=int, default=267_735, help="decode: words kept (267735)")
-    p.add_argument("--tokens", type=int, help="train, decode --run: only the first so many tokens")
-    p.add_argument("--hidden", type=int, default=512, help="train, decode --run: hidden size d (512)")
-    p.add_argument("--epochs", type=int, default=5, help="train, decode --run: epochs of the runs (5)")
-    p.add_argument("--bpe", type=int, metavar="V", help="train: a byte-pair vocabulary of V pieces")
-    p.add_argument("--preset", default="paper", help="train: paper, authors or transformer (paper)")
-    p.add_argument("--rows", help="train: only these rows of the table, by name, with commas between")
-    p.add_argument("--json", metavar="FILE", help="write the results here")
-    p.set_defaults(run=_bench)
+    benches = top.add_subparsers(dest="what", required=True, metavar="BENCHMARK")
 
+    def bench(name: str, run: Callable[..., Any], rounds: str, help_: str, description: str) -> Any:
+        p = benches.add_parser(name, help=help_, description=description)
+        p.add_argument("--rounds", type=_whole(1), metavar="N", help=f"how often each thing is timed ({rounds})")
+        p.add_argument("--json", type=_file, metavar="FILE", help="also write the results here, as JSON")
+        p.set_defaults(run=_bench, bench=run)
+        return p
+
+    def device(p: Any) -> None:
+        p.add_argument("--device", default="cpu", help="where to run: cpu or cuda (cpu)")
+
+    p = bench(
+        "plan",
+        _bench_plan,
+        "5, and 9 with --text",
+        "time and memory of the search for cutoffs; planned cutoffs against the authors'",
+        "Time and memory of the search for cutoffs among a million words. With --text, also: steps of layers with "
+        "planned cutoffs against the authors' cutoffs (2000 and 10000) at the same share of tokens in the head.",
+    )
+    p.add_argument("--text", action="append", metavar="FILE", help="a text or a language; may be given several times")
+    p.add_argument("--device", help="with --text: where to run the layers, cpu or cuda (cpu)")
+
+    p = bench(
+        "cost",
+        _bench_cost,
+        "7",
+        "predicted against measured times of layers",
+        "Predicted against measured times of layers that no fit has seen, and how far planned cutoffs are from the "
+        "best of thirty others, for English and German (needs the wordfreq library).",
+    )
+    device(p)
+
+    p = bench(
+        "layer",
+        _bench_layer,
+        "21",
+        "full softmax, PyTorch's layer, ours and the bare matrix products",
+        "Training steps of the full softmax, PyTorch's layer, ours and the bare matrix products, then ours against "
+        "PyTorch's over twenty shapes. On a GPU, first of all, large sizes against every full softmax installed.",
+    )
+    device(p)
+    p.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"], help="number format (float32)")
+    p.add_argument("--no-full", action="store_true", help="leave out the full softmax, which takes the longest")
+    p.add_argument("--no-shapes", action="store_true", help="leave out the twenty other shapes")
+    p.add_argument(
+        "--seconds", type=_number(0), metavar="S", help="on a GPU: start no further large size after S seconds (300)"
+    )
+
+    p = bench(
+        "decode",
+        _bench_decode,
+        "9; with --run 15",
+        "the ten most likely words, by trained layers",
+        "Time to find the ten most likely words. With --text: by a layer trained on that text, by PyTorch's layer "
+        "and by a full softmax. With --run: by the full, SVD, doubly sparse and adaptive softmaxes of models trained "
+        "alike on one corpus.",
+    )
+    device(p)
+    source = p.add_mutually_exclusive_group(required=True)
+    source.add_argument("--text", metavar="FILE", help="a text with a large vocabulary; its layer is trained first")
+    source.add_argument(
+        "--run", dest="corpus", metavar="CORPUS", help="a corpus, as train takes it; models that `table --run` has "
+        "trained are used, the others are trained first",
+    )  # fmt: skip
+    group = p.add_argument_group("with --text")
+    group.add_argument("--steps", type=_whole(1), metavar="N", help="training steps of the layer (200)")
+    group.add_argument("--max-size", type=_whole(1), metavar="V", help="keep V words (267735)")
+    group = p.add_argument_group("with --run")
+    group.add_argument("--experts", metavar="K,K...", help="numbers of experts, powers of two (8,16)")
+    group.add_argument("--tokens", type=_whole(1), metavar="N", help="only the first N tokens of the training part")
+    group.add_argument("--hidden", type=_whole(1), metavar="D", help="hidden size d (512)")
+    group.add_argument("--epochs", type=_whole(1), metavar="N", help="epochs of the trainings (5)")
+    group.add_argument("--no-large", action="store_true", help="leave out SVD-softmax at 800,000 words")
+
+    p = bench(
+        "train",
+        _bench_train,
+        "15",
+        "training steps of language models with every softmax of the table",
+        "Training steps of all language models of `table`, which take turns: words per second, and the share of the "
+        "output layer. Their rates go into `table` if --json names a file bench-train-*.json in its folder.",
+    )
+    device(p)
+    p.add_argument("--text", required=True, metavar="CORPUS", help="a text, a folder of texts, or the name of a corpus")
+    p.add_argument("--tokens", type=_whole(1), metavar="N", help="only the first N tokens of the training part")
+    p.add_argument("--bpe", type=_whole(1), metavar="V", help="a byte-pair vocabulary of V pieces instead of words")
+    p.add_argument("--hidden", type=_whole(1), metavar="D", default=512, help="hidden size d (512)")
+    p.add_argument(
+        "--dtype",
+        default="float32",
+        choices=["float32", "bfloat16"],
+        help="float32, or bfloat16 for autocast (float32)",
+    )
+    p.add_argument("--preset", default="paper", help="settings of the models: paper, authors or transformer (paper)")
+    p.add_argument("--rows", metavar="ROW,ROW...", help=f"only these rows of the table: {', '.join(SUITE)}")
+
+
+def _train_parser(commands: Any) -> None:
     p = commands.add_parser(
         "train",
         help="train a language model with any softmax; the same command again goes on where it stopped",
@@ -149,36 +408,48 @@ def _parser() -> argparse.ArgumentParser:
         "  python -m adasoft train --corpus wikitext-2 --softmax adaptive --cutoffs plan\n"
         "  python -m adasoft train --corpus folder/ --softmax sampled --model gru --hidden 256\n"
         "  python -m adasoft train --corpus text8 --device cuda --preset authors\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _corpus_options(p)
     _setting_options(p)
-    p.add_argument("--folder", help="where checkpoint and record lie (default: in the cache, named after the run)")
-    p.add_argument("--save-every", type=float, default=60.0, help="seconds between two checkpoints (60)")
-    p.add_argument("--fresh", action="store_true", help="start anew, whatever is in the folder")
-    p.add_argument("--sample", type=int, default=0, metavar="N", help="print N words drawn from the model at the end")
-    p.add_argument("--json", metavar="FILE", help="write the record of the finished run here, too")
+    p.add_argument("--folder", help="where checkpoint and record are kept (default: in the cache, named after the run)")
+    p.add_argument(
+        "--save-every", type=_number(0), metavar="S", default=60.0, help="seconds between two checkpoints (60)"
+    )
+    p.add_argument("--fresh", action="store_true", help="start from the beginning, whatever is in the folder")
+    p.add_argument(
+        "--sample", type=_whole(0), default=0, metavar="N", help="at the end print N words drawn from the model (0)"
+    )
+    p.add_argument(
+        "--json",
+        type=_file,
+        metavar="FILE",
+        help="also write the record of the finished run here; `table` reads the files train-*.json of its folder",
+    )
     p.set_defaults(run=_train)
 
+
+def _table_parser(commands: Any) -> None:
     from .bench.training import SUITE, THREE_SEEDS
 
     p = commands.add_parser(
         "table",
         help="the paper's table from stored runs, beside the paper's numbers",
-        description="Print the table of the runs stored in a folder; with --run CORPUS, train first what is missing "
-        "there. A stopped run goes on the next time.",
+        description="Print the table of the runs stored in a folder (files train-*.json); with --run CORPUS, first "
+        "train what is missing there. A stopped run goes on the next time.",
     )
-    p.add_argument("stored", nargs="?", default=None, help="folder of the records (data/results)")
+    p.add_argument("stored", nargs="?", metavar="FOLDER", help="folder of the records (data/results)")
+    shown = p.add_mutually_exclusive_group()
+    shown.add_argument("--commands", action="store_true", help="print the command of each row as well")
+    shown.add_argument("--by-rank", action="store_true", help="print instead what rows lose, by the rank of the word")
+    shown.add_argument("--markdown", action="store_true", help="print instead the short tables that the README shows")
     p.add_argument("--run", metavar="CORPUS", dest="corpus", help="train what is missing: a name, a file or a folder")
-    p.add_argument("--rows", help=f"--run: only these rows, with commas between: {', '.join(SUITE)}")
-    p.add_argument("--seeds", type=int, default=3, help=f"--run: seeds of {', '.join(THREE_SEEDS)} (3)")
-    p.add_argument("--commands", action="store_true", help="print the command of each row as well")
-    p.add_argument("--by-rank", action="store_true", help="print instead what rows lose, by the rank of the word")
-    p.add_argument("--markdown", action="store_true", help="print the short tables that the README shows")
-    _corpus_options(p, source=False)
-    _setting_options(p)
-    p.set_defaults(run=_table)
+    p.add_argument("--rows", metavar="ROW,ROW...", help=f"--run: only these rows: {', '.join(SUITE)}")
+    p.add_argument("--seeds", type=_whole(1), metavar="N", help=f"--run: seeds of {', '.join(THREE_SEEDS)} (3)")
+    given = [action.dest for options in (_corpus_options, _setting_options) for action in options(p, with_run=True)]
+    p.set_defaults(run=_table, only_with_run=["rows", "seeds", *given])
 
+
+def _lab_parser(commands: Any) -> None:
     p = commands.add_parser(
         "lab",
         help="open the notebooks in JupyterLab",
@@ -187,69 +458,86 @@ def _parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--print", action="store_true", dest="show", help="print the command instead of running it")
     p.set_defaults(run=_lab)
-    return top
 
 
-def _corpus_options(p: argparse.ArgumentParser, *, source: bool = True) -> None:
-    if source:
+def _corpus_options(p: argparse.ArgumentParser, *, with_run: bool = False) -> list[argparse.Action]:
+    """What a training reads. ``with_run``: of a corpus that --run names."""
+    group = p.add_argument_group("words" + (", with --run" if with_run else ""))
+    if not with_run:
         p.add_argument(
-            "--corpus", default="docs", help="a file, a folder, or a name: docs (the documentation of the installed "
+            "--corpus",
+            default="docs",
+            help="a file, a folder, or a name: docs (the documentation of the installed "
             "packages, needs no network; the default), text8, wikitext-2, wikitext-103, europarl-XX, one-billion-word",
-        )  # fmt: skip
-    p.add_argument("--tokens", type=int, help="only the first so many tokens of the training part")
-    p.add_argument("--min-count", type=int, help="words seen less often become <unk>")
-    p.add_argument("--max-size", type=int, help="keep this many words, the rest becomes <unk>")
-    p.add_argument("--lower", action="store_true", help="in lower case")
-    p.add_argument("--bpe", type=int, metavar="V", help="a byte-pair vocabulary of V pieces instead of words")
-
-
-def _setting_options(p: argparse.ArgumentParser) -> None:
-    """One option for each field of `adasoft.settings.Settings`, which checks the values; torch is not loaded for it."""
-    text = {
-        "model": "lstm, gru, rnn-tanh, rnn-relu, rnn-sigmoid, transformer, or file.py:Name of your own cell (lstm)",
-        "hidden": "hidden size d (512)", "layers": "layers of the model (1)", "heads": "of a Transformer (4)",
-        "embedding": "plain, adaptive or tied (plain)", "embedding-size": "width of a plain embedding (d)",
-        "dropout": "of embedded words and hidden states (0)",
-        "softmax": "full, sampled, hierarchical, d-softmax, d-softmax-star or adaptive (adaptive)",
-        "cutoffs": "authors, plan, or numbers like 2000,10000 (authors)",
-        "min-head-share": "of a plan: least share of tokens in the head (0.75)",
-        "min-mean-width": "of a plan: least mean width per token, as a share of d; tails choose their widths (0: off)",
-        "n-tails": "of a plan: number of tails (the best of 0 to 5)",
-        "width-ratio": "tail i has the width d / ratio^i (4)", "tail-dropout": "of the adaptive softmax (0)",
-        "samples": "of the sampled softmax: share of the words (0.2)",
-        "optimizer": "adagrad, adam, adamw or sgd (adagrad)",
-        "learning-rate": "(0.1)", "weight-decay": "(1e-6)", "clip": "largest norm of the gradient, 0: none (1)",
-        "warmup": "steps over which the learning rate rises to its value (0)",
-        "halve-from": "halve the learning rate before each epoch from this one on", "bptt": "steps of a window (20)",
-        "batch": "sequences side by side (128)", "epochs": "(5)", "seed": "(0)",
-        "dtype": "float32, or bfloat16 or float16 for autocast (float32)",
-    }  # fmt: skip
-    kinds = {
-        str: ("model", "embedding", "softmax", "cutoffs", "optimizer", "dtype"),
-        float: (
-            "dropout",
-            "min-head-share",
-            "min-mean-width",
-            "width-ratio",
-            "tail-dropout",
-            "samples",
-            "learning-rate",
-            "weight-decay",
-            "clip",
+        )
+    return [
+        group.add_argument(
+            "--tokens", type=_whole(1), metavar="N", help="only the first N tokens of the training part"
         ),
-    }
-    for name, help_ in text.items():
-        kind = next((kind for kind, names in kinds.items() if name in names), int)
-        p.add_argument(f"--{name}", type=kind, help=help_, dest=f"set_{name.replace('-', '_')}")
-    p.add_argument("--preset", default="paper", help="paper, authors (their script's values) or transformer (paper)")
-    p.add_argument("--device", help="cpu or cuda (cuda where there is one)")
+        group.add_argument("--min-count", type=_whole(), metavar="N", help="words that occur less often become <unk>"),
+        group.add_argument("--max-size", type=_whole(), metavar="V", help="keep V words; the rest become <unk>"),
+        group.add_argument("--lower", action="store_true", help="in lower case"),
+        group.add_argument(
+            "--bpe", type=_whole(), metavar="V", help="a byte-pair vocabulary of V pieces instead of words"
+        ),
+    ]
 
 
-def _preset(name: str) -> dict[str, Any]:
+#: One option for each field of `adasoft.settings.Settings`, which checks the values; torch is not loaded for this.
+#: Name, type, placeholder, and what it says; in brackets the default.
+_SETTINGS: tuple[tuple[str, Callable[[str], Any], str, str], ...] = (
+    ("model", str, "NAME", "lstm, gru, rnn-tanh, rnn-relu, rnn-sigmoid, transformer, or file.py:Name, your own (lstm)"),
+    ("hidden", _whole(), "D", "hidden size d (512)"),
+    ("layers", _whole(), "N", "layers of the model (1)"),
+    ("heads", _whole(), "N", "attention heads of a Transformer (4)"),
+    ("embedding", str, "KIND", "input words: plain, adaptive or tied to the output words (plain)"),
+    ("embedding-size", _whole(), "N", "width of a plain embedding (as the hidden size)"),
+    ("dropout", _number(), "SHARE", "dropout of embedded words and hidden states, 0 to 1 (0)"),
+    ("softmax", str, "NAME", "full, sampled, hierarchical, d-softmax, d-softmax-star or adaptive (adaptive)"),
+    ("cutoffs", str, "CUTOFFS", "authors, plan, or numbers like 2000,10000 (authors)"),
+    ("min-head-share", _number(), "SHARE", "plan: smallest share of the tokens that the head may hold (0.75)"),
+    (
+        "min-mean-width",
+        _number(),
+        "SHARE",
+        "plan: smallest mean width per token, as a share of d; the tails then choose their widths (0: they do not)",
+    ),
+    ("n-tails", _whole(), "J", "plan: number of tails (the best of 0 to 5)"),
+    ("width-ratio", _number(), "R", "tail i has the width d / R^i (4)"),
+    ("tail-dropout", _number(), "SHARE", "dropout in the tails of the adaptive softmax, 0 to 1 (0)"),
+    ("samples", _number(), "SHARE", "sampled softmax: share of the words that is drawn (0.2)"),
+    ("optimizer", str, "NAME", "adagrad, adam, adamw or sgd (adagrad)"),
+    ("learning-rate", _number(), "RATE", "learning rate (0.1)"),
+    ("weight-decay", _number(), "RATE", "weight decay (1e-06)"),
+    ("clip", _number(), "NORM", "largest norm of the gradient; 0 does not limit it (1)"),
+    ("warmup", _whole(), "STEPS", "steps over which the learning rate rises to its value (0)"),
+    ("halve-from", _whole(), "EPOCH", "halve the learning rate before each epoch from this one on (never)"),
+    ("bptt", _whole(), "STEPS", "words of a sequence per training step (20)"),
+    ("batch", _whole(), "N", "sequences side by side (128)"),
+    ("epochs", _whole(), "N", "passes over the training part (5)"),
+    ("seed", _whole(), "N", "seed of all random numbers (0)"),
+    ("dtype", str, "TYPE", "float32, or bfloat16 or float16 for autocast (float32)"),
+)
+
+
+def _setting_options(p: argparse.ArgumentParser, *, with_run: bool = False) -> list[argparse.Action]:
+    group = p.add_argument_group("model and training" + (", with --run" if with_run else ""))
+    return [
+        *(
+            group.add_argument(f"--{name}", type=kind, metavar=shown, help=text, dest=f"set_{name.replace('-', '_')}")
+            for name, kind, shown, text in _SETTINGS
+        ),
+        group.add_argument("--preset", help="paper, authors (their script's values) or transformer (paper)"),
+        group.add_argument("--device", help="cpu or cuda (cuda where there is one)"),
+    ]
+
+
+def _preset(name: str | None) -> dict[str, Any]:
     from .settings import PRESETS
 
+    name = "paper" if name is None else name
     if name not in PRESETS:
-        raise ValueError(f"--preset should be one of {', '.join(PRESETS)}, got {name!r}")
+        raise ValueError(f"--preset should be one of {', '.join(PRESETS)}, got {short(name)}")
     return PRESETS[name]
 
 
@@ -283,34 +571,52 @@ def _train_device(options: argparse.Namespace) -> str:
 
 
 def _use(device: str) -> None:
-    """Make the GPU that is asked for the current one, where clocks, streams and kernels are."""
-    if device.startswith("cuda:"):
-        import torch
+    """Make the GPU that is asked for the current one, where clocks, streams and kernels are.
 
-        if torch.cuda.is_available():  # else what runs on it says so
-            torch.cuda.set_device(device)
+    Raises ValueError for a device that is not there.
+    """
+    import torch
+
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        found = torch.device("meta")
+    if found.type not in ("cpu", "cuda"):
+        raise ValueError(f"--device should be cpu, cuda or the like, got {short(device)}")
+    there = torch.cuda.device_count()
+    if found.type == "cuda" and (found.index or 0) >= there:
+        what = f"this PyTorch ({torch.__version__}) sees {there or 'no'} GPU{'s' * (there > 1)}"
+        raise ValueError(f"--device should be a device that is there, got {device}: {what}")
+    if found.type == "cuda" and found.index is not None:
+        torch.cuda.set_device(found)
 
 
 def _again(options: argparse.Namespace, settings: Any) -> str:
-    """The command that repeats a run: what differs from the defaults."""
-    parts = ["python -m adasoft train", f"--corpus {Path(options.corpus).name}"]
-    for name in ("tokens", "min_count", "max_size", "lower", "bpe"):
-        value = getattr(options, name)
-        if value:
-            parts.append(f"--{name.replace('_', '-')}" + ("" if value is True else f" {value}"))
-    for name, value in settings.changed().items():
-        shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
-        parts.append(f"--{name.replace('_', '-')} {shown}")
-    return " ".join(parts)
+    """The command that repeats a run, ready to be pasted into a shell: what differs from the defaults."""
+    chosen = {"corpus": options.corpus}
+    chosen |= {name: getattr(options, name) for name in ("tokens", "min_count", "max_size", "lower", "bpe")}
+    chosen |= settings.changed()
+    # a table keeps its runs where `train` does by itself
+    chosen |= {name: getattr(options, name, None) for name in ("device", "folder")}
+    parts = ["python", "-m", "adasoft", "train"]
+    for name, value in chosen.items():
+        if value is None or value is False:
+            continue
+        text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        option = f"--{name.replace('_', '-')}"
+        # a value with a dash in front would be taken for an option
+        parts += [option] if value is True else [f"{option}={text}"] if text.startswith("-") else [option, text]
+    return shlex.join(parts)
 
 
 def _train(options: argparse.Namespace, rest: list[str]) -> int:
     import torch
 
-    from .cost import cache_dir, write_whole
+    from .cost import cache_dir
     from .train import Run, Stopped, run_name, train
 
     settings, device = _settings(options), _train_device(options)
+    _can_be_written(options.json)
     several = int(os.environ.get("WORLD_SIZE", 1)) > 1
     _use(device)
     if several:
@@ -361,19 +667,21 @@ def _train(options: argparse.Namespace, rest: list[str]) -> int:
 
 def _table(options: argparse.Namespace, rest: list[str]) -> int:
     from .bench.training import SUITE, print_by_rank, print_table, stored_as, suite
-    from .cost import cache_dir, write_whole
+    from .cost import cache_dir
 
+    if not options.corpus:
+        _only_with(options, "what --run CORPUS trains; without it, the stored runs are printed", *options.only_with_run)
     folder = Path(options.stored) if options.stored else Path(__file__).resolve().parent.parent / "data" / "results"
-    if options.rows and not options.corpus:
-        raise ValueError("--rows says what --run CORPUS trains: without it, all rows stored are printed")
     if options.corpus:
         from .settings import partition
         from .train import Stopped, run_name, train
 
-        settings, device, corpus = _settings(options), _train_device(options), _corpus(options)
+        writable_folder(folder)
+        settings, device = _settings(options), _train_device(options)
         _use(device)
-        rows = options.rows.split(",") if options.rows else tuple(SUITE)
-        for name, one in suite(settings, rows, options.seeds):
+        corpus = _corpus(options)
+        rows = tuple(SUITE) if options.rows is None else options.rows.split(",")
+        for name, one in suite(settings, rows, options.seeds or 3):
             path, there = stored_as(folder, name, corpus, one, device.partition(":")[0])
             if there:
                 continue
@@ -402,14 +710,20 @@ def _table(options: argparse.Namespace, rest: list[str]) -> int:
     return 0
 
 
+#: Words that fit into the memory of most machines, some ten times as many as any list of words has.
+LARGEST_SYNTHETIC = 100_000_000
+
+
 def _read(options: argparse.Namespace) -> Any:
     from .vocabulary import Vocabulary
 
     source = options.source
     if source.startswith("synthetic:"):
         number = source.removeprefix("synthetic:")
-        if not number.isdigit():
-            raise ValueError(f"synthetic:N needs a whole number of words, got {number!r}")
+        if not number.isdecimal():
+            raise ValueError(f"synthetic:N needs a whole number of words, got {short(number)}")
+        if len(number) > 9 or int(number) > LARGEST_SYNTHETIC:
+            raise ValueError(f"synthetic:N should have at most {LARGEST_SYNTHETIC:,} words, got {short(number)}")
         vocabulary = Vocabulary.synthetic(int(number), shift=2.7)
     elif Path(source).is_file():
         text = {"eos": options.eos, "lower": options.lower or None, "tokenizer": options.split}
@@ -435,18 +749,20 @@ def _of_language(source: str) -> Any:
     try:
         languages = Vocabulary.wordfreq_languages()
     except ImportError as error:
-        raise FileNotFoundError(f"{source!r} is no file; and for the words of a language, {error}") from error
+        raise FileNotFoundError(f"{short(source)} is no file; and for the words of a language, {error}") from error
     if source not in languages:
-        raise FileNotFoundError(f"{source!r} is no file, and no language of wordfreq ({' '.join(languages)})")
+        what = "a folder, not a file" if os.path.isdir(source) else "no file"
+        raise FileNotFoundError(f"{short(source)} is {what}, and no language of wordfreq ({' '.join(languages)})")
     return Vocabulary.from_wordfreq(source)
 
 
 def _plan(options: argparse.Namespace, rest: list[str]) -> None:
-    from .cost import load_cost, read_record, write_whole
+    from .cost import load_cost, read_record
     from .partition import plan
 
+    _can_be_written(options.json)
     vocabulary = _read(options)
-    cost = read_record(options.record) if options.record else load_cost(options.device, dtype=options.dtype)
+    cost = load_cost(options.device, dtype=options.dtype) if options.record is None else read_record(options.record)
     widths: Any = options.widths
     if widths is not None and widths != "choose":
         try:
@@ -459,7 +775,7 @@ def _plan(options: argparse.Namespace, rest: list[str]) -> None:
             f"got {options.min_mean_width:g}, perhaps {options.min_mean_width * options.in_features:g} is meant"
         )
     try:
-        opened: Any = [float(share) for share in options.opened.split(",")] if options.opened else [1.0]
+        opened = [1.0] if options.opened is None else [float(share) for share in options.opened.split(",")]
     except ValueError:
         raise ValueError(f"--opened should be numbers like 0.2,0.1, got {options.opened!r}") from None
     found = plan(
@@ -492,6 +808,7 @@ def _plan(options: argparse.Namespace, rest: list[str]) -> None:
 def _calibrate(options: argparse.Namespace, rest: list[str]) -> None:
     from .machine import calibrate
 
+    _can_be_written(options.output)
     _use(options.device)
     with warnings.catch_warnings():
         warnings.simplefilter("always")
@@ -505,7 +822,7 @@ def _calibrate(options: argparse.Namespace, rest: list[str]) -> None:
         return
     how = "" if options.dtype == "float32" else f" --dtype {options.dtype}"
     if options.output:
-        how = f" --record {cost.path}"
+        how = f" --record {shlex.quote(str(cost.path))}"
     print(f"written to {cost.path}; `python -m adasoft plan{how}` uses it from now on")
 
 
@@ -518,51 +835,90 @@ def _words(source: str) -> Any:
 def _bench(options: argparse.Namespace, rest: list[str]) -> None:
     from . import bench
 
-    _use(options.device)
-    rounds = {"rounds": options.rounds} if options.rounds else {}
-    if options.what == "plan":
-        record = bench.bench_plan(repeats=options.rounds or 5)
-        cases = [bench.bench_cutoffs(_words(text), device=options.device, **rounds) for text in options.text or ()]
-        record |= {"cutoffs": cases, "device": bench.provenance(options.device)["device"]} if cases else {}
-    elif options.what == "cost":
-        record = bench.bench_cost(device=options.device, **rounds)
-    elif options.what == "train":
-        if not options.text or len(options.text) > 1:
-            raise ValueError("bench train needs one --text: a text, a folder of texts, or the name of a corpus")
-        from .bench.training import SUITE
-        from .corpora import load
-        from .settings import Settings
-
-        corpus = load(options.text[0], tokens=options.tokens, bpe=options.bpe)
-        given = {"hidden": options.hidden, "epochs": options.epochs, "dtype": options.dtype}
-        settings = Settings(**{**_preset(options.preset), **given})
-        rows = options.rows.split(",") if options.rows else tuple(SUITE)
-        record = bench.bench_train(corpus, settings, rows=rows, device=options.device, **rounds)
-    elif options.what == "decode" and options.run_corpus:
-        from .corpora import load
-        from .settings import Settings
-
-        settings = Settings(hidden=options.hidden, epochs=options.epochs)
-        corpus = load(options.run_corpus, tokens=options.tokens)
-        experts = [int(k) for k in options.experts.split(",") if k]
-        record = bench.bench_compare(corpus, settings, experts=experts, device=options.device, **rounds)
-        if not options.no_full:
-            record["svd claim"] = bench.bench_svd(record, device=options.device)
-    elif options.what == "decode":
-        if not options.text or len(options.text) > 1:
-            raise ValueError("bench decode needs one --text FILE: a text with a large vocabulary")
-        record = bench.bench_decode(
-            options.text[0], device=options.device, steps=options.steps, max_size=options.max_size, **rounds
-        )
-    else:
-        record = bench.bench_layer(
-            device=options.device, dtype=options.dtype, full=not options.no_full, shapes=not options.no_shapes,
-            keep=(lambda record: bench.save(record, options.json)) if options.json else None,
-            seconds=options.seconds, **rounds,
-        )  # fmt: skip
+    _can_be_written(options.json)
+    rounds = {} if options.rounds is None else {"rounds": options.rounds}
+    record = options.bench(options, rounds)
     if options.json:
         bench.save(record, options.json)
         print(f"written to {options.json}")
+
+
+def _bench_plan(options: argparse.Namespace, rounds: dict[str, Any]) -> Any:
+    from . import bench
+
+    if not options.text:
+        _only_with(options, "the layers of --text: the search itself runs on the CPU", "device")
+        return bench.bench_plan(**rounds)
+    device = options.device or "cpu"
+    _use(device)
+    texts = [_words(text) for text in options.text]
+    for words in texts:
+        bench.authors_cutoffs_of(words)  # refused before anything is timed
+    record = bench.bench_plan(**rounds)
+    record["cutoffs"] = [bench.bench_cutoffs(words, device=device, **rounds) for words in texts]
+    return record | {"device": bench.provenance(device)["device"]}
+
+
+def _bench_cost(options: argparse.Namespace, rounds: dict[str, Any]) -> Any:
+    from . import bench
+
+    _use(options.device)
+    return bench.bench_cost(device=options.device, **rounds)
+
+
+def _bench_layer(options: argparse.Namespace, rounds: dict[str, Any]) -> Any:
+    from . import bench
+
+    _use(options.device)
+    if options.device.startswith("cpu"):
+        _only_with(options, "a GPU, whose large sizes it limits", "seconds")
+    return bench.bench_layer(
+        device=options.device,
+        dtype=options.dtype,
+        full=not options.no_full,
+        shapes=not options.no_shapes,
+        keep=(lambda record: bench.save(record, options.json)) if options.json else None,
+        seconds=300.0 if options.seconds is None else options.seconds,
+        **rounds,
+    )
+
+
+def _bench_decode(options: argparse.Namespace, rounds: dict[str, Any]) -> Any:
+    from . import bench
+
+    _use(options.device)
+    if options.text is not None:
+        _only_with(options, "--run CORPUS", "experts", "tokens", "hidden", "epochs", "no_large")
+        given = {"steps": options.steps, "max_size": options.max_size}
+        chosen = {name: value for name, value in given.items() if value is not None}
+        return bench.bench_decode(options.text, device=options.device, **chosen, **rounds)
+    from .corpora import load
+    from .settings import Settings
+
+    _only_with(options, "--text FILE", "steps", "max_size")
+    try:
+        experts = (8, 16) if options.experts is None else [int(k) for k in options.experts.split(",")]
+    except ValueError:
+        raise ValueError(f"--experts should be numbers like 8,16, got {short(options.experts)}") from None
+    settings = Settings(hidden=options.hidden or 512, epochs=options.epochs or 5)
+    corpus = load(options.corpus, tokens=options.tokens)
+    record = bench.bench_compare(corpus, settings, experts=experts, device=options.device, **rounds)
+    if not options.no_large:
+        record["svd claim"] = bench.bench_svd(record, device=options.device)
+    return record
+
+
+def _bench_train(options: argparse.Namespace, rounds: dict[str, Any]) -> Any:
+    from . import bench
+    from .bench.training import SUITE
+    from .corpora import load
+    from .settings import Settings
+
+    _use(options.device)
+    settings = Settings(**{**_preset(options.preset), "hidden": options.hidden, "dtype": options.dtype})
+    rows = tuple(SUITE) if options.rows is None else options.rows.split(",")
+    corpus = load(options.text, tokens=options.tokens, bpe=options.bpe)
+    return bench.bench_train(corpus, settings, rows=rows, device=options.device, **rounds)
 
 
 #: JupyterLab's settings that ask the network, or cover the page with a notice of it, off.
@@ -582,7 +938,7 @@ LAB_FLAGS = (
 
 def lab_environment() -> dict[str, str]:
     """The environment JupyterLab is started in: ours plus a folder of settings, besides the reader's own."""
-    from .cost import cache_dir, write_whole
+    from .cost import cache_dir
 
     folder = cache_dir() / "jupyter"
     settings = folder / "labconfig" / "default_setting_overrides.json"
@@ -606,7 +962,7 @@ def lab_command(extra: Sequence[str] = ()) -> list[str]:
 def _lab(options: argparse.Namespace, rest: list[str]) -> int:
     command = lab_command(rest)
     if options.show:
-        print(" ".join(command))
+        print(shlex.join(command))
         return 0
     try:
         version("jupyterlab")
@@ -621,4 +977,5 @@ def _lab(options: argparse.Namespace, rest: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    open_descriptors()
     raise SystemExit(main())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 import os
 import random
+import shlex
 import subprocess
 import sys
 import time
@@ -18,6 +20,7 @@ from adasoft import __main__ as cli
 from adasoft import bench
 
 ROOT = Path(__file__).resolve().parents[1]
+pytestmark = pytest.mark.usefixtures("one_thread")
 SHARED = ROOT.parent / "shared" / "data"
 
 
@@ -86,7 +89,7 @@ def test_plan_for_decoding_and_with_input_words(capsys):
         (["plan", "en", "--opened", "few"], "--opened should be numbers like 0.2,0.1, got 'few'"),
         (["plan", "nowhere.txt"], "is no file, and no language of wordfreq"),
         (["plan", "de", "--min-count", "5"], "--min-count 5 leaves no word but <unk>: the largest count is 0.0"),
-        (["table", "--rows", "full"], "--rows says what --run CORPUS trains"),
+        (["table", "--rows", "full"], "--rows is for what --run CORPUS trains"),
         (["plan", "synthetic:many"], "needs a whole number of words, got 'many'"),
         (["plan", "en", "--tails", "-1"], "n_tails should be an integer of at least 0, got -1"),
         (["plan", "en", "--widths", "a,b"], "--widths should be numbers"),
@@ -338,11 +341,7 @@ def test_bench_decode_and_cutoffs_on_a_text(tmp_path, monkeypatch, capsys):
     assert all(row["perplexity"] < 4000 for row in record["opened"])
     status, out, _ = run("bench", "decode", "--steps", "30", *options, capsys=capsys)
     assert status == 0 and "training on" not in out
-    status, _, err = run("bench", "decode", capsys=capsys)
-    assert status and "--text FILE" in err
-
     monkeypatch.setattr(bench.search, "AUTHORS", (200, 1000))
-    monkeypatch.setattr(bench.search, "bench_plan", None)
     case = bench.bench_cutoffs(adasoft.Vocabulary.from_text(text), in_features=64, batch=200, rounds=1)
     assert case["rows"][0]["which"] == "authors" and case["rows"][0]["of authors"] == 1
     planned = [row for row in case["rows"] if row["which"].startswith("planned")]
@@ -384,3 +383,427 @@ def test_what_fits_alone_but_not_beside_the_others_is_recorded(monkeypatch):
     steps = [lambda: None]
     timings, failed = large._in_turns({"small": steps, "big": steps}, "cpu", 3)
     assert timings["small"].n == 3 and failed == {"big": "out of memory beside the others"}
+
+
+# ---------------------------------------------------------------------- help
+
+
+def parsers(parser=None):
+    """Every parser of the command line, by its name."""
+    parser = parser or cli._parser()
+    yield parser.prog, parser
+    for action in parser._actions:
+        for below in (getattr(action, "choices", None) or {}).values() if action.dest in ("command", "what") else ():
+            yield from parsers(below)
+
+
+PARSERS = dict(parsers())
+
+
+@pytest.mark.parametrize("name", PARSERS)
+def test_help_is_for_people(name):
+    text = PARSERS[name].format_help()
+    for word in ("SET_", "None", "<class", "<function", "default=", "argparse", "==SUPPRESS==", "%("):
+        assert word not in text
+    for action in PARSERS[name]._actions:
+        assert action.dest in ("command", "what") or (action.help and action.help[-1] != "."), action.dest
+        if action.option_strings and action.nargs != 0:
+            assert not (action.metavar or action.dest.upper()).count("_")
+
+
+def test_each_benchmark_lists_its_own_options():
+    own = {name: {s for a in PARSERS[f"python -m adasoft bench {name}"]._actions for s in a.option_strings} for name in
+           ("plan", "cost", "layer", "decode", "train")}  # fmt: skip
+    common = {"-h", "--help", "--rounds", "--json", "--device"}
+    assert {name: options - common for name, options in own.items()} == {
+        "plan": {"--text"},
+        "cost": set(),
+        "layer": {"--dtype", "--no-full", "--no-shapes", "--seconds"},
+        "decode": {"--text", "--run", "--steps", "--max-size", "--experts", "--tokens", "--hidden", "--epochs",
+                   "--no-large"},
+        "train": {"--text", "--tokens", "--bpe", "--hidden", "--dtype", "--preset", "--rows"},
+    }  # fmt: skip
+
+
+def test_the_options_of_a_run_are_the_fields_of_its_settings():
+    """One for each, of the field's type, with the field's default in its help."""
+    import typing
+
+    from adasoft.settings import Settings
+
+    types = typing.get_type_hints(Settings)
+    made = {name.replace("-", "_"): (kind, text) for name, kind, _, text in cli._SETTINGS}
+    assert set(made) == {f.name for f in dataclasses.fields(Settings)}
+    for field in dataclasses.fields(Settings):
+        kind, text = made[field.name]
+        said = text[text.rindex("(") + 1 : -1]
+        if field.default is not None:
+            assert said.split(":")[0] == (
+                f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
+            )
+        value = {str: "abc", int: "7", float: "0.5"}
+        for type_, example in value.items():
+            if types[field.name] in (type_, type_ | None):
+                assert kind(example) == type_(example) and type(kind(example)) is type_
+
+
+# ---------------------------------------------------------------------- options arrive
+
+
+class Recorder:
+    """Stands in for a function, and keeps what it was given."""
+
+    def __init__(self, returns=None):
+        self.given, self.returns = [], returns
+
+    def __call__(self, *arguments, **more):
+        self.given.append((arguments, more))
+        return self.returns
+
+
+BENCHES = {
+    "plan": ("bench_plan", [], {}),
+    "cost": ("bench_cost", [], {"device": "cpu"}),
+    "layer": ("bench_layer", [], {"device": "cpu", "dtype": "float32", "full": True, "shapes": True, "keep": None,
+                                  "seconds": 300.0}),
+    "decode": ("bench_decode", ["--text", "t.txt"], {"device": "cpu"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "expected"),
+    [
+        ("plan", [], {}),
+        ("plan", ["--rounds", "3"], {"rounds": 3}),
+        ("cost", [], {}),
+        ("cost", ["--rounds", "3", "--device", "cpu:0"], {"rounds": 3, "device": "cpu:0"}),
+        ("layer", [], {}),
+        ("layer", ["--rounds", "3"], {"rounds": 3}),
+        ("layer", ["--dtype", "bfloat16"], {"dtype": "bfloat16"}),
+        ("layer", ["--no-full"], {"full": False}),
+        ("layer", ["--no-shapes"], {"shapes": False}),
+        ("decode", [], {}),
+        ("decode", ["--rounds", "3"], {"rounds": 3}),
+        ("decode", ["--steps", "5"], {"steps": 5}),
+        ("decode", ["--max-size", "50"], {"max_size": 50}),
+    ],
+)
+def test_options_of_benchmarks_arrive(name, more, expected, monkeypatch, capsys):
+    function, source, usual = BENCHES[name]
+    recorder = Recorder({})
+    monkeypatch.setattr(bench, function, recorder)
+    assert run("bench", name, *source, *more, capsys=capsys)[0] == 0
+    assert recorder.given == [(("t.txt",) if source else (), {**usual, **expected})]
+
+
+def test_large_sizes_have_their_seconds_on_a_gpu_only(monkeypatch, capsys):
+    recorder = Recorder({})
+    monkeypatch.setattr(bench, "bench_layer", recorder)
+    assert "--seconds is for a GPU" in run("bench", "layer", "--seconds", "5", capsys=capsys)[2]
+    monkeypatch.setattr(cli, "_use", lambda device: None)
+    assert run("bench", "layer", "--device", "cuda", "--seconds", "5", capsys=capsys)[0] == 0
+    assert recorder.given[0][1]["seconds"] == 5 and recorder.given[0][1]["device"] == "cuda"
+
+
+def test_options_of_benchmarks_on_corpora_arrive(monkeypatch, capsys):
+    from adasoft import corpora
+    from adasoft.settings import Settings
+
+    load = Recorder("the corpus")
+    train, compare, svd = Recorder({}), Recorder({}), Recorder({"rows": []})
+    monkeypatch.setattr(corpora, "load", load)
+    for name, recorder in {"bench_train": train, "bench_compare": compare, "bench_svd": svd}.items():
+        monkeypatch.setattr(bench, name, recorder)
+    run("bench", "train", "--text", "t.txt", capsys=capsys)
+    assert load.given[-1] == (("t.txt",), {"tokens": None, "bpe": None})
+    given, more = train.given[-1]
+    assert given == ("the corpus", Settings()) and more == {"rows": tuple(bench.training.SUITE), "device": "cpu"}
+    more = shlex.split(
+        "--tokens 9 --bpe 300 --hidden 8 --dtype bfloat16 --preset authors --rows full,adaptive --rounds 3"
+    )
+    run("bench", "train", "--text", "t.txt", *more, capsys=capsys)
+    assert load.given[-1] == (("t.txt",), {"tokens": 9, "bpe": 300})
+    given, more = train.given[-1]
+    assert given[1] == Settings(hidden=8, dtype="bfloat16", clip=0.25, halve_from=3, dropout=0.25, weight_decay=0.0)
+    assert more == {"rows": ["full", "adaptive"], "device": "cpu", "rounds": 3}
+
+    run("bench", "decode", "--run", "t.txt", capsys=capsys)
+    assert load.given[-1] == (("t.txt",), {"tokens": None})
+    assert compare.given[-1] == (("the corpus", Settings()), {"experts": (8, 16), "device": "cpu"})
+    assert svd.given[-1][1] == {"device": "cpu"}
+    more = shlex.split("--tokens 9 --hidden 8 --epochs 2 --experts 4,2 --rounds 3 --no-large")
+    run("bench", "decode", "--run", "t.txt", *more, capsys=capsys)
+    assert load.given[-1] == (("t.txt",), {"tokens": 9}) and len(svd.given) == 1
+    assert compare.given[-1] == (("the corpus", Settings(hidden=8, epochs=2)),
+                                 {"experts": [4, 2], "device": "cpu", "rounds": 3})  # fmt: skip
+
+
+def test_bench_plan_reads_texts_before_it_measures(monkeypatch, capsys, tmp_path):
+    search, cutoffs = Recorder({}), Recorder({"rows": []})
+    monkeypatch.setattr(bench, "bench_plan", lambda **more: search(**more) or {"bench": "plan"})
+    monkeypatch.setattr(bench, "bench_cutoffs", cutoffs)
+    (tmp_path / "small.txt").write_text("a b c a\n" * 9)
+    status, _, err = run("bench", "plan", "--text", "en", "--text", str(tmp_path / "small.txt"), capsys=capsys)
+    assert status == 2 and "small should have more than 2,000 words" in err and not search.given and not cutoffs.given
+    status, _, err = run("bench", "plan", "--device", "cpu", capsys=capsys)
+    assert status == 2 and "--device is for the layers of --text" in err
+    target = tmp_path / "plan.json"
+    more = ["--rounds", "3", "--device", "cpu", "--json", str(target)]
+    assert run("bench", "plan", "--text", "en", "--text", "de", *more, capsys=capsys)[0] == 0
+    assert (
+        search.given == [((), {"rounds": 3})] and [m for _, m in cutoffs.given] == [{"device": "cpu", "rounds": 3}] * 2
+    )
+    assert ["en" in g[0].name for g, _ in cutoffs.given] == [True, False]
+    record = json.loads(target.read_text())
+    assert len(record["cutoffs"]) == 2 and record["device"]["type"] == "cpu"
+
+
+def plan_json(capsys, *more):
+    status, out, err = run("plan", "synthetic:20000", "--json", "-", *more, capsys=capsys)
+    assert status == 0, err
+    return json.loads(out)
+
+
+def test_options_of_plan_arrive(capsys, tmp_path):
+    usual = plan_json(capsys)
+    assert (usual["in_features"], usual["batch"], usual["n_classes"]) == (512, 2560, 20_000)
+    assert plan_json(capsys, "-d", "256")["in_features"] == 256 and plan_json(capsys, "-b", "99")["batch"] == 99
+    assert plan_json(capsys, "--batch", "99")["in_features"] == 512
+    assert len(plan_json(capsys, "--tails", "4")["cutoffs"]) == 4
+    assert plan_json(capsys, "-j", "2", "--widths", "90,40")["widths"] == [90, 40]
+    assert plan_json(capsys, "-j", "2", "--width-ratio", "2")["widths"] == [256, 128]
+    assert plan_json(capsys, "--min-head-share", "0.9")["shares"][0] >= 0.9 > usual["shares"][0] >= 0.75
+    assert all(c % 64 == 0 for c in plan_json(capsys, "--align", "64")["cutoffs"])
+    assert plan_json(capsys, "--max-size", "5000")["n_classes"] == 5000
+    wide = plan_json(capsys, "-j", "2", "--widths", "choose", "--min-mean-width", "500")
+    assert sum(w * s for w, s in zip([512, *wide["widths"]], wide["shares"], strict=True)) >= 500
+    assert plan_json(capsys, "--objective", "decode")["objective"] == "decode"
+    text = tmp_path / "text.txt"
+    text.write_text("A a, b\nb c\n")
+    said = {
+        more: run("plan", str(text), *more, capsys=capsys)[1].splitlines()[0]
+        for more in ((), ("--lower",), ("--split", "words"), ("--eos", "</s>"), ("--min-count", "2"))
+    }
+    assert [int(line.split("V = ")[1].split(",")[0]) for line in said.values()] == [4, 4, 5, 5, 2]
+    # other timings: another device's, number format's, or those of a record
+    h200 = ROOT / "data" / "machines" / "cuda-nvidia-h200-bfloat16.json"
+    for more in (("--device", "cuda", "--dtype", "bfloat16"), ("--record", str(h200))):
+        assert "H200, bfloat16" in plan_json(capsys, *more)["cost"] != usual["cost"]
+
+
+def test_options_of_calibrate_arrive(monkeypatch, capsys, tmp_path):
+    from adasoft import machine
+
+    cost = type("Cost", (), {"name": "here", "path": tmp_path / "my record.json"})()
+    cost.record = {
+        "threads": 2,
+        "torch": "2",
+        "seconds": 3.0,
+        "errors": {"layer": {"median": 0.1, "largest": 0.5, "n": 7}},
+    }
+    recorder = Recorder(cost)
+    monkeypatch.setattr(machine, "calibrate", recorder)
+    status, out, _ = run("calibrate", capsys=capsys)
+    assert recorder.given == [(("cpu", "float32"), {"seconds": 60.0, "save": True})] and status == 0
+    assert "median error  10.0%, largest  50.0%, 7 shapes" in out and out.endswith(
+        "`python -m adasoft plan` uses it from now on\n"
+    )
+    assert "--dtype bfloat16`" in run("calibrate", "--dtype", "bfloat16", "--seconds", "5", capsys=capsys)[1]
+    assert recorder.given[1] == (("cpu", "bfloat16"), {"seconds": 5.0, "save": True})
+    out = run("calibrate", "--output", str(cost.path), capsys=capsys)[1]
+    assert recorder.given[2][1]["save"] == str(cost.path) and f"plan --record '{cost.path}'`" in out
+
+
+#: Of every option of `train`: a value, and the field of the settings with what it should be.
+GIVEN = {
+    "model": "gru", "hidden": 7, "layers": 2, "heads": 3, "embedding": "adaptive", "embedding_size": 9, "dropout": 0.3,
+    "softmax": "full", "cutoffs": (3, 9), "min_head_share": 0.6, "min_mean_width": 0.7, "n_tails": 3,
+    "width_ratio": 2.5, "tail_dropout": 0.4, "samples": 0.1, "optimizer": "adam", "learning_rate": 0.7,
+    "weight_decay": 0.01, "clip": 0.5, "halve_from": 2, "warmup": 4, "bptt": 11, "batch": 12, "epochs": 3, "seed": 5,
+    "dtype": "bfloat16",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_options_of_a_run_arrive_and_can_be_repeated(name):
+    from adasoft.settings import Settings
+
+    value = GIVEN[name]
+    text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    options = cli._parser().parse_args(["train", f"--{name.replace('_', '-')}", text])
+    settings = cli._settings(options)
+    assert settings == Settings(**{name: value})
+    again = shlex.split(cli._again(options, settings))
+    assert again[:4] == ["python", "-m", "adasoft", "train"]
+    assert cli._settings(cli._parser().parse_args(again[3:])) == settings
+
+
+def test_presets_and_corpora_arrive(monkeypatch):
+    from adasoft import corpora
+    from adasoft.settings import PRESETS, Settings
+
+    for name, preset in PRESETS.items():
+        options = cli._parser().parse_args(["train", "--preset", name, "--epochs", "2"])
+        assert cli._settings(options) == Settings(**{**preset, "epochs": 2})
+    load = Recorder()
+    monkeypatch.setattr(corpora, "load", load)
+    cli._corpus(cli._parser().parse_args(["train"]))
+    more = shlex.split("--corpus t --tokens 9 --min-count 3 --max-size 50 --lower --bpe 300")
+    cli._corpus(cli._parser().parse_args(["train", *more]))
+    usual = dict.fromkeys(("tokens", "min_count", "max_size", "bpe")) | {"lower": False}
+    given = {"tokens": 9, "min_count": 3, "max_size": 50, "lower": True, "bpe": 300}
+    assert [(source, {k: more[k] for k in usual}) for (source,), more in load.given] == [("docs", usual), ("t", given)]
+
+
+AWKWARD = ["a b.txt", "x;rm -rf y", "$(reboot).txt", "it's", "-dash", "ü/ñ.txt", "`x`", 'q"u']
+
+
+@pytest.mark.parametrize("name", AWKWARD)
+def test_commands_to_repeat_survive_a_shell(name):
+    options = cli._parser().parse_args(["train", f"--corpus={name}", f"--folder={name}", "--lower", "--tokens", "5"])
+    command = cli._again(options, cli._settings(options))
+    words = subprocess.run(
+        ["sh", "-c", f'set -- {command}; printf "%s\\0" "$@"'], capture_output=True, check=True
+    ).stdout
+    again = cli._parser().parse_args([w.decode() for w in words.split(b"\0")[3:-1]])
+    assert (again.corpus, again.folder, again.lower, again.tokens) == (name, name, True, 5)
+
+
+# ---------------------------------------------------------------------- refusals
+
+HUGE = "1" + "0" * 20
+REFUSED = [
+    ["plan", "synthetic:1000000000000"],
+    ["plan", f"synthetic:{HUGE * 50}"],
+    ["plan", "synthetic:²"],
+    ["plan", ""],
+    ["plan", "a" * 5000],
+    ["plan", "en", "--json", ""],
+    ["plan", "en", "--opened", ""],
+    ["plan", "en", "--record", ""],
+    *(["plan", "en", o, v] for o in ("-d", "-b", "-j", "--align", "--max-size") for v in (HUGE, "nan", "", "1e5", "é")),
+    *(["plan", "en", o, v] for o in ("--width-ratio", "--min-count", "--min-head-share") for v in ("nan", "", "é")),
+    *(["calibrate", "--seconds", v] for v in ("nan", "inf", "-1", "1e400", "")),
+    *(["calibrate", "--device", v] for v in ("cuda", "é", "", "meta", f"cuda:{HUGE}")),
+    *(["train", f"--{o}", HUGE] for o, kind, *_ in cli._SETTINGS if kind not in (str,) and o != "clip" and
+      "batch epochs hidden seed n-tails heads layers bptt warmup halve-from embedding-size".count(o)),
+    *(["train", "--device", v] for v in ("cuda", "mps", "é", "cuda:x")),
+    *(["train", "--sample", v] for v in ("-5", HUGE, "x")),
+    *(["train", "--save-every", v] for v in ("nan", "inf", "-1")),
+    ["train", "--json", "-"],
+    ["train", "--preset", "é"],
+    *(["bench", b, "--rounds", v] for b in ("plan", "cost", "layer") for v in ("0", "-1", HUGE)),
+    ["bench", "train", "--text", "t.txt", "--rounds", "0"],
+    *(["bench", b, "--device", v] for b in ("cost", "layer") for v in ("cuda", "é", "", "meta")),
+    ["bench", "train", "--text", "t.txt", "--device", "cuda"],
+    ["bench", "decode", "--text", "t.txt", "--device", "cuda"],
+    *(["bench", "layer", "--seconds", v] for v in ("nan", "-1")),
+    ["bench", "decode", "--text", "t.txt", "--hidden", "4"],
+    ["bench", "decode", "--text", "t.txt", "--no-large"],
+    ["bench", "decode", "--run", "t.txt", "--steps", "4"],
+    ["bench", "decode", "--run", "t.txt", "--experts", "2,x"],
+    ["bench", "decode", "--text", "t.txt", "--run", "t.txt"],
+    ["bench", "decode"],
+    ["bench"],
+    ["bench", "train", "--text", "missing.txt"],
+    ["bench", "decode", "--text", "missing.txt"],
+    ["bench", "plan", "--text", "missing.txt"],
+    ["bench", "cost", "--epochs", "3"],
+    ["table", "--seeds", "0", "--run", "t.txt"],
+    ["table", "--hidden", "8"],
+    ["table", "--lower"],
+    ["table", "--device", "cpu"],
+    ["table", "--markdown", "--by-rank"],
+    ["table", "--run", "t.txt", "--device", "cuda"],
+    ["table", "missing"],
+    ["nothing"],
+    [],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", REFUSED, ids=lambda a: " ".join(a)[:60])
+def test_what_cannot_be_is_refused_in_one_line(arguments, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("t.txt").write_text("a b a c\n" * 50)
+    try:
+        status, out, err = run(*arguments, capsys=capsys)
+    except SystemExit as stop:
+        status, (out, err) = stop.code, capsys.readouterr()
+    assert status == 2 and len(err.splitlines()) == 1 and err.startswith("adasoft") and len(err) < 800
+    assert not out and "invalid literal" not in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        *((["plan", "en"], "--json"), (["calibrate"], "--output"), (["bench", "cost"], "--json")),
+        *((["bench", "train", "--text", "t.txt"], "--json"), (["train"], "--json")),
+    ],
+)
+@pytest.mark.parametrize(("target", "reason"), [("folder", "Is a directory: folder"), ("t.txt/x", "Not a directory: ")])
+def test_files_are_tried_before_the_work(command, option, target, reason, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    Path("t.txt").write_text("a b a c\n" * 50)
+    status, out, err = run(*command, option, target, capsys=capsys)
+    assert status == 2 and reason in err and not out and sorted(os.listdir()) == ["folder", "t.txt"]
+
+
+def test_the_folder_of_a_table_is_tried_before_the_training(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("t.txt").write_text("a b a c\n" * 50)
+    status, out, err = run("table", "t.txt", "--run", "t.txt", "--rows", "full", capsys=capsys)
+    assert status == 2 and "t.txt" in err and not out
+
+
+def test_a_device_is_written_to_and_not_replaced(tmp_path, capsys):
+    """What root could do to /dev/null."""
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    assert run("plan", "synthetic:50", "--json", str(tmp_path / "pipe"), capsys=capsys)[0] == 0
+    assert json.loads(os.read(reader, 100_000))["n_classes"] == 50 and (tmp_path / "pipe").is_fifo()
+    os.close(reader)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (ValueError("two\nlines"), 2, "adasoft lab: two lines"),
+        (KeyError("a name"), 2, "adasoft lab: a name"),
+        (OverflowError("too large"), 2, "adasoft lab: too large"),
+        (ZeroDivisionError(), 2, "adasoft lab: ZeroDivisionError"),
+        (MemoryError("9 TiB"), 2, "adasoft lab: not enough memory: 9 TiB"),
+        (FileNotFoundError(2, "No such file or directory", "x y"), 2, "adasoft lab: No such file or directory: x y"),
+        (RuntimeError("out of it\nException raised from f at x.cpp:1\n#0 ..."), 2, "adasoft lab: out of it"),
+        (
+            AttributeError("no such thing"),
+            1,
+            "adasoft lab: a fault of adasoft, AttributeError: no such thing (python -X",
+        ),
+        (AssertionError(), 1, "adasoft lab: a fault of adasoft, AssertionError: AssertionError (python -X"),
+        (KeyboardInterrupt(), 130, "\nadasoft lab: stopped; nothing was written"),
+    ],
+)
+def test_errors_and_their_exit_statuses(error, status, said, monkeypatch, capsys):
+    def fails(*_):
+        raise error
+
+    monkeypatch.setattr(cli, "_lab", fails)
+    found, _, err = run("lab", capsys=capsys)
+    assert found == status and err.startswith(said) and len(err.strip().splitlines()) == 1
+
+
+def test_jupyterlab_gets_what_is_not_ours_and_its_status_comes_back(monkeypatch, capsys):
+    class Process:
+        started = []
+
+        def __init__(self, command, env):
+            self.started.append(command)
+
+        def wait(self):
+            return 7
+
+    monkeypatch.setattr(subprocess, "Popen", Process)
+    assert run("lab", "--port=9", capsys=capsys)[0] == 7 and "--port=9" in Process.started[0]
+    printed = run("lab", "--print", "--x=a b", capsys=capsys)[1]
+    assert "--x=a b" in shlex.split(printed) and "'--x=a b'" in printed

@@ -277,7 +277,7 @@ def test_from_the_command_line_to_a_table(tmp_path, text, capsys, monkeypatch):
     assert before == {p: p.stat().st_mtime_ns for p in (tmp_path / "results").iterdir()}
     record = json.loads((tmp_path / "results" / "train-text-cpu-bptt-10-batch-8-adaptive-seed1.json").read_text())
     assert record["cutoffs"] == [10, 20] and record["settings"]["seed"] == 1 and record["row"] == "adaptive"
-    assert "--corpus text" in record["command"] and "--seed 1" in record["command"]
+    assert f"--corpus {text}" in record["command"] and "--seed 1" in record["command"]
     capsys.readouterr()
     # steps in turns: their rates go into the table
     corpus = load(text)
@@ -299,7 +299,7 @@ def test_a_table_says_what_it_does_not_find_or_understand(tmp_path):
     with pytest.raises(FileNotFoundError, match="no runs that tell their loss by rank"):
         print_by_rank(tmp_path)
     (tmp_path / "train-x.json").write_text("{}")
-    with pytest.raises(ValueError, match=r"train-x\.json is no record of a training"):
+    with pytest.raises(ValueError, match=r"train-x\.json is damaged: corpus is missing; delete it"):
         print_table(tmp_path)
     with pytest.raises(ValueError, match="rows should be some of full"):
         list(suite(SMALL, ["fool"]))

@@ -1094,7 +1094,7 @@ def test_pieces_are_told_per_word(tmp_path, record):
 
 def test_a_file_that_is_no_record_is_said(tmp_path):
     (tmp_path / "train-x.json").write_text("{")
-    assert "train-x.json is no record of a training" in problem(tp.stored_panel(tmp_path))
+    assert "train-x.json is damaged: not JSON" in problem(tp.stored_panel(tmp_path))
 
 
 def test_what_ships_can_be_read():

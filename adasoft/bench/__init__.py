@@ -5,10 +5,11 @@ from .compare import bench_compare, bench_svd
 from .cost import bench_cost, bench_regret
 from .decode import bench_decode
 from .layer import bench_layer
-from .search import bench_cutoffs, bench_plan
+from .search import authors_cutoffs_of, bench_cutoffs, bench_plan
 from .training import bench_train
 
 __all__ = [
+    "authors_cutoffs_of",
     "bench_compare",
     "bench_cost",
     "bench_cutoffs",

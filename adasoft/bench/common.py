@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
-from collections.abc import Callable, Sequence
-from typing import Any
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import __version__
-from ..cost import write_whole
+from ..files import write_whole
+
+if TYPE_CHECKING:
+    from ..machine import Step
 
 Row = dict[str, Any]
 Say = Callable[[str], None]
@@ -45,6 +51,40 @@ def provenance(device: str | None = None) -> Row:
 
         out |= {"torch": torch.__version__, "threads": torch.get_num_threads(), "device": describe(device)}
     return out
+
+
+def peak_mib(step: Step, device: str) -> float:
+    """:func:`adasoft.machine.peak_bytes` in MiB, without the lines by which the profiler announces itself."""
+    from ..machine import peak_bytes
+
+    with _without_notices():
+        return peak_bytes(step, device) / 2**20
+
+
+@contextlib.contextmanager
+def _without_notices() -> Iterator[None]:
+    """Let nothing be seen of what libraries below Python write to the stream of errors. Exceptions pass."""
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # there may be no such stream
+        sys.stderr.flush()
+    try:
+        kept = os.dup(2)
+    except OSError:
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the memory of the device does not suffice; that of a CPU has no type of its own."""
+    import torch
+
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "DefaultCPUAllocator" in str(error)
 
 
 def save(record: Row, path: str) -> None:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..cost import cache_dir
+from ..files import cache_dir
 from .common import Row, Say, provenance, table
-from .training import SUITE
+from .training import SUITE, possible
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 ADAPTIVE = ("adaptive", "planned-0.75", "planned-wide-0.85")
 #: How many of the best words are asked for and compared.
 TOPS = (1, 5, 10)
+#: Rows that are answered at once; a single row is timed as well.
+BLOCK = 256
 #: Share of the full softmax's ten best words that SVD-softmax should find on the validation part.
 RECALL = 0.99
 
@@ -84,12 +86,25 @@ def bench_compare(
     SVD-softmax and doubly sparse softmax are made from the full one; the adaptive ones are models of their own.
     Agreement is with the full model's best words, accuracy with the text's next words, on ``rows`` places of the test
     part. W and N are chosen on the validation part; experts are trained on hidden states of the training part.
+
+    Adaptive softmaxes whose cutoffs the words do not allow are left out. Raises ValueError, before anything is
+    trained, for a corpus with too few words or numbers of experts that are no powers of two.
     """
     from ..alternatives.svd_softmax import SVDSoftmax
     from ..machine import interleave
 
-    runs = {name: trained(corpus, replace(settings, **SUITE[name]), device, name)
-            for name in ("full", *ADAPTIVE)}  # fmt: skip
+    for n_experts in experts:
+        _stages(n_experts)
+    if corpus.n_classes <= max(TOPS) or len(corpus.test) <= BLOCK:
+        raise ValueError(
+            f"{corpus.name} should have more than {max(TOPS)} different words, and {BLOCK} in its test part, "
+            f"got {corpus.n_classes:,} and {len(corpus.test):,}"
+        )
+    chosen = possible(
+        {name: replace(settings, **SUITE[name]) for name in ("full", *ADAPTIVE)}, corpus, device, say, tails=True
+    )
+    adaptive = [name for name in chosen if name != "full"]
+    runs = {name: trained(corpus, one, device, name) for name, one in chosen.items()}
     full = runs["full"].model.softmax.eval()
     hidden, target = states(runs["full"], "test", rows)
     valid, _ = states(runs["full"], "valid", 512)
@@ -108,13 +123,13 @@ def bench_compare(
 
     common = SVDSoftmax(full)
     methods[f"svd, W = d/8, N = V/32 ({common.width}, {common.n_full})"] = (common, hidden, target, ask(common))
-    chosen = SVDSoftmax.for_recall(full, valid, RECALL, max(TOPS))
-    methods[f"svd, for {RECALL:.0%} ({chosen.width}, {chosen.n_full})"] = (chosen, hidden, target, ask(chosen))
+    tuned = SVDSoftmax.for_recall(full, valid, RECALL, max(TOPS))
+    methods[f"svd, for {RECALL:.0%} ({tuned.width}, {tuned.n_full})"] = (tuned, hidden, target, ask(tuned))
     for n_experts in experts:
         sparse = experts_of(runs["full"], n_experts, say=say).eval()
         sparse.measure(hidden)  # its arithmetic is that of the experts these tokens go to
         methods[f"doubly sparse, {n_experts} experts"] = (sparse, hidden, target, ask(sparse))
-    for name in ADAPTIVE:
+    for name in adaptive:
         softmax = runs[name].model.softmax.eval()
         own, own_target = states(runs[name], "test", rows)
         methods[f"{name}, log_prob"] = (
@@ -124,7 +139,7 @@ def bench_compare(
         opened[f"{name}, exact top-k"] = softmax.opened(own, max(TOPS)).float().mean(0).tolist()
 
     times: dict[int, Mapping[str, Any]] = {}
-    for size in (256, 1):
+    for size in (BLOCK, 1):
         items = {name: _items(act, x, size) for name, (_, x, _, act) in methods.items()}
         times[size] = interleave(items, device=device, rounds=rounds if size > 1 else 8 * rounds)
     out = [
@@ -132,7 +147,7 @@ def bench_compare(
         for name, method in methods.items()
     ]
     for row in out:
-        for size in (256, 1):
+        for size in (BLOCK, 1):
             row[f"faster, {size}"] = out[0][f"ms, {size}"] / row[f"ms, {size}"]
     say(f"{corpus.name}: V = {corpus.n_classes:,}, d = {settings.hidden}; agreement with the full model's best words")
     columns = ["agree 1", "agree 5", "agree 10", "right 1", "right 5", "right 10", "perplexity", "outside"]
@@ -171,11 +186,7 @@ def experts_of(run: Run, n_experts: int, *, tokens: int = RETRAIN_TOKENS, say: S
     from ..alternatives.doubly_sparse import DoublySparseSoftmax
     from ..alternatives.doubly_sparse_training import RETRAIN, Settings, fit
 
-    stages = [2]
-    while stages[-1] * 2 <= n_experts:
-        stages.append(stages[-1] * 2)
-    if stages[-1] != n_experts:
-        raise ValueError(f"n_experts should be a power of two, at least 2, got {n_experts}")
+    stages = _stages(n_experts)
     hidden, target = states(run, "train", tokens)
     made = DoublySparseSoftmax.from_full(run.model.softmax, stages[0])
     settings = Settings(stages=tuple(stages), **{**RETRAIN, **LARGE, **more})
@@ -186,6 +197,15 @@ def experts_of(run: Run, n_experts: int, *, tokens: int = RETRAIN_TOKENS, say: S
     for event in history.events:
         say(f"  step {event.step}: {event.kind}: {event.text}")
     return made
+
+
+def _stages(n_experts: int) -> list[int]:
+    stages = [2]
+    while stages[-1] * 2 <= n_experts:
+        stages.append(stages[-1] * 2)
+    if stages[-1] != n_experts:
+        raise ValueError(f"n_experts should be a power of two, at least 2, got {n_experts}")
+    return stages
 
 
 def _items(act: Callable[[Tensor], Any], hidden: Tensor, size: int) -> list[Callable[[], None]]:

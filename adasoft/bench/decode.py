@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..corpora import text_ids
-from ..cost import cache_dir, load_cost
-from ..partition import Plan, plan
+from ..cost import load_cost
+from ..files import DamagedFile, cache_dir, write_whole
+from ..partition import Infeasible, Plan, plan
 from ..vocabulary import Vocabulary
 from .common import Row, Say, provenance, table
+from .rivals import brief
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 CUTOFFS = (20_000, 40_000, 200_000)
 #: Floors of the plan for decoding: shares of tokens at the full width d, at d/4 or more, at d/16 or more.
 FLOORS = (0.75, 0.87, 0.95)
+#: Best words that are asked for; a text should have more.
+TOP = 10
 #: Words before the predicted one that the model sees, and the size of their embeddings.
 _CONTEXT, _EMBEDDING = 4, 128
 
@@ -45,36 +49,49 @@ def bench_decode(
     four words, embedded, through one layer of tanh units into the softmax; Adagrad, ``steps`` batches of ``batch``
     tokens. The trained weights are kept in the cache. The full softmax has random weights: its time does
     not depend on them.
+
+    Of ``cutoffs`` those below V are taken; where there are none, the authors' for that V; where there are none either,
+    only the planned ones. Raises ValueError for a text with too few words.
     """
+    from ..settings import authors_cutoffs
+
     vocabulary, ids = read_ids(text, max_size)
     n, d = vocabulary.n_classes, in_features
     say(f"{vocabulary.name}: {len(ids):,} tokens, V = {n:,}")
-    given = [c for c in cutoffs if c < n]
+    least = 20 * (_CONTEXT + 1)  # the last twentieth is not trained on
+    if n <= TOP or len(ids) < least:
+        raise ValueError(
+            f"{vocabulary.name} should have more than {TOP} different words, and {least} in all, "
+            f"got {n:,} and {len(ids):,}"
+        )
+    given = [c for c in cutoffs if c < n] or list(authors_cutoffs(n))
     cost = load_cost(device)
-    made = plan(
-        vocabulary, d, 256, cost=cost, n_tails=3, objective="decode", min_head_share=FLOORS[0], min_shares=FLOORS[1:]
-    )
+    floors: Row = {"min_head_share": FLOORS[0], "min_shares": FLOORS[1:]}
+    try:
+        made = plan(vocabulary, d, 256, cost=cost, n_tails=3, objective="decode", **floors)
+    except Infeasible as error:
+        raise ValueError(f"{vocabulary.name} should have enough words for three tails, got V = {n:,}") from error
     say(f"planned for decoding with floors: {FLOORS[0]:.0%} of the tokens at width {d}, "
         f"{FLOORS[1]:.0%} at {made.widths[0]} or more, {FLOORS[2]:.0%} at {made.widths[1]} or more")  # fmt: skip
-    cases = [
-        (f"cutoffs {','.join(map(str, given))}", given, [d // 4 ** (i + 1) for i in range(len(given))]),
-        (f"planned {','.join(map(str, made.cutoffs))}", list(made.cutoffs), list(made.widths)),
-    ]
+    cases = [(f"planned {','.join(map(str, made.cutoffs))}", list(made.cutoffs), list(made.widths))]
+    if given:
+        widths = [d // 4 ** (i + 1) for i in range(len(given))]
+        cases.insert(0, (f"cutoffs {','.join(map(str, given))}", given, widths))
     rows, opened = [], []
     for name, cut, widths in cases:
         layer, hidden, perplexity = trained(ids, n, d, cut, widths, steps=steps, batch=batch, device=device, say=say)
-        shares = {k: layer.opened(hidden, k).float().mean(0).tolist() for k in (1, 10)}
+        shares = {k: layer.opened(hidden, k).float().mean(0).tolist() for k in (1, TOP)}
         opened.append(
             {
                 "layer": name, "widths": widths, "perplexity": perplexity, "rows": len(hidden),
-                "opened, top 1": shares[1], "opened, top 10": shares[10],
-                "mean, top 1": float(np.mean(shares[1])), "mean, top 10": float(np.mean(shares[10])),
+                "opened, top 1": shares[1], "opened, top 10": shares[TOP],
+                "mean, top 1": float(np.mean(shares[1])), "mean, top 10": float(np.mean(shares[TOP])),
             }
         )  # fmt: skip
         for size in (256, 1):
             rows += _timed(name, layer, hidden, size, device, rounds if size > 1 else 8 * rounds)
         follow = cost.layer(
-            n, cut, widths, [0.0] * len(cut), d, 256, "decode", [max(s, 1e-9) for s in shares[10]]
+            n, cut, widths, [0.0] * len(cut), d, 256, "decode", [max(s, 1e-9) for s in shares[TOP]]
         ).seconds
         ours = next(r["ms"] for r in rows if r["layer"] == name and r["rows"] == 256 and r["what"] == "ours, top 10")
         opened[-1] |= {"predicted ms": follow * 1e3, "measured ms": ours}
@@ -82,7 +99,6 @@ def bench_decode(
     say("\nshare of (row, tail) pairs opened:")
     columns = ["layer", "widths", "perplexity", "opened, top 1", "opened, top 10", "mean, top 1", "mean, top 10"]
     say(table(opened, [*columns, "predicted ms", "measured ms"]))
-    floors = {"min_head_share": FLOORS[0], "min_shares": list(FLOORS[1:])}
     return {
         "bench": "decode", **provenance(device), "text": vocabulary.name, "V": n, "d": d, "steps": steps,
         "floors": floors, "plan": _brief(made), "rows": rows, "opened": opened,
@@ -118,10 +134,10 @@ def _timed(name: str, layer: AdaptiveSoftmax, hidden: Tensor, size: int, device:
         return [step(x) for x in batches]
 
     items = {
-        "ours, top 10": item(lambda x: layer.topk(x, 10)),
+        "ours, top 10": item(lambda x: layer.topk(x, TOP)),
         "ours, predict": item(layer.predict),
-        "PyTorch's log_prob, top 10": item(lambda x: stock.log_prob(x).topk(10)),
-        "full softmax, top 10": item(lambda x: full(x).topk(10)),
+        "PyTorch's log_prob, top 10": item(lambda x: stock.log_prob(x).topk(TOP)),
+        "full softmax, top 10": item(lambda x: full(x).topk(TOP)),
     }
     timings = interleave(items, device=device, rounds=rounds)
     ours = timings["ours, top 10"].median
@@ -154,6 +170,7 @@ def trained(
 ) -> tuple[AdaptiveSoftmax, Tensor, float]:
     """A layer trained on a text, 2,048 hidden states of the text's last twentieth, and the perplexity there."""
     import torch
+    from safetensors import SafetensorError
     from safetensors.torch import load_file, save_file
     from tqdm.auto import trange
 
@@ -195,11 +212,12 @@ def trained(
             states = hidden(test)
             layer.eval()
             loss = layer(states, tokens[test]).loss
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
         tensors = {f"layer.{k}": v.contiguous() for k, v in layer.state_dict().items()}
-        save_file(tensors | {"hidden": states.contiguous(), "loss": loss.reshape(1)}, part)
-        part.replace(path)
-    stored = load_file(path, device=device)
-    layer.load_state_dict({k.removeprefix("layer."): v for k, v in stored.items() if k.startswith("layer.")})
-    return layer.eval(), stored["hidden"], float(np.exp(float(stored["loss"][0])))
+        tensors |= {"hidden": states.contiguous(), "loss": loss.reshape(1)}
+        write_whole(path, lambda part: save_file(tensors, part))
+    try:
+        stored = load_file(path, device=device)
+        layer.load_state_dict({k.removeprefix("layer."): v for k, v in stored.items() if k.startswith("layer.")})
+        return layer.eval(), stored["hidden"], float(np.exp(float(stored["loss"][0])))
+    except (SafetensorError, RuntimeError, KeyError) as error:
+        raise DamagedFile(path, brief(error)) from error

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..cost import load_cost
 from ..partition import plan
 from ..vocabulary import Vocabulary
-from .common import Row, Say, table
+from .common import Row, Say, peak_mib, table
 from .rivals import FullLoss, brief, full_softmaxes
 
 if TYPE_CHECKING:
@@ -153,8 +153,6 @@ def _measured(
     """One row for each thing: its time among the others, or why there is none."""
     import torch
 
-    from ..machine import peak_bytes
-
     runs, failed = _tried(items)
     failed.update(absent)
     timings, alone = _in_turns(runs, device, rounds)
@@ -180,7 +178,7 @@ def _measured(
             try:
                 if name.startswith("full"):
                     row["loss"] = float(runs[name][0]())  # they should agree
-                row["peak MiB"] = peak_bytes(runs[name][0], device) / 2**20
+                row["peak MiB"] = peak_mib(runs[name][0], device)
             except torch.OutOfMemoryError:
                 row["peak MiB"] = "out of memory"
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from .common import Row, Say, provenance, table
+from .common import Row, Say, out_of_memory, peak_mib, provenance, table
 from .large import bench_large
 
 if TYPE_CHECKING:
@@ -113,9 +113,12 @@ def _unless_full(measure: Callable[[], _Measured], say: Say) -> _Measured | None
 
     try:
         return measure()
-    except torch.OutOfMemoryError as error:
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
         say(f"left out, out of memory: {str(error).splitlines()[0]}")
-        torch.cuda.empty_cache()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
         return None
 
 
@@ -133,7 +136,7 @@ def _bf16(rounds: int, say: Say) -> list[Row]:
 def _compare(
     n_classes: int, cutoffs: tuple[int, ...], device: str, kind: torch.dtype, rounds: int, full: bool
 ) -> list[Row]:
-    from ..machine import FullSoftmax, bare_products, interleave, layer_steps, ours, peak_bytes, stock
+    from ..machine import FullSoftmax, bare_products, interleave, layer_steps, ours, stock
 
     d, batch = 512, 2560
     shape = _shape(n_classes, d, batch, cutoffs)
@@ -166,7 +169,7 @@ def _compare(
             "of stock": timing.median / timings["stock"].median,
             "of bare": timing.median / timings["bare products"].median,
             "GFLOP/s": 6e-9 * (n_classes * d * batch if name == "full softmax" else operations) / timing.median,
-            "peak MiB": peak_bytes(items[name][0], device) / 2**20,
+            "peak MiB": peak_mib(items[name][0], device),
         }
         for name, timing in timings.items()
     ]

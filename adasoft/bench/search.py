@@ -13,7 +13,7 @@ from ..vocabulary import Vocabulary
 from .common import Row, Say, provenance, table
 
 
-def bench_plan(*, say: Say = print, repeats: int = 5) -> Row:
+def bench_plan(*, say: Say = print, rounds: int = 5) -> Row:
     """Time and memory of the search for cutoffs over a million words."""
     vocabulary = Vocabulary.synthetic(1_000_000, shift=2.7)
     vocabulary.cumulative, vocabulary.order  # made once per vocabulary, not per plan  # noqa: B018
@@ -29,7 +29,7 @@ def bench_plan(*, say: Say = print, repeats: int = 5) -> Row:
                 continue
             times = []
             # the constant of the expected form breaks the quadrangle inequality: its search is exact but slower
-            for _ in range(1 if name == "paper, expected" else repeats):
+            for _ in range(1 if name == "paper, expected" else rounds):
                 started = time.perf_counter()
                 found = plan(vocabulary, 512, 2560, cost=cost, n_tails=n_tails, align=align)
                 times.append(time.perf_counter() - started)
@@ -58,6 +58,17 @@ AUTHORS = (2_000, 10_000)
 FLOORS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
 
 
+def authors_cutoffs_of(vocabulary: Vocabulary) -> tuple[int, ...]:
+    """Those of the authors' cutoffs that leave words for a tail. Raises ValueError for a vocabulary with none."""
+    fitting = tuple(cutoff for cutoff in AUTHORS if cutoff < vocabulary.n_classes)
+    if not fitting:
+        raise ValueError(
+            f"{vocabulary.name} should have more than {AUTHORS[0]:,} words, where the authors cut first, "
+            f"got V = {vocabulary.n_classes:,}"
+        )
+    return fitting
+
+
 def bench_cutoffs(
     vocabulary: Vocabulary,
     *,
@@ -69,19 +80,21 @@ def bench_cutoffs(
 ) -> Row:
     """Planned cutoffs against the authors' 2000, 10000 at the same head share; and step time against head share.
 
-    All layers take turns; forward + backward.
+    All layers take turns; forward + backward. Of a vocabulary of at most 10,000 words the authors' cutoff is 2000;
+    raises ValueError for one of at most 2,000.
     """
     from ..machine import Shape, interleave, layer_steps
 
+    authors = authors_cutoffs_of(vocabulary)
     cost = load_cost(device)
     n, d = vocabulary.n_classes, in_features
-    share = vocabulary.share_of_first(AUTHORS[0])
+    share = vocabulary.share_of_first(authors[0])
     made = {
         f"planned, J = {j or 'best'}": plan(vocabulary, d, batch, cost=cost, n_tails=j, min_head_share=share)
-        for j in (2, None)
+        for j in (len(authors), None)
     }
     curve = {f"floor {floor:.2f}": plan(vocabulary, d, batch, cost=cost, min_head_share=floor) for floor in FLOORS}
-    shapes = {"authors": Shape(n, d, batch, AUTHORS, tuple(default_widths(d, 2)))}
+    shapes = {"authors": Shape(n, d, batch, authors, tuple(default_widths(d, len(authors))))}
     for name, found in {**made, **curve}.items():
         if found.n_tails:
             shapes[name] = Shape(n, d, batch, found.cutoffs, found.widths)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..files import DamagedFile, entry, read_json, short
 from .common import Row, Say, provenance, table
 
 if TYPE_CHECKING:
@@ -69,6 +70,26 @@ def suite(settings: Settings, rows: Sequence[str] = tuple(SUITE), seeds: int = 3
                 yield name, replace(settings, **SUITE[name], seed=settings.seed + seed)
 
 
+def possible(
+    runs: Mapping[str, Settings], corpus: Corpus, device: str, say: Say, *, tails: bool = False
+) -> dict[str, Settings]:
+    """Those of some runs whose cutoffs the words allow, with ``tails`` only those with tails; why not the others."""
+    from ..settings import partition
+
+    found = {}
+    for name, settings in runs.items():
+        try:
+            clusters = partition(settings, corpus, device=device.partition(":")[0])
+        except ValueError as error:
+            say(f"{name}: left out, {error}")
+            continue
+        if tails and settings.softmax == "adaptive" and not clusters.cutoffs:
+            say(f"{name}: left out, its plan has no tails")
+            continue
+        found[name] = settings
+    return found
+
+
 def stored_as(folder: Path, name: str, corpus: Corpus, settings: Settings, device: str) -> tuple[Path, bool]:
     """The file of the record of a run of a table in a folder, and whether it is there.
 
@@ -95,7 +116,7 @@ def _file_name(name: str, corpus: Corpus, settings: Settings, device: str) -> st
 
 
 def stored_runs(folder: Path) -> list[Row]:
-    """The records of finished runs in a folder. Raises ValueError for a file that is none."""
+    """The records of finished runs in a folder. Raises DamagedFile, a ValueError, for a file that is none."""
     out = []
     for path in sorted(folder.glob("train-*.json")):
         record = _read_run(path)
@@ -105,14 +126,90 @@ def stored_runs(folder: Path) -> list[Row]:
 
 
 def _read_run(path: Path) -> Row:
-    try:
-        record: Row = json.loads(path.read_text(encoding="utf-8"))
-        if missing := {"done", "test perplexity", "cutoffs", "widths"} - record.keys():
-            raise KeyError(min(missing))
-        _identity(record)
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is no record of a training: {type(error).__name__} {error}") from error
+    """A record of :meth:`adasoft.train.Run.record`, its entries as tables need them. Raises DamagedFile."""
+    # of a training that has diverged, perplexities are nan
+    record: Row = read_json(path, remedy=_REMEDY, finite=False)
+
+    def check(*names: str, kind: type, **limits: float) -> Any:
+        return entry(record, *names, kind=kind, path=path, remedy=_REMEDY, **limits)
+
+    def wrong(what: str) -> DamagedFile:
+        return DamagedFile(path, what, _REMEDY)
+
+    for name in ("name", "digest", "licence"):
+        check("corpus", name, kind=str)
+    for name in ("V", "train", "test"):
+        check("corpus", name, kind=int, least=1, most=LARGEST)
+    if "words" in record["corpus"]:
+        check("corpus", "words", "test", kind=int, least=1, most=LARGEST)
+    for name in ("type", "name"):
+        check("device", name, kind=str)
+    for name in ("date", "torch"):
+        check(name, kind=str)
+    check("threads", kind=int, least=1, most=LARGEST)
+    for name in ("parameters", "output parameters"):
+        check(name, kind=int, least=0, most=LARGEST)
+    for name in ("cutoffs", "widths"):
+        if not all(type(value) is int and 0 < value <= LARGEST for value in check(name, kind=list)):
+            raise wrong(f"{name} should be whole numbers above 0")
+    check("head share", kind=float, least=0, most=_WHOLE)
+    _settings_of(check("settings", kind=dict), path)
+    for name in ("hidden", "batch", "bptt", "epochs", "seed"):
+        check("settings", name, kind=int, least=0, most=LARGEST)
+    check("settings", "softmax", kind=str)
+    for name in ("row", "command"):
+        if name in record:
+            check(name, kind=str)
+    if "cluster shares" in record:
+        shares = check("cluster shares", kind=list)
+        if not all(type(share) in (int, float) and 0 <= share <= _WHOLE for share in shares):
+            raise wrong("cluster shares should be numbers from 0 to 1")
+        if record["settings"]["softmax"] == "adaptive" and len(shares) != len(record["widths"]) + 1:
+            raise wrong(f"cluster shares should be {len(record['widths']) + 1} numbers, got {len(shares)}")
+    if not check("done", kind=bool):
+        return record
+    if record.get("test perplexity") is not None:
+        _check_perplexity(record, "test perplexity", path)
+    for epoch in check("epochs", kind=list):
+        _check_perplexity(epoch, "valid", path, "epochs: ")
+    if not record["epochs"]:
+        raise wrong("epochs should not be empty")
+    check("words per second", kind=float, least=1e-9, most=1e15)
+    check("shares", "output", kind=float, least=0, most=_WHOLE)
+    by_rank = record.get("test by rank")
+    if by_rank is not None:
+        lists = {name: check("test by rank", name, kind=list) for name in ("from rank", "tokens", "nats")}
+        for name, values in lists.items():
+            if not all(type(value) in (int, float) and abs(value) < LARGEST for value in values):
+                raise wrong(f"test by rank.{name} should be numbers")
+        if len({len(values) for values in lists.values()}) > 1:
+            raise wrong("test by rank should be three lists of the same length")
+        if sum(lists["tokens"]) <= 0:
+            raise wrong("test by rank should hold tokens")
     return record
+
+
+#: More than any count in a record: words, parameters, threads.
+LARGEST = 10**15
+#: All of something, as sums of fp64 may be.
+_WHOLE = 1 + 1e-6
+_REMEDY = "delete it, or move it to another folder"
+
+
+def _settings_of(values: Mapping[str, Any], path: Path) -> Settings:
+    from ..settings import Settings
+
+    try:
+        return Settings.read(values)
+    except (ValueError, TypeError) as error:
+        raise DamagedFile(path, f"settings: {error}", _REMEDY) from error
+
+
+def _check_perplexity(found: Any, name: str, path: Path, where: str = "") -> None:
+    """Refuse what is no perplexity; it may be nan or infinite, where a training has diverged."""
+    value: Any = found.get(name) if isinstance(found, Mapping) else None
+    if type(value) not in (int, float) or value < 1:
+        raise DamagedFile(path, f"{where}{name} should be a number of at least 1, got {short(value)}", _REMEDY)
 
 
 def _identity(record: Row) -> tuple[str, str, str]:
@@ -126,7 +223,7 @@ def stored_rates(folder: Path) -> dict[Any, Row]:
     With ``"timed on"``, the machine.
     """
     found: dict[Any, Row] = {}
-    records = [json.loads(p.read_text(encoding="utf-8")) for p in sorted(folder.glob("bench-train-*.json"))]
+    records = [_read_rates(path) for path in sorted(folder.glob("bench-train-*.json"))]
     for record in sorted(records, key=lambda r: str(r["date"])):
         device, threads = record["device"], record["threads"]
         where = f"{device['name']} with {device.get('capability', '')}, {threads} thread{'s' * (threads > 1)}"
@@ -137,6 +234,21 @@ def stored_rates(folder: Path) -> dict[Any, Row]:
     return found
 
 
+def _read_rates(path: Path) -> Row:
+    """A record of `bench train`. Raises DamagedFile."""
+    record: Row = read_json(path, remedy=_REMEDY, finite=False)
+    for names in (("date",), ("corpus", "digest"), ("device", "name"), ("device", "type")):
+        entry(record, *names, kind=str, path=path, remedy=_REMEDY)
+    entry(record, "threads", kind=int, path=path, remedy=_REMEDY, least=1, most=LARGEST)
+    for row in entry(record, "rows", kind=list, path=path, remedy=_REMEDY):
+        if not isinstance(row, dict):
+            raise DamagedFile(path, "rows should be objects", _REMEDY)
+        entry(row, "words/s", kind=float, path=path, remedy=_REMEDY, least=1e-9, most=1e15)
+        entry(row, "output share", kind=float, path=path, remedy=_REMEDY, least=0, most=1)
+        _settings_of(entry(row, "settings", kind=dict, path=path, remedy=_REMEDY), path)
+    return record
+
+
 def _per_word(record: Row) -> float:
     """Test perplexity per word, exp(nats of the test part / its words).
 
@@ -144,7 +256,10 @@ def _per_word(record: Row) -> float:
     """
     corpus = record["corpus"]
     tokens_per_word = corpus["test"] / corpus.get("words", corpus)["test"]
-    return float(record["test perplexity"] ** tokens_per_word)
+    try:
+        return float(record["test perplexity"] ** tokens_per_word)
+    except OverflowError:  # a training that has diverged
+        return math.inf
 
 
 def _timed_by(settings: Mapping[str, Any]) -> str:
@@ -355,11 +470,15 @@ def bench_train(
 ) -> Row:
     """Training steps of all softmaxes of a table, in turns: words per second, and the output layer's share of it.
 
-    All models are in memory at once. Two steps of each warm up.
+    All models are in memory at once. Two steps of each warm up. Rows whose cutoffs the words do not allow are left
+    out; raises ValueError where none is left.
     """
     from ..train import PARTS, Run
 
-    runs = {name: Run(corpus, made, device=device) for name, made in suite(settings, rows, seeds=1)}
+    chosen = possible(dict(suite(settings, rows, seeds=1)), corpus, device, say)
+    if not chosen:
+        raise ValueError(f"rows should have one that fits the words of {corpus.name}, V = {corpus.n_classes:,}")
+    runs = {name: Run(corpus, one, device=device) for name, one in chosen.items()}
     spent: dict[str, list[list[float]]] = {name: [] for name in runs}
     for turn in range(rounds + 2):
         for name, run in runs.items():
