@@ -443,7 +443,7 @@ def test_proposals():
 def test_one_sampled_loss_by_loops(correct_target, bias, monkeypatch):
     layer = make("sampled", n_samples=9, correct_target=correct_target, bias=bias)
     words, log_pi = layer.draw()
-    monkeypatch.setattr(layer, "draw", lambda: (words, log_pi))
+    monkeypatch.setattr(layer, "draw", lambda *_: (words, log_pi))
     x, _ = batch(V)
     target = torch.arange(V)  # hits and misses
     output, loss = layer(x, target)

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..children import plain_linears
 from ..decoding import log_softmax
 from ..layer import _check_cutoffs
-from .chunked import Band, joint_nll
-from .protocol import SoftmaxModule, check_widths
+from .chunked import band, joint_nll
+from .protocol import Product, SoftmaxModule, check_widths
 
 
 def proportional_widths(in_features: int, n_bands: int, ratio: float = 4.0) -> list[int]:
@@ -67,21 +68,23 @@ class DSoftmax(SoftmaxModule):
         self.widths = proportional_widths(in_features, n) if widths is None else check_widths(widths, n, "band")
         if sum(self.widths) != in_features:
             raise ValueError(f"widths should sum to in_features={in_features}, got {self.widths}: {sum(self.widths)}")
-        sizes = [b - a for a, b in itertools.pairwise([0, *self.cutoffs])]
+        self._sizes = [b - a for a, b in itertools.pairwise([0, *self.cutoffs])]
         self.bands = nn.ModuleList(
             nn.Linear(width, size, bias=False, device=device, dtype=dtype)
-            for width, size in zip(self.widths, sizes, strict=True)
+            for width, size in zip(self.widths, self._sizes, strict=True)
         )
 
-    def _bands(self, x: Tensor) -> list[Band]:
-        segments = torch.split(x, self.widths, 1)
-        return [Band(h, w.to(x.dtype)) for h, w in zip(segments, self.bands.parameters(), strict=True)]
+    def _plain(self) -> bool:
+        return plain_linears([*self.bands], self._sizes)
 
     def _nll(self, x: Tensor, ranks: Tensor, scale: float, need_total: bool) -> tuple[Tensor, Tensor]:
-        return joint_nll(self._bands(x), ranks, scale, need_total=need_total)
+        segments = torch.split(x, self.widths, 1)
+        return joint_nll([band(h, b) for h, b in zip(segments, self.bands, strict=True)], ranks, scale, need_total=need_total)
 
-    def _log_prob(self, x: Tensor) -> Tensor:
-        return log_softmax(torch.cat([b.x @ b.weight.t() for b in self._bands(x)], 1))
+    def _log_prob(self, x: Tensor, product: Product) -> Tensor:
+        segments = torch.split(x, self.widths, 1)
+        made = zip(self.bands, segments, self._sizes, strict=True)
+        return log_softmax(torch.cat([product(b, h, n, f"bands.{i}") for i, (b, h, n) in enumerate(made)], 1))
 
     def operations(self, batch: int, train: bool = True) -> float:
         """2 B sum_i k_i d_i per product: one to decode, three to train."""
