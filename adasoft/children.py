@@ -15,6 +15,8 @@ from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
+from .watchers import traced
+
 
 def bare(child: nn.Module, kind: type[nn.Module]) -> bool:
     """Whether a call of ``child`` does what the class ``kind`` says and nothing else: no hook, no other ``forward``."""
@@ -43,9 +45,9 @@ def plain(child: Any, kind: type[nn.Module] = nn.Linear, *, bias: bool = False) 
 def plain_linears(children: Sequence[Any], sizes: Sequence[int]) -> bool:
     """Whether none of these children, Linears with or without bias, has to be called; ``sizes``: rows of the weights.
 
-    Other sizes are for who calls the children to complain of.
+    Other sizes are for who calls the children to complain of. In a trace, where sizes are tensors, all are called.
     """
-    if _any_global_hook() or not all(plain(child, bias=True) for child in children):
+    if traced() or _any_global_hook() or not all(plain(child, bias=True) for child in children):
         return False
     return [len(child._parameters["weight"]) for child in children] == [*sizes]
 
@@ -55,7 +57,7 @@ def all_plain(head: Any, tails: Any, sizes: Sequence[int]) -> bool:
 
     ``sizes``: rows of the weight of the head and of each tail's words. Others are for who calls them to complain of.
     """
-    if _any_global_hook() or not plain(head, bias=True) or not bare(tails, nn.ModuleList):
+    if traced() or _any_global_hook() or not plain(head, bias=True) or not bare(tails, nn.ModuleList):
         return False
     rows = [len(head._parameters["weight"])]
     for tail in tails._modules.values():  # as indexing and iterating are, but in a fraction of the time

@@ -99,9 +99,12 @@ class RankTables(nn.Module):
         """What keeps the weights of a checkpoint of this order from being those of this module's words."""
         if not isinstance(stored, Tensor) or stored.is_complex() or stored.dtype == torch.bool:
             return f"should be a tensor of ids, got {getattr(stored, 'dtype', type(stored).__name__)}"
-        n_words, stored = self._n_words(), stored.detach().cpu()
+        n_words = self._n_words()
         if stored.shape != (n_words,):
             return f"should hold {n_words} ids, got the shape {tuple(stored.shape)}"
+        if stored.is_meta:
+            return None  # there a table has a shape only
+        stored = stored.detach().cpu()
         if stored.is_floating_point():  # an average of checkpoints: of equal orders, up to rounding
             stored = stored.double().round()
         order = self._tables["order"]

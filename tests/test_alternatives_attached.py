@@ -19,6 +19,8 @@ from adasoft.alternatives import NAMES, DoublySparseSoftmax, FullSoftmax, SVDSof
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
     pytest.mark.filterwarnings("ignore:.*weight_norm.*is deprecated:FutureWarning"),
+    # tracing will go; forward mode of torch.func still uses scripts
+    pytest.mark.filterwarnings("ignore:.*torch.jit.*is deprecated:DeprecationWarning"),
 ]
 
 D, V = 8, 20
@@ -472,7 +474,7 @@ def test_tables_of_experts_are_compared_or_taken_whole():
         with pytest.raises(RuntimeError, match=rf"Missing key.*{name}"):
             layer.load_state_dict({k: v for k, v in state.items() if k != name})
     moved = state | {"members": state["members"] + 0.5}
-    with pytest.raises(RuntimeError, match="members should be integers, got torch.float64"):
+    with pytest.raises(RuntimeError, match="members should be integers, got torch.float32"):
         layer.load_state_dict(moved)
     assert other.n_experts == 2
     other.load_state_dict(state | {name: state[name].int() for name in ("members", "sizes")})
@@ -489,3 +491,267 @@ def test_pickled_deepcopied_and_cast(kind, tmp_path):
     for made in (copy.deepcopy(layer), torch.load(tmp_path / "whole.pt", weights_only=False), layer.float().double()):
         torch.testing.assert_close(asked(made), asked(layer), rtol=1e-5, atol=1e-5)
         assert torch.equal(made.order, ORDER)
+
+
+# ---------------------------------------------------------------- who watches the single operations
+
+
+def dense(layer, values, x, target):
+    """``output`` by the calls of all children, differentiable by anything; of training mode where that differs."""
+
+    class Whole(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, x):
+            return called(self.layer, x, zeros=True)
+
+    named = {f"layer.{k}": v for k, v in values.items()}
+    return torch.func.functional_call(Whole(), named, (x,)).gather(1, target[:, None]).squeeze(1)
+
+
+def value_and_loss(layer, values, x, target):
+    return torch.func.functional_call(layer, values, (x, target))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_of_torch_func(kind):
+    layer = make(kind, ignore_index=V - 1)
+    x, target = batch(7)
+    values = {k: p.detach() for k, p in layer.named_parameters()}
+
+    def ours(values, x):
+        return value_and_loss(layer, values, x, target).loss
+
+    def theirs(values, x):
+        return -dense(layer, values, x, target).mean()
+
+    def agree(a, b):
+        for one, two in zip(torch.utils._pytree.tree_leaves(a), torch.utils._pytree.tree_leaves(b), strict=True):
+            close(one, two)
+
+    agree(torch.func.grad(ours, argnums=(0, 1))(values, x), torch.func.grad(theirs, argnums=(0, 1))(values, x))
+    agree(torch.func.vjp(ours, values, x)[1](torch.tensor(2.0).double()),
+          torch.func.vjp(theirs, values, x)[1](torch.tensor(2.0).double()))  # fmt: skip
+    moved = {k: torch.ones_like(v) for k, v in values.items()}, torch.ones_like(x)
+    agree(torch.func.jvp(ours, (values, x), moved), torch.func.jvp(theirs, (values, x), moved))
+    agree(torch.func.hessian(ours, argnums=1)(values, x), torch.func.hessian(theirs, argnums=1)(values, x))
+
+    def each(x):
+        return value_and_loss(layer, values, x, target).output
+
+    agree(torch.func.jacrev(each)(x), torch.func.jacrev(lambda x: dense(layer, values, x, target))(x))
+    agree(torch.func.jacfwd(each)(x), torch.func.jacrev(each)(x))
+    # one gradient for each token
+    per_token = torch.func.vmap(
+        torch.func.grad(lambda v, x, t: value_and_loss(layer, v, x[None], t[None]).loss), (None, 0, 0)
+    )(values, x, target)
+    total = {k: v.sum(0) / 7 for k, v in per_token.items()}
+    agree(total, torch.func.grad(ours)(values, x))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_answers_under_vmap(kind):
+    layer = make(kind, order=ORDER).eval()
+    x, target = batch(12)
+    stacked = x.view(3, 4, D)
+    close(torch.func.vmap(layer.log_prob)(stacked), layer.log_prob(stacked))
+    values, ids = torch.func.vmap(lambda x: layer.topk(x, 3))(stacked)
+    expected = layer.topk(stacked, 3)
+    close(values, expected.values)
+    assert torch.equal(ids, expected.indices)
+    target = target.view(3, 4)
+    target[0, 0], target[1, 1] = -100, V  # ignored, and out of range, of which nothing can be raised
+    output = torch.func.vmap(lambda x, t: layer(x, t).output)(stacked, target)
+    assert output[0, 0] == 0 and output[1, 1].isnan()
+    rest = torch.ones(3, 4, dtype=torch.bool)
+    rest[0, 0] = rest[1, 1] = False
+    close(output[rest], layer(stacked[rest], target[rest]).output)
+    # a forward over several softmaxes of one form, as ensembles do
+    values = {k: torch.stack([p.detach(), p.detach() * 0.5]) for k, p in layer.named_parameters()}
+    both = torch.func.vmap(lambda v: value_and_loss(layer, v, x, target.flatten().clamp(0, V - 1)).output)(values)
+    other = copy.deepcopy(layer)
+    with torch.no_grad():
+        for p in other.parameters():
+            p.mul_(0.5)
+    close(both[1], other(x, target.flatten().clamp(0, V - 1)).output)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_forward_mode(kind):
+    layer = make(kind)
+    x, target = batch(9)
+    direction = torch.randn(9, D, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    forward_ad = torch.autograd.forward_ad
+    with forward_ad.dual_level():
+        dual = forward_ad.make_dual(x, direction)
+        tangents = [forward_ad.unpack_dual(v).tangent for v in (*layer(dual, target), layer.log_prob(dual))]
+    x.requires_grad_()
+    for value, tangent in zip((*layer(x, target), layer.log_prob(x)), tangents, strict=True):
+        known = value.isfinite()
+        (gradient,) = torch.autograd.grad(value[known].sum(), x, retain_graph=True)
+        close((gradient * direction).sum(), tangent[known].sum())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_batches_of_gradients(kind):
+    layer = make(kind)
+    x, target = batch(9)
+    x.requires_grad_()
+    inputs = [x, *layer.parameters()]
+    for which in ("output", "loss", "both"):
+        output, loss = layer(x, target)
+        value = {"output": output, "loss": loss[None], "both": torch.cat([output, loss[None]])}[which]
+        upstream = torch.randn(3, len(value), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        many = torch.autograd.grad(value, inputs, upstream, is_grads_batched=True, retain_graph=True)
+        for i in range(3):
+            one = torch.autograd.grad(value, inputs, upstream[i], retain_graph=True)
+            for a, b in zip(many, one, strict=True):
+                close(a[i], b)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_backward_gives_the_same_numbers(kind):
+    layer = make(kind)
+    x, target = batch(9)
+    x.requires_grad_()
+    inputs = [x, *layer.parameters()]
+    _, loss = layer(x, target)
+    first, second, third = (torch.autograd.grad(loss, inputs, retain_graph=True) for _ in range(3))
+    for a, b, c in zip(first, second, third, strict=True):
+        assert torch.equal(a, b) and torch.equal(a, c)
+    names = [n for n, _ in layer.named_parameters()]
+
+    def run(x, *values):
+        return value_and_loss(layer, dict(zip(names, values, strict=True)), x, target).loss
+
+    leaves = [x, *(p.detach().requires_grad_() for p in layer.parameters())]
+    assert torch.autograd.gradcheck(run, leaves)  # with no allowance for another second backward
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("mutable", [False, True])
+@pytest.mark.parametrize("rule", ["mm", "all products", "everything"])
+def test_selective_checkpointing(kind, mutable, rule):
+    layer = make(kind)
+    x, target = batch(9)
+    ops = torch.ops.aten
+    products = [ops.mm, ops.addmm, ops.bmm]
+
+    def policy(context, op, *args, **kwargs):
+        kept = rule == "everything" or getattr(op, "overloadpacket", None) in (products[:1] if rule == "mm" else products)
+        policies = torch.utils.checkpoint.CheckpointPolicy
+        return policies.MUST_SAVE if kept else policies.PREFER_RECOMPUTE
+
+    def contexts():
+        return torch.utils.checkpoint.create_selective_checkpoint_contexts(
+            policy, allow_cache_entry_mutation=mutable
+        )
+
+    def run(checkpointed):
+        z = x.clone().requires_grad_()
+
+        def inside(z):
+            return layer(z * 1.5, target).loss
+
+        if checkpointed:
+            loss = torch.utils.checkpoint.checkpoint(inside, z, use_reentrant=False, context_fn=contexts)
+        else:
+            loss = inside(z)
+        return [loss, *torch.autograd.grad(loss, [z, *layer.parameters()])]
+
+    for a, b in zip(run(True), run(False), strict=True):
+        close(a, b)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_meta_device(kind):
+    layer = ordered(kind).to("meta")
+    x, target = torch.empty(2, 5, D, dtype=torch.float64, device="meta"), torch.empty(2, 5, dtype=torch.long, device="meta")
+    for training in (False, True):
+        output, loss = layer.train(training)(x, target)
+        assert output.shape == (2, 5) and loss.shape == () and output.is_meta
+    assert layer.log_prob(x).shape == (2, 5, V)
+    assert layer.topk(x, 3).indices.shape == (2, 5, 3)
+    layer.load_state_dict(layer.state_dict())
+    with torch.device("meta"):
+        if kind == "svd":
+            with pytest.raises(ValueError, match="weight should hold numbers, got the meta device"):
+                ordered(kind)
+            return
+        made = DoublySparseSoftmax(D, V, 2, dtype=torch.float64) if kind == "doubly-sparse" else ordered(kind)
+    assert made.log_prob(x).is_meta and made(x, target).output.is_meta
+    if kind == "doubly-sparse":
+        with pytest.raises(RuntimeError, match="members should hold numbers to change the experts, got the meta device"):
+            made.load_state_dict(layer.state_dict(), strict=False)
+
+
+class Answers(nn.Module):
+    """What tracing and export take: a module with one forward."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x):
+        return self.layer.log_prob(x), self.layer.topk(x, 3).indices
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_traces_take_other_batches(kind):
+    layer = ordered(kind)
+    x, target = batch(5)
+    target = ORDER[target]
+    if kind == "doubly-sparse":
+        layer.measure(x)  # tracing asks for every property
+    traced = torch.jit.trace(Answers(layer), (x,))
+    for other in (batch(9, seed=4)[0], batch(6, seed=4)[0].view(2, 3, D)[:, 0]):
+        words, ids = traced(other)
+        close(words, layer.log_prob(other))
+        assert torch.equal(ids, layer.topk(other, 3).indices)
+    forward = torch.jit.trace(layer, (x, target))
+    other, words = batch(9, seed=4)
+    close(forward(other, ORDER[words])[0], layer(other, ORDER[words]).output)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_exported_programs_take_other_batches(kind):
+    layer = ordered(kind)
+    x, target = batch(5)
+    rows = torch.export.Dim("rows", min=2)
+    program = torch.export.export(layer, (x, ORDER[target]), dynamic_shapes=({0: rows}, {0: rows}))
+    other, words = batch(9, seed=4)
+    torch.testing.assert_close(tuple(program.module()(other, ORDER[words])), tuple(layer(other, ORDER[words])))
+
+    program = torch.export.export(Answers(layer), (x,), dynamic_shapes=({0: rows},))
+    words, ids = program.module()(other)
+    close(words, layer.log_prob(other))
+    assert torch.equal(ids, layer.topk(other, 3).indices)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_compiled_as_one_graph(kind):
+    torch._dynamo.reset()
+    layer = ordered(kind)
+    x, target = batch(9)
+    target = ORDER[target]
+    target[0], target[1] = -100, V
+    whole = {"backend": "eager", "fullgraph": True}
+    output, loss = torch.compile(layer, **whole)(x, target)
+    assert output[0] == 0 and output[1].isnan() and loss.isnan()
+    expected = layer(x[2:], target[2:])
+    torch.testing.assert_close(output[2:], expected.output)
+    compiled = torch.compile(layer, **whole)(x[2:], target[2:])
+    torch.testing.assert_close(compiled.loss, expected.loss)
+    close(torch.compile(layer.log_prob, **whole)(x), layer.log_prob(x))
+    found = torch.compile(lambda x: layer.topk(x, 3), **whole)(x)
+    assert torch.equal(found.indices, layer.topk(x, 3).indices)
+    if kind == "svd":
+        return
+    layer.train()
+    inputs = [p for p in layer.parameters()]
+    ours = torch.autograd.grad(torch.compile(layer, **whole)(x[2:], target[2:]).loss, inputs)
+    if kind != "sampled":
+        for a, b in zip(ours, torch.autograd.grad(layer(x[2:], target[2:]).loss, inputs), strict=True):
+            close(a, b)

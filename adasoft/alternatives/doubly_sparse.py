@@ -363,11 +363,13 @@ class DoublySparseSoftmax(SoftmaxModule):
     def _is_own(self, members: Tensor, sizes: Tensor) -> bool:
         """Whether these tables are this softmax's, up to the rounding of an average."""
         for name, stored in (("members", members), ("sizes", sizes)):
-            whole = stored.detach().cpu()
-            whole = whole.double().round() if whole.is_floating_point() else whole
             own = self._tables[name]
-            if own is None or whole.shape != own.shape or bool((whole != own).any()):
+            if own is None or stored.shape != own.shape:
                 return False
+            if not stored.is_meta:  # there a table has a shape only
+                whole = stored.detach().cpu()
+                if bool(((whole.double().round() if whole.is_floating_point() else whole) != own).any()):
+                    return False
         return True
 
     def _fault_in_structure(self, weight: Any, gate: Any, members: Any, sizes: Any) -> str | None:
@@ -382,6 +384,8 @@ class DoublySparseSoftmax(SoftmaxModule):
         if own:
             return None
         for name, table in (("members", members), ("sizes", sizes)):
+            if table.is_meta:
+                return f"{name} should hold numbers to change the experts, got the meta device"
             if table.is_floating_point():
                 return (
                     f"{name} should be integers, got {table.dtype}: an average, which means something only for a "
@@ -413,7 +417,7 @@ class DoublySparseSoftmax(SoftmaxModule):
         return value, expert
 
     def _gate_logits(self, x: Tensor) -> Tensor:
-        if plain_linears([self.gate], [self.n_experts]) and self.gate.bias is None and not composed(x):
+        if not composed(x) and plain_linears([self.gate], [self.n_experts]) and self.gate.bias is None:
             return linear(x, self.gate.weight.to(x.dtype))
         # autocast is off by now; it was on where the products are in another dtype than the weights
         was_on = x.dtype != value_now(self).dtype
@@ -486,11 +490,12 @@ class DoublySparseSoftmax(SoftmaxModule):
         value, expert = self._route(x)
         logits = F.linear(x * value.to(x.dtype).unsqueeze(1), value_now(self).to(x.dtype))
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        owner = torch.tensor([k for k, size in enumerate(self._sizes) for _ in range(size)], device=x.device)
+        ends = self._table("sizes", x.device).cumsum(0)
+        owner = torch.searchsorted(ends, torch.arange(self._edges[-1], device=x.device), right=True)
         mine = owner == expert.unsqueeze(1)
         members = self._table("members", x.device).expand(mine.shape)
         # one row of an expert for a word at most: sums of one number and zeros
-        logits = logits.new_zeros(len(x), self.n_classes).scatter_add(1, members, torch.where(mine, logits, 0.0))
+        logits = logits.new_zeros(x.shape[0], self.n_classes).scatter_add(1, members, torch.where(mine, logits, 0.0))
         if not zeros:
             known = torch.zeros_like(logits).scatter_add(1, members, mine.to(logits.dtype))
             logits = logits.masked_fill(known == 0, -torch.inf)

@@ -13,7 +13,7 @@ from ..decoding import TopK, largest, linear
 from ..layer import AdaptiveOutput, _check_order, _index, _of_width, _positive, _reshaped
 from ..loss import chunk_rows, full_precision, target_ranks
 from ..ranks import RankTables
-from ..watchers import unreadable, watched
+from ..watchers import traced, unreadable, watched
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -154,7 +154,7 @@ class SoftmaxModule(RankTables):
         x = self._flat(input_, whole)
         if target_.is_floating_point() or target_.is_complex() or target_.dtype == torch.bool:
             raise RuntimeError(f"target_ should hold integer word ids, got dtype {target_.dtype}")
-        if not torch.jit.is_tracing() and input_.shape[:-1] != target_.shape:  # type: ignore[no-untyped-call]
+        if not traced() and input_.shape[:-1] != target_.shape:
             raise RuntimeError(
                 f"target_ should have the shape {tuple(input_.shape[:-1])} for input_ of shape {tuple(input_.shape)}, "
                 f"got {tuple(target_.shape)}"
@@ -265,7 +265,7 @@ class SoftmaxModule(RankTables):
 
     def _flat(self, x: Tensor, whole: bool) -> Tensor:
         """Checked input as (n, d). Not ``whole``: children that are called know in which dtype they compute."""
-        if torch.jit.is_tracing():  # type: ignore[no-untyped-call]
+        if traced():
             return x.reshape(-1, self.in_features)  # sizes are tensors there, and a look at them is part of the trace
         if x.dim() < 1 or x.shape[-1] != self.in_features:
             raise RuntimeError(f"input should have the shape (..., {self.in_features}), got {tuple(x.shape)}")

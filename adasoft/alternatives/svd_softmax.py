@@ -159,7 +159,7 @@ class SVDSoftmax(SoftmaxModule):
         """x (n, d) -> preview logits with N exact ones in each row, (n, V), fp32 at least."""
         logits, other = self._preview(x)
         rest = self.rest.to(x.dtype)
-        if not rest.shape[1]:
+        if self.width == self.in_features:
             return logits
         if composed(x):
             words = logits.topk(self.n_full).indices
@@ -354,6 +354,8 @@ def _weight_and_bias(full: Any, bias: Tensor | None) -> tuple[Tensor, Tensor | N
     if bias is not None and tuple(bias.shape) != (len(full),):
         raise ValueError(f"bias should have the shape ({len(full)},), got {tuple(bias.shape)}")
     for name, value in (("weight", full), ("bias", bias)):
+        if value is not None and value.is_meta:
+            raise ValueError(f"{name} should hold numbers, got the meta device")
         if value is not None and not bool(torch.isfinite(value.detach()).all()):
             raise ValueError(f"{name} should hold finite numbers, got inf or nan")
     return full.detach(), bias
