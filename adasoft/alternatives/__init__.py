@@ -101,7 +101,8 @@ def build(name: str, in_features: int, counts_or_vocabulary: Any, **options: Any
         raise TypeError(f"{name} takes no option {unknown[0]!r}; it takes {', '.join(known)}")
     if isinstance(counts_or_vocabulary, Tensor):
         counts_or_vocabulary = counts_or_vocabulary.detach().cpu().numpy()
-    if np.ndim(counts_or_vocabulary) == 0 and isinstance(counts_or_vocabulary, (int, np.integer, np.bool_, np.ndarray)):
+    kinds = (int, np.integer, np.bool_, np.ndarray)
+    if isinstance(counts_or_vocabulary, kinds) and np.ndim(counts_or_vocabulary) == 0:
         n_classes = _positive("n_classes", counts_or_vocabulary)
     else:
         vocabulary = Vocabulary(counts_or_vocabulary)

@@ -380,13 +380,13 @@ def check_counts(counts: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
     return values
 
 
-def check_widths(widths: Any, n: int, what: str) -> list[int]:
-    """``widths`` as n positive integers; ValueError names the wrong one."""
+def check_widths(widths: Any, n: int | None = None, what: str = "") -> list[int]:
+    """``widths`` as n positive integers, one for each ``what``, or as many as there are; ValueError names a wrong one."""
     try:
         given = list(widths)
     except TypeError:
         raise ValueError(f"widths should be a sequence of positive integers, got {widths!r}") from None
     made = [_positive(f"widths[{i}]", width) for i, width in enumerate(given)]
-    if len(made) != n:
+    if n is not None and len(made) != n:
         raise ValueError(f"widths should hold one width per {what}, {n}, got {len(made)}: {made}")
     return made

@@ -18,7 +18,7 @@ from ..decoding import largest, linear
 from ..layer import _positive
 from ..loss import chunk_rows
 from .full import FullSoftmax
-from .protocol import Product, SoftmaxModule, check_integer, check_number, composed
+from .protocol import Product, SoftmaxModule, check_integer, check_number, check_widths, composed
 
 #: Weights that are turned at once; 64 MiB in fp64.
 _TURNED = 1 << 23
@@ -256,7 +256,9 @@ class SVDSoftmax(SoftmaxModule):
         k = self._checked_k(k)
         recall = check_number("recall", recall, "a number above 0 and at most 1", lambda r: 0 < r <= 1)
         d = self.in_features
-        tried = [max(1, round(d * i / 16)) for i in range(1, 17)] if widths is None else list(widths)
+        tried = [max(1, round(d * i / 16)) for i in range(1, 17)]
+        if widths is not None:
+            tried = check_widths(widths)
         tried = sorted({self._checked(w, 1)[0] for w in tried} | {d})
         x = self._rows(hidden)
         if not len(x):
