@@ -15,6 +15,8 @@ from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
+from .watchers import traced
+
 
 def bare(child: nn.Module, kind: type[nn.Module]) -> bool:
     """Whether a call of ``child`` does what the class ``kind`` says and nothing else: no hook, no other ``forward``."""
@@ -40,12 +42,22 @@ def plain(child: Any, kind: type[nn.Module] = nn.Linear, *, bias: bool = False) 
     return type(weight) in (nn.Parameter, Tensor) and (bias or child._parameters.get("bias") is None)
 
 
+def plain_linears(children: Sequence[Any], sizes: Sequence[int]) -> bool:
+    """Whether none of these children, Linears with or without bias, has to be called; ``sizes``: rows of the weights.
+
+    Other sizes are for who calls the children to complain of. In a trace, where sizes are tensors, all are called.
+    """
+    if traced() or _any_global_hook() or not all(plain(child, bias=True) for child in children):
+        return False
+    return [len(child._parameters["weight"]) for child in children] == [*sizes]
+
+
 def all_plain(head: Any, tails: Any, sizes: Sequence[int]) -> bool:
     """Whether no child of an adaptive softmax has to be called: ``head``, and ``tails`` of (projection, words).
 
     ``sizes``: rows of the weight of the head and of each tail's words. Others are for who calls them to complain of.
     """
-    if _any_global_hook() or not plain(head, bias=True) or not bare(tails, nn.ModuleList):
+    if traced() or _any_global_hook() or not plain(head, bias=True) or not bare(tails, nn.ModuleList):
         return False
     rows = [len(head._parameters["weight"])]
     for tail in tails._modules.values():  # as indexing and iterating are, but in a fraction of the time
@@ -76,24 +88,52 @@ def nothing_from(parameters: Iterable[Tensor]) -> Tensor | float:
     return sum(p.flatten()[:0].sum() for p in parameters if p.requires_grad)
 
 
-def weight_of(child: Any, name: str) -> Tensor:
+def weight_of(child: Any, name: str, otherwise: str = "use an embedding that is not tied") -> Tensor:
     """The weight that a call of ``child``, a Linear, would multiply by, for somebody else who needs it.
 
-    Raises RuntimeError, naming the child, where what hangs on it keeps the weight from being known.
+    Raises RuntimeError, naming the child and what to do ``otherwise``, where what hangs on it keeps the weight from
+    being known.
     """
     standard = isinstance(child, nn.Linear) and type(child).forward is nn.Linear.forward
     if not standard or "forward" in child.__dict__:
         raise RuntimeError(
             f"{name} should be a torch.nn.Linear, since its weight is read as words, got a {type(child).__name__}"
-            f"{' with a forward of its own' if standard else ''}. Merge the adapter into it, or use an embedding that "
-            "is not tied"
+            f"{' with a forward of its own' if standard else ''}. Merge the adapter into it, or {otherwise}"
         )
-    for hook in child._forward_pre_hooks.values():
-        # Those of old make the weight anew in each call of the child: it is that of the last call until then.
-        if isinstance(hook, BasePruningMethod) and hook._tensor_name == "weight":
-            return hook.apply_mask(child)  # type: ignore[no-untyped-call, no-any-return]
-        if isinstance(hook, WeightNorm) and hook.name == "weight":
-            return hook.compute_weight(child)  # type: ignore[no-any-return]
-        if isinstance(hook, SpectralNorm) and hook.name == "weight":
-            return hook.compute_weight(child, do_power_iteration=False)
-    return child.weight  # type: ignore[no-any-return]
+    weight: Tensor = value_now(child)
+    return weight
+
+
+def value_now(module: Any, name: str = "weight") -> Any:
+    """This parameter of ``module`` as its next call would have it.
+
+    Masks and norms of old make it anew in each call; until then the attribute is that of the last call.
+    """
+    for hook in module._forward_pre_hooks.values():
+        if isinstance(hook, BasePruningMethod) and hook._tensor_name == name:
+            return hook.apply_mask(module)  # type: ignore[no-untyped-call]
+        if isinstance(hook, WeightNorm) and hook.name == name:
+            return hook.compute_weight(module)
+        if isinstance(hook, SpectralNorm) and hook.name == name:
+            return hook.compute_weight(module, do_power_iteration=False)
+    return getattr(module, name)
+
+
+def weights_of(child: Any, name: str) -> tuple[Tensor, Tensor | None]:
+    """Weight and bias of a trained Linear, for somebody who copies them and never calls it.
+
+    Raises RuntimeError, naming the child, where they are not all that a call of it does.
+    """
+    otherwise = "pass the weight (V, d) that its calls amount to"
+    weight, bias = weight_of(child, name, otherwise), value_now(child, "bias")
+    if type(weight) not in (nn.Parameter, Tensor):
+        raise RuntimeError(f"{name} should have a weight of plain numbers, got a {type(weight).__name__}")
+    ours = (BasePruningMethod, WeightNorm, SpectralNorm)
+    hooks = [*child._forward_hooks.values(), *child._forward_pre_hooks.values()]
+    for hook in hooks:
+        if not isinstance(hook, ours):
+            raise RuntimeError(
+                f"{name} should have no hook on its calls, since its weight is copied and it is never called, got "
+                f"{hook!r}. Remove the hook, or {otherwise}"
+            )
+    return weight, bias

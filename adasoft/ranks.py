@@ -20,6 +20,9 @@ class RankTables(nn.Module):
     refused; one without the key loads.
     """
 
+    #: Tables that are keys of ``state_dict``. A subclass that adds some takes them from a checkpoint itself.
+    _stored: tuple[str, ...] = ("order",)
+
     order: Tensor | None
     _ranks: Tensor | None
 
@@ -66,9 +69,11 @@ class RankTables(nn.Module):
         return self
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
-        if self.order is not None:
-            # a copy: some averages of models write into what state_dict gives
-            destination[prefix + "order"] = self._tables["order"].to(self.order.device, copy=True)  # type: ignore[union-attr]
+        for name in self._stored:
+            table = self._tables[name]
+            if table is not None:
+                # a copy: some averages of models write into what state_dict gives
+                destination[prefix + name] = table.to(getattr(self, name).device, copy=True)
         super()._save_to_state_dict(destination, prefix, keep_vars)  # type: ignore[no-untyped-call]
 
     def _load_from_state_dict(
@@ -86,16 +91,20 @@ class RankTables(nn.Module):
             fault = self._fault_in_order(state_dict[key])
             if fault:
                 errors.append(f"{key} of the checkpoint {fault}. Build it with order=checkpoint[{key!r}]")
-        rest = {k: v for k, v in state_dict.items() if k != key}
+        tables = {prefix + name for name in self._stored}
+        rest = {k: v for k, v in state_dict.items() if k not in tables}
         super()._load_from_state_dict(rest, prefix, local_metadata, strict, missing, unexpected, errors)
 
     def _fault_in_order(self, stored: Any) -> str | None:
         """What keeps the weights of a checkpoint of this order from being those of this module's words."""
         if not isinstance(stored, Tensor) or stored.is_complex() or stored.dtype == torch.bool:
             return f"should be a tensor of ids, got {getattr(stored, 'dtype', type(stored).__name__)}"
-        n_words, stored = self._n_words(), stored.detach().cpu()
+        n_words = self._n_words()
         if stored.shape != (n_words,):
             return f"should hold {n_words} ids, got the shape {tuple(stored.shape)}"
+        if stored.is_meta:
+            return None  # there a table has a shape only
+        stored = stored.detach().cpu()
         if stored.is_floating_point():  # an average of checkpoints: of equal orders, up to rounding
             stored = stored.double().round()
         order = self._tables["order"]
@@ -106,6 +115,11 @@ class RankTables(nn.Module):
         at = int(differs[0])
         has = "has no order (an id is its rank)" if order is None else f"has {int(own[at])} there"
         return f"differs from this module's: its rank {at} is id {stored[at].item():.0f}, this module {has}"
+
+    def _n_bytes(self) -> int:
+        """Bytes of all weights and tables."""
+        tables = (getattr(self, name) for name in self._tables)
+        return sum(v.nbytes for v in (*self.parameters(), *self.buffers(), *tables) if v is not None)
 
     def _n_words(self) -> int:
         """V."""

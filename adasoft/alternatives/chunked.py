@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..loss import chunk_rows
+from ..loss import chunk_rows, full_precision
+from ..watchers import batched_gradient
 
 _LOW_PRECISION = (torch.float16, torch.bfloat16)
 
@@ -24,6 +25,11 @@ class Band(NamedTuple):
     x: Tensor
     weight: Tensor
     bias: Tensor | None = None
+
+
+def band(x: Tensor, child: Any) -> Band:
+    """The columns of a Linear with nothing attached, in the dtype of ``x``."""
+    return Band(x, child.weight.to(x.dtype), None if child.bias is None else child.bias.to(x.dtype))
 
 
 class Own(NamedTuple):
@@ -58,11 +64,11 @@ class _JointNLL(torch.autograd.Function):
         ctx: Any, scale: float, early: bool, target: Tensor, *flat: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         # in low precision gradients times 1/n could underflow: they are scaled later, in fp32
-        low = target.numel() > 0 and flat[0].dtype in _LOW_PRECISION  # type: ignore[union-attr]
-        row_weight = 1.0 if low else scale
+        low = flat[0].dtype in _LOW_PRECISION  # type: ignore[union-attr]
+        ctx.scale, (ctx.row_weight, ctx.pending) = scale, (1.0, scale) if low else (scale, 1.0)
         needs = ctx.needs_input_grad[3:] if early else (False,) * len(flat)
-        nll, made = _in_chunks(flat, target, row_weight, needs)
-        ctx.made, ctx.scale, ctx.pending = made if early else None, scale, scale / row_weight if early else 1.0
+        nll, made = _in_chunks(flat, target, ctx.row_weight, needs)
+        ctx.made = made if early else None
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(target, *flat)
         return nll, nll.sum() * scale
@@ -70,9 +76,14 @@ class _JointNLL(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, per_row: Tensor | None, total: Tensor | None) -> tuple[Any, ...]:  # type: ignore[override]
         target, *flat = ctx.saved_tensors
-        whole = per_row is None and total is not None and not torch.is_grad_enabled()
-        if ctx.made is not None and whole:
+        needs, again = ctx.needs_input_grad[3:], torch.is_grad_enabled()
+        composed = again or batched_gradient(per_row) or batched_gradient(total)
+        if per_row is None and total is not None and len(target) and not composed:
+            # the same numbers however often they are asked for: those made in forward, or made once more as there
             made, ctx.made = ctx.made, None
+            if made is None:
+                with full_precision(target.device.type):
+                    _, made = _in_chunks(flat, target, ctx.row_weight, needs)
             factor = total * ctx.pending
             made = [None if g is None else g * factor for g in made]
         else:
@@ -82,10 +93,10 @@ class _JointNLL(torch.autograd.Function):
                 weight = weight + total * ctx.scale
             if per_row is not None:
                 weight = weight + per_row
-            if torch.is_grad_enabled():
-                return None, None, None, *_differentiable(flat, target, weight, ctx.needs_input_grad[3:])
-            with torch.autocast(target.device.type, enabled=False):
-                _, made = _in_chunks(flat, target, weight, ctx.needs_input_grad[3:])
+            if composed:
+                return None, None, None, *_differentiable(flat, target, weight, needs, graph=again)
+            with full_precision(target.device.type):
+                _, made = _in_chunks(flat, target, weight, needs)
         return None, None, None, *(g if g is None else g.to(v.dtype) for g, v in zip(made, flat, strict=True))
 
 
@@ -100,13 +111,16 @@ def _logits(flat: Any) -> Tensor:
     return torch.cat([columns[:, :-1], last.unsqueeze(1)], 1)
 
 
-def _differentiable(flat: Any, target: Tensor, row_weight: Tensor, needs: tuple[bool, ...]) -> list[Tensor | None]:
-    """The gradients as a graph of their own, for double backward."""
-    # aliases: values may depend on each other, and the gradients of this step must not run through that
-    values: list[Any] = [v if v is None else v.view_as(v) for v in flat]
-    nll = F.cross_entropy(_logits(values).to(row_weight.dtype), target, reduction="none")
-    wanted = [v for v, need in zip(values, needs, strict=True) if need]
-    made = iter(torch.autograd.grad(nll, wanted, row_weight, create_graph=True))
+def _differentiable(
+    flat: Any, target: Tensor, row_weight: Tensor, needs: tuple[bool, ...], *, graph: bool
+) -> list[Tensor | None]:
+    """The gradients by plain operations: with a ``graph`` of their own for double backward, and for batches of them."""
+    with torch.enable_grad():
+        # aliases: values may depend on each other, and the gradients of this step must not run through that
+        values: list[Any] = [v if v is None else v.view_as(v) for v in flat]
+        nll = F.cross_entropy(_logits(values).to(row_weight.dtype), target, reduction="none")
+        wanted = [v for v, need in zip(values, needs, strict=True) if need]
+        made = iter(torch.autograd.grad(nll, wanted, row_weight, create_graph=graph))
     return [next(made) if need else None for need in needs]
 
 

@@ -9,18 +9,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..children import plain_linears
 from ..decoding import log_softmax
-from ..layer import _check_cutoffs
-from .chunked import Band, joint_nll
-from .protocol import SoftmaxModule, check_widths
+from ..layer import _check_cutoffs, _positive
+from .chunked import band, joint_nll
+from .protocol import Product, SoftmaxModule, check_number, check_widths
 
 
 def proportional_widths(in_features: int, n_bands: int, ratio: float = 4.0) -> list[int]:
     """Widths of the segments of D-softmax: in proportion to 1, 1/ratio, 1/ratio^2, ..., summing to d.
 
     Bands after the first are rounded down, but to at least 1; the first gets the rest. ValueError if d is less than
-    the number of bands.
+    the number of bands, or the ratio not above 0.
     """
+    in_features, n_bands = _positive("in_features", in_features), _positive("n_bands", n_bands)
+    ratio = check_number("ratio", ratio, "above 0", lambda r: r > 0)
     if in_features < n_bands:
         raise ValueError(f"in_features should be at least the number of bands, {n_bands}, got {in_features}")
     whole = sum(ratio**-i for i in range(n_bands))
@@ -67,21 +70,25 @@ class DSoftmax(SoftmaxModule):
         self.widths = proportional_widths(in_features, n) if widths is None else check_widths(widths, n, "band")
         if sum(self.widths) != in_features:
             raise ValueError(f"widths should sum to in_features={in_features}, got {self.widths}: {sum(self.widths)}")
-        sizes = [b - a for a, b in itertools.pairwise([0, *self.cutoffs])]
+        self._sizes = [b - a for a, b in itertools.pairwise([0, *self.cutoffs])]
         self.bands = nn.ModuleList(
             nn.Linear(width, size, bias=False, device=device, dtype=dtype)
-            for width, size in zip(self.widths, sizes, strict=True)
+            for width, size in zip(self.widths, self._sizes, strict=True)
         )
 
-    def _bands(self, x: Tensor) -> list[Band]:
-        segments = torch.split(x, self.widths, 1)
-        return [Band(h, w.to(x.dtype)) for h, w in zip(segments, self.bands.parameters(), strict=True)]
+    def _plain(self) -> bool:
+        return plain_linears([*self.bands], self._sizes)
 
     def _nll(self, x: Tensor, ranks: Tensor, scale: float, need_total: bool) -> tuple[Tensor, Tensor]:
-        return joint_nll(self._bands(x), ranks, scale, need_total=need_total)
+        segments = torch.split(x, self.widths, 1)
+        return joint_nll(
+            [band(h, b) for h, b in zip(segments, self.bands, strict=True)], ranks, scale, need_total=need_total
+        )
 
-    def _log_prob(self, x: Tensor) -> Tensor:
-        return log_softmax(torch.cat([b.x @ b.weight.t() for b in self._bands(x)], 1))
+    def _log_prob(self, x: Tensor, product: Product) -> Tensor:
+        segments = torch.split(x, self.widths, 1)
+        made = zip(self.bands, segments, self._sizes, strict=True)
+        return log_softmax(torch.cat([product(b, h, n, f"bands.{i}") for i, (b, h, n) in enumerate(made)], 1))
 
     def operations(self, batch: int, train: bool = True) -> float:
         """2 B sum_i k_i d_i per product: one to decode, three to train."""

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..children import all_plain
 from ..decoding import log_softmax
 from ..layer import _check_cutoffs
 from ..partition import default_widths
-from .chunked import Band, joint_nll
-from .protocol import SoftmaxModule, check_widths
+from .chunked import band, joint_nll
+from .protocol import Product, SoftmaxModule, check_widths
 
 
 class DSoftmaxStar(SoftmaxModule):
@@ -51,22 +52,27 @@ class DSoftmaxStar(SoftmaxModule):
         self.cutoffs = [*_check_cutoffs(cutoffs, n_classes), n_classes]
         n = len(self.cutoffs) - 1
         self.widths = default_widths(in_features, n) if widths is None else check_widths(widths, n, "cutoff")
+        self._sizes = [b - a for a, b in itertools.pairwise([0, *self.cutoffs])]
         kwargs: dict[str, Any] = {"bias": False, "device": device, "dtype": dtype}
         self.head = nn.Linear(in_features, self.cutoffs[0], **kwargs)
         self.tail = nn.ModuleList(
-            nn.Sequential(nn.Linear(in_features, width, **kwargs), nn.Linear(width, high - low, **kwargs))
-            for width, (low, high) in zip(self.widths, itertools.pairwise(self.cutoffs), strict=True)
+            nn.Sequential(nn.Linear(in_features, width, **kwargs), nn.Linear(width, size, **kwargs))
+            for width, size in zip(self.widths, self._sizes[1:], strict=True)
         )
 
-    def _bands(self, x: Tensor) -> list[Band]:
-        tails = [(p.weight.to(x.dtype), o.weight.to(x.dtype)) for p, o in self.tail]  # type: ignore[misc, has-type]
-        return [Band(x, self.head.weight.to(x.dtype)), *(Band(F.linear(x, p), o) for p, o in tails)]
+    def _plain(self) -> bool:
+        return all_plain(self.head, self.tail, self._sizes)
 
     def _nll(self, x: Tensor, ranks: Tensor, scale: float, need_total: bool) -> tuple[Tensor, Tensor]:
-        return joint_nll(self._bands(x), ranks, scale, need_total=need_total)
+        bands = [band(x, self.head)]
+        for projection, output in self.tail:  # type: ignore[misc]
+            bands.append(band(F.linear(x, projection.weight.to(x.dtype)), output))  # type: ignore[has-type]
+        return joint_nll(bands, ranks, scale, need_total=need_total)
 
-    def _log_prob(self, x: Tensor) -> Tensor:
-        return log_softmax(torch.cat([b.x @ b.weight.t() for b in self._bands(x)], 1))
+    def _log_prob(self, x: Tensor, product: Product) -> Tensor:
+        parts = [product(self.head, x, self.cutoffs[0], "head")]
+        parts += [product(self.tail[i], x, n, f"tail.{i}") for i, n in enumerate(self._sizes[1:])]
+        return log_softmax(torch.cat(parts, 1))
 
     def operations(self, batch: int, train: bool = True) -> float:
         """2 B (k_h d + sum_i d_i (d + k_i)) per product: one to decode, three to train."""

@@ -6,6 +6,7 @@ and what was chosen here is said where it matters.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 from typing import Any, NamedTuple
@@ -14,11 +15,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..children import plain_linears, value_now, weights_of
 from ..decoding import largest, linear, log_softmax, log_sum_exp
 from ..layer import _positive
 from ..loss import Group, chunk_rows, grouped_nll, target_ranks
 from .full import FullSoftmax
-from .protocol import SoftmaxModule
+from .protocol import Product, SoftmaxModule, called, check_integer, check_number, composed
+
+#: Rule for a number, and its test.
+_NOT_NEGATIVE = "a finite number, 0 or more", lambda value: value >= 0
 
 
 class Penalties(NamedTuple):
@@ -82,11 +87,17 @@ class DoublySparseSoftmax(SoftmaxModule):
     Args:
         n_experts: K, to begin with.
 
-    Parameters: ``gate.weight`` (K, d); ``weight`` (R, d), the rows of expert 0 by rank, of expert 1, ... Buffers:
-    ``members`` (R,), the rank of each row, and ``sizes`` (K,). A checkpoint of any K and R loads.
+    Parameters: ``gate.weight`` (K, d); ``weight`` (R, d), the rows of expert 0 by rank, of expert 1, ... Tables, which
+    are keys of ``state_dict`` too: ``members`` (R,), the rank of each row, and ``sizes`` (K,). A checkpoint of any K
+    and R loads. One whose tables have been averaged loads where they are this softmax's own, as the average of rows
+    means something only then.
+
+    The gate is called if anything hangs on it. What changes the experts (:meth:`prune`, :meth:`split`,
+    :meth:`revive`, a checkpoint of another structure) needs a gate and a ``weight`` with nothing attached.
     """
 
     estimates = True
+    _stored = ("order", "members", "sizes")
     members: Tensor
     sizes: Tensor
 
@@ -110,34 +121,36 @@ class DoublySparseSoftmax(SoftmaxModule):
         self.weight = nn.Parameter(torch.empty(n_experts * n_classes, in_features, device=device, dtype=dtype))
         nn.init.kaiming_uniform_(self.gate.weight, nonlinearity="relu")  # both as in the authors' code
         nn.init.uniform_(self.weight, -((6 / (in_features + n_classes)) ** 0.5), (6 / (in_features + n_classes)) ** 0.5)
-        self.register_buffer("members", torch.arange(n_classes, device=device).repeat(n_experts))
-        self.register_buffer("sizes", torch.full((n_experts,), n_classes, device=device))
         self._noise = 0.0, 0
-        self._follow_sizes([n_classes] * n_experts)
+        members = torch.arange(self.n_classes, device="cpu").repeat(n_experts)
+        self._set_structure(members, torch.full((n_experts,), self.n_classes, device="cpu"))
 
     @classmethod
     def from_full(cls, full: nn.Linear | FullSoftmax, n_experts: int = 2, **options: Any) -> DoublySparseSoftmax:
         """Every expert a copy of a trained layer, to retrain with ``fit``; the gate is new.
 
         One expert is the full softmax itself. ``order``, ``ignore_index`` and ``reduction`` of a
-        :class:`FullSoftmax` hold unless given. ValueError if the layer has a bias.
+        :class:`FullSoftmax` hold unless given. ValueError if the layer has a bias, RuntimeError if its weight is not
+        all there is to it (an adapter, a hook); masks and norms count.
         """
         layer = full.output if isinstance(full, FullSoftmax) else full
-        if not isinstance(layer, nn.Linear):
+        if not isinstance(full, (nn.Linear, FullSoftmax)):
             raise TypeError(f"full should be an nn.Linear or a FullSoftmax, got {type(full).__name__}")
-        if layer.bias is not None:
+        weight, bias = weights_of(layer, "full" if layer is full else "full.output")
+        if bias is not None:
             raise ValueError("full should have no bias: doubly sparse softmax has none, got one")
         if isinstance(full, FullSoftmax):
             options = {k: getattr(full, k) for k in ("order", "ignore_index", "reduction")} | options
-        weight = layer.weight.detach()
+        weight = weight.detach()
         made = cls(weight.shape[1], len(weight), n_experts, device=weight.device, dtype=weight.dtype, **options)
         made.weight.data.copy_(weight.repeat(made.n_experts, 1))
         return made
 
     # ------------------------------------------------------------------ structure
 
-    def _follow_sizes(self, sizes: list[int] | None = None) -> None:
-        self._sizes: list[int] = self.sizes.tolist() if sizes is None else sizes
+    def _set_structure(self, members: Tensor, sizes: Tensor) -> None:
+        self._keep(members=members, sizes=sizes)
+        self._sizes: list[int] = sizes.tolist()
         self._edges = list(itertools.accumulate(self._sizes, initial=0))
         self._alive = [k for k, size in enumerate(self._sizes) if size]
         #: Shares of the tokens, (K,); None until :meth:`measure` has seen some.
@@ -162,8 +175,9 @@ class DoublySparseSoftmax(SoftmaxModule):
 
     def _rms(self) -> Tensor:
         """Root mean square of every row, (R,), fp32 at least: the measure of the authors' code, the same for any d."""
-        wide = torch.promote_types(self.weight.dtype, torch.float32)
-        norms = torch.linalg.vector_norm(self.weight, dim=1, dtype=wide)
+        weight = value_now(self)
+        wide = torch.promote_types(weight.dtype, torch.float32)
+        norms = torch.linalg.vector_norm(weight, dim=1, dtype=wide)
         rms: Tensor = norms / self.in_features**0.5
         return rms
 
@@ -175,10 +189,11 @@ class DoublySparseSoftmax(SoftmaxModule):
         here; the authors' code lets it fall). ``optimizer``: its state of the weights follows. The weights change
         their shape, so no loss from before may still wait for its backward.
 
-        Raises ValueError if the threshold is negative or not finite, or no row would be left; nothing is changed then.
+        Raises ValueError if the threshold is negative or not finite, or no row would be left, RuntimeError if something
+        hangs on the weights; nothing is changed then.
         """
-        if not math.isfinite(threshold) or threshold < 0:
-            raise ValueError(f"threshold should be a finite number, 0 or more, got {threshold!r}")
+        self._check_change()
+        threshold = check_number("threshold", threshold, *_NOT_NEGATIVE)
         rms = self._rms()
         stays = rms >= threshold
         n_below = int((~stays).sum())
@@ -223,8 +238,9 @@ class DoublySparseSoftmax(SoftmaxModule):
 
         ``generator``: of the noise, on the CPU.
 
-        Raises ValueError if ``copies`` is below 1 or ``noise`` negative.
+        Raises ValueError if ``copies`` is below 1 or ``noise`` negative, RuntimeError as :meth:`prune`.
         """
+        self._check_change()
         sources = [k for k in range(self.n_experts) for _ in range(_positive("copies", copies))]
         self._clone(sources, noise, generator, optimizer)
 
@@ -242,10 +258,10 @@ class DoublySparseSoftmax(SoftmaxModule):
 
         Idle are those without rows and those that get fewer than ``share`` / K of the tokens of ``hidden`` (..., d).
         This undoes a collapsed gate or an emptied expert. Words that only an idle expert knows stay in it. Returns
-        the experts replaced.
+        the experts replaced. Raises as :meth:`split`.
         """
-        if not 0 <= share < 1:
-            raise ValueError(f"share should be at least 0 and below 1, got {share!r}")
+        self._check_change()
+        share = check_number("share", share, "at least 0 and below 1", lambda s: 0 <= s < 1)
         load = list(self.measure(hidden))
         idle = [k for k in range(self.n_experts) if load[k] * self.n_experts < share]
         sources, more = list(range(self.n_experts)), {}
@@ -275,8 +291,7 @@ class DoublySparseSoftmax(SoftmaxModule):
 
         Gates of those copied twice get noise.
         """
-        if not math.isfinite(noise) or noise < 0:
-            raise ValueError(f"noise should be a finite number, 0 or more, got {noise!r}")
+        noise = check_number("noise", noise, *_NOT_NEGATIVE)
         rows = []
         for j, k in enumerate(sources):
             copied = torch.arange(self._edges[k], self._edges[k + 1], device=self.members.device)
@@ -294,6 +309,19 @@ class DoublySparseSoftmax(SoftmaxModule):
         twice = torch.tensor([sources.count(k) > 1 for k in sources], device=gate.device).unsqueeze(1)
         gate.add_(torch.where(twice, moved * noise, 0.0))
 
+    def _fault_in_change(self) -> str | None:
+        """What keeps rows and experts from being taken away or added."""
+        if type(self.gate) is not nn.Linear or "weight" not in self.gate._parameters:
+            return f"gate should be a torch.nn.Linear with a plain weight to change the experts, got {self.gate!r}"
+        if "weight" not in self._parameters:
+            return "weight should be a plain parameter to change the experts, got one with a mask or parametrization"
+        return None
+
+    def _check_change(self) -> None:
+        fault = self._fault_in_change()
+        if fault:
+            raise RuntimeError(f"{fault}. Remove what is attached first, as torch.nn.utils.prune.remove does")
+
     def _take(self, rows: Tensor, sizes: Tensor, experts: list[int], optimizer: torch.optim.Optimizer | None) -> None:
         for parameter, index in ((self.weight, rows), (self.gate.weight, torch.tensor(experts, device=rows.device))):
             state = {} if optimizer is None else optimizer.state.get(parameter, {})
@@ -301,53 +329,100 @@ class DoublySparseSoftmax(SoftmaxModule):
                 if isinstance(value, Tensor) and value.shape == parameter.shape:
                     state[name] = value[index]
             parameter.data, parameter.grad = parameter.data[index], None
-        self.members, self.sizes = self.members[rows], sizes
         self.gate.out_features = len(experts)
-        self._follow_sizes()
+        self._set_structure(self.members[rows], sizes)
 
-    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
-        names = ("weight", "gate.weight", "members", "sizes")
-        stored = [state_dict.get(prefix + name) for name in names]
-        if all(v is not None for v in stored):
-            wrong = self._wrong(*stored)
-            if wrong:
-                args[-1].append(f"{prefix[:-1] or 'the checkpoint'}: {wrong}")
+    def _load_from_state_dict(
+        self,
+        state_dict: Any,
+        prefix: str,
+        local_metadata: Any,
+        strict: bool,
+        missing: Any,
+        unexpected: Any,
+        errors: Any,
+    ) -> None:
+        weight, gate, members, sizes = (
+            state_dict.get(prefix + name) for name in ("weight", "gate.weight", "members", "sizes")
+        )
+        if members is None or sizes is None:
+            missing += [prefix + name for name in ("members", "sizes") if prefix + name not in state_dict]
+        else:
+            fault = self._fault_in_structure(weight, gate, members, sizes)
+            if fault:
+                errors.append(f"{prefix[:-1] or 'the checkpoint'}: {fault}")
                 return
-            weight, gate, members, sizes = stored
-            for parameter, value in ((self.weight, weight), (self.gate.weight, gate)):
-                if parameter.shape != value.shape:
-                    parameter.data, parameter.grad = parameter.data.new_empty(value.shape), None
-            self.members = self.members.new_empty(members.shape)
-            self.sizes = self.sizes.new_empty(sizes.shape)
-            self.gate.out_features = len(gate)
-        super()._load_from_state_dict(state_dict, prefix, *args)
-        self._follow_sizes()
+            if not self._is_own(members, sizes):
+                for parameter, value in ((self.weight, weight), (self.gate.weight, gate)):
+                    if parameter.shape != value.shape:
+                        parameter.data, parameter.grad = parameter.data.new_empty(value.shape), None
+                self.gate.out_features = len(gate)
+                self._set_structure(members.long(), sizes.long())
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing, unexpected, errors)
 
-    def _wrong(self, weight: Tensor, gate: Tensor, members: Tensor, sizes: Tensor) -> str:
-        d, n = self.in_features, self.n_classes
-        if weight.dim() != 2 or weight.shape[1] != d or gate.shape != (len(sizes), d):
+    def _is_own(self, members: Tensor, sizes: Tensor) -> bool:
+        """Whether these tables are this softmax's, up to the rounding of an average."""
+        for name, stored in (("members", members), ("sizes", sizes)):
+            own = self._tables[name]
+            if own is None or stored.shape != own.shape:
+                return False
+            if not stored.is_meta:  # there a table has a shape only
+                whole = stored.detach().cpu()
+                if bool(((whole.double().round() if whole.is_floating_point() else whole) != own).any()):
+                    return False
+        return True
+
+    def _fault_in_structure(self, weight: Any, gate: Any, members: Any, sizes: Any) -> str | None:
+        """What keeps this softmax from taking tables and weights of a checkpoint."""
+        for name, table in (("members", members), ("sizes", sizes)):
+            if not isinstance(table, Tensor) or table.dim() != 1 or table.is_complex() or table.dtype == torch.bool:
+                return f"{name} should be integers in one dimension, got {getattr(table, 'dtype', table)!r}"
+        own, d, n, k = self._is_own(members, sizes), self.in_features, self.n_classes, len(sizes)
+        there = isinstance(weight, Tensor) and isinstance(gate, Tensor)
+        if there and (weight.dim() != 2 or weight.shape[1] != d or gate.shape != (k, d)):
             return f"weight and gate.weight should be (R, {d}) and (K, {d}), got {(*weight.shape,)}, {(*gate.shape,)}"
-        if int(sizes.min()) < 0 or int(sizes.sum()) != len(members) or len(members) != len(weight) or not len(weight):
-            return f"sizes should sum to the number of rows, {len(weight)}, and of members, {len(members)}"
+        if own:
+            return None
+        for name, table in (("members", members), ("sizes", sizes)):
+            if table.is_meta:
+                return f"{name} should hold numbers to change the experts, got the meta device"
+            if table.is_floating_point():
+                return (
+                    f"{name} should be integers, got {table.dtype}: an average, which means something only for a "
+                    "softmax of the same experts and rows, and this one's are others"
+                )
+        if not there:
+            return "weight and gate.weight should be there to change the experts, got a checkpoint without"
+        rows = len(weight)
+        if not k or int(sizes.min()) < 0 or int(sizes.sum()) != len(members) or len(members) != rows or not rows:
+            return f"sizes should sum to the number of rows, {rows}, and of members, {len(members)}"
         for part in torch.split(members, sizes.tolist()):
             if len(part) and (int(part[0]) < 0 or int(part[-1]) >= n or bool((part.diff() <= 0).any())):
                 return f"members should be ranks below {n}, rising within an expert"
-        return ""
+        return self._fault_in_change()
 
     # ------------------------------------------------------------------ the method
 
     def _route(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x (n, d) -> the largest gate value and whose it is, (n,) each; experts without rows are left out."""
-        logits = linear(x, self.gate.weight.to(x.dtype))
-        logits = logits.to(torch.promote_types(x.dtype, torch.float32))
+        logits = self._gate_logits(x)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         amount, seed = self._noise
         if self.training and amount and len(self._alive) > 1 and len(x):
             noise = torch.randn(logits.shape, generator=torch.Generator().manual_seed(seed), device="cpu")
             logits = logits + noise.to(logits) * (amount * logits.detach()[:, self._alive].std())
         if len(self._alive) < self.n_experts:
-            logits = logits.masked_fill(self.sizes == 0, -torch.inf)
+            logits = logits.masked_fill(self._table("sizes", x.device) == 0, -torch.inf)
         value, expert = logits.softmax(1).max(1)
         return value, expert
+
+    def _gate_logits(self, x: Tensor) -> Tensor:
+        if not composed(x) and plain_linears([self.gate], [self.n_experts]) and self.gate.bias is None:
+            return linear(x, self.gate.weight.to(x.dtype))
+        # autocast is off by now; it was on where the products are in another dtype than the weights
+        was_on = x.dtype != value_now(self).dtype
+        with torch.autocast(x.device.type, dtype=x.dtype) if was_on else contextlib.nullcontext():
+            return called(self.gate, x, self.n_experts, "gate")
 
     def _grouped(self, x: Tensor) -> tuple[Tensor, Tensor, list[int]]:
         """x (n, d) -> hidden states times gate values, sorted by expert; the permutation; tokens of each expert."""
@@ -359,21 +434,22 @@ class DoublySparseSoftmax(SoftmaxModule):
         scaled = (x * value.to(x.dtype).unsqueeze(1)).index_select(0, permutation)
         return scaled, permutation, [b - a for a, b in itertools.pairwise(bounds)]
 
-    def _own(self, k: int) -> Tensor:
-        return self.members[self._edges[k] : self._edges[k + 1]]
+    def _own(self, k: int, device: torch.device | None = None) -> Tensor:
+        members: Tensor = self.members if device is None else self._table("members", device)
+        return members[self._edges[k] : self._edges[k + 1]]
 
     def _nll(
         self, x: Tensor, ranks: Tensor, scale: float, need_total: bool, zeros: bool | None = None
     ) -> tuple[Tensor, Tensor]:
         zeros = self.training if zeros is None else zeros
         scaled, permutation, tokens = self._grouped(x)
-        weights = torch.split(self.weight.to(x.dtype), self._sizes)
+        weights = torch.split(value_now(self).to(x.dtype), self._sizes)
         parts, targets = torch.split(scaled, tokens), torch.split(ranks[permutation], tokens)
-        groups, inside, more = [], [], []
+        groups, inside, more, wide = [], [], [], torch.promote_types(x.dtype, torch.float32)
         for k, (rows, words) in enumerate(zip(parts, targets, strict=True)):
             if not len(rows):
                 continue
-            own, missing = self._own(k), self.n_classes - self._sizes[k]
+            own, missing = self._own(k, x.device), self.n_classes - self._sizes[k]
             place = torch.searchsorted(own, words).clamp(max=len(own) - 1)
             known = own[place] == words
             weight, bias = weights[k], None
@@ -382,13 +458,13 @@ class DoublySparseSoftmax(SoftmaxModule):
                 weight = F.pad(weight, (0, 0, 0, 1))
                 bias = F.pad(weight.new_zeros(len(own)), (0, 1), value=math.log(missing))
                 place = torch.where(known, place, len(own))
-                more.append(torch.where(known, 0.0, math.log(missing)))
+                more.append((~known).to(wide) * math.log(missing))
                 known = torch.ones_like(known)
             elif missing:
                 rows, place = rows[known], place[known]
-                more.append(torch.zeros_like(known, dtype=torch.float32))
+                more.append(torch.zeros_like(known, dtype=wide))
             else:
-                more.append(torch.zeros_like(known, dtype=torch.float32))
+                more.append(torch.zeros_like(known, dtype=wide))
             groups.append(Group(rows, weight, bias, place))
             inside.append(known)
         if not groups:  # an empty product, so that the weights get zeros
@@ -406,15 +482,36 @@ class DoublySparseSoftmax(SoftmaxModule):
             total = total + extra.sum() * scale
         return torch.zeros_like(nll).index_copy(0, permutation, nll), total
 
-    def _log_prob(self, x: Tensor) -> Tensor:
+    def _called_nll(self, x: Tensor, ranks: Tensor) -> Tensor:
+        return -self._dense_log_prob(x, zeros=self.training).gather(1, ranks.unsqueeze(1)).squeeze(1)
+
+    def _dense_log_prob(self, x: Tensor, *, zeros: bool) -> Tensor:
+        """As ``_log_prob``, or with ``zeros`` of training mode, with the rows of all experts: (n, V) by rank."""
+        value, expert = self._route(x)
+        logits = F.linear(x * value.to(x.dtype).unsqueeze(1), value_now(self).to(x.dtype))
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        ends = self._table("sizes", x.device).cumsum(0)
+        owner = torch.searchsorted(ends, torch.arange(self._edges[-1], device=x.device), right=True)
+        mine = owner == expert.unsqueeze(1)
+        members = self._table("members", x.device).expand(mine.shape)
+        # one row of an expert for a word at most: sums of one number and zeros
+        logits = logits.new_zeros(x.shape[0], self.n_classes).scatter_add(1, members, torch.where(mine, logits, 0.0))
+        if not zeros:
+            known = torch.zeros_like(logits).scatter_add(1, members, mine.to(logits.dtype))
+            logits = logits.masked_fill(known == 0, -torch.inf)
+        return log_softmax(logits)
+
+    def _log_prob(self, x: Tensor, product: Product) -> Tensor:
+        if product is called:
+            return self._dense_log_prob(x, zeros=False)
         scaled, permutation, tokens = self._grouped(x)
-        weights = torch.split(self.weight.to(x.dtype), self._sizes)
+        weights = torch.split(value_now(self).to(x.dtype), self._sizes)
         wide = torch.promote_types(x.dtype, torch.float32)
         parts = [scaled.new_empty(0, self.n_classes, dtype=wide)]
         for k, rows in enumerate(torch.split(scaled, tokens)):
             if len(rows):
                 out = rows.new_full((len(rows), self.n_classes), -torch.inf, dtype=wide)
-                parts.append(out.index_copy(1, self._own(k), log_softmax(linear(rows, weights[k]))))
+                parts.append(out.index_copy(1, self._own(k, x.device), log_softmax(linear(rows, weights[k]))))
         return torch.cat(parts).index_select(0, permutation.argsort())
 
     def _topk(self, x: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -427,7 +524,7 @@ class DoublySparseSoftmax(SoftmaxModule):
             scaled, permutation, tokens = self._grouped(x)
         values = x.new_full((len(x), k), -torch.inf, dtype=torch.promote_types(x.dtype, torch.float32))
         ranks = torch.full((len(x), k), -1, device=x.device)
-        at = 0
+        at, weight, members = 0, value_now(self), self._table("members", x.device)
         for expert, n in enumerate(tokens):
             if not n:
                 continue
@@ -435,11 +532,11 @@ class DoublySparseSoftmax(SoftmaxModule):
             found = min(k, b - a)
             for rows in torch.split(torch.arange(at, at + n, device=x.device), chunk_rows(n, b - a, x.is_cuda)):
                 part = slice(int(rows[0]), int(rows[0]) + len(rows))
-                logits = linear(scaled[part], self.weight[a:b].to(x.dtype))
+                logits = linear(scaled[part], weight[a:b].to(x.dtype))
                 best, where = largest(logits, found)
                 to = permutation[part]
                 values[to, :found] = best.to(values.dtype) - log_sum_exp(logits).unsqueeze(1)
-                ranks[to, :found] = self.members[a:b][where]
+                ranks[to, :found] = members[a:b][where]
             at += n
         return values, ranks
 
@@ -450,9 +547,7 @@ class DoublySparseSoftmax(SoftmaxModule):
         noise: give another one for each step. Without noise an expert that the first gate passes over, or a clone
         that loses all ties, may never get a token. (Chosen here; the authors' code learns an amount per expert.)
         """
-        if not math.isfinite(amount) or amount < 0:
-            raise ValueError(f"amount should be a finite number, 0 or more, got {amount!r}")
-        self._noise = float(amount), int(seed)
+        self._noise = float(check_number("amount", amount, *_NOT_NEGATIVE)), check_integer("seed", seed)
 
     def penalties(self, input: Tensor) -> Penalties:
         """Load balance over the tokens ``input`` (..., d), and the group lassos of the weights. Differentiable.
@@ -488,7 +583,7 @@ class DoublySparseSoftmax(SoftmaxModule):
     def evaluate(self, hidden: Tensor, target: Tensor) -> Evaluation:
         """How well the words ``target`` (...) are predicted from ``hidden`` (..., d); ignored targets are left out."""
         x, target = self._rows(hidden), target.reshape(-1)
-        ranks = target_ranks(target, self.n_classes, self.ignore_index, self._ranks)
+        ranks = target_ranks(target, self.n_classes, self.ignore_index, self._table("_ranks", x.device))
         if len(ranks) != len(x) or bool(((ranks < 0) | (ranks > self.n_classes)).any()):
             raise ValueError(f"target should hold {len(x)} ids in [0, {self.n_classes - 1}] or {self.ignore_index}")
         x, ranks = x[ranks < self.n_classes], ranks[ranks < self.n_classes]
@@ -522,7 +617,7 @@ class DoublySparseSoftmax(SoftmaxModule):
     @property
     def memory(self) -> int:
         """Bytes of all weights and tables."""
-        return sum(v.nbytes for v in itertools.chain(self.parameters(), self.buffers()))
+        return self._n_bytes()
 
     def extra_repr(self) -> str:
         """Sizes, for ``print``."""

@@ -9,7 +9,6 @@ import dataclasses
 import hashlib
 import itertools
 import json
-import math
 import os
 import warnings
 from collections.abc import Callable
@@ -19,8 +18,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..files import DamagedFile, write_whole
 from ..layer import _positive
-from .doubly_sparse import DoublySparseSoftmax
+from .doubly_sparse import _NOT_NEGATIVE, DoublySparseSoftmax
+from .protocol import check_integer, check_number
 
 #: A gate that gives one of several experts more than this share of the tokens has collapsed.
 COLLAPSED = 0.95
@@ -52,16 +53,20 @@ class Settings:
     """Of the order of the tokens, of dropout and of the noise."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "stages", tuple(_positive("stages", k) for k in self.stages))
-        if not self.stages or any(b % a or a == b for a, b in itertools.pairwise(self.stages)):
-            raise ValueError(f"stages should be numbers of experts, each a multiple of the last, got {self.stages}")
-        for name in ("epochs", "batch"):
-            _positive(name, getattr(self, name))
+        try:
+            stages = tuple(_positive("stages", k) for k in self.stages)
+        except TypeError:
+            raise ValueError(f"stages should be numbers of experts, got {self.stages!r}") from None
+        if not stages or any(b % a or a == b for a, b in itertools.pairwise(stages)):
+            raise ValueError(f"stages should be numbers of experts, each a multiple of the last, got {stages}")
+        # numbers of Python's own, whatever kind they came in: a checkpoint keeps them as text, seeds are made of it
+        checked: dict[str, Any] = {"stages": stages, "seed": check_integer("seed", self.seed)}
+        checked |= {name: _positive(name, getattr(self, name)) for name in ("epochs", "batch")}
         numbers = "learning_rate", "balance", "lasso", "expert_lasso", "threshold", "exploration", "noise"
         for name in (*numbers, "prune_after"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
-                raise ValueError(f"{name} should be a finite number, 0 or more, got {value!r}")
+            checked[name] = check_number(name, getattr(self, name), *_NOT_NEGATIVE)
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
 
 
 #: Of :class:`Settings`, for the layer of a language model: the lassos sum over all rows, so their factors are far below
@@ -137,10 +142,10 @@ def fit(
         callback: told of every :class:`Step`. What it raises ends the training.
         progress: show a bar.
 
-    Raises ValueError: inputs, settings and softmax do not fit, or the checkpoint is of other settings or data.
+    Raises ValueError: inputs, settings and softmax do not fit, or the checkpoint is of other settings or data, or
+    damaged (a checksum tells), with its name.
     """
-    if isinstance(save_every, bool) or not isinstance(save_every, int) or save_every < 1:
-        raise ValueError(f"save_every should be a positive integer, got {save_every!r}")
+    save_every = _positive("save_every", save_every)
     if len(inputs) != len(target):
         raise ValueError(f"inputs and target should be of one length, got {len(inputs)} and {len(target)}")
     if bool((target == softmax.ignore_index).any()):
@@ -302,17 +307,21 @@ def _save(
         tensors |= {f"adam.{name}.{key}": value for key, value in optimizer.state[p].items()}
     tensors |= {"picked": picked, "steps": torch.tensor(history.steps, dtype=torch.float64)}
     notes = json.dumps({"epochs": history.epochs, "events": history.events})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        save_file(
-            {k: v.detach().contiguous() for k, v in tensors.items()}, part,
-            {"settings": told[0], "data": told[1], "notes": notes},
-        )  # fmt: skip
-        os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    tensors = {k: v.detach().contiguous() for k, v in tensors.items()}
+    told_with = {"settings": told[0], "data": told[1], "notes": notes}
+    told_with["sha256"] = _digest(tensors, told_with)
+    write_whole(path, lambda part: save_file(tensors, part, told_with))
+
+
+def _digest(tensors: dict[str, Tensor], notes: dict[str, str]) -> str:
+    """SHA-256 over all that a checkpoint holds but the digest itself."""
+    text = json.dumps({k: v for k, v in notes.items() if k != "sha256"}, sort_keys=True)
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        value = tensors[name].cpu().reshape(-1)
+        digest.update(repr((name, tuple(tensors[name].shape), value.dtype)).encode())
+        digest.update(value.view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _load(
@@ -324,15 +333,25 @@ def _load(
     told: tuple[str, str],
 ) -> Tensor:
     """Weights, optimiser and history from a checkpoint; returns the tokens that each expert got in this epoch."""
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
-    with safe_open(path, "pt") as file:
-        notes = file.metadata() or {}
-        for key, own in zip(("settings", "data"), told, strict=True):
-            if notes.get(key) != own:
-                raise ValueError(f"checkpoint {path} is of other {key}: {notes.get(key)}, not {own}")
-        # copies: what is left mapped keeps Windows from replacing the file
-        tensors = {k: file.get_tensor(k).clone() for k in file.keys()}  # noqa: SIM118
+    remedy = "delete it, and training begins at its start"
+    try:
+        with safe_open(path, "pt") as file:
+            notes = file.metadata() or {}
+            # copies: what is left mapped keeps Windows from replacing the file
+            tensors = {k: file.get_tensor(k).clone() for k in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise DamagedFile(path, str(error), remedy) from error
+    # those written before there was a digest have none
+    if "sha256" in notes and notes["sha256"] != _digest(tensors, notes):
+        raise DamagedFile(path, "what it holds does not fit its checksum", remedy)
+    for key, own in zip(("settings", "data"), told, strict=True):
+        if notes.get(key) != own:
+            raise ValueError(f"checkpoint {path} is of other {key}: {notes.get(key)}, not {own}")
+    absent = {"notes"} - set(notes) | {"steps", "picked"} - set(tensors)
+    if absent:
+        raise DamagedFile(path, f"{min(absent)} is not there", remedy)
     for m, module in modules.items():
         module.load_state_dict({k[len(m) + 1 :]: v for k, v in tensors.items() if k.startswith(f"{m}.")})
     for name, p in zip(names, optimizer.param_groups[0]["params"], strict=True):

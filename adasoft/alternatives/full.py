@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..decoding import linear, log_softmax
+from ..children import plain_linears
+from ..decoding import log_softmax
 from ..loss import Group, grouped_nll
-from .protocol import SoftmaxModule
+from .protocol import Product, SoftmaxModule
 
 
 class FullSoftmax(SoftmaxModule):
@@ -38,6 +39,9 @@ class FullSoftmax(SoftmaxModule):
         )
         self.output = nn.Linear(in_features, n_classes, bias=bool(bias), device=device, dtype=dtype)
 
+    def _plain(self) -> bool:
+        return plain_linears([self.output], [self.n_classes])
+
     def _weights(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         bias = self.output.bias
         return self.output.weight.to(x.dtype), None if bias is None else bias.to(x.dtype)
@@ -46,8 +50,8 @@ class FullSoftmax(SoftmaxModule):
         (nll,), total = grouped_nll([Group(x, *self._weights(x), ranks)], scale, need_total=need_total)
         return nll, total
 
-    def _log_prob(self, x: Tensor) -> Tensor:
-        return log_softmax(linear(x, *self._weights(x)))
+    def _log_prob(self, x: Tensor, product: Product) -> Tensor:
+        return log_softmax(product(self.output, x, self.n_classes, "output"))
 
     def operations(self, batch: int, train: bool = True) -> float:
         """2 B d V per product: one to decode, three to train."""

@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..decoding import linear, log_softmax
+from ..children import plain_linears
+from ..decoding import log_softmax
 from ..layer import _positive
 from ..loss import Group, grouped_nll
 from ..vocabulary import Vocabulary
-from .protocol import SoftmaxModule
+from .protocol import Product, SoftmaxModule, check_counts
 
 
 def frequency_bins(counts: Any, n_bins: int) -> list[int]:
@@ -23,9 +24,13 @@ def frequency_bins(counts: Any, n_bins: int) -> list[int]:
     ``counts`` (V,) by rank. Word by word, a class is closed once the running share of sqrt(count) has passed a / C
     (Mikolov et al. 2011, as in RNNLM); a word above 1 / C is a class alone. So no class holds more than 1 / C and its
     last word, unless heavy words before it have put the bins behind; each class holds at least one word.
+
+    Raises ValueError if ``n_bins`` is not between 1 and V, or counts are not finite, negative or all 0.
     """
-    roots = np.sqrt(np.asarray(counts, dtype=np.float64))
+    roots, n_bins = np.sqrt(check_counts(counts)), _positive("n_bins", n_bins)
     n = len(roots)
+    if n_bins > n:
+        raise ValueError(f"n_bins should be at most the number of words, {n}, got {n_bins}")
     share = np.cumsum(roots) / roots.sum()
     passed = np.searchsorted(share, np.arange(1, n_bins) / n_bins, side="right") + 1
     edges = [0]
@@ -85,18 +90,23 @@ class HierarchicalSoftmax(SoftmaxModule):
         shares = np.diff(vocabulary.cumulative[self.edges])
         #: multiply-adds per token and unit of d within its class, on average; a class of one word needs none
         self._inside = float(sum(p * k for p, k in zip(shares, self.sizes, strict=True) if k > 1))
-        self._keep("_edges", torch.tensor(self.edges, device="cpu"), device)
+        self._keep(_edges=torch.tensor(self.edges, device="cpu"))
         kwargs: dict[str, Any] = {"bias": False, "device": device, "dtype": dtype}
         self.classes = nn.Linear(in_features, groups, **kwargs)
         self.output = nn.Linear(in_features, n_classes, **kwargs)
 
+    def _plain(self) -> bool:
+        made = [self.classes, self.output]
+        return plain_linears(made, [self.n_groups, self.n_classes]) and all(child.bias is None for child in made)
+
     def _nll(self, x: Tensor, ranks: Tensor, scale: float, need_total: bool) -> tuple[Tensor, Tensor]:
         ranks, permutation = ranks.sort(stable=True)
-        bounds = torch.searchsorted(ranks, self._edges).tolist()
+        edges = self._table("_edges", x.device)
+        bounds = torch.searchsorted(ranks, edges).tolist()
         tokens = [b - a for a, b in itertools.pairwise(bounds)]
         x = x.index_select(0, permutation)
-        group = torch.searchsorted(self._edges, ranks, right=True) - 1
-        inside = ranks - self._edges[group]
+        group = torch.searchsorted(edges, ranks, right=True) - 1
+        inside = ranks - edges[group]
         # Splits rather than slices: the backward of all parts together writes the whole gradient once.
         weights = torch.split(self.output.weight.to(x.dtype), self.sizes)
         rows, targets = torch.split(x, tokens), torch.split(inside, tokens)
@@ -111,9 +121,9 @@ class HierarchicalSoftmax(SoftmaxModule):
             nll = nll + torch.cat([within[i] if i in within else nll.new_zeros(n) for i, n in enumerate(tokens)])
         return torch.zeros_like(nll).index_copy(0, permutation, nll), total
 
-    def _log_prob(self, x: Tensor) -> Tensor:
-        group = log_softmax(linear(x, self.classes.weight.to(x.dtype)))
-        logits = linear(x, self.output.weight.to(x.dtype))
+    def _log_prob(self, x: Tensor, product: Product) -> Tensor:
+        group = log_softmax(product(self.classes, x, self.n_groups, "classes"))
+        logits = product(self.output, x, self.n_classes, "output")
         parts = torch.split(logits, self.sizes, 1)
         return torch.cat([log_softmax(z) + group[:, i, None] for i, z in enumerate(parts)], 1)
 

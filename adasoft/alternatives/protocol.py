@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+import itertools
+import math
+import numbers
+from collections.abc import Callable
+from typing import Any, Protocol, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..decoding import TopK, largest
-from ..layer import AdaptiveOutput, _check_order, _positive, _reshaped
-from ..loss import chunk_rows, target_ranks
+from ..decoding import TopK, largest, linear
+from ..layer import AdaptiveOutput, _check_order, _index, _of_width, _positive, _reshaped
+from ..loss import chunk_rows, full_precision, target_ranks
+from ..ranks import RankTables
+from ..watchers import traced, unreadable, watched
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -51,13 +57,14 @@ class Softmax(Protocol):
         """
 
 
-class SoftmaxModule(nn.Module):
+class SoftmaxModule(RankTables):
     """Base of the softmaxes here: a subclass gives ``_nll``, ``_log_prob`` and ``operations``, all by rank.
 
     Args:
         in_features: hidden size d.
         n_classes: number of words V.
-        order: the V ids by falling frequency; without it, an id is its rank.
+        order: the V ids by falling frequency; without it, an id is its rank. One key of ``state_dict``; a checkpoint
+            of another order is refused, as is one without where an order is given.
         ignore_index: targets of this value (in the user's ids) do not count; their ``output`` is 0.
         reduction: ``"mean"`` (over the tokens that count; nan if there are none), ``"sum"`` or ``"none"``.
         device: of the parameters (subclasses also take their ``dtype``).
@@ -65,11 +72,15 @@ class SoftmaxModule(nn.Module):
     Under autocast the products run in its dtype; output and loss are fp32. Otherwise they have the input's dtype,
     with sums in fp32 at least. Logits are not kept for backward. One host read per forward tells whether all targets
     are in range.
+
+    What hangs on a child counts: one with a hook, mask, norm, adapter, bias of its own or another ``forward`` is called
+    with all its words, as are all children under a transform (``torch.func``, forward mode, selective checkpointing,
+    ``torch.compile``, ``torch.export``, tracing, the meta device). Then the logits of all words are kept for backward,
+    and what a method saves by looking at few words is lost. Where nothing can be read (compilation, export, tracing,
+    ``torch.func``, meta) a target out of range gives nan instead of an error.
     """
 
     estimates = False
-    order: Tensor | None
-    _ranks: Tensor | None
 
     def __init__(
         self,
@@ -86,41 +97,31 @@ class SoftmaxModule(nn.Module):
         self.n_classes = _positive("n_classes", n_classes)
         if reduction not in REDUCTIONS:
             raise ValueError(f"reduction should be 'mean', 'sum' or 'none', got {reduction!r}")
-        if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
-            raise TypeError(f"ignore_index should be an int, got {ignore_index!r}")
         self.reduction = reduction
-        self.ignore_index = ignore_index
-        self._tables: dict[str, Tensor | None] = {}
-        ids = None if order is None else _check_order(order, self.n_classes)
-        self._keep("order", ids, device, persistent=True)
-        self._keep("_ranks", None if ids is None else ids.argsort(), device)
-        self.register_load_state_dict_post_hook(_follow_weights)  # type: ignore[no-untyped-call]
+        self.ignore_index = check_ignore_index(ignore_index)
+        self._made_on = torch.empty(0, device=device).device
+        self._keep_order(None if order is None else _check_order(order, self.n_classes))
 
-    def _keep(self, name: str, table: Tensor | None, device: Any, *, persistent: bool = False) -> None:
-        """A buffer that is never learnt: it keeps its dtype and numbers, also on a layer made on the meta device."""
-        self._tables[name] = table
-        self.register_buffer(name, None if table is None else table.to(device, copy=True), persistent=persistent)
-
-    def _place_tables(self) -> None:
-        device = self._weight().device
-        for name, table in self._tables.items():
-            if table is not None:
-                setattr(self, name, table.to(device, copy=True))
-
-    def _apply(self, fn: Any, recurse: bool = True) -> Any:
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        self._place_tables()
-        return self
+    def _home(self) -> torch.device:
+        weights = itertools.chain(self.parameters(), self.buffers())
+        return next((weight.device for weight in weights), self._made_on)
 
     # ------------------------------------------------------------------ what a subclass gives
 
     def _nll(self, x: Tensor, ranks: Tensor, scale: float, need_total: bool) -> tuple[Tensor, Tensor]:
-        """x (n, d), ranks (n,) all in range -> per-token losses (n,) and ``scale`` times their sum."""
+        """x (n, d), ranks (n,) all in range -> per-token losses (n,) and ``scale`` times their sum.
+
+        Products with the weights, where no child has to be called; autocast is off, x in the dtype of the products.
+        """
         raise TypeError(f"{type(self).__name__} should define _nll")
 
-    def _log_prob(self, x: Tensor) -> Tensor:
-        """x (n, d) -> (n, V) by rank, fp32 at least."""
+    def _log_prob(self, x: Tensor, product: Product) -> Tensor:
+        """x (n, d) -> (n, V) by rank, fp32 at least. ``product``: :func:`multiplied` or :func:`called`."""
         raise TypeError(f"{type(self).__name__} should define _log_prob")
+
+    def _called_nll(self, x: Tensor, ranks: Tensor) -> Tensor:
+        """Losses (n,) as from ``_nll``, by calls of the children and operations that any transform knows."""
+        return -self._log_prob(x, called).gather(1, ranks.unsqueeze(1)).squeeze(1)
 
     def _topk(self, x: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """x (n, d) -> values and ranks of the k best words (n, k), rank -1 for a place that no word can take.
@@ -129,9 +130,13 @@ class SoftmaxModule(nn.Module):
         """
         found = [(x.new_empty(0, k), torch.empty(0, k, dtype=torch.long, device=x.device))]
         for rows in torch.split(x, chunk_rows(len(x), self.n_classes, x.is_cuda)):
-            found.append(largest(self._log_prob(rows), k))
+            found.append(largest(self._log_prob(rows, multiplied), k))
         dtype = torch.promote_types(x.dtype, torch.float32)
         return torch.cat([v.to(dtype) for v, _ in found]), torch.cat([r for _, r in found])
+
+    def _plain(self) -> bool:
+        """Whether the weights of the children are all there is to them; otherwise they are called."""
+        return True
 
     def _weight(self) -> Tensor:
         """One of the weights, for its dtype and device."""
@@ -148,10 +153,11 @@ class SoftmaxModule(nn.Module):
 
         Raises RuntimeError: shapes, dtypes or devices do not fit, or a target is out of range.
         """
-        x = self._rows(input_)
+        whole = self._plain()
+        x = self._flat(input_, whole)
         if target_.is_floating_point() or target_.is_complex() or target_.dtype == torch.bool:
             raise RuntimeError(f"target_ should hold integer word ids, got dtype {target_.dtype}")
-        if input_.shape[:-1] != target_.shape:
+        if not traced() and input_.shape[:-1] != target_.shape:
             raise RuntimeError(
                 f"target_ should have the shape {tuple(input_.shape[:-1])} for input_ of shape {tuple(input_.shape)}, "
                 f"got {tuple(target_.shape)}"
@@ -159,36 +165,64 @@ class SoftmaxModule(nn.Module):
         if target_.device != input_.device:
             raise RuntimeError(f"target_ is on {target_.device}, input_ on {input_.device}")
         target = target_.reshape(-1)
-        ranks = target_ranks(target, self.n_classes, self.ignore_index, self._ranks)
+        ranks = target_ranks(target, self.n_classes, self.ignore_index, self._table("_ranks", x.device))
+        if unreadable(ranks):
+            output, loss = self._forward_unread(x, ranks)
+        else:
+            output, loss = self._forward_read(x, target, ranks, whole and not watched())
+        dtype = self._dtype(input_)
+        output = output.to(dtype)
+        if target_.dim() != 1:
+            output = _reshaped(output, target_.shape)
+        return AdaptiveOutput(output, -output if self.reduction == "none" else loss.to(dtype))
+
+    def _forward_read(self, x: Tensor, target: Tensor, ranks: Tensor, direct: bool) -> tuple[Tensor, Tensor]:
         bad = (ranks < 0) | (ranks > self.n_classes)
         n_bad, n_ignored = torch.stack([bad.sum(), (ranks == self.n_classes).sum()]).tolist()
         if n_bad:
-            wrong = target[bad]
+            wrong = target[bad].tolist()
             raise RuntimeError(
                 f"target_ should be in [0, {self.n_classes - 1}] or ignore_index={self.ignore_index}, but {n_bad} of "
-                f"{len(target)} are not: values in [{int(wrong.min())}, {int(wrong.max())}] were found"
+                f"{len(target)} are not: values in [{min(wrong)}, {max(wrong)}] were found"
             )
         counted = (ranks < self.n_classes).nonzero().squeeze(1) if n_ignored else None
         if counted is not None:
             x, ranks = x.index_select(0, counted), ranks[counted]
         n = len(ranks)
         scale = (1.0 / n if n else float("nan")) if self.reduction == "mean" else 1.0
-        with torch.autocast(x.device.type, enabled=False):
-            nll, loss = self._nll(x, ranks, scale, self.reduction != "none")
-            output = -nll
-            if counted is not None:
-                output = output.new_zeros(len(target)).index_copy(0, counted, output)
-        dtype = self._dtype(input_)
-        output = _reshaped(output.to(dtype), target_.shape)
-        return AdaptiveOutput(output, -output if self.reduction == "none" else loss.to(dtype))
+        if direct:
+            with full_precision(x.device.type):
+                nll, loss = self._nll(self._cast(x), ranks, scale, self.reduction != "none")
+        else:
+            nll = self._called_nll(x, ranks)
+            loss = nll.sum() * scale
+        output = -nll
+        if counted is not None:
+            output = output.new_zeros(len(target)).index_copy(0, counted, output)
+        return output, loss
+
+    def _forward_unread(self, x: Tensor, ranks: Tensor) -> tuple[Tensor, Tensor]:
+        """Shapes that do not depend on the targets: ignored ones and wrong ones are masked."""
+        ignored = ranks == self.n_classes
+        bad = (ranks < 0) | (ranks > self.n_classes)
+        nll = self._called_nll(x, ranks.masked_fill(ignored | bad, 0))
+        nll = nll.masked_fill(bad, float("nan")).masked_fill(ignored, 0.0)
+        loss = nll.sum()
+        return -nll, loss / (~ignored).sum() if self.reduction == "mean" else loss
 
     def log_prob(self, input: Tensor) -> Tensor:
         """Log-probabilities of all words: (..., d) -> (..., V), in the order of the ids. Differentiable."""
-        x = self._rows(input)
-        with torch.autocast(x.device.type, enabled=False):
-            out = self._log_prob(x).to(self._dtype(input))
-        if self._ranks is not None:
-            out = out.index_select(1, self._ranks)
+        whole = self._plain()
+        x = self._flat(input, whole)
+        if whole and not composed(x):
+            with full_precision(x.device.type):
+                out = self._log_prob(self._cast(x), multiplied)
+        else:
+            out = self._log_prob(x, called)
+        out = out.to(self._dtype(input))
+        ranks = self._table("_ranks", x.device)
+        if ranks is not None:
+            out = out.index_select(1, ranks)
         # a view that autograd knows: what changes it in place is noticed, for backward needs it as it is
         return out.view(*input.shape[:-1], self.n_classes)
 
@@ -198,12 +232,16 @@ class SoftmaxModule(nn.Module):
 
         Raises ValueError if k is not between 1 and V.
         """
-        if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= self.n_classes:
-            raise ValueError(f"k should be an integer between 1 and n_classes={self.n_classes}, got {k!r}")
-        x = self._rows(input)
-        with torch.autocast(x.device.type, enabled=False):
-            values, ranks = self._topk(x, k)
-        ids = ranks if self.order is None else torch.where(ranks < 0, ranks, self.order[ranks])
+        k, whole = self._checked_k(k), self._plain()
+        x = self._flat(input, whole)
+        if whole and not composed(x):
+            with full_precision(x.device.type):
+                values, ranks = self._topk(self._cast(x), k)
+        else:
+            values, ranks = self._log_prob(x, called).topk(k)
+            ranks = ranks.masked_fill(values == -torch.inf, -1) if self.estimates else ranks
+        order = self._table("order", x.device)
+        ids = ranks if order is None else torch.where(ranks < 0, ranks, order[ranks])
         shape = (*input.shape[:-1], k)
         return TopK(values.to(self._dtype(input)).view(shape), ids.view(shape))
 
@@ -218,49 +256,140 @@ class SoftmaxModule(nn.Module):
 
     # ------------------------------------------------------------------ helpers
 
+    def _checked_k(self, k: int) -> int:
+        found = _index(k)
+        if found is None or not 1 <= found <= self.n_classes:
+            raise ValueError(f"k should be an integer between 1 and n_classes={self.n_classes}, got {k!r}")
+        return found
+
     def _dtype(self, x: Tensor) -> torch.dtype:
         """Dtype of output, loss and log-probabilities."""
-        autocast = torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64
-        return torch.float32 if autocast else x.dtype
+        return x.dtype if autocast_dtype(x) is None else torch.float32
 
-    def _rows(self, x: Tensor) -> Tensor:
-        """Checked input as (n, d) in the dtype of the products; subclasses cast their weights to it."""
-        weight = self._weight()
+    def _flat(self, x: Tensor, whole: bool) -> Tensor:
+        """Checked input as (n, d). Not ``whole``: children that are called know in which dtype they compute."""
+        if traced():
+            return x.reshape(-1, self.in_features)  # sizes are tensors there, and a look at them is part of the trace
         if x.dim() < 1 or x.shape[-1] != self.in_features:
             raise RuntimeError(f"input should have the shape (..., {self.in_features}), got {tuple(x.shape)}")
         if not x.is_floating_point():
             raise RuntimeError(f"input should hold floating-point numbers, got dtype {x.dtype}")
-        if x.device != weight.device:
-            raise RuntimeError(f"input is on {x.device}, the layer on {weight.device}; both should be on one device")
-        rows = x.reshape(-1, self.in_features)
-        if torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64:
-            return rows.to(torch.get_autocast_dtype(x.device.type))
-        if x.dtype != weight.dtype:
-            raise RuntimeError(f"input has dtype {x.dtype}, the layer's weights {weight.dtype}; convert one")
-        return rows
+        if whole:
+            weight = self._weight()
+            if x.device != weight.device:
+                raise RuntimeError(
+                    f"input is on {x.device}, the layer on {weight.device}; both should be on one device"
+                )
+            if x.dtype != weight.dtype and autocast_dtype(x) is None:
+                raise RuntimeError(f"input has dtype {x.dtype}, the layer's weights {weight.dtype}; convert one")
+        return x.reshape(-1, self.in_features)
 
-    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
-        stored = state_dict.get(prefix + "order")
-        own = self._tables["order"]
-        same = (own is None) == (stored is None) and (own is None or torch.equal(own, stored.cpu()))
-        if not same:
-            errors: list[str] = args[-1]
-            errors.append(
-                f"{prefix}order of the checkpoint differs from this layer's: the weights would be those of other "
-                "words. Build the layer with the order of the checkpoint"
-            )
-        super()._load_from_state_dict(state_dict, prefix, *args)
+    def _cast(self, x: Tensor) -> Tensor:
+        """In the dtype of the products; subclasses cast their weights to it."""
+        dtype = autocast_dtype(x)
+        return x if dtype is None else x.to(dtype)
+
+    def _rows(self, x: Tensor) -> Tensor:
+        """Checked input as (n, d) in the dtype of the products."""
+        return self._cast(self._flat(x, True))
+
+    def _load_from_state_dict(
+        self,
+        state_dict: Any,
+        prefix: str,
+        local_metadata: Any,
+        strict: bool,
+        missing: Any,
+        unexpected: Any,
+        errors: Any,
+    ) -> None:
+        if self.order is not None and prefix + "order" not in state_dict:
+            missing.append(prefix + "order")  # no stock layer wrote it: its ids are ranks, and this module's are not
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing, unexpected, errors)
 
 
-def _follow_weights(layer: SoftmaxModule, _: Any) -> None:
-    device = layer._weight().device
-    if any(table is not None and getattr(layer, name).device != device for name, table in layer._tables.items()):
-        layer._place_tables()
+def composed(x: Tensor) -> bool:
+    """Whether answers for ``x`` have to be made of PyTorch's own operations, without a look at numbers."""
+    return watched() or unreadable(x)
 
 
-def check_widths(widths: Sequence[int], n: int, what: str) -> list[int]:
-    """``widths`` as n positive integers; ValueError names the wrong one."""
-    made = [_positive(f"widths[{i}]", width) for i, width in enumerate(widths)]
-    if len(made) != n:
+#: A child, x (n, d), its number of words and its name -> logits (n, number of words).
+Product: TypeAlias = Callable[[Any, Tensor, int, str], Tensor]
+
+
+def multiplied(child: Any, x: Tensor, size: int, name: str) -> Tensor:
+    """What a Linear with nothing attached gives, or two in a row: products with the weights in the dtype of ``x``."""
+    if isinstance(child, nn.Sequential):
+        first, last = child
+        return multiplied(last, multiplied(first, x, 0, name), size, name)
+    bias = child.bias
+    return linear(x, child.weight.to(x.dtype), None if bias is None else bias.to(x.dtype))
+
+
+def called(child: Any, x: Tensor, size: int, name: str) -> Tensor:
+    """What a call of the child gives. RuntimeError if it is not of the size that the words have."""
+    return _of_width(child(x), size, name)
+
+
+def autocast_dtype(x: Tensor) -> torch.dtype | None:
+    """Dtype of products with ``x`` where autocast is on; None elsewhere, and for fp64, which it leaves alone."""
+    kind = x.device.type
+    if x.dtype == torch.float64 or kind == "meta" or not torch.is_autocast_enabled(kind):
+        return None
+    return torch.get_autocast_dtype(kind)
+
+
+def check_ignore_index(value: Any) -> int:
+    """``value`` as an int that a target can have. TypeError if it is no integer, ValueError beyond int64."""
+    found = _index(value)
+    if found is None:
+        raise TypeError(f"ignore_index should be an int, got {value!r}")
+    if not -(2**63) <= found < 2**63:
+        raise ValueError(f"ignore_index should be between -2**63 and 2**63 - 1, as ids are int64, got {value!r}")
+    return found
+
+
+def check_integer(name: str, value: Any) -> int:
+    """``value``, NumPy's kinds among them, as an int; ValueError names it."""
+    found = _index(value)
+    if found is None:
+        raise ValueError(f"{name} should be an integer, got {value!r}")
+    return found
+
+
+def check_number(name: str, value: Any, rule: str, fits: Callable[[Any], bool]) -> Any:
+    """``value``, NumPy's kinds and tensors of one number among them, as an int or float that ``fits``.
+
+    ValueError says the ``rule`` for what is none, is not finite or does not fit.
+    """
+    found = value.item() if getattr(value, "shape", None) == () else value
+    if isinstance(found, bool) or not isinstance(found, numbers.Real) or not math.isfinite(found) or not fits(found):
+        raise ValueError(f"{name} should be {rule}, got {value!r}")
+    return int(found) if isinstance(found, numbers.Integral) else float(found)
+
+
+def check_counts(counts: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """``counts`` of words as (V,). ValueError if they are not finite, negative, masked or all 0."""
+    if isinstance(counts, Tensor):
+        counts = counts.detach().cpu().numpy()
+    masked = int(np.ma.getmaskarray(counts).sum()) if isinstance(counts, np.ma.MaskedArray) else 0
+    if masked:
+        raise ValueError(f"counts should hold a number for each word, got {masked} masked ones")
+    values = np.asarray(counts, dtype=np.float64)
+    if values.ndim != 1:
+        raise ValueError(f"counts should have the shape (V,), got {values.shape}")
+    if not np.isfinite(values).all() or (values < 0).any() or not values.any():
+        raise ValueError("counts should be finite, not negative and not all 0")
+    return values
+
+
+def check_widths(widths: Any, n: int | None = None, what: str = "") -> list[int]:
+    """``widths`` as n positive integers, one per ``what``, or as many as there are; ValueError names a wrong one."""
+    try:
+        given = list(widths)
+    except TypeError:
+        raise ValueError(f"widths should be a sequence of positive integers, got {widths!r}") from None
+    made = [_positive(f"widths[{i}]", width) for i, width in enumerate(given)]
+    if n is not None and len(made) != n:
         raise ValueError(f"widths should hold one width per {what}, {n}, got {len(made)}: {made}")
     return made

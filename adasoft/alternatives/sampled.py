@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..decoding import log_softmax
 from ..layer import _positive
 from .chunked import Band, Own, joint_nll
 from .full import FullSoftmax
+from .protocol import called, check_counts, check_number
 
 PROPOSALS = ("log-uniform", "unigram")
 #: Share of the words that is sampled by default, as in Grave et al. 2017.
@@ -80,23 +82,27 @@ class SampledSoftmax(FullSoftmax):
         self.correct_target = bool(correct_target)
         self.generator = generator
         p = _proposal(proposal, n_classes, counts, power)
-        self._keep("p", torch.from_numpy(p).float(), self.output.weight.device)
+        self._keep(p=torch.from_numpy(p).float())
 
     p: Tensor
 
-    def draw(self) -> tuple[Tensor, Tensor]:
-        """One sample: n_samples different ranks, ascending (m,), and log pi of every word (V,), fp32."""
+    def draw(self, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
+        """One sample: n_samples different ranks, ascending (m,), and log pi of every word (V,), fp32.
+
+        ``device``: by default that of the weights.
+        """
+        p = self._table("p", self.p.device if device is None else device)
         if self.n_samples == self.n_classes:
-            return torch.arange(self.n_classes, device=self.p.device), torch.zeros_like(self.p)
-        times = torch.empty_like(self.p).exponential_(generator=self.generator).div_(self.p)
+            return torch.arange(self.n_classes, device=p.device), torch.zeros_like(p)
+        times = torch.empty_like(p).exponential_(generator=self.generator).div_(p)
         first = times.topk(self.n_samples + 1, largest=False)
         until = first.values[-1]
-        return first.indices[:-1].sort().values, torch.log(-torch.expm1(-self.p * until))
+        return first.indices[:-1].sort().values, torch.log(-torch.expm1(-p * until))
 
     def _nll(self, x: Tensor, ranks: Tensor, scale: float, need_total: bool) -> tuple[Tensor, Tensor]:
         if not self.training:
             return super()._nll(x, ranks, scale, need_total)
-        words, log_pi = self.draw()
+        words, log_pi = self.draw(x.device)
         m = len(words)
         weight, bias = self._weights(x)
         both = torch.cat([words, ranks])
@@ -112,6 +118,18 @@ class SampledSoftmax(FullSoftmax):
         target = torch.full_like(ranks, m)
         bands = [Band(x, rows, correction[:m])]
         return joint_nll(bands, target, scale, own=Own(own, correction[m:], hidden), need_total=need_total)
+
+    def _called_nll(self, x: Tensor, ranks: Tensor) -> Tensor:
+        if not self.training:
+            return super()._called_nll(x, ranks)
+        words, log_pi = self.draw(x.device)
+        logits = called(self.output, x, self.n_classes, "output")
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        own = logits.gather(1, ranks.unsqueeze(1))
+        if self.correct_target:
+            own = own - log_pi[ranks].unsqueeze(1)
+        others = (logits - log_pi).index_select(1, words).masked_fill(words == ranks.unsqueeze(1), -torch.inf)
+        return -log_softmax(torch.cat([own, others], 1))[:, 0]
 
     def operations(self, batch: int, train: bool = True) -> float:
         """Training: m shared words and the target, 2 B d (m + 1) per product, three products."""
@@ -133,13 +151,10 @@ def _proposal(proposal: str, n_classes: int, counts: Any, power: float) -> np.nd
         raise ValueError(f"proposal should be one of {PROPOSALS}, got {proposal!r}")
     if counts is None:
         raise ValueError("proposal='unigram' needs counts, got none; proposal='log-uniform' works without")
-    values = np.asarray(counts, dtype=np.float64)
-    if values.shape != (n_classes,):
+    values = check_counts(counts)
+    if len(values) != n_classes:
         raise ValueError(f"counts should have the shape ({n_classes},), got {values.shape}")
-    if not np.isfinite(values).all() or (values < 0).any() or not values.any():
-        raise ValueError("counts should be finite, not negative and not all 0")
-    if not math.isfinite(power):
-        raise ValueError(f"power should be a finite number, got {power!r}")
+    power = check_number("power", power, "a finite number", lambda _: True)
     values = np.maximum(values, values[values > 0].min()) / values.max()
     weights = values**power
     return np.asarray(weights / weights.sum())

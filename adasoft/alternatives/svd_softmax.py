@@ -11,12 +11,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from ..children import weights_of
 from ..decoding import largest, linear
 from ..layer import _positive
 from ..loss import chunk_rows
 from .full import FullSoftmax
-from .protocol import SoftmaxModule
+from .protocol import Product, SoftmaxModule, check_integer, check_number, check_widths, composed
 
 #: Weights that are turned at once; 64 MiB in fp64.
 _TURNED = 1 << 23
@@ -54,13 +56,15 @@ class SVDSoftmax(SoftmaxModule):
 
     Args:
         full: the trained layer: an ``nn.Linear`` (d, V), a :class:`FullSoftmax` (whose ``order``, ``ignore_index``
-            and ``reduction`` hold unless given), or a weight (V, d). Copied, never changed.
+            and ``reduction`` hold unless given), or a weight (V, d). Copied, never changed: what is done to it
+            afterwards needs another SVDSoftmax. Masks and norms on the weight count.
         width: W, from 1 to d. Default d / 8, a common choice.
         n_full: N, from 1 to V. Default V / 32. See :meth:`choose` for both.
         bias: (V,), only with a weight.
         order: as for all softmaxes here; the rows of ``full`` are ranks.
 
-    Raises ValueError if W or N is out of range or the weights are not finite, TypeError for another kind of layer.
+    Raises ValueError if W or N is out of range or the weights are not finite, TypeError for another kind of layer,
+    RuntimeError for a layer whose weight is not all there is to it: an adapter, a hook, another ``forward``.
     """
 
     preview: Tensor
@@ -144,17 +148,21 @@ class SVDSoftmax(SoftmaxModule):
     def _preview(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x (n, d) -> preview logits (n, V), fp32 at least, and the hidden states' other columns (n, d - W)."""
         wide = torch.promote_types(x.dtype, torch.float32)
-        turned = linear(x.to(wide), self.basis.t().to(wide)).to(x.dtype)  # rounded once, as x is
+        product = F.linear if composed(x) else linear
+        turned = product(x.to(wide), self.basis.t().to(wide)).to(x.dtype)  # rounded once, as x is
         bias = None if self.bias is None else self.bias.to(x.dtype)
-        logits = linear(turned[:, : self.width], self.preview.to(x.dtype), bias)
+        logits = product(turned[:, : self.width], self.preview.to(x.dtype), bias)
         return logits.to(wide), turned[:, self.width :].contiguous()
 
     def _logits(self, x: Tensor) -> Tensor:
         """x (n, d) -> preview logits with N exact ones in each row, (n, V), fp32 at least."""
         logits, other = self._preview(x)
         rest = self.rest.to(x.dtype)
-        if not rest.shape[1]:
+        if self.width == self.in_features:
             return logits
+        if composed(x):
+            words = logits.topk(self.n_full).indices
+            return logits.scatter_add(1, words, F.linear(other, rest).to(logits.dtype).gather(1, words))
         if self.n_full == self.n_classes:
             return logits.add_(linear(other, rest))
         words = best(logits, self.n_full)
@@ -171,8 +179,8 @@ class SVDSoftmax(SoftmaxModule):
         return whole, whole.sum() * scale
 
     @torch.no_grad()
-    def _log_prob(self, x: Tensor) -> Tensor:
-        return torch.log_softmax(self._logits(x), 1)
+    def _log_prob(self, x: Tensor, product: Product) -> Tensor:
+        return torch.log_softmax(self._logits(self._cast(x)), 1)
 
     def _topk(self, x: Tensor, k: int) -> tuple[Tensor, Tensor]:
         wide = torch.promote_types(x.dtype, torch.float32)
@@ -246,10 +254,11 @@ class SVDSoftmax(SoftmaxModule):
         Raises ValueError: an argument out of range, or no hidden states.
         """
         k = self._checked_k(k)
-        if not isinstance(recall, (int, float)) or isinstance(recall, bool) or not 0 < recall <= 1:
-            raise ValueError(f"recall should be a number above 0 and at most 1, got {recall!r}")
+        recall = check_number("recall", recall, "a number above 0 and at most 1", lambda r: 0 < r <= 1)
         d = self.in_features
-        tried = [max(1, round(d * i / 16)) for i in range(1, 17)] if widths is None else list(widths)
+        tried = [max(1, round(d * i / 16)) for i in range(1, 17)]
+        if widths is not None:
+            tried = check_widths(widths)
         tried = sorted({self._checked(w, 1)[0] for w in tried} | {d})
         x = self._rows(hidden)
         if not len(x):
@@ -286,11 +295,6 @@ class SVDSoftmax(SoftmaxModule):
         spare = k - 1 - torch.arange(k, device=x.device)
         return torch.maximum(above[0] + 1, above[1] - spare)
 
-    def _checked_k(self, k: int) -> int:
-        if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= self.n_classes:
-            raise ValueError(f"k should be an integer between 1 and n_classes={self.n_classes}, got {k!r}")
-        return k
-
     def _multiplications(self, width: int, n_full: int) -> int:
         d = self.in_features
         return d * d + self.n_classes * width + n_full * (d - width)
@@ -314,7 +318,7 @@ class SVDSoftmax(SoftmaxModule):
     @property
     def memory(self) -> int:
         """Bytes of all weights and tables."""
-        return sum(b.nbytes for b in self.buffers())
+        return self._n_bytes()
 
     def extra_repr(self) -> str:
         """Sizes, W and N, for ``print``."""
@@ -336,19 +340,24 @@ class SVDSoftmax(SoftmaxModule):
 
 
 def _weight_and_bias(full: Any, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    name = "full"
     if isinstance(full, FullSoftmax):
-        full = full.output
-    if isinstance(full, nn.Linear):
+        full, name = full.output, "full.output"
+    if isinstance(full, nn.Linear) or name != "full":
         if bias is not None:
             raise TypeError("bias is taken from the layer; give it only with a weight (V, d)")
-        full, bias = full.weight, full.bias
+        full, bias = weights_of(full, name)
     if not isinstance(full, Tensor):
         raise TypeError(f"full should be an nn.Linear, a FullSoftmax or a weight (V, d), got {type(full).__name__}")
     if full.dim() != 2 or not full.is_floating_point() or not full.numel():
         raise ValueError(f"full should be a weight (V, d) of floats, got shape {tuple(full.shape)}, {full.dtype}")
+    if bias is not None and not isinstance(bias, Tensor):
+        raise TypeError(f"bias should be a tensor (V,), got {type(bias).__name__}")
     if bias is not None and tuple(bias.shape) != (len(full),):
         raise ValueError(f"bias should have the shape ({len(full)},), got {tuple(bias.shape)}")
     for name, value in (("weight", full), ("bias", bias)):
+        if value is not None and value.is_meta:
+            raise ValueError(f"{name} should hold numbers, got the meta device")
         if value is not None and not bool(torch.isfinite(value.detach()).all()):
             raise ValueError(f"{name} should hold finite numbers, got inf or nan")
     return full.detach(), bias
@@ -501,7 +510,7 @@ def spectrum_matrix(
     d = len(values)
     if _positive("n_classes", n_classes) < d:
         raise ValueError(f"n_classes should be at least the number of singular values, {d}, got {n_classes}")
-    random = torch.Generator().manual_seed(seed)
+    random = torch.Generator().manual_seed(check_integer("seed", seed))
     rotation, _ = torch.linalg.qr(torch.randn(d, d, generator=random, dtype=torch.float64, device="cpu"))
     made = torch.empty(n_classes, d, dtype=dtype, device="cpu")
     rows, gram = max(1, _TURNED // d), torch.zeros(d, d, dtype=torch.float64, device="cpu")

@@ -242,8 +242,7 @@ def _row(
         row |= {
             f"ms, {size}": timing.median * 1e3, f"q1, {size}": timing.q1 * 1e3, f"q3, {size}": timing.q3 * 1e3,
         }  # fmt: skip
-    tensors = {t.data_ptr(): t.nbytes for t in [*softmax.parameters(), *softmax.buffers()]}
-    row["MiB"] = sum(tensors.values()) / 2**20
+    row["MiB"] = softmax._n_bytes() / 2**20
     return row
 
 
