@@ -5,7 +5,6 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -15,8 +14,19 @@ from torch.nn import functional as F
 from . import decoding
 from .children import all_plain, bare, nothing_from, plain, sharded
 from .decoding import Blocks, Head, Tail, TopK, block_bounds, nucleus_ranks, sample_ranks, score_ranks, topk_ranks
-from .loss import Group, Routing, full_precision, grouped_nll, route, target_ranks
+from .loss import (
+    Group,
+    Routing,
+    autocasts,
+    full_precision,
+    grouped_nll,
+    ragged_or_none,
+    route,
+    span,
+    target_ranks,
+)
 from .ranks import RankTables
+from .watchers import unreadable, watched
 
 if TYPE_CHECKING:
     from .partition import Plan
@@ -255,15 +265,15 @@ class AdaptiveSoftmax(RankTables):
         if target.dim() != 1:
             x, target = input_.reshape(-1, self.in_features), target_.reshape(-1)
         ranks = target_ranks(target, self.n_classes, self.ignore_index, self._table("_ranks", x.device))
-        unread = not self.reads_host or torch.compiler.is_compiling()
-        whole = self._plain()
+        unread = not self.reads_host or unreadable(ranks)
+        whole = self._plain() and not watched()
         # asked last: torch.compile cannot trace it
         if unread or (x.is_cuda and torch.cuda.is_current_stream_capturing()):
             output, loss = self._forward_unread(x, ranks, whole)
         else:
             routing = self._route(target, ranks)
             output, loss = self._forward_routed(x, ranks, routing) if whole else self._forward_called(x, ranks, routing)
-        dtype = output.dtype if torch.is_autocast_enabled(x.device.type) else input_.dtype
+        dtype = output.dtype if autocasts(x) else input_.dtype
         output = output.to(dtype)
         if target_.dim() != 1:
             output = _reshaped(output, target_.shape)
@@ -274,9 +284,8 @@ class AdaptiveSoftmax(RankTables):
         if n_bad:
             bad = target[(ranks < 0) | (ranks > self.n_classes)]
             raise RuntimeError(
-                f"Target values should be in [0, {self.n_classes - 1}], but values in range "
-                f"[{int(bad.min())}, {int(bad.max())}] were found. {n_bad} of {len(target)} targets are out of range "
-                f"(ignore_index={self.ignore_index})."
+                f"Target values should be in [0, {self.n_classes - 1}], but values in range {span(bad)} were found. "
+                f"{n_bad} of {len(target)} targets are out of range (ignore_index={self.ignore_index})."
             )
         return routing
 
@@ -320,7 +329,7 @@ class AdaptiveSoftmax(RankTables):
         rows = permutation[:n].split_with_sizes(routing.sizes[:-1])
         within = words[:n].split_with_sizes(routing.sizes[:-1])
         for i in range(1, self.n_clusters):
-            head_target.index_fill_(0, rows[i + 1], self.shortlist_size + i)
+            head_target = head_target.index_fill(0, rows[i + 1], self.shortlist_size + i)
         nll = _cross_entropy(self._head_logits(x), head_target)
         uncalled: list[Tensor] = []
         for i, tail in enumerate(self.tail):
@@ -498,8 +507,7 @@ class AdaptiveSoftmax(RankTables):
 
     def _decoding(self, input: Tensor) -> _Decoding:
         x, shape = self._rows(input)
-        autocast = torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64
-        dtype = torch.float32 if autocast else x.dtype
+        dtype = torch.float32 if autocasts(x) else x.dtype
         if not self._plain():
             # no weight may be read past what hangs on a child: all words are a head without tails
             head = partial(self._log_prob, normalise=decoding.log_softmax)
@@ -541,7 +549,7 @@ class AdaptiveSoftmax(RankTables):
         weight: Tensor = head.weight
         bias: Tensor | None = head.bias
         tails = [(p.weight, o.weight) for p, o in self.tail]  # type: ignore[misc, has-type]
-        if torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64:
+        if autocasts(x):
             dtype = torch.get_autocast_dtype(x.device.type)
             x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
             tails = [(p.to(dtype), o.to(dtype)) for p, o in tails]
@@ -559,8 +567,7 @@ class AdaptiveSoftmax(RankTables):
             raise RuntimeError(
                 f"input_ is on {input_.device}, the layer on {weight.device}; both should be on one device"
             )
-        autocast = torch.is_autocast_enabled(input_.device.type) and input_.dtype != torch.float64
-        if input_.dtype != weight.dtype and not autocast:
+        if input_.dtype != weight.dtype and not autocasts(input_):
             raise RuntimeError(f"input_ has dtype {input_.dtype}, the layer's weights {weight.dtype}; convert one")
 
     def stock_state_dict(self) -> dict[str, Tensor]:
@@ -579,10 +586,7 @@ class AdaptiveSoftmax(RankTables):
 
 def _load_ragged() -> None:
     global _ragged
-    if _ragged is None and find_spec("triton") is not None:
-        from . import ragged
-
-        _ragged = ragged
+    _ragged = ragged_or_none()
 
 
 def _reshaped(values: Tensor, shape: Sequence[int]) -> Tensor:
@@ -603,8 +607,7 @@ def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
 
 def _log_softmax(logits: Tensor) -> Tensor:
     # under autocast fp32, as `output` is; autocast itself does so on a GPU, but not on a CPU
-    autocast = torch.is_autocast_enabled(logits.device.type) and logits.dtype != torch.float64
-    return F.log_softmax(logits, dim=1, dtype=torch.float32 if autocast else None)
+    return F.log_softmax(logits, dim=1, dtype=torch.float32 if autocasts(logits) else None)
 
 
 def _index(value: Any) -> int | None:
