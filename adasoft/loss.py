@@ -326,14 +326,14 @@ class _GroupedNLL(torch.autograd.Function):
         flat, needs = ctx.saved_tensors, ctx.needs_input_grad[2:]
         # a graph of the gradients is asked for; or they come as several at once, for which there are no buffers
         differentiable = torch.is_grad_enabled() or any(map(batched_gradient, grads))
-        sum_alone = total is not None and all(g is None for g in per_token) and not differentiable
-        if sum_alone and ctx.made is not None:
+        sum_alone = all(g is None for g in per_token) and not differentiable
+        if total is not None and sum_alone and ctx.made is not None:
             # hand the buffers over and forget them, so that they become .grad without a copy
             made, ctx.made = ctx.made, None
             return (None, None, *_scaled(made, flat, total, ctx.pending))
         with full_precision(flat[0].device.type):
             groups = _grouped(flat)
-            if sum_alone and ctx.early:  # as in forward, so that each backward gives the same bits
+            if total is not None and sum_alone and ctx.early:  # as in forward, so that each backward gives the same bits
                 _, made = _in_one_pass(groups, _grouped(needs), [ctx.alpha] * len(groups))
                 return (None, None, *_scaled(made, flat, total, ctx.pending))
             left = list(per_token)

@@ -25,7 +25,12 @@ def watched() -> bool:
         return True
     if torch.compiler.is_compiling():
         return False
-    return forward_ad._current_level >= 0 or torch.jit.is_tracing() or _results_are_kept()
+    return forward_ad._current_level >= 0 or traced() or _results_are_kept()
+
+
+def traced() -> bool:
+    """Whether ``torch.jit.trace`` records: sizes are tensors then, and a look at one would fix it in the record."""
+    return bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
 
 
 def unreadable(values: Tensor) -> bool:
@@ -34,7 +39,7 @@ def unreadable(values: Tensor) -> bool:
     So it is under ``torch.compile``, ``torch.export``, ``torch.jit.trace`` and ``make_fx``, for tensors without
     numbers (the meta device, fake tensors), and for those that ``vmap`` batches.
     """
-    if torch.compiler.is_compiling() or values.is_meta or torch.jit.is_tracing():
+    if torch.compiler.is_compiling() or values.is_meta or traced():
         return True
     if isinstance(values, FakeTensor) or (torch._C._len_torch_dispatch_stack() and _numbers_are_proxies()):
         return True
