@@ -507,7 +507,7 @@ class AdaptiveSoftmax(RankTables):
         if candidates.device != input.device:
             raise RuntimeError(f"candidates are on {candidates.device}, input on {input.device}")
         rows = candidates if candidates.dim() == 2 else candidates.reshape(-1, candidates.shape[-1])
-        ids = rows.long()
+        ids = rows.long().contiguous()
         bad = (ids < 0) | (ids >= self.n_classes)
         if unread:
             ids = ids.masked_fill(bad, 0)
