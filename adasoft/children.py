@@ -38,8 +38,9 @@ def plain(child: Any, kind: type[nn.Module] = nn.Linear, *, bias: bool = False) 
     """
     if not bare(child, kind):
         return False
-    weight = child._parameters.get("weight")
-    return type(weight) in (nn.Parameter, Tensor) and (bias or child._parameters.get("bias") is None)
+    # a replica of nn.DataParallel has plain tensors in place of parameters
+    values = child.__dict__ if getattr(child, "_is_replica", False) else child._parameters
+    return type(values.get("weight")) in (nn.Parameter, Tensor) and (bias or values.get("bias") is None)
 
 
 def plain_linears(children: Sequence[Any], sizes: Sequence[int]) -> bool:

@@ -31,7 +31,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -362,7 +362,9 @@ def _in_double(values: Tensor) -> Tensor:
 
 def _uniform(rows: int, n: int, device: torch.device, generator: torch.Generator | None) -> Tensor:
     dtype = torch.float32 if device.type == "mps" else torch.float64
-    return _in_double(torch.rand(rows, n, dtype=dtype, device=device, generator=generator))
+    # under torch.compile sizes can be symbols, which torch.rand does not take beside a generator, not even None
+    chosen: Any = {} if generator is None else {"generator": generator}
+    return _in_double(torch.rand(rows, n, dtype=dtype, device=device, **chosen))
 
 
 def _check_mass(total: Tensor) -> None:

@@ -13,8 +13,9 @@ from torch.nn import functional as F
 
 from .children import plain, weight_of
 from .layer import AdaptiveSoftmax, _index, _positive, _reshaped
-from .loss import route, target_ranks
+from .loss import route, span, target_ranks
 from .ranks import RankTables
+from .watchers import unreadable
 
 if TYPE_CHECKING:
     from .partition import Plan
@@ -138,16 +139,16 @@ class AdaptiveEmbedding(RankTables):
             raise RuntimeError(f"ids should hold integer word ids, got dtype {ids.dtype}")
         if device is not None and ids.device != device:
             raise RuntimeError(f"ids are on {ids.device}, the embedding on {device}; both should be on one device")
-        flat = ids.reshape(-1)
+        flat = ids if ids.dim() == 1 else ids.reshape(-1)
         # Ranks: V stands for padding. Without padding_idx, the id V is given that place, and counts as out of range.
         padding = self.num_embeddings if self.padding_idx is None else self.padding_idx
         ranks = target_ranks(flat, self.num_embeddings, padding, self._table("_ranks", ids.device))
         beyond = self.num_embeddings - (self.padding_idx is None)
-        if torch.compiler.is_compiling():
+        if unreadable(ranks):
             out = self._forward_static(clusters, ranks, beyond)
         else:
             out = self._forward_routed(clusters, flat, ranks, beyond)
-        return _reshaped(out, (*ids.shape, self.embedding_dim))
+        return out if ids.dim() == 1 else _reshaped(out, (*ids.shape, self.embedding_dim))
 
     def _forward_routed(self, clusters: list[_Cluster], ids: Tensor, ranks: Tensor, beyond: int) -> Tensor:
         routing, n_bad = route(ranks, self._table("_edges", ranks.device))
@@ -157,8 +158,8 @@ class AdaptiveEmbedding(RankTables):
         if n_bad:
             bad = ids[(ranks < 0) | (ranks > beyond)]
             raise IndexError(
-                f"ids should be in [0, {self.num_embeddings - 1}], but values in range [{int(bad.min())}, "
-                f"{int(bad.max())}] were found. {n_bad} of {len(ids)} ids are out of range."
+                f"ids should be in [0, {self.num_embeddings - 1}], but values in range {span(bad)} were found. "
+                f"{n_bad} of {len(ids)} ids are out of range."
             )
         # Sorted, each cluster's words are a slice, and its vectors go back to their places in one copy, in the
         # dtype of the head (autocast makes those of the tails lower).
@@ -223,6 +224,12 @@ class TiedEmbedding(AdaptiveEmbedding):
         own = [] if self.tie_projections else self.widths
         self.projections = nn.ModuleList(nn.Linear(width, self.embedding_dim, bias=False, **kwargs) for width in own)
         self._reset_projections()
+
+    def _replicate_for_data_parallel(self) -> Any:
+        raise RuntimeError(
+            "a TiedEmbedding cannot be copied by nn.DataParallel: its copies would read the words of the first device's "
+            "layer. Use DistributedDataParallel, or an AdaptiveEmbedding, which has words of its own"
+        )
 
     # no tables of its own to place, to save or to compare
     _apply = nn.Module._apply

@@ -5,19 +5,32 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 from functools import cache, partial
-from importlib.util import find_spec
 from itertools import pairwise
+from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
+import torch.utils._pytree as pytree
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import decoding
 from .children import all_plain, bare, nothing_from, plain, sharded
 from .decoding import Head, Tail, TopK, block_bounds, nucleus_ranks, sample_ranks, score_ranks, topk_ranks
-from .loss import Group, Routing, full_precision, grouped_nll, route, target_ranks
+from .loss import (
+    Group,
+    Routing,
+    autocasts,
+    full_precision,
+    grouped_nll,
+    ragged_or_none,
+    route,
+    span,
+    target_ranks,
+)
 from .ranks import RankTables
+from .watchers import traced, unreadable, watched
 
 if TYPE_CHECKING:
     from .partition import Plan
@@ -39,6 +52,11 @@ class AdaptiveOutput(NamedTuple):
     """Log-probability of each target, shape of the target; 0 where the target is ignored."""
     loss: Tensor
     """The negative log-likelihood, reduced as asked."""
+
+
+# torch.export.save writes the names; they are looked up when a program is loaded
+for _kind in (AdaptiveOutput, TopK):
+    pytree._register_namedtuple(_kind, serialized_type_name=f"adasoft.{_kind.__name__}")
 
 
 class _Decoding(NamedTuple):
@@ -132,17 +150,24 @@ class AdaptiveSoftmax(RankTables):
         self.in_features = _positive("in_features", in_features)
         self.n_classes = _positive("n_classes", n_classes)
         self.cutoffs = [*_check_cutoffs(cutoffs, self.n_classes), self.n_classes]
-        self.div_value = div_value
+        ratio = _number(div_value)
+        if ratio is None or not ratio > 0:
+            raise ValueError(f"div_value should be above 0, got {div_value!r}")
+        self.div_value = ratio
         self.head_bias = bool(head_bias)
-        if reduction not in ("mean", "sum", "none"):
+        if not isinstance(reduction, str) or reduction not in ("mean", "sum", "none"):
             raise ValueError(f"reduction should be 'mean', 'sum' or 'none', got {reduction!r}")
-        self.reduction = reduction
-        if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
+        self.reduction = str(reduction)
+        ignored = _index(ignore_index)
+        if ignored is None:
             raise TypeError(f"ignore_index should be an int, got {ignore_index!r}")
-        self.ignore_index = ignore_index
-        if not 0.0 <= tail_dropout < 1.0:
+        if not -(2**63) <= ignored < 2**63:
+            raise ValueError(f"ignore_index should be between -2**63 and 2**63 - 1, as ids are int64, got {ignored}")
+        self.ignore_index = ignored
+        dropout = _number(tail_dropout)
+        if dropout is None or not 0 <= dropout < 1:
             raise ValueError(f"tail_dropout should be at least 0 and below 1, got {tail_dropout!r}")
-        self.tail_dropout = float(tail_dropout)
+        self.tail_dropout = float(dropout)
 
         self.shortlist_size = self.cutoffs[0]
         self.n_clusters = len(self.cutoffs) - 1
@@ -176,8 +201,6 @@ class AdaptiveSoftmax(RankTables):
 
     def _check_widths(self, widths: Sequence[int] | None) -> list[int]:
         if widths is None:
-            if not self.div_value > 0:
-                raise ValueError(f"div_value should be above 0, got {self.div_value!r}")
             made = [int(self.in_features // self.div_value ** (i + 1)) for i in range(self.n_clusters)]
             for i, width in enumerate(made):
                 if width < 1:
@@ -186,7 +209,10 @@ class AdaptiveSoftmax(RankTables):
                         f"// {self.div_value}**{i + 1}); pass a smaller div_value or widths=[...]"
                     )
             return made
-        made = [_positive(f"widths[{i}]", width) for i, width in enumerate(widths)]
+        try:
+            made = [_positive(f"widths[{i}]", width) for i, width in enumerate(widths)]
+        except TypeError:
+            raise ValueError(f"widths should be a sequence of positive integers, got {widths!r}") from None
         if len(made) != self.n_clusters:
             raise ValueError(f"widths should hold one width per tail, {self.n_clusters}, got {len(made)}: {made}")
         return made
@@ -236,7 +262,7 @@ class AdaptiveSoftmax(RankTables):
         self._check_input(input_)
         if target_.is_floating_point() or target_.is_complex() or target_.dtype == torch.bool:
             raise RuntimeError(f"target_ should hold integer word ids, got dtype {target_.dtype}")
-        if input_.shape[:-1] != target_.shape:
+        if not traced() and input_.shape[:-1] != target_.shape:
             raise RuntimeError(
                 "Input and target should have the same size in the batch dimension. Got input_ of shape "
                 f"{tuple(input_.shape)} and target_ of shape {tuple(target_.shape)}, expected "
@@ -250,15 +276,15 @@ class AdaptiveSoftmax(RankTables):
         if target.dim() != 1:
             x, target = input_.reshape(-1, self.in_features), target_.reshape(-1)
         ranks = target_ranks(target, self.n_classes, self.ignore_index, self._table("_ranks", x.device))
-        unread = not self.reads_host or torch.compiler.is_compiling()
-        whole = self._plain()
+        unread = not self.reads_host or unreadable(ranks)
+        whole = self._plain() and not watched()
         # asked last: torch.compile cannot trace it
         if unread or (x.is_cuda and torch.cuda.is_current_stream_capturing()):
             output, loss = self._forward_unread(x, ranks, whole)
         else:
             routing = self._route(target, ranks)
             output, loss = self._forward_routed(x, ranks, routing) if whole else self._forward_called(x, ranks, routing)
-        dtype = output.dtype if torch.is_autocast_enabled(x.device.type) else input_.dtype
+        dtype = output.dtype if autocasts(x) else input_.dtype
         output = output.to(dtype)
         if target_.dim() != 1:
             output = _reshaped(output, target_.shape)
@@ -269,9 +295,8 @@ class AdaptiveSoftmax(RankTables):
         if n_bad:
             bad = target[(ranks < 0) | (ranks > self.n_classes)]
             raise RuntimeError(
-                f"Target values should be in [0, {self.n_classes - 1}], but values in range "
-                f"[{int(bad.min())}, {int(bad.max())}] were found. {n_bad} of {len(target)} targets are out of range "
-                f"(ignore_index={self.ignore_index})."
+                f"Target values should be in [0, {self.n_classes - 1}], but values in range {span(bad)} were found. "
+                f"{n_bad} of {len(target)} targets are out of range (ignore_index={self.ignore_index})."
             )
         return routing
 
@@ -315,7 +340,7 @@ class AdaptiveSoftmax(RankTables):
         rows = permutation[:n].split_with_sizes(routing.sizes[:-1])
         within = words[:n].split_with_sizes(routing.sizes[:-1])
         for i in range(1, self.n_clusters):
-            head_target.index_fill_(0, rows[i + 1], self.shortlist_size + i)
+            head_target = head_target.index_fill(0, rows[i + 1], self.shortlist_size + i)
         nll = _cross_entropy(self._head_logits(x), head_target)
         uncalled: list[Tensor] = []
         for i, tail in enumerate(self.tail):
@@ -394,7 +419,7 @@ class AdaptiveSoftmax(RankTables):
         ranks = self._table("_ranks", x.device)
         if ranks is not None:
             out = out.index_select(1, ranks)
-        return _reshaped(out, (*shape, self.n_classes))
+        return out if input.dim() == 2 else _reshaped(out, (*shape, self.n_classes))
 
     def _log_prob(self, x: Tensor, normalise: Callable[[Tensor], Tensor]) -> Tensor:
         """Of all words, (n, V) by rank."""
@@ -422,6 +447,11 @@ class AdaptiveSoftmax(RankTables):
 
         Raises ValueError if k is not between 1 and V.
         """
+        if unreadable(input):
+            k, dtype = self._count(k), torch.float32 if autocasts(input) else input.dtype
+            x, shape = self._rows(input)
+            values, ranks = (v.view(*shape, k) for v in self._log_prob(x, decoding.log_softmax).topk(k))
+            return TopK(values.to(dtype), self._ids(ranks))
         values, ranks, _ = self._topk(input, k)
         return TopK(values, self._ids(ranks))
 
@@ -441,17 +471,16 @@ class AdaptiveSoftmax(RankTables):
 
         Raises ValueError if n is not positive or top_p not above 0 and at most 1, and for input that is not finite.
         """
-        if not isinstance(n, int) or n < 1:
-            raise ValueError(f"n should be a positive integer, got {n!r}")
-        if top_p is not None and not (isinstance(top_p, (int, float)) and 0 < top_p <= 1):
+        n, mass = _positive("n", n), None if top_p is None else _number(top_p)
+        if top_p is not None and (mass is None or not 0 < mass <= 1):
             raise ValueError(f"top_p should be above 0 and at most 1, got {top_p!r}")
         x, head, cutoffs, tails, shape, _ = self._decoding(input)
         if not bool(torch.isfinite(x).all()):
             raise ValueError("input holds numbers that are not finite: there is no distribution to draw from")
-        if top_p is None:
+        if mass is None:
             ranks = sample_ranks(x, head, cutoffs, tails, n, generator)
         else:
-            ranks = nucleus_ranks(x, head, cutoffs, tails, float(top_p), n, generator)
+            ranks = nucleus_ranks(x, head, cutoffs, tails, float(mass), n, generator)
         return self._ids(ranks).view(*shape, n)
 
     @torch.no_grad()
@@ -463,39 +492,51 @@ class AdaptiveSoftmax(RankTables):
         Raises RuntimeError if shapes or dtypes do not fit, or an id is out of range.
         """
         x, head, cutoffs, tails, shape, dtype = self._decoding(input)
+        unread = unreadable(input) or unreadable(candidates)
         if candidates.is_floating_point() or candidates.is_complex() or candidates.dtype == torch.bool:
             raise RuntimeError(f"candidates should hold integer word ids, got dtype {candidates.dtype}")
-        if candidates.dim() != len(shape) + 1 or candidates.shape[:-1] != shape:
+        if candidates.dim() != len(shape) + 1 or not (traced() or candidates.shape[:-1] == shape):
             raise RuntimeError(
                 f"candidates should have the shape {(*shape, 'm')}, got {tuple(candidates.shape)} for an input of "
                 f"shape {tuple(input.shape)}"
             )
         if candidates.device != input.device:
             raise RuntimeError(f"candidates are on {candidates.device}, input on {input.device}")
-        ids = candidates.reshape(len(x), candidates.shape[-1]).long()
+        rows = candidates if candidates.dim() == 2 else candidates.reshape(-1, candidates.shape[-1])
+        ids = rows.long().contiguous()
         bad = (ids < 0) | (ids >= self.n_classes)
-        if bool(bad.any()):
+        if unread:
+            ids = ids.masked_fill(bad, 0)
+        elif bool(bad.any()):
             raise RuntimeError(
-                f"candidates should be in [0, {self.n_classes - 1}], got {int(ids[bad][0])} "
+                f"candidates should be in [0, {self.n_classes - 1}], got {rows[bad].tolist()[0]} "
                 f"({int(bad.sum())} of {ids.numel()} are out of range)"
             )
         rank_of_id = self._table("_ranks", x.device)
         ranks = ids if rank_of_id is None else rank_of_id[ids]
-        return score_ranks(x, head, cutoffs, tails, ranks).to(dtype).view(candidates.shape)
+        if unread:
+            scores = self._log_prob(x, decoding.log_softmax).gather(1, ranks).masked_fill(bad, float("nan"))
+        else:
+            scores = score_ranks(x, head, cutoffs, tails, ranks)
+        return scores.to(dtype).view(candidates.shape)
 
     def _topk(self, input: Tensor, k: int, small: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= self.n_classes:
-            raise ValueError(f"k should be an integer between 1 and n_classes={self.n_classes}, got {k!r}")
+        k = self._count(k)
         x, head, cutoffs, tails, shape, dtype = self._decoding(input)
         values, ranks, opened = topk_ranks(x, head, cutoffs, tails, k, small=small)
         if not tails:
             opened = opened.new_ones(len(x), self.n_clusters)
         return values.to(dtype).view(*shape, k), ranks.view(*shape, k), opened.view(*shape, self.n_clusters)
 
+    def _count(self, k: Any) -> int:
+        found = _index(k)
+        if found is None or not 1 <= found <= self.n_classes:
+            raise ValueError(f"k should be an integer between 1 and n_classes={self.n_classes}, got {k!r}")
+        return found
+
     def _decoding(self, input: Tensor) -> _Decoding:
         x, shape = self._rows(input)
-        autocast = torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64
-        dtype = torch.float32 if autocast else x.dtype
+        dtype = torch.float32 if autocasts(x) else x.dtype
         if not self._plain():
             # no weight may be read past what hangs on a child: all words are a head without tails
             head = partial(self._log_prob, normalise=decoding.log_softmax)
@@ -506,7 +547,8 @@ class AdaptiveSoftmax(RankTables):
 
     def _rows(self, input: Tensor) -> tuple[Tensor, torch.Size]:
         self._check_input(input)
-        return input.reshape(-1, self.in_features), input.shape[:-1]
+        x = input if input.dim() == 2 else input.reshape(-1, self.in_features)
+        return x, input.shape[:-1]
 
     def _ids(self, ranks: Tensor) -> Tensor:
         order = self._table("order", ranks.device)
@@ -520,13 +562,15 @@ class AdaptiveSoftmax(RankTables):
         weight: Tensor = head.weight
         bias: Tensor | None = head.bias
         tails = [(p.weight, o.weight) for p, o in self.tail]  # type: ignore[misc, has-type]
-        if torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64:
+        if autocasts(x):
             dtype = torch.get_autocast_dtype(x.device.type)
             x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
             tails = [(p.to(dtype), o.to(dtype)) for p, o in tails]
         return x, (weight, bias, tails)
 
     def _check_input(self, input_: Tensor) -> None:
+        if traced():
+            return  # sizes are tensors there, and a look at them would be part of the trace
         if input_.dim() < 1 or input_.shape[-1] != self.in_features:
             raise RuntimeError(f"input_ should have the shape (..., {self.in_features}), got {tuple(input_.shape)}")
         if not input_.is_floating_point():
@@ -538,8 +582,7 @@ class AdaptiveSoftmax(RankTables):
             raise RuntimeError(
                 f"input_ is on {input_.device}, the layer on {weight.device}; both should be on one device"
             )
-        autocast = torch.is_autocast_enabled(input_.device.type) and input_.dtype != torch.float64
-        if input_.dtype != weight.dtype and not autocast:
+        if input_.dtype != weight.dtype and not autocasts(input_):
             raise RuntimeError(f"input_ has dtype {input_.dtype}, the layer's weights {weight.dtype}; convert one")
 
     def stock_state_dict(self) -> dict[str, Tensor]:
@@ -558,19 +601,18 @@ class AdaptiveSoftmax(RankTables):
 
 def _load_ragged() -> None:
     global _ragged
-    if _ragged is None and find_spec("triton") is not None:
-        from . import ragged
-
-        _ragged = ragged
+    _ragged = ragged_or_none()
 
 
 def _reshaped(values: Tensor, shape: Sequence[int]) -> Tensor:
     """``values.view(shape)``, but no view to autograd: FSDP2 loses its hook when a view is changed in place."""
+    if traced():
+        return values.reshape(shape)  # the other would keep the sizes of the example
     return torch.ops.aten._unsafe_view(values, shape)  # type: ignore[no-any-return]
 
 
 def _of_width(logits: Tensor, size: int, name: str) -> Tensor:
-    if logits.shape[-1] != size:
+    if not traced() and logits.shape[-1] != size:
         shape = tuple(logits.shape)
         raise RuntimeError(f"{name} should give {size} logits for each row, got an output of shape {shape}")
     return logits
@@ -583,16 +625,24 @@ def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
 
 def _log_softmax(logits: Tensor) -> Tensor:
     # under autocast fp32, as `output` is; autocast itself does so on a GPU, but not on a CPU
-    autocast = torch.is_autocast_enabled(logits.device.type) and logits.dtype != torch.float64
-    return F.log_softmax(logits, dim=1, dtype=torch.float32 if autocast else None)
+    return F.log_softmax(logits, dim=1, dtype=torch.float32 if autocasts(logits) else None)
 
 
 def _index(value: Any) -> int | None:
     """As an integer; None for what is none, also for a tensor of one float, which ``int`` would cut."""
+    if isinstance(value, bool) or getattr(value, "dtype", None) == torch.bool:
+        return None
     try:
-        return None if isinstance(value, bool) else operator.index(value)
+        return operator.index(value)
     except TypeError:
         return None
+
+
+def _number(value: Any) -> float | None:
+    """A single number, NumPy's and tensors of one among them; None for anything else, truth values and text."""
+    if getattr(value, "shape", None) == ():
+        value = value.item()
+    return value if isinstance(value, Real) and not isinstance(value, bool) else None  # type: ignore[return-value]
 
 
 def _positive(name: str, value: Any) -> int:
@@ -604,7 +654,7 @@ def _positive(name: str, value: Any) -> int:
 
 def _check_cutoffs(cutoffs: Any, n_classes: int) -> list[int]:
     try:
-        values = list(cutoffs)
+        values: list[Any] = [value if _index(value) is None else _index(value) for value in cutoffs]
     except TypeError:
         raise ValueError(f"{_CUTOFFS}, got {cutoffs!r}") from None
     if not values:
@@ -620,22 +670,26 @@ def _check_cutoffs(cutoffs: Any, n_classes: int) -> list[int]:
 
 
 def _check_order(order: Any, n_classes: int) -> Tensor:
-    ids = torch.as_tensor(order, device="cpu").detach()
-    if ids.dim() != 1 or ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
+    ids: Any = order.detach().cpu() if isinstance(order, Tensor) else np.asarray(order)
+    integers = str(ids.dtype).removeprefix("torch.").removeprefix("u").startswith("int")
+    if ids.ndim != 1 or not integers:
         raise ValueError(
             f"order should be a 1-D sequence of integer ids, got dtype {ids.dtype}, shape {tuple(ids.shape)}"
         )
-    ids = ids.long().clone()
+    if np.ma.is_masked(order):
+        raise ValueError(f"order should hold all {n_classes} ids, got an array where some are masked")
+    ids = np.asarray(ids)
     if len(ids) != n_classes:
         raise ValueError(f"order should hold all {n_classes} ids, got {len(ids)}")
-    beyond = ((ids < 0) | (ids >= n_classes)).nonzero()
+    beyond = np.flatnonzero((ids < 0) | (ids >= n_classes))
     if len(beyond):
-        at = int(beyond[0])
-        raise ValueError(f"order should hold each id from 0 to {n_classes - 1} once, got {int(ids[at])} at place {at}")
-    seen = torch.bincount(ids, minlength=n_classes)
-    if int(seen.max()) > 1:
-        twice, missing = int(seen.argmax()), int(seen.argmin())
+        at = beyond[0]
+        raise ValueError(f"order should hold each id from 0 to {n_classes - 1} once, got {ids[at]} at place {at}")
+    ids = ids.astype(np.int64)  # a copy
+    seen = np.bincount(ids, minlength=n_classes)
+    if seen.max() > 1:
+        twice, missing = seen.argmax(), seen.argmin()
         raise ValueError(
             f"order should hold each id from 0 to {n_classes - 1} once, got {twice} twice and no {missing}"
         )
-    return ids
+    return torch.as_tensor(ids, device="cpu")

@@ -20,6 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .watchers import batched_gradient
+
 #: Logits of one chunk, at most. In fp32 that stays just below 32 MiB: larger buffers are handed back to the system by
 #: the C library each time, and their page faults in every step cost more than longer chunks gain.
 CHUNK_ELEMENTS = (1 << 23) - (1 << 14)
@@ -54,15 +56,23 @@ def target_ranks(target: Tensor, n_classes: int, ignore_index: int, rank_of_id: 
 
     ``target`` (N,) holds the user's ids, ``rank_of_id`` (V,) or None maps them to ranks. Shape (N,), int64.
     """
-    ids = target.long()
+    ids = target.long().contiguous()  # a look for their places among the edges wants them so
     ranks = ids.clamp(-1, n_classes)
     if rank_of_id is not None:
         # out-of-range ids must not index the table: they look up another's rank, and do not keep it
         inside = ids.clamp(0, n_classes - 1)
         ranks = torch.where(inside == ids, rank_of_id.index_select(0, inside), ranks)
-    ranks.masked_fill_(ids >= n_classes, n_classes + 1)
+    ranks = ranks.masked_fill(ids >= n_classes, n_classes + 1)
+    if target.dtype == torch.uint64 and ignore_index < 0:
+        return ranks  # ids from 2^63 on have come out negative: out of range, and not what is ignored
     # the comparison is made on the user's ids, so that ignore_index may also be a class
-    return ranks.masked_fill_(ids == ignore_index, n_classes)
+    return ranks.masked_fill(ids == ignore_index, n_classes)
+
+
+def span(ids: Tensor) -> str:
+    """The smallest and the largest of some ids, of any integer dtype, for a message."""
+    numbers = ids.tolist()
+    return f"[{min(numbers)}, {max(numbers)}]"
 
 
 def route(ranks: Tensor, edges: Tensor) -> tuple[Routing, int]:
@@ -182,30 +192,44 @@ def linear_nll(
 
 
 @functools.cache
+def ragged_or_none() -> Any:
+    """:mod:`adasoft.ragged`, or None where Triton is not installed, or is but cannot be imported (which is said)."""
+    try:
+        if importlib.util.find_spec("triton") is None:
+            return None
+        from . import ragged
+    except Exception as error:  # built for another Python, half installed, too old
+        _say_without_triton("Triton is installed but cannot be imported", error)
+        return None
+    return ragged
+
+
+@functools.cache
 def _kernel(device: torch.device) -> Any:
     """:mod:`adasoft.ragged` for its :func:`~adasoft.ragged.dense_nll`, where Triton is installed and runs.
 
     Its kernel reads and writes the logits once or twice; PyTorch's own operations pass over them some ten times.
     """
-    if importlib.util.find_spec("triton") is None:
+    ragged = ragged_or_none()
+    if ragged is None or ragged.INTERPRETED:
         return None
     try:
-        from . import kernels, ragged
-
-        if kernels.INTERPRETED:
-            return None
         logits, target = torch.zeros(1, 16, device=device), torch.zeros(1, dtype=torch.long, device=device)
         ragged.softmax_rows(logits, target, None, logits.new_empty(1), 0, True)
     except Exception as error:  # a GPU too old for it, no C compiler: the layer works all the same
-        text = (str(error).strip().splitlines() or [""])[0]
-        warnings.warn(
-            f"Triton does not run on {device} ({type(error).__name__}: {text}): the loss is computed by PyTorch's own "
-            "operations there, which takes longer",
-            RuntimeWarning,
-            stacklevel=2,
-        )
+        _say_without_triton(f"Triton does not run on {device}", error)
         return None
     return ragged
+
+
+def _say_without_triton(what: str, error: Exception) -> None:
+    text = (str(error).strip().splitlines() or [""])[0]
+    warnings.warn(
+        f"{what} ({type(error).__name__}: {text}): the loss is computed by PyTorch's own operations there, which takes "
+        "longer",
+        RuntimeWarning,
+        stacklevel=3,
+    )
 
 
 def _on_host(x: Tensor) -> bool:
@@ -231,6 +255,11 @@ def _nll_on_host(
             best, wanted = best + bias[j], wanted + bias[target[lost, 0]]
         out[lost] = (best - wanted) - top.log()
     return out
+
+
+def autocasts(x: Tensor) -> bool:
+    """Whether autocast chooses the dtype of a product with ``x``. It leaves fp64 alone; a meta device has none."""
+    return x.dtype != torch.float64 and not x.is_meta and torch.is_autocast_enabled(x.device.type)
 
 
 def full_precision(device: str) -> contextlib.AbstractContextManager[Any]:
@@ -287,21 +316,26 @@ class _GroupedNLL(torch.autograd.Function):
         losses, made = _in_one_pass(groups, _grouped(needs), [alpha] * len(groups))
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*flat)
-        ctx.scale, ctx.pending = scale, scale / alpha if alpha else 0.0
-        ctx.made = made if early else None
+        ctx.scale, ctx.alpha, ctx.pending = scale, alpha, scale / alpha if alpha else 0.0
+        ctx.early, ctx.made = early, made if early else None
         return (*losses, (torch.cat(losses) if len(losses) > 1 else losses[0]).sum().mul_(scale))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         *per_token, total = grads
         flat, needs = ctx.saved_tensors, ctx.needs_input_grad[2:]
-        again = torch.is_grad_enabled()
-        if ctx.made is not None and total is not None and all(g is None for g in per_token) and not again:
+        # a graph of the gradients is asked for; or they come as several at once, for which there are no buffers
+        differentiable = torch.is_grad_enabled() or any(map(batched_gradient, grads))
+        sum_alone = all(g is None for g in per_token) and not differentiable
+        if total is not None and sum_alone and ctx.made is not None:
             # hand the buffers over and forget them, so that they become .grad without a copy
             made, ctx.made = ctx.made, None
             return (None, None, *_scaled(made, flat, total, ctx.pending))
         with full_precision(flat[0].device.type):
             groups = _grouped(flat)
+            if total is not None and sum_alone and ctx.early:  # as in forward, so that each backward gives the same bits
+                _, made = _in_one_pass(groups, _grouped(needs), [ctx.alpha] * len(groups))
+                return (None, None, *_scaled(made, flat, total, ctx.pending))
             left = list(per_token)
             row_weights: list[Tensor] = []
             for group in groups:
@@ -309,7 +343,7 @@ class _GroupedNLL(torch.autograd.Function):
                     row_weights.append(_row_weight(left.pop(0), total, ctx.scale, len(group.target), flat[0]))
                 else:
                     row_weights.append(row_weights[0].index_select(0, group.rows))
-            if again:
+            if differentiable:
                 return (None, None, *_differentiable(flat, needs, row_weights))
             _, made = _in_one_pass(groups, _grouped(needs), row_weights)
             return (None, None, *(_like(g, v) for g, v in zip(made, flat, strict=True)))
@@ -402,19 +436,21 @@ def _scaled(
 
 
 def _differentiable(flat: Sequence[Any], needs: Sequence[bool], row_weights: list[Tensor]) -> list[Tensor | None]:
-    """The same gradients as a graph of their own, for double backward (whole logits, plain operations)."""
-    # Aliases, and the row weights as grad_outputs: x may depend on weight (tied embeddings) and the upstream
-    # gradients on both (a squared loss), and the gradients of this step must not run through either.
-    aliases = [v.view_as(v) if need else v for v, need in zip(flat, needs, strict=True)]
-    losses = []
-    for x, weight, bias, target, rows, projection, noise in _grouped(aliases):
-        if rows is not None:
-            x = torch.nn.functional.linear(aliases[0].index_select(0, rows), projection)
-            x = x if noise is None else x * noise
-        logits = torch.nn.functional.linear(x, weight, bias).to(row_weights[0].dtype)
-        losses.append(torch.nn.functional.cross_entropy(logits, target, reduction="none"))
+    """The same gradients by plain operations on whole logits: with a graph of their own where one is asked for."""
+    create_graph = torch.is_grad_enabled()
+    with torch.enable_grad():
+        # Aliases, and the row weights as grad_outputs: x may depend on weight (tied embeddings) and the upstream
+        # gradients on both (a squared loss), and the gradients of this step must not run through either.
+        aliases = [v.view_as(v) if need else v for v, need in zip(flat, needs, strict=True)]
+        losses = []
+        for x, weight, bias, target, rows, projection, noise in _grouped(aliases):
+            if rows is not None:
+                x = torch.nn.functional.linear(aliases[0].index_select(0, rows), projection)
+                x = x if noise is None else x * noise
+            logits = torch.nn.functional.linear(x, weight, bias).to(row_weights[0].dtype)
+            losses.append(torch.nn.functional.cross_entropy(logits, target, reduction="none"))
     inputs = [v for v, need in zip(aliases, needs, strict=True) if need]
-    made = iter(torch.autograd.grad(losses, inputs, row_weights, create_graph=True))
+    made = iter(torch.autograd.grad(losses, inputs, row_weights, create_graph=create_graph))
     return [next(made) if need else None for need in needs]
 
 
