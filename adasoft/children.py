@@ -50,7 +50,7 @@ def plain_linears(children: Sequence[Any], sizes: Sequence[int]) -> bool:
     """
     if traced() or _any_global_hook() or not all(plain(child, bias=True) for child in children):
         return False
-    return [len(child._parameters["weight"]) for child in children] == [*sizes]
+    return [len(child.weight) for child in children] == [*sizes]
 
 
 def all_plain(head: Any, tails: Any, sizes: Sequence[int]) -> bool:
@@ -60,12 +60,12 @@ def all_plain(head: Any, tails: Any, sizes: Sequence[int]) -> bool:
     """
     if traced() or _any_global_hook() or not plain(head, bias=True) or not bare(tails, nn.ModuleList):
         return False
-    rows = [len(head._parameters["weight"])]
+    rows = [len(head.weight)]
     for tail in tails._modules.values():  # as indexing and iterating are, but in a fraction of the time
         pair = [*tail._modules.values()]
         if not bare(tail, nn.Sequential) or len(pair) != 2 or not (plain(pair[0]) and plain(pair[1])):
             return False
-        rows.append(len(pair[1]._parameters["weight"]))
+        rows.append(len(pair[1].weight))
     return rows == sizes
 
 

@@ -137,6 +137,7 @@ def topk_ranks(
     Words of equal probability come in no set order. Values are log-probabilities, fp32 at least.
     """
     n, shortlist, n_tails = len(x), cutoffs[0], len(tails)
+    tails = _bounded_once(tails)
     small = SMALL if small is None else small
     if tails and x.device.type == "cpu" and n * sum(map(_price, tails)) <= small * n_tails:
         log_prob = head_log_prob(x, head)
@@ -159,6 +160,11 @@ def topk_ranks(
             opened[part, i] = True if chosen is None else opened[part, i].index_fill(0, chosen, True)
         values[part], ranks[part] = best, where
     return values, ranks, opened
+
+
+def _bounded_once(tails: list[Tail]) -> list[Tail]:
+    """The tails, whose blocks are made once for all rows of a call."""
+    return [tail if tail.blocks is None else tail._replace(blocks=functools.cache(tail.blocks)) for tail in tails]
 
 
 def _merged(best: Tensor, where: Tensor, more: Tensor, ranks: Tensor) -> tuple[Tensor, Tensor]:
@@ -413,7 +419,7 @@ def nucleus_ranks(
     The words are taken in falling order of probability until the sum is reached, 64 at first and eight times as many
     as long as it is not. So peaked rows open few tails; the mass is that of the exact distribution.
     """
-    n_words = cutoffs[-1]
+    n_words, tails = cutoffs[-1], _bounded_once(tails)
     out = torch.empty(len(x), n, dtype=torch.long, device=x.device)
     left = torch.arange(len(x), device=x.device)
     k = min(64, n_words)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import partial
 from itertools import pairwise
 from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -542,7 +542,7 @@ class AdaptiveSoftmax(RankTables):
             head = partial(self._log_prob, normalise=decoding.log_softmax)
             return _Decoding(x, head, [self.n_classes], [], shape, dtype)
         x, (weight, bias, tails) = self._cast(x)
-        made = [Tail(p, w, cache(partial(block_bounds, w))) for p, w in tails]
+        made = [Tail(p, w, partial(block_bounds, w)) for p, w in tails]
         return _Decoding(x, (weight, bias), self.cutoffs, made, shape, dtype)
 
     def _rows(self, input: Tensor) -> tuple[Tensor, torch.Size]:
