@@ -183,6 +183,17 @@ def test_only_rows_that_may_profit_open_a_tail(computed):
     assert words[0] == 3 and 5 <= words[1] < 12 <= words[2]
 
 
+@pytest.mark.parametrize("small", [245, 300, 600])
+def test_a_tail_searched_whole_for_some_rows(small, monkeypatch):
+    layer = layer_with_bias([0.0] * 5, [-10.0, -10.0])
+    with torch.no_grad():
+        layer.head.weight.zero_()
+        layer.head.weight[3, 0], layer.head.weight[5, 1], layer.head.weight[6, 2] = 1.0, 1.0, 1.0
+    monkeypatch.setattr(D, "SMALL", small)  # above one row of either tail, below all rows of both
+    for k in (1, 2, 3):
+        check_topk_one_way(layer, torch.tensor([20.0, 30.0, 14.0]).diag().double() @ torch.eye(3, 4).double(), k, 1e-12)
+
+
 @pytest.mark.parametrize("rows", [1, D.MANY - 1, D.MANY])
 def test_bounds_are_made_for_many_rows_only(rows):
     layer = large_layer()
@@ -521,10 +532,11 @@ def gap(logits):
 
 
 def check_one_tail(weight, z, margin=1e-10):
-    """The tail's best word is just above, or just below, the k-th best of the short-list, row by row."""
-    logits = z @ weight.T
-    for k, side, small in itertools.product((1, 3), (1, -1), (0, 1)):
-        reach = gap(logits) + side * margin
+    """The tail's best word is just above, just below, or for some rows far below the k-th best of the short-list."""
+    logits, n = z @ weight.T, torch.arange(len(z))
+    ways = [margin, -margin, torch.where(n % 2 == 0, margin, -1.0), torch.where(n > len(z) // 2, margin, -1.0)]
+    for k, above_it, small in itertools.product((1, 3), ways, (0, 1)):
+        reach = gap(logits) + above_it
         arguments = one_tail(weight, k, z, reach)
         values, ranks, _ = D.topk_ranks(*arguments, small=small)
         total = torch.logaddexp(reach, torch.tensor(k, dtype=z.dtype).log())
@@ -551,6 +563,7 @@ TIGHT = {
     "the last word, alone in its block": signs(257, slice(256, None)),
     "the last word of the first block": signs(320, slice(63, 64)),
     "the first word of the last block": signs(320, slice(256, 257)),
+    "one word within a short block": signs(300, slice(280, 281)),
     "one sign": signs(256, slice(0)),
 }
 
@@ -649,11 +662,13 @@ def test_doubt_follows_the_precision_of_products(precision, monkeypatch):
 def test_largest_finds_what_topk_finds():
     torch.manual_seed(0)
     for words in (2, 63, 64, 600, 5121, 6000):
-        values = torch.randn(11, words)
+        values = torch.randn(16, words)
         values[3, ::7] = -math.inf
         values[5] = -math.inf
         values[6, -1] = math.nan
         values[7, words // 2] = 50
+        values[8] = -math.inf
+        values[8, -1] = 1  # in the last block, which may be short
         for k in (1, 2, 8):
             if k <= words:
                 found, where = D.largest(values, k)
@@ -744,11 +759,20 @@ def test_impossible_words_are_never_drawn():
 
 @pytest.mark.parametrize("u", [0.0, 0.25, 0.5, 1 - 2.0**-53])
 def test_draws_at_the_edges_of_the_unit_interval(u, monkeypatch):
-    monkeypatch.setattr(torch, "rand", lambda *shape, **kwargs: torch.full(shape, u, dtype=torch.float64))
+    made = []
+
+    def rand(*shape, dtype, **kwargs):
+        made.append(dtype)
+        return torch.full(shape, u, dtype=torch.float64)
+
+    monkeypatch.setattr(torch, "rand", rand)
     rows = torch.tensor([[0.0, 0.5, 0.0, 0.5, 0.0], [0.25, 0.25, 0.25, 0.25, 0.0], [0.0, 0.0, 0.0, 0.1, 0.0]])
     drawn = D._draw(rows.double().log(), 2, None)
     expected = {0.0: [1, 0, 3], 0.25: [1, 1, 3], 0.5: [3, 2, 3]}.get(u, [3, 3, 3])
     assert drawn.tolist() == [[word, word] for word in expected]
+    # a sum in fp32 would lose the second word, and a number drawn in fp32 most of such words
+    rare = D._draw(torch.tensor([[1.0, 2.0**-30]]).log(), 1, None)
+    assert rare.tolist() == [[int(u > 0.9)]] and set(made) == {torch.float64}
 
 
 def test_a_generator_repeats():
