@@ -269,7 +269,8 @@ def test_the_expected_form_by_hand():
 @pytest.mark.parametrize("on_gpu", [False, True])
 @given(rows=st.integers(1, 20_000), words=st.integers(1, 4_000_000))
 def test_the_logits_held_are_a_chunk_of_the_loss(on_gpu, rows, words):
-    assert abs(C._logits_held(rows, words, on_gpu) - chunk_rows(rows, words, on_gpu) * words) <= words
+    # whole rows; and the loss leaves 2^14 numbers of a chunk free, which the model does not
+    assert abs(C._logits_held(rows, words, on_gpu) - chunk_rows(rows, words, on_gpu) * words) <= words + 2**14
 
 
 @pytest.mark.parametrize(
