@@ -501,12 +501,13 @@ def in_the_way(path):
     path.write_text("")
 
 
-def choose_all(explorer):
+def choose_all(explorer, own=True):
     """What a reader does: choices, own words, measurements."""
     explorer.batch, explorer.cutoffs = 77, (11, 99)
     explorer.vocabulary = load_language("fr")
-    upload(panels.own_text_panel(explorer), "tale.txt", b"the cat and the dog and a bird " * 9)
     explorer.remember("steps", 3)
+    if own:
+        upload(panels.own_text_panel(explorer), "tale.txt", b"the cat and the dog and a bird " * 9)
     explorer._choices.flush()
 
 
@@ -536,7 +537,8 @@ def test_an_unwritable_cache_is_said_once_and_the_lesson_goes_on(cache, capsys, 
     assert list(cache.parent.rglob("*.part")) == []
 
 
-def test_a_cache_that_cannot_be_written_any_more(cache, capsys, monkeypatch):
+@pytest.mark.parametrize("own", [True, False])
+def test_a_cache_that_cannot_be_written_any_more(cache, capsys, monkeypatch, own):
     """It is said when it is noticed; once it can be written again, all is kept."""
     monkeypatch.setattr("adasoft.explore.saved.PAUSE", 0.01)
     explorer = Explorer(lesson="a")
@@ -547,7 +549,7 @@ def test_a_cache_that_cannot_be_written_any_more(cache, capsys, monkeypatch):
     in_the_way(cache / "lessons")
     failed = []
     monkeypatch.setattr(threading, "excepthook", lambda args: failed.append(args.exc_value))
-    choose_all(explorer)
+    choose_all(explorer, own)
     timer = explorer._choices._timer
     explorer.batch = 78
     timer.join(10)
@@ -556,7 +558,8 @@ def test_a_cache_that_cannot_be_written_any_more(cache, capsys, monkeypatch):
     (cache / "lessons").unlink()
     explorer.batch = 79
     second = again(explorer)
-    assert second.batch == 79 and second.vocabulary.name == "tale.txt" and second.recall("steps") == 3
+    assert second.batch == 79 and second.recall("steps") == 3
+    assert second.vocabulary.name == ("tale.txt" if own else "French")
 
 
 def test_a_file_that_cannot_be_removed_is_named(cache, capsys):
