@@ -229,8 +229,8 @@ class TiedEmbedding(AdaptiveEmbedding):
 
     def _replicate_for_data_parallel(self) -> Any:
         raise RuntimeError(
-            "a TiedEmbedding cannot be copied by nn.DataParallel: its copies would read the words of the first device's "
-            "layer. Use DistributedDataParallel, or an AdaptiveEmbedding, which has words of its own"
+            "a TiedEmbedding cannot be copied by nn.DataParallel: its copies would read the words of the layer on the "
+            "first device. Use DistributedDataParallel, or an AdaptiveEmbedding, which has words of its own"
         )
 
     # no tables of its own to place, to save or to compare

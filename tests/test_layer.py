@@ -367,7 +367,9 @@ def test_ignore_index_is_a_number_that_ids_can_be(ignore_index):
         make(ignore_index=ignore_index)
 
 
-@pytest.mark.parametrize("ignore_index", [2**63 - 1, -(2**63), 20, np.int64(7), np.uint8(255), torch.tensor(-1)], ids=repr)
+@pytest.mark.parametrize(
+    "ignore_index", [2**63 - 1, -(2**63), 20, np.int64(7), np.uint8(255), torch.tensor(-1)], ids=repr
+)
 def test_every_id_can_be_ignored(ignore_index):
     layer, (x, _) = make(ignore_index=ignore_index), batch(3)
     made = layer(x, torch.tensor([1, int(ignore_index), 13]))
@@ -434,7 +436,8 @@ def test_orders_from_numpy():
     frozen = falling.copy()
     frozen.flags.writeable = False
     kinds = [falling, frozen, *(falling.astype(kind) for kind in ("u1", "u2", "u4", "u8", "i1", ">i8"))]
-    kinds += [torch.from_numpy(falling.copy()).to(kind) for kind in (torch.uint8, torch.uint16, torch.uint64, torch.int8)]
+    of_torch = (torch.uint8, torch.uint16, torch.uint64, torch.int8)
+    kinds += [torch.from_numpy(falling.copy()).to(kind) for kind in of_torch]
     kinds += [list(falling), [torch.tensor(i) for i in range(19, -1, -1)]]
     for order in kinds:
         assert torch.equal(make(order=order).order, torch.arange(19, -1, -1))
@@ -447,7 +450,9 @@ def test_counts_of_every_kind(number):
     assert layer.opened(x, number).shape == (4, 2)
 
 
-@pytest.mark.parametrize("number", [True, np.True_, torch.tensor(True), 3.0, np.float32(3), "3", None, 0, [3], -1], ids=repr)
+@pytest.mark.parametrize(
+    "number", [True, np.True_, torch.tensor(True), 3.0, np.float32(3), "3", None, 0, [3], -1], ids=repr
+)
 def test_counts_that_are_none_are_named(number):
     layer, (x, _) = make(), batch(4)
     with pytest.raises(ValueError, match="k should be an integer between 1 and n_classes=20, got "):
@@ -804,7 +809,9 @@ def test_another_order_is_refused(own):
         with pytest.raises(RuntimeError, match=f"{prefix}order of the checkpoint differs from this") as error:
             module.load_state_dict({prefix + key: value for key, value in state.items()})
         assert "Build it with order=" in str(error.value)
-    at = "its rank 2 is id 3, this module has no order" if own is None else "its rank 0 is id 0, this module has 1 there"
+    at = (
+        "its rank 2 is id 3, this module has no order" if own is None else "its rank 0 is id 0, this module has 1 there"
+    )
     assert at in str(error.value)
 
 
