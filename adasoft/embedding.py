@@ -53,8 +53,9 @@ class AdaptiveEmbedding(RankTables):
     DistributedDataParallel as it is. Gradients are dense, as those of ``nn.Embedding`` are. Under autocast the
     projections run in the lower precision, and the result has the parameters' dtype, as with ``nn.Embedding``.
 
-    One sort and one host read per forward (the cluster sizes), none in backward. Under ``torch.compile`` and
-    ``torch.export`` a static route with no host read is taken: every token goes through every tail and a mask picks.
+    One sort and one host read per forward (the cluster sizes), none in backward. Under ``torch.compile``,
+    ``torch.export`` and ``torch.jit.trace``, on the meta device, for fake tensors and where ``vmap`` batches the ids, a
+    static route with no host read is taken: every token goes through every tail and a mask picks.
     That costs d (d_1 + ... + d_J) multiplications per token (d^2 / 3 with the default widths) and J vectors of width d
     per token in memory. An id out of range then gives a vector of nan, since nothing can be raised.
     """
@@ -205,7 +206,8 @@ class TiedEmbedding(AdaptiveEmbedding):
     embedding alone do not reach the words. Give a model, or each of those calls, both.
 
     FSDP2: the two must be in one group: ``fully_shard([embedding, layer])``, or only the module around them. Else
-    forward raises RuntimeError.
+    forward raises RuntimeError. ``nn.DataParallel`` cannot copy it, which raises RuntimeError. ``torch.export`` with
+    ``strict=True`` finds the words only in a module that holds both.
     """
 
     def __init__(
@@ -227,8 +229,8 @@ class TiedEmbedding(AdaptiveEmbedding):
 
     def _replicate_for_data_parallel(self) -> Any:
         raise RuntimeError(
-            "a TiedEmbedding cannot be copied by nn.DataParallel: its copies would read the words of the first device's "
-            "layer. Use DistributedDataParallel, or an AdaptiveEmbedding, which has words of its own"
+            "a TiedEmbedding cannot be copied by nn.DataParallel: its copies would read the words of the layer on the "
+            "first device. Use DistributedDataParallel, or an AdaptiveEmbedding, which has words of its own"
         )
 
     # no tables of its own to place, to save or to compare

@@ -46,7 +46,10 @@ _ragged: Any = None
 
 
 class AdaptiveOutput(NamedTuple):
-    """What :class:`AdaptiveSoftmax` returns."""
+    """What :class:`AdaptiveSoftmax` returns.
+
+    A program saved by ``torch.export.save`` names this type: import :mod:`adasoft.layer` before it is loaded.
+    """
 
     output: Tensor
     """Log-probability of each target, shape of the target; 0 where the target is ignored."""
@@ -110,13 +113,25 @@ class AdaptiveSoftmax(RankTables):
     - an empty batch, or one with all tokens ignored: mean is nan (as ``cross_entropy``), sum is 0, gradients are
       zeros;
     - no logits are kept for backward. The gradients of ``loss`` are made in forward; asking for those of
-      ``output``, for a second backward or for second derivatives computes the logits once more.
+      ``output``, for a second backward or for second derivatives computes the logits once more. Each backward gives the
+      same bits, but one with ``create_graph=True`` may round otherwise. Hooks on saved tensors see inputs and weights;
+      those that lose precision do not change the gradients of ``loss``;
+    - it can be mapped by ``torch.func.vmap``, over targets too, and exported;
+    - ``torch.jit.script`` refuses it, as it does the stock layer. ``sample`` and ``opened`` need numbers to look at:
+      they cannot be traced, exported or run on the meta device, and break a compiled graph.
+
+    Within a transform of ``torch.func``, in forward-mode differentiation, under ``torch.jit.trace`` and under
+    selective checkpointing the layer calls its children with PyTorch's own operations, as the stock layer does: logits
+    are kept for backward there. The same goes for layers whose children are more than their weights (hooks,
+    parametrizations, adapters).
 
     One host read per forward (the cluster sizes), none in backward. Under ``torch.compile``, ``torch.export`` and while
     a CUDA graph is captured a route with no host read is taken: on a GPU with Triton the kernels of
-    :mod:`adasoft.ragged` (no second derivatives); for export, for fp64 and without Triton a portable one where
-    every tail sees every token and a mask picks, which costs the arithmetic that routing saves. A target out of range
-    makes the loss nan there, since nothing can be raised. :attr:`reads_host` = False takes that route always: the steps
+    :mod:`adasoft.ragged` (no second derivatives, no batched gradients); elsewhere a portable one where every tail sees
+    every token and a mask picks, which costs the arithmetic that routing saves: for export, for fp64 and without
+    Triton, in traces, on the meta device, for fake tensors, and where ``vmap`` batches the targets. ``topk``,
+    ``predict`` and ``score`` compute all words there. A target out of range makes the loss nan there, since nothing can
+    be raised. :attr:`reads_host` = False takes that route always: the steps
     that warm up before a CUDA graph is captured need it, so that every kernel is loaded by then.
     """
 
@@ -489,7 +504,8 @@ class AdaptiveSoftmax(RankTables):
 
         A tail is opened only for the rows that have a candidate in it.
 
-        Raises RuntimeError if shapes or dtypes do not fit, or an id is out of range.
+        Raises RuntimeError if shapes or dtypes do not fit, or an id is out of range (where nothing is read on the host,
+        its score is nan).
         """
         x, head, cutoffs, tails, shape, dtype = self._decoding(input)
         unread = unreadable(input) or unreadable(candidates)
@@ -671,14 +687,14 @@ def _check_cutoffs(cutoffs: Any, n_classes: int) -> list[int]:
 
 def _check_order(order: Any, n_classes: int) -> Tensor:
     ids: Any = order.detach().cpu() if isinstance(order, Tensor) else np.asarray(order)
-    integers = str(ids.dtype).removeprefix("torch.").removeprefix("u").startswith("int")
-    if ids.ndim != 1 or not integers:
+    if isinstance(ids, Tensor) and not (ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool):
+        ids = ids.numpy()
+    if isinstance(ids, Tensor) or ids.ndim != 1 or ids.dtype.kind not in "iu":
         raise ValueError(
             f"order should be a 1-D sequence of integer ids, got dtype {ids.dtype}, shape {tuple(ids.shape)}"
         )
     if np.ma.is_masked(order):
         raise ValueError(f"order should hold all {n_classes} ids, got an array where some are masked")
-    ids = np.asarray(ids)
     if len(ids) != n_classes:
         raise ValueError(f"order should hold all {n_classes} ids, got {len(ids)}")
     beyond = np.flatnonzero((ids < 0) | (ids >= n_classes))

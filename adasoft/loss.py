@@ -333,7 +333,8 @@ class _GroupedNLL(torch.autograd.Function):
             return (None, None, *_scaled(made, flat, total, ctx.pending))
         with full_precision(flat[0].device.type):
             groups = _grouped(flat)
-            if total is not None and sum_alone and ctx.early:  # as in forward, so that each backward gives the same bits
+            if total is not None and sum_alone and ctx.early:
+                # as in forward, so that each backward gives the same bits
                 _, made = _in_one_pass(groups, _grouped(needs), [ctx.alpha] * len(groups))
                 return (None, None, *_scaled(made, flat, total, ctx.pending))
             left = list(per_token)

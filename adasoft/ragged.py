@@ -55,6 +55,7 @@ from .kernels import (
     weight_kernel,
 )
 from .loss import chunk_rows, product
+from .watchers import batched_gradient
 
 #: Programs to fill the device with. A tail of few rows splits its words over that many, and the partial results
 #: (this many tiles of rows x width, in fp32) are combined afterwards.
@@ -101,9 +102,11 @@ def _normalised(g: Tensor) -> tuple[Tensor, Tensor]:
     return g / unit, unit
 
 
-def _no_second(name: str) -> None:
+def _plain_gradients_only(name: str, *gradients: Tensor | None) -> None:
     if torch.is_grad_enabled():
         raise RuntimeError(f"{name} has no second derivatives; the eager route of AdaptiveSoftmax has")
+    if any(map(batched_gradient, gradients)):
+        raise RuntimeError(f"{name} takes no batched gradients; the eager route of AdaptiveSoftmax does")
 
 
 @torch.library.custom_op(
@@ -180,7 +183,7 @@ def _linear_setup(ctx: Any, inputs: Any, output: Any) -> None:
 
 
 def _linear_backward(ctx: Any, grad: Tensor) -> Any:
-    _no_second("ragged_linear")
+    _plain_gradients_only("ragged_linear", grad)
     x, offsets, *weights = ctx.saved_tensors
     want_x, want = ctx.needs_input_grad[0], list(ctx.needs_input_grad[1])
     dx, *made = _linear_grad(grad, x, weights, offsets, want_x, want)
@@ -309,7 +312,7 @@ def _tails_setup(ctx: Any, inputs: Any, output: Any) -> None:
 
 
 def _tails_backward(ctx: Any, grad: Tensor | None, *_: Any) -> Any:
-    _no_second("ragged_tails")
+    _plain_gradients_only("ragged_tails", grad)
     hidden, target, offsets, margin, peak, scale, direction, *weights = ctx.saved_tensors
     want_x, want = ctx.needs_input_grad[0], list(ctx.needs_input_grad[1])
     if grad is None:
@@ -477,7 +480,7 @@ def _head_setup(ctx: Any, inputs: Any, output: Any) -> None:
 
 
 def _head_backward(ctx: Any, per_token: Tensor | None, total: Tensor | None, *_: Any) -> Any:
-    _no_second("ragged_head")
+    _plain_gradients_only("ragged_head", per_token, total)
     x, weight, bias, target, live, direction, dw, db = ctx.saved_tensors
     want_x, want_w, want_b = ctx.needs_input_grad[:3]
     if per_token is None and total is None:
@@ -548,7 +551,8 @@ def ragged_nll(
     Raises:
         TypeError: x is of another dtype.
         ValueError: shapes do not fit.
-        RuntimeError: x is not on a GPU (and Triton's interpreter is off), or a second derivative is asked for.
+        RuntimeError: x is not on a GPU (and Triton's interpreter is off), or second derivatives or batched gradients
+            are asked for.
     """
     n_tails, shortlist = len(tails), head.shape[0] - len(tails)
     if x.dtype not in _DTYPES:

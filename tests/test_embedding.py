@@ -349,6 +349,33 @@ def test_bad_arguments_are_named(kwargs, error, message):
     assert message in str(raised.value)
 
 
+def test_numbers_of_every_kind():
+    for kind in (np.int64, np.uint8, torch.tensor):
+        embedding = AdaptiveEmbedding(
+            kind(20), kind(8), np.array([5, 12]), kind(2), order=np.arange(20)[::-1], padding_idx=kind(3)
+        )
+        assert embedding.cutoffs == [5, 12, 20] and embedding.widths == [4, 2]
+        assert embedding.padding_idx == 3 and type(embedding.padding_idx) is int
+        assert AdaptiveEmbedding.tied(AdaptiveSoftmax(8, 20, [5, 12], 2.0), padding_idx=kind(3)).padding_idx == 3
+    assert AdaptiveEmbedding(20, 8, [5, 12], widths=np.array([3, 2]), padding_idx=np.int64(-1)).padding_idx == 19
+
+
+@pytest.mark.parametrize("static", [False, True])
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.uint16, torch.uint32, torch.uint64])
+def test_ids_that_cannot_hold_all_words(dtype, static, monkeypatch):
+    monkeypatch.setattr("torch.compiler.is_compiling", lambda: static)
+    embedding = AdaptiveEmbedding(300, 8, [100, 200], 2.0, padding_idx=7)
+    ids = torch.tensor([0, 7, 100, 127]).to(dtype)
+    assert torch.equal(embedding(ids), embedding(ids.long()))
+
+
+@pytest.mark.parametrize("bad", [2**64 - 100, 2**64 - 1, 2**63, 20])
+def test_an_id_no_dtype_hides(bad):
+    embedding, ids = AdaptiveEmbedding(20, 8, [5, 12], 2.0, padding_idx=7), torch.tensor([bad, 3], dtype=torch.uint64)
+    with pytest.raises(IndexError, match=rf"values in range \[{bad}, {bad}\] were found. 1 of 2 ids"):
+        embedding(ids)
+
+
 def test_only_an_adaptive_softmax_can_be_tied_to():
     with pytest.raises(TypeError, match="layer should be an AdaptiveSoftmax, got Linear"):
         AdaptiveEmbedding.tied(nn.Linear(3, 4))

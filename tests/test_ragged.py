@@ -459,6 +459,8 @@ class Interpreted:
         made = _ragged(ragged, layer, x, ids)
         with pytest.raises(RuntimeError, match="no second derivatives"):
             torch.autograd.grad(made.total, x, create_graph=True)
+        with pytest.raises(RuntimeError, match="takes no batched gradients"):
+            torch.autograd.grad(made.nll, x, torch.eye(2), is_grads_batched=True)
 
     @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # numpy's, in the interpreter
     def test_an_infinite_logit_makes_the_loss_nan(self, ragged):
