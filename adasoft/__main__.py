@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -144,7 +145,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Train a language model. Ctrl-C keeps the run, a crash all but the last minute; the same command "
         "goes on. Under torchrun it runs on several devices. The defaults are those of the paper for Text8.",
         epilog="examples:\n"
-        "  python -m adasoft train --hidden 128 --epochs 1                (the documentation of your packages)\n"
+        "  python -m adasoft train --hidden 128 --epochs 1 --tokens 300000     (documentation of your packages)\n"
+        "  python -m adasoft train --hidden 128 --epochs 1                     (all of it: many minutes)\n"
         "  python -m adasoft train --corpus wikitext-2 --softmax adaptive --cutoffs plan\n"
         "  python -m adasoft train --corpus folder/ --softmax sampled --model gru --hidden 256\n"
         "  python -m adasoft train --corpus text8 --device cuda --preset authors\n",
@@ -156,7 +158,11 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--save-every", type=float, default=60.0, help="seconds between two checkpoints (60)")
     p.add_argument("--fresh", action="store_true", help="start anew, whatever is in the folder")
     p.add_argument("--sample", type=int, default=0, metavar="N", help="print N words drawn from the model at the end")
-    p.add_argument("--json", metavar="FILE", help="write the record of the finished run here, too")
+    p.add_argument(
+        "--json",
+        metavar="FILE",
+        help="write the record of the finished run here, too; `table FOLDER` reads files named train-*.json",
+    )
     p.set_defaults(run=_train)
 
     from .bench.training import SUITE, THREE_SEEDS
@@ -167,7 +173,12 @@ def _parser() -> argparse.ArgumentParser:
         description="Print the table of the runs stored in a folder; with --run CORPUS, train first what is missing "
         "there. A stopped run goes on the next time.",
     )
-    p.add_argument("stored", nargs="?", default=None, help="folder of the records (data/results)")
+    p.add_argument(
+        "stored",
+        nargs="?",
+        default=None,
+        help="folder of the records, files named train-*.json (data/results of a checkout, else in the cache)",
+    )
     p.add_argument("--run", metavar="CORPUS", dest="corpus", help="train what is missing: a name, a file or a folder")
     p.add_argument("--rows", help=f"--run: only these rows, with commas between: {', '.join(SUITE)}")
     p.add_argument("--seeds", type=int, default=3, help=f"--run: seeds of {', '.join(THREE_SEEDS)} (3)")
@@ -291,44 +302,67 @@ def _use(device: str) -> None:
 
 
 def _again(options: argparse.Namespace, settings: Any) -> str:
-    """The command that repeats a run: what differs from the defaults."""
-    parts = ["python -m adasoft train", f"--corpus {Path(options.corpus).name}"]
+    """The command that repeats a run, quoted for a shell: what differs from the defaults."""
+    several = int(os.environ.get("WORLD_SIZE", 1))
+    parts = [*(["torchrun", f"--nproc_per_node={several}"] if several > 1 else ["python"]), "-m", "adasoft", "train"]
+    parts += ["--corpus", options.corpus]
     for name in ("tokens", "min_count", "max_size", "lower", "bpe"):
         value = getattr(options, name)
         if value:
-            parts.append(f"--{name.replace('_', '-')}" + ("" if value is True else f" {value}"))
+            parts += [f"--{name.replace('_', '-')}"] + ([] if value is True else [str(value)])
     for name, value in settings.changed().items():
-        shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
-        parts.append(f"--{name.replace('_', '-')} {shown}")
-    return " ".join(parts)
+        parts += [f"--{name.replace('_', '-')}", ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
+    for name in ("device", "folder"):
+        if getattr(options, name, None):
+            parts += [f"--{name}", getattr(options, name)]
+    return shlex.join(parts)
+
+
+def _writable_file(path: str | None) -> None:
+    """Refuse a file that cannot be written, before the work that is to be written there."""
+    from .files import writable_folder
+
+    if path is None:
+        return
+    if Path(path).is_dir():
+        raise IsADirectoryError(f"--json should name a file, got the folder {path!r}")
+    if not Path(path).exists() or Path(path).is_file():  # a device or a pipe is written to directly
+        writable_folder(Path(path).parent)
 
 
 def _train(options: argparse.Namespace, rest: list[str]) -> int:
     import torch
 
-    from .cost import cache_dir, write_whole
-    from .train import Run, Stopped, run_name, train
+    from .bench.common import plain
+    from .files import cache_dir, write_whole
+    from .train import Run, Stopped, run_name, train, usable_device
 
+    if options.sample < 0:
+        raise ValueError(f"--sample should be at least 0 words, got {options.sample}")
     settings, device = _settings(options), _train_device(options)
+    usable_device(device)
+    _writable_file(options.json)
     several = int(os.environ.get("WORLD_SIZE", 1)) > 1
     _use(device)
     if several:
         torch.distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
     first = not several or torch.distributed.get_rank() == 0
-    corpus = _corpus(options)
-    folder = Path(options.folder) if options.folder else cache_dir() / "runs" / run_name(corpus, settings, device)
-    if options.fresh and first and folder.exists():
-        for found in folder.glob("checkpoint.safetensors*"):
-            found.unlink()
-        (folder / "record.json").unlink(missing_ok=True)
-    if several:
-        torch.distributed.barrier()
-    if first:
-        print(f"{corpus.name}: {len(corpus.train):,} tokens, V = {corpus.n_classes:,}, licence: {corpus.licence}")
-        print(f"kept in {folder}")
-    again = _again(options, settings)
     try:
-        record = train(corpus, settings, folder, device=device, save_every=options.save_every, command=again)
+        corpus = _corpus(options)
+        folder = Path(options.folder) if options.folder else cache_dir() / "runs" / run_name(corpus, settings, device)
+        if first:
+            said = f"{corpus.name}: {len(corpus.train):,} tokens, V = {corpus.n_classes:,}, licence: {corpus.licence}"
+            print(plain(said))
+        record = train(
+            corpus,
+            settings,
+            folder,
+            device=device,
+            save_every=options.save_every,
+            fresh=options.fresh,
+            say=print,
+            command=_again(options, settings),
+        )
         written = ""
         if options.sample:
             if several:
@@ -359,20 +393,30 @@ def _train(options: argparse.Namespace, rest: list[str]) -> int:
 
 
 def _table(options: argparse.Namespace, rest: list[str]) -> int:
+    from .bench.common import fits_terminal, plain, results_folder
     from .bench.training import SUITE, print_by_rank, print_table, stored_as, suite
-    from .cost import cache_dir, write_whole
+    from .files import cache_dir, writable_folder, write_whole
 
-    folder = Path(options.stored) if options.stored else Path(__file__).resolve().parent.parent / "data" / "results"
+    def say(text: str) -> None:
+        print(fits_terminal(text, getattr(sys.stdout, "encoding", None)))
+
+    folder = Path(options.stored) if options.stored else results_folder()
     if options.rows and not options.corpus:
         raise ValueError("--rows says what --run CORPUS trains: without it, all rows stored are printed")
     if options.corpus:
         from .settings import partition
-        from .train import Stopped, run_name, train
+        from .train import Stopped, run_name, train, usable_device
 
-        settings, device, corpus = _settings(options), _train_device(options), _corpus(options)
-        _use(device)
+        if options.seeds < 1:
+            raise ValueError(f"--seeds should be at least 1, got {options.seeds}")
+        settings, device = _settings(options), _train_device(options)
         rows = options.rows.split(",") if options.rows else tuple(SUITE)
-        for name, one in suite(settings, rows, options.seeds):
+        runs = list(suite(settings, rows, options.seeds))  # all of them, before the first is trained
+        usable_device(device)
+        writable_folder(folder)
+        corpus = _corpus(options)
+        _use(device)
+        for name, one in runs:
             path, there = stored_as(folder, name, corpus, one, device.partition(":")[0])
             if there:
                 continue
@@ -381,7 +425,7 @@ def _table(options: argparse.Namespace, rest: list[str]) -> int:
             except ValueError as error:
                 print(f"{name}: left out, {error}", file=sys.stderr)
                 continue
-            print(f"{name}, seed {one.seed}: {_again(options, one)}")
+            say(f"{name}, seed {one.seed}: {plain(_again(options, one))}")
             run = cache_dir() / "runs" / run_name(corpus, one, device)
             try:
                 record = train(corpus, one, run, device=device, command=_again(options, one), row=name)
@@ -393,11 +437,11 @@ def _table(options: argparse.Namespace, rest: list[str]) -> int:
     if options.markdown:
         from .explore.stored_training import markdown
 
-        print(markdown(folder))
+        say(markdown(folder))
     elif options.by_rank:
-        print_by_rank(folder)
+        print_by_rank(folder, say=say)
     else:
-        print_table(folder, commands=options.commands)
+        print_table(folder, say=say, commands=options.commands)
     return 0
 
 

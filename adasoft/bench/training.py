@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import re
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .common import Row, Say, provenance, table
+from ..files import DamagedFile
+from ..run_records import read_rates, read_run_record, repeatable
+from .common import Row, Say, plain, provenance, table
 
 if TYPE_CHECKING:
     from ..corpora import Corpus
@@ -79,7 +82,7 @@ def stored_as(folder: Path, name: str, corpus: Corpus, settings: Settings, devic
     what = (corpus.digest, _key(asdict(settings)), device, settings.seed)
     numbers = itertools.count(2)
     while path.exists():
-        record = _read_run(path)
+        record = read_run_record(path)
         if (*_identity(record), record["settings"]["seed"]) == what:
             return path, True
         path = first.with_stem(f"{first.stem}-{next(numbers)}")
@@ -95,24 +98,24 @@ def _file_name(name: str, corpus: Corpus, settings: Settings, device: str) -> st
 
 
 def stored_runs(folder: Path) -> list[Row]:
-    """The records of finished runs in a folder. Raises ValueError for a file that is none."""
+    """The records of finished runs in a folder. Raises ValueError for a file that is none.
+
+    What is shown of them has no control characters, and commands are such as can be pasted.
+    """
     out = []
     for path in sorted(folder.glob("train-*.json")):
-        record = _read_run(path)
+        record = read_run_record(path)
         if record["done"] and record["test perplexity"] is not None:
-            out.append({**record, "key": _identity(record), "file": path.name})
+            key = _identity(record)
+            for name in ("date", "torch", "row"):
+                if name in record:
+                    record[name] = plain(record[name])
+            for about in (record["corpus"], record["device"]):
+                about["name"] = plain(about["name"])
+            if "command" in record:
+                record["command"] = plain(repeatable(record["command"]))
+            out.append({**record, "key": key, "file": plain(path.name)})
     return out
-
-
-def _read_run(path: Path) -> Row:
-    try:
-        record: Row = json.loads(path.read_text(encoding="utf-8"))
-        if missing := {"done", "test perplexity", "cutoffs", "widths"} - record.keys():
-            raise KeyError(min(missing))
-        _identity(record)
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is no record of a training: {type(error).__name__} {error}") from error
-    return record
 
 
 def _identity(record: Row) -> tuple[str, str, str]:
@@ -126,10 +129,12 @@ def stored_rates(folder: Path) -> dict[Any, Row]:
     With ``"timed on"``, the machine.
     """
     found: dict[Any, Row] = {}
-    records = [json.loads(p.read_text(encoding="utf-8")) for p in sorted(folder.glob("bench-train-*.json"))]
+    records = [read_rates(p) for p in sorted(folder.glob("bench-train-*.json"))]
     for record in sorted(records, key=lambda r: str(r["date"])):
         device, threads = record["device"], record["threads"]
-        where = f"{device['name']} with {device.get('capability', '')}, {threads} thread{'s' * (threads > 1)}"
+        device["name"] = plain(device["name"])
+        capability = plain(str(device.get("capability", "")))
+        where = f"{device['name']} with {capability}, {threads} thread{'s' * (threads > 1)}"
         machine = device["name"] if device["type"] != "cpu" else where
         for row in record["rows"]:
             key = (record["corpus"]["digest"], _timed_by(row["settings"]), device["type"])
@@ -144,7 +149,10 @@ def _per_word(record: Row) -> float:
     """
     corpus = record["corpus"]
     tokens_per_word = corpus["test"] / corpus.get("words", corpus)["test"]
-    return float(record["test perplexity"] ** tokens_per_word)
+    try:
+        return float(record["test perplexity"] ** tokens_per_word)
+    except OverflowError:
+        return math.inf
 
 
 def _timed_by(settings: Mapping[str, Any]) -> str:
@@ -188,7 +196,7 @@ def _title(base: Mapping[str, Any]) -> str:
             left = {k: v for k, v in left.items() if k not in preset or k == "model"}
             words.append("its preset" if name == left.get("model") else f"preset {name}")
     words += [f"{k.replace('_', ' ')} {v}" for k, v in left.items() if k != "model"]
-    return ", ".join([str(left.get("model", "lstm")), *words])
+    return plain(", ".join([str(left.get("model", "lstm")), *words]))
 
 
 def summary(folder: Path) -> list[Row]:
@@ -252,6 +260,14 @@ def summary(folder: Path) -> list[Row]:
     return rows
 
 
+#: Signs of a line in the tables of this module: what a terminal shows without breaking it.
+_WIDTH = 100
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, _WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
 def _epochs(row: Row) -> str:
     return f"{row['epochs']} epoch{'s' * (row['epochs'] != 1)}"
 
@@ -265,37 +281,42 @@ def print_table(folder: Path, *, say: Say = print, commands: bool = False) -> li
         mine = [r for r in rows if r["table"] == key]
         one = mine[0]
         where = f"{one['title']}, d = {one['d']}, {_epochs(one)}, {one['device']}"
-        say(f"\n{one['corpus']}: V = {one['V']:,}, {where}")
+        say("\n" + _wrapped(f"{one['corpus']}: V = {one['V']:,}, {where}"))
         lines = []
         for r in mine:
             spread = "" if r["seeds"] == 1 else f"{r['lowest']:.1f}-{r['highest']:.1f}"
             paper = PAPER_TEXT8.get(r["name"])
             lines.append(
                 {
-                    "softmax": r["name"], "cutoffs": r["cutoffs"],
-                    "widths": r["widths"],
-                    "mean width": "" if math.isnan(r["mean width"]) else f"{r['mean width']:.0f}",
+                    "softmax": r["name"],
                     "perplexity": f"{r['test']:.2f}", "seeds": spread,
                     "per word": f"{r['per word']:.1f}",
                     "to full": f"{r['of full']:+.1%}" if "of full" in r else "",
                     "minutes": f"{'' if r['timed'] else '~'}{r['minutes']:.1f}",
                     "faster": f"{r['faster']:.2f}" if "faster" in r else "",
+                    "paper, Text8": "{} / {} min".format(*paper) if paper else "",
                     "words/s": int(r["words/s"]), "output": f"{r['output share']:.0%}",
                     "output ms": f"{r['output ms']:.1f}",
                     "of authors": f"{r['of authors']:.2f}" if "of authors" in r else "",
                     "parameters": f"{r['parameters'] / 1e6:.2f}M",
-                    "paper, Text8": "{} / {} min".format(*paper) if paper else "",
+                    "mean width": "" if math.isnan(r["mean width"]) else f"{r['mean width']:.0f}",
+                    "cutoffs": r["cutoffs"], "widths": r["widths"],
                 }
             )  # fmt: skip
         # of words, the perplexity per word is the perplexity
         columns = [c for c in lines[0] if c != "per word" or one["per word"] != one["test"]]
-        say(table(lines, columns))
+        say(table(lines, columns, _WIDTH))
         if commands:
             for r in mine:
                 say(f"  {r['name']}: {r['command']}")
-    say("\nfaster: minutes of full over minutes. output: share of a step's time in the output layer (forward and "
-        "backward); of authors: its milliseconds over those of the authors' cutoffs. ~: timed while other work may "
-        "have run. The paper's column: perplexity / minutes, 5 epochs on Text8, d = 512, on a GPU.")  # fmt: skip
+    say(
+        "\n"
+        + _wrapped(
+            "faster: minutes of full over minutes. output: share of a step's time in the output layer (forward and "
+            "backward); of authors: its milliseconds over those of the authors' cutoffs. ~: timed while other work may "
+            "have run. The paper's column: perplexity / minutes, 5 epochs on Text8, d = 512, on a GPU."
+        )
+    )
     return rows
 
 
@@ -311,6 +332,10 @@ def by_rank(folder: Path) -> list[list[Row]]:
     tables: dict[Any, list[Row]] = {}
     for row in summary(folder):
         found = [records[file]["test by rank"] for file in row["files"] if records[file].get("test by rank")]
+        for file in row["files"]:
+            mine = records[file].get("test by rank")
+            if mine and mine["from rank"] != found[0]["from rank"]:
+                raise DamagedFile(folder / file, "test by rank.from rank differs from that of another seed")
         if found:
             tokens = np.array(found[0]["tokens"])
             nats = np.mean([f["nats"] for f in found], 0) / tokens.sum()
@@ -320,6 +345,10 @@ def by_rank(folder: Path) -> list[list[Row]]:
     for rows in tables.values():
         base = next((r for name in ("full", "adaptive") for r in rows if r["name"] == name), None)
         if base is not None:
+            for row in rows:
+                if row["ranks"] != base["ranks"]:
+                    wrong = folder / row["files"][0]
+                    raise DamagedFile(wrong, f"test by rank.from rank differs from that of {base['name']}")
             out.append([{**row, "more": row["nats"] - base["nats"], "to": base["name"]} for row in rows])
     return out
 
@@ -331,8 +360,9 @@ def print_by_rank(folder: Path, *, say: Say = print) -> list[list[Row]]:
         raise FileNotFoundError(f"{folder} holds no runs that tell their loss by rank: python -m adasoft table --run")
     for rows in tables:
         one = rows[0]
-        say(f"\n{one['corpus']}: V = {one['V']:,}, {one['title']}, d = {one['d']}, {_epochs(one)}; "
-            f"thousandths of a nat per token more than {one['to']}, by the rank of the word")  # fmt: skip
+        what = f"thousandths of a nat per token more than {one['to']}, by the rank of the word"
+        about = f"{one['corpus']}: V = {one['V']:,}, {one['title']}, d = {one['d']}, {_epochs(one)}"
+        say("\n" + _wrapped(f"{about}; {what}"))
         ends = [f"{first:,}-" for first in one["ranks"]]
         lines: list[Row] = [
             {"softmax": "share of tokens", **dict(zip(ends, map("{:.1%}".format, one["shares"]), strict=True))}
@@ -340,7 +370,7 @@ def print_by_rank(folder: Path, *, say: Say = print) -> list[list[Row]]:
         for row in rows:
             told = {end: f"{1000 * more:+.1f}" for end, more in zip(ends, row["more"], strict=True)}
             lines.append({"softmax": row["name"], **told, "all": f"{1000 * row['more'].sum():+.1f}"})
-        say(table(lines, ["softmax", *ends, "all"]))
+        say(table(lines, ["softmax", *ends, "all"], _WIDTH))
     return tables
 
 

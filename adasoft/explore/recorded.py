@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..bench.common import results_folder as results_folder
 from ..cost import read_record, shipped_records
 from .timings import FULL, OURS, STOCK, Array, LayerJob, Spread
 
@@ -41,11 +42,6 @@ class Recorded:
     provenance: str
     device: str
     """``"cpu"`` or ``"cuda"``."""
-
-
-def results_folder() -> Path:
-    """Where recorded benchmarks lie in a checkout."""
-    return Path(__file__).resolve().parents[2] / "data" / "results"
 
 
 def recorded_layers(folder: Path | None = None) -> list[Recorded]:
