@@ -404,7 +404,8 @@ def _train_parser(commands: Any) -> None:
         description="Train a language model. Ctrl-C keeps the run, a crash all but the last minute; the same command "
         "goes on. Under torchrun it runs on several devices. The defaults are those of the paper for Text8.",
         epilog="examples:\n"
-        "  python -m adasoft train --hidden 128 --epochs 1                (the documentation of your packages)\n"
+        "  python -m adasoft train --hidden 128 --epochs 1 --tokens 300000     (documentation of your packages)\n"
+        "  python -m adasoft train --hidden 128 --epochs 1                     (all of it: many minutes)\n"
         "  python -m adasoft train --corpus wikitext-2 --softmax adaptive --cutoffs plan\n"
         "  python -m adasoft train --corpus folder/ --softmax sampled --model gru --hidden 256\n"
         "  python -m adasoft train --corpus text8 --device cuda --preset authors\n",
@@ -437,7 +438,12 @@ def _table_parser(commands: Any) -> None:
         description="Print the table of the runs stored in a folder (files train-*.json); with --run CORPUS, first "
         "train what is missing there. A stopped run goes on the next time.",
     )
-    p.add_argument("stored", nargs="?", metavar="FOLDER", help="folder of the records (data/results)")
+    p.add_argument(
+        "stored",
+        nargs="?",
+        metavar="FOLDER",
+        help="folder of the records, files train-*.json (data/results of a checkout, else in the cache)",
+    )
     shown = p.add_mutually_exclusive_group()
     shown.add_argument("--commands", action="store_true", help="print the command of each row as well")
     shown.add_argument("--by-rank", action="store_true", help="print instead what rows lose, by the rank of the word")
@@ -598,7 +604,8 @@ def _again(options: argparse.Namespace, settings: Any) -> str:
     chosen |= settings.changed()
     # a table keeps its runs where `train` does by itself
     chosen |= {name: getattr(options, name, None) for name in ("device", "folder")}
-    parts = ["python", "-m", "adasoft", "train"]
+    several = int(os.environ.get("WORLD_SIZE", 1))
+    parts = [*(["torchrun", f"--nproc_per_node={several}"] if several > 1 else ["python"]), "-m", "adasoft", "train"]
     for name, value in chosen.items():
         if value is None or value is False:
             continue
@@ -612,7 +619,7 @@ def _again(options: argparse.Namespace, settings: Any) -> str:
 def _train(options: argparse.Namespace, rest: list[str]) -> int:
     import torch
 
-    from .cost import cache_dir
+    from .files import cache_dir
     from .train import Run, Stopped, run_name, train
 
     settings, device = _settings(options), _train_device(options)
@@ -622,20 +629,22 @@ def _train(options: argparse.Namespace, rest: list[str]) -> int:
     if several:
         torch.distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
     first = not several or torch.distributed.get_rank() == 0
-    corpus = _corpus(options)
-    folder = Path(options.folder) if options.folder else cache_dir() / "runs" / run_name(corpus, settings, device)
-    if options.fresh and first and folder.exists():
-        for found in folder.glob("checkpoint.safetensors*"):
-            found.unlink()
-        (folder / "record.json").unlink(missing_ok=True)
-    if several:
-        torch.distributed.barrier()
-    if first:
-        print(f"{corpus.name}: {len(corpus.train):,} tokens, V = {corpus.n_classes:,}, licence: {corpus.licence}")
-        print(f"kept in {folder}")
-    again = _again(options, settings)
     try:
-        record = train(corpus, settings, folder, device=device, save_every=options.save_every, command=again)
+        corpus = _corpus(options)
+        folder = Path(options.folder) if options.folder else cache_dir() / "runs" / run_name(corpus, settings, device)
+        if first:
+            said = f"{corpus.name}: {len(corpus.train):,} tokens, V = {corpus.n_classes:,}, licence: {corpus.licence}"
+            print(said)
+        record = train(
+            corpus,
+            settings,
+            folder,
+            device=device,
+            save_every=options.save_every,
+            fresh=options.fresh,
+            say=print,
+            command=_again(options, settings),
+        )
         written = ""
         if options.sample:
             if several:
@@ -666,22 +675,24 @@ def _train(options: argparse.Namespace, rest: list[str]) -> int:
 
 
 def _table(options: argparse.Namespace, rest: list[str]) -> int:
+    from .bench.common import results_folder
     from .bench.training import SUITE, print_by_rank, print_table, stored_as, suite
-    from .cost import cache_dir
+    from .files import cache_dir
 
     if not options.corpus:
         _only_with(options, "what --run CORPUS trains; without it, the stored runs are printed", *options.only_with_run)
-    folder = Path(options.stored) if options.stored else Path(__file__).resolve().parent.parent / "data" / "results"
+    folder = Path(options.stored) if options.stored else results_folder()
     if options.corpus:
         from .settings import partition
         from .train import Stopped, run_name, train
 
-        writable_folder(folder)
         settings, device = _settings(options), _train_device(options)
         _use(device)
-        corpus = _corpus(options)
         rows = tuple(SUITE) if options.rows is None else options.rows.split(",")
-        for name, one in suite(settings, rows, options.seeds or 3):
+        runs = list(suite(settings, rows, options.seeds or 3))  # all of them, before the first is trained
+        writable_folder(folder)
+        corpus = _corpus(options)
+        for name, one in runs:
             path, there = stored_as(folder, name, corpus, one, device.partition(":")[0])
             if there:
                 continue

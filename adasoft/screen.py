@@ -38,6 +38,11 @@ def shown(text: str, encoding: str | None = None, *, keep: str = "") -> str:
     return text
 
 
+def one_line(text: str) -> str:
+    """A name from somebody's file as part of a line: as :func:`shown`, with line feeds and tabs as escapes as well."""
+    return shown(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
 def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 

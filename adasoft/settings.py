@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from .alternatives.d_softmax import proportional_widths
 from .corpora import Corpus
 from .cost import Cost, load_cost
 from .embedding import AdaptiveEmbedding
+from .files import short
 from .layer import AdaptiveSoftmax
 from .models import CELLS, LanguageModel, Recurrent, Stepwise, Transformer
 from .partition import Infeasible, default_widths, plan
@@ -32,6 +33,39 @@ def authors_cutoffs(n_classes: int) -> tuple[int, ...]:
     """The cutoffs that the authors took for a vocabulary of about this size, those that fit into it."""
     chosen = next(cutoffs for size, cutoffs in AUTHORS_CUTOFFS if n_classes <= size)
     return tuple(c for c in chosen if c < n_classes)
+
+
+#: Least and largest value of the settings that are integers. Sizes go into 32 bits somewhere; a seed into 64.
+_SIZE = 2**31 - 1
+_INTEGERS = {
+    "hidden": (1, _SIZE),
+    "layers": (1, 10_000),
+    "heads": (1, _SIZE),
+    "bptt": (1, _SIZE),
+    "batch": (1, _SIZE),
+    "epochs": (1, _SIZE),
+    "warmup": (0, _SIZE),
+    "seed": (0, 2**63 - 1),
+    "embedding_size": (1, _SIZE),
+    "halve_from": (1, _SIZE),
+    "n_tails": (0, _SIZE),
+}
+_MAY_BE_NONE = ("embedding_size", "halve_from", "n_tails")
+_Rule = tuple[str, Callable[[Any], bool]]
+_SHARE: _Rule = ("at least 0 and below 1", lambda value: 0 <= value < 1)
+_AT_LEAST_0: _Rule = ("at least 0 and finite", lambda value: 0 <= value < math.inf)
+#: What holds for the settings that are other numbers.
+_NUMBERS: dict[str, _Rule] = {
+    "dropout": _SHARE,
+    "tail_dropout": _SHARE,
+    "min_head_share": ("between 0 and 1", lambda value: 0 <= value <= 1),
+    "min_mean_width": ("a share of d, between 0 and 1", lambda value: 0 <= value <= 1),
+    "width_ratio": ("at least 1 and finite", lambda value: 1 <= value < math.inf),
+    "samples": ("above 0 and at most 1", lambda value: 0 < value <= 1),
+    "learning_rate": ("above 0 and finite", lambda value: 0 < value < math.inf),
+    "weight_decay": _AT_LEAST_0,
+    "clip": _AT_LEAST_0,
+}
 
 
 @dataclass(frozen=True)
@@ -92,6 +126,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         if not isinstance(self.cutoffs, str):
+            if not isinstance(self.cutoffs, Iterable):
+                raise TypeError(f"cutoffs should be 'plan', 'authors' or integers, got {self.cutoffs!r}")
             for cutoff in self.cutoffs:
                 if isinstance(cutoff, bool) or not isinstance(cutoff, Integral):
                     raise TypeError(f"cutoffs should be 'plan', 'authors' or integers, got {cutoff!r} among them")
@@ -103,28 +139,26 @@ class Settings:
                 raise ValueError(f"{name} should be one of {', '.join(known)}, got {getattr(self, name)!r}")
         if isinstance(self.cutoffs, str) and self.cutoffs not in ("plan", "authors"):
             raise ValueError(f"cutoffs should be 'plan', 'authors' or numbers, got {self.cutoffs!r}")
-        least = dict.fromkeys(("hidden", "layers", "heads", "bptt", "batch", "epochs"), 1) | {"warmup": 0, "seed": 0}
-        # without a value, these are off
-        may_be_none = {"embedding_size": 1, "halve_from": 1, "n_tails": 0}
-        for name, lowest in (least | may_be_none).items():
+        for name, (least, most) in _INTEGERS.items():
             value = getattr(self, name)
-            if name in may_be_none and value is None:
+            if name in _MAY_BE_NONE and value is None:  # without a value, these are off
                 continue
-            if isinstance(value, bool) or not isinstance(value, int):
+            if isinstance(value, bool) or not isinstance(value, Integral):
                 raise TypeError(f"{name} should be an integer, got {value!r}")
-            if value < lowest:
-                raise ValueError(f"{name} should be at least {lowest}, got {value}")
-        for name in ("weight_decay", "clip"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} should be at least 0 and finite, got {getattr(self, name)!r}")
-        if not 0 < self.learning_rate < math.inf:
-            raise ValueError(f"learning_rate should be above 0 and finite, got {self.learning_rate!r}")
-        if not 1 <= self.width_ratio < math.inf:
-            raise ValueError(f"width_ratio should be at least 1 and finite, got {self.width_ratio!r}")
-        if not 0 <= self.min_mean_width <= 1:
-            raise ValueError(f"min_mean_width is a share of d: between 0 and 1, got {self.min_mean_width!r}")
-        if not 0 < self.samples <= 1:
-            raise ValueError(f"samples should be above 0 and at most 1, got {self.samples!r}")
+            number = int(value)  # NumPy's would not go into JSON
+            if number < least:
+                raise ValueError(f"{name} should be at least {least}, got {short(number)}")
+            if number > most:
+                raise ValueError(f"{name} should be at most {most}, got {short(number)}")
+            object.__setattr__(self, name, number)
+        for name, (rule, fits) in _NUMBERS.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, Real):
+                raise TypeError(f"{name} should be a number, got {value!r}")
+            if not fits(value):
+                raise ValueError(f"{name} should be {rule}, got {value!r}")
+            if not isinstance(value, (int, float)):
+                object.__setattr__(self, name, float(value))
         if self.embedding != "plain" and self.softmax != "adaptive" and (self.embedding, self.softmax) != (
             "tied", "full",
         ):  # fmt: skip
@@ -149,7 +183,10 @@ class Settings:
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Settings:
-        """From what :func:`dataclasses.asdict` made and JSON kept. Raises ValueError for names it does not know."""
+        """From what :func:`dataclasses.asdict` made and JSON kept.
+
+        Raises ValueError for names it does not know, and as the class does.
+        """
         known = {f.name for f in fields(cls)}
         if unknown := sorted(set(values) - known):
             raise ValueError(f"settings hold {unknown[0]!r}, which this version of adasoft does not know")
@@ -232,8 +269,13 @@ def partition(settings: Settings, corpus: Corpus, cost: Cost | None = None, devi
 
 
 def tail_widths(settings: Settings, n_tails: int) -> tuple[int, ...]:
-    """d / ratio, d / ratio^2 ..., at least 8."""
-    return tuple(default_widths(settings.hidden, n_tails, settings.width_ratio))
+    """d / ratio, d / ratio^2 ..., at least 8. Raises ValueError for powers beyond fp64."""
+    try:
+        return tuple(default_widths(settings.hidden, n_tails, settings.width_ratio))
+    except OverflowError:
+        raise ValueError(
+            f"width_ratio={settings.width_ratio:g} is too large for {n_tails} tails: the last has d / ratio^{n_tails}"
+        ) from None
 
 
 def build_softmax(settings: Settings, corpus: Corpus, clusters: Partition) -> Any:
@@ -292,6 +334,8 @@ def build_model(
 
 def own_body(place: str) -> BodyMaker:
     """What makes the body that ``"file.py:Name"`` names: ``Name(in_features, out_features)`` is a body, or a cell.
+
+    What it draws should come from torch's generators, which a checkpoint keeps: NumPy's and Python's are not restored.
 
     Raises FileNotFoundError, AttributeError or TypeError with the reason if there is no such thing.
     """

@@ -14,9 +14,9 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,13 +27,17 @@ from numpy.typing import NDArray
 from torch import Tensor, distributed, nn
 
 from . import __version__
+from .checkpoint import previous_of, remedy_of, write_checkpoint
+from .checkpoint import read_checkpoint as read_file
 from .corpora import Batches, Corpus
-from .cost import Cost, write_whole
+from .cost import Cost
+from .files import DamagedFile, entry, writable_folder, write_whole
 from .machine import describe
 from .models import State, map_state, state_tensors
+from .run_records import read_run_record
 from .settings import BodyMaker, Partition, Settings, build_model, partition
 
-FORMAT, VERSION = "adasoft checkpoint", 1
+FORMAT, VERSION = "adasoft checkpoint", 2
 #: Parts of a training step, as :attr:`Progress.parts` splits it.
 PARTS = ("body", "output", "optimizer")
 
@@ -139,7 +143,8 @@ class Run:
     gradients are averaged (DistributedDataParallel): the same steps as one process makes, to rounding. Softmaxes that
     draw samples draw them in each process.
 
-    Raises ValueError if the corpus is shorter than one batch, or the sequences cannot be shared out evenly.
+    Raises ValueError if the corpus is shorter than one batch, the sequences cannot be shared out evenly, or PyTorch
+    has no such device here.
     """
 
     def __init__(
@@ -153,7 +158,7 @@ class Run:
         clusters: Partition | None = None,
     ) -> None:
         self.corpus, self.settings = corpus, settings or Settings()
-        self.device = torch.device(device)
+        self.device = usable_device(device)
         several = distributed.is_available() and distributed.is_initialized()
         self.rank, self.processes = (distributed.get_rank(), distributed.get_world_size()) if several else (0, 1)
         if self.settings.batch % self.processes:
@@ -382,9 +387,6 @@ class Run:
 
         With several processes all of them call it; the first one writes.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import save_file
-
         gathered = [_gathered(t, self.processes, self.device) for t in (*state_tensors(self.state), *self._random)]
         if self.rank:
             return
@@ -406,21 +408,7 @@ class Run:
             "has state": self.state is not None, "position": asdict(here), "parts": self._clock.totals,
             "scaler": self.scaler.state_dict(),
         }  # fmt: skip
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
-        try:
-            save_file({k: t.contiguous() for k, t in tensors.items()}, part, {"about": json.dumps(about)})
-            with part.open("r+b") as file:  # Windows syncs only what may be written
-                os.fsync(file.fileno())
-            if path.exists():
-                os.replace(path, path.with_name(f"{path.name}.previous"))
-            os.replace(part, path)
-        except BaseException as error:
-            part.unlink(missing_ok=True)
-            if isinstance(error, SafetensorError):  # a full disk, mostly
-                raise OSError(f"{path} could not be written, the checkpoint before it is kept: {error}") from error
-            raise
+        write_checkpoint(path, about, tensors)
 
     @classmethod
     def resume(
@@ -436,9 +424,10 @@ class Run:
 
         Raises:
             FileNotFoundError: there is none.
-            ValueError: the checkpoint is damaged or foreign, or of another corpus, other settings or another number of
-                processes, or stands beyond the last epoch of ``settings``; nothing is changed.
+            ValueError: the checkpoint is damaged or foreign (a :class:`adasoft.files.DamagedFile`), or of another
+                corpus, other settings or another number of processes, or stands beyond the last epoch of ``settings``.
         """
+        path = Path(path)
         about, tensors = read_checkpoint(path)
         kept = Settings.read(about["settings"])
         if settings is not None and settings != replace(kept, epochs=settings.epochs):
@@ -457,39 +446,61 @@ class Run:
                 f"{corpus.name!r} ({corpus.digest[:12]}): other text, another cut or another vocabulary"
             )
         kept_clusters = about["clusters"]
-        clusters = Partition(
-            tuple(kept_clusters["cutoffs"]), tuple(kept_clusters["widths"]), str(kept_clusters["cost"])
-        )
+        clusters = Partition(tuple(kept_clusters["cutoffs"]), tuple(kept_clusters["widths"]), kept_clusters["cost"])
         run = cls(corpus, settings or kept, device=device, body=body, clusters=clusters)
         if about["processes"] != run.processes or about["device"] != run.device.type:
             raise ValueError(
                 f"{path} was trained by {about['processes']} process(es) on {about['device']}, this run has "
                 f"{run.processes} on {run.device.type}"
             )
+        try:
+            run._restore(about, tensors)
+        except _DoesNotFit as error:
+            raise DamagedFile(path, f"it does not fit the model: {error}", remedy_of(path)) from error
+        return run
+
+    def _restore(self, about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        """Stand where a checkpoint stood. Raises _DoesNotFit."""
         weights = {k.removeprefix("model."): t for k, t in tensors.items() if k.startswith("model.")}
-        missing, unexpected = run.model.load_state_dict(weights, strict=False)
-        own = run.model.state_dict()
+        own = self.model.state_dict()
+        _check_shapes("model", {k: t for k, t in weights.items() if k in own}, own)
+        missing, unexpected = self.model.load_state_dict(weights, strict=False)
+        own = self.model.state_dict()
         seen = {own[k].data_ptr() for k in weights if k in own}
         missing = [k for k in missing if own[k].data_ptr() not in seen]
         if missing or unexpected:
-            raise ValueError(f"{path} does not fit the model: lacks {missing}, has {unexpected} too much")
-        _load_optimizer(run.optimizer, tensors)
-        run.scaler.load_state_dict(about["scaler"])
-        run.position = _Position(**{**here, "epochs": [Epoch(**e) for e in here["epochs"]]})
-        run._clock.totals.update(about["parts"])
-        run.losses = tensors["losses"].tolist()
-        mine = [tensors[f"process.{run.rank}.{i}"] for i in range(_count(tensors, f"process.{run.rank}."))]
-        n = len(mine) - len(run._random)
+            raise _DoesNotFit(f"lacks {missing}, has {unexpected} too much")
+        _load_optimizer(self.optimizer, tensors)
+        if about["scaler"].keys() != self.scaler.state_dict().keys():
+            raise _DoesNotFit("the scaler of the loss is of another kind")
+        self.scaler.load_state_dict(about["scaler"])
+        here = about["position"]
+        self.position = _Position(**{**here, "epochs": [Epoch(**e) for e in here["epochs"]]})
+        self._clock.totals.update(about["parts"])
+        n = (here["epoch"] - 1) * len(self.batches) + here["window"]
+        if tensors["losses"].shape != (n,) or here["window"] > len(self.batches) or len(here["epochs"]) != (
+            here["epoch"] - 1
+        ):
+            raise _DoesNotFit(f"it stands in epoch {here['epoch']}, window {here['window']}, and holds the losses of "
+                              f"{tensors['losses'].numel()} windows and {len(here['epochs'])} epochs")  # fmt: skip
+        self.losses = tensors["losses"].tolist()
+        count = sum(key.startswith(f"process.{self.rank}.") for key in tensors)
+        mine = [tensors[f"process.{self.rank}.{i}"] for i in range(count)]
+        n = len(mine) - len(self._random)
+        _check_shapes("process", dict(enumerate(mine[n:])), dict(enumerate(self._random)))
         if about["has state"]:
             # its shape as a tree is that of the model's own state
-            ids, _ = run._mine(0)
-            run.model.eval()  # no dropout, and no statistics of this
-            with torch.no_grad(), run._own_numbers():
-                like = run.model.hidden(ids[:, :1])[1]
+            ids, _ = self._mine(0)
+            self.model.eval()  # no dropout, and no statistics of this
+            with torch.no_grad(), self._own_numbers():
+                like = self.model.hidden(ids[:, :1])[1]
+            if n != len(state_tensors(like)):  # shapes may depend on the length of a window
+                raise _DoesNotFit(f"it holds {n} tensors of the model's state, not {len(state_tensors(like))}")
             values = iter(mine[:n])
-            run.state = map_state(lambda _: next(values).to(run.device), like)
-        run._random = [t.cpu() for t in mine[n:]]
-        return run
+            self.state = map_state(lambda _: next(values).to(self.device), like)
+        elif n:
+            raise _DoesNotFit(f"it holds {len(mine)} tensors of process {self.rank}, not {len(self._random)}")
+        self._random = [t.cpu() for t in mine[n:]]
 
     # ------------------------------------------------------------------ records
 
@@ -546,32 +557,86 @@ def nats_by_rank(ranks: NDArray[np.int64], nats: NDArray[np.float64]) -> dict[st
     return {"from rank": edges.tolist(), "tokens": tokens.tolist(), "nats": sums.round(3).tolist()}
 
 
-def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """What a checkpoint says of itself, and its tensors, on the CPU. Raises as :meth:`Run.resume`."""
-    from safetensors import SafetensorError, safe_open
+class _DoesNotFit(Exception):
+    """What a checkpoint holds is not what this model has."""
 
+
+def _check_shapes(what: str, found: Mapping[Any, Tensor], expected: Mapping[Any, Tensor]) -> None:
+    for key in expected.keys() | found.keys():
+        if key not in found or key not in expected:
+            if what != "model":  # its keys are compared with those of tied weights taken for one
+                raise _DoesNotFit(f"{what}.{key} is {'too much' if key in found else 'missing'}")
+        elif (found[key].shape, found[key].dtype) != (expected[key].shape, expected[key].dtype):
+            a, b = ((tuple(t.shape), t.dtype) for t in (expected[key], found[key]))
+            raise _DoesNotFit(f"{what}.{key} should be of shape and type {a}, got {b}")
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What the checkpoint of a run says of itself, every field checked, and its tensors, on the CPU.
+
+    Raises as :meth:`Run.resume`.
+    """
     path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"there is no checkpoint {path}")
-    previous = path.with_name(f"{path.name}.previous")
-    hint = f"; the one before it is {previous}" if previous.exists() else "; delete it to start anew"
+    about, tensors = read_file(path, FORMAT, VERSION)
+    remedy = remedy_of(path)
+
+    def told(*names: str, kind: type, least: float = -math.inf) -> Any:
+        return entry(about, *names, kind=kind, path=path, remedy=remedy, least=least)
+
     try:
-        with safe_open(str(path), "pt") as file:
-            metadata = file.metadata() or {}
-            # copies: what is left mapped keeps Windows from replacing the file
-            tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118 - no mapping
-        about = json.loads(metadata["about"])
-        if about["format"] != FORMAT:
-            raise KeyError("format")
-    except (SafetensorError, ValueError, KeyError, OSError) as error:
-        raise ValueError(f"{path} is no checkpoint of adasoft, or torn: {error}{hint}") from error
-    if about["version"] != VERSION:
-        raise ValueError(f"{path} has version {about['version']}, this adasoft reads {VERSION}{hint}")
+        Settings.read(told("settings", kind=dict))
+    except (ValueError, TypeError) as error:
+        if isinstance(error, DamagedFile):
+            raise
+        raise DamagedFile(path, f"settings: {error}", remedy) from error
+    for name in ("name", "digest"):
+        told("corpus", name, kind=str)
+    for name in ("cutoffs", "widths"):
+        for i, number in enumerate(told("clusters", name, kind=list)):
+            entry({f"clusters.{name}[{i}]": number}, f"clusters.{name}[{i}]", kind=int, least=1, path=path,
+                  remedy=remedy)  # fmt: skip
+    told("clusters", "cost", kind=str)
+    told("device", kind=str)
+    told("processes", kind=int, least=1)
+    told("has state", kind=bool)
+    told("position", "epoch", kind=int, least=1)
+    for name in ("window", "tokens"):
+        told("position", name, kind=int, least=0)
+    told("position", "seconds", kind=float, least=0)
+    _same_names(about["position"], _Position, "position", path, remedy)
+    for i, epoch in enumerate(told("position", "epochs", kind=list)):
+        name = f"position.epochs[{i}]"
+        _same_names(entry({name: epoch}, name, kind=dict, path=path, remedy=remedy), Epoch, name, path, remedy)
+        for number in epoch:
+            entry({name: epoch}, name, number, kind=float, least=0, path=path, remedy=remedy)
+    for part in PARTS:
+        told("parts", part, kind=float, least=0)
+    told("scaler", kind=dict)
+    for name in about["scaler"]:
+        told("scaler", name, kind=float)
+    if "losses" not in tensors or tensors["losses"].dtype != torch.float64:
+        raise DamagedFile(path, "losses should be a tensor of float64", remedy)
     return about, tensors
 
 
-def _count(tensors: Mapping[str, Tensor], prefix: str) -> int:
-    return sum(key.startswith(prefix) for key in tensors)
+def _same_names(found: Mapping[str, Any], made: type, name: str, path: Path, remedy: str) -> None:
+    expected = [f.name for f in fields(made)]
+    if sorted(found) != sorted(expected):
+        raise DamagedFile(path, f"{name} should hold {', '.join(expected)}, got {', '.join(found)[:100]}", remedy)
+
+
+def usable_device(device: str | torch.device) -> torch.device:
+    """The device, after a number was put on it and read back. Raises ValueError if PyTorch has none such here."""
+    try:
+        made = torch.device(device)
+        torch.zeros(1, device=made).item()
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ValueError(
+            f"device should be one that PyTorch {torch.__version__} has on this machine, like 'cpu', got "
+            f"{str(device)!r} ({reason})"
+        ) from error
+    return made
 
 
 def _gathered(tensor: Tensor, processes: int, device: torch.device) -> list[Tensor]:
@@ -598,13 +663,21 @@ def _optimizer(settings: Settings, model: nn.Module, device: torch.device) -> to
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    state: dict[int, dict[str, Tensor]] = {}
+    state: dict[str, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         if key.startswith("optimizer."):
             _, number, name = key.split(".", 2)
-            state.setdefault(int(number), {})[name] = value
+            state.setdefault(number, {})[name] = value
+    parameters = {str(i): p for i, p in enumerate(p for group in optimizer.param_groups for p in group["params"])}
+    names = {name for mine in state.values() for name in mine}
+    if state and (state.keys() != parameters.keys() or any(mine.keys() != names for mine in state.values())):
+        raise _DoesNotFit(f"the optimizer's numbers are those of {len(state)} weights, not {len(parameters)}")
+    for number, mine in state.items():
+        per_weight = {name: value for name, value in mine.items() if value.dim()}  # the others count steps
+        _check_shapes(f"optimizer.{number}", per_weight, dict.fromkeys(per_weight, parameters[number]))
     if state:
-        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        made = {int(number): mine for number, mine in state.items()}
+        optimizer.load_state_dict({"state": made, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 # ---------------------------------------------------------------------- from the command line
@@ -624,6 +697,8 @@ def train(
     body: BodyMaker | None = None,
     save_every: float = 60.0,
     progress: bool = True,
+    fresh: bool = False,
+    say: Callable[[str], None] | None = None,
     **more: Any,
 ) -> dict[str, Any]:
     """Train to the end, or go on where an earlier call stopped or was killed; the record of the run.
@@ -632,21 +707,34 @@ def train(
     ``record.json`` (with ``more``). A run that is done is not repeated; with more ``epochs`` it goes on. Ctrl-C saves,
     then raises :class:`Stopped`; a second one ends at once. Under ``torchrun`` all processes call it.
 
-    Raises ValueError as :class:`Run` and :meth:`Run.resume`, OSError if a checkpoint cannot be written.
+    ``fresh``: begin anew; what is there of an earlier run goes. ``say`` is told where the run is kept once nothing
+    stands against it: what can be refused, and a folder that cannot be written, is noticed before.
+
+    Raises ValueError as :class:`Run` and :meth:`Run.resume`, OSError if the folder or a checkpoint cannot be written.
     """
     from tqdm.auto import tqdm
 
+    if not save_every >= 0:
+        raise ValueError(f"save_every should be at least 0 (seconds), got {save_every!r}")
     folder = Path(folder)
     path, written = folder / "checkpoint.safetensors", folder / "record.json"
     # a run killed between its last checkpoint and its record has only the latter left to do
-    if path.exists() or path.with_name(f"{path.name}.previous").exists():
+    if not fresh and (path.exists() or previous_of(path).exists()):
         run = _resumed(path, corpus, settings, device, body)
     else:
         run = Run(corpus, settings, device=device, cost=cost, body=body)
-    if run.done and written.exists():
-        kept = dict(json.loads(written.read_text(encoding="utf-8")))
-        if len(kept["epochs"]) == settings.epochs:  # else a run of fewer epochs left it
-            return kept
+    kept = _record_of(run, written)
+    if kept is not None:
+        if say is not None and not run.rank:
+            say(f"done before, kept in {folder}")
+        return kept
+    if not run.rank:
+        writable_folder(folder)
+        if fresh:
+            for old in (path, previous_of(path), written):
+                old.unlink(missing_ok=True)
+        if say is not None:
+            say(f"kept in {folder}")
     windows = len(run.batches)
     with _Interrupt() as interrupt, tqdm(
         total=windows * settings.epochs, initial=len(run.losses), unit="batch", disable=not progress or run.rank > 0,
@@ -679,17 +767,32 @@ def train(
     return record
 
 
+def _record_of(run: Run, path: Path) -> dict[str, Any] | None:
+    """The record of a run that is done; None if it has still to be written."""
+    if not run.done or not path.exists():
+        return None
+    try:
+        kept = read_run_record(path)
+    except DamagedFile as error:
+        warnings.warn(f"{error}. It is written anew from the checkpoint", stacklevel=3)
+        return None
+    # else a run of fewer epochs left it
+    return kept if len(kept["epochs"]) == run.settings.epochs else None
+
+
 def _resumed(path: Path, corpus: Corpus, settings: Settings, device: str | torch.device, body: BodyMaker | None) -> Run:
     """From the checkpoint; from the one before it if a crash of the machine has torn the newest."""
-    previous = path.with_name(f"{path.name}.previous")
+    previous = previous_of(path)
     try:
-        read_checkpoint(path)
-    except (ValueError, FileNotFoundError) as error:
+        if path.exists():
+            return Run.resume(path, corpus, settings=settings, device=device, body=body)
+        reason = f"{path} is not there, perhaps killed while it was written"
+    except DamagedFile as error:
         if not previous.exists():
             raise
-        warnings.warn(f"{error}. Going on from it", stacklevel=3)
-        path = previous
-    return Run.resume(path, corpus, settings=settings, device=device, body=body)
+        reason = str(error).partition("; ")[0]
+    warnings.warn(f"{reason}. Going on from the one before it, {previous}", stacklevel=3)
+    return Run.resume(previous, corpus, settings=settings, device=device, body=body)
 
 
 class _Interrupt:

@@ -1,8 +1,7 @@
-"""Texts to ids and batches, against plain Python; the cache; downloads from a server in this process; damage."""
+"""Texts to ids and batches, against plain Python; the cache; corpora by name from a server in this process; damage."""
 
 from __future__ import annotations
 
-import builtins
 import bz2
 import errno
 import gzip
@@ -12,25 +11,24 @@ import json
 import lzma
 import os
 import random
-import shutil
 import subprocess
 import sys
 import tarfile
-import threading
 import time
 import zipfile
 from collections import Counter
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
+from download_server import running
+from full_disk import FullDisk, limited
 from hypothesis import given
 from hypothesis import strategies as st
 
 from adasoft import corpora
-from adasoft.corpora import NAMES, Batches, Corpus, documentation, downloads, encode, load, loading, text_ids
+from adasoft.corpora import NAMES, Batches, Corpus, documentation, encode, load, loading, text_ids
 from adasoft.corpora.names import File, Known, Place
 from adasoft.vocabulary import Vocabulary
 
@@ -477,31 +475,6 @@ def test_what_a_killed_process_left_is_cleared(tmp_path, cache):
     assert not list(cache.rglob("*.part"))
 
 
-class FullDisk(io.FileIO):
-    """A file on a disk with room for so many bytes."""
-
-    room = 0
-
-    def write(self, data):
-        FullDisk.room -= len(data)
-        if FullDisk.room < 0:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return super().write(data)
-
-
-def limited(monkeypatch, room: int) -> None:
-    """Files that are opened to be written share a disk with so much room."""
-
-    def opened(self, mode="r", *args, **kw):
-        if mode[0] not in "wa":
-            return builtins.open(self, mode, *args, **kw)
-        file = io.BufferedWriter(FullDisk(self, mode[0]), 1000)
-        return file if "b" in mode else io.TextIOWrapper(file, encoding="utf-8")
-
-    monkeypatch.setattr(FullDisk, "room", room)
-    monkeypatch.setattr(Path, "open", opened)
-
-
 @pytest.mark.parametrize("share", [0, 0.2, 0.6, 0.95])
 def test_a_full_disk(tmp_path, monkeypatch, cache, share):
     path = folder(tmp_path / "x", drawn_text(0))
@@ -639,260 +612,6 @@ def test_batches_are_copies_and_refuse_nonsense():
         Batches(ids, 7, 8)
 
 
-# ---- downloads
-
-
-class Server(ThreadingHTTPServer):
-    """Files by path; how it answers is set by the test. ``log``: (path, Range) of every request."""
-
-    daemon_threads = True
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Answer)
-        self.files: dict[str, bytes] = {}
-        self.ranges = True
-        self.break_after: list[int | None] = []
-        """Bytes after which the next answers break off."""
-        self.statuses: list[int] = []
-        """Of the next answers."""
-        self.headers: dict[str, str] = {}
-        self.log: list[tuple[str, str | None]] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class Answer(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Server
-
-    def do_GET(self):
-        server = self.server
-        wanted = self.headers.get("Range")
-        server.log.append((self.path, wanted))
-        data = server.files.get(self.path)
-        status = server.statuses.pop(0) if server.statuses else 200 if data is not None else 404
-        if status != 200:
-            self.send_response(status)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        tag = f'"{hashlib.md5(data).hexdigest()}"'
-        start = 0
-        if server.ranges and wanted and self.headers.get("If-Range", tag) == tag:
-            start = int(wanted.removeprefix("bytes=").removesuffix("-"))
-            if start >= len(data):
-                self.send_response(416)
-                self.send_header("Content-Range", f"bytes */{len(data)}")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-                return
-            self.send_response(206)
-            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
-        else:
-            self.send_response(200)
-        if server.ranges:
-            self.send_header("Accept-Ranges", "bytes")
-            self.send_header("ETag", tag)
-        for name, value in server.headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(data) - start))
-        self.end_headers()
-        end = server.break_after.pop(0) if server.break_after else None
-        self.wfile.write(data[start:] if end is None else data[start : start + end])
-        if end is not None:
-            self.wfile.flush()
-            self.close_connection = True
-
-    def log_message(self, *args):
-        pass
-
-
-@pytest.fixture
-def server(monkeypatch):
-    monkeypatch.setattr(downloads, "_PAUSE", 0.0)
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    running = Server()
-    thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield running
-    running.shutdown()
-    thread.join()
-    running.server_close()
-
-
-CONTENT = random.Random(0).randbytes(300_000)
-SUM = hashlib.sha256(CONTENT).hexdigest()
-
-
-def fetch(server: Server, path: Path, **kw) -> str:
-    return downloads.fetch(f"{server.url}/file", path, progress=False, **kw)
-
-
-def left(path: Path) -> set[str]:
-    return {p.name for p in path.parent.iterdir()}
-
-
-def test_a_download(server, tmp_path):
-    server.files["/file"] = CONTENT
-    path = tmp_path / "deep" / "f.zip"
-    assert fetch(server, path) == SUM
-    assert path.read_bytes() == CONTENT
-    record = json.loads((path.parent / "f.zip.json").read_text())
-    assert record["sha256"] == SUM and record["url"] == f"{server.url}/file"
-    assert left(path) == {"f.zip", "f.zip.json"}
-    assert fetch(server, path) == SUM and len(server.log) == 1  # there already
-    assert fetch(server, path, expected=SUM) == SUM
-
-
-def test_a_broken_transfer_goes_on_where_it_broke(server, tmp_path):
-    server.files["/file"] = CONTENT
-    server.break_after = [100_000, 50_000, 0, 1]
-    path = tmp_path / "f"
-    assert fetch(server, path, expected=SUM) == SUM
-    assert path.read_bytes() == CONTENT
-    starts = [0 if r is None else int(r[6:-1]) for _, r in server.log]
-    assert starts == [0, 100_000, 150_000, 150_000, 150_001]
-    assert left(path) == {"f", "f.json"}
-
-
-def test_what_came_is_kept_for_the_next_call(server, tmp_path):
-    server.files["/file"] = CONTENT
-    server.break_after = [100_000] + [0] * 4
-    path = tmp_path / "f"
-    with pytest.raises(ConnectionError, match=r"broke off 5 times .*100,000 bytes are kept, and the next call goes on"):
-        fetch(server, path)
-    assert left(path) == {"f.part", "f.part.tag"} and (tmp_path / "f.part").read_bytes() == CONTENT[:100_000]
-    assert fetch(server, path) == SUM
-    assert server.log[-1] == ("/file", "bytes=100000-")
-
-
-def test_a_file_that_changed_meanwhile_is_begun_anew(server, tmp_path):
-    server.files["/file"] = b"old" * 100_000
-    server.break_after = [100_000] + [0] * 4
-    path = tmp_path / "f"
-    with pytest.raises(ConnectionError):
-        fetch(server, path)
-    server.files["/file"] = CONTENT
-    assert fetch(server, path) == SUM  # not half of one and half of the other
-
-
-def test_a_part_that_was_complete_already(server, tmp_path):
-    server.files["/file"] = CONTENT
-    path = tmp_path / "f"
-    (tmp_path / "f.part").write_bytes(CONTENT)
-    (tmp_path / "f.part.tag").write_text(f'"{hashlib.md5(CONTENT).hexdigest()}"')
-    assert fetch(server, path) == SUM
-    # and one that is longer than the file ever was
-    path.unlink()
-    (tmp_path / "f.part").write_bytes(CONTENT + b"x")
-    (tmp_path / "f.part.tag").write_text(f'"{hashlib.md5(CONTENT).hexdigest()}"')
-    assert fetch(server, path) == SUM and path.read_bytes() == CONTENT
-
-
-@pytest.mark.parametrize("weak", [False, True])
-def test_a_server_that_cannot_go_on(server, tmp_path, weak):
-    server.files["/file"] = CONTENT
-    server.ranges = False
-    if weak:  # a tag that does not promise the same bytes
-        server.headers = {"Accept-Ranges": "bytes", "ETag": 'W/"1"'}
-    server.break_after = [1000] * 5
-    path = tmp_path / "f"
-    with pytest.raises(ConnectionError) as caught:
-        fetch(server, path)
-    assert "kept" not in str(caught.value) and left(path) == set()
-    server.break_after = [1000, 2000]
-    assert fetch(server, path) == SUM
-    assert all(wanted is None for _, wanted in server.log)
-
-
-def test_a_server_that_is_busy_and_one_that_refuses(server, tmp_path):
-    server.files["/file"] = CONTENT
-    server.statuses = [503, 429]
-    assert fetch(server, tmp_path / "f") == SUM
-    for status in (404, 403):
-        server.statuses = [status]
-        with pytest.raises(FileNotFoundError, match=f"answers {status} .* Put the file into .*g yourself"):
-            fetch(server, tmp_path / "g")
-    server.statuses = [500] * 5
-    with pytest.raises(ConnectionError, match="the server answers 500"):
-        fetch(server, tmp_path / "g")
-    assert left(tmp_path / "g") == {"f", "f.json"}
-
-
-def test_no_network(server, tmp_path):
-    port = server.server_address[1] + 1
-    import socket
-
-    with socket.socket() as free:  # nobody listens there
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-        with pytest.raises(
-            ConnectionError, match=r"cannot be reached.*Without a network: put the file into .*f yourself"
-        ):
-            downloads.fetch(f"http://127.0.0.1:{port}/file", tmp_path / "f", progress=False)
-    assert left(tmp_path / "f") == set()
-
-
-def test_checksums(server, tmp_path):
-    server.files["/file"] = CONTENT
-    path = tmp_path / "f"
-    with pytest.raises(ValueError, match=f"SHA-256 {SUM} instead of {'0' * 64}. It was deleted"):
-        fetch(server, path, expected="0" * 64)
-    assert left(path) == set()
-    fetch(server, path)
-    path.write_bytes(CONTENT[:-1] + b"x")
-    with pytest.raises(ValueError, match=f"f has changed: SHA-256 .* instead of {SUM}. Delete it"):
-        fetch(server, path)
-    path.unlink()
-    assert fetch(server, path) == SUM
-    (tmp_path / "f.json").write_text("{")
-    with pytest.raises(ValueError, match=r"f.json is damaged"):
-        fetch(server, path)
-    # put there by hand: taken as it is, and compared from then on
-    mine = tmp_path / "mine"
-    mine.write_bytes(b"my own")
-    assert fetch(server, mine) == hashlib.sha256(b"my own").hexdigest()
-    mine.write_bytes(b"another")
-    with pytest.raises(ValueError, match="mine has changed"):
-        fetch(server, mine)
-    other = tmp_path / "other"
-    other.write_bytes(b"my own")
-    with pytest.raises(ValueError, match="other has changed"):
-        fetch(server, other, expected=SUM)
-
-
-def test_a_packing_that_the_server_calls_an_encoding_is_kept(server, tmp_path):
-    packed = gzip.compress(CONTENT, mtime=0)
-    server.files["/file"] = packed
-    server.headers = {"Content-Encoding": "x-gzip"}
-    server.break_after = [len(packed) // 2]
-    fetch(server, tmp_path / "f.tgz")
-    assert (tmp_path / "f.tgz").read_bytes() == packed
-
-
-def test_no_room_for_a_download(server, tmp_path, monkeypatch):
-    server.files["/file"] = CONTENT
-    path = tmp_path / "f"
-    usage = shutil.disk_usage(tmp_path)
-    with monkeypatch.context() as patch:
-        patch.setattr(downloads.shutil, "disk_usage", lambda where: usage._replace(free=1000))
-        with pytest.raises(OSError, match="300,000 more bytes are needed, 1,000 are free") as caught:
-            fetch(server, path)
-    assert caught.value.errno == errno.ENOSPC
-
-    with monkeypatch.context() as patch:
-        limited(patch, 100_000)
-        patch.setattr(downloads, "_BLOCK", 10_000)
-        with pytest.raises(OSError, match="No space left"):
-            fetch(server, path)
-    kept = (tmp_path / "f.part").stat().st_size
-    assert 80_000 < kept <= 100_000
-    assert fetch(server, path) == SUM and server.log[-1][1] == f"bytes={kept}-"
-
-
 # ---- corpora by name
 
 
@@ -925,9 +644,10 @@ def unpinned(monkeypatch, name: str, **changes) -> Known:
 
 
 @pytest.fixture
-def mirror(server, monkeypatch):
-    monkeypatch.setenv("ADASOFT_CORPORA", server.url + "/")
-    return server
+def mirror(monkeypatch):
+    with running(monkeypatch) as server:
+        monkeypatch.setenv("ADASOFT_CORPORA", server.url + "/")
+        yield server
 
 
 def test_what_is_known():

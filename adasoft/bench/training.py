@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import re
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..files import DamagedFile, entry, read_json, short
+from ..files import DamagedFile
+from ..run_records import read_rates, read_run_record, repeatable
+from ..screen import one_line
 from .common import Row, Say, provenance, table
 
 if TYPE_CHECKING:
@@ -100,7 +103,7 @@ def stored_as(folder: Path, name: str, corpus: Corpus, settings: Settings, devic
     what = (corpus.digest, _key(asdict(settings)), device, settings.seed)
     numbers = itertools.count(2)
     while path.exists():
-        record = _read_run(path)
+        record = read_run_record(path)
         if (*_identity(record), record["settings"]["seed"]) == what:
             return path, True
         path = first.with_stem(f"{first.stem}-{next(numbers)}")
@@ -116,100 +119,24 @@ def _file_name(name: str, corpus: Corpus, settings: Settings, device: str) -> st
 
 
 def stored_runs(folder: Path) -> list[Row]:
-    """The records of finished runs in a folder. Raises DamagedFile, a ValueError, for a file that is none."""
+    """The records of finished runs in a folder. Raises ValueError for a file that is none.
+
+    What is shown of them has no control characters, and commands are such as can be pasted.
+    """
     out = []
     for path in sorted(folder.glob("train-*.json")):
-        record = _read_run(path)
+        record = read_run_record(path)
         if record["done"] and record["test perplexity"] is not None:
-            out.append({**record, "key": _identity(record), "file": path.name})
+            key = _identity(record)
+            for name in ("date", "torch", "row"):
+                if name in record:
+                    record[name] = one_line(record[name])
+            for about in (record["corpus"], record["device"]):
+                about["name"] = one_line(about["name"])
+            if "command" in record:
+                record["command"] = one_line(repeatable(record["command"]))
+            out.append({**record, "key": key, "file": one_line(path.name)})
     return out
-
-
-def _read_run(path: Path) -> Row:
-    """A record of :meth:`adasoft.train.Run.record`, its entries as tables need them. Raises DamagedFile."""
-    # of a training that has diverged, perplexities are nan
-    record: Row = read_json(path, remedy=_REMEDY, finite=False)
-
-    def check(*names: str, kind: type, **limits: float) -> Any:
-        return entry(record, *names, kind=kind, path=path, remedy=_REMEDY, **limits)
-
-    def wrong(what: str) -> DamagedFile:
-        return DamagedFile(path, what, _REMEDY)
-
-    for name in ("name", "digest", "licence"):
-        check("corpus", name, kind=str)
-    for name in ("V", "train", "test"):
-        check("corpus", name, kind=int, least=1, most=LARGEST)
-    if "words" in record["corpus"]:
-        check("corpus", "words", "test", kind=int, least=1, most=LARGEST)
-    for name in ("type", "name"):
-        check("device", name, kind=str)
-    for name in ("date", "torch"):
-        check(name, kind=str)
-    check("threads", kind=int, least=1, most=LARGEST)
-    for name in ("parameters", "output parameters"):
-        check(name, kind=int, least=0, most=LARGEST)
-    for name in ("cutoffs", "widths"):
-        if not all(type(value) is int and 0 < value <= LARGEST for value in check(name, kind=list)):
-            raise wrong(f"{name} should be whole numbers above 0")
-    check("head share", kind=float, least=0, most=_WHOLE)
-    _settings_of(check("settings", kind=dict), path)
-    for name in ("hidden", "batch", "bptt", "epochs", "seed"):
-        check("settings", name, kind=int, least=0, most=LARGEST)
-    check("settings", "softmax", kind=str)
-    for name in ("row", "command"):
-        if name in record:
-            check(name, kind=str)
-    if "cluster shares" in record:
-        shares = check("cluster shares", kind=list)
-        if not all(type(share) in (int, float) and 0 <= share <= _WHOLE for share in shares):
-            raise wrong("cluster shares should be numbers from 0 to 1")
-        if record["settings"]["softmax"] == "adaptive" and len(shares) != len(record["widths"]) + 1:
-            raise wrong(f"cluster shares should be {len(record['widths']) + 1} numbers, got {len(shares)}")
-    if not check("done", kind=bool):
-        return record
-    if record.get("test perplexity") is not None:
-        _check_perplexity(record, "test perplexity", path)
-    for epoch in check("epochs", kind=list):
-        _check_perplexity(epoch, "valid", path, "epochs: ")
-    if not record["epochs"]:
-        raise wrong("epochs should not be empty")
-    check("words per second", kind=float, least=1e-9, most=1e15)
-    check("shares", "output", kind=float, least=0, most=_WHOLE)
-    by_rank = record.get("test by rank")
-    if by_rank is not None:
-        lists = {name: check("test by rank", name, kind=list) for name in ("from rank", "tokens", "nats")}
-        for name, values in lists.items():
-            if not all(type(value) in (int, float) and abs(value) < LARGEST for value in values):
-                raise wrong(f"test by rank.{name} should be numbers")
-        if len({len(values) for values in lists.values()}) > 1:
-            raise wrong("test by rank should be three lists of the same length")
-        if sum(lists["tokens"]) <= 0:
-            raise wrong("test by rank should hold tokens")
-    return record
-
-
-#: More than any count in a record: words, parameters, threads.
-LARGEST = 10**15
-#: All of something, as sums of fp64 may be.
-_WHOLE = 1 + 1e-6
-_REMEDY = "delete it, or move it to another folder"
-
-
-def _settings_of(values: Mapping[str, Any], path: Path) -> Settings:
-    from ..settings import Settings
-
-    try:
-        return Settings.read(values)
-    except (ValueError, TypeError) as error:
-        raise DamagedFile(path, f"settings: {error}", _REMEDY) from error
-
-
-def _check_perplexity(found: Any, name: str, path: Path, where: str = "") -> None:
-    """Refuse what is no perplexity; it may be nan or infinite, where a training has diverged."""
-    value: Any = found.get(name) if isinstance(found, Mapping) else None
-    if type(value) not in (int, float) or value < 1:
-        raise DamagedFile(path, f"{where}{name} should be a number of at least 1, got {short(value)}", _REMEDY)
 
 
 def _identity(record: Row) -> tuple[str, str, str]:
@@ -223,30 +150,17 @@ def stored_rates(folder: Path) -> dict[Any, Row]:
     With ``"timed on"``, the machine.
     """
     found: dict[Any, Row] = {}
-    records = [_read_rates(path) for path in sorted(folder.glob("bench-train-*.json"))]
+    records = [read_rates(p) for p in sorted(folder.glob("bench-train-*.json"))]
     for record in sorted(records, key=lambda r: str(r["date"])):
         device, threads = record["device"], record["threads"]
-        where = f"{device['name']} with {device.get('capability', '')}, {threads} thread{'s' * (threads > 1)}"
+        device["name"] = one_line(device["name"])
+        capability = one_line(str(device.get("capability", "")))
+        where = f"{device['name']} with {capability}, {threads} thread{'s' * (threads > 1)}"
         machine = device["name"] if device["type"] != "cpu" else where
         for row in record["rows"]:
             key = (record["corpus"]["digest"], _timed_by(row["settings"]), device["type"])
             found[key] = {**row, "timed on": machine}
     return found
-
-
-def _read_rates(path: Path) -> Row:
-    """A record of `bench train`. Raises DamagedFile."""
-    record: Row = read_json(path, remedy=_REMEDY, finite=False)
-    for names in (("date",), ("corpus", "digest"), ("device", "name"), ("device", "type")):
-        entry(record, *names, kind=str, path=path, remedy=_REMEDY)
-    entry(record, "threads", kind=int, path=path, remedy=_REMEDY, least=1, most=LARGEST)
-    for row in entry(record, "rows", kind=list, path=path, remedy=_REMEDY):
-        if not isinstance(row, dict):
-            raise DamagedFile(path, "rows should be objects", _REMEDY)
-        entry(row, "words/s", kind=float, path=path, remedy=_REMEDY, least=1e-9, most=1e15)
-        entry(row, "output share", kind=float, path=path, remedy=_REMEDY, least=0, most=1)
-        _settings_of(entry(row, "settings", kind=dict, path=path, remedy=_REMEDY), path)
-    return record
 
 
 def _per_word(record: Row) -> float:
@@ -303,7 +217,7 @@ def _title(base: Mapping[str, Any]) -> str:
             left = {k: v for k, v in left.items() if k not in preset or k == "model"}
             words.append("its preset" if name == left.get("model") else f"preset {name}")
     words += [f"{k.replace('_', ' ')} {v}" for k, v in left.items() if k != "model"]
-    return ", ".join([str(left.get("model", "lstm")), *words])
+    return one_line(", ".join([str(left.get("model", "lstm")), *words]))
 
 
 def summary(folder: Path) -> list[Row]:
@@ -367,6 +281,14 @@ def summary(folder: Path) -> list[Row]:
     return rows
 
 
+#: Signs of a line in the tables of this module: what a terminal shows without breaking it.
+_WIDTH = 100
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, _WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
 def _epochs(row: Row) -> str:
     return f"{row['epochs']} epoch{'s' * (row['epochs'] != 1)}"
 
@@ -380,37 +302,42 @@ def print_table(folder: Path, *, say: Say = print, commands: bool = False) -> li
         mine = [r for r in rows if r["table"] == key]
         one = mine[0]
         where = f"{one['title']}, d = {one['d']}, {_epochs(one)}, {one['device']}"
-        say(f"\n{one['corpus']}: V = {one['V']:,}, {where}")
+        say("\n" + _wrapped(f"{one['corpus']}: V = {one['V']:,}, {where}"))
         lines = []
         for r in mine:
             spread = "" if r["seeds"] == 1 else f"{r['lowest']:.1f}-{r['highest']:.1f}"
             paper = PAPER_TEXT8.get(r["name"])
             lines.append(
                 {
-                    "softmax": r["name"], "cutoffs": r["cutoffs"],
-                    "widths": r["widths"],
-                    "mean width": "" if math.isnan(r["mean width"]) else f"{r['mean width']:.0f}",
+                    "softmax": r["name"],
                     "perplexity": f"{r['test']:.2f}", "seeds": spread,
                     "per word": f"{r['per word']:.1f}",
                     "to full": f"{r['of full']:+.1%}" if "of full" in r else "",
                     "minutes": f"{'' if r['timed'] else '~'}{r['minutes']:.1f}",
                     "faster": f"{r['faster']:.2f}" if "faster" in r else "",
+                    "paper, Text8": "{} / {} min".format(*paper) if paper else "",
                     "words/s": int(r["words/s"]), "output": f"{r['output share']:.0%}",
                     "output ms": f"{r['output ms']:.1f}",
                     "of authors": f"{r['of authors']:.2f}" if "of authors" in r else "",
                     "parameters": f"{r['parameters'] / 1e6:.2f}M",
-                    "paper, Text8": "{} / {} min".format(*paper) if paper else "",
+                    "mean width": "" if math.isnan(r["mean width"]) else f"{r['mean width']:.0f}",
+                    "cutoffs": r["cutoffs"], "widths": r["widths"],
                 }
             )  # fmt: skip
         # of words, the perplexity per word is the perplexity
         columns = [c for c in lines[0] if c != "per word" or one["per word"] != one["test"]]
-        say(table(lines, columns))
+        say(table(lines, columns, _WIDTH))
         if commands:
             for r in mine:
                 say(f"  {r['name']}: {r['command']}")
-    say("\nfaster: minutes of full over minutes. output: share of a step's time in the output layer (forward and "
-        "backward); of authors: its milliseconds over those of the authors' cutoffs. ~: timed while other work may "
-        "have run. The paper's column: perplexity / minutes, 5 epochs on Text8, d = 512, on a GPU.")  # fmt: skip
+    say(
+        "\n"
+        + _wrapped(
+            "faster: minutes of full over minutes. output: share of a step's time in the output layer (forward and "
+            "backward); of authors: its milliseconds over those of the authors' cutoffs. ~: timed while other work may "
+            "have run. The paper's column: perplexity / minutes, 5 epochs on Text8, d = 512, on a GPU."
+        )
+    )
     return rows
 
 
@@ -426,6 +353,10 @@ def by_rank(folder: Path) -> list[list[Row]]:
     tables: dict[Any, list[Row]] = {}
     for row in summary(folder):
         found = [records[file]["test by rank"] for file in row["files"] if records[file].get("test by rank")]
+        for file in row["files"]:
+            mine = records[file].get("test by rank")
+            if mine and mine["from rank"] != found[0]["from rank"]:
+                raise DamagedFile(folder / file, "test by rank.from rank differs from that of another seed")
         if found:
             tokens = np.array(found[0]["tokens"])
             nats = np.mean([f["nats"] for f in found], 0) / tokens.sum()
@@ -435,6 +366,10 @@ def by_rank(folder: Path) -> list[list[Row]]:
     for rows in tables.values():
         base = next((r for name in ("full", "adaptive") for r in rows if r["name"] == name), None)
         if base is not None:
+            for row in rows:
+                if row["ranks"] != base["ranks"]:
+                    wrong = folder / row["files"][0]
+                    raise DamagedFile(wrong, f"test by rank.from rank differs from that of {base['name']}")
             out.append([{**row, "more": row["nats"] - base["nats"], "to": base["name"]} for row in rows])
     return out
 
@@ -446,8 +381,9 @@ def print_by_rank(folder: Path, *, say: Say = print) -> list[list[Row]]:
         raise FileNotFoundError(f"{folder} holds no runs that tell their loss by rank: python -m adasoft table --run")
     for rows in tables:
         one = rows[0]
-        say(f"\n{one['corpus']}: V = {one['V']:,}, {one['title']}, d = {one['d']}, {_epochs(one)}; "
-            f"thousandths of a nat per token more than {one['to']}, by the rank of the word")  # fmt: skip
+        what = f"thousandths of a nat per token more than {one['to']}, by the rank of the word"
+        about = f"{one['corpus']}: V = {one['V']:,}, {one['title']}, d = {one['d']}, {_epochs(one)}"
+        say("\n" + _wrapped(f"{about}; {what}"))
         ends = [f"{first:,}-" for first in one["ranks"]]
         lines: list[Row] = [
             {"softmax": "share of tokens", **dict(zip(ends, map("{:.1%}".format, one["shares"]), strict=True))}
@@ -455,7 +391,7 @@ def print_by_rank(folder: Path, *, say: Say = print) -> list[list[Row]]:
         for row in rows:
             told = {end: f"{1000 * more:+.1f}" for end, more in zip(ends, row["more"], strict=True)}
             lines.append({"softmax": row["name"], **told, "all": f"{1000 * row['more'].sum():+.1f}"})
-        say(table(lines, ["softmax", *ends, "all"]))
+        say(table(lines, ["softmax", *ends, "all"], _WIDTH))
     return tables
 
 

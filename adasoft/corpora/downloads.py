@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
+import os
+import re
 import shutil
 import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from ..cost import write_whole
+from ..files import DamagedFile, entry, read_json, write_whole
 
 __all__ = ["DamagedError", "fetch", "sha256", "whole_folder"]
 
@@ -41,12 +44,13 @@ def whole_folder(folder: Path, make: Callable[[Path], None], read: Callable[[Pat
     """What ``read`` finds in a folder, which ``make`` fills unless it is there.
 
     It appears under its name when it is complete. If ``read`` raises DamagedError, it is made again, with a warning.
-    Other processes that want it wait meanwhile.
+    Other processes that want it wait meanwhile. What killed processes left beside it goes.
     """
     from filelock import FileLock
 
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(folder.name + ".lock")):
+        _remove_left(folder.parent, but=folder)
         if folder.exists():
             try:
                 return read(folder)
@@ -69,45 +73,65 @@ def _remove(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
+def _remove_left(parent: Path, *, but: Path) -> None:
+    """Remove the half-made folders of processes that were killed: nobody holds their locks, or they are a day old."""
+    from filelock import FileLock, Timeout
+
+    for part in parent.glob("*.part"):
+        if part.stem != but.name and part.is_dir():
+            with contextlib.suppress(Timeout, OSError), FileLock(part.with_suffix(".lock"), timeout=0):
+                _remove(part)
+    for once in parent.glob("once-*"):  # folders that nobody else can ask for have no lock
+        with contextlib.suppress(OSError):
+            if once.is_dir() and time.time() - once.stat().st_mtime > 24 * 3600:
+                _remove(once)
+
+
 def fetch(url: str, path: Path, *, expected: str | None = None, progress: bool = True) -> str:
     """The SHA-256 of the file at ``path``, downloaded from ``url`` unless it is there.
 
-    While it comes it is called ``path.part``; after a break it goes on from there, if the server can (it says so, and
-    its file has the same tag and length as before). ``path.json`` keeps the address, the date and the
-    checksum of what came. A file that lies at ``path`` without it was put there by hand, and is taken as it is.
+    While it comes it is called ``path.part``; after a break it goes on from there, if the server can: it says so, and
+    its file has the same tag and length as before (``path.part.tag`` keeps them). Any other answer begins anew.
+    ``path.json`` keeps the address, the date and the checksum of what came. A file that lies at ``path`` without it
+    was put there by hand, and is taken as it is.
 
     Args:
         expected: a SHA-256 known beforehand.
 
     Raises:
-        ConnectionError: no network, no such server, or it broke off again and again.
+        ConnectionError: no network, no such server, or it broke off again and again, or its headers are damaged.
         FileNotFoundError: the server answers that there is no such file, or not for us.
-        ValueError: the checksum is not the expected one, or not the recorded one of the first download.
+        ValueError: the address is none; the checksum is not the expected one, or not the recorded one of the first
+            download; the record of that is damaged.
         OSError: no room on the disk.
     """
-    record = path.with_name(path.name + ".json")
+    record, part = path.with_name(path.name + ".json"), path.with_name(path.name + ".part")
+    tag = part.with_name(part.name + ".tag")
     if not path.exists():
-        part = path.with_name(path.name + ".part")
         path.parent.mkdir(parents=True, exist_ok=True)
-        _download(url, part, path, progress)
+        _download(url, part, tag, path, progress)
         found = sha256(part)
         if expected not in (None, found):
             part.unlink()
+            tag.unlink(missing_ok=True)
             raise ValueError(
                 f"{url} is not the file that was expected: SHA-256 {found} instead of {expected}. It was deleted; try "
                 f"again later, or put the right file into {path}"
             )
-        write_whole(record, json.dumps({"url": url, "sha256": found, "date": time.strftime("%Y-%m-%d")}, indent=1))
+        _note(record, url, found)
         part.replace(path)
+        tag.unlink(missing_ok=True)
         return found
+    tag.unlink(missing_ok=True)  # of a process that was killed after the last step but one
     found = sha256(path)
     try:
-        known = expected or json.loads(record.read_text(encoding="utf-8"))["sha256"]
+        remedy = f"delete it if you trust {path.name} beside it"
+        known = expected or entry(read_json(record, remedy=remedy), "sha256", kind=str, path=record, remedy=remedy)
     except FileNotFoundError:
-        write_whole(record, json.dumps({"url": None, "sha256": found, "date": time.strftime("%Y-%m-%d")}, indent=1))
+        _note(record, None, found)
         return found
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{record} is damaged ({error}); delete it if you trust {path.name} beside it") from error
+    if not re.fullmatch("[0-9a-f]{64}", known):
+        raise DamagedFile(record, f"sha256 should be 64 hexadecimal digits, got {known[:70]!r}", remedy)
     if found != known:
         raise ValueError(
             f"{path} has changed: SHA-256 {found} instead of {known}. Delete it, and it is downloaded again"
@@ -115,34 +139,50 @@ def fetch(url: str, path: Path, *, expected: str | None = None, progress: bool =
     return found
 
 
-def _download(url: str, part: Path, path: Path, progress: bool) -> None:
+def _note(record: Path, url: str | None, found: str) -> None:
+    write_whole(record, json.dumps({"url": url, "sha256": found, "date": time.strftime("%Y-%m-%d")}, indent=1))
+
+
+def _download(url: str, part: Path, tag: Path, path: Path, progress: bool) -> None:
     """Fill ``part``; it is complete on return. After an error it stays only if the next call can go on from it."""
     import requests
     import urllib3
     from tqdm.auto import tqdm
 
-    tag = part.with_name(part.name + ".tag")
-    failed = 0
+    passing = (
+        requests.ConnectionError,
+        requests.Timeout,
+        requests.exceptions.ChunkedEncodingError,
+        requests.exceptions.InvalidHeader,
+        urllib3.exceptions.HTTPError,
+    )
+    failed, furthest = 0, _size(part)
     try:
         with (
             tqdm(unit="B", unit_scale=True, desc=path.name, disable=not progress) as bar,
             requests.Session() as session,
         ):
             while True:
-                before = _size(part)
                 error: Exception | None = None
                 try:
                     if _take(session, url, part, tag, bar):
-                        tag.unlink(missing_ok=True)
+                        with part.open("r+b") as file:
+                            os.fsync(file.fileno())
                         return
-                except (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError) as caught:
+                except passing as caught:
                     error = caught
-                have = _size(part)
-                failed = failed + 1 if have <= before else 1
+                except requests.RequestException as caught:
+                    raise ValueError(
+                        f"url should be an address that begins with http:// or https://, got {url!r} ({caught}); "
+                        "a server of your own is named in ADASOFT_CORPORA"
+                    ) from caught
+                # what comes a second time is no progress
+                failed = failed + 1 if _size(part) <= furthest else 1
+                furthest = max(furthest, _size(part))
                 if failed >= _TRIES:
                     kept = (
-                        f" The first {have:,} bytes are kept, and the next call goes on from there."
-                        if tag.exists()
+                        f" The first {_size(part):,} bytes are kept, and the next call goes on from there."
+                        if tag.exists() and _size(part)
                         else ""
                     )
                     raise ConnectionError(
@@ -151,54 +191,117 @@ def _download(url: str, part: Path, path: Path, progress: bool) -> None:
                     ) from error
                 time.sleep(_PAUSE * 2 ** (failed - 1))
     except BaseException:
-        if not tag.exists():
-            part.unlink(missing_ok=True)
+        if not (tag.exists() and _size(part)):
+            _begin_anew(part, tag)
         raise
+
+
+class _Version(NamedTuple):
+    """Which file a part is the beginning of. Two answers are pieces of one file if all three agree."""
+
+    url: str
+    tag: str
+    total: int | None
+    """Bytes of the whole file; None if the server does not say."""
+
+
+def _kept_version(tag: Path, have: int) -> _Version | None:
+    """What is noted of a part of ``have`` bytes; None if it is not there or damaged."""
+    try:
+        note = read_json(tag)
+        url, name = (entry(note, key, kind=str, path=tag) for key in ("url", "tag"))
+        total = None if note.get("total") is None else entry(note, "total", kind=int, path=tag, least=have)
+    except (OSError, DamagedFile):
+        return None
+    return _Version(url, name, total) if _usable(name) else None
+
+
+def _usable(tag: str) -> bool:
+    """Whether a tag promises the same bytes (a weak one does not), and can be sent back as a header."""
+    return tag.isascii() and tag.isprintable() and tag.strip() != "" and not tag.lower().startswith("w/")
+
+
+def _begin_anew(part: Path, tag: Path) -> None:
+    # the part first: a tag without a part says nothing, a part with the tag of another file would be taken for its own
+    part.unlink(missing_ok=True)
+    tag.unlink(missing_ok=True)
 
 
 def _take(session: Any, url: str, part: Path, tag: Path, bar: Any) -> bool:
     """One request for what is missing; whether the file is complete. ``tag`` keeps which file it is a part of."""
     have = _size(part)
+    kept = _kept_version(tag, have) if have else None
+    if kept is None or kept.url != url:
+        _begin_anew(part, tag)
+        have, kept = 0, None
+    elif kept.total == have:
+        return True
     headers = {"Accept-Encoding": "identity"}  # the file as it is stored
-    if have and tag.exists():
+    if kept is not None:
         # If-Range: the rest if it is the same file still, else the whole.
-        headers |= {"Range": f"bytes={have}-", "If-Range": tag.read_text(encoding="utf-8")}
+        headers |= {"Range": f"bytes={have}-", "If-Range": kept.tag}
     with session.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as answer:
         status, said = answer.status_code, answer.headers
-        if status == 416 and "Range" in headers:  # there is nothing behind what we have
-            if said.get("Content-Range", "").rpartition("/")[2] == str(have):
+        if status == 416 and kept is not None:  # there is nothing behind what we have
+            if said.get("Content-Range", "") == f"bytes */{have}" and kept.total is None:
                 return True
-            tag.unlink()
-            part.unlink()
+            _begin_anew(part, tag)
             return False
-        if 400 <= status < 500 and status not in (408, 429):  # those two may pass
+        if 400 <= status < 500 and status not in (408, 416, 429):  # those may pass
             raise FileNotFoundError(
                 f"{url}: the server answers {status} {answer.reason}. Put the file into {part.with_suffix('')} "
                 "yourself, or name a server that has it in ADASOFT_CORPORA"
             )
-        start = have if status == 206 else 0
-        if status not in (200, 206) or (
-            status == 206 and not said.get("Content-Range", "").startswith(f"bytes {have}-")
-        ):
-            raise _refused(f"the server answers {status} {answer.reason} {said.get('Content-Range', '')}")
-        length = said.get("Content-Length")
-        total = start + int(length) if length else None
-        version = said.get("ETag") or said.get("Last-Modified") or ""
-        # A weak tag does not promise the same bytes.
-        if version and not version.startswith("W/") and (status == 206 or said.get("Accept-Ranges") == "bytes"):
-            write_whole(tag, version)
+        told = f"the server answers {status} {answer.reason} {said.get('Content-Range', '')}"
+        if status not in (200, 206):
+            raise _refused(told)
+        if status == 206 and kept is None:
+            raise _refused(f"{told} to a request for the whole file")
+        length = _length(said)
+        name = said.get("ETag") or said.get("Last-Modified") or ""
+        if status == 206:
+            assert kept is not None
+            if not _is_the_rest(said.get("Content-Range", ""), have, length, kept) or name != kept.tag:
+                _begin_anew(part, tag)
+                return False
+            total = kept.total
         else:
-            tag.unlink(missing_ok=True)
+            _begin_anew(part, tag)
+            have, total = 0, length
+            if _usable(name) and said.get("Accept-Ranges") == "bytes":
+                write_whole(tag, json.dumps({"url": url, "tag": name, "total": total}))
         if total is not None:
-            _check_room(part, total - start)
-        bar.total, bar.n = total, start
+            _check_room(part, total - have)
+        bar.total, bar.n = total, have
         bar.refresh()
-        with part.open("ab" if status == 206 else "wb") as file:
-            # As sent: some servers call a .tgz an encoding of a .tar, which requests would undo.
-            for block in answer.raw.stream(_BLOCK, decode_content=False):
+        with part.open("ab") as file:
+            # As sent: some servers call a .tgz an encoding of a .tar, which requests would undo. And as it comes: a
+            # block that waits to be full is lost when the connection stalls.
+            while block := answer.raw.read1(_BLOCK, decode_content=False):
                 file.write(block)
                 bar.update(len(block))
     return total is None or _size(part) == total
+
+
+def _is_the_rest(content_range: str, have: int, length: int | None, kept: _Version) -> bool:
+    """Whether a piece of a file goes on behind its first ``have`` bytes, in a file of the same length as before."""
+    found = re.fullmatch(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", content_range, re.ASCII)
+    if found is None:
+        return False
+    first, last = int(found[1]), int(found[2])
+    total = None if found[3] == "*" else int(found[3])
+    fits = first == have <= last and length in (None, last - first + 1)
+    return fits and total == kept.total and (total is None or last < total)
+
+
+def _length(said: Any) -> int | None:
+    """Content-Length as a number; None if the server does not say."""
+    text = said.get("Content-Length")
+    if text is None:
+        return None
+    if not re.fullmatch(r"\d{1,18}", text, re.ASCII):
+        raise _refused(f"the header Content-Length should be a number of bytes, got {text[:40]!r}")
+    return int(text)
 
 
 def _refused(why: str) -> Exception:

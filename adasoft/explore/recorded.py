@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..bench.common import results_folder as results_folder
 from ..cost import MeasuredCost, read_record, shipped_records
 from ..files import read_json
 from . import forms
@@ -49,11 +50,6 @@ class Recorded:
     provenance: str
     device: str
     """``"cpu"`` or ``"cuda"``."""
-
-
-def results_folder() -> Path:
-    """Where recorded benchmarks lie in a checkout."""
-    return Path(__file__).resolve().parents[2] / "data" / "results"
 
 
 def recorded_layers(folder: Path | None = None) -> list[Recorded]:
