@@ -151,6 +151,29 @@ def test_floors_on_the_shares_of_the_wider_clusters(name, objective):
         assert found.shares[0] + found.shares[1] >= 0.6 - 1e-12
 
 
+@pytest.mark.parametrize("monotone", [True, False])
+def test_floors_are_rounded_up_to_multiples_of_align(monotone):
+    """Of the first cutoff and the later ones, in both searches; shares that fall between two multiples."""
+    rng, cost = np.random.default_rng(6), measured(1)
+    cost.monotone = cost.quadrangle = monotone
+    for align in (2, 3, 4):
+        counts = rng.zipf(1.2, size=23).clip(max=60)
+        vocabulary = Vocabulary(counts)
+        floors = [vocabulary.share_of_first(n) for n in (2, 5, 9)]  # no multiples of 3 or 4
+        found = adasoft.plan(
+            counts, 16, 40, cost=cost, n_tails=3, min_head_share=floors[0], min_shares=floors[1:], align=align
+        )
+        times = []
+        for cutoffs in itertools.combinations(range(align, 23, align), 3):
+            shares = vocabulary.share_of_first(np.array(cutoffs))
+            if (shares >= floors).all():
+                tails = np.diff(vocabulary.cumulative[[*cutoffs, 23]]).tolist()
+                times.append(cost.layer(23, cutoffs, found.widths, tails, 16, 40).seconds)
+        assert found.time == pytest.approx(min(times), rel=1e-9)
+        assert all(c % align == 0 for c in found.cutoffs)
+        assert (vocabulary.share_of_first(np.array(found.cutoffs)) >= floors).all()
+
+
 def test_many_equal_partitions_do_not_fill_the_memory():
     """When decoding, words may move between tails of one width for nothing: no cell can ever be dropped."""
     vocabulary = Vocabulary.synthetic(300_000, shift=2.7)
@@ -322,6 +345,27 @@ def test_plan_as_json_and_text():
     assert "order" not in json.loads(plan.to_json())
     text = str(plan)
     assert "tail 2" in text and "times faster" in text and "drawn" in text
+
+
+def test_the_table_of_a_plan_by_hand():
+    """Every number that is printed, with its unit."""
+    cost = PaperCost(0.004, 1e-6, k0=0, batch0=0)
+    found = adasoft.plan([50, 25, 15] + [10 / 997] * 997, 64, 1000, cost=cost, widths=[16], min_head_share=0.8999)
+    assert found.cutoffs == (3,) and found.shares == pytest.approx((0.9, 0.1))
+    head, tail, full = 0.004 + 1e-6 * 4 * 1000, 0.004 + 1e-6 * 997 * 100, 0.004 + 1e-6 * 1000 * 1000
+    rows = [line.split() for line in str(found).splitlines()[3:]]
+    assert rows[0] == ["words", "tokens", "width", "parameters", "time"]
+    assert rows[1] == ["head", "3", "90.00%", "64", "256", f"{head * 1e3:.3f}", "ms"]
+    assert rows[2] == ["tail", "1", "997", "10.00%", "16", f"{64 * 16 + 16 * 997:,}", f"{tail * 1e3:.0f}", "ms"]
+    assert rows[3] == ["rows", "0.000", "ms"]
+    whole = 256 + 64 * 16 + 16 * 997
+    assert rows[4] == ["layer", "1,000", "100.00%", "59", f"{whole:,}", f"{(head + tail) * 1e3:.0f}", "ms"]
+    assert rows[5] == ["full", "1,000", "100.00%", "64", "64,000", f"{full * 1e3:,.0f}", "ms"]
+    assert found.mean_width == pytest.approx(0.9 * 64 + 0.1 * 16)
+    assert found.speedup == pytest.approx(full / (head + tail))
+    peak, full_peak = (f"{cost_.peak_bytes / 1048576:,.0f}" for cost_ in (found.breakdown, found.full))
+    assert f"predicted {full / (head + tail):.1f} times faster than the full softmax" in str(found)
+    assert f"peak memory {peak} MiB (full, in chunks: {full_peak} MiB)" in str(found)
 
 
 def test_the_ratio_of_widths():
