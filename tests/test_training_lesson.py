@@ -935,6 +935,20 @@ def test_a_session_is_recorded_and_shown(path, tmp_path, explorer, monkeypatch, 
         rs.recorded_sessions(tmp_path)
 
 
+def test_a_session_of_another_form_names_the_field(tmp_path):
+    good = json.loads((results_folder() / "live-docs-cpu.json").read_text())
+    (tmp_path / "live-x.json").write_text(json.dumps(good))
+    assert len(rs.recorded_sessions(tmp_path)) == 1
+    good["training"]["lanes"]["full"]["points"][0][0] = 0
+    (tmp_path / "live-x.json").write_text(json.dumps(good))
+    with pytest.raises(ValueError, match=r"live-x.json is no .* training.lanes.full.points\[0\]\[0\] should be"):
+        rs.recorded_sessions(tmp_path)
+    for content in ("", "[]", "null", "[" * 9999, '{"text": 3}'):
+        (tmp_path / "live-x.json").write_text(content)
+        with pytest.raises(ValueError, match=r"live-x.json is no recorded session"):
+            rs.recorded_sessions(tmp_path)
+
+
 def test_a_broken_record_is_said_in_the_panel(explorer, monkeypatch):
     def broken():
         raise ValueError("live-x.json is no recorded session")
