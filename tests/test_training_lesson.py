@@ -216,6 +216,9 @@ def test_text_and_choices_survive_a_restart_and_other_lessons_keep_their_words(p
     assert ts.TrainingExplorer(Vocabulary.synthetic(3000), lesson="t", cutoffs=(2, 3)).cutoffs == (2, 3)
     other = ts.Explorer(Vocabulary.synthetic(3000), lesson="other")
     assert len(other.vocabulary) == 3000
+    words = json.loads(second._words_path().read_text())
+    second._words_path().write_text(json.dumps({**words, "digest": "of another text"}))
+    assert len(ts.TrainingExplorer(Vocabulary.synthetic(2500), lesson="t").vocabulary) == 2500
     second._words_path().write_text("{")  # damaged: the words stand in again
     second._choices.flush()
     capsys.readouterr()
