@@ -402,18 +402,20 @@ def test_what_is_measured_is_never_called_recorded(explorer, clock, monkeypatch)
     labels = Labels(monkeypatch, box, figure, recorded)
     press(box, "Measure the case")
     labels.check(changes=5)
-    time_case = type(explorer).time_case
+    time_case, stayed = type(explorer).time_case, []
 
     def looked_away(self, seconds, tick, heard):
         def also(name, took):
             heard(name, took)
             shown.value = shown.options[1]
             heard(name, took)
+            stayed.append(np.array_equal(figure.data[0].y, recorded) and "RECORDED" in said(box))
 
         return time_case(self, seconds, tick, also)
 
     monkeypatch.setattr(type(explorer), "time_case", looked_away)
     press(box, "Measure the case")
+    assert len(stayed) >= 4 and all(stayed)
     labels.check(changes=10)
 
     def broken(self, seconds, tick, heard):
@@ -430,7 +432,7 @@ def test_what_is_measured_is_never_called_recorded(explorer, clock, monkeypatch)
     shown.value = shown.options[1]
     named(box, "your bet").value = ""
     press(box, "Measure the case")
-    assert "bet first" in problem(box)
+    assert "bet first" in problem(box) and "RECORDED" not in said(box)
     labels.check(changes=14)
     skip = ap.skip_panel(explorer)
     labels = Labels(monkeypatch, skip, figure_of(skip), [-1.0], trace=4)

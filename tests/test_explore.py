@@ -1199,6 +1199,15 @@ def test_how_far_off_a_guess_is(factor, says):
     assert entry.verdict.endswith(f"it is <b>16,300 words</b>: {says}.")
 
 
+def test_the_gain_in_words(explorer):
+    assert explorer.speedup > 2
+    assert f", {explorer.speedup:,.1f} times less than the full softmax's" in f.cut_sentence(explorer)
+    assert f"{f.seconds_text(explorer.prediction.seconds)}, " in f.cut_sentence(explorer)
+    explorer.in_features, explorer.batch, explorer.cutoffs = 4, 4, (19_990, 19_995)  # two tails for nothing
+    assert explorer.speedup < 1
+    assert f", {1 / explorer.speedup:,.1f} times MORE than the full softmax's" in f.cut_sentence(explorer)
+
+
 def test_shares_are_told_in_percent():
     told = {0.2139: "21.4 %", 0.01: "1.0 %", 0.0099: "0.99 %", 0.0: "0.0 %", 1.0: "100.0 %", 0.9996: "99.960 %",
             0.999999: "nearly 100 %"}  # fmt: skip

@@ -232,23 +232,25 @@ def test_what_is_measured_is_never_called_recorded(explorer, clock, monkeypatch)
     labels = Labels(monkeypatch, box, figure, figure.data[0].y)
     press(box, "Measure in turns")
     labels.check(changes=4)
-    timed = timings.time_layers
+    timed, stayed = timings.time_layers, []
 
     def looked_away(job, *, heard, **how):
         def also(name, seconds):
             heard(name, seconds)
             shown.value = shown.options[1]
+            before = np.array(figure.data[0].y)
             heard(name, seconds)  # the figure stays that of the record
+            stayed.append(np.array_equal(before, figure.data[0].y, equal_nan=True) and "RECORDED" in said(box))
 
         timed(job, heard=also, **how)
 
     monkeypatch.setattr(live_timing, "time_layers", looked_away)
     press(box, "Measure in turns")
-    assert shown.value == shown.options[1]
+    assert shown.value == shown.options[1] and len(stayed) >= 4 and all(stayed)
     labels.check(changes=8)
     monkeypatch.setattr(timings, "free_bytes", lambda device: 2.0**20)
     press(box, "Measure in turns")
-    assert "would need about" in problem(box) and shown.value == live_timing.HERE
+    assert "would need about" in problem(box) and shown.value == live_timing.HERE and "RECORDED" not in said(box)
     labels.check(changes=9)
     curve = live_timing.curve_panel(explorer)
     labels = Labels(monkeypatch, curve, figure_of(curve), [-1.0], trace=1)

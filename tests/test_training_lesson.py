@@ -216,6 +216,9 @@ def test_text_and_choices_survive_a_restart_and_other_lessons_keep_their_words(p
     assert ts.TrainingExplorer(Vocabulary.synthetic(3000), lesson="t", cutoffs=(2, 3)).cutoffs == (2, 3)
     other = ts.Explorer(Vocabulary.synthetic(3000), lesson="other")
     assert len(other.vocabulary) == 3000
+    words = json.loads(second._words_path().read_text())
+    second._words_path().write_text(json.dumps({**words, "digest": "of another text"}))
+    assert len(ts.TrainingExplorer(Vocabulary.synthetic(2500), lesson="t").vocabulary) == 2500
     second._words_path().write_text("{")  # damaged: the words stand in again
     second._choices.flush()
     capsys.readouterr()
@@ -933,6 +936,20 @@ def test_a_session_is_recorded_and_shown(path, tmp_path, explorer, monkeypatch, 
     out.write_text("{}")
     with pytest.raises(ValueError, match=r"live-made.json is no recorded session: KeyError"):
         rs.recorded_sessions(tmp_path)
+
+
+def test_a_session_of_another_form_names_the_field(tmp_path):
+    good = json.loads((results_folder() / "live-docs-cpu.json").read_text())
+    (tmp_path / "live-x.json").write_text(json.dumps(good))
+    assert len(rs.recorded_sessions(tmp_path)) == 1
+    good["training"]["lanes"]["full"]["points"][0][0] = 0
+    (tmp_path / "live-x.json").write_text(json.dumps(good))
+    with pytest.raises(ValueError, match=r"live-x.json is no .* training.lanes.full.points\[0\]\[0\] should be"):
+        rs.recorded_sessions(tmp_path)
+    for content in ("", "[]", "null", "[" * 9999, '{"text": 3}'):
+        (tmp_path / "live-x.json").write_text(content)
+        with pytest.raises(ValueError, match=r"live-x.json is no recorded session"):
+            rs.recorded_sessions(tmp_path)
 
 
 def test_a_broken_record_is_said_in_the_panel(explorer, monkeypatch):
