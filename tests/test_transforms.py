@@ -690,14 +690,15 @@ def test_an_exported_program_is_saved_and_loaded(program, strict, dynamo):
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # within torch's compiler
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.skipif(shutil.which("g++") is None and shutil.which("clang++") is None, reason="needs a C++ compiler")
-def test_a_compiled_package(tmp_path, dynamo):
-    for name, (make, example, others) in PROGRAMS.items():
-        module, n = make(), torch.export.Dim("n")
-        exported = torch.export.export(module, example, dynamic_shapes=tuple({0: n} for _ in example))
-        path = torch._inductor.aoti_compile_and_package(exported, package_path=str(tmp_path / f"{name}.pt2"))
-        made = torch._inductor.aoti_load_package(path)(*others)
-        assert type(made) is type(module(*others))
-        assert_equal(tuple(made), tuple(module(*others)))
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_compiled_package(program, tmp_path, dynamo):
+    make, example, others = PROGRAMS[program]
+    module, n = make(), torch.export.Dim("n")
+    exported = torch.export.export(module, example, dynamic_shapes=tuple({0: n} for _ in example))
+    path = torch._inductor.aoti_compile_and_package(exported, package_path=str(tmp_path / "program.pt2"))
+    made = torch._inductor.aoti_load_package(path)(*others)
+    assert type(made) is type(module(*others))
+    assert_equal(tuple(made), tuple(module(*others)))
 
 
 # ---------------------------------------------------------------- embeddings
