@@ -40,7 +40,7 @@ def read_run_record(path: str | os.PathLike[str], remedy: str = "delete it") -> 
     for name in ("V", "train", "valid", "test"):
         told("corpus", name, kind=int, least=1, most=_MOST)
     if "words" in record["corpus"]:
-        told("corpus", "words", "test", kind=int, least=1, most=_MOST)
+        told("corpus", "words", "test", kind=float, least=1, most=_MOST)
     for name in ("type", "name"):
         told("device", name, kind=str)
     record["settings"] = _settings(told("settings", kind=dict), path, remedy)
@@ -49,18 +49,16 @@ def read_run_record(path: str | os.PathLike[str], remedy: str = "delete it") -> 
     told("head share", kind=float, least=0, most=1 + 1e-9)
     if "cluster shares" in record:
         listed("cluster shares", kind=float, least=0, most=1 + 1e-9)
-        ends = len(record["cutoffs"]) + 1
-        if len(record["cluster shares"]) != ends:
-            raise DamagedFile(path, f"cluster shares should hold {ends} numbers, one more than cutoffs", remedy)
-    if record["settings"]["softmax"] == "adaptive" and len(record["widths"]) != len(record["cutoffs"]):
-        raise DamagedFile(path, "widths and cutoffs should hold as many numbers, one for each tail", remedy)
+        ends = len(record["widths"]) + 1
+        if record["settings"]["softmax"] == "adaptive" and len(record["cluster shares"]) != ends:
+            raise DamagedFile(path, f"cluster shares should hold {ends} numbers, one more than widths", remedy)
     done = told("done", kind=bool)
     if record.get("test perplexity", 0) is not None:
         _check_perplexity(record, "test perplexity", path, remedy)
     told("seconds", kind=float, least=0)
     told("words per second", kind=float, least=1e-9 if done else 0, most=_MOST)
     for part in ("body", "output", "optimizer"):
-        told("shares", part, kind=float, least=1e-9 if done else 0, most=1 + 1e-9)
+        told("shares", part, kind=float, least=1e-9 if done and part == "output" else 0, most=1 + 1e-9)
     for i, epoch in enumerate(told("epochs", kind=list)):
         _check_perplexity(epoch, "valid", path, remedy, f"epochs.{i}.")
     if done and len(record["epochs"]) != record["settings"].get("epochs"):

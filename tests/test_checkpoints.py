@@ -1,6 +1,7 @@
 """Checkpoints and records of trainings: whole or not at all, exact, and refused by file and field when damaged."""
 
 import copy
+import io
 import json
 import math
 import os
@@ -658,3 +659,186 @@ def test_a_fresh_run_that_is_refused_leaves_the_old_one(tmp_path, record):
     again = train(CORPUS, replace(TINY, seed=3), folder, fresh=True, progress=False)
     assert again["settings"]["seed"] == 3 and again["done"]
     assert sum(again["shares"][part] for part in PARTS) == pytest.approx(1)
+
+
+# ---------------------------------------------------------------------- from the command line
+
+
+def told(capsys, *arguments):
+    from adasoft.__main__ import main
+
+    status = main([str(a) for a in arguments])
+    said = capsys.readouterr()
+    return status, said.out, said.err
+
+
+@pytest.fixture
+def no_corpus(monkeypatch, tmp_path):
+    """Whatever is refused must be so before the corpus is read."""
+    monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("adasoft.corpora.load", lambda *_, **__: pytest.fail("the corpus is read"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["train", "--sample", "-5"], "--sample should be at least 0 words, got -5"),
+        (["train", "--seed", "99999999999999999999"], "seed should be at most 9223372036854775807"),
+        (["train", "--seed", "-1"], "seed should be at least 0"),
+        (["train", "--device", "cuda:99"], "device should be one that PyTorch"),
+        (["train", "--device", "meta"], "device should be one that PyTorch"),
+        (["train", "--device", "nonsense"], "device should be one that PyTorch"),
+        (["train", "--hidden", "9" * 30], "hidden should be at most"),
+        (["train", "--layers", "9" * 30], "layers should be at most"),
+        (["train", "--dropout", "2"], "dropout should be at least 0 and below 1"),
+        (["train", "--clip", "nan"], "clip should be at least 0"),
+        (["train", "--json", "BLOCKED/record.json"], "file"),
+        (["train", "--json", "FOLDER"], "--json should name a file, got the folder"),
+        (["table", "BLOCKED/results", "--run", "docs"], "file"),
+        (["table", "--run", "docs", "--rows", "full,fool"], "rows should be some of"),
+        (["table", "--run", "docs", "--seeds", "0"], "--seeds should be at least 1, got 0"),
+        (["table", "--run", "docs", "--seed", str(2**63 - 1)], "seed should be at most"),
+        (["table", "--run", "docs", "--device", "cuda:99"], "device should be one that PyTorch"),
+    ],
+)
+def test_what_can_be_refused_is_refused_before_the_work(no_corpus, tmp_path, capsys, arguments, says):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    places = {"BLOCKED": str(tmp_path / "file"), "FOLDER": str(tmp_path / "folder")}
+    for name, place in places.items():
+        arguments = [a.replace(name, place) for a in arguments]
+    status, out, err = told(capsys, *arguments)
+    assert status == 2 and says in err and len(err.strip().splitlines()) == 1 and not out
+
+
+@pytest.mark.parametrize("more", [("--save-every", "nan"), ("--save-every", "-1"), ("--folder", "FILE")])
+def test_a_run_is_announced_only_when_nothing_stands_against_it(tmp_path, text, capsys, monkeypatch, more):  # noqa: F811
+    monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "file").write_text("")
+    more = [str(tmp_path / "file") if m == "FILE" else m for m in more]
+    status, out, err = told(capsys, *arguments(text, tmp_path / "run", "--epochs", "1"), *more)
+    assert status == 2 and "kept in" not in out
+    assert ("save_every should be" if "--save-every" in more else "file") in err.splitlines()[-1]
+
+
+def test_another_configuration_is_refused_before_it_is_announced(tmp_path, text, capsys, monkeypatch):  # noqa: F811
+    monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path / "cache"))
+    command = arguments(text, tmp_path / "run", "--epochs", "1")
+    assert told(capsys, *command)[0] == 0
+    before = {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
+    status, out, err = told(capsys, *command, "--clip", "2")
+    assert status == 2 and "another configuration: clip=1.0 there, 2.0 here" in err and "kept in" not in out
+    # --fresh drops the old run only when the new one can begin
+    assert told(capsys, *command, "--fresh", "--bptt", "100000")[0] == 2
+    assert {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()} == before
+    status, out, _ = told(capsys, *command, "--sample", "3")
+    assert status == 0 and "done before, kept in" in out and len(out.strip().splitlines()[-1].split()) == 3
+
+
+def test_the_recorded_command_is_quoted_and_repeats_the_run(tmp_path, text, capsys, monkeypatch):  # noqa: F811
+    import shlex
+
+    monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path / "cache"))
+    odd = text.rename(tmp_path / "my text; touch pwned $(x) 'é'")
+    folder = tmp_path / "a run"
+    assert told(capsys, *arguments(odd, folder, "--epochs", "1"))[0] == 0
+    command = json.loads((folder / "record.json").read_text())["command"]
+    words = shlex.split(command)
+    assert words[:4] == ["python", "-m", "adasoft", "train"]
+    assert words[words.index("--corpus") + 1] == str(odd) and words[words.index("--folder") + 1] == str(folder)
+    status, out, _ = told(capsys, *words[3:])
+    assert status == 0 and "done before, kept in" in out
+    assert repeatable(command) == command
+    # what a table prints of a stored record can be pasted
+    shutil.copy(folder / "record.json", tmp_path / "train-x.json")
+    assert command in told(capsys, "table", tmp_path, "--commands")[1]
+
+
+def test_names_in_records_do_not_reach_the_terminal_as_orders(tmp_path, record, capsys):
+    whole = json.loads((record / "record.json").read_text())
+    evil = "x\x1b]0;pwned\x07\r\x9b2J\u202e\u2028"
+    whole["corpus"]["name"] = whole["device"]["name"] = whole["row"] = evil
+    whole["command"] = f"python -m adasoft train --corpus '{evil}'; rm -rf x"
+    whole["settings"]["model"] = f"{evil}.py:X"
+    (tmp_path / "train-x.json").write_text(json.dumps(whole))
+    for more in ([], ["--commands"], ["--markdown"]):
+        status, out, _ = told(capsys, "table", tmp_path, *more)
+        assert status == 0 and r"x\x1b]0;pwned\x07" in out
+        assert not {c for c in out if not c.isprintable()} - {"\n", "\u00a0"}
+    assert "'; rm" not in told(capsys, "table", tmp_path, "--commands")[1]
+
+
+MINUS, BACKSLASH = "\u2212", "\\"
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "cp437", "utf-8"])
+def test_tables_on_terminals_of_few_signs(tmp_path, record, encoding, monkeypatch):
+    from adasoft.__main__ import main
+
+    whole = json.loads((record / "record.json").read_text())
+    rows = [("full", 20.0, {"softmax": "full"}), ("planned-0.75", 19.0, {"cutoffs": "plan"})]
+    for row, perplexity, own in rows:
+        made = {**whole, "row": row, "test perplexity": perplexity, "settings": {**whole["settings"], **own}}
+        made["corpus"] = {**whole["corpus"], "name": "Käse"}
+        (tmp_path / f"train-{row}.json").write_text(json.dumps(made))
+
+    def shown(sign, else_):
+        try:
+            return sign.encode(encoding).decode(encoding)
+        except UnicodeEncodeError:
+            return else_
+
+    for more in (["--markdown"], ["--by-rank"], []):
+        terminal = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", terminal)
+            assert main(["table", str(tmp_path), *more]) == 0
+        terminal.flush()
+        out = terminal.buffer.getvalue().decode(encoding)
+        if "--markdown" in more:
+            assert f"({shown(MINUS, '-')}5.0 %)" in out.replace("\u00a0", " ") and shown("\u2265", ">=") in out
+        assert f"K{shown('ä', BACKSLASH + 'xe4')}se" in out
+
+
+def test_no_line_of_a_table_is_longer_than_a_terminal(capsys):
+    for more in ([], ["--by-rank"]):
+        status, out, _ = told(capsys, "table", *more)
+        assert status == 0 and max(map(len, out.splitlines())) <= 100
+    assert "paper, Text8" in told(capsys, "table")[1]
+
+
+# ---------------------------------------------------------------------- an installed package
+
+
+def installed(tmp_path):
+    """The package as pip leaves it: without the checkout around it."""
+    root = tmp_path / "site-packages"
+    shutil.copytree(files.__file__.rpartition("/")[0], root / "adasoft", ignore=shutil.ignore_patterns("__pycache__"))
+    return root
+
+
+def test_an_installed_package_writes_its_results_into_the_cache(tmp_path, text):  # noqa: F811
+    root = installed(tmp_path)
+    before = sorted(p for p in root.rglob("*") if "__pycache__" not in p.parts)
+    environment = {
+        **os.environ, "PYTHONPATH": str(root), "ADASOFT_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }  # fmt: skip
+    more = ["--hidden", "8", "--batch", "8", "--bptt", "10", "--epochs", "1", "--device", "cpu", "--seeds", "1"]
+    command = [sys.executable, "-m", "adasoft", "table", "--run", str(text), "--rows", "full", *more]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (stored,) = (tmp_path / "cache" / "results").iterdir()
+    assert stored.name.startswith("train-text") and sorted(root.rglob("*")) == before
+    code = (
+        "import adasoft, sys; from adasoft.explore.recorded import results_folder, recorded_layers\n"
+        "print(adasoft.__file__); print(results_folder()); print(recorded_layers())"
+    )
+    out = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, cwd=tmp_path)
+    assert out.stdout.splitlines() == [f"{root}/adasoft/__init__.py", str(tmp_path / "cache" / "results"), "[]"]
+    # where that cannot be written, it is said before the training
+    shutil.rmtree(tmp_path / "cache")
+    (tmp_path / "cache").write_text("no folder")
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2 and f"'{tmp_path}/cache" in done.stderr and not done.stdout
+    assert len(done.stderr.strip().splitlines()) == 1

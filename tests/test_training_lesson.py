@@ -981,7 +981,8 @@ def store(folder, record, name, test, rate, *, seed=0, output=0.5, **more):
     settings = {**record["settings"], "seed": seed, **(planned if "planned" in name else {"softmax": name})}
     shares = {"body": 1 - output, "output": output, "optimizer": 0.0}
     measured = {"test perplexity": test, "words per second": rate, "shares": shares}
-    made = {**record, **measured, "row": name, "settings": settings, "command": f"make {name}", **more}
+    command = f"python -m adasoft train --softmax {name}"
+    made = {**record, **measured, "row": name, "settings": settings, "command": command, **more}
     folder.mkdir(exist_ok=True)
     (folder / f"train-own-cpu-{name}-seed{seed}.json").write_text(json.dumps(made))
 
@@ -1012,7 +1013,7 @@ def test_stored_runs_beside_the_paper(tmp_path, record):
     assert (full["test"], full["lowest"], full["highest"], full["seeds"]) == (101.0, 100.0, 102.0, 2)
     assert "RECORDED. Trained on 20" in told and "files data/results/train-own-cpu-" in told
     assert "other machines (" in told and "1 thread" in told
-    assert "make adaptive" in told and "steps timed in each run by itself (marked ~)" in told
+    assert "train --softmax adaptive" in told and "steps timed in each run by itself (marked ~)" in told
     # 102 to 101: 1 % more, 4 times faster
     assert "perplexity is 1.0 % higher and training 4.00 times faster: both hold here." in told
     assert "take 0.40 of the output layer's time" in told and "the perplexity is 2.0 % higher than with these" in told

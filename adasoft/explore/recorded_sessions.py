@@ -8,13 +8,14 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..files import read_json, write_whole
+from ..files import read_json, writable_folder, write_whole
 from .recorded import results_folder
 
 #: What an explorer keeps of a session, and under which names.
@@ -90,8 +91,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--names", default=",".join(LABELS), help="the softmaxes")
     parser.add_argument("--output", type=Path, default=results_folder() / "live-docs-cpu.json")
     options = parser.parse_args(arguments)
+    writable_folder(options.output.parent)  # before the work
     given = sys.argv[1:] if arguments is None else list(arguments)
-    command = " ".join(["python -m adasoft.explore.recorded_sessions", *given])
+    command = shlex.join(["python", "-m", "adasoft.explore.recorded_sessions", *given])
     found = record(options.source, options.seconds, options.names.split(","), command)
     write_whole(options.output, json.dumps(found, indent=1) + "\n")
     print(f"\nwritten to {options.output}", file=sys.stderr)

@@ -13,6 +13,8 @@ import argparse
 import datetime
 import importlib
 import json
+import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -31,7 +33,7 @@ from ..alternatives import FullSoftmax
 from ..alternatives import doubly_sparse_training as training
 from ..alternatives.doubly_sparse import DoublySparseSoftmax
 from ..corpora import Batches, Corpus, load
-from ..files import cache_dir, write_whole
+from ..files import cache_dir, writable_folder, write_whole
 from ..layer import AdaptiveSoftmax
 from ..machine import describe
 from ..settings import Settings
@@ -290,10 +292,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m adasoft.explore.small_models", description=make.__doc__)
     parser.add_argument("--output", type=Path, default=results_folder() / FILE)
     options = parser.parse_args(arguments)
+    writable_folder(options.output.parent)  # before the work
     given = sys.argv[1:] if arguments is None else list(arguments)
     make(
         lambda text: print(f"\r{text:<78}", end="", file=sys.stderr),
-        " ".join(["python -m adasoft.explore.small_models", *given]),
+        shlex.join(["python", "-m", "adasoft.explore.small_models", *given]),
         options.output,
     )
     print(file=sys.stderr)

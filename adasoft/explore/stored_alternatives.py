@@ -10,6 +10,7 @@ import datetime
 import importlib
 import itertools
 import json
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..files import read_json, write_whole
+from ..files import read_json, writable_folder, write_whole
 from . import forms
 from . import softmax_cases as sc
 from .figures import percent, seconds_text
@@ -371,8 +372,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.markdown:
         print(markdown(options.output.parent))
         return 0
+    writable_folder(options.output.parent)  # before the work
     given = sys.argv[1:] if arguments is None else list(arguments)
-    command = " ".join(["python -m adasoft.explore.stored_alternatives", *given])
+    command = shlex.join(["python", "-m", "adasoft.explore.stored_alternatives", *given])
     found = make(lambda text: print(f"\r{text:<78}", end="", file=sys.stderr), command, claim=not options.no_claim)
     write_whole(options.output, json.dumps(found, indent=1) + "\n")
     print(f"\nwritten to {options.output}", file=sys.stderr)
