@@ -1013,13 +1013,9 @@ _BEYOND_ASCII = r"(?=[^\x00-\x7f])"  # asked first, for so large a set is slow t
 
 
 @cache
-def word_pattern() -> str:
-    """A run of letters, digits and ``_`` with its marks and joiners, as a regular expression."""
-    return rf"\w+(?:{_BEYOND_ASCII}(?:[{_marks()}{_JOINERS}]+\w*|[{_INVISIBLE}]+\w+))*"
-
-
-@cache
-def _token_pattern() -> re.Pattern[str]:
+def token_pattern() -> str:
+    """The words and other tokens of ``tokenizer="words"``, of text that is composed, as a regular expression."""
+    word = rf"\w+(?:{_BEYOND_ASCII}(?:[{_marks()}{_JOINERS}]+\w*|[{_INVISIBLE}]+\w+))*"
     # A printed character with its marks, skin tone and tags; emoji with joiners between are one, so are two letters
     # that make a flag. Zero-width spaces part words, as blanks do.
     follow = rf"(?:{_BEYOND_ASCII}[{_marks()}\U0001F3FB-\U0001F3FF\U000E0020-\U000E007F]+)?"
@@ -1027,7 +1023,7 @@ def _token_pattern() -> re.Pattern[str]:
     flag = "[\U0001F1E6-\U0001F1FF]{2}"
     printed = rf"[^\w\s\u200b{_JOINERS}{_INVISIBLE}{_marks()}]{follow}"
     others = rf"{flag}|{printed}(?:\u200d{printed})*|[{_marks()}]+"
-    return re.compile(rf"{word_pattern()}|{plain}|{_BEYOND_ASCII}(?:{others})")
+    return rf"{word}|{plain}|{_BEYOND_ASCII}(?:{others})"
 
 
 _ASCII_TOKEN = re.compile(r"\w+|[^\w\s]")  # the same, of ASCII
@@ -1036,7 +1032,7 @@ _ASCII_TOKEN = re.compile(r"\w+|[^\w\s]")  # the same, of ASCII
 def _words(text: str) -> list[str]:
     if text.isascii():
         return _ASCII_TOKEN.findall(text)
-    return _token_pattern().findall(unicodedata.normalize("NFC", text))
+    return re.findall(token_pattern(), unicodedata.normalize("NFC", text))  # re keeps what it has compiled
 
 
 _POINTED = re.compile(r"[\u0590-\u08FF]")  # Hebrew and Arabic, and scripts like them
