@@ -57,9 +57,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     p.add_argument(
         "source",
-        help="a language code of the wordfreq library (en, de, fi ...); a file with one word<TAB>count per line; a "
-        "text file (plain, gz, xz or bz2); or synthetic:N for N words by Zipf's law",
+        help="a language code of the wordfreq library (en, de, fi ...); a file of counts, one word and count per line "
+        "(word<TAB>count, or as `sort | uniq -c` writes); a text file (plain, gz, xz or bz2); or synthetic:N for N "
+        "words by Zipf's law",
     )
+    p.add_argument("--kind", choices=["counts", "text"], help="what the file holds (by default as it looks)")
+    _encoding_option(p)
     p.add_argument("--in-features", "-d", type=int, default=512, help="hidden size d (512)")
     p.add_argument("--batch", "-b", type=int, default=2560, help="tokens per step B: sequences x length (2560)")
     p.add_argument("--tails", "-j", type=int, help="number of tail clusters J; by default the best of 0 to 5")
@@ -126,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
         "--run", dest="run_corpus", metavar="CORPUS", help="decode: compare full, SVD-softmax, doubly sparse and "
         "adaptive softmax on models trained on this corpus (by `table --run`, or now)",
     )  # fmt: skip
+    _encoding_option(p)
     p.add_argument("--experts", default="8,16", help="decode --run: numbers of experts (8,16)")
     p.add_argument("--steps", type=int, default=200, help="decode: training steps of the layer (200)")
     p.add_argument("--max-size", type=int, default=267_735, help="decode: words kept (267735)")
@@ -189,12 +193,17 @@ def _parser() -> argparse.ArgumentParser:
     return top
 
 
+def _encoding_option(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--encoding", default="utf-8", help="of files without a byte order mark, which says itself (utf-8)")
+
+
 def _corpus_options(p: argparse.ArgumentParser, *, source: bool = True) -> None:
     if source:
         p.add_argument(
             "--corpus", default="docs", help="a file, a folder, or a name: docs (the documentation of the installed "
             "packages, needs no network; the default), text8, wikitext-2, wikitext-103, europarl-XX, one-billion-word",
         )  # fmt: skip
+    _encoding_option(p)
     p.add_argument("--tokens", type=int, help="only the first so many tokens of the training part")
     p.add_argument("--min-count", type=int, help="words seen less often become <unk>")
     p.add_argument("--max-size", type=int, help="keep this many words, the rest becomes <unk>")
@@ -270,7 +279,7 @@ def _corpus(options: argparse.Namespace) -> Any:
 
     return load(
         options.corpus, tokens=options.tokens, min_count=options.min_count, max_size=options.max_size,
-        lower=options.lower, bpe=options.bpe,
+        lower=options.lower, bpe=options.bpe, encoding=options.encoding,
     )  # fmt: skip
 
 
@@ -297,6 +306,8 @@ def _again(options: argparse.Namespace, settings: Any) -> str:
         value = getattr(options, name)
         if value:
             parts.append(f"--{name.replace('_', '-')}" + ("" if value is True else f" {value}"))
+    if options.encoding != "utf-8":
+        parts.append(f"--encoding {options.encoding}")
     for name, value in settings.changed().items():
         shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
         parts.append(f"--{name.replace('_', '-')} {shown}")
@@ -413,7 +424,7 @@ def _read(options: argparse.Namespace) -> Any:
     elif Path(source).is_file():
         text = {"eos": options.eos, "lower": options.lower or None, "tokenizer": options.split}
         given = {k: v for k, v in text.items() if v is not None and v != "whitespace"}
-        vocabulary = Vocabulary.read(source, **given)
+        vocabulary = Vocabulary.read(source, kind=options.kind, encoding=options.encoding, **given)
     else:
         vocabulary = _of_language(source)
     if options.min_count is not None or options.max_size is not None:
@@ -503,10 +514,15 @@ def _calibrate(options: argparse.Namespace, rest: list[str]) -> None:
     print(f"written to {cost.path}; `python -m adasoft plan{how}` uses it from now on")
 
 
-def _words(source: str) -> Any:
+def _words(source: str, encoding: str) -> Any:
     from .vocabulary import Vocabulary
 
-    return Vocabulary.from_text(source, eos="<eos>") if Path(source).is_file() else _of_language(source)
+    if not Path(source).is_file():
+        return _of_language(source)
+    try:
+        return Vocabulary.read(source, eos="<eos>", encoding=encoding)
+    except TypeError:  # counts: their reader knows no ends of lines
+        return Vocabulary.from_counts_file(source, encoding=encoding)
 
 
 def _bench(options: argparse.Namespace, rest: list[str]) -> None:
@@ -516,7 +532,8 @@ def _bench(options: argparse.Namespace, rest: list[str]) -> None:
     rounds = {"rounds": options.rounds} if options.rounds else {}
     if options.what == "plan":
         record = bench.bench_plan(repeats=options.rounds or 5)
-        cases = [bench.bench_cutoffs(_words(text), device=options.device, **rounds) for text in options.text or ()]
+        vocabularies = [_words(text, options.encoding) for text in options.text or ()]
+        cases = [bench.bench_cutoffs(words, device=options.device, **rounds) for words in vocabularies]
         record |= {"cutoffs": cases, "device": bench.provenance(options.device)["device"]} if cases else {}
     elif options.what == "cost":
         record = bench.bench_cost(device=options.device, **rounds)
@@ -527,7 +544,7 @@ def _bench(options: argparse.Namespace, rest: list[str]) -> None:
         from .corpora import load
         from .settings import Settings
 
-        corpus = load(options.text[0], tokens=options.tokens, bpe=options.bpe)
+        corpus = load(options.text[0], tokens=options.tokens, bpe=options.bpe, encoding=options.encoding)
         given = {"hidden": options.hidden, "epochs": options.epochs, "dtype": options.dtype}
         settings = Settings(**{**_preset(options.preset), **given})
         rows = options.rows.split(",") if options.rows else tuple(SUITE)
@@ -537,7 +554,7 @@ def _bench(options: argparse.Namespace, rest: list[str]) -> None:
         from .settings import Settings
 
         settings = Settings(hidden=options.hidden, epochs=options.epochs)
-        corpus = load(options.run_corpus, tokens=options.tokens)
+        corpus = load(options.run_corpus, tokens=options.tokens, encoding=options.encoding)
         experts = [int(k) for k in options.experts.split(",") if k]
         record = bench.bench_compare(corpus, settings, experts=experts, device=options.device, **rounds)
         if not options.no_full:
@@ -546,8 +563,9 @@ def _bench(options: argparse.Namespace, rest: list[str]) -> None:
         if not options.text or len(options.text) > 1:
             raise ValueError("bench decode needs one --text FILE: a text with a large vocabulary")
         record = bench.bench_decode(
-            options.text[0], device=options.device, steps=options.steps, max_size=options.max_size, **rounds
-        )
+            options.text[0], device=options.device, steps=options.steps, max_size=options.max_size,
+            encoding=options.encoding, **rounds,
+        )  # fmt: skip
     else:
         record = bench.bench_layer(
             device=options.device, dtype=options.dtype, full=not options.no_full, shapes=not options.no_shapes,
