@@ -822,7 +822,9 @@ def _checked_counts(counts: ArrayLike, words: Sequence[str] | None) -> NDArray[A
 
     received = type(counts).__name__
     kinds = set(map(type, counts)) if isinstance(counts, list | tuple) else set()
-    _unmasked("counts", np.ma.array(counts) if type(np.ma.masked) in kinds else counts)
+    if type(np.ma.masked) in kinds:
+        counts = np.ma.masked_all(sum(count is np.ma.masked for count in cast("list[Any]", counts)))
+    _unmasked("counts", counts)
     if kinds & {bool, np.bool_}:  # numpy would take True for 1
         raise TypeError(f"counts: expected numbers, the {received} holds booleans")
     try:
