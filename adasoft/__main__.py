@@ -563,9 +563,13 @@ def _bench(options: argparse.Namespace, rest: list[str]) -> None:
         if not options.text or len(options.text) > 1:
             raise ValueError("bench decode needs one --text FILE: a text with a large vocabulary")
         record = bench.bench_decode(
-            options.text[0], device=options.device, steps=options.steps, max_size=options.max_size,
-            encoding=options.encoding, **rounds,
-        )  # fmt: skip
+            options.text[0],
+            device=options.device,
+            steps=options.steps,
+            max_size=options.max_size,
+            encoding=options.encoding,
+            **rounds,
+        )
     else:
         record = bench.bench_layer(
             device=options.device, dtype=options.dtype, full=not options.no_full, shapes=not options.no_shapes,

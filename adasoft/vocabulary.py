@@ -823,7 +823,7 @@ def _checked_counts(counts: ArrayLike, words: Sequence[str] | None) -> NDArray[A
     received = type(counts).__name__
     kinds = set(map(type, counts)) if isinstance(counts, list | tuple) else set()
     if type(np.ma.masked) in kinds:
-        counts = np.ma.masked_all(sum(count is np.ma.masked for count in cast("list[Any]", counts)))
+        counts = np.ma.array([0 for count in cast("list[Any]", counts) if count is np.ma.masked], mask=True)
     _unmasked("counts", counts)
     if kinds & {bool, np.bool_}:  # numpy would take True for 1
         raise TypeError(f"counts: expected numbers, the {received} holds booleans")
@@ -1022,7 +1022,7 @@ def token_pattern() -> str:
     # that make a flag. Zero-width spaces part words, as blanks do.
     follow = rf"(?:{_BEYOND_ASCII}[{_marks()}\U0001F3FB-\U0001F3FF\U000E0020-\U000E007F]+)?"
     plain = rf"[^\w\s\x80-\U0010FFFF]{follow}"
-    flag = "[\U0001F1E6-\U0001F1FF]{2}"
+    flag = "[\U0001f1e6-\U0001f1ff]{2}"
     printed = rf"[^\w\s\u200b{_JOINERS}{_INVISIBLE}{_marks()}]{follow}"
     others = rf"{flag}|{printed}(?:\u200d{printed})*|[{_marks()}]+"
     return rf"{word}|{plain}|{_BEYOND_ASCII}(?:{others})"
