@@ -214,9 +214,12 @@ def _plan_parser(commands: Any) -> None:
     p.add_argument(
         "source",
         metavar="SOURCE",
-        help="a language code of the wordfreq library (en, de, fi ...); a file with one word<TAB>count per line; a "
-        "text file (plain, gz, xz or bz2); or synthetic:N for N words by Zipf's law",
+        help="a language code of the wordfreq library (en, de, fi ...); a file of counts, one word and its count per "
+        "line (word<TAB>count, or as `sort | uniq -c` writes them); a text file (plain, gz, xz or bz2); or synthetic:N "
+        "for N words by Zipf's law",
     )
+    p.add_argument("--kind", choices=["counts", "text"], help="what the file holds (by default as it looks)")
+    _encoding_option(p)
     p.add_argument("--in-features", "-d", type=_whole(), metavar="D", default=512, help="hidden size d (512)")
     p.add_argument(
         "--batch", "-b", type=_whole(), metavar="B", default=2560, help="tokens per step: sequences x length (2560)"
@@ -320,6 +323,7 @@ def _bench_parser(commands: Any) -> None:
         "planned cutoffs against the authors' cutoffs (2000 and 10000) at the same share of tokens in the head.",
     )
     p.add_argument("--text", action="append", metavar="FILE", help="a text or a language; may be given several times")
+    _encoding_option(p)
     p.add_argument("--device", help="with --text: where to run the layers, cpu or cuda (cpu)")
 
     p = bench(
@@ -364,6 +368,7 @@ def _bench_parser(commands: Any) -> None:
         "--run", dest="corpus", metavar="CORPUS", help="a corpus, as train takes it; models that `table --run` has "
         "trained are used, the others are trained first",
     )  # fmt: skip
+    _encoding_option(p)
     group = p.add_argument_group("with --text")
     group.add_argument("--steps", type=_whole(1), metavar="N", help="training steps of the layer (200)")
     group.add_argument("--max-size", type=_whole(1), metavar="V", help="keep V words (267735)")
@@ -384,6 +389,7 @@ def _bench_parser(commands: Any) -> None:
     )
     device(p)
     p.add_argument("--text", required=True, metavar="CORPUS", help="a text, a folder of texts, or the name of a corpus")
+    _encoding_option(p)
     p.add_argument("--tokens", type=_whole(1), metavar="N", help="only the first N tokens of the training part")
     p.add_argument("--bpe", type=_whole(1), metavar="V", help="a byte-pair vocabulary of V pieces instead of words")
     p.add_argument("--hidden", type=_whole(1), metavar="D", default=512, help="hidden size d (512)")
@@ -466,6 +472,13 @@ def _lab_parser(commands: Any) -> None:
     p.set_defaults(run=_lab)
 
 
+def _encoding_option(p: Any) -> argparse.Action:
+    option: argparse.Action = p.add_argument(
+        "--encoding", metavar="NAME", help="encoding of files that have no byte-order mark (utf-8)"
+    )
+    return option
+
+
 def _corpus_options(p: argparse.ArgumentParser, *, with_run: bool = False) -> list[argparse.Action]:
     """What a training reads. ``with_run``: of a corpus that --run names."""
     group = p.add_argument_group("words" + (", with --run" if with_run else ""))
@@ -477,6 +490,7 @@ def _corpus_options(p: argparse.ArgumentParser, *, with_run: bool = False) -> li
             "packages, needs no network; the default), text8, wikitext-2, wikitext-103, europarl-XX, one-billion-word",
         )
     return [
+        _encoding_option(group),
         group.add_argument(
             "--tokens", type=_whole(1), metavar="N", help="only the first N tokens of the training part"
         ),
@@ -565,7 +579,7 @@ def _corpus(options: argparse.Namespace) -> Any:
 
     return load(
         options.corpus, tokens=options.tokens, min_count=options.min_count, max_size=options.max_size,
-        lower=options.lower, bpe=options.bpe,
+        lower=options.lower, bpe=options.bpe, encoding=options.encoding or "utf-8",
     )  # fmt: skip
 
 
@@ -600,7 +614,7 @@ def _use(device: str) -> None:
 def _again(options: argparse.Namespace, settings: Any) -> str:
     """The command that repeats a run, ready to be pasted into a shell: what differs from the defaults."""
     chosen = {"corpus": options.corpus}
-    chosen |= {name: getattr(options, name) for name in ("tokens", "min_count", "max_size", "lower", "bpe")}
+    chosen |= {name: getattr(options, name) for name in ("tokens", "encoding", "min_count", "max_size", "lower", "bpe")}
     chosen |= settings.changed()
     # a table keeps its runs where `train` does by itself
     chosen |= {name: getattr(options, name, None) for name in ("device", "folder")}
@@ -739,7 +753,7 @@ def _read(options: argparse.Namespace) -> Any:
     elif Path(source).is_file():
         text = {"eos": options.eos, "lower": options.lower or None, "tokenizer": options.split}
         given = {k: v for k, v in text.items() if v is not None and v != "whitespace"}
-        vocabulary = Vocabulary.read(source, **given)
+        vocabulary = Vocabulary.read(source, kind=options.kind, encoding=options.encoding or "utf-8", **given)
     else:
         vocabulary = _of_language(source)
     if options.min_count is not None or options.max_size is not None:
@@ -837,10 +851,17 @@ def _calibrate(options: argparse.Namespace, rest: list[str]) -> None:
     print(f"written to {cost.path}; `python -m adasoft plan{how}` uses it from now on")
 
 
-def _words(source: str) -> Any:
+def _words(source: str, encoding: str | None) -> Any:
     from .vocabulary import Vocabulary
 
-    return Vocabulary.from_text(source, eos="<eos>") if Path(source).is_file() else _of_language(source)
+    encoding = encoding or "utf-8"
+
+    if not Path(source).is_file():
+        return _of_language(source)
+    try:
+        return Vocabulary.read(source, eos="<eos>", encoding=encoding)
+    except TypeError:  # counts: their reader knows no ends of lines
+        return Vocabulary.from_counts_file(source, encoding=encoding)
 
 
 def _bench(options: argparse.Namespace, rest: list[str]) -> None:
@@ -862,7 +883,7 @@ def _bench_plan(options: argparse.Namespace, rounds: dict[str, Any]) -> Any:
         return bench.bench_plan(**rounds)
     device = options.device or "cpu"
     _use(device)
-    texts = [_words(text) for text in options.text]
+    texts = [_words(text, options.encoding) for text in options.text]
     for words in texts:
         bench.authors_cutoffs_of(words)  # refused before anything is timed
     record = bench.bench_plan(**rounds)
@@ -900,7 +921,7 @@ def _bench_decode(options: argparse.Namespace, rounds: dict[str, Any]) -> Any:
     _use(options.device)
     if options.text is not None:
         _only_with(options, "--run CORPUS", "experts", "tokens", "hidden", "epochs", "no_large")
-        given = {"steps": options.steps, "max_size": options.max_size}
+        given = {"steps": options.steps, "max_size": options.max_size, "encoding": options.encoding}
         chosen = {name: value for name, value in given.items() if value is not None}
         return bench.bench_decode(options.text, device=options.device, **chosen, **rounds)
     from .corpora import load
@@ -912,7 +933,7 @@ def _bench_decode(options: argparse.Namespace, rounds: dict[str, Any]) -> Any:
     except ValueError:
         raise ValueError(f"--experts should be numbers like 8,16, got {short(options.experts)}") from None
     settings = Settings(hidden=options.hidden or 512, epochs=options.epochs or 5)
-    corpus = load(options.corpus, tokens=options.tokens)
+    corpus = load(options.corpus, tokens=options.tokens, encoding=options.encoding or "utf-8")
     record = bench.bench_compare(corpus, settings, experts=experts, device=options.device, **rounds)
     if not options.no_large:
         record["svd claim"] = bench.bench_svd(record, device=options.device)
@@ -928,7 +949,7 @@ def _bench_train(options: argparse.Namespace, rounds: dict[str, Any]) -> Any:
     _use(options.device)
     settings = Settings(**{**_preset(options.preset), "hidden": options.hidden, "dtype": options.dtype})
     rows = tuple(SUITE) if options.rows is None else options.rows.split(",")
-    corpus = load(options.text, tokens=options.tokens, bpe=options.bpe)
+    corpus = load(options.text, tokens=options.tokens, bpe=options.bpe, encoding=options.encoding or "utf-8")
     return bench.bench_train(corpus, settings, rows=rows, device=options.device, **rounds)
 
 

@@ -9,26 +9,28 @@ from __future__ import annotations
 
 import bz2
 import codecs
+import csv
 import gzip
 import lzma
 import math
 import os
 import re
+import unicodedata
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import chain
+from functools import cache, cached_property, partial
+from itertools import chain, islice
 from operator import index
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Vocabulary", "ZipfFit", "compare"]
+__all__ = ["Vocabulary", "ZipfFit", "comparable", "compare", "wordfreq_tokens"]
 
 Model = Literal["zipf", "zipf-mandelbrot"]
 _Path = str | os.PathLike[str]
@@ -36,6 +38,14 @@ _Path = str | os.PathLike[str]
 _LARGEST = 2**63 - 1  # of an int64
 _PIECE = 2**18  # bytes read at a time: larger lists of tokens fall out of the processor's cache
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+# UTF-32 first: its mark begins with that of UTF-16.
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF32_LE: "utf-32-le",
+    codecs.BOM_UTF32_BE: "utf-32-be",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
 _COMPRESSED: list[tuple[re.Pattern[bytes], Callable[[Any], Any]]] = [
     (re.compile(rb"\x1f\x8b"), gzip.open),
     (re.compile(rb"\xfd7zXZ\x00"), lzma.open),
@@ -75,7 +85,7 @@ class Vocabulary:
 
     Args:
         counts: non-negative finite numbers, not all zero, in any order. One of
-            - a 1-D array or sequence (V,): the position is the user's id;
+            - a 1-D array or sequence (V,): the position is the user's id. A masked array may mask nothing;
             - a mapping word -> count: the user's id is the position in the mapping;
             - a mapping id -> count whose ids are exactly 0..V-1, in any order;
             - a Vocabulary: an equal copy.
@@ -93,12 +103,15 @@ class Vocabulary:
         counts: (V,) falling, read-only, int64 or float64.
         order: (V,) int64, read-only; ``order[rank]`` is the user's id.
         id_map: on a result of :meth:`truncate`, (V of the old one,) int64, old id -> new id; else None.
+        floor: the frequency at which a list of frequencies ends (1e-6: it lacks all words rarer than one in a
+            million); its counts are then shares of all tokens. 0 where no word is left out.
     """
 
     name: str
     counts: NDArray[Any]
     order: NDArray[np.int64]
     id_map: NDArray[np.int64] | None
+    floor: float
 
     def __init__(
         self,
@@ -115,6 +128,7 @@ class Vocabulary:
             return
         self.name = name
         self.id_map = None
+        self.floor = 0.0
         by_id = cast(ArrayLike, counts)
         if isinstance(counts, Mapping):
             words, by_id = _unpack_mapping(counts)
@@ -158,12 +172,20 @@ class Vocabulary:
         Args:
             path: a plain, gzip, xz or bz2 file, told apart by its first bytes, not by its ending.
             tokenizer: "whitespace" splits at blanks, tabs and the other ASCII white space, so a word may hold
-                a no-break space or U+2028; "words" takes runs of letters, digits and ``_``, and every other
-                printed character by itself; a callable receives one line, without its end, at a time.
+                a no-break space or U+2028, and leaves every character as it is;
+                "words" takes runs of letters, digits and ``_`` with the marks and joiners on and between them
+                (vowel signs, accents, harakat, niqqud, ZWJ, ZWNJ; invisible characters such as the soft hyphen
+                only between two letters), and every other printed character by itself, an emoji with all that
+                belongs to it. An apostrophe or hyphen is such a character: ``don't`` is three tokens. The text
+                is composed (NFC) before, so both ways of writing ``ä`` are one word. Scripts without blanks
+                are cut at other characters only: a clause of Thai or Chinese is one word;
+                a callable receives one line, without its end, at a time: :func:`wordfreq_tokens` cuts and
+                folds words as the lists of :meth:`from_wordfreq` do, for whoever lays the two side by side.
             lower: lower the text before the tokenizer sees it.
             eos: a token counted once per line, or None. Only a line feed ends a line, with a carriage return
                 before it or not; a last line without its end counts as a line.
-            encoding: of the unpacked text. A byte order mark in front is left out.
+            encoding: of the unpacked text, unless a byte order mark in front says that it is UTF-8, UTF-16
+                or UTF-32: the mark is obeyed, and left out.
             name: the file's name without endings such as .txt.xz if None.
 
         Raises:
@@ -199,67 +221,88 @@ class Vocabulary:
 
     @classmethod
     def from_counts_file(
-        cls, path: _Path, *, delimiter: str = "\t", encoding: str = "utf-8", name: str | None = None
+        cls, path: _Path, *, delimiter: str | None = None, encoding: str = "utf-8", name: str | None = None
     ) -> Vocabulary:
-        """Read one ``word<delimiter>count`` per line; ids follow the lines. Empty lines are passed over.
+        """Read one word and its count per line; ids follow the lines. Empty lines are passed over.
 
-        Plain, gzip, xz and bz2 files as :meth:`from_text`. Integers stay integers; one count such as 1.5 or
-        1e-6 makes all of them float64.
+        All lines have one form: ``word<TAB>count`` (then a word may hold blanks), ``word count`` (as fairseq's
+        dict.txt, or in columns), ``word;count``, ``word,count`` (both with the quotes of CSV), or one of these
+        with the count first, as ``sort | uniq -c`` writes. It is the form that most of the first 1,000 lines
+        have, and the earlier named where two fit equally well (numbers counted by numbers: the second is the
+        count, but behind the leading blanks of ``uniq -c``).
+
+        Plain, gzip, xz and bz2 files in the encodings of :meth:`from_text`. Integers stay integers; one count
+        such as 1.5 or 1e-6 makes all of them float64.
+
+        Args:
+            path: the file.
+            delimiter: what stands between word and count, where it is none of those named.
+            encoding, name: as :meth:`from_text`.
 
         Raises:
             FileNotFoundError, IsADirectoryError: there is no such file.
-            ValueError: no counts; a line without exactly one delimiter, without a word, with a word seen
-                before or with a count that is no finite non-negative number (names the line); unreadable
-                as :meth:`from_text`.
+            ValueError: no counts; a line in another form (a header too), without a word, with a word seen
+                before or with a count that is no finite non-negative number without separators (names the
+                line); ten or more numbers that are the lines' or words' own, 0, 1, 2 ...; unreadable as
+                :meth:`from_text`.
         """
+        return cls._from_rows(path, delimiter=delimiter, encoding=encoding, name=name)
+
+    @classmethod
+    def _from_rows(
+        cls,
+        path: _Path,
+        *,
+        delimiter: str | None = None,
+        encoding: str = "utf-8",
+        name: str | None = None,
+        hint: str = "",
+    ) -> Vocabulary:
         path = Path(path)
-        if not isinstance(delimiter, str) or not delimiter or "\n" in delimiter:
+        if delimiter is not None and (not isinstance(delimiter, str) or not delimiter or "\n" in delimiter):
             raise ValueError(f"delimiter: expected a non-empty string without a line feed, received {delimiter!r}")
-        lines = "".join(_pieces(path, encoding)).replace("\r\n", "\n").split("\n")
-        counts: dict[str, float] = {}
-        for number, line in enumerate(lines, start=1):
-            word, _, count = line.partition(delimiter)
-            if word and word not in counts and count.isascii() and count.isdigit() and len(count) < 19:
-                counts[word] = int(count)
-            elif line:
-                counts[word] = _parse_row(line, delimiter, counts, lines, f"path: {path}, line {number}")
-        if not counts:
-            raise ValueError(f"path: {path} holds no counts")
+        text = "".join(_pieces(path, encoding))
+        try:
+            counts = _rows(_lines(text), _SEPARATORS if delimiter is None else (delimiter,), f"path: {path}")
+        except ValueError as error:
+            raise ValueError(f"{error}{hint}") from None
         return cls(counts, name=_stem(path) if name is None else name)
 
     @classmethod
-    def read(cls, path: _Path, **kwargs: Any) -> Vocabulary:
+    def read(cls, path: _Path, *, kind: Literal["counts", "text"] | None = None, **kwargs: Any) -> Vocabulary:
         """Read a file of counts or of text, whichever it looks like.
 
-        It is a file of counts if the first 20 lines that are not empty (all, if fewer) look like
-        ``word<TAB>number`` (``delimiter=`` replaces the tab); else it is text. The keyword arguments are
-        those of :meth:`from_counts_file` or :meth:`from_text`, which also say what is raised.
+        The first 1,000 lines that are not empty decide. If more than half of them are rows of one form that
+        :meth:`from_counts_file` reads, it is a file of counts, and each other line an error. Else, if more than
+        half of them begin or end with a number and have at most five words beside it that are no sentence (a
+        table with further columns, an ARPA or JSON file, ``word: count``, numbers alone), it is refused, for
+        it may be counts in a form that is not read. Else it is text, whatever numbers or tabs its lines hold.
+
+        Args:
+            path: the file.
+            kind: "counts" or "text" if it is known.
+            kwargs: those of :meth:`from_counts_file` or :meth:`from_text`, which also say what is raised.
 
         Raises:
-            ValueError: only the first of these lines does not look so: a header.
+            ValueError: counts in another form than those read, or with a line that is none (names the line).
             TypeError: an argument does not belong to the kind of file that was found.
         """
-        delimiter = kwargs.get("delimiter", "\t")
-        rows: list[str] = []
-        for text in _pieces(Path(path), kwargs.get("encoding", "utf-8")):
-            rows += [row for row in text.replace("\r\n", "\n").split("\n") if row]
-            if len(rows) >= 20:
-                break
-        cells = [row.split(delimiter) for row in rows[:20]]
-        looks = [len(cell) == 2 and bool(cell[0]) and bool(_NUMBER.fullmatch(cell[1])) for cell in cells]
-        if len(cells) > 2 and len(cells[0]) == 2 and not looks[0] and all(looks[1:]):
-            raise ValueError(
-                f"path: {path} looks like a file of counts under a header, {rows[0]!r}: remove that line, or call "
-                "from_text if it is a text"
-            )
-        if cells and all(looks):
-            kind, reader, known = "counts", cls.from_counts_file, {"delimiter"}
+        if kind not in (None, "counts", "text"):
+            raise ValueError(f"kind should be 'counts', 'text' or None, got {kind!r}")
+        delimiter, hint = kwargs.get("delimiter"), ""
+        if kind is None:
+            hint = "; if this is a text, give kind='text'"
+            beginning = _beginning(Path(path), kwargs.get("encoding", "utf-8"))
+            separators = _SEPARATORS if delimiter is None else (delimiter,)
+            kind = "counts" if _holds_counts(beginning, separators, f"path: {path}", hint) else "text"
+        if kind == "counts":
+            reader, known = partial(cls._from_rows, hint=hint), {"delimiter"}
         else:
-            kind, reader, known = "text", cast(Any, cls.from_text), {"tokenizer", "lower", "eos"}
+            reader, known = partial(cls.from_text), {"tokenizer", "lower", "eos"}
         if unknown := kwargs.keys() - known - {"encoding", "name"}:
             raise TypeError(
                 f"{min(unknown)}: {path} looks like {kind}, whose reader takes no such argument; "
-                "if it is not, call from_text or from_counts_file yourself"
+                "if it is not, give kind='text' or kind='counts'"
             )
         return reader(path, **kwargs)
 
@@ -268,8 +311,12 @@ class Vocabulary:
         """Word frequencies of a language from the package wordfreq (Speer 2022).
 
         The counts are wordfreq's floats, a word's share of all tokens. They are rounded to a hundredth of a
-        decade (centibels), so neighbours tie, and the lists stop at one in 10^8 (small: 10^6): the rarest
-        words are missing and the shares of a tail come out too low.
+        decade (centibels), so neighbours tie, and the lists stop at one in 10^8 (small: 10^6), which is their
+        ``floor``: the rarest words are missing and the shares of a tail come out too low. Half of the
+        languages have a small list only; :func:`comparable` cuts several lists at the same frequency.
+
+        The words are folded (no capitals), without punctuation, and with zeros for the digits of longer numbers;
+        :func:`wordfreq_tokens` does so with a text.
 
         Args:
             language: a code among :meth:`wordfreq_languages`.
@@ -285,7 +332,10 @@ class Vocabulary:
         languages = sorted(wordfreq.available_languages(wordlist))
         if language not in languages:
             raise ValueError(f"language: {language!r} is not in the list {wordlist!r}; it has {', '.join(languages)}")
-        return cls(wordfreq.get_frequency_dict(language, wordlist), name=f"wordfreq {language}")
+        large = wordlist != "small" and language in wordfreq.available_languages("large")
+        vocabulary = cls(wordfreq.get_frequency_dict(language, wordlist), name=f"wordfreq {language}")
+        vocabulary.floor = 1e-8 if large else 1e-6
+        return vocabulary
 
     @staticmethod
     def wordfreq_languages() -> list[str]:
@@ -430,7 +480,7 @@ class Vocabulary:
             TypeError: n is not integer.
             ValueError: n is outside 0..V.
         """
-        numbers = np.asarray(n)
+        numbers = np.asarray(_unmasked("n", n))
         if numbers.dtype.kind not in "iu":
             raise TypeError(f"n: expected an integer or an array of integers, received {n!r}")
         if (outside := (numbers < 0) | (numbers > len(self))).any():
@@ -500,6 +550,7 @@ class Vocabulary:
             names = [*map(self.words.__getitem__, kept.tolist()), unk]
             words = [names[place] for place in order.tolist()]
         result = Vocabulary(counts[order], words, name=self.name)
+        result.floor = self.floor
         by_rank = np.full(len(self), new_id[-1])
         by_rank[kept] = new_id[:-1]
         result.id_map = _frozen(by_rank[self.ranks])
@@ -537,13 +588,49 @@ class Vocabulary:
         )
 
 
+def comparable(vocabularies: Iterable[Vocabulary]) -> list[Vocabulary]:
+    """The vocabularies without the words below a common floor: the highest floor among them.
+
+    A list that ends at one in a million needs fewer words for 95 % of its tokens than one that ends at one in 100
+    million, whatever the languages. Here all of them end where the shortest does, and each share is one of the
+    tokens of the words that are left. A vocabulary that has no word below is returned as it is; so is a text of
+    less than a million tokens, whose words come more often than once in a million.
+
+    Raises:
+        TypeError: vocabularies is a single one, or holds something else.
+        ValueError: one of them has no word above the floor.
+    """
+    if isinstance(vocabularies, Vocabulary):
+        raise TypeError("vocabularies: expected several in a list, received one Vocabulary")
+    vocabularies = list(vocabularies)
+    for vocabulary in vocabularies:
+        if not isinstance(vocabulary, Vocabulary):
+            raise TypeError(f"vocabularies: expected Vocabulary, received {type(vocabulary).__name__}")
+    floor = max((vocabulary.floor for vocabulary in vocabularies), default=0.0)
+    return [_above(vocabulary, floor) for vocabulary in vocabularies]
+
+
+def _above(vocabulary: Vocabulary, floor: float) -> Vocabulary:
+    # Counts of a list that has a floor are shares of all tokens, also of those of the words that it lacks.
+    frequencies = vocabulary.counts if vocabulary.floor else vocabulary.shares
+    n = int(np.count_nonzero(frequencies >= floor))
+    if n == len(vocabulary):
+        return vocabulary
+    if not n:
+        raise ValueError(f"vocabularies: no word of {vocabulary.name!r} has a frequency of {floor:g} or more")
+    words = None if vocabulary.words is None else vocabulary.words[:n]
+    cut = Vocabulary(vocabulary.counts[:n], words, name=vocabulary.name)
+    cut.floor = floor
+    return cut
+
+
 def compare(
     vocabularies: Iterable[Vocabulary],
     *,
     first: Iterable[int] = (1000, 2000, 5000, 10000, 20000),
     shares: Iterable[float] = (0.5, 0.8, 0.9, 0.95, 0.99),
 ) -> list[dict[str, float | int | str]]:
-    """One row per vocabulary, for a table.
+    """One row per vocabulary, for a table, above a common floor: the rows are of :func:`comparable` vocabularies.
 
     Args:
         vocabularies: the rows.
@@ -552,19 +639,15 @@ def compare(
 
     Returns:
         rows with the keys "name", "n_classes", "total", "first ...", "...%" and "exponent" (s of the Zipf
-        fit; nan where fewer than two words have a count).
+        fit; nan where fewer than two words have a count), all of the words above the floor.
 
     Raises:
         TypeError: vocabularies is a single one, or holds something else.
         ValueError: a share is outside 0..1, or n is negative.
     """
-    if isinstance(vocabularies, Vocabulary):
-        raise TypeError("vocabularies: expected several in a list, received one Vocabulary")
     first, shares = tuple(first), tuple(shares)
     rows: list[dict[str, float | int | str]] = []
-    for vocabulary in vocabularies:
-        if not isinstance(vocabulary, Vocabulary):
-            raise TypeError(f"vocabularies: expected Vocabulary, received {type(vocabulary).__name__}")
+    for vocabulary in comparable(vocabularies):
         size = len(vocabulary)
         row: dict[str, float | int | str] = {"name": vocabulary.name, "n_classes": size}
         row["total"] = vocabulary.total
@@ -669,6 +752,16 @@ def _frozen(array: NDArray[Any]) -> NDArray[Any]:
     return array
 
 
+def _unmasked(argument: str, value: Any) -> Any:
+    """``value``, unless entries of it are masked: NumPy would take what lies under the mask."""
+    if masked := int(np.ma.getmaskarray(value).sum()) if isinstance(value, np.ma.MaskedArray) else 0:
+        raise ValueError(
+            f"{argument} should have no masked entries, got {masked}; leave them out (.compressed()) or give them "
+            "a value (.filled(0))"
+        )
+    return value
+
+
 def _integer(argument: str, value: object) -> int:
     if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__"):
         raise TypeError(f"{argument}: expected an integer, received {value!r}")
@@ -729,6 +822,9 @@ def _checked_counts(counts: ArrayLike, words: Sequence[str] | None) -> NDArray[A
 
     received = type(counts).__name__
     kinds = set(map(type, counts)) if isinstance(counts, list | tuple) else set()
+    if type(np.ma.masked) in kinds:
+        counts = np.ma.array([0 for count in cast("list[Any]", counts) if count is np.ma.masked], mask=True)
+    _unmasked("counts", counts)
     if kinds & {bool, np.bool_}:  # numpy would take True for 1
         raise TypeError(f"counts: expected numbers, the {received} holds booleans")
     try:
@@ -779,20 +875,46 @@ def _wordfreq() -> Any:
 
 def _pieces(path: Path, encoding: str, *, cut_at_blanks: bool = True) -> Iterator[str]:
     """The decoded, unpacked text in pieces that end with a line, or with a blank where a line is long."""
+    with _existing(path).open("rb") as raw:
+        yield from _decoded(raw, str(path), encoding, cut_at_blanks=cut_at_blanks)
+
+
+def _beginning(path: Path, encoding: str) -> str:
+    """The first lines of a file, at most some 2**18 bytes."""
+    with _existing(path).open("rb") as raw:
+        first, *more = [*islice(_blocks(raw, str(path), encoding), 2)] or [""]
+    return first[: first.rfind("\n") + 1] or first if more else first
+
+
+def _existing(path: Path) -> Path:
     if path.is_dir():
         raise IsADirectoryError(f"path: expected a file, {path} is a directory")
     if not path.exists():
         raise FileNotFoundError(f"path: there is no file {path}")
-    with path.open("rb") as raw:
-        yield from _decoded(raw, str(path), encoding, cut_at_blanks=cut_at_blanks)
+    return path
 
 
 def _decoded(raw: Any, path: str, encoding: str, *, cut_at_blanks: bool = True) -> Iterator[str]:
     """:func:`_pieces` of a buffered binary stream; ``path`` is its name in errors."""
-    decoder = codecs.getincrementaldecoder(encoding)()
-    offset, pending, at_start = 0, "", True
+    kept: list[str] = []  # joined once: a line of many blocks is not copied for each of them
+    for text in _blocks(raw, path, encoding):
+        cut = text.rfind("\n") + 1
+        if not cut and cut_at_blanks:
+            cut = max(map(text.rfind, " \t\r\v\f")) + 1
+        if cut:
+            yield "".join([*kept, text[:cut]])
+            kept.clear()
+        kept.append(text[cut:])
+    if rest := "".join(kept):
+        yield rest
+
+
+def _blocks(raw: Any, path: str, encoding: str) -> Iterator[str]:
+    """The decoded, unpacked text, cut anywhere; a byte order mark says how to decode, and is left out."""
+    checked_encoding(encoding)
+    decoder, offset = None, 0
     with _unpacked(raw) as file:
-        packed = file is not raw
+        packed = " unpacked" if file is not raw else ""
         while True:
             try:
                 data = file.read(_PIECE)
@@ -801,28 +923,44 @@ def _decoded(raw: Any, path: str, encoding: str, *, cut_at_blanks: bool = True) 
                     raise
                 raise ValueError(f"path: the compressed data of {path} is broken off or damaged: {error}") from error
             offset += len(data)
+            block = data
+            if decoder is None:
+                mark = next((mark for mark in _MARKS if data.startswith(mark)), b"")
+                block, encoding = data[len(mark) :], _MARKS.get(mark, encoding)
+                decoder = codecs.getincrementaldecoder(encoding)()
             try:
-                text = decoder.decode(data, final=not data)
+                text = decoder.decode(block, final=not data)
             except UnicodeDecodeError as error:
                 place = offset - len(error.object) + error.start
                 raise ValueError(
-                    f"path: {path} is not {encoding} text: byte {place:,}{' unpacked' if packed else ''} "
-                    f"cannot be decoded ({error.reason}); is it binary, or in another encoding?"
+                    f"path: {path} is not {encoding} text: byte {place:,}{packed} "
+                    f"cannot be decoded ({error.reason}); is it binary, or in another encoding?{_in_utf_16(data)}"
                 ) from error
+            except UnicodeError as error:  # of UTF-16 without its mark
+                raise ValueError(f"path: {path} is not {encoding} text: {error}{_in_utf_16(data)}") from error
             if "\0" in text:
                 place = offset - len(data) + data.find(b"\0")
-                raise ValueError(f"path: {path} is binary or not {encoding} text: byte {place:,} is NUL")
-            if at_start and text:
-                text, at_start = text.removeprefix("\ufeff"), False
-            text = pending + text
-            cut = len(text) if not data else text.rfind("\n") + 1
-            if not cut and cut_at_blanks:
-                cut = text.rfind(" ") + 1
-            if cut:
-                yield text[:cut]
-            pending = text[cut:]
+                raise ValueError(
+                    f"path: {path} is binary or not {encoding} text: byte {place:,} is NUL{_in_utf_16(data)}"
+                )
+            if text:
+                yield text
             if not data:
                 return
+
+
+def _in_utf_16(data: bytes) -> str:
+    # Every second byte of English in UTF-16 is zero.
+    return "; if it is UTF-16, give encoding='utf-16-le' or 'utf-16-be'" if 3 * data.count(0) > len(data) else ""
+
+
+def checked_encoding(encoding: str) -> str:
+    """``encoding`` if Python can decode text by it; else ValueError."""
+    try:
+        "".encode(encoding)
+    except (LookupError, TypeError, UnicodeError):
+        raise ValueError(f"encoding: Python knows no encoding {encoding!r}") from None
+    return encoding
 
 
 def _unpacked(raw: Any) -> Any:
@@ -836,7 +974,7 @@ def _splitter(tokenizer: str | Callable[[str], Iterable[str]]) -> Callable[[str]
     if tokenizer == "whitespace":
         return _split_at_blanks
     if tokenizer == "words":
-        return re.compile(r"\w+|[^\w\s]").findall
+        return _words
     if not callable(tokenizer):
         raise ValueError(f"tokenizer: expected 'whitespace', 'words' or a function of a line, received {tokenizer!r}")
 
@@ -858,19 +996,218 @@ def _split_at_blanks(text: str) -> Iterable[str]:
     return filter(None, text.split(" "))
 
 
-def _parse_row(line: str, delimiter: str, seen: Mapping[str, float], lines: list[str], place: str) -> float:
+#: Invisible, and no mark: soft hyphen, directions, word joiner and the like. They part no word.
+_INVISIBLE = "\u00ad\u061c\u180e\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff"
+_JOINERS = "\u200c\u200d"
+
+
+@cache
+def _marks() -> str:
+    """All combining marks of Unicode, for a set of characters in ``re``, which knows no categories."""
+    codes = chain(range(0x300, 0x20000), range(0xE0100, 0xE01F0))  # there are none elsewhere
+    marks = [code for code in codes if unicodedata.category(chr(code)).startswith("M")]
+    starts = [code for code, before in zip(marks, [-1, *marks[:-1]], strict=True) if code - before > 1]
+    ends = [code for code, after in zip(marks, [*marks[1:], -1], strict=True) if after - code != 1]
+    return "".join(f"{chr(first)}-{chr(last)}" for first, last in zip(starts, ends, strict=True))
+
+
+_BEYOND_ASCII = r"(?=[^\x00-\x7f])"  # asked first, for so large a set is slow to say no
+
+
+@cache
+def token_pattern() -> str:
+    """The words and other tokens of ``tokenizer="words"``, of text that is composed, as a regular expression."""
+    word = rf"\w+(?:{_BEYOND_ASCII}(?:[{_marks()}{_JOINERS}]+\w*|[{_INVISIBLE}]+\w+))*"
+    # A printed character with its marks, skin tone and tags; emoji with joiners between are one, so are two letters
+    # that make a flag. Zero-width spaces part words, as blanks do.
+    follow = rf"(?:{_BEYOND_ASCII}[{_marks()}\U0001F3FB-\U0001F3FF\U000E0020-\U000E007F]+)?"
+    plain = rf"[^\w\s\x80-\U0010FFFF]{follow}"
+    flag = "[\U0001f1e6-\U0001f1ff]{2}"
+    printed = rf"[^\w\s\u200b{_JOINERS}{_INVISIBLE}{_marks()}]{follow}"
+    others = rf"{flag}|{printed}(?:\u200d{printed})*|[{_marks()}]+"
+    return rf"{word}|{plain}|{_BEYOND_ASCII}(?:{others})"
+
+
+_ASCII_TOKEN = re.compile(r"\w+|[^\w\s]")  # the same, of ASCII
+
+
+def _words(text: str) -> list[str]:
+    if text.isascii():
+        return _ASCII_TOKEN.findall(text)
+    return re.findall(token_pattern(), unicodedata.normalize("NFC", text))  # re keeps what it has compiled
+
+
+_POINTED = re.compile(r"[\u0590-\u08FF]")  # Hebrew and Arabic, and scripts like them
+
+
+def wordfreq_tokens(line: str) -> list[str]:
+    """The words of a line as wordfreq cuts and folds them for its lists: a ``tokenizer`` for texts beside these.
+
+    Words by Unicode's rules (``don't`` is one, French ``l'`` one by itself), no punctuation, capitals folded, curly
+    apostrophes straight, composed (NFC); Arabic and Hebrew without their points (NFKC); in numbers of several
+    digits each is 0. It does not follow what wordfreq does for single languages alone: cutting Chinese, Japanese
+    and Korean by their dictionaries, the Turkish i, Serbian in Latin letters, Romanian and Turkish cedillas.
+
+    Raises:
+        ImportError: wordfreq is not installed.
+    """
+    wordfreq = _wordfreq()
+    # Straight first, as in the texts that the lists were counted in: after l' in French, a word begins.
+    tokens = wordfreq.lossy_tokenize(line.replace("’", "'"), "en")
+    # Only the script of a language matters, but for what is named above.
+    unpointed = (wordfreq.lossy_tokenize(token, "ar") if _POINTED.search(token) else [token] for token in tokens)
+    return [wordfreq.smash_numbers(token) for token in chain.from_iterable(unpointed) if token]
+
+
+# ---- the forms of files of counts
+
+_SEPARATORS = ("\t", " ", ";", ",")
+_SAID = {"\t": "a tab", " ": "blanks", ";": "a semicolon", ",": "a comma"}
+
+# With the digits of all scripts, separators and signs: what is then refused by its line.
+_NUMERAL = r"[+-]?(?:\d+(?:[.,'’]\d+)*|\.\d+)(?:[eE][+-]?\d+)?%?"
+_WRITTEN_NUMBER = re.compile(_NUMERAL)
+#: A number by itself at the beginning of a line, or at its end.
+_AT_AN_END = re.compile(
+    rf"""^["'(\[{{]*{_NUMERAL}["')\]}}]*(?=[\s,;:=|]|$)"""
+    rf"""|(?:^|(?<=[\s,;:=|])){_NUMERAL}["')\]}},;]*$"""
+)
+#: The last words of a sentence.
+_SENTENCE = re.compile(r"\s\S*[^\W\d_][.!?…।。！？]+[\"'”’»)]*(?:\t|$)")
+#: The beginning of a JSON file, or of a printed dictionary or list of pairs, with a word and a number.
+_MAPPING = re.compile(r"""\s*[\[{(]\s*[\[(]?\s*(["'])[^\n]*?\1\s*[:,]\s*[+-]?[0-9]""")
+
+
+class _Form(NamedTuple):
+    """How each line of a file holds a word and its count."""
+
+    separator: str
+    column: int
+    """Of the count: 1, or 0 if it comes first."""
+
+    def __str__(self) -> str:
+        first, second = ("a word", "a count")[:: 1 if self.column else -1]
+        return f"{first}, {_SAID.get(self.separator, repr(self.separator))} and {second}"
+
+    def cells(self, line: str) -> tuple[str, str] | None:
+        """The word and the count of a line, as written; None if it does not have two cells."""
+        if self.separator == " ":
+            cells = [cell for cell in line.split(" ") if cell]
+        elif self.separator in ";," and '"' in line:
+            try:
+                cells = next(csv.reader([line], delimiter=self.separator, skipinitialspace=True))
+            except csv.Error:  # a cell of more than 128 KiB
+                return None
+        else:
+            cells = line.split(self.separator)
+        if len(cells) != 2:
+            return None
+        if self.separator in ";,":
+            cells = [cell.strip(" ") for cell in cells]
+        return cells[1 - self.column], cells[self.column]
+
+    def fits(self, line: str) -> bool:
+        """Whether a line looks like a row, its number maybe written so that it is refused."""
+        cells = self.cells(line)
+        if cells is None or not _WRITTEN_NUMBER.fullmatch(cells[1].strip(" ")):
+            return False
+        word = cells[0]
+        if self == ("\t", 1):  # n-grams, say
+            return 0 < len(word.split(" ")) <= 5 and bool(word) and not _SENTENCE.search(word)
+        if self == (" ", 1) and (line.startswith(" ") or (word[-1:] in ",;:=|" and len(word) > 1)):
+            return False  # `uniq -c` of numbers; "word: count", which is another form
+        return bool(word) and not re.search(r"\s", word)
+
+
+def _lines(text: str) -> list[str]:
+    if "\n" not in text:  # as old Macs end them
+        text = text.replace("\r", "\n")
+    return text.replace("\r\n", "\n").split("\n")
+
+
+def _form(lines: Iterable[str], separators: Sequence[str]) -> tuple[_Form, int]:
+    """The form that fits most of some lines, and how many."""
+    forms = [_Form(separator, column) for separator in separators for column in (1, 0)]
+    rows = list(islice((line for line in lines if line.strip(" ")), 1000))
+    votes = [sum(map(form.fits, rows)) for form in forms]
+    return forms[votes.index(max(votes))], max(votes)
+
+
+def _holds_counts(beginning: str, separators: Sequence[str], place: str, hint: str) -> bool:
+    """Whether a file that begins so is one of counts; see :meth:`Vocabulary.read`, which says what is refused."""
+    rows = [(number, line) for number, line in enumerate(_lines(beginning), start=1) if line.strip(" ")][:1000]
+    if 2 * _form((line for _, line in rows), separators)[1] > len(rows):
+        return True
+    odd = [(number, line) for number, line in rows if _may_count(line)]
+    mapping = _MAPPING.match(beginning) is not None
+    if 2 * len(odd) > len(rows) or mapping:
+        number, line = rows[0] if mapping else odd[len(odd) // 2]
+        way = "; Vocabulary takes what json.load makes of it" if mapping else ""
+        raise ValueError(
+            f"{place} looks like counts, whose lines should be a word and a count with a tab, blanks, a semicolon or a "
+            f"comma between them, in either order, got {_cut(line)} in line {number}{way}{hint}"
+        )
+    return False
+
+
+def first_row(path: Path, encoding: str) -> str | None:
+    """The first row of a file of counts, or None for a text; neither forms that are not read nor single bad lines."""
+    lines = [line for line in _lines(_beginning(path, encoding)) if line.strip(" ")]
+    form, votes = _form(lines, _SEPARATORS)
+    return next(filter(form.fits, lines)) if 2 * votes > len(lines[:1000]) else None
+
+
+def _may_count(line: str) -> bool:
+    line = line.strip()
+    number = _AT_AN_END.search(line)
+    if number is None or _SENTENCE.search(line):
+        return False
+    others = re.split(r"[\s,;:=|]+", f"{line[: number.start()]} {line[number.end() :]}".strip())
+    return len(others) <= 5
+
+
+def _cut(line: str) -> str:
+    return repr(line if len(line) <= 60 else f"{line[:59]}…")
+
+
+def _rows(lines: Sequence[str], separators: Sequence[str], place: str) -> dict[str, float]:
+    """The words and counts of the lines of a file."""
+    form, _ = _form(lines, separators)
+    counts: dict[str, float] = {}
+    for number, line in enumerate(lines, start=1):
+        word, count = form.cells(line) or ("", "")
+        if word and word not in counts and count.isascii() and count.isdigit() and len(count) < 19:
+            counts[word] = int(count)
+        elif line.strip(" "):
+            counts[word] = _parse_row(line, form, counts, lines, f"{place}, line {number}")
+    if not counts:
+        raise ValueError(f"{place} holds no counts")
+    first = next(iter(counts.values()))
+    if len(counts) >= 10 and first in (0, 1) and all(n == i for i, n in enumerate(counts.values(), int(first))):
+        raise ValueError(
+            f"{place} should hold a count for each word, got {first:g}, {first + 1:g}, {first + 2:g} ..., which number "
+            "the words"
+        )
+    return counts
+
+
+def _parse_row(line: str, form: _Form, seen: Mapping[str, float], lines: Sequence[str], place: str) -> float:
     """The count of a row that the quick way refused: a float or a long integer, or an error that says why."""
-    cells = line.split(delimiter)
-    if len(cells) != 2 or not cells[0]:
-        raise ValueError(f"{place}: expected a word, one {delimiter!r} and a count, received {line!r}")
-    word, count = cells
+    header = "" if seen or re.search(r"\d", line) else "; remove the line if it is a header or a comment"
+    word, count = form.cells(line) or ("", "")
+    if not word:
+        raise ValueError(f"{place} should be {form}, got {_cut(line)}{header}")
     if word in seen:
-        earlier = next(i for i, other in enumerate(lines, start=1) if other.partition(delimiter)[0] == word)
-        raise ValueError(f"{place}: the word {word!r} was on line {earlier} already")
+        cells = (form.cells(other) for other in lines)
+        earlier = next(i for i, other in enumerate(cells, start=1) if other and other[0] == word)
+        raise ValueError(f"{place} should be of another word, got {_cut(word)}, which is in line {earlier} already")
     if not _NUMBER.fullmatch(count):
-        hint = "; remove a header line" if not seen else ""
-        raise ValueError(f"{place}: the count {count!r} of {word!r} is not a number{hint}")
+        raise ValueError(f"{place} should be {form} (a number without separators), got {_cut(line)}{header}")
     value = float(count) if re.search(r"[.eE]", count) else int(count)
     if not 0 <= value < (math.inf if isinstance(value, float) else 2**63):
-        raise ValueError(f"{place}: the count of {word!r} is {count}, expected 0 to 2**63 - 1 or a finite float")
+        logarithm = "; logarithms are no counts" if value < 0 else ""
+        raise ValueError(
+            f"{place}: the count of {_cut(word)} should be 0 to 2**63 - 1 or a finite float of at least 0, got {count}"
+            f"{logarithm}"
+        )
     return value

@@ -269,7 +269,7 @@ def test_parts_by_name_and_packing(tmp_path, ending):
 
 
 def test_a_file_is_cut_by_position_at_line_ends(tmp_path):
-    lines = [f"{i} " + "x" * (i % 7) for i in range(400)]
+    lines = [f"line {i} " + "x" * (i % 7) for i in range(400)]
     text = "\n".join(lines)
     file = tmp_path / "book.v2.txt"
     file.write_text(text)

@@ -41,13 +41,14 @@ def bench_decode(
     batch: int = 2560,
     rounds: int = 9,
     cutoffs: Sequence[int] = CUTOFFS,
+    encoding: str = "utf-8",
     say: Say = print,
 ) -> Row:
     """Ten best words by our layer, by PyTorch's layer with the same weights, and by a full softmax, in turns.
 
-    ``text``: a text file of a large vocabulary. For each set of cutoffs a small model is trained on it: the last
-    four words, embedded, through one layer of tanh units into the softmax; Adagrad, ``steps`` batches of ``batch``
-    tokens. The trained weights are kept in the cache. The full softmax has random weights: its time does
+    ``text``: a text file of a large vocabulary, in ``encoding``. For each set of cutoffs a small model is trained on
+    it: the last four words, embedded, through one layer of tanh units into the softmax; Adagrad, ``steps`` batches of
+    ``batch`` tokens. The trained weights are kept in the cache. The full softmax has random weights: its time does
     not depend on them.
 
     Of ``cutoffs`` those below V are taken; where there are none, the authors' for that V; where there are none either,
@@ -55,7 +56,7 @@ def bench_decode(
     """
     from ..settings import authors_cutoffs
 
-    vocabulary, ids = read_ids(text, max_size)
+    vocabulary, ids = read_ids(text, max_size, encoding)
     n, d = vocabulary.n_classes, in_features
     say(f"{vocabulary.name}: {len(ids):,} tokens, V = {n:,}")
     least = 20 * (_CONTEXT + 1)  # the last twentieth is not trained on
@@ -150,9 +151,11 @@ def _timed(name: str, layer: AdaptiveSoftmax, hidden: Tensor, size: int, device:
     ]  # fmt: skip
 
 
-def read_ids(text: str, max_size: int) -> tuple[Vocabulary, np.ndarray[Any, np.dtype[np.int64]]]:
+def read_ids(
+    text: str, max_size: int, encoding: str = "utf-8"
+) -> tuple[Vocabulary, np.ndarray[Any, np.dtype[np.int64]]]:
     """A text's vocabulary, rarest words beyond ``max_size`` made ``<unk>``, and the text as ranks in it."""
-    vocabulary, ids = text_ids(text, min_count=1, max_size=max_size)
+    vocabulary, ids = text_ids(text, min_count=1, max_size=max_size, encoding=encoding)
     return vocabulary, ids.astype(np.int64)
 
 

@@ -12,19 +12,22 @@ import gzip
 import hashlib
 import inspect
 import re
+import unicodedata
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..vocabulary import token_pattern
 from .downloads import sha256
 
 __all__ = ["FORMAT", "Document", "documents", "gather", "installed", "sentences"]
 
 #: Of the gathered texts; another number makes them anew.
-FORMAT = 1
+FORMAT = 2
 
 #: Folders of tests, and of copies of other packages.
 _LEFT_OUT = {"tests", "test", "_vendor", "vendored", "_vendored", "third_party", "node_modules"}
@@ -34,7 +37,6 @@ _BLANK_LINE = re.compile(r"\n\s*\n")
 _RULE = re.compile(r"^\s*([-=~^\"'`*+#_.])\1{2,}\s*$", re.MULTILINE)  # a heading's underline, or a table's edge
 _INPUT = re.compile(r"^\s*(?:>>>|\.\.\.)(.*)$", re.MULTILINE)
 _ROLE = re.compile(r":[a-zA-Z:+-]+:(?=`)")
-_TOKEN = re.compile(r"(\d+(?:[.,]\d+)*(?!\w))|['’](?:s|re|ve|ll|d|m|t)\b|\w+|[^\w\s]")
 #: What makes two paragraphs of generated text differ: quoted words, dotted names, numbers.
 _PARTICULAR = re.compile(r"'[^'\n]*'|\"[^\"\n]*\"|`[^`\n]*`|\w+(?:\.\w+)+|\d+")
 
@@ -129,6 +131,12 @@ def documents(packages: dict[str, metadata.Distribution]) -> list[Document]:
     return sorted(found, key=lambda document: (_hash(document.label), document.label))
 
 
+@cache
+def _token() -> re.Pattern[str]:
+    """A number; 's and the like; a word with its marks; any other character."""
+    return re.compile(rf"(\d+(?:[.,]\d+)*(?!\w))|['’](?:s|re|ve|ll|d|m|t)\b|{token_pattern()}")
+
+
 def sentences(texts: Iterable[str], seen: set[bytes]) -> Iterator[str]:
     """The paragraphs of texts as lines of words with a blank between them.
 
@@ -141,14 +149,15 @@ def sentences(texts: Iterable[str], seen: set[bytes]) -> Iterator[str]:
     """
     for text in texts:
         for block in _BLANK_LINE.split(_RULE.sub("", inspect.cleandoc(text))):
-            before, session, code = _ROLE.sub("", block.lower()).partition(">>>")
+            block = unicodedata.normalize("NFC", block.lower())
+            before, session, code = _ROLE.sub("", block).partition(">>>")
             block = "\n".join([before, *_INPUT.findall(session + code)])
             shapes = ["".join(line.split()) for line in _PARTICULAR.sub("", block).split("\n")]
             whole = _mark("".join(shapes))
             long = [_mark(shape) for shape in shapes if len(shape) >= 16]
             if whole in seen or 2 * sum(mark in seen for mark in long) >= max(1, len(long)):
                 continue
-            tokens = ["N" if match[1] else match[0] for match in _TOKEN.finditer(block.replace("`", " "))]
+            tokens = ["N" if match[1] else match[0] for match in _token().finditer(block.replace("`", " "))]
             letters = sum(token.isalpha() and token != "N" for token in tokens)
             if letters >= 4 and 3 * letters >= len(tokens):
                 seen.add(whole)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..vocabulary import Vocabulary, _splitter, _stem
 from .corpus import PARTS, Ids
-from .sources import Part, Plain, Source
+from .sources import Part, Plain, Source, checked_text
 
 __all__ = ["LEAST_PIECES", "Numbered", "Settings", "Tokenizer", "chunks", "text_ids", "write_pieces", "write_words"]
 
@@ -161,7 +161,8 @@ def text_ids(
     """A whole text file as ranks, and its vocabulary, in memory and without a cache; the arguments as ``load``.
 
     Raises:
-        FileNotFoundError, IsADirectoryError, ValueError, TypeError: as ``Vocabulary.from_text``.
+        FileNotFoundError, IsADirectoryError, ValueError, TypeError: as ``Vocabulary.from_text``; ValueError for a
+            file of counts.
     """
     path = Path(path)
     if path.is_dir():
@@ -169,6 +170,8 @@ def text_ids(
     if not path.exists():
         raise FileNotFoundError(f"path: there is no file {path}")
     numbers = _Numbers(checked_eos(eos))
+    if not callable(tokenizer):
+        checked_text(path, encoding)
     text = Part(Plain([path])).pieces(encoding, whole_lines=callable(tokenizer))
     ids = np.concatenate([np.empty(0, np.int32), *_word_ids(text, numbers, tokenizer, lower=lower, limit=None)])
     if not len(ids):

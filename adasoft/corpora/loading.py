@@ -15,16 +15,16 @@ from pathlib import Path
 import numpy as np
 
 from ..cost import cache_dir, checksum
-from ..vocabulary import Vocabulary, _frozen, _integer, _splitter
+from ..vocabulary import Vocabulary, _frozen, _integer, _splitter, checked_encoding
 from .corpus import PARTS, Corpus, Ids
 from .downloads import DamagedError, whole_folder
 from .encode import LEAST_PIECES, UNKNOWN, Settings, Tokenizer, checked_eos, chunks, write_pieces, write_words
 from .names import NAMES, Known, docs, downloaded
-from .sources import Source, local
+from .sources import Source, checked_text, local
 
 __all__ = ["load"]
 
-_FORMAT = 1  # of an encoded folder; another number encodes anew
+_FORMAT = 2  # of an encoded folder; another number encodes anew
 _CHUNK = 2**22  # ids handled at a time
 _IN_MEMORY = 2**28  # bytes of ids up to which a part is read into memory; beyond, it is mapped
 
@@ -122,9 +122,11 @@ def load(
     Args:
         source: one of ``NAMES``; a file; or a folder (``./docs`` and ``Path("docs")`` are one, ``docs`` is the name).
             A folder with files called train, valid (validation, val, dev) and test, such as ``wiki.train.tokens`` or
-            ``train.txt.xz``, is taken as these parts, and other files beside them are not read. Any other folder is one
+            ``train.txt.xz``, is taken as these parts, and other files beside them are not read (programs and settings
+            such as ``train.py`` or ``test.json`` are no parts). Any other folder is one
             text, its files (hidden ones left out) in the order of their paths. One text is cut at line ends: the last
-            twentieth of its characters is test, the one before it valid. Files may be packed by gzip, xz or bz2.
+            twentieth of its characters is test, the one before it valid. Files may be packed by gzip, xz or bz2. A
+            file of counts is no text, and refused (unless ``tokenizer`` is a function).
         tokens, valid_tokens, test_tokens: take the first so many tokens of a part only (line ends count); words are
             counted after that. With ``bpe`` too these are words, so the pieces stand for the same text.
         min_count: words seen less often in train become ``<unk>``. None: the named corpus's own; else 1 if train has an
@@ -137,7 +139,7 @@ def load(
             corpus's own, else "whitespace". A text split by a function is encoded anew each time.
         bpe: encode by this many byte-pair pieces at most, learnt from train, instead of words; nothing is unknown then.
             The text is made of the words that ``tokenizer`` finds, with a blank between two of them.
-        encoding: of the text.
+        encoding: of the text, unless a byte order mark in front says another, as ``Vocabulary.from_text``.
         progress: show bars.
         cache: the folder for downloads and ids; ``cache_dir() / "corpora"`` if None. ``ADASOFT_CORPORA`` may name
             a server that has the files of named corpora under NAME/FILE.
@@ -163,7 +165,7 @@ def load(
     tokenizer = known.tokenizer if tokenizer is None else tokenizer
     if not callable(tokenizer):
         _splitter(tokenizer)  # refuses what it does not know
-    _check_encoding(encoding)
+    checked_encoding(encoding)
     if bpe is not None:
         if _integer("bpe", bpe) < LEAST_PIECES:
             raise ValueError(f"bpe: expected at least {LEAST_PIECES} pieces, of which 256 are bytes, received {bpe}")
@@ -185,19 +187,14 @@ def load(
         elif name is not None:
             found = downloaded(name, root, progress, encoding)
         elif Path(source).exists():
+            if Path(source).is_file() and not callable(tokenizer):
+                checked_text(Path(source), encoding)
             found = local(Path(source), encoding)
         else:
             raise FileNotFoundError(
                 f"source: {source!r} is no file, no folder, and no known corpus; those are {', '.join(NAMES)}"
             )
         return _encoded(found, settings, root, progress)
-
-
-def _check_encoding(encoding: str) -> None:
-    try:
-        "".encode(encoding)
-    except LookupError:
-        raise ValueError(f"encoding: Python knows no encoding {encoding!r}") from None
 
 
 def _encoded(source: Source, settings: Settings, root: Path, progress: bool) -> Corpus:

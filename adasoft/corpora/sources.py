@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from ..vocabulary import _decoded, _stem, _unpacked
+from ..vocabulary import _decoded, _stem, _unpacked, first_row
 from .corpus import PARTS
 from .downloads import sha256
 
@@ -140,11 +140,34 @@ class Source:
     address: str
 
 
+def checked_text(path: Path, encoding: str) -> Path:
+    """``path``, unless it is a file of counts: each of its numbers would be a word.
+
+    Raises:
+        ValueError: it is one, as ``Vocabulary.read`` finds out.
+    """
+    if row := first_row(path, encoding):
+        raise ValueError(
+            f"source: {path} should be a text, got a file of counts, with the row {row!r}; if it is a text, give a "
+            "tokenizer of your own (str.split)"
+        )
+    return path
+
+
 _ROLES = {
     "train": "train", "training": "train",
     "valid": "valid", "validation": "valid", "val": "valid", "dev": "valid",
     "test": "test",
 }  # fmt: skip
+
+
+#: Endings of programs, settings and numbers, which are no part of a text whatever their names: train.py, test.json.
+#: None that is a language as well: train.pl may be Polish.
+_NO_TEXT = {
+    *(".py", ".pyc", ".pyi", ".ipynb", ".bash", ".ps1", ".c", ".cc", ".cpp", ".h", ".hpp", ".java", ".js", ".go"),
+    *(".rs", ".rb", ".json", ".yaml", ".yml", ".toml", ".cfg", ".ini", ".conf", ".log", ".pt", ".pth", ".ckpt"),
+    *(".bin", ".npy", ".npz", ".pkl", ".safetensors", ".h5", ".parquet"),
+}
 
 
 def local(path: Path, encoding: str) -> Source:
@@ -188,13 +211,13 @@ def _paths(path: Path) -> list[Path]:
 
 
 def _named_parts(folder: Path) -> dict[str, Path]:
-    """The files of a folder that are called train, valid and test; none if no file is called train."""
+    """The files of a folder that are called train, valid and test; none if no file is called train, or that alone."""
     found: dict[str, list[Path]] = {part: [] for part in PARTS}
-    for path in sorted(p for p in folder.iterdir() if p.is_file()):
+    for path in sorted(p for p in folder.iterdir() if p.is_file() and p.suffix.lower() not in _NO_TEXT):
         roles = {_ROLES[word] for word in re.split(r"[^a-z]+", path.name.lower()) if word in _ROLES}
         for role in roles if len(roles) == 1 else ():
             found[role].append(path)
-    if not found["train"]:
+    if len(found["train"]) + len(found["valid"]) + len(found["test"]) == 1 or not found["train"]:
         return {}
     for part, paths in found.items():
         if len(paths) != 1:

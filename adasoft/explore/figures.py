@@ -387,10 +387,13 @@ def languages_sentence(vocabularies: Sequence[Vocabulary]) -> str:
     few, many = min(words, key=lambda k: words[k]), max(words, key=lambda k: words[k])
     if few == many:
         return f"{few} needs {words[few]:,} words for 95 % of its tokens."
-    return (
+    floor = max(v.floor for v in vocabularies)
+    text = (
         f"For 95 % of the tokens, {few} needs {words[few]:,} words and {many} {words[many]:,}: "
         f"{words[many] / words[few]:.1f} times as many."
     )
+    # Where lists of different depth meet, the longer ones are cut.
+    return text + (f" Only words as frequent as one in {1 / floor:,.0f} count: a list ends there." if floor else "")
 
 
 # ---------------------------------------------------------------------- two clusters

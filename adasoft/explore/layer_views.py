@@ -33,6 +33,7 @@ from ..loss import route, target_ranks
 from ..vocabulary import Vocabulary
 from . import figures as f
 from . import parts
+from .panels import read_words
 from .picker import COLORS, places
 from .state import COUNTED_MULTIPLICATIONS, LOCK, MAX_TAILS, Explorer
 from .widgets import NumberBox
@@ -1449,10 +1450,10 @@ def _drop_in_still() -> f.Picture:
 
 @f.still(
     "05_own_words",
-    "The three plots of section 1 for the 103 words of this project's licence: the second lies in the head.",
+    "The three plots of section 1 for the 96 words of this project's licence: the second lies in the head.",
 )
 def _own_words_still() -> f.Picture:
-    licence = Vocabulary.read(LICENCE, tokenizer="words", lower=True, name="LICENSE")
+    licence = read_words(LICENCE, "LICENSE")
     explorer = LayerExplorer(licence, cost=COUNTED_MULTIPLICATIONS)
     explorer.word = 2
     return word_figure(explorer)

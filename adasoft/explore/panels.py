@@ -20,7 +20,7 @@ import numpy as np
 from ..cost import MeasuredCost, cpu_name
 from ..files import cache_dir, writable_folder
 from ..partition import Plan, plan, two_clusters
-from ..vocabulary import Vocabulary
+from ..vocabulary import Vocabulary, comparable, wordfreq_tokens
 from . import figures as f
 from .parts import (
     WIDE,
@@ -259,7 +259,7 @@ def languages_panel(explorer: Explorer, *, slot: str = "languages") -> w.VBox:
     def redraw() -> None:
         own = [explorer.vocabulary] if language_of(explorer.vocabulary) is None else []
         codes = list(chosen.value)[: f.MOST_LINES - len(own)]
-        vocabularies = [*own, *map(load_language, codes)]
+        vocabularies = comparable([*own, *map(load_language, codes)])
         f.push(figure, *f.languages_data(vocabularies))
         rows = f.languages_table(vocabularies)
         heads = {"name": "words of", "n_classes": "V", "first 2000": "in the first 2,000", "50%": "words for 50 %",
@@ -281,9 +281,10 @@ def languages_panel(explorer: Explorer, *, slot: str = "languages") -> w.VBox:
 
 
 def read_words(path: str | os.PathLike[str], name: str | None = None) -> Vocabulary:
-    """The words of a text (lowered), or of a file with ``word<TAB>count`` in each line, whichever it looks like."""
+    """The words of a text, cut and folded as the lists of languages are (so that both can be compared), or of a file
+    of counts, whichever it looks like."""
     try:
-        return Vocabulary.read(path, tokenizer="words", lower=True, name=name)
+        return Vocabulary.read(path, tokenizer=wordfreq_tokens, name=name)
     except TypeError:  # counts: their reader knows no tokenizer
         return Vocabulary.from_counts_file(path, name=name)
 

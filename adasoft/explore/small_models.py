@@ -13,7 +13,6 @@ import argparse
 import datetime
 import importlib
 import json
-import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
