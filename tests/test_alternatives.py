@@ -676,3 +676,91 @@ def test_counts_may_be_a_tensor():
     layer = build("hierarchical", 4, torch.tensor(COUNTS))
     assert layer.n_classes == V and layer.edges == make("hierarchical").edges
     assert build("full", 4, torch.tensor([3.0])).n_classes == 1  # one word, not three
+
+
+# ---------------------------------------------------------------- numbers of other kinds
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_numbers_of_numpys_kinds(name):
+    layer, (x, target) = make(name, ignore_index=np.int64(7)), batch(5)
+    assert layer.ignore_index == 7 and type(layer.ignore_index) is int
+    expected = layer.topk(x, 3).indices
+    for k in (np.int64(3), np.uint8(3), np.array(3), torch.tensor(3)):
+        assert torch.equal(layer.topk(x, k).indices, expected)
+    for k in (np.bool_(True), 3.0, np.float64(3.0), "3", None):
+        with pytest.raises(ValueError, match=r"k should be an integer between 1 and n_classes=30, got"):
+            layer.topk(x, k)
+    for wrong in (2**63, -(2**63) - 1, np.uint64(2**64 - 100)):
+        with pytest.raises(ValueError, match=r"ignore_index should be .*2\*\*63.*, got "):
+            make(name, ignore_index=wrong)
+    for wrong in (True, np.bool_(True), 1.0, "1"):
+        with pytest.raises(TypeError, match="ignore_index should be an int, got"):
+            make(name, ignore_index=wrong)
+    for edge in (2**63 - 1, -(2**63)):
+        assert make(name, ignore_index=edge)(x, target).loss.isfinite()
+    # as int64 it would be -100, which is ignored; it is out of range
+    huge = torch.from_numpy(np.array([1, 2, 3, 4, 2**64 - 100], dtype=np.uint64))
+    if name != "adaptive":
+        with pytest.raises(RuntimeError, match=r"1 of 5 are not: values in \[18446744073709551516, 18446744073709551516"):
+            make(name)(x, huge)
+    for dtype in (torch.int8, torch.uint8, torch.int16, torch.int32, torch.uint16, torch.uint32, torch.uint64):
+        torch.manual_seed(0)
+        ours = layer(x, target.to(dtype)).loss
+        torch.manual_seed(0)
+        assert ours == layer(x, target).loss
+
+
+def test_numbers_that_are_none_are_named():
+    for wrong in (True, np.bool_(True), 5.0, "5", None):
+        for call in (
+            lambda v=wrong: build("full", v, V),
+            lambda v=wrong: build("sampled", D, V, n_samples=v) if v is not None else build("full", v, V),
+            lambda v=wrong: make("hierarchical", n_groups=v) if v is not None else build("full", v, V),
+            lambda v=wrong: frequency_bins(COUNTS, v),
+            lambda v=wrong: proportional_widths(v, 3),
+            lambda v=wrong: proportional_widths(512, v),
+        ):
+            with pytest.raises(ValueError, match=r"should be a positive integer, got"):
+                call()
+    for wrong in (True, np.bool_(True)):
+        with pytest.raises(ValueError, match=r"n_classes should be a positive integer, got"):
+            build("full", D, wrong)
+    assert build("full", D, np.array(V)).n_classes == build("full", D, torch.tensor(V)).n_classes == V
+    for wrong in (5, 1.5, True):
+        with pytest.raises(ValueError, match=r"widths should be a sequence of positive integers, got"):
+            make("d-softmax", widths=wrong)
+    for wrong in (np.array([4.0, 2.0, 2.0]), np.array([True] * 3), np.ma.array([4, 2, 2], mask=[1, 0, 0])):
+        with pytest.raises(ValueError, match=r"widths\[0\] should be a positive integer, got"):
+            make("d-softmax", widths=wrong)
+    for widths in (np.array([5, 2, 1]), torch.tensor([5, 2, 1]), (np.uint8(5), 2, 1)):
+        made = make("d-softmax", widths=widths).widths
+        assert made == [5, 2, 1] and all(type(w) is int for w in made)
+    assert proportional_widths(np.int64(512), np.int64(3), np.float32(4.0)) == [391, 97, 24]
+    for wrong in (0, -1.0, math.nan, math.inf, "4", True):
+        with pytest.raises(ValueError, match=r"ratio should be above 0, got"):
+            proportional_widths(512, 3, wrong)
+    for wrong in (math.nan, math.inf, "1", True, None):
+        with pytest.raises(ValueError, match=r"power should be a finite number, got"):
+            make("sampled", proposal="unigram", power=wrong)
+    assert make("sampled", proposal="unigram", power=np.float32(0.5)).p.sum() == pytest.approx(1.0)
+
+
+def test_counts_are_checked_where_they_come_without_a_vocabulary():
+    for call in (
+        lambda counts: frequency_bins(counts, 2),
+        lambda counts: alternatives.SampledSoftmax(D, 3, proposal="unigram", counts=counts),
+    ):
+        for wrong in ([3, -1, 1], [0, 0, 0], [3, math.nan, 1], [3, math.inf, 1]):
+            with pytest.raises(ValueError, match="counts should be finite, not negative and not all 0"):
+                call(wrong)
+        with pytest.raises(ValueError, match="counts should hold a number for each word, got 1 masked ones"):
+            call(np.ma.array([3, 2, 1], mask=[0, 1, 0]))
+        with pytest.raises(ValueError, match=r"counts should have the shape \(V,\), got \(1, 3\)"):
+            call([[3, 2, 1]])
+        call(np.ma.array([3, 2, 1]))
+        call(torch.tensor([3, 2, 1]))
+    with pytest.raises(ValueError, match=r"counts should have the shape \(4,\), got \(3,\)"):
+        alternatives.SampledSoftmax(D, 4, proposal="unigram", counts=[3, 2, 1])
+    with pytest.raises(ValueError, match="n_bins should be at most the number of words, 3, got 4"):
+        frequency_bins([3, 2, 1], 4)

@@ -1,6 +1,8 @@
 """Doubly sparse softmax: against plain loops in fp64, its structure, its training, and the paper's hierarchy."""
 
 import copy
+import dataclasses
+import json
 import math
 import os
 import signal
@@ -8,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -786,3 +789,54 @@ def test_experts_recover_the_hierarchy():
 def test_experts_recover_the_hierarchy_by_mitosis():
     history = check_recovery(hierarchy(), Settings(stages=(5, 10), epochs=40), 8)
     assert [e.kind for e in history.events].count("split") == 1
+
+
+# ---------------------------------------------------------------- numbers of other kinds
+
+
+def test_settings_of_numpys_kinds_are_the_same_settings():
+    plain = Settings(stages=(1, 3), epochs=3, batch=20, seed=3, prune_after=1, threshold=0.5)
+    made = Settings(
+        stages=np.array([1, 3]), epochs=np.int64(3), batch=np.uint8(20), seed=np.int64(3), prune_after=np.int32(1),
+        threshold=np.float32(0.5),
+    )  # fmt: skip
+    assert made == plain and json.dumps(dataclasses.asdict(made)) == json.dumps(dataclasses.asdict(plain))
+    assert repr(made) == repr(plain)  # which seeds are made of
+    for name, message in (
+        ("seed", "seed should be an integer, got"), ("epochs", "epochs should be a positive integer, got"),
+        ("balance", "balance should be a finite number, 0 or more, got"),
+    ):  # fmt: skip
+        for wrong in (True, "1", None, math.nan):
+            with pytest.raises(ValueError, match=message):
+                Settings(**{name: wrong})
+    with pytest.raises(ValueError, match="stages should be numbers of experts, got 4"):
+        Settings(stages=4)
+
+
+def test_numbers_of_numpys_kinds():
+    layer, x = make(), normal(30, D)
+    assert torch.equal(layer.topk(x, np.int64(3)).indices, layer.topk(x, 3).indices)
+    twin = copy.deepcopy(layer)
+    assert twin.prune(np.float32(0.75)) == layer.prune(0.75)
+    layer.split(np.int64(2), noise=np.float64(0.0))
+    assert layer.n_experts == 2 * K
+    layer.explore(np.float32(0.5), np.int64(3))
+    assert layer._noise == (0.5, 3)
+    for wrong in (True, "0.1", None, -1, math.nan):
+        with pytest.raises(ValueError, match="threshold should be a finite number, 0 or more, got"):
+            layer.prune(wrong)
+        with pytest.raises(ValueError, match="noise should be a finite number, 0 or more, got"):
+            layer.split(2, noise=wrong)
+        with pytest.raises(ValueError, match="share should be at least 0 and below 1, got"):
+            layer.revive(x, share=wrong)
+        with pytest.raises(ValueError, match="amount should be a finite number, 0 or more, got"):
+            layer.explore(wrong, 0)
+    for wrong in (1.5, "1", None, True):
+        with pytest.raises(ValueError, match="seed should be an integer, got"):
+            layer.explore(0.0, wrong)
+        with pytest.raises(ValueError, match="seed should be an integer, got"):
+            hierarchy(2, 2, 2, 3, seed=wrong)
+    with pytest.raises(ValueError, match="save_every should be a positive integer, got True"):
+        fit(layer, x, torch.zeros(30, dtype=torch.long), Settings(), save_every=True)
+    assert torch.equal(hierarchy(np.int64(2), 2, 2, 3, variance=np.float32(4), seed=np.int64(1)).inputs,
+                       hierarchy(2, 2, 2, 3, variance=4.0, seed=1).inputs)  # fmt: skip

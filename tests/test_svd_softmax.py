@@ -3,6 +3,7 @@
 import copy
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -456,3 +457,25 @@ def test_spectrum_matrix_has_it_and_a_power_law_is_found():
         spectrum_matrix(20, [1.0, -1.0])
     with pytest.raises(ValueError, match=r"at least the number of singular values, 3, got 2"):
         spectrum_matrix(2, [3.0, 2.0, 1.0])
+
+
+def test_numbers_of_numpys_kinds():
+    layer, x = SVDSoftmax(weight(), np.int64(3), np.uint8(7)), 4 * normal(12, D)
+    assert (layer.width, layer.n_full) == (3, 7) and type(layer.width) is type(layer.n_full) is int
+    wanted = layer.choose(x, 0.5, 3, widths=[2, 4])
+    for recall in (np.float32(0.5), np.array(0.5), torch.tensor(0.5)):
+        assert layer.choose(x, recall, np.int64(3), widths=np.array([2, 4])) == wanted
+    assert layer.recall(x, np.int64(3)) == wanted.recall
+    assert torch.equal(layer.topk(x, np.int64(3)).indices, layer.topk(x, 3).indices)
+    for wrong in (np.bool_(True), np.float64(0.0), torch.tensor(1.5), None, math.nan):
+        with pytest.raises(ValueError, match=r"recall should be a number above 0 and at most 1, got"):
+            layer.choose(x, wrong)
+    for wrong in (4, True):
+        with pytest.raises(ValueError, match=r"widths should be a sequence of positive integers, got"):
+            layer.choose(x, 0.5, widths=wrong)
+    with pytest.raises(TypeError, match=r"bias should be a tensor \(V,\), got ndarray"):
+        SVDSoftmax(weight(), bias=np.zeros(V))
+    assert torch.equal(spectrum_matrix(np.int64(9), np.array([3.0, 2.0]), seed=np.int64(2)),
+                       spectrum_matrix(9, [3.0, 2.0], seed=2))  # fmt: skip
+    with pytest.raises(ValueError, match="seed should be an integer, got 1.5"):
+        spectrum_matrix(9, [3.0, 2.0], seed=1.5)

@@ -35,6 +35,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from ..layer import _positive
 from ..vocabulary import Vocabulary
 from .adaptive import Adaptive
 from .d_softmax import DSoftmax, proportional_widths
@@ -100,8 +101,9 @@ def build(name: str, in_features: int, counts_or_vocabulary: Any, **options: Any
         raise TypeError(f"{name} takes no option {unknown[0]!r}; it takes {', '.join(known)}")
     if isinstance(counts_or_vocabulary, Tensor):
         counts_or_vocabulary = counts_or_vocabulary.detach().cpu().numpy()
-    if hasattr(counts_or_vocabulary, "__index__") and not isinstance(counts_or_vocabulary, np.ndarray):
-        n_classes = int(counts_or_vocabulary)
+    kinds = (int, np.integer, np.bool_, np.ndarray)
+    if isinstance(counts_or_vocabulary, kinds) and np.ndim(counts_or_vocabulary) == 0:
+        n_classes = _positive("n_classes", counts_or_vocabulary)
     else:
         vocabulary = Vocabulary(counts_or_vocabulary)
         n_classes = len(vocabulary)

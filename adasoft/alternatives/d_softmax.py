@@ -11,17 +11,19 @@ from torch import Tensor, nn
 
 from ..children import plain_linears
 from ..decoding import log_softmax
-from ..layer import _check_cutoffs
+from ..layer import _check_cutoffs, _positive
 from .chunked import band, joint_nll
-from .protocol import Product, SoftmaxModule, check_widths
+from .protocol import Product, SoftmaxModule, check_number, check_widths
 
 
 def proportional_widths(in_features: int, n_bands: int, ratio: float = 4.0) -> list[int]:
     """Widths of the segments of D-softmax: in proportion to 1, 1/ratio, 1/ratio^2, ..., summing to d.
 
     Bands after the first are rounded down, but to at least 1; the first gets the rest. ValueError if d is less than
-    the number of bands.
+    the number of bands, or the ratio not above 0.
     """
+    in_features, n_bands = _positive("in_features", in_features), _positive("n_bands", n_bands)
+    ratio = check_number("ratio", ratio, "above 0", lambda r: r > 0)
     if in_features < n_bands:
         raise ValueError(f"in_features should be at least the number of bands, {n_bands}, got {in_features}")
     whole = sum(ratio**-i for i in range(n_bands))

@@ -20,7 +20,11 @@ from ..decoding import largest, linear, log_softmax, log_sum_exp
 from ..layer import _positive
 from ..loss import Group, chunk_rows, grouped_nll, target_ranks
 from .full import FullSoftmax
-from .protocol import Product, SoftmaxModule, called, composed
+from .protocol import Product, SoftmaxModule, called, check_integer, check_number, composed
+
+
+#: Rule for a number, and its test.
+_NOT_NEGATIVE = "a finite number, 0 or more", lambda value: value >= 0
 
 
 class Penalties(NamedTuple):
@@ -190,8 +194,7 @@ class DoublySparseSoftmax(SoftmaxModule):
         hangs on the weights; nothing is changed then.
         """
         self._check_change()
-        if not math.isfinite(threshold) or threshold < 0:
-            raise ValueError(f"threshold should be a finite number, 0 or more, got {threshold!r}")
+        threshold = check_number("threshold", threshold, *_NOT_NEGATIVE)
         rms = self._rms()
         stays = rms >= threshold
         n_below = int((~stays).sum())
@@ -259,8 +262,7 @@ class DoublySparseSoftmax(SoftmaxModule):
         the experts replaced. Raises as :meth:`split`.
         """
         self._check_change()
-        if not 0 <= share < 1:
-            raise ValueError(f"share should be at least 0 and below 1, got {share!r}")
+        share = check_number("share", share, "at least 0 and below 1", lambda s: 0 <= s < 1)
         load = list(self.measure(hidden))
         idle = [k for k in range(self.n_experts) if load[k] * self.n_experts < share]
         sources, more = list(range(self.n_experts)), {}
@@ -290,8 +292,7 @@ class DoublySparseSoftmax(SoftmaxModule):
 
         Gates of those copied twice get noise.
         """
-        if not math.isfinite(noise) or noise < 0:
-            raise ValueError(f"noise should be a finite number, 0 or more, got {noise!r}")
+        noise = check_number("noise", noise, *_NOT_NEGATIVE)
         rows = []
         for j, k in enumerate(sources):
             copied = torch.arange(self._edges[k], self._edges[k + 1], device=self.members.device)
@@ -547,9 +548,7 @@ class DoublySparseSoftmax(SoftmaxModule):
         noise: give another one for each step. Without noise an expert that the first gate passes over, or a clone
         that loses all ties, may never get a token. (Chosen here; the authors' code learns an amount per expert.)
         """
-        if not math.isfinite(amount) or amount < 0:
-            raise ValueError(f"amount should be a finite number, 0 or more, got {amount!r}")
-        self._noise = float(amount), int(seed)
+        self._noise = float(check_number("amount", amount, *_NOT_NEGATIVE)), check_integer("seed", seed)
 
     def penalties(self, input: Tensor) -> Penalties:
         """Load balance over the tokens ``input`` (..., d), and the group lassos of the weights. Differentiable.

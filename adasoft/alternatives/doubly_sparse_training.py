@@ -20,7 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from ..layer import _positive
-from .doubly_sparse import DoublySparseSoftmax
+from .doubly_sparse import _NOT_NEGATIVE, DoublySparseSoftmax
+from .protocol import check_integer, check_number
 
 #: A gate that gives one of several experts more than this share of the tokens has collapsed.
 COLLAPSED = 0.95
@@ -52,16 +53,20 @@ class Settings:
     """Of the order of the tokens, of dropout and of the noise."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "stages", tuple(_positive("stages", k) for k in self.stages))
-        if not self.stages or any(b % a or a == b for a, b in itertools.pairwise(self.stages)):
-            raise ValueError(f"stages should be numbers of experts, each a multiple of the last, got {self.stages}")
-        for name in ("epochs", "batch"):
-            _positive(name, getattr(self, name))
+        try:
+            stages = tuple(_positive("stages", k) for k in self.stages)
+        except TypeError:
+            raise ValueError(f"stages should be numbers of experts, got {self.stages!r}") from None
+        if not stages or any(b % a or a == b for a, b in itertools.pairwise(stages)):
+            raise ValueError(f"stages should be numbers of experts, each a multiple of the last, got {stages}")
+        # numbers of Python's own, whatever kind they came in: a checkpoint keeps them as text, seeds are made of it
+        checked: dict[str, Any] = {"stages": stages, "seed": check_integer("seed", self.seed)}
+        checked |= {name: _positive(name, getattr(self, name)) for name in ("epochs", "batch")}
         numbers = "learning_rate", "balance", "lasso", "expert_lasso", "threshold", "exploration", "noise"
         for name in (*numbers, "prune_after"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
-                raise ValueError(f"{name} should be a finite number, 0 or more, got {value!r}")
+            checked[name] = check_number(name, getattr(self, name), *_NOT_NEGATIVE)
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
 
 
 #: Of :class:`Settings`, for the layer of a language model: the lassos sum over all rows, so their factors are far below
@@ -139,8 +144,7 @@ def fit(
 
     Raises ValueError: inputs, settings and softmax do not fit, or the checkpoint is of other settings or data.
     """
-    if isinstance(save_every, bool) or not isinstance(save_every, int) or save_every < 1:
-        raise ValueError(f"save_every should be a positive integer, got {save_every!r}")
+    save_every = _positive("save_every", save_every)
     if len(inputs) != len(target):
         raise ValueError(f"inputs and target should be of one length, got {len(inputs)} and {len(target)}")
     if bool((target == softmax.ignore_index).any()):

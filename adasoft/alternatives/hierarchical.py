@@ -15,7 +15,7 @@ from ..decoding import log_softmax
 from ..layer import _positive
 from ..loss import Group, grouped_nll
 from ..vocabulary import Vocabulary
-from .protocol import Product, SoftmaxModule
+from .protocol import Product, SoftmaxModule, check_counts
 
 
 def frequency_bins(counts: Any, n_bins: int) -> list[int]:
@@ -24,9 +24,13 @@ def frequency_bins(counts: Any, n_bins: int) -> list[int]:
     ``counts`` (V,) by rank. Word by word, a class is closed once the running share of sqrt(count) has passed a / C
     (Mikolov et al. 2011, as in RNNLM); a word above 1 / C is a class alone. So no class holds more than 1 / C and its
     last word, unless heavy words before it have put the bins behind; each class holds at least one word.
+
+    Raises ValueError if ``n_bins`` is not between 1 and V, or counts are not finite, negative or all 0.
     """
-    roots = np.sqrt(np.asarray(counts, dtype=np.float64))
+    roots, n_bins = np.sqrt(check_counts(counts)), _positive("n_bins", n_bins)
     n = len(roots)
+    if n_bins > n:
+        raise ValueError(f"n_bins should be at most the number of words, {n}, got {n_bins}")
     share = np.cumsum(roots) / roots.sum()
     passed = np.searchsorted(share, np.arange(1, n_bins) / n_bins, side="right") + 1
     edges = [0]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+import math
+import numbers
+from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -177,10 +180,10 @@ class SoftmaxModule(RankTables):
         bad = (ranks < 0) | (ranks > self.n_classes)
         n_bad, n_ignored = torch.stack([bad.sum(), (ranks == self.n_classes).sum()]).tolist()
         if n_bad:
-            wrong = target[bad]
+            wrong = target[bad].tolist()
             raise RuntimeError(
                 f"target_ should be in [0, {self.n_classes - 1}] or ignore_index={self.ignore_index}, but {n_bad} of "
-                f"{len(target)} are not: values in [{int(wrong.min())}, {int(wrong.max())}] were found"
+                f"{len(target)} are not: values in [{min(wrong)}, {max(wrong)}] were found"
             )
         counted = (ranks < self.n_classes).nonzero().squeeze(1) if n_ignored else None
         if counted is not None:
@@ -340,13 +343,50 @@ def check_ignore_index(value: Any) -> int:
     if found is None:
         raise TypeError(f"ignore_index should be an int, got {value!r}")
     if not -(2**63) <= found < 2**63:
-        raise ValueError(f"ignore_index should be in the range of int64, got {value!r}")
+        raise ValueError(f"ignore_index should be between -2**63 and 2**63 - 1, as ids are int64, got {value!r}")
     return found
 
 
-def check_widths(widths: Sequence[int], n: int, what: str) -> list[int]:
-    """``widths`` as n positive integers; ValueError names the wrong one."""
-    made = [_positive(f"widths[{i}]", width) for i, width in enumerate(widths)]
-    if len(made) != n:
+def check_integer(name: str, value: Any) -> int:
+    """``value``, NumPy's kinds among them, as an int; ValueError names it."""
+    found = _index(value)
+    if found is None:
+        raise ValueError(f"{name} should be an integer, got {value!r}")
+    return found
+
+
+def check_number(name: str, value: Any, rule: str, fits: Callable[[Any], bool]) -> Any:
+    """``value``, NumPy's kinds and tensors of one number among them, as an int or float that ``fits``.
+
+    ValueError says the ``rule`` for what is none, is not finite or does not fit.
+    """
+    found = value.item() if getattr(value, "shape", None) == () else value
+    if isinstance(found, bool) or not isinstance(found, numbers.Real) or not math.isfinite(found) or not fits(found):
+        raise ValueError(f"{name} should be {rule}, got {value!r}")
+    return int(found) if isinstance(found, numbers.Integral) else float(found)
+
+
+def check_counts(counts: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """``counts`` of words as (V,). ValueError if they are not finite, negative, masked or all 0."""
+    if isinstance(counts, Tensor):
+        counts = counts.detach().cpu().numpy()
+    if np.ma.is_masked(counts):
+        raise ValueError(f"counts should hold a number for each word, got {np.ma.count_masked(counts)} masked ones")
+    values = np.asarray(counts, dtype=np.float64)
+    if values.ndim != 1:
+        raise ValueError(f"counts should have the shape (V,), got {values.shape}")
+    if not np.isfinite(values).all() or (values < 0).any() or not values.any():
+        raise ValueError("counts should be finite, not negative and not all 0")
+    return values
+
+
+def check_widths(widths: Any, n: int | None = None, what: str = "") -> list[int]:
+    """``widths`` as n positive integers, one for each ``what``, or as many as there are; ValueError names a wrong one."""
+    try:
+        given = list(widths)
+    except TypeError:
+        raise ValueError(f"widths should be a sequence of positive integers, got {widths!r}") from None
+    made = [_positive(f"widths[{i}]", width) for i, width in enumerate(given)]
+    if n is not None and len(made) != n:
         raise ValueError(f"widths should hold one width per {what}, {n}, got {len(made)}: {made}")
     return made

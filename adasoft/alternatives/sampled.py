@@ -14,7 +14,7 @@ from ..decoding import log_softmax
 from ..layer import _positive
 from .chunked import Band, Own, joint_nll
 from .full import FullSoftmax
-from .protocol import called
+from .protocol import called, check_counts, check_number
 
 PROPOSALS = ("log-uniform", "unigram")
 #: Share of the words that is sampled by default, as in Grave et al. 2017.
@@ -151,13 +151,10 @@ def _proposal(proposal: str, n_classes: int, counts: Any, power: float) -> np.nd
         raise ValueError(f"proposal should be one of {PROPOSALS}, got {proposal!r}")
     if counts is None:
         raise ValueError("proposal='unigram' needs counts, got none; proposal='log-uniform' works without")
-    values = np.asarray(counts, dtype=np.float64)
-    if values.shape != (n_classes,):
+    values = check_counts(counts)
+    if len(values) != n_classes:
         raise ValueError(f"counts should have the shape ({n_classes},), got {values.shape}")
-    if not np.isfinite(values).all() or (values < 0).any() or not values.any():
-        raise ValueError("counts should be finite, not negative and not all 0")
-    if not math.isfinite(power):
-        raise ValueError(f"power should be a finite number, got {power!r}")
+    power = check_number("power", power, "a finite number", lambda _: True)
     values = np.maximum(values, values[values > 0].min()) / values.max()
     weights = values**power
     return np.asarray(weights / weights.sum())

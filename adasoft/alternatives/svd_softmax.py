@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import numbers
 import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -19,7 +18,7 @@ from ..decoding import largest, linear
 from ..layer import _positive
 from ..loss import chunk_rows
 from .full import FullSoftmax
-from .protocol import Product, SoftmaxModule, composed
+from .protocol import Product, SoftmaxModule, check_integer, check_number, check_widths, composed
 
 #: Weights that are turned at once; 64 MiB in fp64.
 _TURNED = 1 << 23
@@ -255,10 +254,11 @@ class SVDSoftmax(SoftmaxModule):
         Raises ValueError: an argument out of range, or no hidden states.
         """
         k = self._checked_k(k)
-        if not isinstance(recall, numbers.Real) or isinstance(recall, bool) or not 0 < recall <= 1:
-            raise ValueError(f"recall should be a number above 0 and at most 1, got {recall!r}")
+        recall = check_number("recall", recall, "a number above 0 and at most 1", lambda r: 0 < r <= 1)
         d = self.in_features
-        tried = [max(1, round(d * i / 16)) for i in range(1, 17)] if widths is None else list(widths)
+        tried = [max(1, round(d * i / 16)) for i in range(1, 17)]
+        if widths is not None:
+            tried = check_widths(widths)
         tried = sorted({self._checked(w, 1)[0] for w in tried} | {d})
         x = self._rows(hidden)
         if not len(x):
@@ -351,6 +351,8 @@ def _weight_and_bias(full: Any, bias: Tensor | None) -> tuple[Tensor, Tensor | N
         raise TypeError(f"full should be an nn.Linear, a FullSoftmax or a weight (V, d), got {type(full).__name__}")
     if full.dim() != 2 or not full.is_floating_point() or not full.numel():
         raise ValueError(f"full should be a weight (V, d) of floats, got shape {tuple(full.shape)}, {full.dtype}")
+    if bias is not None and not isinstance(bias, Tensor):
+        raise TypeError(f"bias should be a tensor (V,), got {type(bias).__name__}")
     if bias is not None and tuple(bias.shape) != (len(full),):
         raise ValueError(f"bias should have the shape ({len(full)},), got {tuple(bias.shape)}")
     for name, value in (("weight", full), ("bias", bias)):
@@ -508,7 +510,7 @@ def spectrum_matrix(
     d = len(values)
     if _positive("n_classes", n_classes) < d:
         raise ValueError(f"n_classes should be at least the number of singular values, {d}, got {n_classes}")
-    random = torch.Generator().manual_seed(seed)
+    random = torch.Generator().manual_seed(check_integer("seed", seed))
     rotation, _ = torch.linalg.qr(torch.randn(d, d, generator=random, dtype=torch.float64, device="cpu"))
     made = torch.empty(n_classes, d, dtype=dtype, device="cpu")
     rows, gram = max(1, _TURNED // d), torch.zeros(d, d, dtype=torch.float64, device="cpu")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -13,6 +12,7 @@ from torch.nn import functional as F
 from ..layer import _positive
 from .doubly_sparse import DoublySparseSoftmax
 from .doubly_sparse_training import History, Settings, _seed, fit
+from .protocol import check_integer, check_number
 
 
 class Hierarchy(NamedTuple):
@@ -42,9 +42,11 @@ def hierarchy(
     ``n_items`` points of a class variance / ratio^2 around the class's.
     """
     sizes = [_positive(name, v) for name, v in (("n_groups", n_groups), ("per_group", per_group), ("n_items", n_items))]
-    if not all(math.isfinite(v) and v > 0 for v in (variance, ratio)):
-        raise ValueError(f"variance and ratio should be positive numbers, got {variance!r} and {ratio!r}")
-    random = torch.Generator().manual_seed(seed)
+    variance, ratio = (
+        check_number(name, value, "a positive number", lambda v: v > 0)
+        for name, value in (("variance", variance), ("ratio", ratio))
+    )
+    random = torch.Generator().manual_seed(check_integer("seed", seed))
     points = torch.zeros(1, _positive("in_features", in_features))
     for level, size in enumerate(sizes):
         scale = (variance / ratio**level) ** 0.5
