@@ -15,7 +15,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.autograd import gradcheck, gradgradcheck
 from torch.nn import functional as F
@@ -637,6 +638,37 @@ def test_a_checkpoint_is_replaced_whole(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         train_hierarchy(data, settings, checkpoint=path, save_every=1, progress=False)
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path):
+    data, settings = small()
+    path = tmp_path / "fit.safetensors"
+    train_hierarchy(data, settings, checkpoint=path, progress=False)
+    whole = path.read_bytes()
+
+    def again():
+        return train_hierarchy(data, settings, checkpoint=path, progress=False)
+
+    again()
+    at = len(whole) * 3 // 4
+    for damaged in (
+        whole[:at] + bytes(200) + whole[at + 200 :], whole[:-1] + bytes([whole[-1] ^ 1]), whole[:-7], b"", b"[]",
+        whole.replace(b'\\"prune\\"', b'\\"split\\"', 1),
+    ):  # fmt: skip
+        path.write_bytes(damaged)
+        assert damaged != whole
+        with pytest.raises(ValueError, match=r"fit.safetensors is damaged: .*; delete it, and training begins"):
+            again()
+    # one of before, without a checksum, goes on; one without its notes is named
+    path.write_bytes(whole)
+    tensors = load_file(path)
+    with safe_open(path, "pt") as file:
+        notes = file.metadata()
+    save_file(tensors, path, {k: v for k, v in notes.items() if k != "sha256"})
+    again()
+    save_file(tensors, path, {k: v for k, v in notes.items() if k not in ("sha256", "notes")})
+    with pytest.raises(ValueError, match="is damaged: notes is not there"):
+        again()
 
 
 KILLED = """

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..files import DamagedFile, write_whole
 from ..layer import _positive
 from .doubly_sparse import _NOT_NEGATIVE, DoublySparseSoftmax
 from .protocol import check_integer, check_number
@@ -142,7 +143,8 @@ def fit(
         callback: told of every :class:`Step`. What it raises ends the training.
         progress: show a bar.
 
-    Raises ValueError: inputs, settings and softmax do not fit, or the checkpoint is of other settings or data.
+    Raises ValueError: inputs, settings and softmax do not fit, or the checkpoint is of other settings or data, or
+    damaged (a checksum tells), with its name.
     """
     save_every = _positive("save_every", save_every)
     if len(inputs) != len(target):
@@ -306,17 +308,21 @@ def _save(
         tensors |= {f"adam.{name}.{key}": value for key, value in optimizer.state[p].items()}
     tensors |= {"picked": picked, "steps": torch.tensor(history.steps, dtype=torch.float64)}
     notes = json.dumps({"epochs": history.epochs, "events": history.events})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        save_file(
-            {k: v.detach().contiguous() for k, v in tensors.items()}, part,
-            {"settings": told[0], "data": told[1], "notes": notes},
-        )  # fmt: skip
-        os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    tensors = {k: v.detach().contiguous() for k, v in tensors.items()}
+    told_with = {"settings": told[0], "data": told[1], "notes": notes}
+    told_with["sha256"] = _digest(tensors, told_with)
+    write_whole(path, lambda part: save_file(tensors, part, told_with))
+
+
+def _digest(tensors: dict[str, Tensor], notes: dict[str, str]) -> str:
+    """SHA-256 over all that a checkpoint holds but the digest itself."""
+    text = json.dumps({k: v for k, v in notes.items() if k != "sha256"}, sort_keys=True)
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        value = tensors[name].cpu().reshape(-1)
+        digest.update(repr((name, tuple(tensors[name].shape), value.dtype)).encode())
+        digest.update(value.view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _load(
@@ -328,15 +334,25 @@ def _load(
     told: tuple[str, str],
 ) -> Tensor:
     """Weights, optimiser and history from a checkpoint; returns the tokens that each expert got in this epoch."""
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
-    with safe_open(path, "pt") as file:
-        notes = file.metadata() or {}
-        for key, own in zip(("settings", "data"), told, strict=True):
-            if notes.get(key) != own:
-                raise ValueError(f"checkpoint {path} is of other {key}: {notes.get(key)}, not {own}")
-        # copies: what is left mapped keeps Windows from replacing the file
-        tensors = {k: file.get_tensor(k).clone() for k in file.keys()}  # noqa: SIM118
+    remedy = "delete it, and training begins at its start"
+    try:
+        with safe_open(path, "pt") as file:
+            notes = file.metadata() or {}
+            # copies: what is left mapped keeps Windows from replacing the file
+            tensors = {k: file.get_tensor(k).clone() for k in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise DamagedFile(path, str(error), remedy) from error
+    # those written before there was a digest have none
+    if "sha256" in notes and notes["sha256"] != _digest(tensors, notes):
+        raise DamagedFile(path, "what it holds does not fit its checksum", remedy)
+    for key, own in zip(("settings", "data"), told, strict=True):
+        if notes.get(key) != own:
+            raise ValueError(f"checkpoint {path} is of other {key}: {notes.get(key)}, not {own}")
+    absent = {"notes"} - set(notes) | {"steps", "picked"} - set(tensors)
+    if absent:
+        raise DamagedFile(path, f"{min(absent)} is not there", remedy)
     for m, module in modules.items():
         module.load_state_dict({k[len(m) + 1 :]: v for k, v in tensors.items() if k.startswith(f"{m}.")})
     for name, p in zip(names, optimizer.param_groups[0]["params"], strict=True):
