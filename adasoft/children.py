@@ -100,7 +100,8 @@ def weight_of(child: Any, name: str, otherwise: str = "use an embedding that is 
             f"{name} should be a torch.nn.Linear, since its weight is read as words, got a {type(child).__name__}"
             f"{' with a forward of its own' if standard else ''}. Merge the adapter into it, or {otherwise}"
         )
-    return value_now(child)
+    weight: Tensor = value_now(child)
+    return weight
 
 
 def value_now(module: Any, name: str = "weight") -> Any:

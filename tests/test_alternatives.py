@@ -702,7 +702,9 @@ def test_numbers_of_numpys_kinds(name):
     # as int64 it would be -100, which is ignored; it is out of range
     huge = torch.from_numpy(np.array([1, 2, 3, 4, 2**64 - 100], dtype=np.uint64))
     if name != "adaptive":
-        with pytest.raises(RuntimeError, match=r"1 of 5 are not: values in \[18446744073709551516, 18446744073709551516"):
+        with pytest.raises(
+            RuntimeError, match=r"1 of 5 are not: values in \[18446744073709551516, 18446744073709551516"
+        ):
             make(name)(x, huge)
     for dtype in (torch.int8, torch.uint8, torch.int16, torch.int32, torch.uint16, torch.uint32, torch.uint64):
         torch.manual_seed(0)

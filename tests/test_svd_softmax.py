@@ -477,5 +477,5 @@ def test_numbers_of_numpys_kinds():
         SVDSoftmax(weight(), bias=np.zeros(V))
     assert torch.equal(spectrum_matrix(np.int64(9), np.array([3.0, 2.0]), seed=np.int64(2)),
                        spectrum_matrix(9, [3.0, 2.0], seed=2))  # fmt: skip
-    with pytest.raises(ValueError, match="seed should be an integer, got 1.5"):
+    with pytest.raises(ValueError, match=r"seed should be an integer, got 1\.5"):
         spectrum_matrix(9, [3.0, 2.0], seed=1.5)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from ..loss import chunk_rows, full_precision
@@ -27,7 +27,7 @@ class Band(NamedTuple):
     bias: Tensor | None = None
 
 
-def band(x: Tensor, child: nn.Linear) -> Band:
+def band(x: Tensor, child: Any) -> Band:
     """The columns of a Linear with nothing attached, in the dtype of ``x``."""
     return Band(x, child.weight.to(x.dtype), None if child.bias is None else child.bias.to(x.dtype))
 

@@ -81,7 +81,9 @@ class DSoftmax(SoftmaxModule):
 
     def _nll(self, x: Tensor, ranks: Tensor, scale: float, need_total: bool) -> tuple[Tensor, Tensor]:
         segments = torch.split(x, self.widths, 1)
-        return joint_nll([band(h, b) for h, b in zip(segments, self.bands, strict=True)], ranks, scale, need_total=need_total)
+        return joint_nll(
+            [band(h, b) for h, b in zip(segments, self.bands, strict=True)], ranks, scale, need_total=need_total
+        )
 
     def _log_prob(self, x: Tensor, product: Product) -> Tensor:
         segments = torch.split(x, self.widths, 1)

@@ -22,7 +22,6 @@ from ..loss import Group, chunk_rows, grouped_nll, target_ranks
 from .full import FullSoftmax
 from .protocol import Product, SoftmaxModule, called, check_integer, check_number, composed
 
-
 #: Rule for a number, and its test.
 _NOT_NEGATIVE = "a finite number, 0 or more", lambda value: value >= 0
 

@@ -9,7 +9,6 @@ import dataclasses
 import hashlib
 import itertools
 import json
-import math
 import os
 import warnings
 from collections.abc import Callable

@@ -277,7 +277,9 @@ class SoftmaxModule(RankTables):
         if whole:
             weight = self._weight()
             if x.device != weight.device:
-                raise RuntimeError(f"input is on {x.device}, the layer on {weight.device}; both should be on one device")
+                raise RuntimeError(
+                    f"input is on {x.device}, the layer on {weight.device}; both should be on one device"
+                )
             if x.dtype != weight.dtype and autocast_dtype(x) is None:
                 raise RuntimeError(f"input has dtype {x.dtype}, the layer's weights {weight.dtype}; convert one")
         return x.reshape(-1, self.in_features)
@@ -370,8 +372,9 @@ def check_counts(counts: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
     """``counts`` of words as (V,). ValueError if they are not finite, negative, masked or all 0."""
     if isinstance(counts, Tensor):
         counts = counts.detach().cpu().numpy()
-    if np.ma.is_masked(counts):
-        raise ValueError(f"counts should hold a number for each word, got {np.ma.count_masked(counts)} masked ones")
+    masked = int(np.ma.getmaskarray(counts).sum()) if isinstance(counts, np.ma.MaskedArray) else 0
+    if masked:
+        raise ValueError(f"counts should hold a number for each word, got {masked} masked ones")
     values = np.asarray(counts, dtype=np.float64)
     if values.ndim != 1:
         raise ValueError(f"counts should have the shape (V,), got {values.shape}")
@@ -381,7 +384,7 @@ def check_counts(counts: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 
 def check_widths(widths: Any, n: int | None = None, what: str = "") -> list[int]:
-    """``widths`` as n positive integers, one for each ``what``, or as many as there are; ValueError names a wrong one."""
+    """``widths`` as n positive integers, one per ``what``, or as many as there are; ValueError names a wrong one."""
     try:
         given = list(widths)
     except TypeError:
