@@ -236,9 +236,13 @@ def test_ignored_empty_and_bad_targets(name):
         assert empty.loss.isnan() and not empty.output.any()
         grads = torch.autograd.grad(empty.loss, [x, *layer.parameters()])
         assert all(not g.any() for g in grads)
-    target[1, 1], target[1, 2] = V, -3
-    with pytest.raises(RuntimeError, match=r"\[0, 29\](.|\n)*ignore_index=7"):
-        layer(x, target)
+    for wrong in (V, -3, 2**62, -(2**62)):
+        one = target.clone()
+        one[1, 1] = wrong
+        with pytest.raises(RuntimeError, match=r"\[0, 29\](.|\n)*ignore_index=7") as error:
+            layer(x, one)
+        assert f"[{wrong}, {wrong}]" in str(error.value)
+    target[1, 1] = V
     with pytest.raises(RuntimeError, match=r"shape"):
         layer(x[..., :-1], target)
     with pytest.raises(RuntimeError, match=r"\(2, 5\)"):
@@ -267,6 +271,8 @@ def test_low_precision_and_autocast(name, dtype):
     with torch.autocast("cpu", dtype=dtype):
         output, loss = layer(x, target)
         assert output.dtype == loss.dtype == layer.log_prob(x).dtype == torch.float32
+        rounded = layer(x.to(dtype), target)  # the input of another layer under autocast
+        assert rounded.output.dtype == rounded.loss.dtype == layer.log_prob(x.to(dtype)).dtype == torch.float32
     grads = torch.autograd.grad(loss, [x, *layer.parameters()])
     torch.testing.assert_close(output, exact.output, rtol=0.03, atol=0.03)
     for a, b in zip(grads, exact_grads, strict=True):
