@@ -57,6 +57,7 @@ class SampledSoftmax(FullSoftmax):
         power: exponent of the counts.
         correct_target: subtract log pi from the target's logit too, as TensorFlow does.
         generator: of the draws, on the layer's device; default torch's global one. Equal seeds give equal samples.
+            ``torch.compile(fullgraph=True)`` takes none but the global one.
     """
 
     estimates = True
