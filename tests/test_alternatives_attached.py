@@ -384,9 +384,12 @@ def test_experts_with_something_attached_do_not_change(name):
             layer.load_state_dict(DoublySparseSoftmax(D, V, 3, dtype=torch.float64).state_dict(), strict=False)
         assert all(torch.equal(v, before[k]) for k, v in layer.state_dict().items())
         layer.load_state_dict(before)
-    adapted = attach(make("doubly-sparse"), "adapter", "gate")
-    with pytest.raises(RuntimeError, match=r"gate should be a torch\.nn\.Linear"):
-        adapted.split(2)
+    for other in ("adapter", "subclass", "bias"):
+        with pytest.raises(RuntimeError, match=r"gate should be a torch\.nn\.Linear"):
+            attach(make("doubly-sparse"), other, "gate").split(2)
+    hooked = attach(make("doubly-sparse"), "forward hook", "gate")  # which does not ask how many experts there are
+    hooked.split(2, noise=0.0)
+    close(hooked.log_prob(x), called(hooked, x))
 
 
 # ---------------------------------------------------------------- tables are not weights

@@ -449,6 +449,11 @@ def test_checkpoints_of_any_structure_load():
     nested, into = nn.Sequential(layer), nn.Sequential(DoublySparseSoftmax(D, V, order=layer.order))
     into.load_state_dict(nested.state_dict())
     assert into[0].n_experts == 4
+    other.measure(x)
+    assert other.shares is not None
+    other.load_state_dict(layer.state_dict())  # of the same structure, but it might route otherwise
+    with pytest.raises(ValueError, match=r"call measure\(hidden\)"):
+        other.operations(1)
     state = layer.state_dict()
     broken = {
         "sizes should sum": state | {"sizes": torch.tensor([5, 0, 8, 2])},

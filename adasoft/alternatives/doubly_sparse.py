@@ -153,6 +153,9 @@ class DoublySparseSoftmax(SoftmaxModule):
         self._sizes: list[int] = sizes.tolist()
         self._edges = list(itertools.accumulate(self._sizes, initial=0))
         self._alive = [k for k, size in enumerate(self._sizes) if size]
+        self._forget_shares()
+
+    def _forget_shares(self) -> None:
         #: Shares of the tokens, (K,); None until :meth:`measure` has seen some.
         self.shares: tuple[float, ...] | None = (1.0,) if len(self._sizes) == 1 else None
 
@@ -311,8 +314,8 @@ class DoublySparseSoftmax(SoftmaxModule):
 
     def _fault_in_change(self) -> str | None:
         """What keeps rows and experts from being taken away or added."""
-        if type(self.gate) is not nn.Linear or "weight" not in self.gate._parameters:
-            return f"gate should be a torch.nn.Linear with a plain weight to change the experts, got {self.gate!r}"
+        if type(self.gate) is not nn.Linear or "weight" not in self.gate._parameters or self.gate.bias is not None:
+            return f"gate should be a torch.nn.Linear of a plain weight alone to change the experts, got {self.gate!r}"
         if "weight" not in self._parameters:
             return "weight should be a plain parameter to change the experts, got one with a mask or parametrization"
         return None
@@ -358,6 +361,7 @@ class DoublySparseSoftmax(SoftmaxModule):
                         parameter.data, parameter.grad = parameter.data.new_empty(value.shape), None
                 self.gate.out_features = len(gate)
                 self._set_structure(members.long(), sizes.long())
+        self._forget_shares()
         super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing, unexpected, errors)
 
     def _is_own(self, members: Tensor, sizes: Tensor) -> bool:
