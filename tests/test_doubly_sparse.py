@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import itertools
 import json
 import math
 import os
@@ -300,6 +301,14 @@ def test_pruning_drops_small_rows_and_keeps_every_word():
             layer.prune(bad)
 
 
+def test_pruning_spares_a_row_at_the_threshold():
+    layer = make(1)
+    with torch.no_grad():
+        layer.weight.fill_(0.5)[3] = 0.0
+    assert layer.prune(0.0, keep=False).n_pruned == 0 and layer.prune(0.5, keep=False).n_pruned == 1
+    assert layer.expert(0).tolist() == [r for r in range(V) if r != 3]
+
+
 def test_pruning_rows_of_zeros_changes_no_loss_of_training():
     layer = make().train()
     x, target = normal(40, D), torch.randint(V, (40,))
@@ -334,8 +343,10 @@ def test_an_emptied_expert_is_left_out_and_can_be_revived():
         layer.operations(1)
     assert layer.measure(x)[1] == 0.0
     torch.testing.assert_close(layer.log_prob(x[:20]), true_log_prob(layer, x[:20]))
-    busiest = max(range(K), key=layer.shares.__getitem__)
+    busiest, gates = max(range(K), key=layer.shares.__getitem__), layer.gate.weight.detach().clone()
     assert layer.revive(x, noise=0.3, generator=torch.Generator().manual_seed(0)) == (1,)
+    moved = (layer.gate.weight != gates).any(1).tolist()
+    assert moved == [k in (1, busiest) for k in range(K)]  # the clone and its source, and no other
     assert layer.sizes.tolist() == [V, V, V]
     assert torch.equal(layer.weight[V : 2 * V], layer.weight[busiest * V : (busiest + 1) * V])
     assert layer.measure(x)[1] > 0.02
@@ -537,6 +548,11 @@ def test_exploration_is_for_training_only_and_by_seed():
     assert not torch.equal(noisy, plain) and torch.equal(layer._route(x)[1], noisy)
     layer.explore(2.0, 4)
     assert not torch.equal(layer._route(x)[1], noisy)
+    # a multiple of the logits' own spread, so their scale does not matter
+    before = layer._route(x)[1]
+    with torch.no_grad():
+        layer.gate.weight.mul_(1000.0)
+    assert torch.equal(layer._route(x)[1], before)
     layer.explore(0.0, 4)
     assert torch.equal(layer._route(x)[1], plain)
 
@@ -610,12 +626,18 @@ def test_resumed_is_as_if_never_stopped(tmp_path):
 
 def test_each_step_has_its_own_chance():
     data, settings = small(stages=(2,))
-    masks, noises = [], []
+    masks, noises, orders = [], [], []
     torch.manual_seed(0)
     softmax, body = DoublySparseSoftmax(8, 9, 2), nn.Sequential(nn.Dropout(0.5))
+    body.register_forward_pre_hook(lambda module, inputs: orders.append(inputs[0]))
     body.register_forward_hook(lambda module, inputs, output: masks.append((output == 0).flatten().tolist()))
     fit(softmax, data.inputs, data.target, settings, body=body, progress=False,
         callback=lambda step, layer: noises.append(layer._noise))  # fmt: skip
+    assert len(orders) == 18
+    epochs = [torch.cat(orders[i : i + 6]) for i in (0, 6, 12)]
+    for one, other in itertools.combinations(epochs, 2):
+        assert not torch.equal(one, other)  # an order of its own, of the same tokens
+        assert torch.equal(one.unique(dim=0), other.unique(dim=0))
     assert len({tuple(m) for m in masks}) == len(masks) == len(noises) == 18
     assert len({seed for _, seed in noises}) == 18
     amounts = [amount for amount, _ in noises]
@@ -789,11 +811,11 @@ def test_hierarchy_has_three_levels():
 
 
 def test_recovery_counts_exact_groups():
-    layer = make(known=[[0, 1, 2, 3], [3, 4], [3, 4, 5, 6, 7], [3, 4, 5], [8, 9, 10, 11], [3, 4, 5]])
+    layer = make(known=[[0, 1, 2, 3], [3, 4], [3, 4, 5, 6, 7], [3, 4, 5], [8, 9, 10, 11], [3, 4, 5], [0, 1, 6]])
     groups = [0, 0, 0, 1, 1, 1, 2, 2, 2, 2, 2, 2]
     found = recovery(layer, groups)
-    assert found.exact == 1  # group 1 is expert 3, and 5; 0 is not alone in its expert, 2 is not whole
-    assert found.overlap.tolist() == [[3, 1, 0], [0, 2, 0], [0, 3, 2], [0, 3, 0], [0, 0, 4], [0, 3, 0]]
+    assert found.exact == 1  # group 1 is expert 3, and 5; 0 is not alone or not whole in its experts, 2 is not whole
+    assert found.overlap.tolist() == [[3, 1, 0], [0, 2, 0], [0, 3, 2], [0, 3, 0], [0, 0, 4], [0, 3, 0], [2, 0, 1]]
     order = torch.randperm(V)
     by_id = make(known=[[0, 1, 2], [3, 4, 5]], order=order)
     of_id = torch.empty(V, dtype=torch.long)

@@ -283,7 +283,7 @@ def needed_by_loops(matrix, x, width, k):
     return sorted(out)
 
 
-@pytest.mark.parametrize("recall", [0.5, 0.9, 1.0])
+@pytest.mark.parametrize("recall", [0.5, 0.87, 0.9, 1.0])
 def test_choice_is_the_cheapest_and_keeps_its_word(recall):
     matrix, x, k = weight(120, 8), 4 * normal(12, 8), 5
     layer = SVDSoftmax(matrix)
