@@ -52,6 +52,8 @@ def batched_gradient(gradient: Tensor | None) -> bool:
         return False
     if torch._C._are_functorch_transforms_active():
         return True
+    if torch.compiler.is_compiling():  # compiled autograd
+        return False
     return bool(_functorch.is_legacy_batchedtensor(gradient))
 
 
