@@ -698,6 +698,13 @@ def test_meta_device(kind):
             made.load_state_dict(layer.state_dict(), strict=False)
 
 
+#: Compilers take seconds for each: those of other forms as a matter of course, the rest with ``--long``.
+COMPILED = [
+    pytest.param(kind, marks=[] if kind in ("full", "hierarchical", "doubly-sparse", "svd") else pytest.mark.long)
+    for kind in ALL
+]
+
+
 class Answers(nn.Module):
     """What tracing and export take: a module with one forward."""
 
@@ -726,7 +733,7 @@ def test_traces_take_other_batches(kind):
     close(forward(other, ORDER[words])[0], layer(other, ORDER[words]).output)
 
 
-@pytest.mark.parametrize("kind", ALL)
+@pytest.mark.parametrize("kind", COMPILED)
 def test_exported_programs_take_other_batches(kind):
     layer = ordered(kind)
     x, target = batch(5)
@@ -741,7 +748,7 @@ def test_exported_programs_take_other_batches(kind):
     assert torch.equal(ids, layer.topk(other, 3).indices)
 
 
-@pytest.mark.parametrize("kind", ALL)
+@pytest.mark.parametrize("kind", COMPILED)
 def test_compiled_as_one_graph(kind):
     torch._dynamo.reset()
     layer = ordered(kind)

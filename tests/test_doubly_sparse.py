@@ -770,6 +770,7 @@ def test_cached_hidden_states_ignored_tokens_and_other_reductions():
 
 
 def test_a_collapsed_gate_and_emptied_experts_are_said():
+    torch.manual_seed(0)
     data, settings = small(stages=(3,), learning_rate=0.0, exploration=0.0, threshold=0.0)
     softmax, body = DoublySparseSoftmax(8, 9, 3), nn.Sequential(nn.Linear(8, 8), nn.ReLU())
     with torch.no_grad():
