@@ -421,12 +421,11 @@ def test_rates_of_a_bench_go_into_the_table(results):
 
 def test_a_training_that_has_diverged_is_a_row(results):
     run = json.loads((results / "train-adaptive.json").read_text())
-    for perplexity in (math.nan, math.inf, 1e304):
-        run["test perplexity"] = perplexity
-        run["corpus"]["words"]["test"] = 400
-        (results / "train-adaptive.json").write_text(json.dumps(run))
-        rows = {row["name"]: row for row in training.print_table(results, say=lambda text: None)}
-        assert not rows["adaptive"]["per word"] < 1e300
+    run["test perplexity"] = 1e304  # as `train` writes it
+    run["corpus"]["words"]["test"] = 400
+    (results / "train-adaptive.json").write_text(json.dumps(run))
+    rows = {row["name"]: row for row in training.print_table(results, say=lambda text: None)}
+    assert rows["adaptive"]["per word"] == math.inf
 
 
 #: What may be wrong with a record: entry (by its path), and values.
@@ -530,6 +529,5 @@ def test_no_damage_is_a_traceback(data):
 
 
 def test_what_ships_is_whole():
-    for path in RESULTS.glob("train-*.json"):
-        assert training._read_run(path)["row"]
+    assert len(training.stored_runs(RESULTS)) == len(list(RESULTS.glob("train-*.json")))
     assert training.stored_rates(RESULTS)

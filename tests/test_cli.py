@@ -740,6 +740,21 @@ def test_what_cannot_be_is_refused_in_one_line(arguments, tmp_path, monkeypatch,
 
 
 @pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--text", "t.txt", "--hidden", "4"], "--hidden is for --run CORPUS"),
+        (["--text", "t.txt", "--no-large"], "--no-large is for --run CORPUS"),
+        (["--text", "t.txt", "--experts", "4"], "--experts is for --run CORPUS"),
+        (["--run", "t.txt", "--steps", "4"], "--steps is for --text FILE"),
+        (["--run", "t.txt", "--max-size", "4"], "--max-size is for --text FILE"),
+    ],
+)
+def test_no_option_is_looked_at_in_vain(arguments, reason, capsys):
+    status, _, err = run("bench", "decode", *arguments, capsys=capsys)
+    assert status == 2 and reason in err
+
+
+@pytest.mark.parametrize(
     ("command", "option"),
     [
         *((["plan", "en"], "--json"), (["calibrate"], "--output"), (["bench", "cost"], "--json")),
