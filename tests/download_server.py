@@ -38,6 +38,8 @@ class Server(ThreadingHTTPServer):
         self.pace = 0.0
         """Seconds of rest after each 10,000 bytes."""
         self.log: list[tuple[str, str | None]] = []
+        self.tags_asked: list[str | None] = []
+        """If-Range of every request."""
 
     @property
     def url(self) -> str:
@@ -55,6 +57,7 @@ class Answer(BaseHTTPRequestHandler):
         server = self.server
         wanted = self.headers.get("Range")
         server.log.append((self.path, wanted))
+        server.tags_asked.append(self.headers.get("If-Range"))
         raw = server.raw.pop(0) if server.raw else None
         if raw is not None:
             self.wfile.write(raw)

@@ -67,6 +67,7 @@ def test_a_broken_transfer_goes_on_where_it_broke(server, tmp_path):
     assert path.read_bytes() == CONTENT
     starts = [0 if r is None else int(r[6:-1]) for _, r in server.log]
     assert starts == [0, 100_000, 150_000, 150_000, 150_001]
+    assert server.tags_asked == [None, *[tag_of(CONTENT)] * 4]  # the rest of that file, or else the whole
     assert left(path) == {"f", "f.json"}
 
 
@@ -253,6 +254,9 @@ def test_a_file_that_changed_after_the_break(server, tmp_path, new, if_range):
         rest(NEW, ETag=None),
         rest(NEW, ETag="W/" + tag_of(OLD)),
         rest(LONGER),  # the same tag, another length
+        rest(OLD, 99_999),
+        rest(OLD, 100_001),
+        rest(OLD, 0),
         rest(NEW, Content_Range="bytes 100000-299999/*"),
         rest(NEW, Content_Range=None),
         rest(NEW, Content_Range="bytes 99999-299999/300000"),
@@ -305,7 +309,7 @@ def test_a_part_of_another_address_is_begun_anew(server, tmp_path):
     path = tmp_path / "f"
     broken_off(server, path)
     server.files["/other"] = NEW
-    server.headers = {"ETag": tag_of(OLD)}
+    server.headers, server.if_range = {"ETag": tag_of(OLD)}, False
     assert downloads.fetch(f"{server.url}/other", path, progress=False) == hashlib.sha256(NEW).hexdigest()
 
 
