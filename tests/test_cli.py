@@ -723,12 +723,18 @@ REFUSED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("arguments", REFUSED, ids=lambda a: " ".join(a)[:60])
-def test_what_cannot_be_is_refused_in_one_line(arguments, tmp_path, monkeypatch, capsys):
+def nothing_begins(monkeypatch):
+    """Work that takes long fails the test at once."""
     from adasoft import machine
 
-    for room, name in ((machine, "calibrate"), (bench, "bench_layer"), (bench, "bench_cost"), (bench, "bench_plan")):
+    long = [(bench, f"bench_{name}") for name in ("plan", "cost", "layer")]
+    for room, name in [*long, (machine, "calibrate")]:
         monkeypatch.setattr(room, name, lambda *a, **k: pytest.fail("it began"))
+
+
+@pytest.mark.parametrize("arguments", REFUSED, ids=lambda a: " ".join(a)[:60])
+def test_what_cannot_be_is_refused_in_one_line(arguments, tmp_path, monkeypatch, capsys):
+    nothing_begins(monkeypatch)
     monkeypatch.chdir(tmp_path)
     Path("t.txt").write_text("a b a c\n" * 50)
     try:
@@ -763,6 +769,7 @@ def test_no_option_is_looked_at_in_vain(arguments, reason, capsys):
 )
 @pytest.mark.parametrize(("target", "reason"), [("folder", "Is a directory: folder"), ("t.txt/x", "Not a directory: ")])
 def test_files_are_tried_before_the_work(command, option, target, reason, tmp_path, monkeypatch, capsys):
+    nothing_begins(monkeypatch)
     monkeypatch.chdir(tmp_path)
     Path("folder").mkdir()
     Path("t.txt").write_text("a b a c\n" * 50)
