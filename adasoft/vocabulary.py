@@ -1162,8 +1162,7 @@ def _may_count(line: str) -> bool:
     number = _AT_AN_END.search(line)
     if number is None or _SENTENCE.search(line):
         return False
-    others = re.split(r"[\s,;:=|]+", f"{line[: number.start()]} {line[number.end() :]}".strip())
-    return len(others) <= 5
+    return len(re.findall(r"[^\s,;:=|]+", f"{line[: number.start()]} {line[number.end() :]}")) <= 5
 
 
 def _cut(line: str) -> str:

@@ -112,13 +112,19 @@ def test_numbers_counted_by_numbers(tmp_path):
 
 
 def test_n_grams_with_a_tab(tmp_path):
-    path = written(tmp_path / "counts", "of the\t9\nin the\t7\none of the most of\t2\n")
-    assert Vocabulary.read(path).words == ("of the", "in the", "one of the most of")
+    path = written(tmp_path / "counts", "at the end of the\t9\none of the most of\t7\nthe\t2\n")
+    assert Vocabulary.read(path).words == ("at the end of the", "one of the most of", "the")
 
 
 def test_exponents_and_fractions(tmp_path):
     path = written(tmp_path / "counts", "a 1e3\nb 3.5\nc .5\nd 2.\n")
     assert as_dict(Vocabulary.read(path)) == {"a": 1000.0, "b": 3.5, "c": 0.5, "d": 2.0}
+
+
+def test_lines_of_old_macs_and_quotes_behind_blanks(tmp_path):
+    assert as_dict(Vocabulary.read(written(tmp_path / "mac", "the\t5\rof\t3\r"))) == {"the": 5, "of": 3}
+    quotes = written(tmp_path / "quotes", '5, "x,y"\n3, the\n2, """"\n')
+    assert as_dict(Vocabulary.read(quotes)) == {"x,y": 5, "the": 3, '"': 2}
 
 
 def test_a_delimiter_of_ones_own(tmp_path):
@@ -177,6 +183,7 @@ def test_a_bad_line_behind_the_beginning(tmp_path):
         ("5\t3\t'the'\n4\t2\t'of'\n", r"looks like counts.* got \"4\\t2\\t'of'\" in line 2"),
         ('"1" "the" 5\n"2" "of" 3\n', r"looks like counts"),
         ("      5 of the\n      3 in the\n", r"looks like counts.* got '      3 in the' in line 2"),
+        ("at the end of the: 5\none of the most of: 3\n", r"looks like counts"),
         ("500\n300\n", r"looks like counts.* got '300' in line 2"),
         ("\\data\\\nngram 1=3\n\n\\1-grams:\n-1.2\tthe\t-.3\n-2.1\tof\t-.1\n-3\ta\t0\n-4\tb\t0\n", "looks like counts"),
         (json.dumps({"the": 5, "of": 3}), r"got '\{\"the\": 5, \"of\": 3\}' in line 1; Vocabulary takes what json"),

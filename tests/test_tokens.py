@@ -195,7 +195,7 @@ def test_a_long_line_is_read_in_linear_time(line):
     pieces = list(_decoded(Trickle(text), "text", "utf-8"))
     assert time.process_time() - start < 4  # 20,000 blocks; copied for each of them, 40 GB
     assert "".join(pieces) == text.decode()
-    assert len(pieces) == 1 or b"\t" in line  # any white space is a place to cut
+    assert (len(pieces) > 1000) == (b"\t" in line)  # any white space is a place to cut
 
 
 def test_a_long_line_from_a_small_archive(tmp_path):
@@ -236,20 +236,20 @@ def test_lesson_01_cuts_own_texts_so(tmp_path):
 
 
 def test_comparable_by_hand():
-    deep = Vocabulary({"a": 0.5, "b": 0.25, "c": 0.125, "d": 0.01, "e": 0.001}, name="deep")
+    deep = Vocabulary({"a": 0.5, "b": 0.125, "c": 0.12, "d": 0.01, "e": 0.001}, name="deep")
     deep.floor = 0.001
     flat = Vocabulary({"x": 0.4, "y": 0.3, "z": 0.125}, name="flat")
     flat.floor = 0.125
     text = Vocabulary({"m": 6, "n": 2, "o": 1}, name="text")
     cut, same, cut_text = comparable([deep, flat, text])
-    assert same is flat and cut.words == ("a", "b", "c") and (cut.floor, cut.name) == (0.125, "deep")
-    assert cut.shares.tolist() == pytest.approx([4 / 7, 2 / 7, 1 / 7])
+    assert same is flat and cut.words == ("a", "b") and (cut.floor, cut.name) == (0.125, "deep")
+    assert cut.shares.tolist() == pytest.approx([0.8, 0.2])
     assert cut_text.words == ("m", "n") and cut_text.total == 8
     assert comparable([deep, text])[1] is text and comparable([text, text]) == [text, text] and comparable([]) == []
     assert comparable([deep])[0] is deep  # nothing to compare with
     rows = compare([deep, flat], first=(1,), shares=(0.8,))
-    assert [row["n_classes"] for row in rows] == [3, 3] and rows[0]["first 1"] == pytest.approx(4 / 7)
-    assert rows[0]["80%"] == 2 and compare([deep], shares=(0.99,))[0]["99%"] == 4
+    assert [row["n_classes"] for row in rows] == [2, 3] and rows[0]["first 1"] == pytest.approx(0.8)
+    assert rows[0]["80%"] == 1 and compare([deep], shares=(0.8, 0.99))[0]["80%"] == 2
     assert comparable([Vocabulary([0.9, 0.1, 0.05]), flat])[0].words is None
     with pytest.raises(ValueError, match=r"vocabularies: no word of 'rare' has a frequency of 0.125 or more"):
         comparable([Vocabulary([1] * 9, name="rare"), flat])
