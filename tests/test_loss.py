@@ -355,6 +355,15 @@ def test_error_of_tails_no_worse_than_the_plain_path(dtype, monkeypatch, route):
         assert (mine - true).norm() <= allowed
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_sums_beyond_a_chunk_are_not_rounded(dtype, monkeypatch):
+    monkeypatch.setattr(L, "CHUNK_ROWS", (16, 16))
+    a, x = (draw(1024, d, 4, dtype=dtype)[0].abs() for d in (8, 12))
+    made, true = L._outer(a, x), a.double().t() @ x.double()
+    # 64 rounded products, and no rounding of their sum: that would be eps / 4 at best
+    assert (made - true).norm() <= true.norm() * torch.finfo(dtype).eps / 8
+
+
 def test_a_row_that_is_not_finite_spoils_only_itself(route):
     x, weight, b, target, _ = draw(6, 4, 5)
     clean = L.linear_nll(x, weight, b, target, gradients=(True, False, False))
