@@ -747,6 +747,17 @@ def test_tail_dropout():
 # ---------------------------------------------------------------- order
 
 
+@pytest.mark.parametrize("route", ["routed", "static", "called"])
+def test_tail_dropout_falls_on_each_number_by_itself(route):
+    layer, (x, _) = make(widths=[2, 2], tail_dropout=0.5), batch(1)
+    layer.reads_host = route != "static"
+    if route == "called":
+        layer.head.register_forward_hook(lambda *_: None)
+    torch.manual_seed(0)
+    output = layer(x.expand(200, -1), torch.full((200,), 7)).output
+    assert len(output.detach().unique()) == 4  # two numbers, each there or not
+
+
 def test_order_is_a_relabelling():
     plain, (x, ranks) = make(), batch(50)
     order = torch.randperm(20, generator=torch.Generator().manual_seed(1))
