@@ -18,7 +18,7 @@ from torch import nn
 from torch.autograd import gradcheck, gradgradcheck
 from torch.func import functional_call
 
-from adasoft import AdaptiveSoftmax, loss
+from adasoft import AdaptiveEmbedding, AdaptiveSoftmax, loss
 from adasoft.layer import AdaptiveOutput
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -636,6 +636,14 @@ def test_leading_dimensions(leading):
     assert output.shape == leading
     assert_all_close([output.flatten(), loss_], flat, 0)
     assert layer.log_prob(x).shape == (*leading, 20)
+
+
+def test_no_result_is_a_view():
+    """FSDP2 would lose its hook when it is changed in place."""
+    layer, (x, target) = make(), batch(2, 3)
+    results = [*layer(x, target), layer.log_prob(x), layer.log_prob(x[0]), AdaptiveEmbedding.tied(layer)(target)]
+    for result in (*results, layer(x[0], target[0]).output):
+        assert result.grad_fn is not None and not result._is_view()
 
 
 def test_strided_inputs():
