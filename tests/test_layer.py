@@ -18,7 +18,7 @@ from torch import nn
 from torch.autograd import gradcheck, gradgradcheck
 from torch.func import functional_call
 
-from adasoft import AdaptiveSoftmax, loss
+from adasoft import AdaptiveEmbedding, AdaptiveSoftmax, loss
 from adasoft.layer import AdaptiveOutput
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -638,6 +638,14 @@ def test_leading_dimensions(leading):
     assert layer.log_prob(x).shape == (*leading, 20)
 
 
+def test_no_result_is_a_view():
+    """FSDP2 would lose its hook when it is changed in place."""
+    layer, (x, target) = make(), batch(2, 3)
+    results = [*layer(x, target), layer.log_prob(x), layer.log_prob(x[0]), AdaptiveEmbedding.tied(layer)(target)]
+    for result in (*results, layer(x[0], target[0]).output):
+        assert result.grad_fn is not None and not result._is_view()
+
+
 def test_strided_inputs():
     layer, (x, target) = make(), batch(5, 3)
     swapped, other = x.detach().transpose(0, 1), target.t()
@@ -745,6 +753,17 @@ def test_tail_dropout():
 
 
 # ---------------------------------------------------------------- order
+
+
+@pytest.mark.parametrize("route", ["routed", "static", "called"])
+def test_tail_dropout_falls_on_each_number_by_itself(route):
+    layer, (x, _) = make(widths=[2, 2], tail_dropout=0.5), batch(1)
+    layer.reads_host = route != "static"
+    if route == "called":
+        layer.head.register_forward_hook(lambda *_: None)
+    torch.manual_seed(0)
+    output = layer(x.expand(200, -1), torch.full((200,), 7)).output
+    assert len(output.detach().unique()) == 4  # two numbers, each there or not
 
 
 def test_order_is_a_relabelling():

@@ -152,6 +152,12 @@ def test_error_no_worse_than_the_plain_path(n, d, k, dtype, route):
     ([1e4, 1e4, -1e4], 0, math.log(2)),
     ([-1e4, 1e4, 0.0], 2, 1e4),
     ([0.0, 800.0], 0, 800.0),
+    # several words share what the target lacks
+    ([1e4, 1e4, -1e4], 2, 2e4 + math.log(2)),
+    ([0.0, 0.0, 0.0, -110.0], 3, 110.0 + math.log(3)),
+    # a probability that fp32 holds with few digits only
+    ([0.0, -100.0], 1, 100.0),
+    ([0.0, 0.0, -95.0], 2, 95.0 + math.log(2)),
 ])  # fmt: skip
 def test_very_small_probabilities(dtype, logits, target, expected, route):
     weight = torch.tensor(logits, dtype=dtype).unsqueeze(1)
@@ -347,6 +353,15 @@ def test_error_of_tails_no_worse_than_the_plain_path(dtype, monkeypatch, route):
         assert mine.dtype == dtype
         allowed = (plains - true).norm() * 1.1 + true.norm() * torch.finfo(dtype).eps / 4
         assert (mine - true).norm() <= allowed
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_sums_beyond_a_chunk_are_not_rounded(dtype, monkeypatch):
+    monkeypatch.setattr(L, "CHUNK_ROWS", (16, 16))
+    a, x = (draw(1024, d, 4, dtype=dtype)[0].abs() for d in (8, 12))
+    made, true = L._outer(a, x), a.double().t() @ x.double()
+    # 64 rounded products, and no rounding of their sum: that would be eps / 4 at best
+    assert (made - true).norm() <= true.norm() * torch.finfo(dtype).eps / 8
 
 
 def test_a_row_that_is_not_finite_spoils_only_itself(route):

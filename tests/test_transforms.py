@@ -534,6 +534,18 @@ def test_traces_hold_for_other_batches(kwargs):
             assert_equal(recorded(*example)(*others), method(*others))
 
 
+def test_records_of_real_tensors_hold_for_other_targets():
+    layer = softmax()
+    embedding = AdaptiveEmbedding(V, D, CUTOFFS, div_value=2.0, dtype=F64)
+    others = torch.zeros_like(MIXED)  # all in the short-list
+    for method, example, other in [
+        (lambda x, t: tuple(layer(x, t)), (hidden(9), MIXED), (hidden(9, seed=2), others)),
+        (lambda x: tuple(layer.topk(x, 3)), (hidden(9),), (hidden(9, seed=2),)),
+        (lambda ids: embedding(ids), (MIXED,), (others,)),
+    ]:
+        assert_equal(make_fx(method)(*example)(*other), method(*other))
+
+
 def test_a_trace_of_log_prob_is_that_of_pytorchs_layer():
     class Run(nn.Module):
         def __init__(self, layer):
