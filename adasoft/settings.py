@@ -269,13 +269,8 @@ def partition(settings: Settings, corpus: Corpus, cost: Cost | None = None, devi
 
 
 def tail_widths(settings: Settings, n_tails: int) -> tuple[int, ...]:
-    """d / ratio, d / ratio^2 ..., at least 8. Raises ValueError for powers beyond fp64."""
-    try:
-        return tuple(default_widths(settings.hidden, n_tails, settings.width_ratio))
-    except OverflowError:
-        raise ValueError(
-            f"width_ratio={settings.width_ratio:g} is too large for {n_tails} tails: the last has d / ratio^{n_tails}"
-        ) from None
+    """d / ratio, d / ratio^2 ..., at least 8."""
+    return tuple(default_widths(settings.hidden, n_tails, settings.width_ratio))
 
 
 def build_softmax(settings: Settings, corpus: Corpus, clusters: Partition) -> Any:

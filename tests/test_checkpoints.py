@@ -667,7 +667,10 @@ def test_a_fresh_run_that_is_refused_leaves_the_old_one(tmp_path, record):
 def told(capsys, *arguments):
     from adasoft.__main__ import main
 
-    status = main([str(a) for a in arguments])
+    try:
+        status = main([str(a) for a in arguments])
+    except SystemExit as refused:  # by the parser of the arguments
+        status = refused.code
     said = capsys.readouterr()
     return status, said.out, said.err
 
@@ -682,23 +685,23 @@ def no_corpus(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["train", "--sample", "-5"], "--sample should be at least 0 words, got -5"),
-        (["train", "--seed", "99999999999999999999"], "seed should be at most 9223372036854775807"),
+        (["train", "--sample", "-5"], "--sample should be a whole number of at least 0, got '-5'"),
+        (["train", "--seed", "99999999999999999999"], "--seed should be a whole number, below 2^63"),
         (["train", "--seed", "-1"], "seed should be at least 0"),
-        (["train", "--device", "cuda:99"], "device should be one that PyTorch"),
-        (["train", "--device", "meta"], "device should be one that PyTorch"),
-        (["train", "--device", "nonsense"], "device should be one that PyTorch"),
-        (["train", "--hidden", "9" * 30], "hidden should be at most"),
-        (["train", "--layers", "9" * 30], "layers should be at most"),
+        (["train", "--device", "cuda:99"], "--device should be a device that is there, got cuda:99"),
+        (["train", "--device", "meta"], "--device should be cpu, cuda or the like, got 'meta'"),
+        (["train", "--device", "nonsense"], "--device should be cpu, cuda or the like, got 'nonsense'"),
+        (["train", "--hidden", "9" * 30], "--hidden should be a whole number, below 2^63"),
+        (["train", "--layers", "9" * 30], "--layers should be a whole number, below 2^63"),
         (["train", "--dropout", "2"], "dropout should be at least 0 and below 1"),
         (["train", "--clip", "nan"], "clip should be at least 0"),
         (["train", "--json", "BLOCKED/record.json"], "file"),
-        (["train", "--json", "FOLDER"], "--json should name a file, got the folder"),
+        (["train", "--json", "FOLDER"], "Is a directory: "),
         (["table", "BLOCKED/results", "--run", "docs"], "file"),
         (["table", "--run", "docs", "--rows", "full,fool"], "rows should be some of"),
-        (["table", "--run", "docs", "--seeds", "0"], "--seeds should be at least 1, got 0"),
+        (["table", "--run", "docs", "--seeds", "0"], "--seeds should be a whole number of at least 1, got '0'"),
         (["table", "--run", "docs", "--seed", str(2**63 - 1)], "seed should be at most"),
-        (["table", "--run", "docs", "--device", "cuda:99"], "device should be one that PyTorch"),
+        (["table", "--run", "docs", "--device", "cuda:99"], "--device should be a device that is there, got cuda:99"),
     ],
 )
 def test_what_can_be_refused_is_refused_before_the_work(no_corpus, tmp_path, capsys, arguments, says):
@@ -718,7 +721,7 @@ def test_a_run_is_announced_only_when_nothing_stands_against_it(tmp_path, text, 
     more = [str(tmp_path / "file") if m == "FILE" else m for m in more]
     status, out, err = told(capsys, *arguments(text, tmp_path / "run", "--epochs", "1"), *more)
     assert status == 2 and "kept in" not in out
-    assert ("save_every should be" if "--save-every" in more else "file") in err.splitlines()[-1]
+    assert ("--save-every should be" if "--save-every" in more else "file") in err.splitlines()[-1]
 
 
 def test_another_configuration_is_refused_before_it_is_announced(tmp_path, text, capsys, monkeypatch):  # noqa: F811
@@ -796,7 +799,8 @@ def test_tables_on_terminals_of_few_signs(tmp_path, record, encoding, monkeypatc
         terminal.flush()
         out = terminal.buffer.getvalue().decode(encoding)
         if "--markdown" in more:
-            assert f"({shown(MINUS, '-')}5.0 %)" in out.replace("\u00a0", " ") and shown("\u2265", ">=") in out
+            minus, least = (MINUS, "\u2265") if encoding == "utf-8" else ("-", ">=")
+            assert f"({minus}5.0 %)" in out.replace("\u00a0", " ") and least in out
         assert f"K{shown('ä', BACKSLASH + 'xe4')}se" in out
 
 
@@ -840,5 +844,5 @@ def test_an_installed_package_writes_its_results_into_the_cache(tmp_path, text):
     shutil.rmtree(tmp_path / "cache")
     (tmp_path / "cache").write_text("no folder")
     done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 2 and f"'{tmp_path}/cache" in done.stderr and not done.stdout
+    assert done.returncode == 2 and f"{tmp_path}/cache" in done.stderr and not done.stdout
     assert len(done.stderr.strip().splitlines()) == 1

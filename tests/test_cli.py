@@ -416,12 +416,12 @@ def test_each_benchmark_lists_its_own_options():
            ("plan", "cost", "layer", "decode", "train")}  # fmt: skip
     common = {"-h", "--help", "--rounds", "--json", "--device"}
     assert {name: options - common for name, options in own.items()} == {
-        "plan": {"--text"},
+        "plan": {"--text", "--encoding"},
         "cost": set(),
         "layer": {"--dtype", "--no-full", "--no-shapes", "--seconds"},
         "decode": {"--text", "--run", "--steps", "--max-size", "--experts", "--tokens", "--hidden", "--epochs",
-                   "--no-large"},
-        "train": {"--text", "--tokens", "--bpe", "--hidden", "--dtype", "--preset", "--rows"},
+                   "--no-large", "--encoding"},
+        "train": {"--text", "--tokens", "--bpe", "--hidden", "--dtype", "--preset", "--rows", "--encoding"},
     }  # fmt: skip
 
 
@@ -515,25 +515,25 @@ def test_options_of_benchmarks_on_corpora_arrive(monkeypatch, capsys):
     for name, recorder in {"bench_train": train, "bench_compare": compare, "bench_svd": svd}.items():
         monkeypatch.setattr(bench, name, recorder)
     run("bench", "train", "--text", "t.txt", capsys=capsys)
-    assert load.given[-1] == (("t.txt",), {"tokens": None, "bpe": None})
+    assert load.given[-1] == (("t.txt",), {"tokens": None, "bpe": None, "encoding": "utf-8"})
     given, more = train.given[-1]
     assert given == ("the corpus", Settings()) and more == {"rows": tuple(bench.training.SUITE), "device": "cpu"}
     more = shlex.split(
-        "--tokens 9 --bpe 300 --hidden 8 --dtype bfloat16 --preset authors --rows full,adaptive --rounds 3"
+        "--tokens 9 --bpe 300 --encoding cp1252 --hidden 8 --dtype bfloat16 --preset authors --rows full,adaptive --rounds 3"
     )
     run("bench", "train", "--text", "t.txt", *more, capsys=capsys)
-    assert load.given[-1] == (("t.txt",), {"tokens": 9, "bpe": 300})
+    assert load.given[-1] == (("t.txt",), {"tokens": 9, "bpe": 300, "encoding": "cp1252"})
     given, more = train.given[-1]
     assert given[1] == Settings(hidden=8, dtype="bfloat16", clip=0.25, halve_from=3, dropout=0.25, weight_decay=0.0)
     assert more == {"rows": ["full", "adaptive"], "device": "cpu", "rounds": 3}
 
     run("bench", "decode", "--run", "t.txt", capsys=capsys)
-    assert load.given[-1] == (("t.txt",), {"tokens": None})
+    assert load.given[-1] == (("t.txt",), {"tokens": None, "encoding": "utf-8"})
     assert compare.given[-1] == (("the corpus", Settings()), {"experts": (8, 16), "device": "cpu"})
     assert svd.given[-1][1] == {"device": "cpu"}
-    more = shlex.split("--tokens 9 --hidden 8 --epochs 2 --experts 4,2 --rounds 3 --no-large")
+    more = shlex.split("--tokens 9 --encoding utf-16 --hidden 8 --epochs 2 --experts 4,2 --rounds 3 --no-large")
     run("bench", "decode", "--run", "t.txt", *more, capsys=capsys)
-    assert load.given[-1] == (("t.txt",), {"tokens": 9}) and len(svd.given) == 1
+    assert load.given[-1] == (("t.txt",), {"tokens": 9, "encoding": "utf-16"}) and len(svd.given) == 1
     assert compare.given[-1] == (("the corpus", Settings(hidden=8, epochs=2)),
                                  {"experts": [4, 2], "device": "cpu", "rounds": 3})  # fmt: skip
 

@@ -461,11 +461,6 @@ def test_numbers_of_numpy_are_taken_and_go_into_json():
     assert given == SMALL and json.loads(json.dumps(asdict(given))) == json.loads(json.dumps(asdict(SMALL)))
 
 
-def test_powers_that_overflow_are_said():
-    with pytest.raises(ValueError, match=r"width_ratio=1e\+200 is too large for 2 tails"):
-        partition(replace(SMALL, width_ratio=1e200), CORPUS)
-
-
 def test_a_text_with_fewer_words_than_the_authors_cut_at_is_no_silent_full_softmax(tmp_path, text, capsys, monkeypatch):
     monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path / "cache"))
     for softmax in ("adaptive", "d-softmax-star"):

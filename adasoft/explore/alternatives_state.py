@@ -17,7 +17,7 @@ from torch import Tensor
 from ..alternatives import DoublySparseSoftmax, synthetic_hierarchy
 from ..alternatives.doubly_sparse_training import Settings, Step
 from ..alternatives.svd_softmax import Choice, SVDSoftmax
-from ..files import cache_dir, writable_folder
+from ..files import DamagedFile, cache_dir, writable_folder
 from ..vocabulary import Vocabulary
 from . import forms
 from . import softmax_cases as sc
@@ -312,7 +312,8 @@ class AlternativesExplorer(TimingExplorer):
             except Exception as error:
                 if anew or state.now:  # else it did not even begin
                     raise
-                raise ValueError(f"{path} is damaged ({one_line(error)}): press Train to start anew") from error
+                reason = error.args[1] if isinstance(error, DamagedFile) else one_line(error)
+                raise DamagedFile(str(path), reason, "press Train to start anew") from error
             finally:
                 torch.set_num_threads(before)
                 if state.now:
