@@ -519,7 +519,8 @@ def test_options_of_benchmarks_on_corpora_arrive(monkeypatch, capsys):
     given, more = train.given[-1]
     assert given == ("the corpus", Settings()) and more == {"rows": tuple(bench.training.SUITE), "device": "cpu"}
     more = shlex.split(
-        "--tokens 9 --bpe 300 --encoding cp1252 --hidden 8 --dtype bfloat16 --preset authors --rows full,adaptive --rounds 3"
+        "--tokens 9 --bpe 300 --encoding cp1252 --hidden 8 --dtype bfloat16 --preset authors --rows full,adaptive "
+        "--rounds 3"
     )
     run("bench", "train", "--text", "t.txt", *more, capsys=capsys)
     assert load.given[-1] == (("t.txt",), {"tokens": 9, "bpe": 300, "encoding": "cp1252"})
