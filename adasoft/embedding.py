@@ -53,6 +53,9 @@ class AdaptiveEmbedding(RankTables):
     DistributedDataParallel as it is. Gradients are dense, as those of ``nn.Embedding`` are. Under autocast the
     projections run in the lower precision, and the result has the parameters' dtype, as with ``nn.Embedding``.
 
+    Its children are called, so hooks, parametrizations and adapters on them count. They are called for a cluster
+    without words as well, with an input of no rows.
+
     One sort and one host read per forward (the cluster sizes), none in backward. Under ``torch.compile``,
     ``torch.export`` and ``torch.jit.trace``, on the meta device, for fake tensors and where ``vmap`` batches the ids, a
     static route with no host read is taken: every token goes through every tail and a mask picks.
@@ -204,6 +207,10 @@ class TiedEmbedding(AdaptiveEmbedding):
     ``deepcopy``, pickling, ``to``, ``to_empty``, ``load_state_dict`` with ``assign=True``, DistributedDataParallel.
     No two keys of a checkpoint share memory, so any format takes it. The price: ``parameters()`` and ``to`` of the
     embedding alone do not reach the words. Give a model, or each of those calls, both.
+
+    What hangs on the layer's Linears: the weights read are those that a call would multiply by (pruning masks,
+    parametrizations, weight and spectral norm). A Linear replaced by something else has no such weight: RuntimeError,
+    with its name.
 
     FSDP2: the two must be in one group: ``fully_shard([embedding, layer])``, or only the module around them. Else
     forward raises RuntimeError. ``nn.DataParallel`` cannot copy it, which raises RuntimeError. ``torch.export`` with

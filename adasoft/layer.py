@@ -122,8 +122,10 @@ class AdaptiveSoftmax(RankTables):
 
     Within a transform of ``torch.func``, in forward-mode differentiation, under ``torch.jit.trace`` and under
     selective checkpointing the layer calls its children with PyTorch's own operations, as the stock layer does: logits
-    are kept for backward there. The same goes for layers whose children are more than their weights (hooks,
-    parametrizations, adapters).
+    are kept for backward there. The same goes for layers whose children are more than their weights (hooks, pruning
+    masks, parametrizations, adapters, sharded or quantised weights): a tail without tokens is not called then, unless
+    its weights have to be gathered from other processes, and decoding looks at all words. With ``tail_dropout``
+    something may hang on a tail's projection and on its words, but not on the tail as a whole (RuntimeError).
 
     One host read per forward (the cluster sizes), none in backward. Under ``torch.compile``, ``torch.export`` and while
     a CUDA graph is captured a route with no host read is taken: on a GPU with Triton the kernels of
