@@ -846,3 +846,15 @@ def test_an_installed_package_writes_its_results_into_the_cache(tmp_path, text):
     done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 2 and f"{tmp_path}/cache" in done.stderr and not done.stdout
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_bit_anywhere_in_a_large_checkpoint_is_noticed(tmp_path):
+    path = tmp_path / "large.safetensors"
+    about = {"format": FORMAT, "version": 2}
+    write_checkpoint(path, about, {"a": torch.zeros(3 << 18), "b": torch.arange(9)})  # three blocks of the digest
+    whole = path.read_bytes()
+    assert len(whole) > 3 << 20 and files.read_checkpoint(path, FORMAT, 2)[0] == about
+    for place in (2000, len(whole) // 2, len(whole) - 100, len(whole) - 33, len(whole) - 1):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(DamagedFile, match="do not match their checksum"):
+            files.read_checkpoint(path, FORMAT, 2)

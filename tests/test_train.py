@@ -113,6 +113,17 @@ def test_a_step_is_that_of_plain_torch(optimizer, rate, clip):
     np.testing.assert_allclose(curve(run), expected, rtol=2e-5)
 
 
+def test_settings_reach_the_softmax():
+    def softmax(**changes):
+        settings = replace(SMALL, **changes)
+        return build_model(settings, CORPUS, partition(settings, CORPUS)).softmax
+
+    adaptive = softmax(cutoffs=(10, 20), hidden=64, width_ratio=2.0, tail_dropout=0.3)
+    assert adaptive.widths == [32, 16] and adaptive.tail_dropout == 0.3 and adaptive.cutoffs == [10, 20, 40]
+    assert softmax(softmax="sampled", samples=0.25).n_samples == 10
+    assert softmax(softmax="d-softmax-star", cutoffs=(10, 20), hidden=64, width_ratio=2.0).widths == [32, 16]
+
+
 def test_perplexity_is_that_of_every_token_with_the_state_carried():
     run = Run(CORPUS, SMALL)
     ids = torch.from_numpy(CORPUS.test.astype(np.int64))[None]  # fewer than 500 words: one sequence
