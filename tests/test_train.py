@@ -757,7 +757,10 @@ def test_two_processes_train_as_one_does(tmp_path, text):
     curve_of(launch, "two", "1")
     two = curve_of(launch, "two", "2", "--sample", "5")  # goes on from the first epoch
     np.testing.assert_allclose(two, one, rtol=1e-4)
-    about, _ = read_checkpoint(tmp_path / "two" / "checkpoint.safetensors")
+    about, tensors = read_checkpoint(tmp_path / "two" / "checkpoint.safetensors")
     assert about["processes"] == 2
+    # each goes on with random numbers of its own
+    last = max(key.rpartition(".")[2] for key in tensors if key.startswith("process.0."))
+    assert not torch.equal(*(tensors[f"process.{rank}.{last}"] for rank in (0, 1)))
     with pytest.raises(ValueError, match=r"trained by 2 process\(es\) on cpu, this run has 1"):
         Run.resume(tmp_path / "two" / "checkpoint.safetensors", load(text))
