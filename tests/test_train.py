@@ -62,8 +62,8 @@ def test_the_defaults_are_the_papers():
             s.weight_decay) == paper  # fmt: skip
     assert Settings(**PRESETS["authors"]).clip == 0.25 and Settings(**PRESETS["transformer"]).model == "transformer"
     assert Settings.read(json.loads(json.dumps(asdict(SMALL)))) == SMALL
-    assert [authors_cutoffs(n) for n in (10_000, 44_000, 793_471, 1_500)] == [
-        (2000,), (2000, 10000), (4000, 40000, 200000), (),
+    assert [authors_cutoffs(n) for n in (10_000, 44_000, 200_000, 793_471, 1_500)] == [
+        (2000,), (2000, 10000), (2000, 10000), (4000, 40000, 200000), (),
     ]  # fmt: skip
 
 
@@ -483,6 +483,31 @@ def test_a_text_with_fewer_words_than_the_authors_cut_at_is_no_silent_full_softm
     assert main(["table", str(tmp_path / "r"), "--run", str(text), "--rows", "full,d-softmax,adaptive", *more]) == 0
     said = capsys.readouterr()
     assert "full, seed 0: test perplexity" in said.out and said.err.count("left out, cutoffs='authors'") == 2
+
+
+def test_each_setting_reaches_what_it_is_about():
+    def made(**changes):
+        return Run(CORPUS, replace(SMALL, **changes))
+
+    assert partition(replace(SMALL, hidden=64), CORPUS).widths == (16, 8)
+    assert partition(replace(SMALL, hidden=64, width_ratio=2.0), CORPUS).widths == (32, 16)
+    assert made(softmax="sampled", samples=0.25).model.softmax.n_samples == V // 4
+    assert made(softmax="sampled", samples=1e-9).model.softmax.n_samples == 1
+    assert made(tail_dropout=0.25).model.softmax.tail_dropout == 0.25
+    run = made(dropout=0.3, layers=2, model="gru", embedding_size=12, optimizer="adam", learning_rate=0.02)
+    assert run.model.dropout == run.model.body.dropout == 0.3 and len(run.model.body.layers) == 2
+    assert run.model.embedding.weight.shape == (V, 12) and run.model.body.cell == "gru"
+    (group,) = made(optimizer="adamw", learning_rate=0.02, weight_decay=0.3).optimizer.param_groups
+    assert group["lr"] == 0.02 and group["weight_decay"] == 0.3
+    blocks = made(model="transformer", layers=3, heads=2, dropout=0.1).model.body.blocks.layers
+    assert len(blocks) == 3 and blocks[0].self_attn.num_heads == 2 and blocks[0].dropout.p == 0.1
+
+
+@pytest.mark.parametrize(("embedding", "softmax"), [("plain", "full"), ("tied", "full"), ("plain", "adaptive")])
+def test_embedded_words_have_about_the_length_1(embedding, softmax):
+    run = Run(CORPUS, replace(SMALL, hidden=256, embedding=embedding, softmax=softmax))
+    lengths = run.model.embedding.weight.norm(dim=1)
+    assert run.model.embedding.weight.shape == (V, 256) and 0.8 < lengths.min() <= lengths.max() < 1.2
 
 
 def test_the_widths_of_d_softmax_are_those_of_its_bands():
