@@ -292,6 +292,15 @@ def test_a_rest_that_comes_in_pieces(server, tmp_path, to):
     assert server.log[-1][1] == f"bytes={to}-"
 
 
+@pytest.mark.parametrize("start", [0, 99_999, 100_001, 200_000])
+def test_a_rest_from_another_place_is_not_taken(server, tmp_path, start):
+    """Of the same file, and yet not what was asked for: the next rest would make its length right again."""
+    path = tmp_path / "f"
+    broken_off(server, path)
+    server.raw = [rest(OLD, start)]
+    assert fetch(server, path, expected=SUM) == SUM and path.read_bytes() == OLD
+
+
 def test_a_rest_nobody_asked_for_is_not_the_file(server, tmp_path):
     """A 206 to a request for the whole: only a piece of it, whatever its length says."""
     server.files["/file"] = CONTENT

@@ -1,5 +1,7 @@
 """Language models: bodies against torch's own cells step by step, state, sampling, bad input."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -224,3 +226,30 @@ def test_generating_leaves_every_module_in_its_mode():
     made.embedding.eval()
     made.generate(torch.zeros(1, 1, dtype=torch.long), 2)
     assert made.training and made.body.training and not made.embedding.training
+
+
+def test_a_transformer_adds_sinusoids_to_words_times_the_root_of_d():
+    """Vaswani et al. 2017, 3.4 and 3.5: what goes into the first block."""
+    from adasoft.models import sinusoids
+
+    d, steps = 8, 5
+    expected = torch.empty(steps, d)
+    for position in range(steps):
+        for i in range(d // 2):
+            angle = position / 10_000 ** (2 * i / d)
+            expected[position, 2 * i], expected[position, 2 * i + 1] = math.sin(angle), math.cos(angle)
+    torch.testing.assert_close(sinusoids(steps, d), expected)
+    body, heard = Transformer(d, 1, 2), []
+    body.blocks.layers[0].register_forward_pre_hook(lambda _, inputs: heard.append(inputs[0]))
+    x = torch.randn(2, steps, d)
+    body(x)
+    torch.testing.assert_close(heard[0], x * math.sqrt(d) + expected)
+
+
+def test_dropout_is_between_the_layers_only():
+    body = Recurrent(6, [6], "rnn-tanh", dropout=0.5).train()
+    x = torch.randn(2, 4, 6)
+    assert torch.equal(body(x)[0], body.eval()(x)[0])  # one layer: nothing is between
+    torch.manual_seed(0)
+    two = Recurrent(6, [6, 6], "rnn-tanh", dropout=0.5).train()
+    assert not torch.equal(two(x)[0], two.eval()(x)[0])
