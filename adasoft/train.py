@@ -630,7 +630,7 @@ def usable_device(device: str | torch.device) -> torch.device:
     try:
         made = torch.device(device)
         torch.zeros(1, device=made).item()
-    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
+    except (RuntimeError, AssertionError, TypeError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise ValueError(
             f"device should be one that PyTorch {torch.__version__} has on this machine, like 'cpu', got "
