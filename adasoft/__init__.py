@@ -21,28 +21,28 @@ _ROOMS = {
     "PaperCost": "cost",
     "MeasuredCost": "cost",
     "load_cost": "cost",
-    "Plan": "partition",
-    "plan": "partition",
-    "front": "partition",
-    "two_clusters": "partition",
+    "Plan": "planning",
+    "plan": "planning",
+    "front": "planning",
+    "two_clusters": "planning",
     "AdaptiveSoftmax": "layer",
     "AdaptiveEmbedding": "embedding",
-    "calibrate": "machine",
+    "calibrate": "calibration",
 }
 
 __all__ = [*_ROOMS, "__version__"]
 
 if TYPE_CHECKING:
+    from .calibration import calibrate as calibrate
     from .cost import MeasuredCost as MeasuredCost
     from .cost import PaperCost as PaperCost
     from .cost import load_cost as load_cost
     from .embedding import AdaptiveEmbedding as AdaptiveEmbedding
     from .layer import AdaptiveSoftmax as AdaptiveSoftmax
-    from .machine import calibrate as calibrate
-    from .partition import Plan as Plan
-    from .partition import front as front
-    from .partition import plan as plan
-    from .partition import two_clusters as two_clusters
+    from .planning import Plan as Plan
+    from .planning import front as front
+    from .planning import plan as plan
+    from .planning import two_clusters as two_clusters
     from .vocabulary import Vocabulary as Vocabulary
     from .vocabulary import ZipfFit as ZipfFit
     from .vocabulary import compare as compare

@@ -503,7 +503,7 @@ def _corpus_options(p: argparse.ArgumentParser, *, with_run: bool = False) -> li
     ]
 
 
-#: One option for each field of `adasoft.settings.Settings`, which checks the values; torch is not loaded for this.
+#: One option for each field of `adasoft.lm.settings.Settings`, which checks the values; torch is not loaded for this.
 #: Name, type, placeholder, and what it says; in brackets the default.
 _SETTINGS: tuple[tuple[str, Callable[[str], Any], str, str], ...] = (
     ("model", str, "NAME", "lstm, gru, rnn-tanh, rnn-relu, rnn-sigmoid, transformer, or file.py:Name, your own (lstm)"),
@@ -553,7 +553,7 @@ def _setting_options(p: argparse.ArgumentParser, *, with_run: bool = False) -> l
 
 
 def _preset(name: str | None) -> dict[str, Any]:
-    from .settings import PRESETS
+    from .lm.settings import PRESETS
 
     name = "paper" if name is None else name
     if name not in PRESETS:
@@ -562,7 +562,7 @@ def _preset(name: str | None) -> dict[str, Any]:
 
 
 def _settings(options: argparse.Namespace) -> Any:
-    from .settings import Settings
+    from .lm.settings import Settings
 
     chosen = {k.removeprefix("set_"): v for k, v in vars(options).items() if k.startswith("set_") and v is not None}
     cutoffs = chosen.get("cutoffs", "authors")
@@ -634,7 +634,7 @@ def _train(options: argparse.Namespace, rest: list[str]) -> int:
     import torch
 
     from .files import cache_dir
-    from .train import Run, Stopped, run_name, train
+    from .lm.run import Run, Stopped, run_name, train
 
     settings, device = _settings(options), _train_device(options)
     _can_be_written(options.json)
@@ -697,8 +697,8 @@ def _table(options: argparse.Namespace, rest: list[str]) -> int:
         _only_with(options, "what --run CORPUS trains; without it, the stored runs are printed", *options.only_with_run)
     folder = Path(options.stored) if options.stored else results_folder()
     if options.corpus:
-        from .settings import partition
-        from .train import Stopped, run_name, train
+        from .lm.run import Stopped, run_name, train
+        from .lm.settings import partition
 
         settings, device = _settings(options), _train_device(options)
         _use(device)
@@ -725,7 +725,7 @@ def _table(options: argparse.Namespace, rest: list[str]) -> int:
             write_whole(path, json.dumps({**record, "row": name}, indent=1) + "\n")
             print(f"{name}, seed {one.seed}: test perplexity {record['test perplexity']:,.2f}")
     if options.markdown:
-        from .explore.stored_training import markdown
+        from .lessons.language_model.stored_runs import markdown
 
         print(markdown(folder))
     elif options.by_rank:
@@ -783,7 +783,7 @@ def _of_language(source: str) -> Any:
 
 def _plan(options: argparse.Namespace, rest: list[str]) -> None:
     from .cost import load_cost, read_record
-    from .partition import plan
+    from .planning import plan
 
     _can_be_written(options.json)
     vocabulary = _read(options)
@@ -831,7 +831,7 @@ def _plan(options: argparse.Namespace, rest: list[str]) -> None:
 
 
 def _calibrate(options: argparse.Namespace, rest: list[str]) -> None:
-    from .machine import calibrate
+    from .calibration import calibrate
 
     _can_be_written(options.output)
     _use(options.device)
@@ -925,7 +925,7 @@ def _bench_decode(options: argparse.Namespace, rounds: dict[str, Any]) -> Any:
         chosen = {name: value for name, value in given.items() if value is not None}
         return bench.bench_decode(options.text, device=options.device, **chosen, **rounds)
     from .corpora import load
-    from .settings import Settings
+    from .lm.settings import Settings
 
     _only_with(options, "--text FILE", "steps", "max_size")
     try:
@@ -944,7 +944,7 @@ def _bench_train(options: argparse.Namespace, rounds: dict[str, Any]) -> Any:
     from . import bench
     from .bench.training import SUITE
     from .corpora import load
-    from .settings import Settings
+    from .lm.settings import Settings
 
     _use(options.device)
     settings = Settings(**{**_preset(options.preset), "hidden": options.hidden, "dtype": options.dtype})

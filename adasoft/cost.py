@@ -25,7 +25,7 @@ never costs less, and say that it satisfies the *quadrangle inequality* (QI; "is
 Hence both printed forms of the paper and every measured model (non-negative coefficients on the terms 1, n k d, n k,
 k d, n d, with n = p B) are monotone with QI, and so searches that rely on monotone minima are exact. The *expected*
 form below is monotone, but its constant is concave in p and breaks QI for tails that few tokens fall into. The search
-in :mod:`adasoft.partition` relies on monotony, and on QI only where it holds, to be faster.
+in :mod:`adasoft.planning` relies on monotony, and on QI only where it holds, to be faster.
 """
 
 from __future__ import annotations

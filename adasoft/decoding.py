@@ -444,9 +444,7 @@ def nucleus_ranks(
     return out
 
 
-def score_ranks(
-    x: Tensor, head: Head, cutoffs: list[int], tails: list[Tail], ranks: Tensor
-) -> Tensor:
+def score_ranks(x: Tensor, head: Head, cutoffs: list[int], tails: list[Tail], ranks: Tensor) -> Tensor:
     """Log-probabilities of given words, (N, m), fp32 at least. ``ranks`` (N, m).
 
     The head is normalised for every row, a tail only for the rows that ask for one of its words.

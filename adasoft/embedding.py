@@ -18,7 +18,7 @@ from .ranks import RankTables
 from .watchers import unreadable
 
 if TYPE_CHECKING:
-    from .partition import Plan
+    from .planning import Plan
 
 
 #: Places in a cluster (n,) -> the vectors of its words (n, d).

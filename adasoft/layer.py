@@ -33,7 +33,7 @@ from .ranks import RankTables
 from .watchers import traced, unreadable, watched
 
 if TYPE_CHECKING:
-    from .partition import Plan
+    from .planning import Plan
 
 _CUTOFFS = (
     "cutoffs should be a sequence of unique, positive integers sorted in an increasing order, "
@@ -41,7 +41,7 @@ _CUTOFFS = (
 )
 
 
-#: :mod:`adasoft.ragged`, once a layer has been placed on a GPU, where Triton is installed.
+#: :mod:`adasoft.gpu.ops`, once a layer has been placed on a GPU, where Triton is installed.
 _ragged: Any = None
 
 
@@ -129,7 +129,7 @@ class AdaptiveSoftmax(RankTables):
 
     One host read per forward (the cluster sizes), none in backward. Under ``torch.compile``, ``torch.export`` and while
     a CUDA graph is captured a route with no host read is taken: on a GPU with Triton the kernels of
-    :mod:`adasoft.ragged` (no second derivatives, no batched gradients); elsewhere a portable one where every tail sees
+    :mod:`adasoft.gpu.ops` (no second derivatives, no batched gradients); elsewhere a portable one where every tail sees
     every token and a mask picks, which costs the arithmetic that routing saves: for export, for fp64 and without
     Triton, in traces, on the meta device, for fake tensors, and where ``vmap`` batches the targets. ``topk``,
     ``predict`` and ``score`` compute all words there. A target out of range makes the loss nan there, since nothing can

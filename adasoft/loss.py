@@ -193,11 +193,11 @@ def linear_nll(
 
 @functools.cache
 def ragged_or_none() -> Any:
-    """:mod:`adasoft.ragged`, or None where Triton is not installed, or is but cannot be imported (which is said)."""
+    """:mod:`adasoft.gpu.ops`, or None where Triton is not installed, or is but cannot be imported (which is said)."""
     try:
         if importlib.util.find_spec("triton") is None:
             return None
-        from . import ragged
+        from .gpu import ops as ragged
     except Exception as error:  # built for another Python, half installed, too old
         _say_without_triton("Triton is installed but cannot be imported", error)
         return None
@@ -206,7 +206,7 @@ def ragged_or_none() -> Any:
 
 @functools.cache
 def _kernel(device: torch.device) -> Any:
-    """:mod:`adasoft.ragged` for its :func:`~adasoft.ragged.dense_nll`, where Triton is installed and runs.
+    """:mod:`adasoft.gpu.ops` for its :func:`~adasoft.gpu.ops.dense_nll`, where Triton is installed and runs.
 
     Its kernel reads and writes the logits once or twice; PyTorch's own operations pass over them some ten times.
     """

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from adasoft.explore import parts
+from adasoft.lessons.kit import parts
 
 
 def lines_of(box):

@@ -16,14 +16,15 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from test_train import SMALL, made_corpus
+from trainings import SMALL, made_corpus
 
 import adasoft
-from adasoft import bench, machine
+from adasoft import bench
+from adasoft import calibration as machine
 from adasoft import cost as costs
 from adasoft.bench import common, compare, layer, search, training
+from adasoft.calibration import Shape, Timing
 from adasoft.files import DamagedFile
-from adasoft.machine import Shape, Timing
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 RESULTS = Path(__file__).resolve().parents[1] / "data" / "results"
@@ -331,9 +332,9 @@ def test_comparisons_that_cannot_be_are_refused_before_anything_is_trained(monke
 
 
 def test_steps_of_models(monkeypatch):
-    from adasoft.train import Run
+    from adasoft.lm.run import Run
 
-    monkeypatch.setattr("adasoft.settings.authors_cutoffs", lambda n: (10, 20))
+    monkeypatch.setattr("adasoft.lm.settings.authors_cutoffs", lambda n: (10, 20))
     turns = {"full": 0, "adaptive": 0}
 
     def time_step(run):

@@ -172,7 +172,7 @@ def test_the_card():
 
 def test_bench_tables_and_files(tmp_path, monkeypatch, capsys):
     """Each benchmark from end to end at sizes of a moment."""
-    from adasoft import machine as M
+    from adasoft import calibration as M
 
     monkeypatch.setattr(bench.layer, "LAYERS", ((600, (60, 200)),))
     monkeypatch.setattr(bench.layer, "PAIR_SECONDS", 0.0)
@@ -265,7 +265,7 @@ def test_the_step_in_a_cuda_graph(monkeypatch):
 
     import torch
 
-    from adasoft.machine import Shape
+    from adasoft.calibration import Shape
 
     stream = type("Stream", (), {"wait_stream": lambda self, other: None})
     graphs = []
@@ -295,7 +295,7 @@ def test_operations_of_a_layer_are_those_of_its_products():
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from adasoft.machine import Shape, bare_products
+    from adasoft.calibration import Shape, bare_products
 
     shape = Shape(600, 16, 40, (60, 200), (8, 4))
     tokens = [share * shape.batch for share in shape.tail_shares()]
@@ -369,7 +369,7 @@ def test_what_fits_alone_but_not_beside_the_others_is_recorded(monkeypatch):
     """`bench.large`: the benchmark goes on."""
     import torch
 
-    from adasoft import machine
+    from adasoft import calibration as machine
     from adasoft.bench import large
 
     real = machine.interleave
@@ -429,7 +429,7 @@ def test_the_options_of_a_run_are_the_fields_of_its_settings():
     """One for each, of the field's type, with the field's default in its help."""
     import typing
 
-    from adasoft.settings import Settings
+    from adasoft.lm.settings import Settings
 
     types = typing.get_type_hints(Settings)
     made = {name.replace("-", "_"): (kind, text) for name, kind, _, text in cli._SETTINGS}
@@ -507,7 +507,7 @@ def test_large_sizes_have_their_seconds_on_a_gpu_only(monkeypatch, capsys):
 
 def test_options_of_benchmarks_on_corpora_arrive(monkeypatch, capsys):
     from adasoft import corpora
-    from adasoft.settings import Settings
+    from adasoft.lm.settings import Settings
 
     load = Recorder("the corpus")
     train, compare, svd = Recorder({}), Recorder({}), Recorder({"rows": []})
@@ -593,7 +593,7 @@ def test_options_of_plan_arrive(capsys, tmp_path):
 
 
 def test_options_of_calibrate_arrive(monkeypatch, capsys, tmp_path):
-    from adasoft import machine
+    from adasoft import calibration as machine
 
     cost = type("Cost", (), {"name": "here", "path": tmp_path / "my record.json"})()
     cost.record = {
@@ -627,7 +627,7 @@ GIVEN = {
 
 @pytest.mark.parametrize("name", GIVEN)
 def test_options_of_a_run_arrive_and_can_be_repeated(name):
-    from adasoft.settings import Settings
+    from adasoft.lm.settings import Settings
 
     value = GIVEN[name]
     text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
@@ -641,7 +641,7 @@ def test_options_of_a_run_arrive_and_can_be_repeated(name):
 
 def test_presets_and_corpora_arrive(monkeypatch):
     from adasoft import corpora
-    from adasoft.settings import PRESETS, Settings
+    from adasoft.lm.settings import PRESETS, Settings
 
     for name, preset in PRESETS.items():
         options = cli._parser().parse_args(["train", "--preset", name, "--epochs", "2"])
@@ -726,7 +726,7 @@ REFUSED = [
 
 def nothing_begins(monkeypatch):
     """Work that takes long fails the test at once."""
-    from adasoft import machine
+    from adasoft import calibration as machine
 
     long = [(bench, f"bench_{name}") for name in ("plan", "cost", "layer")]
     for room, name in [*long, (machine, "calibrate")]:

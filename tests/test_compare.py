@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 import torch
-from test_train import CORPUS, SMALL, made_corpus
+from trainings import CORPUS, SMALL, made_corpus
 
 from adasoft.bench import bench_svd
 from adasoft.bench.compare import ADAPTIVE, accuracy, agreement, bench_compare, experts_of, states, trained
-from adasoft.train import Run
+from adasoft.lm.run import Run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -40,7 +40,7 @@ def test_states_are_those_of_the_model_reading_the_text():
 
 def test_all_softmaxes_on_models_trained_alike(tmp_path, monkeypatch):
     monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path))
-    monkeypatch.setattr("adasoft.settings.authors_cutoffs", lambda n: (10, 20))
+    monkeypatch.setattr("adasoft.lm.settings.authors_cutoffs", lambda n: (10, 20))
     monkeypatch.setattr("adasoft.bench.compare.RETRAIN_TOKENS", 800)
     said = []
     record = bench_compare(

@@ -223,7 +223,7 @@ def test_a_text_is_cut_as_the_lists_are(tmp_path):
 
 
 def test_lesson_01_cuts_own_texts_so(tmp_path):
-    panels = pytest.importorskip("adasoft.explore.panels")
+    panels = pytest.importorskip("adasoft.lessons.kit.panels")
     path = tmp_path / "text"
     path.write_text("Don't stop, don’t STOP. " * 9)
     assert panels.read_words(path, "mine").words == ("don't", "stop")
@@ -276,9 +276,9 @@ def test_lists_of_wordfreq_end_where_the_shortest_does():
 
 
 def test_lesson_01_says_where_lists_end():
-    panels = pytest.importorskip("adasoft.explore.panels")
-    from adasoft.explore import Explorer
-    from adasoft.explore.state import load_language
+    panels = pytest.importorskip("adasoft.lessons.kit.panels")
+    from adasoft.lessons import Explorer
+    from adasoft.lessons.kit.explorer import load_language
 
     box = panels.languages_panel(Explorer(Vocabulary.synthetic(5000), cutoffs=(100,)))
     chosen = next(child for child in box.children if hasattr(child, "options"))

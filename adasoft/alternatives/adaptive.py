@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..layer import AdaptiveSoftmax
-from ..partition import default_widths
+from ..planning import default_widths
 from ..vocabulary import Vocabulary
 
 
@@ -17,7 +17,7 @@ class Adaptive(AdaptiveSoftmax):
     """:class:`adasoft.AdaptiveSoftmax` (Grave et al. 2017) that also counts its parameters and operations. Exact.
 
     Arguments, weights and methods are the layer's, except that widths not given are those of a plan, d/4, d/16, ...,
-    at least 8 (:func:`adasoft.partition.default_widths`), so that D-softmax* has the same.
+    at least 8 (:func:`adasoft.planning.default_widths`), so that D-softmax* has the same.
 
     Args:
         counts: (V,) by rank, falling; ``operations`` of training needs to know how many tokens each tail sees.

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from ..children import all_plain
 from ..decoding import log_softmax
 from ..layer import _check_cutoffs
-from ..partition import default_widths
+from ..planning import default_widths
 from .chunked import band, joint_nll
 from .protocol import Product, SoftmaxModule, check_widths
 
@@ -30,7 +30,7 @@ class DSoftmaxStar(SoftmaxModule):
 
     Args:
         cutoffs: ranks c_1 < ... < c_J.
-        widths: d_1 ... d_J; default d/4, d/16, ..., at least 8 (:func:`adasoft.partition.default_widths`).
+        widths: d_1 ... d_J; default d/4, d/16, ..., at least 8 (:func:`adasoft.planning.default_widths`).
     """
 
     def __init__(

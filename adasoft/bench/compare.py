@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..corpora import Corpus
-    from ..settings import Settings
-    from ..train import Run
+    from ..lm.run import Run
+    from ..lm.settings import Settings
 
 #: Rows of the table whose adaptive softmaxes are compared.
 ADAPTIVE = ("adaptive", "planned-0.75", "planned-wide-0.85")
@@ -91,7 +91,7 @@ def bench_compare(
     trained, for a corpus with too few words or numbers of experts that are no powers of two.
     """
     from ..alternatives.svd_softmax import SVDSoftmax
-    from ..machine import interleave
+    from ..calibration import interleave
 
     for n_experts in experts:
         _stages(n_experts)
@@ -164,7 +164,7 @@ def bench_compare(
 
 def trained(corpus: Corpus, settings: Settings, device: str, name: str) -> Run:
     """The finished run of a row of the table, from the cache, or trained now."""
-    from ..train import Run, run_name, train
+    from ..lm.run import Run, run_name, train
 
     folder = cache_dir() / "runs" / run_name(corpus, settings, device)
     train(corpus, settings, folder, device=device, row=name)
@@ -264,8 +264,8 @@ def bench_svd(
     import torch
 
     from ..alternatives.svd_softmax import SVDSoftmax, power_law, spectrum_matrix
+    from ..calibration import interleave
     from ..decoding import largest, linear
-    from ..machine import interleave
 
     weight = spectrum_matrix(n_classes, power_law(record["singular values"], in_features), device=device)
     out = []

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..cost import MeasuredCost, load_cost
-from ..partition import default_widths, plan
+from ..planning import default_widths, plan
 from ..vocabulary import Vocabulary
 from .common import Row, Say, provenance, table
 
@@ -17,7 +17,7 @@ def bench_cost(
     *, device: str = "cpu", layers: int = 24, rounds: int = 7, seed: int = 2026, say: Say = print, regret: bool = True
 ) -> Row:
     """Predicted against measured times of layers that no fit has seen; and the regret of planned cutoffs."""
-    from ..machine import draw_layers, interleave, layer_steps, predict
+    from ..calibration import draw_layers, interleave, layer_steps, predict
 
     cost = load_cost(device)
     say(f"cost model: {cost.name}")
@@ -82,7 +82,7 @@ def bench_regret(
     0.5 to 2, and 15 log-uniform. All are timed in turns; the best five of them are timed again, in turns with
     the plan, and only those timings count (the best of 31 noisy ones would flatter itself).
     """
-    from ..machine import Shape, interleave, layer_steps
+    from ..calibration import Shape, interleave, layer_steps
 
     vocabulary = Vocabulary.from_wordfreq(language)
     made = plan(vocabulary, in_features, batch, cost=cost, min_head_share=floor)

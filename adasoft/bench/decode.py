@@ -11,7 +11,7 @@ import numpy as np
 from ..corpora import text_ids
 from ..cost import load_cost
 from ..files import DamagedFile, cache_dir, write_whole
-from ..partition import Infeasible, Plan, plan
+from ..planning import Infeasible, Plan, plan
 from ..vocabulary import Vocabulary
 from .common import Row, Say, provenance, table
 from .rivals import brief
@@ -54,7 +54,7 @@ def bench_decode(
     Of ``cutoffs`` those below V are taken; where there are none, the authors' for that V; where there are none either,
     only the planned ones. Raises ValueError for a text with too few words.
     """
-    from ..settings import authors_cutoffs
+    from ..lm.settings import authors_cutoffs
 
     vocabulary, ids = read_ids(text, max_size, encoding)
     n, d = vocabulary.n_classes, in_features
@@ -113,7 +113,7 @@ def _brief(made: Plan) -> Row:
 def _timed(name: str, layer: AdaptiveSoftmax, hidden: Tensor, size: int, device: str, rounds: int) -> list[Row]:
     import torch
 
-    from ..machine import interleave
+    from ..calibration import interleave
 
     d, n = layer.in_features, layer.n_classes
     stock = torch.nn.AdaptiveLogSoftmaxWithLoss(d, n, layer.cutoffs[:-1], device=device)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..cost import load_cost
-from ..partition import plan
+from ..planning import plan
 from ..vocabulary import Vocabulary
 from .common import Row, Say, peak_mib, table
 from .rivals import FullLoss, brief, full_softmaxes
@@ -20,8 +20,8 @@ from .rivals import FullLoss, brief, full_softmaxes
 if TYPE_CHECKING:
     import torch
 
+    from ..calibration import Shape, Step, Timing
     from ..cost import MeasuredCost
-    from ..machine import Shape, Step, Timing
 
 #: (V, cutoffs) x d x N, the middle of it first: what the time does not reach is the outside.
 VOCABULARIES = ((256_000, (20_000, 40_000, 200_000)), (50_000, (2_000, 10_000)), (1_000_000, (4_000, 40_000, 200_000)))
@@ -62,7 +62,7 @@ def _in_turns(runs: Mapping[str, list[Step]], device: str, rounds: int) -> tuple
     need more memory than there is. And what has none at all."""
     import torch
 
-    from ..machine import interleave
+    from ..calibration import interleave
 
     if not runs:
         return {}, {}
@@ -85,7 +85,7 @@ def captured_steps(shape: Shape, device: str, dtype: torch.dtype, *, sets: int =
     """Training steps of our layer replayed from one CUDA graph: no host read; the targets are copied into it."""
     import torch
 
-    from ..machine import draw_targets, ours, token_shares
+    from ..calibration import draw_targets, ours, token_shares
 
     layer = ours(shape).to(device=device, dtype=dtype)
     layer.reads_host = False  # type: ignore[assignment]
@@ -119,7 +119,7 @@ def full_steps(shape: Shape, loss: FullLoss, device: str, dtype: torch.dtype) ->
     """A training step of a full softmax: V x d weights, one input set, the same for every ``loss``. Returns it."""
     import torch
 
-    from ..machine import draw_targets, token_shares
+    from ..calibration import draw_targets, token_shares
 
     random = torch.Generator(device=device).manual_seed(0)
     sizes = ((shape.n_classes, 0.02), (shape.batch, 1.0))
@@ -188,7 +188,7 @@ def _measured(
 
 
 def _ours(shape: Shape, device: str, dtype: torch.dtype) -> dict[str, Callable[[], list[Step]]]:
-    from ..machine import bare_products, layer_steps, ours
+    from ..calibration import bare_products, layer_steps, ours
 
     tokens = [share * shape.batch for share in shape.tail_shares()]
     items: dict[str, Callable[[], list[Step]]] = {
@@ -206,7 +206,7 @@ def bench_grid(*, device: str, dtype: torch.dtype, rounds: int, until: float, sa
     ``of bound``: ours over the larger of half of stock's time and 1.25 times the bare products'. ``until``: the value
     of ``time.perf_counter`` after which no case is begun; such cases are recorded as that.
     """
-    from ..machine import Shape, layer_steps, stock
+    from ..calibration import Shape, layer_steps, stock
 
     rows: list[Row] = []
     for d, n, (v, cutoffs) in itertools.product(WIDTHS, TOKENS, VOCABULARIES):
@@ -235,7 +235,7 @@ def bench_against_full(
 
     ``of best full``: time over the fastest full softmax's.
     """
-    from ..machine import Shape, layer_steps, stock
+    from ..calibration import Shape, layer_steps, stock
 
     v, floor, sizes = AGAINST
     vocabulary = Vocabulary.synthetic(v, shift=2.7)
@@ -272,7 +272,7 @@ def bench_against_full(
 
 def _cost(device: str, dtype: torch.dtype, say: Say) -> MeasuredCost:
     """This device's cost model: the recorded one, or a short calibration."""
-    from ..machine import calibrate
+    from ..calibration import calibrate
 
     try:
         return load_cost(device.split(":")[0], dtype=str(dtype).removeprefix("torch."))

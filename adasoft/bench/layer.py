@@ -11,7 +11,7 @@ from .large import bench_large
 if TYPE_CHECKING:
     import torch
 
-    from ..machine import Shape
+    from ..calibration import Shape
 
 _Measured = TypeVar("_Measured")
 
@@ -48,7 +48,7 @@ PAIR_SECONDS = 1.0
 
 
 def _shape(n_classes: int, d: int, batch: int, cutoffs: tuple[int, ...]) -> Shape:
-    from ..machine import Shape
+    from ..calibration import Shape
 
     return Shape(n_classes, d, batch, cutoffs, tuple(d // 4 ** (i + 1) for i in range(len(cutoffs))))
 
@@ -136,7 +136,7 @@ def _bf16(rounds: int, say: Say) -> list[Row]:
 def _compare(
     n_classes: int, cutoffs: tuple[int, ...], device: str, kind: torch.dtype, rounds: int, full: bool
 ) -> list[Row]:
-    from ..machine import FullSoftmax, bare_products, interleave, layer_steps, ours, stock
+    from ..calibration import FullSoftmax, bare_products, interleave, layer_steps, ours, stock
 
     d, batch = 512, 2560
     shape = _shape(n_classes, d, batch, cutoffs)
@@ -176,7 +176,7 @@ def _compare(
 
 
 def _pair(shape: Shape, device: str, kind: torch.dtype, rounds: int) -> Row:
-    from ..machine import layer_steps, ours, stock
+    from ..calibration import layer_steps, ours, stock
 
     timed = _ratio(
         {make.__name__: layer_steps(shape, device, kind, make=make) for make in (ours, stock)}, device, rounds
@@ -201,7 +201,7 @@ def _ratio(steps: Row, device: str, rounds: int) -> Row:
     """
     import numpy as np
 
-    from ..machine import interleave
+    from ..calibration import interleave
 
     pairs: list[tuple[float, float]] = []
     for name in ("ours", "stock"):
@@ -229,7 +229,7 @@ def _ratio(steps: Row, device: str, rounds: int) -> Row:
 def _missed(shape: Shape, device: str, kind: torch.dtype, rounds: int) -> Row:
     import numpy as np
 
-    from ..machine import layer_steps, ours, stock
+    from ..calibration import layer_steps, ours, stock
 
     shares = np.zeros(shape.n_classes)
     shares[: shape.cutoffs[0]] = 1 / shape.cutoffs[0]
@@ -246,7 +246,7 @@ def _missed(shape: Shape, device: str, kind: torch.dtype, rounds: int) -> Row:
 def _zeros(sizes: list[int], device: str, kind: torch.dtype, rounds: int) -> float:
     import torch
 
-    from ..machine import interleave
+    from ..calibration import interleave
 
     def step() -> None:
         for n in sizes:

@@ -8,7 +8,7 @@ import tracemalloc
 import numpy as np
 
 from ..cost import Cost, PaperCost, load_cost
-from ..partition import default_widths, plan
+from ..planning import default_widths, plan
 from ..vocabulary import Vocabulary
 from .common import Row, Say, provenance, table
 
@@ -83,7 +83,7 @@ def bench_cutoffs(
     All layers take turns; forward + backward. Of a vocabulary of at most 10,000 words the authors' cutoff is 2000;
     raises ValueError for one of at most 2,000.
     """
-    from ..machine import Shape, interleave, layer_steps
+    from ..calibration import Shape, interleave, layer_steps
 
     authors = authors_cutoffs_of(vocabulary)
     cost = load_cost(device)

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..files import DamagedFile
-from ..run_records import read_rates, read_run_record, repeatable
+from ..lm.run_records import read_rates, read_run_record, repeatable
 from ..screen import one_line
 from .common import Row, Say, provenance, table
 
 if TYPE_CHECKING:
     from ..corpora import Corpus
-    from ..settings import Settings
+    from ..lm.settings import Settings
 
 #: The rows of the paper's Text8 table, and ours: planned cutoffs at three floors of the head's share, at two with
 #: tails of half, not a quarter of the width, and at two with a floor on the mean width, under which tails choose their
@@ -77,7 +77,7 @@ def possible(
     runs: Mapping[str, Settings], corpus: Corpus, device: str, say: Say, *, tails: bool = False
 ) -> dict[str, Settings]:
     """Those of some runs whose cutoffs the words allow, with ``tails`` only those with tails; why not the others."""
-    from ..settings import partition
+    from ..lm.settings import partition
 
     found = {}
     for name, settings in runs.items():
@@ -178,7 +178,7 @@ def _per_word(record: Row) -> float:
 
 def _timed_by(settings: Mapping[str, Any]) -> str:
     """Settings without those that no step takes longer for."""
-    from ..settings import Settings
+    from ..lm.settings import Settings
 
     left = Settings.read(settings).changed()
     return json.dumps({k: v for k, v in left.items() if k not in _TIMELESS}, sort_keys=True)
@@ -193,14 +193,14 @@ def _mean_width(record: Row) -> float:
 
 
 def _key(settings: Mapping[str, Any]) -> str:
-    from ..settings import Settings
+    from ..lm.settings import Settings
 
     return json.dumps(replace(Settings.read(settings), seed=0).changed(), sort_keys=True)
 
 
 def _base(settings: Mapping[str, Any]) -> dict[str, Any]:
     """What all rows of a table have in common: the settings without the seed and those that make rows."""
-    from ..settings import Settings
+    from ..lm.settings import Settings
 
     own = {"seed"}.union(*SUITE.values())
     return {k: v for k, v in Settings.read(settings).changed().items() if k not in own}
@@ -208,7 +208,7 @@ def _base(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _title(base: Mapping[str, Any]) -> str:
     """A table's settings in words: the model, and what else is not as in the paper."""
-    from ..settings import PRESETS
+    from ..lm.settings import PRESETS
 
     left = {k: v for k, v in base.items() if k not in ("hidden", "epochs")}
     words = []
@@ -409,7 +409,7 @@ def bench_train(
     All models are in memory at once. Two steps of each warm up. Rows whose cutoffs the words do not allow are left
     out; raises ValueError where none is left.
     """
-    from ..train import PARTS, Run
+    from ..lm.run import PARTS, Run
 
     chosen = possible(dict(suite(settings, rows, seeds=1)), corpus, device, say)
     if not chosen:

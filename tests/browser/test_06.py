@@ -32,7 +32,7 @@ from browser.gestures import (
     value,
 )
 
-from adasoft.explore.training_state import LABELS
+from adasoft.lessons.language_model.explorer import LABELS
 
 pytestmark = BROWSER
 

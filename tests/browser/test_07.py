@@ -32,7 +32,7 @@ pytestmark = BROWSER
 
 SVD, EXPERTS, STORED = 'predict("cheapest"', "experts_panel(explorer)", "pruned_panel(explorer)"
 SKIP, CASE, WHICH = 'predict("pairs opened"', "case_panel(explorer)", "which_panel()"
-MODULE = "__import__('sys').modules['adasoft.explore.alternatives_state']"
+MODULE = "__import__('sys').modules['adasoft.lessons.alternatives.explorer']"
 
 
 @pytest.mark.timeout(1200)

@@ -12,8 +12,8 @@ import pytest
 from nbclient import NotebookClient
 from offline import GUARD
 
-from adasoft.explore.questions import PREDICTIONS, QUESTIONS
-from adasoft.explore.stills import every_still, stale
+from adasoft.lessons.kit.questions import PREDICTIONS, QUESTIONS
+from adasoft.lessons.kit.stills import every_still, stale
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -32,7 +32,7 @@ LESSONS = {
 OWN_WORDS = """
 from collections import Counter as _Counter
 from adasoft import Vocabulary as _Vocabulary
-from adasoft.explore.saved import Choices as _Choices
+from adasoft.lessons.kit.saved import Choices as _Choices
 _choices = _Choices()
 _text = "the cat saw the dog and the dog saw a bird that sang to the cat on the roof of a house"
 _words, _counts = zip(*_Counter(_text.split()).most_common())
@@ -170,7 +170,7 @@ def test_pictures_and_links_are_there(path):
 
 
 def test_no_still_is_stale():
-    """By the hash of what each picture shows; ``python -m adasoft.explore.stills`` makes them anew."""
+    """By the hash of what each picture shows; ``python -m adasoft.lessons.kit.stills`` makes them anew."""
     assert stale() == {}
 
 
@@ -210,7 +210,7 @@ def test_runs_offline_in_any_order_with_any_words(path, words, tmp_path, monkeyp
     # what a reader opens by committing a guess, here whether the answer is known or not
     opened = re.findall(r"then=lambda: (\w+\(.*\))\)\s*$", "\n".join(cells), re.M)
     commit = f"""
-from adasoft.explore import *
+from adasoft.lessons import *
 for _key, _explorer in {guesses}:
     _box = predict(_key, globals()[_explorer])
     _box.children[0].submit("12")

@@ -1,0 +1,1 @@
+"""What all lessons are made of: the explorer, panels and their parts, widgets, grading, stills."""

@@ -1,0 +1,385 @@
+"""Building blocks of the panels: a box that shows its errors, controls in pairs, figures that take no data back.
+
+Everything here knows nothing of a single lesson. A panel is made of a :class:`Panel`, its controls (:class:`Pair`,
+:func:`cut_picker`), a :class:`LiveFigure` changed by ``figures.push``, and a :class:`Line` that says it in words; it is
+bound to an `Explorer` by ``explorer.attach(slot, safely(panel, redraw), box)``.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, ClassVar, TypeAlias, TypeVar
+
+import ipywidgets as w
+import plotly.graph_objects as go
+import traitlets as t
+
+from ...cost import Cost
+from ...planning import Plan
+from . import figures as f
+from .explorer import COUNTED_MULTIPLICATIONS, COUNTED_WORDS, LOCK, Explorer, measured_cost, recorded_costs
+from .picker import CutPicker
+from .widgets import LiveFigure, NumberBox, PageHelper, Slider
+
+WIDE = {"description_width": "initial"}
+T = TypeVar("T")
+
+
+class Line(w.HTML):  # type: ignore[misc]
+    """One paragraph of text under a figure, or one line that says what went wrong."""
+
+    def __init__(self, kind: str = "words") -> None:
+        super().__init__("")
+        self._kind = kind
+
+    def say(self, text: str) -> None:
+        """Show plain text; nothing for an empty one."""
+        role = "alert" if self._kind == "problem" else "status"
+        new = f'<div class="adasoft-{self._kind}" role="{role}">{html.escape(text)}</div>' if text else ""
+        if new != self.value:  # type: ignore[has-type]
+            self.value = new
+
+
+#: Under a figure while it shows what is being measured.
+UNDER_WAY = "Measuring here, now: the figure shows the medians so far; the sentence comes at the end."
+
+
+class Panel:
+    """A box with a line for problems, and handlers that are dead while the panel itself writes to its controls."""
+
+    def __init__(self) -> None:
+        self.problem = Line("problem")
+        self._writing = False
+
+    def box(self, *children: w.Widget) -> w.VBox:
+        """The children, the line for problems and the page helper, in one box."""
+        box = w.VBox([*children, self.problem, PageHelper()], layout=w.Layout(width="100%"))
+        box.add_class("adasoft")
+        return box
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Show an exception in one line, clear the line after success."""
+        with LOCK:
+            try:
+                yield
+                self.problem.say("")
+            except Exception as error:
+                self.problem.say(failure(error))
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """While the panel itself writes to its controls, their handlers do nothing."""
+        before, self._writing = self._writing, True
+        try:
+            yield
+        finally:
+            self._writing = before
+
+    def on_value(self, widget: w.Widget, act: Callable[[Any], None], name: str = "value") -> None:
+        """Call ``act(new value)`` when the reader changes a control."""
+
+        def handler(change: Mapping[str, Any]) -> None:
+            with LOCK:  # before looking: another thread may be writing
+                if not self._writing:
+                    with self.guarded():
+                        act(change["new"])
+
+        widget.observe(handler, name)
+
+    def on_number(self, box: NumberBox, act: Callable[[Any], None], present: Callable[[], float]) -> None:
+        """Call ``act(new value)`` when the reader types a number; a refused one gives way to the ``present`` one."""
+
+        def typed(value: float) -> None:
+            try:
+                if box.whole and value != round(value):
+                    raise ValueError(f"{box.description} = {value:g} is refused: it should be a whole number")
+                act(round(value) if box.whole else value)
+            except Exception:
+                with self.writing():
+                    box.value = present()  # what holds stays visible
+                raise
+
+        self.on_value(box, typed)
+
+    def button(self, text: str, act: Callable[[], None], tooltip: str = "") -> w.Button:
+        """A named button."""
+        button = w.Button(description=text, tooltip=tooltip or text, layout=w.Layout(width="auto"))
+
+        def handler(_button: Any) -> None:
+            with self.guarded():
+                act()
+
+        button.on_click(handler)
+        return button
+
+
+def one_line(error: BaseException) -> str:
+    """What an exception says, in one line."""
+    return " ".join(str(error).split()) or "no details"
+
+
+def live(figure: go.Figure, label: str = "figure; the sentence below it says what it shows") -> LiveFigure:
+    """The live copy of a complete figure."""
+    return LiveFigure(figure, label)
+
+
+_WAYS_OUT = {
+    MemoryError: "choose a smaller d, B or vocabulary",
+    Exception: "run this cell again; if that does not help, restart the kernel and run from the top",
+}
+
+
+def failure(error: BaseException) -> str:
+    """An exception for the reader: what it says, and its kind and the way out unless it is a refusal, which says so."""
+    said = one_line(error) if len(one_line(error)) <= 400 else one_line(error)[:400] + " ..."
+    if isinstance(error, (ValueError, t.TraitError)) or type(error) is LookupError:
+        return said
+    text = f"{type(error).__name__}: {said}"
+    if isinstance(error, OSError):
+        return text
+    way = next(way for kind, way in _WAYS_OUT.items() if isinstance(error, kind) or kind is Exception)
+    return f"{text}{'' if text.endswith('.') else '.'} Way out: {way}."
+
+
+#: What a job does, given its tick.
+Work: TypeAlias = Callable[[Callable[[float, str], None]], "str | None"]
+
+
+class Stopped(Exception):
+    """The reader pressed Stop, or the panel is gone."""
+
+
+class Job:
+    """Work of some seconds in a thread of its own, with a bar, a line and a stop button.
+
+    The page stays alive meanwhile. One job runs at a time in a kernel, for two would disturb each other's timings.
+
+    Args:
+        panel: whose problem line shows a failure.
+        text: of the button that starts it.
+        work: called in the thread with ``tick(done, text)``, done from 0 to 1; a tick after Stop raises `Stopped`,
+            which ``work`` lets through. A text that it returns is shown when it has ended.
+        tooltip: of the button.
+    """
+
+    _running = threading.Lock()
+    _BUSY = "another measurement is running: wait for it, or stop it"
+    _turned_away: ClassVar[list[Line]] = []
+
+    def __init__(self, panel: Panel, text: str, work: Work, tooltip: str = "") -> None:
+        self.panel, self._stopped, self._said = panel, False, 0.0
+        self._begin = partial(self._begin_with, work)
+        self.thread: threading.Thread | None = None
+        self.start = panel.button(text, self._begin, tooltip)
+        self._starts = [self.start]
+        self.stop = panel.button("Stop", self._halt, f"Stops: {text}")
+        self.stop.disabled = True
+        self.bar = w.FloatProgress(0.0, min=0.0, max=1.0, layout=w.Layout(width="200px", visibility="hidden"))
+        self.line = Line()
+        self.row = row(self.start, self.stop, self.bar)
+
+    def _halt(self) -> None:
+        self._stopped = True
+
+    def also(self, text: str, work: Work, tooltip: str = "") -> w.Button:
+        """A second button, which starts other work with the same bar, line and Stop."""
+        self._starts.append(self.panel.button(text, partial(self._begin_with, work), tooltip))
+        return self._starts[-1]
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it should end: Stop was pressed, or the panel is gone."""
+        return self._stopped or self.bar.comm is None
+
+    def _idle(self, idle: bool) -> None:
+        for button in self._starts:
+            button.disabled = not idle
+        self.stop.disabled = idle
+
+    def _begin_with(self, work: Work) -> None:
+        if not Job._running.acquire(blocking=False):
+            Job._turned_away.append(self.panel.problem)
+            raise ValueError(Job._BUSY)
+        self._stopped = False
+        self._idle(False)
+        self.bar.value, self.bar.layout.visibility = 0.0, "visible"
+        self.thread = threading.Thread(target=self._run, args=(work,), daemon=True)
+        self.thread.start()
+
+    def tick(self, done: float, text: str) -> None:
+        """Show how far it is; raises `Stopped` if it should end."""
+        if self.stopped:
+            raise Stopped
+        now = time.perf_counter()
+        if now - self._said > 0.1:  # more often would disturb what is measured
+            self._said, self.bar.value = now, done
+            self.line.say(text)
+
+    def _run(self, work: Work) -> None:
+        told = ""
+        try:
+            told = work(self.tick) or ""
+            self.line.say("")
+        except Stopped:
+            self.line.say("Stopped.")
+        except Exception as error:
+            with LOCK:  # once the press that began it is done, for that clears the line
+                self.line.say("")
+                self.panel.problem.say(failure(error))
+        finally:
+            # the next job may begin before the button says so: a press in between would be turned away for nothing
+            try:
+                with LOCK:
+                    while Job._turned_away:  # it holds no longer
+                        if Job._BUSY in (line := Job._turned_away.pop()).value:
+                            line.say("")
+            finally:
+                Job._running.release()
+                self._idle(True)
+                self.bar.layout.visibility = "hidden"
+                if told:
+                    self.line.say(told)
+
+
+def readable(panel: Panel, read: Callable[[], list[T]]) -> list[T]:
+    """What is recorded; where a file of it is damaged, the panel says which, and nothing recorded is offered."""
+    try:
+        return read()
+    except (ValueError, OSError) as error:
+        panel.problem.say(one_line(error))
+        return []
+
+
+def costs_at_hand(counted: Cost, explorer: Explorer) -> dict[str, Cost]:
+    """What can be asked for a price: the counting model, the timings at hand, recorded ones, and the explorer's own."""
+    measured = measured_cost()
+    costs: dict[str, Cost] = {counted.name: counted}
+    for cost in (measured, *recorded_costs(), explorer.cost):
+        if cost is not None and cost is not COUNTED_WORDS and cost is not COUNTED_MULTIPLICATIONS:
+            costs[cost.name] = cost
+    return costs
+
+
+def row(*children: w.Widget) -> w.HBox:
+    """Side by side, wrapped where there is no room."""
+    return w.HBox(list(children), layout=w.Layout(flex_flow="row wrap", align_items="center"))
+
+
+class Pair:
+    """A slider and a number box for one value.
+
+    A slider stands at steps; what lies in the same step as the present value is no move of the reader's, else a typed
+    15,367 would turn into 15,311.
+
+    Args:
+        panel: whose problem line shows a refused number.
+        number: the number box, with a ``unit``: the slider gives the name in sight.
+        name: of the slider.
+        act: called with the new value, and whether it may be clipped to what is possible.
+        low, high: least and largest value; ``step``: of the slider, in powers of ten if ``log``.
+    """
+
+    def __init__(
+        self, panel: Panel, number: NumberBox, name: str, act: Callable[[float, bool], None], *,
+        low: float = 1.0, high: float = 10.0, step: float = 0.005, log: bool = False,
+    ) -> None:  # fmt: skip
+        self.panel, self.number, self.step, self.log, self.high = panel, number, step, log, high
+        self._shown = low
+        limits = {"min": 0.0, "max": self._grid(high) * step} if log else {"min": low, "max": high}
+        self.slider = Slider(value=low, step=step, description=name, log=log, **limits)
+        self.row = row(self.slider, number)
+
+        def slid(value: float) -> None:
+            if self._grid(value) != self._grid(number.value):
+                act(min(value, self.high), True)
+
+        panel.on_value(self.slider, slid)
+        panel.on_number(number, lambda value: act(value, False), lambda: self._shown)
+
+    def _grid(self, value: float) -> int:
+        return round((math.log10(max(value, 1.0)) if self.log else value) / self.step)
+
+    def show(self, value: float, high: float | None = None) -> None:
+        """Show a value without acting on it."""
+        self._shown = float(value)
+        with self.panel.writing():
+            if high is not None and high != self.high:
+                self.high = high
+                self.slider.max = (self._grid(high) + 1) * self.step if self.log else high
+            self.slider.value = self.number.value = float(value)
+
+
+def cutoff_pair(panel: Panel, explorer: Explorer, i: int, name: str, number_name: str, unit: str = "words") -> Pair:
+    """Slider and number box of cutoff i (from 0)."""
+    number = NumberBox(description=number_name, unit=unit, width="120px")
+    act = lambda value, clip: explorer.set_cutoff(i, round(value), clip=clip)  # noqa: E731
+    return Pair(panel, number, name, act, log=True)
+
+
+def cut_picker(panel: Panel, explorer: Explorer, height: int = 260) -> tuple[CutPicker, Callable[[], None]]:
+    """The curve of the words with a handle for each cutoff, and the function that draws it anew."""
+    picker = CutPicker(height=height)
+
+    def dragged(cuts: Sequence[int]) -> None:
+        # both come in one message, so `moved` is already new
+        if len(cuts) == len(explorer.cutoffs):
+            explorer.set_cutoff(min(picker.moved, len(cuts) - 1), cuts[picker.moved], clip=True)
+            explorer.cutoffs = tuple(cuts)
+
+    panel.on_value(picker, dragged, "cuts")
+
+    def redraw() -> None:
+        bands = [f"{n} · {f.percent(p)} of tokens" for n, p in zip(explorer.names, explorer.token_shares, strict=True)]
+        with panel.writing():
+            picker.show(explorer.vocabulary, explorer.cutoffs, bands)
+
+    return picker, redraw
+
+
+def forget_button(panel: Panel, explorer: Explorer) -> w.Button:
+    """Forgets what the reader chose and measured in all lessons."""
+    return panel.button("Forget my choices", explorer.forget, "In all lessons: words, cutoffs, sizes and measurements "
+                        "go back to the start; timings of this machine stay")  # fmt: skip
+
+
+def safely(panel: Panel, redraw: Callable[[], None]) -> Callable[[], None]:
+    """A redraw whose failure is shown in the panel instead of being lost."""
+
+    def act() -> None:
+        try:
+            redraw()
+        except Exception as error:
+            panel.problem.say(failure(error))
+
+    return act
+
+
+def listed(cutoffs: Sequence[int]) -> str:
+    """2,000 and 10,000; none."""
+    return " and ".join(f"{c:,}" for c in cutoffs) or "none"
+
+
+def plan_text(explorer: Explorer, found: Plan) -> str:
+    """A plan in one sentence."""
+    if not found.cutoffs:
+        return "Planned: no cutoffs, so there is nothing to place; choose how many you want."
+    others = "no other cutoff is" if found.n_tails == 1 else f"no other {found.n_tails} cutoffs are"
+    return (
+        f"Planned: {listed(found.cutoffs)} (at least {100 * found.min_head_share:.0f} % of the tokens in the head). "
+        f"{f.amount_text(explorer, found.time)}, {found.speedup:,.1f} times less than the full softmax; {others} "
+        "better under this cost model."
+    )
+
+
+def cell_text(value: float | int | str) -> str:
+    """A name, a whole number or a share, for a table."""
+    if isinstance(value, str):
+        return html.escape(value)
+    return f"{value:,}" if isinstance(value, int) else f.percent(value)

@@ -1,0 +1,1 @@
+"""Lesson 06: what the adaptive softmax costs in perplexity."""

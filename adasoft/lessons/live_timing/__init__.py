@@ -1,0 +1,1 @@
+"""Lesson 04: predicted beside measured, on the reader's machine."""

@@ -1,0 +1,1 @@
+"""Lesson 03: flat, then affine. What a product of matrices costs, measured on the reader's machine."""

@@ -1,0 +1,1 @@
+"""Language models: their settings, bodies, training with exact resume, checkpoints and records of runs."""

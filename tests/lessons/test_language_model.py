@@ -1,0 +1,1185 @@
+"""The lesson on perplexity: texts, runs in turns, stored runs, sentences and panels; tiny models, a clock of ours."""
+
+import html
+import json
+import lzma
+import math
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import ipywidgets as w
+import numpy as np
+import pytest
+import torch
+from labels import Labels
+
+from adasoft import MeasuredCost, Vocabulary
+from adasoft.lessons.kit import parts
+from adasoft.lessons.kit.grading import grade, predict
+from adasoft.lessons.kit.questions import PREDICTIONS, QUESTIONS
+from adasoft.lessons.kit.recorded import results_folder
+from adasoft.lessons.language_model import explorer as ts
+from adasoft.lessons.language_model import figures as tf
+from adasoft.lessons.language_model import panels as tp
+from adasoft.lessons.language_model import recorded_sessions as rs
+from adasoft.lessons.language_model import stored_ranks as sr
+from adasoft.lessons.language_model import stored_runs as st
+from adasoft.lessons.language_model import turns as tt
+from adasoft.lessons.time_model.timings import TooLarge
+from adasoft.lm.run import Run
+from adasoft.lm.settings import Partition, Settings
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+KINDS = {"product": [1e-4, 3e-11, 5e-9, 2e-9, 6e-9, 0], "projection": [1e-5, 5e-11, 0, 0], "rows": [1e-5, 0, 0]}
+QUIET = {"tick": lambda _done, _text: None, "heard": lambda *_: None}
+
+
+def text(n=6_000, seed=0):
+    """Lines of ten words, each of which makes its next word likely."""
+    rng = np.random.default_rng(seed)
+    ids = [0]
+    for _ in range(n):
+        ids.append((ids[-1] * 7 + 3) % 80 if rng.random() < 0.6 else int(80 * rng.random() ** 3))
+    words = [f"w{i}" if i else "The" for i in ids]
+    return "\n".join(" ".join(words[i : i + 10]) for i in range(0, n, 10)) + "\n"
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock of training by which each of the five parts of a step takes 5 ms."""
+    ticks = iter(range(10**9))
+    monkeypatch.setattr("adasoft.lm.run.time", SimpleNamespace(perf_counter=lambda: 5e-3 * next(ticks)))
+
+
+@pytest.fixture
+def path(tmp_path):
+    (tmp_path / "own.txt").write_text(text())
+    return tmp_path / "own.txt"
+
+
+def made(path, **more):
+    cost = MeasuredCost({"train": KINDS, "decode": KINDS}, {"train": 5e-5, "decode": 1e-5}, name="made by hand")
+    words = Vocabulary.synthetic(3000, name="synthetic")
+    sizes = {"in_features": 16, "batch": 80, "cutoffs": (10, 30), "tokens": 4000, "seconds": 1}
+    return ts.TrainingExplorer(words, cost=cost, source=str(path), **{**sizes, **more})
+
+
+@pytest.fixture
+def explorer(path):
+    return made(path)
+
+
+SMALL = Settings(hidden=16, batch=4, bptt=20, epochs=10**6)
+
+
+def corpus_of(path):
+    return ts.read_text(str(path), 4000)
+
+
+def every(box, kind):
+    found = [box] if isinstance(box, kind) else []
+    for child in getattr(box, "children", ()):
+        found += every(child, kind)
+    return found
+
+
+def named(box, description):
+    (found,) = [x for x in every(box, w.Widget) if getattr(x, "description", None) == description]
+    return found
+
+
+def said(box):
+    return html.unescape(" ".join(x.value for x in every(box, w.HTML)))
+
+
+def problem(box):
+    return html.unescape([x.value for x in every(box, parts.Line) if x._kind == "problem"][-1])
+
+
+def press(box, description):
+    button = named(box, description)
+    assert not button.disabled
+    button.click()
+    waiting = [x for x in every(box, w.Button) if x.description in ("Train", "Read it", "Write")]
+    end = time.monotonic() + 120
+    while any(x.disabled for x in waiting) or parts.Job._running.locked():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def figure_of(box):
+    """Its figure, the first where there are two."""
+    return every(box, parts.LiveFigure)[0]
+
+
+# ---- texts
+
+
+def test_a_text_is_lowered_and_cut_into_words(path, tmp_path):
+    corpus = corpus_of(path)
+    assert "the" in corpus.vocabulary.words and "The" not in corpus.vocabulary.words
+    assert len(corpus.train) == 4000 and 0 < len(corpus.valid) <= ts.VALID
+    (tmp_path / "prepared").mkdir()
+    for name in ("train", "valid", "test"):
+        (tmp_path / "prepared" / f"{name}.txt").write_text(text(500).replace("w3 ", "<unk> ") + "don't . Stop\n")
+    kept = ts.read_text(str(tmp_path / "prepared"), 4000)  # somebody has cut it already
+    assert {"don't", "The", "<unk>"} <= set(kept.vocabulary.words)
+
+
+def test_a_prepared_text_is_known_packed_and_beside_other_files(tmp_path):
+    whole = "\n".join(line.replace("w3 ", "<unk> ") + " The don't" for line in text(3000).splitlines())
+    packed = tmp_path / "wiki.train.txt.xz"
+    packed.write_bytes(lzma.compress(whole.encode()))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / ".hidden").write_bytes(b"\x00\x01")
+    (folder / "LICENSE").write_text("some words")
+    for name in ("train", "valid", "test"):
+        (folder / f"wiki.{name}.tokens").write_text(whole)
+    for path in (packed, folder):
+        assert {"don't", "The", "<unk>"} <= set(ts.read_text(str(path), 4000).vocabulary.words), path
+
+
+def test_texts_that_are_not_there(tmp_path):
+    with pytest.raises(ValueError, match="adasoft train --corpus wikitext-2 downloads it"):
+        ts.read_text("wikitext-2", 1000)
+    folder = tmp_path / "cache" / "corpora" / "wikitext-2"
+    folder.mkdir(parents=True)
+    for name in ("train.txt", "valid.txt"):
+        (folder / name).write_text("a")
+    assert not ts.downloaded("wikitext-2")
+    (folder / "test.txt").write_text("a")
+    assert ts.downloaded("wikitext-2")
+    with pytest.raises(FileNotFoundError, match="is no file"):
+        ts.read_text(str(tmp_path / "none.txt"), 1000)
+
+
+def test_reading_a_text_makes_its_words_those_of_the_lesson(explorer, path):
+    assert explorer.vocabulary.name == "synthetic" and explorer.corpus is None and explorer.text == {}
+    ticked = []
+    corpus = explorer.read(lambda done, told: ticked.append((done, told)))
+    assert explorer.vocabulary.counts.tolist() == corpus.vocabulary.counts.tolist()
+    assert explorer.cutoffs == (10, 30) and explorer.corpus is corpus and explorer.text["V"] == corpus.n_classes
+    assert ticked and "own.txt" in ticked[0][1] and 0 <= ticked[0][0] < 1
+    assert explorer.read(lambda *_: ticked.append("again")) is corpus and "again" not in ticked
+    explorer.tokens = 2000
+    assert explorer.corpus is None  # another text now
+    assert len(explorer.read().train) == 2000
+    explorer.source = "nowhere.txt"
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        explorer.read()
+
+
+def test_the_words_that_stand_in_are_few():
+    words = ts.TrainingExplorer(Vocabulary.synthetic(20_000)).vocabulary
+    assert len(words) == ts.STAND_IN and "first 15,000 words" in words.name
+
+
+def test_reading_can_be_stopped(explorer, monkeypatch):
+    gate = threading.Event()
+
+    def slow(*_, **__):
+        gate.wait(60)
+        raise OSError("too late")
+
+    monkeypatch.setattr(ts, "read_text", slow)
+
+    def stop(_done, _text):
+        raise parts.Stopped
+
+    with pytest.raises(parts.Stopped):
+        explorer.read(stop)
+    gate.set()
+    assert explorer.corpus is None
+
+
+def test_text_and_choices_survive_a_restart_and_other_lessons_keep_their_words(path, capsys):
+    first = made("nowhere", lesson="t")
+    first.source, first.tokens = str(path), 3000
+    first.read()
+    first.cutoffs, first.in_features, first.ticked, first.seconds = (7, 40), 20, ("sampled", "full"), 2
+    first._choices.flush()
+    second = ts.TrainingExplorer(Vocabulary.synthetic(3000), lesson="t")
+    assert second is not first and second.corpus is None
+    assert second.vocabulary.words == first.vocabulary.words and second.cutoffs == (7, 40)
+    assert (second.source, second.tokens, second.in_features, second.seconds) == (str(path), 3000, 20, 2)
+    assert second.ticked == ("full", "sampled") and second.text == first.text
+    assert "Kept from last time: words of own; source" in capsys.readouterr().out
+    assert ts.TrainingExplorer(Vocabulary.synthetic(3000), lesson="t", cutoffs=(2, 3)).cutoffs == (2, 3)
+    other = ts.Explorer(Vocabulary.synthetic(3000), lesson="other")
+    assert len(other.vocabulary) == 3000
+    words = json.loads(second._words_path().read_text())
+    second._words_path().write_text(json.dumps({**words, "digest": "of another text"}))
+    assert len(ts.TrainingExplorer(Vocabulary.synthetic(2500), lesson="t").vocabulary) == 2500
+    second._words_path().write_text("{")  # damaged: the words stand in again
+    second._choices.flush()
+    capsys.readouterr()
+    third = ts.TrainingExplorer(Vocabulary.synthetic(2000), lesson="t")
+    assert len(third.vocabulary) == 2000
+    assert "words-of-t.json is damaged" in (out := capsys.readouterr().out) and "Read the text again" in out
+    assert len(third.read().vocabulary) < 2000  # as it says
+    third.forget()
+    assert not third._words_path().exists() and third.source == "docs" and third.text == {} and third.ticked == (
+        "full", "yours",
+    )  # fmt: skip
+
+
+def test_choices_that_make_no_sense_are_said_and_left(path, capsys):
+    first = made(path, lesson="t")
+    first._choices.keep("lesson t", "seconds", -1)
+    first._choices.keep("lesson t", "ticked", ["hard"])
+    first._choices.flush()
+    again = ts.TrainingExplorer(Vocabulary.synthetic(3000), lesson="t")
+    assert (again.seconds, again.ticked) == (60, ("full", "yours"))
+    assert "seconds (seconds for each should be" in (out := capsys.readouterr().out) and "ticked (ticked" in out
+    assert out.count("this is not used") == 1
+
+
+@pytest.mark.parametrize("where", ["", "lessons"])
+def test_where_nothing_can_be_kept_a_text_is_read_and_trained_on(tmp_path, path, clock, capsys, where):
+    (tmp_path / "cache" / where).parent.mkdir(exist_ok=True)
+    (tmp_path / "cache" / where).write_text("")  # a file where a folder should be
+    explorer = made("docs", lesson="t")
+    explorer.drop(path, "novel.txt")  # what is dropped is read without the cache
+    box = tp.text_panel(explorer)
+    press(box, "Read it")
+    assert not problem(box) and "V = " in said(box) and len(explorer.vocabulary) == explorer.text["V"]
+    box = tp.training_panel(explorer)
+    press(box, "Train")
+    assert not problem(box) and "after equal tokens" in said(box)
+    assert capsys.readouterr().out.count("not kept") == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["cache", "text", "ids", "..", ".", "", "a/../b.txt", "c:\\d.txt", "x" * 400 + ".txt", "\x00.txt", "ü\ud800.txt"],
+)
+def test_a_dropped_file_of_any_name(path, name):
+    explorer = made("docs")
+    for _ in range(2):
+        explorer.drop(path, name)
+        corpus = explorer.read()
+        assert "w3" in corpus.vocabulary.words and explorer._is_dropped(explorer.source)
+    kept = Path(explorer.source)
+    assert kept.read_bytes() == path.read_bytes() and kept.parent == explorer._dropped / "text"
+    assert kept.suffix == (".txt" if name.endswith(".txt") else "")
+
+
+def test_a_dropped_file_is_kept_for_the_session_only(path, tmp_path):
+    explorer = made(path, lesson="t")
+    explorer.drop(path, "../novel.txt")
+    assert explorer.source.endswith("novel.txt") and not (tmp_path / "novel.txt").exists()
+    explorer.read()
+    assert explorer.text["name"] == "novel"
+    explorer._choices.flush()
+    assert not list((tmp_path / "cache").rglob("*.npy"))  # nor are its ids
+    assert ts.TrainingExplorer(Vocabulary.synthetic(3000), lesson="t").source != explorer.source
+    # another file of the same name is another text
+    other = tmp_path / "other.txt"
+    other.write_text(path.read_text().replace("w3 ", "unheard "))
+    explorer.drop(other, "novel.txt")
+    assert explorer.corpus is None and "unheard" in explorer.read().vocabulary.words
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("batch", 50, "B should be a multiple of 20"),
+        ("in_features", 2, "d should be from 4 to 1,024 here, got 2"),
+        ("tokens", 10, "the number of tokens should be from 1,000"),
+        ("seconds", 0, "seconds for each should be from 1"),
+        ("seed", -1, "seed should be from 0"),
+        ("ticked", ("hard",), "ticked: expected some of full"),
+    ],
+)
+def test_values_out_of_range_are_refused(explorer, name, value, says):
+    with pytest.raises(ts.t.TraitError, match=says):
+        setattr(explorer, name, value)
+
+
+# ---- what is trained
+
+
+def test_requests(explorer):
+    explorer.read()
+    wanted = explorer.request()
+    assert list(wanted.settings) == ["full", "yours"] and wanted.cost is explorer.cost
+    assert wanted.settings["full"].softmax == "full" and wanted.settings["yours"].softmax == "adaptive"
+    assert wanted.clusters == {"yours": Partition((10, 30), (8, 8), "")}
+    explorer.width_rule = "d for every tail"
+    assert explorer.request().clusters["yours"].widths == (16, 16)
+    explorer.ticked = ("adaptive",)
+    with pytest.raises(ValueError, match=r"the authors cut at 2,000 words or more, and this text has V = \d+; untick"):
+        explorer.request()
+    explorer.ticked = ()
+    with pytest.raises(ValueError, match="nothing is ticked"):
+        explorer.request()
+    explorer.ticked, explorer.cutoffs = ("yours",), ()
+    with pytest.raises(ValueError, match="your cutoffs: there is none"):
+        explorer.request()
+
+
+def test_what_does_not_fit_into_memory_is_refused(explorer, monkeypatch):
+    monkeypatch.setattr("adasoft.lessons.time_model.timings.free_bytes", lambda device: 2.0**20)
+    wanted = explorer.request()
+    with pytest.raises(TooLarge, match=r"2 models of V = 100,000 and d = 16 would need about"):
+        wanted.check_memory(100_000)
+    explorer.read()
+    monkeypatch.setattr("adasoft.lessons.time_model.timings.free_bytes", lambda device: 2.0**10)
+    with pytest.raises(TooLarge):
+        explorer.train("training", explorer.request, 1, anew=True, **QUIET)
+    assert explorer.trained == {}
+
+
+def test_runs_in_turns_make_the_numbers_they_make_alone(path):
+    corpus = corpus_of(path)
+    settings = {
+        "full": replace(SMALL, softmax="full"),
+        "sampled": replace(SMALL, softmax="sampled", dropout=0.2),
+        "adaptive": replace(SMALL, cutoffs=(10, 30)),
+    }
+    random, threads = torch.get_rng_state(), torch.get_num_threads()
+    turns = tt.Turns(corpus, settings)
+    turns.train(0.3, **{**QUIET, "heard": lambda: None})
+    assert torch.equal(torch.get_rng_state(), random) and torch.get_num_threads() == threads
+    for lane in turns.lanes:
+        alone = Run(corpus, settings[lane.name])
+        steps = alone.steps()
+        for _ in lane.run.losses:
+            next(steps)
+        assert alone.losses == lane.run.losses and len(alone.losses) >= 2
+        assert alone.perplexity("valid") == pytest.approx(lane.points[-1].valid, abs=1e-3)
+
+
+def test_turns_are_fair_and_end_together(path, clock):
+    corpus = corpus_of(path)
+    turns = tt.Turns(corpus, {"full": replace(SMALL, softmax="full"), "a": replace(SMALL, cutoffs=(10, 30))})
+    apart, told = [], []
+
+    def heard():
+        apart.append(abs(turns.lanes[0].seconds - turns.lanes[1].seconds))
+
+    turns.train(1.0, tick=lambda done, said: told.append((done, said)), heard=heard)
+    assert max(apart) <= tt.SLICE + 0.0251
+    assert [lane.seconds for lane in turns.lanes] == pytest.approx([1.0, 1.0], abs=0.026)
+    assert told[-1][1] == "the last perplexities ..." and told[0][0] < told[5][0] <= 1
+    steps = [len(lane.run.losses) for lane in turns.lanes]
+    assert max(steps) - min(steps) <= 1
+    for lane in turns.lanes:
+        tokens = [point.tokens for point in lane.points]
+        # marks at 8, 16 and 26 steps, and the end
+        assert tokens == [80 * n for n in (8, 16, 26, len(lane.run.losses))]
+        assert [point.seconds for point in lane.points[:3]] == pytest.approx([0.2, 0.4, 0.65], abs=1e-3)
+        assert lane.points[-1].valid < lane.points[0].valid
+    kept = turns.json()
+    assert json.loads(json.dumps(kept)) == kept
+    assert kept["lanes"]["full"]["steps"] == steps[0] and kept["lanes"]["a"]["cutoffs"] == [10, 30]
+    assert sum(kept["lanes"]["a"]["shares"].values()) == pytest.approx(1, abs=1e-4)
+    turns.train(0.5, **{**QUIET, "heard": lambda: None})  # goes on
+    assert [lane.seconds for lane in turns.lanes] == pytest.approx([1.5, 1.5], abs=0.05)
+
+
+def test_the_training_loss_of_a_point_is_the_mean_since_the_last(path, clock):
+    turns = tt.Turns(corpus_of(path), {"full": replace(SMALL, softmax="full")})
+    turns.train(0.5, **{**QUIET, "heard": lambda: None})
+    (lane,) = turns.lanes
+    assert lane.points[1].train == pytest.approx(math.exp(np.mean(lane.run.losses[8:16])), abs=1e-3)
+
+
+def test_stop_leaves_all_where_they_stand(path, clock):
+    turns = tt.Turns(corpus_of(path), {"full": replace(SMALL, softmax="full"), "a": replace(SMALL, cutoffs=(10, 30))})
+    calls = iter(range(100))
+
+    def tick(_done, _text):
+        if next(calls) == 3:
+            raise parts.Stopped
+
+    with pytest.raises(parts.Stopped):
+        turns.train(5.0, tick=tick, heard=lambda: None)
+    assert all(0 < lane.seconds < 1 for lane in turns.lanes)
+    turns.train(0.1, **{**QUIET, "heard": lambda: None})
+    assert turns.lanes[0].seconds == pytest.approx(turns.lanes[1].seconds, abs=0.026)
+
+
+def test_a_loss_that_explodes_names_the_run(path):
+    settings = replace(SMALL, cutoffs=(10, 30), optimizer="sgd", learning_rate=1e30, clip=0.0, weight_decay=0.0)
+    turns = tt.Turns(corpus_of(path), {"yours": settings})
+    with pytest.raises(ValueError, match="yours: the loss is no longer finite"):
+        turns.train(5.0, **{**QUIET, "heard": lambda: None})
+
+
+def test_several_threads_are_used_where_they_are_quicker(monkeypatch):
+    used = []
+    monkeypatch.setattr(torch, "set_num_threads", used.append)
+    seconds = {1: 1.0, 4: 0.5}
+    now = [0.0]
+    monkeypatch.setattr(tt, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+
+    class Fake:
+        def time_step(self):
+            now[0] += seconds[used[-1]]
+
+    quiet = lambda *_: None  # noqa: E731
+    assert tt.Turns._fewest_threads(Fake(), 4, quiet) == 4
+    seconds[4] = 3.0  # others work, too
+    assert tt.Turns._fewest_threads(Fake(), 4, quiet) == 1
+    assert tt.Turns._fewest_threads(Fake(), 1, quiet) == 1
+
+
+# ---- figures and words
+
+
+def kept(**lanes):
+    one = {"corpus": {"name": "made", "train": 4000, "V": 100, "valid": 300}, "d": 16, "B": 80, "seed": 0,
+           "threads": 1, "device": {"name": "a CPU"}, "date": "2030-01-02T03:04:05+00:00", "lanes": {}}  # fmt: skip
+    for name, (points, rate) in lanes.items():
+        seconds = points[-1][0] if points else 0.0
+        one["lanes"][name.replace("_", "-")] = {
+            "cutoffs": [] if name == "full" else [10, 30], "points": points, "seconds": seconds, "steps": 100,
+            "tokens": round(rate * seconds), "shares": {"output": 0.7, "body": 0.2, "optimizer": 0.1},
+            "parameters": 1_234_567, "output parameters": 1000,
+        }  # fmt: skip
+    return one
+
+
+FULL = [[1.0, 100, 400.0, 500.0], [4.0, 400, 100.0, 120.0]]
+YOURS = [[0.5, 100, 410.0, 500.0], [4.0, 800, 60.0, 70.0]]
+
+
+def test_runs_are_compared_after_equal_seconds_and_equal_tokens():
+    full, yours = tf.compared(kept(full=(FULL, 100.0), yours=(YOURS, 200.0)), "full")
+    assert math.isnan(full.at_seconds) and math.isnan(full.at_tokens) and full.faster == 1
+    assert yours.faster == 2 and yours.rate == 200 and yours.perplexity == 60
+    assert yours.at_seconds == pytest.approx(60 / 100 - 1)
+    # at 400 tokens, a straight line between (100, 410) and (800, 60) on logarithmic axes
+    between = 410 * (60 / 410) ** (math.log(4) / math.log(8))
+    assert yours.at_tokens == pytest.approx(between / 100 - 1)
+    early = [[9.0, 5000, 80.0, 80.0]]  # it has nothing where the other has something
+    assert math.isnan(tf.compared(kept(full=(FULL, 1), yours=(early, 1)), "full")[1].at_tokens)
+    (alone,) = tf.compared(kept(yours=(YOURS, 200.0)), "full")
+    assert math.isnan(alone.faster) and math.isnan(alone.at_seconds)
+
+
+def test_runs_in_words():
+    both = kept(full=(FULL, 100.0), yours=(YOURS, 200.0))
+    told = tf.training_sentence(both, ts.LABELS, "full", 3.0)
+    assert "made, 4,000 tokens, V = 100, d = 16, B = 80, seed 0; perplexity on 300 tokens" in told
+    assert "on a CPU with 1 thread on 2030-01-02" in told
+    assert "full softmax: perplexity 100.0, 100 words per second." in told
+    assert "adaptive, your cutoffs: 60.0, 40 % lower after equal seconds" in told and "2 times as many words" in told
+    assert "the output layer takes 70 % of a step" in told
+    assert told.endswith("You guessed 3 times for your cutoffs; it is 2: a factor 1.5 off.")
+    assert tf.training_sentence(both, ts.LABELS, "full", 2.1).endswith("close.")
+    assert "You guessed" not in tf.training_sentence(both, ts.LABELS, "full")
+    many = kept(
+        full=(FULL, 100.0), sampled=(FULL, 300.0), adaptive=(FULL, 150.0), planned=(FULL, 400.0), yours=(YOURS, 200.0)
+    )
+    told = tf.training_sentence(many, ts.LABELS, "full")
+    assert "After equal seconds, from 40 % lower (adaptive, your cutoffs) to the same to 0.1 % (" in told
+    assert "Most words per second: adaptive, planned cutoffs, 4 times as many. adaptive, your cutoffs: 60.0" in told
+    assert "sampled, 20 % of V:" not in told  # the table has it
+    alone = tf.training_sentence(kept(yours=(YOURS, 200.0)), ts.LABELS, "full")
+    assert alone.endswith("Tick full softmax, too, to compare.")
+    assert tf.training_sentence({}, ts.LABELS, "full") == "Nothing trained yet."
+    assert "full softmax 120.0 (validation 100.0)" in tf.loss_sentence(both, ts.LABELS)
+    said_of = {0.0: "the same to 0.1 %", 0.021: "2.1 % higher", -0.35: "35 % lower"}
+    assert {value: tf.more_or_less(value) for value in said_of} == said_of
+
+
+def test_the_figure_holds_every_run_where_it_belongs():
+    data, layout = tf.training_data(kept(full=(FULL, 100.0), yours=(YOURS, 200.0)), ts.LABELS, shown_loss=True)
+    assert layout["xaxis2.ticktext"] == ("100", "150", "200", "300", "400", "500", "600", "800")
+    names, n = list(ts.LABELS), len(ts.LABELS)
+    i = names.index("yours")
+    np.testing.assert_allclose([data[i]["x"], data[i]["y"]], [[0.5, 4.0], [410, 60]])
+    np.testing.assert_allclose([data[n + i]["x"], data[n + i]["y"]], [[100, 800], [410, 60]])
+    np.testing.assert_allclose(data[2 * n + i]["y"], [500, 70])
+    assert [data[k]["showlegend"] for k in range(n)] == [name in ("full", "yours") for name in names]
+    assert data[3 * n]["y"] == ["full", "yours"]
+    np.testing.assert_allclose(data[3 * n]["x"], [28, 28])  # 0.7 of 40 ms
+    hidden, _ = tf.training_data(kept(full=(FULL, 100.0)), ts.LABELS)
+    assert np.isnan(hidden[2 * n]["y"]).all()
+    assert np.isnan(tf.training_figure({}, ts.LABELS).data[0].y).all()
+    looks = [tf.LOOKS[name] for name in ts.LABELS]
+    assert len({look.color for look in looks}) == len({look.symbol for look in looks}) == len(looks)
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        ([0.1, 2], ["0.1", "0.2", "0.5", "1", "2"]),
+        ([70, 1300], ["100", "200", "500", "1,000"]),
+        ([106, 160], ["120", "140", "160"]),
+        ([100, 1e5], ["100", "1,000", "10k", "100k"]),
+        ([2e5, 5e6], ["200k", "500k", "1 M", "2 M", "5 M"]),
+        ([math.nan], []),
+    ],
+)
+def test_labels_of_logarithmic_axes_are_neither_few_nor_crowded(values, labels):
+    found = tf.log_ticks("xaxis2", np.array(values, float))
+    assert list(found["xaxis2.ticktext"]) == labels and len(found["xaxis2.tickvals"]) == len(labels)
+
+
+def test_the_table():
+    table = tf.training_table(kept(full=(FULL, 100.0), yours=(YOURS, 200.0)), ts.LABELS, "full")
+    for cell in ("10, 30", "60.0", "−40.0\u00a0%", "200", "2.00", "70 %", "1.23 M"):
+        assert f"<td>{cell}</td>" in table
+    assert tf.training_table({}, ts.LABELS, "full") == ""
+    assert "&lt;b&gt;" in tf.html_table("x", ["<b>"], [["<b>", "<i>"]]) and "<i>" not in tf.html_table(
+        "", [], [["<i>"]]
+    )
+
+
+# ---- panels
+
+
+def test_training_from_the_panel(explorer, clock):
+    box = tp.training_panel(explorer)
+    figure, n = figure_of(box), len(ts.LABELS)
+    named(box, "shown").value = tp.HERE
+    assert np.isnan(figure.data[0].y).all() and "Nothing trained yet" in said(box)
+    assert "2 softmaxes, 1 s each: about 3 s" in said(box) and "Yours: cut at 10 and 30." in said(box)
+    named(box, "seed").value = 3.0
+    named(box, "adaptive, the authors' cutoffs").value = True
+    press(box, "Train")
+    assert "untick it, and set your own cutoffs" in problem(box)
+    named(box, "adaptive, the authors' cutoffs").value = False
+    press(box, "Train")
+    assert not problem(box)
+    lanes = explorer.recall("training")["lanes"]
+    assert list(lanes) == ["full", "yours"] and explorer.recall("training")["seed"] == 3
+    i = list(ts.LABELS).index("yours")
+    np.testing.assert_allclose(figure.data[i].y, [point[2] for point in lanes["yours"]["points"]])
+    np.testing.assert_allclose(figure.data[n].x, [point[1] for point in lanes["full"]["points"]])
+    assert list(figure.data[3 * n].y) == ["full", "yours"]
+    assert "after equal tokens" in said(box) and "<td>10, 30</td>" in said(box)
+    assert explorer.measured_speedup() == pytest.approx(1.0, abs=0.05)  # by this clock, all are as fast
+    explorer.set_cutoff(0, 12)  # what was trained stays on show, with its own cutoffs
+    assert "<td>10, 30</td>" in said(box) and "Yours: cut at 12 and 30." in said(box)
+    named(box, "also exp of the training loss").value = True
+    assert np.isfinite(figure.data[2 * n].y).all() and "exp of the training loss, lately" in said(box)
+    before = [lane["seconds"] for lane in lanes.values()]
+    press(box, "Go on")
+    after = explorer.recall("training")["lanes"]
+    assert [lane["seconds"] for lane in after.values()] == pytest.approx([s + 1 for s in before], abs=0.05)
+    assert after["full"]["points"][: len(lanes["full"]["points"])] == lanes["full"]["points"]
+    press(box, "Train")  # from the start again
+    assert explorer.recall("training")["lanes"]["full"]["seconds"] == pytest.approx(1, abs=0.05)
+    assert explorer.recall("training")["lanes"]["yours"]["cutoffs"] == [12, 30]
+
+
+def test_stop_keeps_the_points_so_far(explorer, clock, monkeypatch):
+    box = tp.training_panel(explorer)
+    explorer.seconds = 3000
+    advanced = threading.Event()
+    advance = tt.Lane.advance
+
+    def noted(lane, seconds):
+        advance(lane, seconds)
+        if lane.name == "yours":
+            advanced.set()
+
+    monkeypatch.setattr(tt.Lane, "advance", noted)
+    named(box, "Train").click()
+    assert advanced.wait(60)
+    assert named(box, "Train").disabled
+    named(box, "Go on").click()
+    assert "another measurement is running" in problem(box)
+    explorer.set_cutoff(0, 11)  # the page is alive, and what is under way stays on show
+    assert np.isfinite(figure_of(box).data[0].y).all()
+    named(box, "Stop").click()
+    end = time.monotonic() + 60
+    while named(box, "Train").disabled:
+        assert time.monotonic() < end
+        time.sleep(0.005)
+    lanes = explorer.recall("training")["lanes"]
+    assert lanes["full"]["points"] and lanes["full"]["seconds"] < 3000 and "Stopped." in said(box)
+    explorer.seconds = 1
+    press(box, "Go on")
+    assert explorer.recall("training")["lanes"]["full"]["seconds"] > lanes["full"]["seconds"]
+
+
+def test_go_on_needs_a_model(explorer):
+    box = tp.training_panel(explorer)
+    press(box, "Go on")
+    assert "no model is in memory" in problem(box)
+
+
+def test_measurements_survive_a_restart(path, clock):
+    first = made(path, lesson="t")
+    press(tp.training_panel(first), "Train")
+    first._choices.flush()
+    second = ts.TrainingExplorer(Vocabulary.synthetic(3000), lesson="t")
+    box = tp.training_panel(second)
+    assert named(box, "shown").value == tp.HERE and np.isfinite(figure_of(box).data[0].y).all()
+    assert f"on {time.strftime('%Y-', time.gmtime())}" in said(box)
+    press(box, "Go on")
+    assert "they end with the kernel" in problem(box)
+
+
+def test_a_guess_is_held_against_what_is_measured(explorer, clock):
+    opened = []
+    box = predict("live faster", explorer, then=lambda: opened.append(tp.training_panel(explorer)) or opened[0])
+    entry = box.children[0]
+    assert "cutoffs 10, 30" in entry.question
+    entry.submit("3")
+    assert "You said <b>3 times</b>. Kept." in entry.verdict and opened
+    named(opened[0], "shown").value = tp.HERE
+    press(opened[0], "Train")
+    assert "You guessed 3 times for your cutoffs; it is 1" in said(opened[0])
+    entry.submit("1")
+    assert "You said <b>1</b>; it is <b>1" in entry.verdict
+
+
+def test_texts_from_the_panel(explorer, path, tmp_path):
+    box = tp.text_panel(explorer)
+    assert "not read yet" in said(box) and "synthetic" in said(box)
+    press(box, "Read it")
+    assert not problem(box) and "V = " in said(box) and "the documentation" not in said(box)
+    assert explorer.corpus is not None
+    named(box, "tokens at most").value = 500.0
+    assert "should be from 1,000" in problem(box) and named(box, "tokens at most").value == 4000
+    named(box, "tokens at most").value = 2000.0
+    assert "with other settings" in said(box)
+    named(box, "text").value = str(tmp_path / "none.txt")
+    press(box, "Read it")
+    assert "FileNotFoundError" in problem(box) and "none.txt" in problem(box)
+    named(box, "Back to the documentation").click()
+    assert explorer.source == "docs" and named(box, "text").value == "docs"
+    (drop,) = every(box, tp.FileDrop)
+    drop._heard(None, {"kind": "part", "name": "n.txt", "first": True, "last": True}, [path.read_bytes()])
+    end = time.monotonic() + 60
+    while explorer.text.get("name") != "n":
+        assert time.monotonic() < end
+        time.sleep(0.005)
+    press(box, "Read it")
+    assert named(box, "text").value.endswith("n.txt")
+
+
+def test_writing(explorer, clock, monkeypatch):
+    monkeypatch.setattr(tp, "recorded_sessions", list)
+    box = tp.writing_panel(explorer)
+    assert "nothing written yet" in said(box)
+    press(box, "Write")
+    assert "train one above first" in problem(box)
+    explorer.train("training", explorer.request, 0.1, anew=True, **QUIET)
+    named(box, "words of each").value = 5.0
+    press(box, "Write")
+    written = explorer.recall("written")
+    assert set(written["words"]) == {"full", "yours"} and written["start"] == "the"
+    known = set(explorer.corpus.vocabulary.words)
+    assert all(len(line.split()) <= 5 and set(line.split()) <= known for line in written["words"].values())
+    assert "full softmax" in said(box) and "with seed 1" in said(box)
+    press(box, "Write")
+    assert explorer.recall("written") == written  # the same seed, the same words
+    named(box, "seed").value = 2.0
+    press(box, "Write")
+    assert explorer.recall("written")["words"] != written["words"]
+    named(box, "first word").value = "zebra"
+    press(box, "Write")
+    assert "'zebra' is not among the" in problem(box)
+    named(box, "first word").value = ""
+    press(box, "Write")
+    assert not problem(box)
+    named(box, "words of each").value = 0.0
+    assert "0 is refused, from 1 to 1,000" in problem(box)
+
+
+def test_panels_shown_again_replace_the_old_ones(explorer):
+    for make in (tp.text_panel, tp.training_panel, tp.writing_panel, tp.own_cell_panel):
+        old = make(explorer)
+        slots = len(explorer._slots)
+        make(explorer)
+        assert len(explorer._slots) == slots and old.comm is None
+    old = tp.stored_panel()
+    tp.stored_panel()
+    assert old.comm is None
+
+
+# ---- a cell of one's own
+
+
+def test_the_example_cell_fits():
+    assert ts.check_cell(ts.cell_maker(ts.CELL), 16) == 2 * (32 * 16 + 16)
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("class Cell(nn.Module)\n    pass", "your code, line 1: expected ':'"),
+        ("x = 1\ny = nothing", "your code, line 2: NameError: name 'nothing' is not defined"),
+        ("x = 1", "your code defines no Cell"),
+        ("def Cell(e, d):\n    return 3", "your cell: TypeError: cell should be callable"),
+        ("def Cell(e, d):\n    return lambda x, state: x", "your cell: TypeError: cell should return a pair"),
+        ("def Cell(e, d):\n    return lambda x, s: (x[:, :3], x)", r"an output of shape \(2, 16\), got \(2, 3\)"),
+        (
+            "def Cell(e, d):\n    def step(x, s):\n        return x @ x, x\n    return step",
+            "your code, line 3: Runtime",
+        ),
+        ("def Cell(e, d):\n    return lambda x, s: (x, (x, 5))", "your cell: TypeError: "),
+    ],
+)
+def test_mistakes_in_a_cell_are_told_with_their_line(code, says):
+    with pytest.raises(ValueError, match=says):
+        ts.check_cell(ts.cell_maker(code), 16)
+
+
+def test_training_a_cell_of_ones_own(explorer, clock, monkeypatch):
+    monkeypatch.setattr(tp, "recorded_sessions", list)
+    box = tp.own_cell_panel(explorer)
+    press(box, "Check the cell")
+    assert "Two steps of it ran: the shapes fit, 1,056 numbers to learn." in said(box)
+    code = named(box, "code of your cell")
+    code.value = "def Cell(e, d):\n    return lambda x, state: (nothing, state)"
+    press(box, "Train")
+    assert "your code, line 2: NameError" in problem(box)
+    code.value = "def Cell(e, d):\n    return lambda x, state: (torch.tanh(x), None)"
+    press(box, "Train")
+    assert not problem(box)
+    lanes = explorer.recall("own cell")["lanes"]
+    assert list(lanes) == ["lstm", "cell"] and lanes["cell"]["cutoffs"] == [10, 30]
+    assert lanes["lstm"]["parameters"] - lanes["cell"]["parameters"] == sum(
+        p.numel() for p in torch.nn.LSTM(16, 16).parameters()
+    )
+    assert "LSTM: perplexity" in said(box) and "your cell:" in said(box)
+    assert named(tp.own_cell_panel(explorer), "code of your cell").value == code.value
+    box = tp.own_cell_panel(explorer)
+    press(box, "Back to the example")
+    assert named(box, "code of your cell").value == ts.CELL == explorer.recall("cell code")
+
+
+LOOPS = {
+    "in forward": "class Cell(nn.Module):\n    def __init__(self, e, d):\n        super().__init__()\n"
+    "    def forward(self, x, state):\n        while True: pass",
+    "when made": "class Cell:\n    def __init__(self, e, d):\n        while True: pass",
+    "when defined": "while True: pass",
+    "that passes over errors": "def Cell(e, d):\n    while True:\n        try:\n            x = 1\n"
+    "        except Exception: pass",
+}
+
+
+@pytest.mark.parametrize("code", LOOPS.values(), ids=LOOPS)
+@pytest.mark.parametrize("button", ["Check the cell", "Train"])
+def test_a_loop_that_never_ends_leaves_the_page_alive(explorer, monkeypatch, clock, code, button):
+    """The lock is free, other widgets work, Stop stops, and without it time runs out."""
+    monkeypatch.setattr(tp, "recorded_sessions", list)
+    explorer.read()
+    box = tp.own_cell_panel(explorer, patience=600.0)
+    named(box, "code of your cell").value = code
+    before = threading.active_count()
+    named(box, button).click()
+    assert named(box, "Train").disabled and named(box, "Check the cell").disabled
+    free = []
+    other = threading.Thread(target=lambda: free.append(ts.LOCK.acquire(timeout=30)) or ts.LOCK.release())
+    other.start()
+    other.join(30)
+    assert free == [True]
+    explorer.set_cutoff(0, 11)
+    assert explorer.version and named(box, "Stop").disabled is False
+    named(box, "Stop").click()
+    settled(box)
+    assert "Stopped." in said(box) and not problem(box) and threading.active_count() <= before
+    box = tp.own_cell_panel(explorer, patience=0.3)
+    named(box, button).click()
+    settled(box)
+    assert "your code did not come back within" in problem(box) and "a loop that never ends?" in problem(box)
+    named(box, "code of your cell").value = ts.CELL
+    press(box, "Check the cell")
+    assert "Two steps of it ran" in said(box) and not problem(box)
+
+
+def settled(box, seconds=60):
+    end = time.monotonic() + seconds
+    while named(box, "Train").disabled or parts.Job._running.locked():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_a_cell_that_stops_coming_back_after_a_while(explorer, monkeypatch, clock):
+    """Its models cannot go on: they stand in the middle of a step. What was measured stays on show."""
+    monkeypatch.setattr(tp, "recorded_sessions", list)
+    seen = []
+
+    class Tired(torch.nn.Module):
+        def __init__(self, e, d):
+            super().__init__()
+            self.w = torch.nn.Linear(e, d)
+
+        def forward(self, x, state):
+            seen.append(1)
+            while len(seen) > 3000:
+                pass
+            return torch.tanh(self.w(x)), None
+
+    explorer.seconds = 3000
+    box = tp.own_cell_panel(explorer, Tired, patience=1.0)
+    threads = torch.get_num_threads()
+    named(box, "Train").click()
+    settled(box)
+    assert "did not come back within 3 s" in problem(box) and torch.get_num_threads() == threads
+    assert explorer.recall("own cell")["lanes"]["cell"]["points"] and "your cell:" in said(box)
+    press(box, "Go on")
+    assert "no model is in memory" in problem(box)
+
+
+def test_a_cell_that_sleeps_is_left_behind(explorer, monkeypatch):
+    from adasoft.lessons.kit import readers_code
+
+    monkeypatch.setattr(readers_code, "LAST", 0.2)
+    wake = threading.Event()
+    box = tp.own_cell_panel(explorer, lambda e, d: wake.wait(60), patience=0.2)
+    named(box, "Check the cell").click()
+    settled(box)
+    assert "it is still running: restart the kernel to be rid of it" in problem(box)
+    wake.set()
+
+
+@pytest.mark.parametrize("code", ["exit()", "raise KeyboardInterrupt", "raise BaseException", "raise GeneratorExit"])
+def test_a_cell_that_would_end_the_kernel_is_told(explorer, code):
+    box = tp.own_cell_panel(explorer)
+    named(box, "code of your cell").value = code
+    press(box, "Check the cell")
+    assert "your code ended with" in problem(box) and "it should return instead" in problem(box)
+
+
+def test_what_is_shown_while_a_cell_trains_runs_none_of_its_code(path):
+    """Views are drawn under the lock: whatever a cell makes of its own parameters, it is not asked there."""
+    asked = []
+
+    class Odd(torch.nn.Module):
+        def __init__(self, e, d):
+            super().__init__()
+            self.w = torch.nn.Linear(e, d)
+
+        def forward(self, x, state):
+            return torch.tanh(self.w(x)), None
+
+        def named_parameters(self, *args, **more):
+            asked.append(1)
+            return super().named_parameters(*args, **more)
+
+    odd = lambda e, d: ts.Stepwise(e, d, Odd(e, d))  # noqa: E731
+    turns = tt.Turns(corpus_of(path), {"cell": replace(SMALL, cutoffs=(10, 30))}, bodies={"cell": odd})
+    turns.train(0.05, **{**QUIET, "heard": lambda: None})
+    before = len(asked)
+    shown = turns.json()["lanes"]["cell"]
+    assert len(asked) == before and shown["parameters"] == turns.lanes[0].run.model.n_parameters
+
+
+def test_a_cell_handed_over(explorer, clock, monkeypatch):
+    monkeypatch.setattr(tp, "recorded_sessions", list)
+
+    class Mine(torch.nn.Module):
+        def __init__(self, e, d):
+            super().__init__()
+            self.w = torch.nn.Linear(e, d)
+
+        def forward(self, x, state):
+            return torch.relu(self.w(x)), None
+
+    box = tp.own_cell_panel(explorer, Mine)
+    assert "Mine" in said(box) and not every(box, w.Textarea)
+    press(box, "Train")
+    assert not problem(box) and set(explorer.recall("own cell")["lanes"]) == {"lstm", "cell"}
+    explorer.cutoffs = ()
+    press(box, "Train")
+    assert "your cutoffs: there is none" in problem(box)
+
+
+# ---- recorded sessions
+
+
+def test_a_session_is_recorded_and_shown(path, tmp_path, explorer, monkeypatch, clock, capsys):
+    monkeypatch.setattr(ts, "VALID", 200)
+    begin = ts.TrainingExplorer
+    small = {"in_features": 16, "batch": 80, "cutoffs": (10, 30), "tokens": 4000}
+    monkeypatch.setattr(ts, "TrainingExplorer", lambda *a, **k: begin(Vocabulary.synthetic(3000), **small, **k))
+    out = tmp_path / "live-made.json"
+    assert rs.main(["--source", str(path), "--seconds", "1", "--names", "full,yours", "--output", str(out)]) == 0
+    (session,) = rs.recorded_sessions(tmp_path)
+    assert session.label.startswith("recorded: ") and "own, V = " in session.label
+    assert "python -m adasoft.lessons.language_model.recorded_sessions --source" in session.provenance
+    assert set(session.kept["training"]["lanes"]) == {"full", "yours"}
+    monkeypatch.setattr(tp, "recorded_sessions", lambda: [session])
+    box = tp.training_panel(explorer)  # nothing trained here: there is something to look at
+    assert named(box, "shown").value == session.label and "RECORDED, not this machine." in said(box)
+    assert np.isfinite(figure_of(box).data[0].y).all()
+    named(box, "shown").value = tp.HERE
+    assert "RECORDED" not in said(box) and np.isnan(figure_of(box).data[0].y).all()
+    named(box, "shown").value = session.label
+    figure, explorer.seed = figure_of(box), 5  # by this clock, the same seed would come to what is recorded
+    with monkeypatch.context() as patch:
+        labels = Labels(patch, box, figure, figure.data[0].y)
+        patch.setattr(tp, "now_and_then", lambda act, every: act)  # drawn as often as can be
+        press(box, "Train")
+        named(box, "shown").value = session.label
+        named(box, "shown").value = tp.HERE
+        named(box, "shown").value = session.label
+        labels.check(changes=6)
+    explorer.ticked = ()  # refused: what is shown is labelled all the same
+    named(box, "shown").value = session.label
+    press(box, "Train")
+    assert "nothing is ticked" in problem(box) and "RECORDED" not in said(box)
+    assert np.isfinite(figure.data[0].y).all() and named(box, "shown").value == tp.HERE
+    explorer.ticked = ("full", "yours")
+    press(box, "Train")
+    assert named(box, "shown").value == tp.HERE and "RECORDED" not in said(box)
+    assert "RECORDED, not this machine." in said(tp.writing_panel(explorer))
+    out.write_text("{}")
+    with pytest.raises(ValueError, match=r"live-made.json is no recorded session: KeyError"):
+        rs.recorded_sessions(tmp_path)
+
+
+def test_a_session_of_another_form_names_the_field(tmp_path):
+    good = json.loads((results_folder() / "live-docs-cpu.json").read_text())
+    (tmp_path / "live-x.json").write_text(json.dumps(good))
+    assert len(rs.recorded_sessions(tmp_path)) == 1
+    good["training"]["lanes"]["full"]["points"][0][0] = 0
+    (tmp_path / "live-x.json").write_text(json.dumps(good))
+    with pytest.raises(ValueError, match=r"live-x.json is no .* training.lanes.full.points\[0\]\[0\] should be"):
+        rs.recorded_sessions(tmp_path)
+    for content in ("", "[]", "null", "[" * 9999, '{"text": 3}'):
+        (tmp_path / "live-x.json").write_text(content)
+        with pytest.raises(ValueError, match=r"live-x.json is no recorded session"):
+            rs.recorded_sessions(tmp_path)
+
+
+def test_a_broken_record_is_said_in_the_panel(explorer, monkeypatch):
+    def broken():
+        raise ValueError("live-x.json is no recorded session")
+
+    monkeypatch.setattr(tp, "recorded_sessions", broken)
+    assert "live-x.json is no recorded session" in problem(tp.training_panel(explorer))
+    assert "live-x.json is no recorded session" in problem(tp.writing_panel(explorer))
+
+
+# ---- stored runs
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory):
+    """A record as `adasoft table` stores it, to be changed."""
+    folder = tmp_path_factory.mktemp("text")
+    (folder / "own.txt").write_text(text())
+    corpus = ts.load(folder / "own.txt", tokens=2000, progress=False, cache=folder / "cache")
+    run = Run(corpus, replace(SMALL, softmax="full", epochs=2))
+    for _ in run.steps():
+        pass
+    return json.loads(json.dumps(run.record(test=run.perplexity("test"))))
+
+
+def store(folder, record, name, test, rate, *, seed=0, output=0.5, **more):
+    planned = {"softmax": "adaptive", "cutoffs": "plan", "min_head_share": 0.75}
+    settings = {**record["settings"], "seed": seed, **(planned if "planned" in name else {"softmax": name})}
+    shares = {"body": 1 - output, "output": output, "optimizer": 0.0}
+    measured = {"test perplexity": test, "words per second": rate, "shares": shares}
+    command = f"python -m adasoft train --softmax {name}"
+    made = {**record, **measured, "row": name, "settings": settings, "command": command, **more}
+    folder.mkdir(exist_ok=True)
+    (folder / f"train-own-cpu-{name}-seed{seed}.json").write_text(json.dumps(made))
+
+
+def test_without_stored_runs_it_says_how_to_make_them(tmp_path):
+    box = tp.stored_panel(tmp_path)
+    assert st.COMMAND in said(box) and "nothing is stored yet" in named(box, "stored runs").options
+    figure = figure_of(box)
+    assert np.isnan(figure.data[0].y).all()
+    paper = figure.data[2 * len(st.STORED)]
+    np.testing.assert_allclose(paper.y, [0, 15.28, 15.28, 35.42, 2.08, 2.08], atol=0.01)
+    np.testing.assert_allclose(paper.x, [1, 2.02, 2.44, 1.57, 1.54, 2.77], atol=0.01)
+    assert "<td>144</td>" in said(box)
+
+
+def test_stored_runs_beside_the_paper(tmp_path, record):
+    store(tmp_path, record, "full", 100.0, 1000.0, seed=0, output=0.8)
+    store(tmp_path, record, "full", 102.0, 1000.0, seed=1, output=0.8)
+    store(tmp_path, record, "adaptive", 102.0, 4000.0, output=0.2, cutoffs=[20, 40])
+    store(tmp_path, record, "planned-0.75", 104.0, 5000.0, output=0.1, cutoffs=[7, 40])
+    store(tmp_path, record, "sampled", 116.0, 2100.0)
+    box = tp.stored_panel(tmp_path)
+    told = said(box)
+    (table,) = st.stored_tables(tmp_path)
+    assert [row["name"] for row in table.rows] == ["full", "sampled", "adaptive", "planned-0.75"]
+    assert named(box, "stored runs").options == (table.label,)
+    full = table.row("full")
+    assert (full["test"], full["lowest"], full["highest"], full["seeds"]) == (101.0, 100.0, 102.0, 2)
+    assert "RECORDED. Trained on 20" in told and "files data/results/train-own-cpu-" in told
+    assert "other machines (" in told and "1 thread" in told
+    assert "train --softmax adaptive" in told and "steps timed in each run by itself (marked ~)" in told
+    # 102 to 101: 1 % more, 4 times faster
+    assert "perplexity is 1.0 % higher and training 4.00 times faster: both hold here." in told
+    assert "take 0.40 of the output layer's time" in told and "the perplexity is 2.0 % higher than with these" in told
+    assert "Seeds of one row are up to 2.0 % apart" in told
+    assert "adaptive, the authors' cutoffs: training is 4.00 times faster, in the paper 2.77 times faster." in told
+    assert "As in the paper" in told and "sampled, 20 % of V" in told.split("As in the paper")[1]
+    n = len(st.STORED)
+    figure, i = figure_of(box), list(st.STORED).index("adaptive")
+    assert figure.data[n + i].x[0] == pytest.approx(4.0)
+    assert figure.data[n + i].y[0] == pytest.approx(100 * (102 / 101 - 1))
+    minutes = 2000 * 2 / 4000 / 60
+    np.testing.assert_allclose(figure.data[i].x, [minutes / 2, minutes])
+    np.testing.assert_allclose(figure.data[i].y, [epoch["valid"] for epoch in record["epochs"]])
+    assert "<td>101.0 (100.0 to 102.0)</td>" in told and "<td>+1.0\u00a0%</td>" in told and "<td>~0.0</td>" in told
+
+
+@pytest.mark.parametrize(
+    ("test", "rate", "verdict"),
+    [
+        (110.0, 4000.0, "the first does not hold here, the second does"),
+        (102.3, 4000.0, "the first does not hold here, the second does"),  # 2.1 % in the paper
+        (102.1, 4000.0, "both hold here"),
+        (101.0, 2000.0, "the first holds here, the second does not"),
+        (110.0, 2000.0, "neither holds here"),
+        (110.0, 500.0, "training 2.00 times SLOWER: neither holds here"),
+    ],
+)
+def test_what_does_not_hold_is_said(tmp_path, record, test, rate, verdict):
+    store(tmp_path, record, "full", 100.0, 1000.0)
+    store(tmp_path, record, "adaptive", test, rate)
+    assert verdict in st.stored_sentence(st.stored_tables(tmp_path)[0])
+
+
+def test_any_subset_of_stored_runs_will_do(tmp_path, record):
+    store(tmp_path, record, "adaptive", 102.0, 4000.0)
+    (table,) = st.stored_tables(tmp_path)
+    assert "The full softmax is not stored yet" in st.stored_sentence(table)
+    assert "holds" not in st.stored_sentence(table) and np.isnan(st.stored_data(table)[0][len(st.STORED)]["y"]).all()
+    store(tmp_path, record, "hierarchical", 120.0, 4000.0, corpus={**record["corpus"], "name": "other", "digest": "x"})
+    assert [t.label.split(":")[0] for t in st.stored_tables(tmp_path)] == ["other", "own"]
+    box = tp.stored_panel(tmp_path)
+    named(box, "stored runs").value = named(box, "stored runs").options[1]
+    assert "train-own-cpu-adaptive" in said(box)
+    assert [r["name"] for t in st.stored_tables(tmp_path, keep=st.still_rows) for r in t.rows] == ["adaptive"]
+
+
+def test_where_in_the_vocabulary_the_loss_differs(tmp_path, record):
+    def by_rank(*nats):
+        return {"from rank": [0, 100, 200], "tokens": [700, 200, 100], "nats": list(nats)}
+
+    corpus = {**record["corpus"], "V": 300}
+    store(tmp_path, record, "full", 100.0, 1000.0, corpus=corpus, **{"test by rank": by_rank(2000.0, 1500.0, 1000.0)})
+    store(tmp_path, record, "planned-0.75", 104.0, 5000.0, corpus=corpus, **{"test by rank": by_rank(1990, 1550, 1005)})
+    store(tmp_path, record, "sampled", 116.0, 2100.0, corpus=corpus)  # tells nothing
+    (table,) = st.stored_tables(tmp_path)
+    data, layout = sr.rank_data(table)
+    names = list(st.STORED)
+    planned = data[names.index("planned-0.75")]
+    assert planned["x"].tolist() == [100, 200, 300] and planned["showlegend"]
+    np.testing.assert_allclose(planned["y"], [-10, 40, 45])
+    assert not data[names.index("full")]["y"].any() and "more than full softmax" in layout["title.text"]
+    assert np.isnan(data[names.index("sampled")]["y"]).all() and not data[names.index("sampled")]["showlegend"]
+    told = said(tp.stored_panel(tmp_path))
+    assert "head ≥ 75 %: +45 thousandths of a nat per token against full softmax, which is +4.6 % of perplexity" in told
+    assert "most in one stretch: +50 on the words of rank 100 to 200, 20 % of all tokens." in told
+
+
+def test_without_ranks_the_panel_says_so(tmp_path, record):
+    store(tmp_path, record, "full", 100.0, 1000.0, **{"test by rank": None})
+    assert "do not tell the loss by the rank of the word" in said(tp.stored_panel(tmp_path))
+    assert sr.rank_data(None)[1]["title.text"] == "no record here tells it"
+
+
+def test_times_that_are_not_to_be_compared_give_no_ratio(tmp_path, record):
+    for name in ("full", "adaptive", "planned-0.75", "sampled"):
+        store(tmp_path, record, name, 100.0, 1000.0)
+    settings = json.loads((tmp_path / "train-own-cpu-full-seed0.json").read_text())["settings"]
+    timed = {"row": "full", "settings": settings, "words/s": 500.0, "output share": 0.5}
+    bench = {key: record[key] for key in ("corpus", "device", "threads", "date")} | {"rows": [timed]}
+    (tmp_path / "bench-train-own-cpu.json").write_text(json.dumps(bench))
+    (table,) = st.stored_tables(tmp_path)
+    assert "faster" not in table.row("adaptive") and table.row("planned-0.75")["of authors"] == 1
+    told = said(tp.stored_panel(tmp_path))
+    assert "hold here" not in told and "in turns with all others on" in told and "(marked ~)" in told
+
+
+def test_pieces_are_told_per_word(tmp_path, record):
+    corpus = {**record["corpus"], "test": 1500, "words": {**record["corpus"]["words"], "test": 1000}}
+    store(tmp_path, record, "full", 30.0, 1000.0, corpus=corpus)
+    store(tmp_path, record, "adaptive", 33.0, 4000.0, corpus=corpus)
+    (table,) = st.stored_tables(tmp_path)
+    assert st.per_word_perplexity(table.rows[0]) == pytest.approx(30**1.5)
+    assert table.rows[1]["of full"] == pytest.approx(1.1**1.5 - 1)  # per word, as a reader compares
+    assert "1.50 pieces per word" in table.sizes and "<td>164.3</td>" in st.stored_table(table)
+
+
+def test_a_file_that_is_no_record_is_said(tmp_path):
+    (tmp_path / "train-x.json").write_text("{")
+    assert "train-x.json is damaged: not JSON" in problem(tp.stored_panel(tmp_path))
+
+
+def test_what_ships_can_be_read():
+    """Whatever is stored now, every table has its figure and its words."""
+    for table in st.stored_tables():
+        assert st.stored_sentence(table).startswith("RECORDED. ") and st.stored_figure(table).data
+        assert st.stored_table(table).count("<tr>") > len(table.rows)
+        assert sr.rank_sentence(table) and len(sr.rank_figure(table).data) == len(st.STORED)
+    (session,) = rs.recorded_sessions()
+    assert set(session.kept["training"]["lanes"]) == set(ts.LABELS)
+    assert set(session.kept["written"]["words"]) == set(ts.LABELS)
+
+
+# ---- questions
+
+KEYS = [
+    "nats", "two hundredths", "shares of a step", "one word", "sampled loss", "the right word", "pieces",
+    "numbers of a cell",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_answers_and_at_least_three_mistakes(key):
+    question = QUESTIONS[key]
+    assert grade(key, question.expected()).status == "correct" and question.why
+    assert len(question.wrong) >= 3
+    for hint, wrong in question.wrong.items():
+        assert grade(key, wrong()).hint == hint
+
+
+def test_predictions(explorer):
+    assert PREDICTIONS["paper minutes"][1](explorer) == 30
+    question, truth, _ = PREDICTIONS["live faster"]
+    assert "V = 3,000, d = 16, B = 80, cutoffs 10, 30" in question(explorer) and math.isnan(truth(explorer))
+    measured = kept(full=(FULL, 100.0), yours=(YOURS, 250.0))
+    measured["corpus"]["V"], measured["lanes"]["yours"]["widths"] = 3000, [8, 8]
+    explorer.remember("training", measured)
+    assert truth(explorer) == pytest.approx(2.5)
+    explorer.set_cutoff(0, 11)  # not measured
+    assert math.isnan(truth(explorer))
+
+
+def test_the_numbers_of_the_example_cell():
+    assert QUESTIONS["numbers of a cell"].expected() == ts.check_cell(ts.cell_maker(ts.CELL), 128)
+
+
+def test_the_readme_says_what_is_stored():
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    tables = st.markdown().split("\n\n")
+    assert len(tables) >= 2 and all("| full softmax |" in t or "adaptive" in t for t in tables)
+    for table in tables:
+        assert table in readme
+
+
+def test_the_short_tables(tmp_path):
+    assert st.markdown(tmp_path) == ""
+    for seed in (0, 1):
+        stored = json.loads((results_folder() / f"train-europarl-en-cpu-planned-wide-0.85-seed{seed}.json").read_text())
+        (tmp_path / f"train-{seed}.json").write_text(json.dumps(stored))
+    line = st.markdown(tmp_path).splitlines()[2]
+    low, high = sorted(json.loads(file.read_text())["test perplexity"] for file in tmp_path.glob("train-*.json"))
+    told = f"{(low + high) / 2:.1f} (2 seeds, {low:.1f} to {high:.1f})"
+    assert line == f"| adaptive, planned, wider tails, head ≥ 85 % | {told} | ~– |"
+    for file in tmp_path.glob("train-*.json"):  # the same with two pieces a word
+        stored = json.loads(file.read_text())
+        stored["corpus"]["words"] = {"test": stored["corpus"]["test"] / 2}
+        file.write_text(json.dumps(stored))
+    head, _, line = st.markdown(tmp_path).splitlines()
+    told = f"{(low**2 + high**2) / 2:.1f} (2 seeds, {low**2:.1f} to {high**2:.1f})"
+    assert "test perplexity per word" in head and f"| {told} |" in line

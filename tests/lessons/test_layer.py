@@ -1,0 +1,632 @@
+"""The lesson on the layer: its numbers against brute force, its controls, its questions. No browser."""
+
+import html
+import math
+import subprocess
+import sys
+import threading
+import time
+
+import ipywidgets as w
+import numpy as np
+import pytest
+import torch
+import traitlets
+
+from adasoft import Vocabulary
+from adasoft.lessons import COUNTED_MULTIPLICATIONS
+from adasoft.lessons.kit.grading import grade
+from adasoft.lessons.kit.parts import Line
+from adasoft.lessons.kit.picker import CutPicker
+from adasoft.lessons.kit.questions import PREDICTIONS, QUESTIONS
+from adasoft.lessons.kit.widgets import LiveFigure, Slider
+from adasoft.lessons.layer import panels as lv
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def small(n=300, cutoffs=(40, 120), d=16, **more):
+    words = [f"w{i}" for i in range(1, n + 1)]
+    counts = np.maximum(1, (10_000 / np.arange(1, n + 1)).astype(int))
+    vocabulary = Vocabulary(counts, words, name="made")
+    return lv.LayerExplorer(
+        vocabulary, n_words=n, cutoffs=cutoffs, in_features=d, batch=256, word=100, cost=COUNTED_MULTIPLICATIONS, **more
+    )
+
+
+@pytest.fixture
+def explorer():
+    return small()
+
+
+@pytest.fixture(scope="module")
+def trained():
+    explorer = small()
+    explorer.train(60)
+    return explorer
+
+
+def every(box, kind):
+    found = [box] if isinstance(box, kind) else []
+    for child in getattr(box, "children", ()):
+        found += every(child, kind)
+    return found
+
+
+def named(box, description):
+    (found,) = [x for x in every(box, w.Widget) if getattr(x, "description", None) == description]
+    return found
+
+
+def said(box):
+    return html.unescape(" ".join(x.value for x in every(box, w.HTML)))
+
+
+def problem(box):
+    return html.unescape([x.value for x in every(box, Line) if x._kind == "problem"][-1])
+
+
+def brute(explorer, x):
+    """log p of every word, one at a time, from the weights alone."""
+    state = {k: v.detach().numpy() for k, v in explorer.layer.state_dict().items()}
+    edges = [*explorer.cutoffs, len(explorer.vocabulary)]
+
+    def log_softmax(values):
+        top = max(values)
+        return [v - top - math.log(sum(math.exp(u - top) for u in values)) for v in values]
+
+    head = log_softmax([float(row @ x) for row in state["head.weight"]])
+    out = head[: edges[0]]
+    for i in range(len(edges) - 1):
+        hidden = state[f"tail.{i}.0.weight"] @ x
+        inside = log_softmax([float(row @ hidden) for row in state[f"tail.{i}.1.weight"]])
+        out += [head[edges[0] + i] + v for v in inside]
+    return np.array(out), head
+
+
+# ---- the layer from the counts, and what it says
+
+
+@pytest.mark.parametrize("cutoffs", [(1,), (40, 120), (299,), (5, 6, 7, 100, 250)])
+def test_it_starts_from_the_counts_wherever_the_cutoffs_are(cutoffs):
+    explorer = small(cutoffs=cutoffs)
+    for state in (1, 7, lv.STATES):
+        explorer.state = state
+        reading = explorer.reading()
+        np.testing.assert_allclose(np.exp(reading.log_prob), explorer.vocabulary.shares, rtol=1e-12)
+        np.testing.assert_allclose(reading.masses, explorer.token_shares, rtol=1e-12)
+
+
+def test_words_without_a_count_get_less_than_any_other():
+    explorer = lv.LayerExplorer(Vocabulary([50, 20, 10, 5, 0, 0, 0], name="zeros"), cutoffs=(2, 4), word=1)
+    p = np.exp(explorer.reading().log_prob)
+    assert p.sum() == pytest.approx(1, abs=1e-12) and (p[4:] > 0).all() and p[4:].max() < p[3]
+    assert explorer.word_name(4) == "word 5"
+
+
+@pytest.mark.parametrize("rank", [1, 40, 41, 120, 121, 300])
+def test_a_reading_against_brute_force(trained, rank):
+    trained.word, trained.state, trained.confidence = rank, 3, 1.5
+    reading = trained.reading()
+    expected, head = brute(trained, trained.states[2].numpy())
+    np.testing.assert_allclose(reading.log_prob, expected, rtol=1e-10)
+    assert sum(reading.masses) == pytest.approx(1, abs=1e-12)
+    assert reading.cluster == (0 if rank <= 40 else 1 if rank <= 120 else 2)
+    entry = rank - 1 if rank <= 40 else 40 + reading.cluster - 1
+    assert reading.head_part == pytest.approx(-head[entry], rel=1e-10)
+    assert -reading.head_part - reading.tail_part == pytest.approx(expected[rank - 1], rel=1e-10)
+    assert reading.forward == pytest.approx(expected[rank - 1], rel=1e-10)
+    assert (reading.tail_part == 0) == (rank <= 40)
+    sentence = lv.word_sentence(trained, reading)
+    assert f"{-expected[rank - 1]:.4f}" in sentence and "1.0000000000" in sentence
+    trained.confidence = 1.0
+
+
+def test_multiplications_by_hand(explorer):
+    # d = 16: tails of width 8 (the floor), 80 and 180 words
+    assert [lv.multiplications(explorer, i) for i in range(3)] == [
+        16 * 42, 16 * 42 + 16 * 8 + 8 * 80, 16 * 42 + 16 * 8 + 8 * 180
+    ]  # fmt: skip
+
+
+# ---- what may be set
+
+
+def test_a_word_is_chosen_by_itself_or_by_its_rank(explorer):
+    for text, rank in (("w7", 7), ("W7", 7), (" 250 ", 250), ("w300", 300)):
+        explorer.choose(text)
+        assert explorer.word == rank and explorer.rank == rank - 1
+    with pytest.raises(ValueError, match="'zebra' is not among the 300 words"):
+        explorer.choose("zebra")
+    for bad in ("301", "0"):
+        with pytest.raises(traitlets.TraitError, match="from 1 to V = 300"):
+            explorer.choose(bad)
+    assert explorer.word == 300
+
+
+@pytest.mark.parametrize(
+    ("name", "bad", "said"),
+    [
+        ("n_words", 19, "V should be from 20 to 10,000"), ("in_features", 3, "d should be from 4 to 128"),
+        ("batch", 0, "B should be from 16"), ("state", 65, "hidden state should be from 1 to 64"),
+        ("k", 51, "k should be from 1 to 50"), ("confidence", 0.0, "confidence should be from 0.1"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_refused(explorer, name, bad, said):
+    before = getattr(explorer, name)
+    with pytest.raises(traitlets.TraitError, match=said):
+        setattr(explorer, name, bad)
+    assert getattr(explorer, name) == before
+
+
+def test_the_words_are_cut_and_taken_again(explorer):
+    big = Vocabulary(np.arange(1000, 0, -1), name="big")
+    explorer.vocabulary = big
+    assert len(explorer.vocabulary) == 300 and explorer.vocabulary.name == "big, first 300 words"
+    explorer.n_words = 50
+    assert len(explorer.vocabulary) == 50 and explorer.cutoffs == (40,) and explorer.rank == 49
+    explorer.n_words = 2000
+    assert len(explorer.vocabulary) == 1000 and explorer.vocabulary.name == "big"
+    with pytest.raises(traitlets.TraitError, match="at least 2 words"):
+        explorer.vocabulary = Vocabulary([3])
+    explorer.cutoffs = ()
+    with pytest.raises(ValueError, match="no cutoffs"):
+        _ = explorer.layer
+
+
+def test_choices_survive_a_restart(tmp_path, monkeypatch):
+    monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path))
+    first = small(lesson="05")
+    first.n_words, first.cutoffs, first.word, first.state = 200, (30, 90), 77, 9
+    first.vocabulary = Vocabulary([9, 8, 7] * 100, [f"own{i}" for i in range(300)], name="mine")
+    first._choices.flush()
+    again = small(lesson="05")
+    assert (again.n_words, again.cutoffs, again.word, again.state) == (200, (30, 90), 77, 9)
+    assert again.vocabulary.name == "mine, first 200 words" and len(again._whole) == 300
+    again.forget()
+    assert (again.n_words, again.cutoffs, again.word, again.state) == (300, (40, 120), 100, 1)
+    assert again.vocabulary.name == "made"
+    assert small(lesson="05").vocabulary.name == "made"
+
+
+# ---- what is drawn
+
+
+def test_drawn_words_follow_the_counts(explorer):
+    x, target = explorer.drawn(40_000, np.random.default_rng(5))
+    again, _ = explorer.drawn(40_000, np.random.default_rng(5))
+    assert torch.equal(x, again) and x.shape == (40_000, 16) and (x[:, 0] == 1).all()
+    share = np.bincount(target.numpy(), minlength=300) / 40_000
+    p = explorer.vocabulary.shares
+    assert (np.abs(share - p) < 5 * np.sqrt(p / 40_000)).all()
+
+
+def test_entropies_by_hand(explorer):
+    counts, least = explorer.entropies
+    p = explorer.vocabulary.shares
+    assert counts == pytest.approx(-sum(q * math.log(q) for q in p))
+    chances, _ = explorer._situations()
+    of_situation = [sum(p[i] * chances[i, z] for i in range(300)) for z in range(lv.SITUATIONS)]
+    mutual = sum(
+        p[i] * chances[i, z] * math.log(chances[i, z] / of_situation[z])
+        for i in range(300) for z in range(lv.SITUATIONS)
+    )  # fmt: skip
+    assert least == pytest.approx(counts - mutual) and 0 < least < counts
+
+
+def test_training_is_repeatable_and_learns(trained):
+    other = small()
+    assert other.losses == [] and other.train(60) == trained.losses == other.losses
+    assert len(other.losses) == 60
+    counts, _ = other.entropies
+    assert np.mean(other.losses[-10:]) < counts - 0.2
+    x, target = other.drawn(4000, np.random.default_rng(77))
+    fresh = float(other.layer(x, target).loss.detach())
+    assert fresh < counts - 0.2  # on tokens it has not seen
+    first = other.layer
+    other.cutoffs = (50, 120)
+    assert other.losses == [] and other.layer is not first
+    other.cutoffs = (40, 120)
+    assert other.layer is first
+    other.untrain()
+    assert other.losses == []
+
+
+def test_training_stops_and_keeps_what_it_has(explorer):
+    seen = []
+    assert len(explorer.train(50, progress=lambda step, _: seen.append(step), stop=lambda: len(seen) == 4)) == 4
+    assert len(explorer.losses) == 4 and seen == [1, 2, 3, 4]
+
+    def interrupt(step, _losses):
+        if step == 3:
+            raise KeyboardInterrupt
+
+    explorer.cutoffs = (50, 130)
+    assert len(explorer.train(50, progress=interrupt)) == 3 and len(explorer.losses) == 3
+
+    def move(step, _losses):
+        if step == 2:
+            explorer.cutoffs = (60, 130)
+
+    explorer.cutoffs = (55, 130)
+    assert len(explorer.train(50, progress=move)) == 2
+    assert explorer.losses == []
+    assert explorer.train(0) == [] and explorer.losses == []
+
+
+# ---- gradients
+
+
+def plain_loss(layer, x, target):
+    """The mean loss by log_softmax over all words, by autograd alone."""
+    head = torch.log_softmax(x @ layer.head.weight.t(), 1)
+    edges = layer.cutoffs
+    parts = [head[:, : edges[0]]]
+    for i, (projection, words) in enumerate(layer.tail):
+        inside = torch.log_softmax(x @ projection.weight.t() @ words.weight.t(), 1)
+        parts.append(inside + head[:, edges[0] + i : edges[0] + i + 1])
+    return -torch.cat(parts, 1).gather(1, target.unsqueeze(1)).mean()
+
+
+@pytest.mark.parametrize("name", ["head.weight", "tail.0.0.weight", "tail.1.1.weight"])
+def test_the_gradient_check(trained, name):
+    x, target = lv.gradient_batch(trained, False)
+    assert set(torch.bucketize(target, torch.tensor(trained.cutoffs), right=True).tolist()) == {0, 1, 2}
+    weight = dict(trained.layer.named_parameters())[name]
+    (expected,) = torch.autograd.grad(plain_loss(trained.layer, x, target), weight)
+    before = weight.detach().clone()
+    check = lv.gradient_check(trained, name, 3, 2, -5.0, False)
+    assert check.analytic == pytest.approx(float(expected[3, 2]), rel=1e-9)
+    assert check.numeric == pytest.approx(check.analytic, rel=1e-5)
+    assert check.error == pytest.approx(
+        abs(check.numeric - check.analytic) / max(abs(check.numeric), abs(check.analytic))
+    )
+    errors = dict(check.curve)
+    assert len(errors) == 13 and min(errors.values()) < 1e-7 < errors[1.0] and errors[1e-12] > 1e-7
+    assert torch.equal(weight.detach(), before) and weight.grad is None  # the layer itself is left alone
+
+
+def test_a_gradient_check_of_what_is_not_there(explorer):
+    with pytest.raises(ValueError, match=r"no parameter 'tail.9.0.weight'; there are head.weight"):
+        lv.gradient_check(explorer, "tail.9.0.weight", 0, 0, -5, False)
+    with pytest.raises(ValueError, match=r"row 42 is refused: head\.weight has rows 0 to 41"):
+        lv.gradient_check(explorer, "head.weight", 42, 0, -5, False)
+    with pytest.raises(ValueError, match="column -1 is refused"):
+        lv.gradient_check(explorer, "head.weight", 0, -1, -5, False)
+
+
+def test_every_parameter_has_a_gradient_and_stock_leaves_some_unset(trained):
+    rows = lv.gradient_table(trained, skip_last=True)
+    assert [r.name for r in rows] == lv.parameter_names(trained) and len(rows) == 5
+    for row in rows:
+        if row.name.startswith("tail.1"):
+            assert row.tokens == 0 and row.ours == 0.0 and row.stock is None
+        else:
+            assert row.tokens > 0 and row.ours == pytest.approx(row.stock, rel=1e-9) and row.ours > 0
+    assert all(row.stock is not None and row.tokens > 0 for row in lv.gradient_table(trained, skip_last=False))
+
+
+# ---- beside PyTorch's layer
+
+
+def test_the_same_numbers_as_the_stock_layer(explorer):
+    table = dict(lv.drop_in_table(explorer))
+    assert table["keys of the state_dict"] == "the same"
+    assert "successfully" in table["theirs into ours, strict"] and "successfully" in table["ours into theirs, strict"]
+    assert float(table["loss, theirs"]) == pytest.approx(float(table["loss, ours"]), rel=1e-5)
+    for what in ("output", "gradients", "log_prob"):
+        assert float(table[f"{what}, largest difference"]) < 1e-5
+    assert table["predict, rows that agree"] == "64 of 64"
+
+
+@pytest.mark.parametrize(
+    ("case", "stock", "ours"),
+    [
+        ("sentences of words (three dimensions)", "RuntimeError: 0D or 1D target", None),
+        ("padding (targets of -100)", "RuntimeError: Target values should be in", None),
+        ("autocast to bfloat16", "RuntimeError: index_copy_", None),
+        ("the ten best words", "AttributeError", "a tensor of shape (64, 10)"),
+        ("a div_value that leaves a tail no width", "a tensor of shape (0, 16)", "ValueError: div_value=32.0"),
+    ],
+)
+def test_what_only_one_of_them_takes(explorer, case, stock, ours):
+    said = lv.drop_in_case(explorer, case)
+    assert said[0].startswith(stock)
+    if ours is None:
+        assert 1 < float(said[1]) < 20
+    else:
+        assert said[1].startswith(ours)
+
+
+def test_cases_that_both_answer(explorer):
+    stock, ours = lv.drop_in_case(explorer, "a plain batch")
+    assert float(stock) == pytest.approx(float(ours), abs=2e-6)
+    stock, ours = lv.drop_in_case(explorer, "predict for sentences of words")
+    assert ours == "a tensor of shape (4, 6)" != stock
+
+
+def test_sizes_that_cannot_be_compared(explorer):
+    explorer.in_features, explorer.cutoffs = 4, (10, 20, 30)
+    with pytest.raises(ValueError, match="d = 4 cannot be halved 3 times"):
+        lv.drop_in_table(explorer)
+    explorer.cutoffs = ()
+    with pytest.raises(ValueError, match="no cutoffs"):
+        lv.drop_in_case(explorer, "a plain batch")
+
+
+# ---- decoding
+
+
+def test_pairs_against_brute_force(trained):
+    edges = [*trained.cutoffs, 300]
+    pairs = trained.pairs()
+    bound, needed = np.zeros(len(pairs.ks)), np.zeros(len(pairs.ks))
+    for x in trained.states.numpy():
+        log_prob, head = brute(trained, x)
+        best = sorted(log_prob, reverse=True)
+        for j, k in enumerate(pairs.ks):
+            for i in range(2):
+                bound[j] += head[edges[0] + i] >= best[k - 1]
+                needed[j] += max(log_prob[edges[i] : edges[i + 1]]) >= best[k - 1]
+    total = 2 * lv.STATES
+    np.testing.assert_allclose(pairs.bound, bound / total, atol=1e-12)
+    np.testing.assert_allclose(pairs.needed, needed / total, atol=1e-12)
+    for k in (1, 10):  # exact: no tail that holds one of the k is passed over
+        found, opened = trained._decoded(), trained.layer.opened(trained.states, k)
+        assert not ((found["within"] >= found["best"][:, k - 1 : k]) & ~opened).any()
+    assert (pairs.needed <= pairs.opened).all() and (np.diff(pairs.bound) >= 0).all()
+
+
+def test_the_prediction_asks_for_a_trained_layer(explorer, trained):
+    with pytest.raises(ValueError, match=r"not trained for these cutoffs yet\. Press Train"):
+        PREDICTIONS["opened"][1](explorer)
+    assert PREDICTIONS["opened"][1](trained) == pytest.approx(100 * trained.pairs().bound[lv.TOP.index(10)])
+    assert PREDICTIONS["tail tokens"][1](explorer) == pytest.approx(256 * explorer.token_shares[-1])
+    assert "60 % of the words. Of 256 tokens" in PREDICTIONS["tail tokens"][0](explorer)
+    assert 6 < PREDICTIONS["digits"][1](trained) < 13
+
+
+def test_few_words_have_few_best():
+    tiny = lv.LayerExplorer(Vocabulary([9, 5, 4, 3, 2, 1], name="six"), cutoffs=(2, 4), in_features=8, word=6)
+    assert tiny.pairs().ks == (1, 2, 3, 5)
+    assert "word number 6" in lv.decoding_sentence(tiny)
+    assert lv.decoding_figure(tiny).data and lv.word_figure(tiny).data
+
+
+# ---- panels
+
+
+def agree(box, explorer):
+    """What the word panel shows is what the explorer holds."""
+    assert problem(box) == ""
+    (picker,), (figure,) = every(box, CutPicker), every(box, LiveFigure)
+    reading = explorer.reading()
+    assert tuple(picker.cuts) == explorer.cutoffs
+    assert list(figure.data[0].y) == pytest.approx([reading.head_part])
+    assert list(figure.data[1].y) == pytest.approx([reading.tail_part])
+    assert sum(figure.data[2 + i].y[0] for i in range(6)) == pytest.approx(1)
+    assert sum(figure.data[2 + i].y[1] for i in range(6)) == pytest.approx(1)
+    assert figure.data[14].x[0] == explorer.rank + 1
+    assert all(len(trace.x) == len(trace.y) for trace in figure.data)
+    assert explorer.word_name(explorer.rank).strip("“”") == named(box, "word").value
+    assert f"{reading.head_part + reading.tail_part:.4f} nats" in said(box)
+
+
+def test_every_control_of_the_word_panel(explorer):
+    box = lv.word_panel(explorer)
+    agree(box, explorer)
+    named(box, "word").value = "w5"
+    assert explorer.word == 5 and "the head alone" in said(box)
+    agree(box, explorer)
+    named(box, "word").value = "zebra"
+    assert "not among" in problem(box) and named(box, "word").value == "w5"
+    named(box, "rank of the word").value = 200
+    assert explorer.word == 200
+    named(box, "rank").value = 10**1.8
+    assert explorer.word == 63
+    named(box, "hidden state, number").value = 12
+    named(box, "cutoff 1, words").value = 70
+    assert explorer.cutoffs == (70, 120) and explorer.state == 12
+    agree(box, explorer)
+    every(box, CutPicker)[0].set_state({"moved": 1, "cuts": [70, 150]})
+    assert explorer.cutoffs == (70, 150)
+    named(box, "number of cutoffs").value = 4
+    assert len(explorer.cutoffs) == 4 and said(box).count("not run") >= 3
+    agree(box, explorer)
+    named(box, "hidden size d").value = 8
+    named(box, "words V").value = 5
+    assert "V should be from 20" in problem(box) and named(box, "words V").value == 300
+    named(box, "words V").value = 150
+    assert len(explorer.vocabulary) == 150 and explorer.in_features == 8
+    agree(box, explorer)
+    named(box, "Reset").click()
+    assert (explorer.cutoffs, len(explorer.vocabulary), explorer.in_features) == ((40, 120), 300, 16)
+    assert (explorer.word, explorer.state) == (100, 1)
+    agree(box, explorer)
+    explorer.vocabulary = Vocabulary([9, 5, 4, 3, 2, 1], name="six")
+    named(box, "Reset").click()
+    assert explorer.word == 6 and len(explorer.cutoffs) == 1 and problem(box) == ""
+    explorer.cutoffs = ()
+    assert "no cutoffs" in problem(box)
+    named(box, "number of cutoffs").value = 1
+    agree(box, explorer)
+
+
+def test_the_sum_does_not_depend_on_the_cutoffs_before_training(explorer):
+    loss = []
+    for cut in (20, 99, 100, 110):
+        explorer.set_cutoff(0, cut)
+        reading = explorer.reading()
+        loss.append(reading.head_part + reading.tail_part)
+        assert (reading.cluster == 0) == (cut >= 100)
+    assert loss == pytest.approx([-math.log(explorer.vocabulary.shares[99])] * 4)
+
+
+def test_the_routing_panel(explorer):
+    batch = lv.routed_batch(explorer, 40, 3, True)
+    assert sorted(batch.order) == list(range(40)) and sum(batch.sizes) == 40 and sum(batch.drawn) == 256
+    ordered = [batch.clusters[i] for i in batch.order]
+    assert ordered == sorted(ordered) and batch.clusters.count(3) == batch.sizes[-1] == 8
+    assert [ordered.count(i) for i in range(4)] == batch.sizes
+    for i in range(40):
+        assert (batch.names[i] == "ignored") == (i % 5 == 0)
+
+    box = lv.routing_panel(explorer)
+    (before,) = [x.value for x in every(box, w.HTML) if "<svg" in x.value]
+    assert before.count("<rect") == 2 * 28 and "28 of 28 tokens count" in said(box)
+    named(box, "every fifth target is padding (ignored)").value = True
+    assert "22 of 28 tokens count" in said(box) and "6 ignored come last" in said(box)
+    named(box, "tokens drawn").value = 50
+    assert "40 of 50 tokens count" in said(box)
+    named(box, "tokens").value = 10
+    assert "8 of 10 tokens count" in said(box) and named(box, "tokens drawn").value == 10
+    named(box, "tokens drawn").value = 1000
+    assert "the picture takes 4 to 60" in problem(box) and named(box, "tokens drawn").value == 10
+    (before,) = [x.value for x in every(box, w.HTML) if "<svg" in x.value]
+    named(box, "Draw another batch").click()
+    assert problem(box) == "" and before not in [x.value for x in every(box, w.HTML)]
+    explorer.set_n_tails(3)
+    assert "tail 3" in said(box) and problem(box) == ""
+
+
+def test_the_gradient_panel(explorer):
+    box = lv.gradient_panel(explorer)
+    name, row, column = (named(box, d) for d in ("parameter", "row, from 0", "column, from 0"))
+    check = lv.gradient_check(explorer, "head.weight", 0, 0, -5.0, False)
+    assert f"{check.analytic:+.15e}" in said(box) and f"{check.numeric:+.15e}" in said(box)
+    name.value = "tail.1.1.weight"
+    row.value, column.value = 17, 3
+    check = lv.gradient_check(explorer, "tail.1.1.weight", 17, 3, -5.0, False)
+    assert f"{check.analytic:+.15e}" in said(box) and "tail.1.1.weight[17, 3]" in said(box)
+    row.value = 180
+    assert "row 180 is refused" in problem(box) and row.value == 17
+    named(box, "step, power of ten").value = -3
+    assert "ε = 0.001" in said(box) and problem(box) == ""
+    named(box, "step ε").value = -7.0
+    assert "ε = 1e-07" in said(box) and named(box, "step, power of ten").value == -7
+    named(box, "step, power of ten").value = 2
+    assert "goes from -12" in problem(box)
+    named(box, "a batch without tokens of the last tail").value = True
+    assert "No token used tail.1.0.weight, tail.1.1.weight" in said(box) and ">None<" in said(box)
+    explorer.cutoffs = (40, 290)  # the tail has 10 words now: row 17 is gone
+    assert problem(box) == "" and "tail.1.1.weight[9, 3]" in said(box) and row.value == 9
+    explorer.cutoffs = (40,)
+    assert problem(box) == "" and name.value == "head.weight"
+
+
+def test_the_drop_in_panel(explorer):
+    box = lv.drop_in_panel(explorer)
+    assert "64 of 64" in said(box) and "PyTorch's layer refuses, ours answers" in said(box)
+    verdicts = set()
+    for case in lv.CASES:
+        named(box, "hand both layers").value = case
+        assert problem(box) == "" and f"In words: for {case}" in said(box)
+        verdicts.add(said(box).split(f"for {case}: ")[1][:20])
+    assert len(verdicts) == 4
+
+
+def test_the_decoding_panel(trained):
+    box = lv.decoding_panel(trained)
+    (figure,) = every(box, LiveFigure)
+    pairs = trained.pairs()
+    assert list(figure.data[3].y) == pytest.approx(list(pairs.bound))
+    named(box, "best words asked for, k").value = 3
+    assert trained.k == 3 and list(figure.data[6].x) == [3, 3] and "word number 3" in said(box)
+    best = trained._decoded()["best"]
+    assert figure.data[2].y[0] == pytest.approx(float(best[trained.state - 1, 2].exp()))
+    named(box, "k").value = 20
+    assert trained.k == 20
+    named(box, "confidence (times the state)").value = 4
+    assert trained.confidence == 4 and list(figure.data[3].y) == pytest.approx(list(trained.pairs().bound))
+    named(box, "confidence").value = 2.5
+    assert trained.confidence == 2.5
+    named(box, "state").value = 33
+    assert trained.state == 33
+    named(box, "confidence (times the state)").value = 99
+    assert "confidence should be from 0.1 to 10" in problem(box) and trained.confidence == 2.5
+    named(box, "Reset").click()
+    assert (trained.confidence, trained.k) == (1.0, 10) and "The layer is trained" in said(box)
+
+
+def wait(good, seconds=60):
+    end = time.monotonic() + seconds
+    while not good():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_training_in_the_background(explorer):
+    box = lv.train_panel(explorer, steps=30)
+    train, stop, bar = (named(box, d) for d in ("Train", "Stop", "step"))
+    assert "not trained here" in said(box) and stop.disabled
+    threads = threading.active_count()
+    train.click()
+    wait(lambda: stop.disabled and not train.disabled)
+    assert len(explorer.losses) == 30 == bar.value and "30 steps of 256 tokens" in said(box)
+    wait(lambda: threading.active_count() <= threads)
+    named(box, "Back to the counts").click()
+    assert explorer.losses == [] and "not trained here" in said(box) and bar.value == 0
+    explorer.cutoffs = ()
+    train.click()
+    assert "no cutoffs" in problem(box) and not train.disabled
+
+
+def test_training_is_stopped_by_its_button(explorer):
+    box = lv.train_panel(explorer, steps=100_000)
+    train, stop = named(box, "Train"), named(box, "Stop")
+    train.click()
+    wait(lambda: named(box, "step").value >= 10)
+    stop.click()
+    wait(lambda: not train.disabled)
+    assert 10 <= len(explorer.losses) < 100_000 and "The loss was" in said(box)
+
+
+def test_training_ends_when_the_cutoffs_move(explorer):
+    box = lv.train_panel(explorer, steps=100_000)
+    named(box, "Train").click()
+    wait(lambda: named(box, "step").value >= 10)
+    explorer.cutoffs = (50, 200)
+    wait(lambda: not named(box, "Train").disabled)
+    assert explorer.losses == [] and "the cutoffs changed" in said(box)
+
+
+def test_a_cell_run_again_replaces_its_panel(explorer):
+    panels = (
+        lv.word_panel, lv.routing_panel, lv.gradient_panel, lv.drop_in_panel, lv.train_panel, lv.decoding_panel,
+    )  # fmt: skip
+    first = [panel(explorer) for panel in panels]
+    handlers = len(explorer._trait_notifiers["version"]["change"])
+    for panel in panels:
+        panel(explorer)
+    assert len(explorer._trait_notifiers["version"]["change"]) == handlers
+    assert all(box.comm is None for box in first)
+
+
+def test_every_control_has_a_name(explorer):
+    kinds = (w.Button, w.Text, w.IntText, w.FloatText, w.Dropdown, w.Checkbox, Slider)
+    for panel in (lv.word_panel, lv.routing_panel, lv.gradient_panel, lv.drop_in_panel, lv.train_panel,
+                  lv.decoding_panel):  # fmt: skip
+        box = panel(explorer)
+        assert all(x.description for kind in kinds for x in every(box, kind))
+        assert "In words:" in said(box)
+
+
+# ---- questions
+
+
+@pytest.mark.parametrize("key", ["chain", "rows", "difference", "gradients", "skip"])
+def test_questions_and_their_wrong_answers(key):
+    question = QUESTIONS[key]
+    assert grade(key, question.expected()).status == "correct"
+    assert len(question.wrong) >= 3
+    for hint, wrong in question.wrong.items():
+        verdict = grade(key, wrong())
+        assert (verdict.status, verdict.hint) == ("keep working", hint)
+
+
+def test_the_other_lessons_do_not_wait_for_torch():
+    code = "import sys, adasoft.lessons; print('torch' in sys.modules); adasoft.lessons.LayerExplorer"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        __import__("adasoft.lessons").lessons.nothing  # noqa: B018

@@ -1,0 +1,594 @@
+"""The lesson on the time model: the fit, the bookkeeping of measurements, and the panels, with a clock of our own."""
+
+import itertools
+import json
+import math
+import threading
+import time
+
+import ipywidgets as w
+import numpy as np
+import pytest
+import traitlets
+from hypothesis import given
+from hypothesis import strategies as st
+from labels import Labels
+
+from adasoft import MeasuredCost, PaperCost, Vocabulary
+from adasoft.lessons import COUNTED_MULTIPLICATIONS, TimingExplorer, predict
+from adasoft.lessons.kit import parts
+from adasoft.lessons.kit.figures import push
+from adasoft.lessons.kit.grading import grade
+from adasoft.lessons.kit.questions import PREDICTIONS, QUESTIONS
+from adasoft.lessons.time_model import figures as tf
+from adasoft.lessons.time_model import panels as time_model
+from adasoft.lessons.time_model import timings
+from adasoft.lessons.time_model.flat_affine import PAPER_FLAT, FlatAffine, fit_flat_affine, sweep_sizes
+from adasoft.lessons.time_model.timings import HOT, ONCE, TURNS, Spread, Tally, spread, spreads
+
+KINDS = {"product": [1e-3, 3e-11, 5e-9, 2e-9, 6e-9, 0], "projection": [1e-4, 5e-11, 0, 0], "rows": [1e-4, 0, 0]}
+
+
+def by_hand(name="made by hand"):
+    return MeasuredCost({"train": KINDS, "decode": KINDS}, {"train": 5e-4, "decode": 1e-4}, name=name)
+
+
+@pytest.fixture
+def explorer():
+    words = Vocabulary.synthetic(5000, name="synthetic")
+    return TimingExplorer(words, cost=by_hand(), batch=64, in_features=64, cutoffs=(300, 1500), most=200)
+
+
+def every(box, kind):
+    found = [box] if isinstance(box, kind) else []
+    for child in getattr(box, "children", ()):
+        found += every(child, kind)
+    return found
+
+
+def named(box, description):
+    (found,) = [x for x in every(box, w.Widget) if getattr(x, "description", None) == description]
+    return found
+
+
+def said(box):
+    return " ".join(x.value for x in every(box, w.HTML))
+
+
+def problem(box):
+    return [x.value for x in every(box, parts.Line) if x._kind == "problem"][-1]
+
+
+def press(box, description, seconds=60):
+    """Press the start button of a job, and wait until it has ended."""
+    button = named(box, description)
+    assert not button.disabled
+    button.click()
+    finished(button, seconds)
+
+
+def finished(button, seconds=60):
+    end = time.monotonic() + seconds
+    while button.disabled:
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Steps that do nothing, and a clock that says how long they took: 1 ms for each word of theirs, plus 5 ms."""
+    now = {"step": 0}
+
+    def items(sizes, device="cpu", dtype=None, *, objective="train", sets=2):
+        def step(k):
+            return lambda: now.update(step=k)
+
+        return {size: [step(size[1]) for _ in range(sets)] for size in sizes}
+
+    def timed(step):
+        step()
+        return 5e-3 + 1e-3 * now["step"]
+
+    monkeypatch.setattr("adasoft.calibration.product_items", items)
+    monkeypatch.setattr("adasoft.calibration._time_on_host", timed)
+    return now
+
+
+# ---- the paper's form and its fit
+
+
+@given(
+    st.floats(1e-6, 1e-2), st.floats(1e-9, 1e-4), st.floats(0, 1500), st.integers(5, 20), st.integers(30, 4000)
+)  # fmt: skip
+def test_the_fit_finds_the_line_that_made_the_points(c, lam, k0, points, most):
+    made = FlatAffine(c, lam, k0)
+    sizes = np.asarray(sweep_sizes(most, points), dtype=float)
+    found = fit_flat_affine(sizes, made(sizes))
+    np.testing.assert_allclose(found(sizes), made(sizes), rtol=1e-6)
+    # c and lambda are known only if two sizes lie beyond k0, and k0 only if it lies among them
+    if (sizes > k0).sum() >= 2 and sizes[0] < k0 and lam * (sizes[-1] - k0) > 0.01 * c:
+        assert found.k0 == pytest.approx(k0, rel=1e-3, abs=1e-3 * (c / lam))
+        assert found.lam == pytest.approx(lam, rel=1e-3)
+
+
+def test_the_fit_is_the_best_of_many_lines():
+    rng = np.random.default_rng(0)
+    sizes = np.asarray(sweep_sizes(2000), dtype=float)
+    seconds = FlatAffine(2e-4, 2e-6, 50)(sizes) * np.exp(0.1 * rng.standard_normal(len(sizes)))
+    best = fit_flat_affine(sizes, seconds)
+    least = (best.errors(sizes, seconds) ** 2).sum()
+    for _ in range(3000):
+        other = FlatAffine(*(np.array([best.c, best.lam, best.k0]) * np.exp(0.3 * rng.standard_normal(3))))
+        assert (other.errors(sizes, seconds) ** 2).sum() >= least * (1 - 1e-9)
+    grid = [FlatAffine(c, l, k) for c in np.geomspace(5e-5, 1e-3, 12) for l in np.geomspace(5e-7, 1e-5, 12)
+            for k in (0, 1, 5, 20, 40, 60, 100)]  # fmt: skip
+    assert min((line.errors(sizes, seconds) ** 2).sum() for line in grid) >= least
+    order = rng.permutation(len(sizes))
+    assert fit_flat_affine(sizes[order], seconds[order]) == best
+
+
+def test_a_line_and_its_refusals():
+    line = FlatAffine(2e-4, 2e-6, 50)
+    assert line(10) == line(50) == line.flat == pytest.approx(3e-4)
+    assert line(100) == pytest.approx(4e-4) and line.start_in_words == pytest.approx(150)
+    assert FlatAffine(1.0, 0.0, 0.0).start_in_words == math.inf
+    told = "c = 0.2 ms, λ = 2 µs per word, k0 = 50: flat at 0.3 ms, as dear as 150 words"
+    assert tf.line_text(line) == told
+    assert line.cost(512) == PaperCost(2e-4, 2e-6 / 512, 50, 512.0, name="the paper's last form")
+    assert line.cost(512).product_time(100, 512) == pytest.approx(line(100))
+    for bad in ((-1, 0, 0), (0, math.nan, 0), (0, 0, math.inf)):
+        with pytest.raises(ValueError, match="should be a finite number of at least 0"):
+            FlatAffine(*bad)
+    with pytest.raises(ValueError, match="at least 4 different k"):
+        fit_flat_affine([1, 2, 2, 3], [1.0] * 4)
+    with pytest.raises(ValueError, match="at least 4 different k"):
+        fit_flat_affine([1, 2, 3, 4], [1.0] * 3)
+    for seconds in ([1, 1, 0, 1], [1, 1, math.nan, 1]):
+        with pytest.raises(ValueError, match="seconds above 0"):
+            fit_flat_affine([1, 2, 3, 4], seconds)
+    with pytest.raises(ValueError, match="at least 8"):
+        sweep_sizes(7)
+    assert sweep_sizes(2000)[0] == 1 and sweep_sizes(2000)[-1] == 2000
+
+
+# ---- bookkeeping
+
+
+def test_spreads_are_kept_and_only_shown_at_their_sizes():
+    assert spread([3.0, 1.0, 2.0, 10.0, 4.0]) == Spread(3.0, 2.0, 4.0, 5)
+    with pytest.raises(ValueError, match="no runs"):
+        spread([])
+    sizes = {"B": 4, "cutoffs": (1, 2), "device": "cpu"}
+    tally = Tally(sizes, "cpu")
+    for seconds in (1.0, 2.0, 3.0):
+        tally.heard("a", seconds)
+    kept = json.loads(json.dumps(tally.json()))
+    assert spreads(kept, sizes) == {"a": Spread(2.0, 1.5, 2.5, 3)} == tally.spreads()
+    assert kept["device"] and kept["date"].startswith("20")
+    assert spreads(kept, {**sizes, "B": 5}) == {} == spreads(None, sizes)
+
+
+def test_rounds_follow_the_time_there_is():
+    assert timings.rounds_within(1.0, 10.0) == 8
+    assert timings.rounds_within(100.0, 10.0) == 3 and timings.rounds_within(1e-4, 10.0) == 25
+    assert timings.rounds_within(math.nan, 10.0) == 25
+    text = time_model.estimate_text(100.0, 10.0, "x")
+    assert "about 500.0 s" in text and "choose smaller sizes" in text
+    assert "its first round" in time_model.estimate_text(math.nan, 10.0, "nobody")
+
+
+def test_a_busy_machine_is_warned_of(monkeypatch):
+    monkeypatch.setattr("os.getloadavg", lambda: (9.0, 0.0, 0.0))
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    assert "load 9.0 on 2 cores" in time_model.estimate_text(1.0, 10.0, "x")
+    monkeypatch.setattr("os.getloadavg", lambda: (0.3, 0.0, 0.0))
+    assert "busy" not in time_model.estimate_text(1.0, 10.0, "x")
+
+
+def test_what_is_too_large_is_refused(monkeypatch, explorer):
+    monkeypatch.setattr(timings, "free_bytes", lambda device: 2.0**30)
+    timings.check_memory(0.6 * 2**30, "cpu", "it")
+    with pytest.raises(timings.TooLarge, match=r"it would need about 1 GiB, and 1 GiB are free.*smaller k, B or d"):
+        timings.check_memory(1.0 * 2**30, "cpu", "it")
+    explorer.in_features = explorer.batch = 2**15
+    box = time_model.product_panel(explorer)
+    press(box, "Measure the products")
+    assert "these products would need about" in problem(box)
+    box = time_model.wrong_timing_panel(explorer)
+    press(box, "Time it wrongly")
+    assert "this product would need about" in problem(box)
+
+
+def test_free_memory_is_told_by_the_system():
+    free = timings.free_bytes("cpu")
+    assert free > 2**20
+
+
+def test_predictions_come_from_timings_that_fit_the_device(explorer, monkeypatch, tmp_path):
+    monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path))
+    assert explorer.timings == (explorer.cost, "made by hand")
+    explorer.cost = COUNTED_MULTIPLICATIONS
+    cost, whose = explorer.timings
+    assert whose.startswith("recorded machine") and cost.record["device"]["type"] == "cpu"
+    explorer.dtype = "bfloat16"
+    assert "timed with float32, not bfloat16" in explorer.timings[1]
+    cost, whose = timings.model_for(by_hand(), "cuda", "float32")
+    assert cost.name == "made by hand"  # whoever made it knows
+    for dtype in ("float32", "bfloat16"):  # of a GPU there is a record of each
+        cost, whose = timings.model_for(explorer.timings[0], "cuda", dtype)
+        assert cost.on_gpu and whose.startswith("recorded machine") and f", {dtype}, " in whose
+    _, whose = timings.model_for(explorer.timings[0], "xpu", "float32")
+    assert "another kind of device" in whose
+    monkeypatch.setattr("adasoft.cost.shipped_records", list)
+    assert timings.model_for(COUNTED_MULTIPLICATIONS, "cpu", "float32")[0] is None
+
+
+def test_the_state_refuses_what_cannot_be(explorer):
+    for name, bad, letter in (("n_words", 2, "V"), ("k", 0, "k"), ("most", 7, "the largest k")):
+        with pytest.raises(traitlets.TraitError, match=f"{letter} should be (from|at least)"):
+            setattr(explorer, name, bad)
+    with pytest.raises(ValueError, match="lam should be"):
+        explorer.line = (1.0, -1.0, 0.0)
+    assert explorer.line == ()
+    explorer.n_words = 1000
+    assert len(explorer.vocabulary) == 1000 and explorer.cutoffs == (300,)
+    explorer.n_words = 4000
+    assert len(explorer.vocabulary) == 4000 and explorer.vocabulary.name == "synthetic, first 4,000 words"
+
+
+def test_choices_and_measurements_survive_a_restart(monkeypatch, tmp_path, clock):
+    monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path))
+
+    def start():
+        return TimingExplorer("en", n_words=5000, batch=64, in_features=64, cutoffs=(300, 1500), most=100, lesson="t")
+
+    first = start()
+    press(time_model.product_panel(first), "Measure the products")
+    first.most, first.line, first.n_words = 50, (1e-3, 1e-6, 7.0), 3000
+    first._choices.flush()
+    again = start()
+    assert (again.most, again.line, again.n_words) == (50, (1e-3, 1e-6, 7.0), 3000)
+    assert again.swept() == first.swept() and len(again.swept()) >= 8
+    assert len(TimingExplorer("en", lesson="other").vocabulary) > 100_000  # the cut words are this lesson's own
+    again.forget()
+    assert again.line == () and again.swept() == {} and again.n_words == 5000
+
+
+@pytest.mark.parametrize("n_words", [3, 4, 10, 500, 1999, 2000, 2001, 2002, 10**9])
+@pytest.mark.parametrize("words", ["en", Vocabulary.synthetic(50), Vocabulary([2, 1])], ids=["en", "50", "2"])
+def test_any_number_of_words_has_cutoffs_that_fit(n_words, words):
+    for one in (TimingExplorer(words, n_words=n_words), TimingExplorer(words)):
+        assert one.cutoffs and one.cutoffs[-1] < len(one.vocabulary) and one.speedup > 0
+        one.reset()
+        assert one.cutoffs and one.cutoffs[-1] < len(one.vocabulary)
+    with pytest.raises(traitlets.TraitError, match="cutoffs should rise"):
+        TimingExplorer(words, n_words=n_words, cutoffs=(len(one.vocabulary),))  # what is named is not bent
+
+
+# ---- timed wrongly
+
+
+def test_wrong_and_right_ways(explorer, clock, monkeypatch):
+    ticking = itertools.count(0.0, 1.0)
+    found = timings.wrong_ways(7, 8, 4, device="cpu", tick=lambda *_: None, clock=lambda: next(ticking))
+    assert found == {ONCE: 1.0, HOT: 1.0}
+    heard = []
+    timings.right_way(7, 8, 4, device="cpu", seconds=10.0, tick=lambda *_: None, heard=lambda *run: heard.append(run))
+    assert heard == [(TURNS, pytest.approx(12e-3))] * 25  # the other work is not heard of
+
+
+def test_wrong_panel_keeps_its_presses(explorer, clock):
+    box = time_model.wrong_timing_panel(explorer)
+    assert "Nothing timed yet" in said(box)
+    explorer.k = 20
+    press(box, "Time it wrongly")
+    assert "None of these can be judged" in said(box)
+    press(box, "Time it rightly")
+    assert "takes 25 ms (median of 25" in said(box)
+    for _ in range(time_model.PRESSES + 1):
+        press(box, "Time it wrongly")
+    assert f"Your {time_model.PRESSES} single shots lie between" in said(box)
+    (figure,) = every(box, parts.LiveFigure)
+    assert figure.data[2].y[0] == pytest.approx(25.0)
+    assert len([x for x in figure.data[0].x if x == ONCE]) == time_model.PRESSES - 1
+    explorer.batch = 65  # another product: what was measured is not its
+    assert "Nothing timed yet" in said(box)
+    explorer.batch = 64
+    assert "single shots" in said(box)
+
+
+def test_the_sentence_says_it_as_it_came_out():
+    right = Spread(10e-3, 9e-3, 11e-3, 9)
+    assert "among the honest ones this time, by luck" in tf.wrong_sentence([{ONCE: 10.5e-3}], right)
+    assert "3.0 times the honest median" in tf.wrong_sentence([{ONCE: 30e-3}], right)
+    assert "20.0 % more than" in tf.wrong_sentence([{ONCE: 12e-3}], right)
+    assert "only 30.0 % of" in tf.wrong_sentence([{HOT: 3e-3}], right)
+
+
+# ---- flat, then affine
+
+
+def test_points_appear_and_the_fit_beats_the_hand(explorer, clock):
+    box = time_model.product_panel(explorer)
+    (figure,) = every(box, parts.LiveFigure)
+    assert np.isnan(figure.data[0].y).all()
+    before = said(box)
+    assert "curve of the cost model" in before and "Beside the paper" in before
+    press(box, "Measure the products")
+    assert list(figure.data[0].x) == explorer.sweep
+    np.testing.assert_allclose(figure.data[0].y, [5 + k for k in explorer.sweep])
+    assert "Against the measured points it is off by" in said(box) and "Points: " in said(box)
+    named(box, "Fit for me").click()
+    assert explorer.line == (pytest.approx(5e-3), pytest.approx(1e-3), 0.0)
+    assert "Fitted to the measured points" in said(box) and "Mean error" in said(box)
+    assert max(abs(explorer.hand_line().errors(*explorer.to_fit()[:2]))) < 1e-9
+    np.testing.assert_allclose(figure.data[1].y[[0, -1]], [6, 205])
+    explorer.in_features = 128
+    assert np.isnan(figure.data[0].y).all()  # measured at another d
+
+
+def test_points_that_come_are_not_called_missing(explorer, clock, monkeypatch):
+    monkeypatch.setattr(time_model, "now_and_then", lambda act: act)
+    box = time_model.product_panel(explorer)
+    labels = Labels(monkeypatch, box, every(box, parts.LiveFigure)[0], [-1.0])
+    press(box, "Measure the products")
+    labels.check(changes=8)
+    assert any(text.startswith("Measuring here") for *_, text in labels.told)
+    assert labels.told[-1][-1].startswith("In words: Your line")
+
+
+def test_the_line_is_set_by_slider_and_number(explorer):
+    box = time_model.product_panel(explorer)
+    start = explorer.hand_line()
+    named(box, "c, µs").value = 250.0
+    assert explorer.hand_line().c == pytest.approx(250e-6) and explorer.hand_line().lam == start.lam
+    named(box, "lambda").value = 4000.0
+    assert explorer.hand_line().lam == pytest.approx(4e-6, rel=0.02)
+    named(box, "k0, words").value = 33.0
+    assert explorer.line == (pytest.approx(250e-6), pytest.approx(4e-6, rel=0.02), 33.0)
+    assert "k0 = 33" in said(box)
+    named(box, "c, µs").value = -1.0
+    assert "c = -1 is refused" in problem(box) and named(box, "c, µs").value == pytest.approx(250.0)
+
+
+def test_the_papers_sizes_and_back(explorer):
+    box = time_model.product_panel(explorer)
+    named(box, "The paper's sizes").click()
+    assert (explorer.batch, explorer.in_features, explorer.most) == (2560, 2048, 256)
+    assert explorer.modelled([1]) == [] and "There is nothing to compare it with yet" in said(box)
+    named(box, "The paper's sizes").click()  # twice: one's own are not lost
+    named(box, "My sizes again").click()
+    assert (explorer.batch, explorer.in_features, explorer.most) == (64, 64, 200) and problem(box) == ""
+    named(box, "My sizes again").click()
+    assert "nothing to go back to" in problem(box)
+    named(box, "The paper's sizes").click()
+    named(box, "Fit for me").click()
+    assert "nothing to fit a line to yet" in problem(box)
+
+
+def test_only_what_the_paper_prints_is_drawn(explorer):
+    figure = tf.product_figure(explorer)
+    marks = [t for t in figure.data if "paper" in " ".join(t.text or ())]
+    assert [list(t.x) for t in marks] == [[1.0, 50.0]] * 2
+    assert [t.y[0] for t in marks] == [t.y[1] for t in marks] == [1e3 * s for s in PAPER_FLAT.values()]
+
+
+def test_stop_ends_at_once_and_keeps_what_was_measured(explorer, monkeypatch, clock):
+    gate, reached = threading.Event(), threading.Event()
+    count = itertools.count()
+
+    def timed(step):
+        step()
+        if next(count) == 20:
+            reached.set()
+            assert gate.wait(60)
+        return 1e-3
+
+    monkeypatch.setattr("adasoft.calibration._time_on_host", timed)
+    box = time_model.product_panel(explorer)
+    start, stop = named(box, "Measure the products"), named(box, "Stop")
+    assert stop.disabled
+    start.click()
+    assert reached.wait(60)
+    explorer.k = 123  # the widgets are alive meanwhile
+    other = time_model.wrong_timing_panel(explorer)
+    assert named(other, "words k, typed").value == 123
+    named(other, "Time it wrongly").click()
+    assert "another measurement is running" in problem(other)
+    stop.click()
+    gate.set()
+    finished(start)
+    assert next(count) == 21  # nothing ran after the one under way
+    kept = explorer.swept()
+    assert sum(t.n for t in kept.values()) == 21 and len(kept) == len(explorer.sweep)
+    press(box, "Measure the products")
+    assert all(t.n == 25 for t in explorer.swept().values())
+
+
+def test_a_measurement_of_old_sizes_is_kept_but_not_shown(explorer, monkeypatch, clock):
+    gate, reached = threading.Event(), threading.Event()
+    count = itertools.count()
+
+    def timed(step):
+        step()
+        if next(count) == 5:
+            reached.set()
+            assert gate.wait(60)
+        return 1e-3
+
+    monkeypatch.setattr("adasoft.calibration._time_on_host", timed)
+    box = time_model.product_panel(explorer)
+    named(box, "Measure the products").click()
+    assert reached.wait(60)
+    explorer.batch = 99
+    gate.set()
+    finished(named(box, "Measure the products"))
+    (figure,) = every(box, parts.LiveFigure)
+    assert explorer.swept() == {} and np.isnan(figure.data[0].y).all()
+    explorer.batch = 64
+    assert len(explorer.swept()) == len(explorer.sweep)
+
+
+def test_what_fails_in_the_thread_is_shown(explorer, monkeypatch):
+    def broken(*_args, **_kw):
+        raise RuntimeError("no such\nthing")
+
+    monkeypatch.setattr("adasoft.calibration.product_items", broken)
+    box = time_model.product_panel(explorer)
+    press(box, "Measure the products")
+    end = time.monotonic() + 30
+    while "RuntimeError: no such thing" not in problem(box):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_real_products_are_timed(explorer, one_thread):
+    explorer.most = 16
+    box = time_model.product_panel(explorer)
+    named(box, "time for it").value = 5.0
+    for what in timings.PRODUCTS:
+        explorer.product = what
+        press(box, "Measure the products")
+        assert not problem(box)
+        swept = explorer.swept()
+        assert list(swept) == explorer.sweep
+        assert all(0 < t.q1 <= t.median <= t.q3 for t in swept.values())
+    other = time_model.wrong_timing_panel(explorer)
+    explorer.k = 10
+    press(other, "Time it wrongly")
+    press(other, "Time it rightly")
+    assert not problem(other) and "In turns with other work" in said(other)
+
+
+# ---- clusters and plans
+
+
+def test_clusters_under_each_model(explorer):
+    box = time_model.clusters_panel(explorer)
+    (figure,) = every(box, parts.LiveFigure)
+    assert "Press the button" in said(box)
+    assert [t.name for t in figure.data[:4]] == list(explorer.models())
+    press(box, "Search 0 to 10 tails")
+    for i, cost in enumerate(explorer.models().values()):
+        plans = explorer.found(cost)
+        assert list(plans) == list(range(11)) == list(figure.data[4 + i].x)
+        np.testing.assert_allclose(figure.data[4 + i].y, [p.time / p.full.seconds for p in plans.values()])
+        two = explorer.shortlists(cost)
+        assert figure.data[8].x[i] == two.sizes[two.root.argmin()]
+    counted, *_, timed = (min(explorer.found(c).values(), key=lambda p: p.time) for c in explorer.models().values())
+    assert counted.n_tails > timed.n_tails  # a constant of 1 ms at B = 64
+    assert "Press the button" not in said(box)
+    assert f"The timings are best with {timed.n_tails + 1} clusters" in said(box)
+    explorer.batch = 128
+    assert "Press the button: an exact search" in said(box) and np.isnan(figure.data[4].y).all()
+
+
+def test_two_clusters_beside_the_paper(explorer):
+    box = time_model.clusters_panel(explorer)
+    assert "1,400 words, and 2.4 times less" in said(box) and "makes the comparison here" in said(box)
+    explorer.vocabulary = Vocabulary.synthetic(12_000, name="synthetic")
+    named(box, "The paper's sizes").click()
+    assert (len(explorer.vocabulary), explorer.in_features, explorer.batch) == (10_000, 128, 512)
+    two = explorer.shortlists(explorer.timings[0])
+    best = int(two.root.argmin())
+    gain = float(two.full / two.root[best])
+    verdict = "larger" if gain > 1.05 * 0.80 / 0.33 else "smaller" if gain < 0.80 / 0.33 / 1.05 else "agree"
+    assert f"{int(two.sizes[best]):,} words, {gain:.1f} times less" in said(box) and verdict in tf.beside_two(explorer)
+    named(box, "My sizes again").click()
+    assert (explorer.in_features, explorer.batch) == (64, 64)
+
+
+def test_what_is_not_searched_yet_is_named(explorer):
+    tf.timed_plan(explorer)
+    text = tf.number_sentence(explorer)
+    assert text.startswith("Press the button for the paper's first form and the paper's last form. Best number")
+
+
+def test_few_words_make_few_tails(explorer):
+    explorer.vocabulary = Vocabulary([9, 4, 2, 1, 1], name="five")
+    box = time_model.clusters_panel(explorer)
+    press(box, "Search 0 to 10 tails")
+    assert not problem(box)
+    assert max(explorer.found(explorer.cost)) < 5
+    assert explorer.best_plan(explorer.cost).n_tails in range(5)
+
+
+def test_replanning_by_time(explorer):
+    box = time_model.replan_panel(explorer)
+    rows = tf.replan_rows(explorer)
+    (_, slow), (cuts, fast) = list(rows.values())[1:]
+    assert fast < slow and tf.replan_gain(explorer) == pytest.approx(1 - fast / slow)
+    assert cuts == tf.timed_plan(explorer).cutoffs
+    assert "so planning by time is worth" in said(box)
+    (figure,) = every(box, parts.LiveFigure)
+    np.testing.assert_allclose(figure.data[0].y, [1e3 * s for _, s in rows.values()])
+    explorer.cost = COUNTED_MULTIPLICATIONS
+    explorer._timings[COUNTED_MULTIPLICATIONS, "cpu", "float32"] = by_hand(), "made by hand"
+    named(box, "Take the timed plan").click()
+    assert explorer.cost.name == "made by hand" and 1 <= len(explorer.cutoffs) <= 5
+    assert explorer.prediction.seconds == pytest.approx(explorer.best_plan(explorer.cost).time)
+    words = named(box, "words V")
+    words.value = 2000
+    assert len(explorer.vocabulary) == 2000
+    words.value = 1
+    assert "V should be at least 3" in problem(box) and words.value == 2000
+
+
+def test_without_timings_it_is_said(explorer, monkeypatch, tmp_path):
+    monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path))
+    monkeypatch.setattr("adasoft.cost.shipped_records", list)
+    explorer.cost = COUNTED_MULTIPLICATIONS
+    assert explorer.timings[0] is None and next(iter(explorer.models())) == "counted multiplications"
+    assert len(explorer.models()) == 3
+    box = time_model.product_panel(explorer)
+    assert "nothing to compare it with yet" in said(box) and "nothing is predicted" in said(box)
+    assert "Best short-list" in said(time_model.clusters_panel(explorer))
+    with pytest.raises(LookupError, match="no timings at hand to plan with"):
+        tf.replan_rows(explorer)
+    answer = predict("worth of time", explorer).children[0]
+    answer.submit("3")
+    assert "no timings at hand" in answer.verdict
+
+
+def test_a_panel_shown_again_replaces_the_old_one(explorer):
+    for make in (time_model.wrong_timing_panel, time_model.product_panel, time_model.clusters_panel,
+                 time_model.replan_panel):  # fmt: skip
+        make(explorer)
+        slots = len(explorer._slots)
+        old = make(explorer)
+        make(explorer)
+        assert len(explorer._slots) == slots and old.comm is None
+
+
+def test_figures_take_pushes_without_loss(explorer):
+    for make, data in ((tf.product_figure, tf.product_data), (tf.clusters_figure, tf.clusters_data)):
+        widget = parts.live(make(explorer))
+        push(widget, *data(explorer))
+        assert all(len(t.x) == len(t.y) for t in widget.data if t.y is not None)
+
+
+# ---- questions
+
+
+KEYS = ("not waiting", "on the flat part", "largest c", "one more tail")
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_answers_and_at_least_three_mistakes(key):
+    question = QUESTIONS[key]
+    assert grade(key, question.expected()).status == "correct" and question.why
+    assert len(question.wrong) >= 3
+    for hint, wrong in question.wrong.items():
+        assert grade(key, wrong()).hint == hint
+
+
+@pytest.mark.parametrize("key", ["twice the time", "best number", "worth of time"])
+def test_predictions(key, explorer):
+    question, truth, unit = PREDICTIONS[key]
+    assert unit and (question if isinstance(question, str) else question(explorer))
+    assert truth(explorer) > 0
+    if key == "twice the time":
+        line = explorer.fitted_line()
+        assert line(truth(explorer)) == pytest.approx(2 * line(1.0))
+    with pytest.raises(TypeError, match="TimingExplorer"):
+        truth(object())

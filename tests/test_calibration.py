@@ -1,0 +1,286 @@
+"""Timing and calibration: that it is honest, bounded, interruptible, and that the fit finds what made the times."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+
+import numpy as np
+import pytest
+import torch
+
+import adasoft
+from adasoft import calibration as M
+from adasoft.cost import MeasuredCost, read_record
+
+
+def test_interleave_takes_turns_and_rotates_input_sets():
+    seen = []
+    items = {"a": [lambda: seen.append("a0"), lambda: seen.append("a1")], "b": [lambda: seen.append("b0")]}
+    timings = M.interleave(items, rounds=3)
+    assert seen == ["a0", "a1", "b0", "a0", "b0", "a1", "b0", "a0", "b0"]
+    assert timings["a"].n == timings["b"].n == 3
+    assert M.interleave(items, rounds={"a": 2, "b": 1})["b"].n == 1
+
+
+def test_interleave_keeps_its_time_and_reports_progress():
+    told = []
+    started = time.perf_counter()
+    timings = M.interleave(
+        {"nap": [lambda: time.sleep(0.02)]}, rounds=1000, seconds=0.3, progress=lambda d, t: told.append(d)
+    )
+    assert time.perf_counter() - started < 2.0
+    assert 0.02 <= timings["nap"].median < 0.2 and timings["nap"].q1 <= timings["nap"].median <= timings["nap"].q3
+    assert told == sorted(told) and told[-1] <= 1.0
+
+
+def test_warming_up_is_part_of_the_progress():
+    """It is half of a calibration: a bar that counts only what follows stands at 0 % meanwhile."""
+    told = []
+    items = {"a": [lambda: None] * 2, "b": [lambda: None] * 2}
+    M.interleave(items, rounds=2, progress=lambda done, text: told.append((done, text)))
+    assert told == [
+        (0 / 8, "warm-up: a"),
+        (2 / 8, "warm-up: b"),
+        (4 / 8, "a"),
+        (5 / 8, "b"),
+        (6 / 8, "a"),
+        (7 / 8, "b"),
+    ]
+    told.clear()
+    M.interleave(items, rounds=2, seconds=1e-9, progress=lambda done, text: told.append((done, text)))
+    assert [done for done, _ in told] == [1.0] * 4  # the time is up: each once, and no more
+    told.clear()
+    M.interleave(items, rounds=2, warm_up=False, progress=lambda done, text: told.append((done, text)))
+    assert told == [(0.0, "a"), (0.25, "b"), (0.5, "a"), (0.75, "b")]
+
+
+def test_the_fit_finds_the_model_that_made_the_times():
+    truth = {
+        "product": [3e-5, 4e-11, 3e-9, 2e-9, 5e-9, 1e-9],
+        "projection": [2e-5, 5e-11, 1e-9, 2e-9],
+        "rows": [1e-4, 2e-7, 1e-9],
+    }
+    cost = MeasuredCost({"train": truth, "decode": truth}, {"train": 1e-4, "decode": 1e-4})
+    import random
+
+    draw = random.Random(0)
+    samples = [("product", s) for s in [(1, 64, 16), *M._products(draw, 40, 1.5e9)]]
+    samples += [("projection", (n, d, w)) for n in (10, 500, 2000) for d in (128, 1024) for w in (8, 64)]
+    samples += [("rows", (n, d)) for n in (64, 1024, 4096) for d in (128, 512)]
+    samples += [("layer", s) for s in M.draw_layers(8, 3, parameters=1e7)]
+    timed = [(kind, shape, M.predict(cost, kind, shape)) for kind, shape in samples]
+    found, flat = M._fit(timed, 4)
+    assert flat == pytest.approx(1e-4)
+    again = MeasuredCost({"train": found, "decode": found}, {"train": flat, "decode": flat})
+    for shape in M.draw_layers(12, 99):
+        assert M.predict(again, "layer", shape) == pytest.approx(M.predict(cost, "layer", shape), rel=0.01)
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """A cache of its own, and few small shapes."""
+    monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(
+        M, "_products", lambda draw, n, limit: [(64, 500, 32), (200, 800, 64), (20, 5000, 16), (300, 300, 128)]
+    )
+    shapes = [
+        M.Shape(2000, 64, 128, (200,), (16,)),
+        M.Shape(3000, 64, 256, (300, 900), (16, 8)),
+        M.Shape(2500, 32, 200, (250,), (8,)),
+        M.Shape(4000, 128, 128, (300, 1500), (32, 8)),
+        M.Shape(5000, 64, 300, (500,), (16,)),
+        M.Shape(3000, 32, 256, (300,), (8,)),
+    ]
+    monkeypatch.setattr(M, "draw_layers", lambda n, seed, **kw: shapes)
+    return tmp_path
+
+
+@pytest.fixture
+def untimed(small, monkeypatch):
+    """As `small`, and every step is said to have taken a millisecond."""
+    monkeypatch.setattr(M, "interleave", lambda items, **_: {name: M.Timing(1e-3, 1e-3, 1e-3, 3) for name in items})
+    return small
+
+
+def test_calibrate_in_seconds(small):
+    """A short calibration from end to end: record, provenance, read back, used by plan."""
+    told = []
+    cost = adasoft.calibrate(seconds=4, progress=lambda done, text: told.append((done, text)))
+    assert [cost.path] == list((small / "cache" / "machines").iterdir())
+    record = cost.record
+    assert record["device"]["type"] == "cpu" and record["torch"] == torch.__version__ and record["threads"] >= 1
+    assert record["adasoft"] == adasoft.__version__ and record["dtype"] == "float32" and record["date"].startswith("20")
+    kinds = {sample["kind"] for sample in record["samples"]}
+    assert kinds == {"product", "projection", "rows", "layer", "check"}
+    assert all(s["q1"] <= s["median"] <= s["q3"] and s["n"] >= 1 and s["predicted"] > 0 for s in record["samples"])
+    assert set(record["errors"]) >= {"train layers, fitted", "train layers, not fitted"}
+    assert told[-1] == (1.0, "fitting") and len(told) > 20
+    plan = adasoft.plan(np.arange(1, 5000), 64, 200)
+    assert plan.cost.startswith("this machine")
+    assert record["seconds"] < 30
+
+
+def test_the_bar_moves_from_the_start_and_speaks_in_words(small, monkeypatch):
+    """Making and warming up the shapes is more than half of the minute; here each look at the clock takes 0.1 s."""
+    ticks = itertools.count()
+    monkeypatch.setattr(time, "perf_counter", lambda: 0.1 * next(ticks))
+    told = []
+    adasoft.calibrate(seconds=60, save=False, progress=lambda done, text: told.append((done, text)))
+    parts, texts = zip(*told, strict=True)
+    assert list(parts) == sorted(parts) and (parts[-1], texts[-1]) == (1.0, "fitting")
+    making, warming = ({part for part, text in told if text.startswith(what)} for what in ("making", "warm-up"))
+    assert len(making) > 40 and len(warming) > 40 and max(warming) < 0.6
+    timing = {part for part, text in told if not text.startswith(("making", "warm-up", "fitting"))}
+    assert len(timing) > 40 and max(timing) > 0.9
+    assert not any(set(text) & set("()[]_") for text in texts) and max(map(len, texts)) <= 48
+    assert "making: layer 2 of 6, 3,000 words" in texts and "warm-up: train product 64 x 500 x 32" in texts
+
+
+def test_an_interrupted_calibration_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path))
+
+    def stop(done, text):
+        if "product" in text:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        adasoft.calibrate(seconds=5, progress=stop)
+    assert not list(tmp_path.rglob("*.json*"))
+
+
+def test_a_record_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "r.json"
+    path.write_text("old")
+    with pytest.raises(TypeError):
+        M.write_record({"bad": object(), "samples": []}, path)
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+    M.write_record({"a": 1, "samples": [{"x": 1}, {"x": 2}]}, path)
+    assert json.loads(path.read_text()) == {"a": 1, "samples": [{"x": 1}, {"x": 2}]}
+
+
+def test_targets_hold_each_clusters_share():
+    shares = M.token_shares(5000)
+    counts = np.bincount(M.draw_targets(shares, 1000, 3).numpy(), minlength=5000)
+    expected = shares.cumsum() * 1000
+    assert np.abs(counts.cumsum() - expected).max() <= 1 + 1e-9
+    assert not torch.equal(M.draw_targets(shares, 1000, 3), M.draw_targets(shares, 1000, 4))
+
+
+def test_what_is_timed_is_the_layer():
+    shape = M.Shape(500, 32, 64, (50, 200), (8, 2))
+    for make in (M.ours, M.stock, M.FullSoftmax):
+        layer = make(shape)
+        (step,) = M.layer_steps(shape, sets=1, make=lambda _, layer=layer: layer)
+        step()
+        assert all(p.grad is not None for p in layer.parameters())
+    M.bare_products(shape, [10, 3], "cpu", torch.float32)()
+    pool = M._Pool(10_000, torch.device("cpu"), torch.float32)
+    for objective in ("train", "decode"):
+        M.product_step(pool, 8, 50, 16, objective)()
+        M.projection_step(pool, 8, 32, 4, objective)()
+        M.rows_step(pool, 8, 16, objective)()
+
+
+def test_decoding_is_calibrated_on_tails_and_heads(tmp_path, monkeypatch):
+    monkeypatch.setattr(M, "interleave", lambda items, **_: {name: M.Timing(1e-3, 1e-3, 1e-3, 3) for name in items})
+    made = adasoft.calibrate(seconds=3, progress=False, save=False)
+    shapes = [s["shape"] for s in made.record["samples"] if (s["kind"], s["objective"]) == ("product", "decode")]
+    narrow = [shape for shape in shapes[2:] if shape[2] <= 64]
+    assert len(narrow) >= 5 and len([shape for shape in shapes if shape[0] >= 200 and shape[2] >= 128]) >= 5
+
+
+def test_inputs_are_aligned_as_an_allocator_would():
+    pool = M._Pool(2**16, torch.device("cpu"), torch.bfloat16)
+    assert all(pool.take(7, 9).data_ptr() % 64 == pool.numbers.data_ptr() % 64 for _ in range(20))
+
+
+def test_bad_devices_and_dtypes():
+    with pytest.raises(ValueError, match=r"dtype should be float32.*got 'int8'"):
+        adasoft.calibrate(dtype="int8")
+    with pytest.raises(RuntimeError, match="device should be"):
+        adasoft.calibrate("abacus")
+    if not torch.cuda.is_available():
+        with pytest.raises(RuntimeError, match="sees no CUDA device"):
+            adasoft.calibrate("cuda")
+
+
+def test_read_record_needs_the_file(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_record(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize("shape", [
+    M.Shape(20_000, 128, 512, (1000, 5000), (32, 8)),
+    M.Shape(30_000, 64, 2048, (300,), (64,)),
+    M.Shape(9000, 256, 64, (4000, 8000), (64, 16)),
+], ids=str)  # fmt: skip
+def test_predicted_memory_is_what_a_step_holds(shape):
+    made = adasoft.PaperCost(1e-4, 1e-9).layer(
+        shape.n_classes, shape.cutoffs, shape.widths, shape.tail_shares(), shape.in_features, shape.batch
+    )
+    # the weights and the input are there before
+    predicted = made.peak_bytes - 4 * (made.parameters + shape.batch * shape.in_features)
+    assert M.peak_bytes(M.layer_steps(shape, sets=1)[0]) == pytest.approx(predicted, rel=0.06)
+
+
+# ---------------------------------------------------------------------- places that cannot be written
+
+
+def test_a_cache_that_cannot_be_written_is_said_before_the_work_and_loses_nothing(untimed, monkeypatch):
+    (untimed / "file").write_text("x")
+    monkeypatch.setenv("ADASOFT_CACHE", str(untimed / "file"))
+    told = []
+    with pytest.warns(RuntimeWarning, match=r"will not be kept: .*file.*ADASOFT_CACHE") as warned:
+        cost = adasoft.calibrate(seconds=3, progress=lambda *_: told.append(len(warned)))
+    assert len(warned) == 1 and told[0] == 1 and "\n" not in str(warned[0].message)
+    assert cost.path is None and cost.record["samples"] and cost.record["sha256"]
+    assert adasoft.plan(np.arange(1, 5000), 64, 200, cost=cost).time > 0
+    assert (untimed / "file").read_text() == "x"
+
+
+def test_a_disk_that_fills_up_meanwhile_loses_no_timings(untimed, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(M, "write_record", full)
+    with pytest.warns(RuntimeWarning, match=r"will not be kept: .*No space left"):
+        cost = adasoft.calibrate(seconds=3, progress=False)
+    assert cost.path is None and cost.record["samples"]
+    with pytest.raises(OSError, match="No space left"):
+        adasoft.calibrate(seconds=3, progress=False, save=untimed / "r.json")
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_the_work(untimed):
+    (untimed / "file").write_text("x")
+    told = []
+    for path in (untimed / "file" / "r.json", untimed):
+        with pytest.raises(OSError, match=str(untimed)):
+            adasoft.calibrate(seconds=3, save=path, progress=lambda *_: told.append(1))
+    assert not told
+    cost = adasoft.calibrate(seconds=3, progress=False, save=untimed / "new" / "r.json")
+    assert cost.path == untimed / "new" / "r.json" and read_record(cost.path).flat == cost.flat
+    assert adasoft.calibrate(seconds=3, progress=False, save=False).path is None
+    assert not list((untimed / "new").glob("*.part"))
+
+
+def test_the_command_says_in_one_line_that_nothing_was_kept(untimed, monkeypatch, capsys):
+    from adasoft.__main__ import main
+
+    (untimed / "file").write_text("x")
+    monkeypatch.setenv("ADASOFT_CACHE", str(untimed / "file"))
+    assert main(["calibrate", "--seconds", "3"]) == 0
+    out, errors = capsys.readouterr()
+    assert "written to" not in out and "median error" in out
+    assert len([line for line in errors.splitlines() if "will not be kept" in line]) == 1 and ".py" not in errors
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), True, "60", None, 10**400, 90_000])
+def test_bad_seconds(seconds):
+    with pytest.raises(ValueError, match=r"seconds should be a number of seconds above 0 and at most 86,400, got"):
+        adasoft.calibrate(seconds=seconds)
+
+
+def test_seconds_may_be_numpys(untimed):
+    assert adasoft.calibrate(seconds=np.float32(3), progress=False).path.exists()

@@ -1,0 +1,729 @@
+"""Plans against brute force over all partitions, for every cost model that ships."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+import tracemalloc
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import adasoft
+from adasoft import MeasuredCost, PaperCost, Vocabulary
+from adasoft import planning as P
+from adasoft.cost import Cost
+
+
+def measured(seed: int = 0) -> MeasuredCost:
+    """A cost model with drawn coefficients; each term matters at the sizes of these tests."""
+    rng = np.random.default_rng(seed)
+
+    def draw(scale):
+        return (rng.random(len(scale)) * scale).tolist()
+
+    kinds = {
+        "product": draw([1e-4, 1e-7, 1e-6, 1e-6, 1e-6, 1e-6]),
+        "projection": draw([1e-4, 1e-8, 1e-7, 1e-7]),
+        "rows": draw([1e-4, 1e-7, 1e-8]),
+    }
+    return MeasuredCost({"train": kinds, "decode": kinds}, {"train": 2e-4, "decode": 2e-4}, name="drawn")
+
+
+COSTS = {
+    "last": PaperCost(1e-3, 1e-6, k0=3, batch0=40),
+    "first": PaperCost(1e-3, 1e-6, k0=3, batch0=40, form="first"),
+    "expected": PaperCost(1e-3, 1e-6, k0=3, batch0=40, form="expected"),
+    "measured": measured(0),
+    "measured, flat": measured(1),
+}
+
+
+class Odd(Cost):
+    """Neither monotone nor Monge: what a user may bring."""
+
+    name = "odd"
+
+    def product_time(self, k, rows, d, objective="train"):
+        return 1.0 + np.cos(np.asarray(k) * 1.7) + np.sin(np.asarray(rows) * 0.3)
+
+
+counts_of = st.lists(st.integers(0, 50), min_size=2, max_size=12).filter(any)
+
+
+def brute(vocabulary, d, batch, cost, menus, floor, objective="train", align=1, mean=None, first=1):
+    """(seconds, cutoffs, widths) of the best of all partitions, by looking at each; None if there is none."""
+    n, mass, j = vocabulary.n_classes, vocabulary.cumulative, len(menus)
+    best = None
+    for cutoffs in itertools.combinations(range(1, n), j):
+        if any(c % align for c in cutoffs) or mass[cutoffs[0]] < floor - 1e-12:
+            continue
+        shares = np.diff(mass[[0, *cutoffs, n]])
+        for widths in itertools.product(*menus):
+            if mean is not None and d * shares[0] + np.dot(widths, shares[1:]) < mean - 1e-9:
+                continue
+            seconds = cost.layer(n, cutoffs, widths, shares[1:].tolist(), d, batch, objective).seconds
+            if best is None or seconds < best[0] * (1 - 1e-12):
+                best = (seconds, cutoffs, widths)
+    return best
+
+
+@pytest.mark.parametrize("name", COSTS)
+@pytest.mark.parametrize("objective", ["train", "decode"])
+@given(counts=counts_of, j=st.integers(1, 4), floor=st.sampled_from([0.0, 0.3, 0.75]), align=st.sampled_from([1, 1, 2]))
+@settings(max_examples=25)
+def test_plan_equals_brute_force(name, objective, counts, j, floor, align):
+    vocabulary, cost, d, batch = Vocabulary(counts), COSTS[name], 16, 40
+    menus = [[w] for w in P.default_widths(d, j)]
+    best = brute(vocabulary, d, batch, cost, menus, floor, objective, align)
+    if best is None:
+        with pytest.raises(ValueError, match="Feasible"):
+            adasoft.plan(counts, d, batch, cost=cost, n_tails=j, min_head_share=floor, align=align, objective=objective)
+        return
+    plan = adasoft.plan(counts, d, batch, cost=cost, n_tails=j, min_head_share=floor, align=align, objective=objective)
+    assert plan.time == pytest.approx(best[0], rel=1e-9)
+    assert plan.gap == 0.0
+    assert all(c % align == 0 for c in plan.cutoffs)
+    assert plan.head_share >= floor - 1e-12
+    assert plan.n_tails == j
+
+
+@pytest.mark.parametrize("name", COSTS)
+@pytest.mark.parametrize(("cells", "monotone"), [(3, 0), (3, 10), (5, 60_000)])
+def test_every_stage_of_the_search_is_exact(monkeypatch, name, cells, monotone):
+    """Small vocabularies would skip the rounds of splitting; with few cells all stages run on them."""
+    monkeypatch.setattr(P, "_CELLS", cells)
+    monkeypatch.setattr(P, "_MONOTONE", monotone)
+    rng = np.random.default_rng(cells + monotone)
+    for _ in range(15):
+        counts = rng.zipf(1.4, size=rng.integers(15, 26)).clip(max=10_000)
+        vocabulary, j = Vocabulary(counts), int(rng.integers(1, 4))
+        best = brute(vocabulary, 16, 40, COSTS[name], [[w] for w in P.default_widths(16, j)], 0.2)
+        plan = adasoft.plan(counts, 16, 40, cost=COSTS[name], n_tails=j, min_head_share=0.2)
+        assert plan.time == pytest.approx(best[0], rel=1e-9)
+
+
+@pytest.mark.parametrize("name", COSTS)
+def test_bounds_lie_below_every_partition_and_touch_single_ones(monkeypatch, name):
+    """What the search drops, it drops by these: a bound a little too high loses an optimum that no luck finds."""
+    rng, cost, n, d, batch = np.random.default_rng(8), COSTS[name], 30, 16, 60
+    widths = P.default_widths(d, 3)
+
+    def tail(w):
+        return lambda size, share: np.asarray(cost.tail_time(size, share, batch, d, w, "train"))
+
+    for _ in range(4):
+        mass = Vocabulary(rng.zipf(1.3, size=n).clip(max=1000)).cumulative
+        problem = P._Problem(
+            cumulative=mass,
+            head=lambda k: np.asarray(cost.head_time(k, 3, batch, d, "train")),
+            tails=[tail(w) for w in widths],
+            first=1,
+            align=1,
+            quadrangle=cost.quadrangle_share(batch),
+        )
+        every = np.array(list(itertools.combinations(range(1, n), 3)))
+        edges = np.column_stack([every, np.full(len(every), n)])
+        sizes, shares = np.diff(edges, axis=1), np.diff(mass[edges], axis=1)
+        parts = [problem.tails[i](sizes[:, i].astype(float), shares[:, i]) for i in range(3)]
+        total = problem.head(every[:, 0]) + sum(parts)
+        for number in (1, 2, 3, 5, 1000):
+            monkeypatch.setattr(P, "_CELLS", number)
+            cells = [P._geometric_cells(*problem.limits(i)) for i in range(3)]
+            place = [np.searchsorted(cells[i][0], every[:, i], side="right") - 1 for i in range(3)]
+            assert all((every[:, i] <= cells[i][1][place[i]]).all() for i in range(3))
+            inside = P._inside(problem, cells)
+            last = problem.tails[2](n - cells[2][1].astype(float), mass[n] - mass[cells[2][1]])
+            bound = problem.head(cells[0][0])[place[0]] + last[place[2]] + sum(inside[i][place[i]] for i in range(3))
+            for i in range(2):
+                pair = P._pair_bounds(problem, i, cells[i], cells[i + 1])[place[i], place[i + 1]]
+                assert (pair <= parts[i] * (1 + 1e-12)).all()
+                bound = bound + pair
+            assert (bound <= total * (1 + 1e-12)).all()
+        assert all((low == high).all() for low, high in cells)
+        assert bound == pytest.approx(total, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", COSTS)
+@pytest.mark.parametrize("opened", [1.0, 0.25, [0.9, 0.4, 0.05]])
+def test_plans_for_decoding_count_the_rows_that_open_a_tail(name, opened):
+    rng = np.random.default_rng(3)
+    shares = opened if isinstance(opened, list) else [opened] * 3
+    for _ in range(10):
+        counts, cost = rng.zipf(1.3, size=22).clip(max=10_000), COSTS[name]
+        vocabulary = Vocabulary(counts)
+        plan = adasoft.plan(counts, 16, 40, cost=cost, n_tails=3, min_head_share=0.2, objective="decode", opened=opened)
+        assert len(counts) == plan.n_classes
+        times = [
+            cost.layer(22, cutoffs, plan.widths, [0.1] * 3, 16, 40, "decode", shares).seconds
+            for cutoffs in itertools.combinations(range(1, 22), 3)
+            if vocabulary.share_of_first(cutoffs[0]) >= 0.2
+        ]
+        assert plan.time == pytest.approx(min(times), rel=1e-9)
+
+
+@pytest.mark.parametrize("name", [*COSTS, "unknown"])
+@pytest.mark.parametrize("objective", ["train", "decode"])
+def test_floors_on_the_shares_of_the_wider_clusters(name, objective):
+    rng = np.random.default_rng(4)
+    cost = COSTS.get(name) or measured(1)
+    if name == "unknown":
+        cost.monotone = cost.quadrangle = False
+    for _ in range(8):
+        counts = rng.zipf(1.3, size=20).clip(max=500)
+        vocabulary = Vocabulary(counts)
+        arguments = dict(cost=cost, n_tails=3, min_head_share=0.2, objective=objective)
+        legal = [
+            c for c in itertools.combinations(range(1, 20), 3)
+            if (vocabulary.share_of_first(np.array(c)) >= [0.2, 0.6, 0.0]).all()
+        ]  # fmt: skip
+        found = adasoft.plan(counts, 16, 40, min_shares=[0.6], **arguments)
+        times = [
+            cost.layer(
+                20, c, found.widths, np.diff(vocabulary.cumulative[[*c, 20]]).tolist(), 16, 40, objective
+            ).seconds
+            for c in legal
+        ]
+        assert found.time == pytest.approx(min(times), rel=1e-9)
+        assert found.shares[0] + found.shares[1] >= 0.6 - 1e-12
+
+
+@pytest.mark.parametrize("monotone", [True, False])
+def test_floors_are_rounded_up_to_multiples_of_align(monotone):
+    """Of the first cutoff and the later ones, in both searches; shares that fall between two multiples."""
+    rng, cost = np.random.default_rng(6), measured(1)
+    cost.monotone = cost.quadrangle = monotone
+    for align in (2, 3, 4):
+        counts = rng.zipf(1.2, size=23).clip(max=60)
+        vocabulary = Vocabulary(counts)
+        floors = [vocabulary.share_of_first(n) for n in (2, 5, 9)]  # no multiples of 3 or 4
+        found = adasoft.plan(
+            counts, 16, 40, cost=cost, n_tails=3, min_head_share=floors[0], min_shares=floors[1:], align=align
+        )
+        times = []
+        for cutoffs in itertools.combinations(range(align, 23, align), 3):
+            shares = vocabulary.share_of_first(np.array(cutoffs))
+            if (shares >= floors).all():
+                tails = np.diff(vocabulary.cumulative[[*cutoffs, 23]]).tolist()
+                times.append(cost.layer(23, cutoffs, found.widths, tails, 16, 40).seconds)
+        assert found.time == pytest.approx(min(times), rel=1e-9)
+        assert all(c % align == 0 for c in found.cutoffs)
+        assert (vocabulary.share_of_first(np.array(found.cutoffs)) >= floors).all()
+
+
+def test_many_equal_partitions_do_not_fill_the_memory():
+    """When decoding, words may move between tails of one width for nothing: no cell can ever be dropped."""
+    vocabulary = Vocabulary.synthetic(300_000, shift=2.7)
+    tracemalloc.start()
+    plan = adasoft.plan(
+        vocabulary, 512, 256, cost=measured(0), widths=[8, 8, 8, 8, 8], objective="decode", min_head_share=0.5
+    )
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert plan.gap == 0.0 and peak < 5e8
+    one = adasoft.plan(vocabulary, 512, 256, cost=measured(0), widths=[8], objective="decode", min_head_share=0.5)
+    assert plan.time >= one.time  # the same arithmetic and four products more
+
+
+@pytest.mark.parametrize("name", COSTS)
+def test_a_search_that_is_cut_short_says_what_is_left_open(monkeypatch, name):
+    """Without the quadrangle inequality and with room for few cells the optimum is bounded instead of found."""
+    monkeypatch.setattr(P, "_CELLS", 3)
+    monkeypatch.setattr(P, "_MOST_CELLS", 4)
+    monkeypatch.setattr(P, "_all_quadrangle", lambda *_: False)
+    rng = np.random.default_rng(5)
+    gaps = []
+    for _ in range(15):
+        counts = rng.zipf(1.2, size=26).clip(max=1000)
+        best = brute(Vocabulary(counts), 16, 40, COSTS[name], [[w] for w in P.default_widths(16, 2)], 0.1)
+        plan = adasoft.plan(counts, 16, 40, cost=COSTS[name], n_tails=2, min_head_share=0.1)
+        assert plan.time * (1 - plan.gap) <= best[0] * (1 + 1e-9) and plan.time >= best[0] * (1 - 1e-9)
+        gaps.append(plan.gap)
+    assert max(gaps) > 0 and "proved bound" in str(plan) if plan.gap else True
+
+
+@pytest.mark.parametrize("name", COSTS)
+def test_large_search_equals_dense_dynamic_programming(name):
+    """1,500 words: too many partitions to enumerate, few enough for all pairs of ranks."""
+    rng = np.random.default_rng(7)
+    cost = COSTS[name]
+    for counts in (
+        rng.zipf(1.3, 1500).clip(max=10**6),
+        np.ones(1500),
+        1 / np.arange(1.0, 1501),
+        np.r_[1e9, np.ones(1499)],
+    ):
+        vocabulary = Vocabulary(counts)
+        for j in (1, 2, 3):
+            plan = adasoft.plan(vocabulary, 64, 500, cost=cost, n_tails=j, min_head_share=0.1)
+            widths = P.default_widths(64, j)
+            tails = [lambda k, p, w=w: cost.tail_time(k, p, 500, 64, w, "train") for w in widths]
+            first = max(1, vocabulary.words_for_share(0.1))
+            problem = P._Problem(
+                vocabulary.cumulative, lambda k, j=j: cost.head_time(k, j, 500, 64, "train"), tails, first, 1
+            )
+            _, value = P._search_any(problem)
+            assert plan.time - float(cost.rows_time(500, 64, "train")) == pytest.approx(value, rel=1e-9)
+
+
+def test_a_cost_that_is_not_monotone_is_still_solved_exactly():
+    counts = [9, 7, 5, 5, 3, 2, 2, 1, 1, 1, 1]
+    for j in (1, 2, 3):
+        best = brute(Vocabulary(counts), 16, 40, Odd(), [[w] for w in P.default_widths(16, j)], 0.0)
+        assert adasoft.plan(counts, 16, 40, cost=Odd(), n_tails=j, min_head_share=0.0).time == pytest.approx(best[0])
+    with pytest.raises(ValueError, match=r"not marked monotone.*align=2"):
+        adasoft.plan(np.ones(30_000), 16, 40, cost=Odd(), n_tails=1)
+    with pytest.raises(ValueError, match=r"not marked monotone: under min_mean_width.*align=\d+"):
+        adasoft.plan(np.ones(30_000), 16, 40, cost=Odd(), n_tails=1, min_mean_width=8)
+
+
+@given(counts=counts_of, j=st.integers(1, 3), mean=st.sampled_from([2.0, 6.0, 9.5, 13.0, 15.5]), seed=st.integers(0, 5))
+@settings(max_examples=30)
+def test_chosen_widths_equal_brute_force(counts, j, mean, seed):
+    cost = measured(seed) if seed < 4 else COSTS["last"]
+    menu = [16, 8, 4, 2]
+    vocabulary = Vocabulary(counts)
+    best = brute(vocabulary, 16, 40, cost, [menu] * j, 0.1, mean=mean)
+    arguments = {"cost": cost, "n_tails": j, "min_head_share": 0.1, "widths": set(menu), "min_mean_width": mean}
+    if best is None:
+        with pytest.raises(ValueError, match=r"[Ff]easible"):
+            adasoft.plan(counts, 16, 40, **arguments)
+        return
+    plan = adasoft.plan(counts, 16, 40, **arguments)
+    assert plan.gap == pytest.approx(0.0, abs=1e-9)
+    assert plan.time == pytest.approx(best[0], rel=1e-9)
+    assert plan.mean_width >= mean - 1e-6
+
+
+def test_floor_on_the_mean_width_with_given_widths():
+    counts = np.random.default_rng(3).zipf(1.3, 14).clip(max=999)
+    vocabulary, cost = Vocabulary(counts), measured(2)
+    best = brute(vocabulary, 16, 40, cost, [[8], [2]], 0.0, mean=12.0)
+    plan = adasoft.plan(counts, 16, 40, cost=cost, widths=[8, 2], min_head_share=0.0, min_mean_width=12.0)
+    assert plan.time == pytest.approx(best[0], rel=1e-9)
+    assert plan.widths == (8, 2)
+
+
+def test_chosen_widths_on_many_ranks_report_their_gap():
+    vocabulary = Vocabulary.synthetic(50_000, shift=2.7)
+    cost = measured(0)
+    plan = adasoft.plan(
+        vocabulary, 256, 1000, cost=cost, n_tails=2, widths="choose", min_mean_width=200, min_head_share=0.6
+    )
+    assert 0 < plan.gap < 0.2
+    assert plan.mean_width >= 200 - 1e-6
+    # a plan on the ranks that can be enumerated is exact among them, and cannot be better by more than the gap
+    coarse = adasoft.plan(
+        vocabulary, 256, 1000, cost=cost, n_tails=2, widths="choose", min_mean_width=200, min_head_share=0.6, align=125
+    )
+    assert coarse.time * (1 + 1e-9) >= plan.time * (1 - plan.gap)
+
+
+def test_a_cost_that_cannot_be_searched_is_said_not_skipped():
+    """Without a number of tails as with one: else the full softmax would look like the best of all."""
+
+    class Unknown(PaperCost):
+        monotone = False
+
+    with pytest.raises(ValueError, match="not marked monotone"):
+        adasoft.plan(Vocabulary.synthetic(30_000), 64, 256, cost=Unknown(1e-4, 1e-9))
+
+
+def test_the_gap_is_that_of_all_numbers_of_tails(monkeypatch):
+    real = P._plan
+
+    def uncertain(*arguments):
+        made = real(*arguments)
+        return P.replace(made, gap=0.5) if len(made.cutoffs) == 3 else made
+
+    monkeypatch.setattr(P, "_plan", uncertain)
+    counts = Vocabulary.synthetic(2000)
+    found = adasoft.plan(counts, 64, 256, cost=COSTS["measured"])
+    three = adasoft.plan(counts, 64, 256, cost=COSTS["measured"], n_tails=3)
+    assert three.gap == pytest.approx(0.5)
+    assert found.gap == pytest.approx(1 - min(found.time, 0.5 * three.time) / found.time) and found.gap > 0
+
+
+def test_a_floor_on_the_mean_width_that_only_crowded_tails_meet():
+    found = adasoft.plan(
+        Vocabulary.synthetic(50_000), 512, 256, cost=COSTS["measured"], widths="choose", n_tails=3, min_head_share=0,
+        min_mean_width=511.9,
+    )  # fmt: skip
+    assert found.mean_width >= 511.9 and len(found.cutoffs) == 3
+
+
+def test_best_number_of_tails_is_the_best_of_all():
+    counts = np.random.default_rng(0).zipf(1.2, 300).clip(max=10**5)
+    for cost in COSTS.values():
+        times = [adasoft.plan(counts, 64, 300, cost=cost, n_tails=j, min_head_share=0.3).time for j in range(6)]
+        assert adasoft.plan(counts, 64, 300, cost=cost, min_head_share=0.3).time == min(times)
+
+
+def test_no_tails_is_a_plain_full_softmax():
+    plan = adasoft.plan([3, 2, 1], 16, 40, cost=PaperCost(1.0, 1e-9))
+    assert plan.cutoffs == () and plan.shares == (1.0,) and plan.speedup == 1.0 and plan.mean_width == 16
+    assert "plain full softmax" in str(plan)
+
+
+def test_plan_keeps_order_and_shares():
+    plan = adasoft.plan({"b": 1, "a": 8, "c": 3}, 16, 40, cost=COSTS["last"], n_tails=1, min_head_share=0.5)
+    assert plan.order.tolist() == [1, 2, 0]
+    assert sum(plan.shares) == pytest.approx(1)
+    assert adasoft.plan([8, 3, 1], 16, 40, cost=COSTS["last"], n_tails=1).order is None
+    assert len(plan.tail_shares) == len(plan.tail_sizes) == len(plan.widths) == plan.n_tails == 1
+    assert plan.shortlist_size + sum(plan.tail_sizes) == plan.n_classes == 3
+
+
+def test_plan_as_json_and_text():
+    plan = adasoft.plan(np.arange(1, 101), 16, 40, cost=COSTS["measured"], n_tails=2)
+    data = json.loads(plan.to_json(order=True))
+    assert data["cutoffs"] == list(plan.cutoffs) and data["time"] == plan.time and len(data["order"]) == 100
+    assert data["breakdown"]["parts"][0]["cluster"] == "all"
+    assert "order" not in json.loads(plan.to_json())
+    text = str(plan)
+    assert "tail 2" in text and "times faster" in text and "drawn" in text
+
+
+def test_the_table_of_a_plan_by_hand():
+    """Every number that is printed, with its unit."""
+    cost = PaperCost(0.004, 1e-6, k0=0, batch0=0)
+    found = adasoft.plan([50, 25, 15] + [10 / 997] * 997, 64, 1000, cost=cost, widths=[16], min_head_share=0.8999)
+    assert found.cutoffs == (3,) and found.shares == pytest.approx((0.9, 0.1))
+    head, tail, full = 0.004 + 1e-6 * 4 * 1000, 0.004 + 1e-6 * 997 * 100, 0.004 + 1e-6 * 1000 * 1000
+    rows = [line.split() for line in str(found).splitlines()[3:]]
+    assert rows[0] == ["words", "tokens", "width", "parameters", "time"]
+    assert rows[1] == ["head", "3", "90.00%", "64", "256", f"{head * 1e3:.3f}", "ms"]
+    assert rows[2] == ["tail", "1", "997", "10.00%", "16", f"{64 * 16 + 16 * 997:,}", f"{tail * 1e3:.0f}", "ms"]
+    assert rows[3] == ["rows", "0.000", "ms"]
+    whole = 256 + 64 * 16 + 16 * 997
+    assert rows[4] == ["layer", "1,000", "100.00%", "59", f"{whole:,}", f"{(head + tail) * 1e3:.0f}", "ms"]
+    assert rows[5] == ["full", "1,000", "100.00%", "64", "64,000", f"{full * 1e3:,.0f}", "ms"]
+    assert found.mean_width == pytest.approx(0.9 * 64 + 0.1 * 16)
+    assert found.speedup == pytest.approx(full / (head + tail))
+    peak, full_peak = (f"{cost_.peak_bytes / 1048576:,.0f}" for cost_ in (found.breakdown, found.full))
+    assert f"predicted {full / (head + tail):.1f} times faster than the full softmax" in str(found)
+    assert f"peak memory {peak} MiB (full, in chunks: {full_peak} MiB)" in str(found)
+
+
+def test_the_ratio_of_widths():
+    vocabulary, cost = Vocabulary.synthetic(5_000), COSTS["last"]
+    found = adasoft.plan(vocabulary, 100, 500, cost=cost, n_tails=4, width_ratio=2)
+    assert found.widths == (50, 25, 12, 8)
+    assert found == adasoft.plan(vocabulary, 100, 500, cost=cost, widths=[50, 25, 12, 8])
+    assert adasoft.plan(vocabulary, 100, 500, cost=cost, n_tails=3).widths == (25, 8, 8)
+    assert P.default_widths(512, 3) == [128, 32, 8] and P.default_widths(4, 2, 2.0) == [4, 4]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"n_tails": 4}, r"n_tails=4 cannot be had.*Feasible: n_tails at most 3"),
+        ({"n_tails": 1, "min_head_share": 0.99}, r"min_head_share=0.99.*min_head_share at most 0.9"),
+        ({"n_tails": -1}, r"n_tails should be an integer of at least 0, got -1"),
+        ({"n_tails": 1.5}, r"n_tails.*got 1.5"),
+        ({"min_head_share": 1.5}, r"min_head_share should be between 0 and 1, got 1.5"),
+        ({"align": 0}, r"align should be an integer of at least 1, got 0"),
+        ({"objective": "speed"}, r"objective should be 'train' or 'decode', got 'speed'"),
+        ({"widths": "choose"}, r"needs min_mean_width"),
+        ({"widths": [4, 2], "n_tails": 1}, r"widths should hold n_tails=1 widths, got 2"),
+        ({"widths": [32]}, r"at most in_features=16, got \[32\]"),
+        ({"widths": [0]}, r"widths\[0\] should be an integer of at least 1, got 0"),
+        ({"widths": [4], "width_ratio": 2}, r"widths=\[4\] and width_ratio=2 both say the widths"),
+        ({"width_ratio": 0.5}, r"width_ratio should be at least 1 and finite, got 0.5"),
+        ({"widths": "wide"}, r"widths should be None, a sequence, a set or 'choose', got 'wide'"),
+        ({"widths": {64}, "min_mean_width": 4}, r"between 1 and in_features=16"),
+        ({"min_mean_width": 17}, r"min_mean_width should be above 0 and at most in_features=16, got 17"),
+        ({"widths": {2}, "min_mean_width": 15.9, "n_tails": 1}, r"min_mean_width=15.9 cannot be met.*feasible"),
+        ({"cost": 3}, r"cost should be a cost model"),
+        ({"min_shares": [0.8]}, r"min_shares=\[0.8\] needs n_tails"),
+        ({"min_shares": [0.8], "n_tails": 1}, r"at most J - 1 shares; got n_tails=1"),
+        ({"min_shares": [0.2], "n_tails": 2}, r"min_shares should rise from min_head_share=0.3 .* got \[0.2\]"),
+        ({"min_shares": [1.0], "n_tails": 2}, r"min_shares leaves no words for tail"),
+        ({"min_shares": [0.8], "n_tails": 2, "min_mean_width": 4}, r"cannot be combined"),
+        ({"opened": 0.5}, r"opened=0.5 is for objective='decode'"),
+        ({"opened": 0, "objective": "decode"}, r"opened should be a share above 0 and at most 1.*got 0"),
+        ({"opened": [0.5, 2], "n_tails": 2, "objective": "decode"}, r"opened should be a share.*got \[0.5, 2\]"),
+        ({"opened": [0.5], "n_tails": 2, "objective": "decode"}, r"one for each of n_tails=2, got \[0.5\]"),
+        ({"opened": [0.5], "objective": "decode"}, r"one for each of n_tails=None"),
+        (
+            {"opened": [0.5, 0.1], "n_tails": 2, "objective": "decode", "min_mean_width": 4},
+            r"min_mean_width takes one share opened for all tails, got opened=\[0.5, 0.1\]",
+        ),
+    ],
+)
+def test_bad_requests_say_what_is_feasible(arguments, message):
+    given = {"cost": COSTS["last"], "min_head_share": 0.3} | arguments
+    with pytest.raises((ValueError, TypeError), match=message):
+        adasoft.plan([4, 3, 2, 1], 16, 40, **given)
+
+
+# ---------------------------------------------------------------------- numbers of other kinds
+
+WORDS = 1000 // np.arange(1, 201)
+
+
+def asked(**arguments):
+    return adasoft.plan(WORDS, 16, 40, **{"cost": COSTS["last"], "min_head_share": 0.3, **arguments})
+
+
+def same(value):
+    """A number as NumPy and PyTorch have it."""
+    kinds = [np.int8, np.uint64, np.int32] if isinstance(value, int) else [np.float32, np.float64, np.float16]
+    return [*(kind(value) for kind in kinds), np.array(value), torch.tensor(value), np.array(value, dtype=object)]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "more"),
+    [
+        ("n_tails", 2, {}),
+        ("align", 2, {"n_tails": 2}),
+        ("min_head_share", 0.5, {"n_tails": 2}),
+        ("min_mean_width", 8.5, {"n_tails": 2}),
+        ("min_mean_width", 9, {"n_tails": 2}),
+        ("width_ratio", 2.5, {"n_tails": 2}),
+        ("width_ratio", 2, {"n_tails": 2}),
+        ("opened", 0.25, {"n_tails": 2, "objective": "decode"}),
+    ],
+)
+def test_numbers_may_be_numpys(name, value, more):
+    expected = asked(**{name: value}, **more)
+    for number in same(value):
+        found = asked(**{name: number}, **more)
+        assert found == expected, repr(number)
+        json.loads(found.to_json(order=True))  # nothing of NumPy's is left in it
+        assert type(found.min_head_share) is float and all(type(w) is int for w in found.widths)
+
+
+def test_sizes_may_be_numpys():
+    expected = asked(n_tails=2)
+    for d, batch in zip(same(16), same(40), strict=True):
+        found = adasoft.plan(WORDS, d, batch, cost=COSTS["last"], min_head_share=0.3, n_tails=2)
+        assert found == expected and type(found.in_features) is int and type(found.batch) is int
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "more"),
+    [
+        ("widths", [8, 4], {}),
+        ("min_shares", [0.75], {"n_tails": 2}),
+        ("opened", [0.5, 0.25], {"n_tails": 2, "objective": "decode"}),
+    ],
+)
+def test_sequences_may_be_arrays(name, value, more):
+    expected = asked(**{name: value}, **more)
+    for sequence in (tuple(value), np.array(value), torch.tensor(value), [np.array(v) for v in value]):
+        assert asked(**{name: sequence}, **more) == expected
+    masked = np.ma.array(value, mask=[True] + [False] * (len(value) - 1))
+    with pytest.raises(ValueError, match=rf"{name}.* should be .*(masked|--)"):
+        asked(**{name: masked}, **more)
+
+
+NO_NUMBERS = [
+    True, np.True_, np.array(True), torch.tensor(True), "2", b"2", None, [2], np.array([2]), torch.tensor([2]), {}, 1j,
+    np.complex64(1), np.datetime64(1, "s"), np.ma.masked, float("nan"), np.float32("nan"), np.array([[1]]), object(),
+]  # fmt: skip
+NO_INTEGERS = [2.0, np.float64(2), np.array(2.0), torch.tensor(2.0), 1.5, float("inf"), "2.0"]
+HUGE = [10**20, 10**400, 10**5000, -(10**400)]
+
+
+@pytest.mark.parametrize("value", [*NO_NUMBERS, *NO_INTEGERS, *HUGE], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("name", ["in_features", "batch", "n_tails", "align", "width", "n_clusters", "points"])
+def test_no_integers_are_refused_by_name(name, value):
+    calls = {
+        "in_features": lambda: adasoft.plan(WORDS, value, 40, cost=COSTS["last"]),
+        "batch": lambda: adasoft.plan(WORDS, 16, value, cost=COSTS["last"]),
+        "n_tails": lambda: asked(n_tails=value),
+        "align": lambda: asked(align=value, n_tails=1),
+        "width": lambda: adasoft.two_clusters(WORDS, 16, 40, cost=COSTS["last"], width=value),
+        "n_clusters": lambda: P.best_clusters(WORDS, 16, 40, value, cost=COSTS["last"]),
+        "points": lambda: adasoft.front(WORDS, 16, 40, cost=COSTS["last"], points=value),
+    }
+    if (value is None and name in ("n_tails", "width")) or (name == "points" and isinstance(value, int) and value > 1):
+        calls[name]()
+        return
+    with pytest.raises(ValueError, match=rf"{name}( should be an integer|=)|clusters need|align=") as caught:
+        calls[name]()
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("value", [*NO_NUMBERS, *HUGE, float("inf"), -0.5], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("name", ["min_head_share", "min_mean_width", "width_ratio", "opened", "min_shares", "c", "k0"])
+def test_no_shares_are_refused_by_name(name, value):
+    calls = {
+        "min_head_share": lambda: asked(min_head_share=value),
+        "min_mean_width": lambda: asked(min_mean_width=value),
+        "width_ratio": lambda: asked(width_ratio=value),
+        "opened": lambda: asked(opened=value, objective="decode", n_tails=2),
+        "min_shares": lambda: asked(min_shares=[value], n_tails=2),
+        "c": lambda: PaperCost(value, 1e-9),
+        "k0": lambda: PaperCost(1e-3, 1e-9, k0=value),
+    }
+    if name == "width_ratio" and isinstance(value, int) and value == 10**20:
+        assert calls[name]().widths == (8, 8)
+        return
+    if value is None and name in ("min_mean_width", "width_ratio"):
+        assert calls[name]() == asked()
+        return
+    with pytest.raises(ValueError, match=rf"^{name}(\[0\])? should be") as caught:
+        calls[name]()
+    assert len(str(caught.value)) < 300
+
+
+NO_WIDTHS = [True, "8,4", b"ab", {4: 2}, 3, np.array(3), iter([4]), [True], [None], [2.0], ["4"], [10**400]]
+
+
+@pytest.mark.parametrize("value", NO_WIDTHS, ids=lambda value: type(value).__name__)
+def test_no_widths_are_refused_by_name(value):
+    with pytest.raises(ValueError, match=r"^(widths(\[0\])?|each of widths) should be"):
+        asked(widths=value)
+
+
+@pytest.mark.parametrize("value", [{True}, {2.0}, {"4"}, {10**400}, set()])
+def test_no_sets_of_widths_are_refused_by_name(value):
+    with pytest.raises(ValueError, match=r"^(each of )?widths should"):
+        asked(widths=value, min_mean_width=8)
+
+
+@pytest.mark.parametrize("ask", [adasoft.plan, adasoft.front, adasoft.two_clusters])
+def test_all_questions_check_what_they_share(ask):
+    with pytest.raises(TypeError, match=r"cost should be a cost model .*got 3"):
+        ask(WORDS, 16, 40, cost=3)
+    with pytest.raises(ValueError, match=r"objective should be 'train' or 'decode', got 'speed'"):
+        ask(WORDS, 16, 40, cost=COSTS["last"], objective="speed")
+    with pytest.raises(ValueError, match=r"batch should be an integer from 1 to 2,147,483,647, got 2147483648"):
+        ask(WORDS, 16, 2**31, cost=COSTS["last"])
+
+
+@pytest.mark.parametrize("name", COSTS)
+def test_the_largest_sizes_do_not_overflow(name):
+    """Words times tokens are beyond an int64; int32 sizes of NumPy's cannot hold the parameters."""
+    large = 2**31 - 1
+    words = Vocabulary.synthetic(400_000)
+    found = adasoft.plan(words, large, large, cost=COSTS[name], n_tails=1, min_head_share=0.7)
+    head, (width,), (tail,) = found.shortlist_size, found.widths, found.tail_sizes
+    assert found.breakdown.parameters == (head + 1) * large + width * (large + tail)
+    sizes = found.cutoffs, found.widths, found.tail_shares
+    assert found.time == pytest.approx(COSTS[name].layer(400_000, *sizes, large, large).seconds)
+    i = np.int32
+    exact = COSTS[name].product_time(400_000.0, float(large), float(large))
+    assert COSTS[name].product_time(np.array([400_000], dtype=i), i(large), i(large)) == pytest.approx(exact)
+    expected = COSTS[name].layer(400_000, [70_000], [4096], [0.1], 16_384, 8192)
+    assert COSTS[name].layer(i(400_000), np.array([70_000], dtype=i), [i(4096)], [0.1], i(16_384), i(8192)) == expected
+
+
+def test_as_many_tails_as_there_are_words():
+    """The width d / 4^i leaves fp64 at the 512th tail."""
+    assert P.default_widths(512, 600)[-1] == 8 and P.default_widths(512, 600, 1e300)[-1] == 8
+    assert P.default_widths(512, 3, 1.0) == [512, 512, 512] and P.default_widths(1000, 4, 3.0) == [333, 111, 37, 12]
+    found = adasoft.plan(np.ones(40), 16, 40, cost=COSTS["last"], n_tails=39, min_head_share=0)
+    assert found.cutoffs == tuple(range(1, 40))
+    with pytest.raises(ValueError, match=r"n_tails=40 cannot be had .*room for 39 tails. Feasible: n_tails at most 39"):
+        adasoft.plan(np.ones(40), 16, 40, cost=COSTS["last"], n_tails=40, min_head_share=0)
+
+
+@pytest.mark.parametrize(
+    ("shares", "message"),
+    [
+        ([1.0], "leaves no words for tail 2, the last: lower"),
+        ([0.9, 1.0], "leaves no words for tail 3, the last: lower"),
+        ([1.0, 1.0], "leaves too few words for tails 2 to 3: lower"),
+        ([0.99, 0.99, 1.0], "leaves too few words for tails 2 to 4: lower"),
+    ],
+)
+def test_floors_that_leave_a_tail_without_words_name_that_tail(shares, message):
+    with pytest.raises(ValueError, match=rf"^min_shares {message}"):
+        adasoft.plan([90, 4, 2, 1, 1, 1, 1], 16, 40, cost=COSTS["last"], n_tails=len(shares) + 1, min_shares=shares)
+
+
+@pytest.mark.parametrize(("gap", "said"), [(0.2, "25.00%"), (0.5, "100.00%"), (0.001, "0.10%"), (1.0, "inf%")])
+def test_the_bound_that_is_printed_is_a_part_of_the_optimum(gap, said):
+    """``gap`` is a part of the plan's time; "above the optimum" is time / (time (1 - gap)) - 1."""
+    text = str(P.replace(asked(n_tails=1), gap=gap))
+    assert text.endswith(f"\nat most {said} above the optimum (proved bound)")
+    assert "optimum" not in str(asked(n_tails=1))
+
+
+def test_a_model_that_charges_for_nothing_tells_no_speed():
+    found = adasoft.plan(WORDS, 16, 40, cost=PaperCost(0, 0), n_tails=1)
+    assert found.time == 0 and np.isnan(found.speedup) and str(found)
+
+
+def test_front_is_a_front_and_its_points_are_exact():
+    counts = np.random.default_rng(5).zipf(1.2, 24).clip(max=500)
+    vocabulary, cost = Vocabulary(counts), measured(4)
+    points = adasoft.front(counts, 16, 400, cost=cost, n_tails=2, points=8)
+    assert [p.mean_width for p in points] == sorted(p.mean_width for p in points)
+    assert [p.time for p in points] == sorted(p.time for p in points)
+    assert points[-1].cutoffs == () and points[-1].mean_width == 16
+    assert len(points) > 2
+    assert adasoft.front([3, 2, 1], 16, 40, cost=PaperCost(1.0, 1e-9), n_tails=1)[0].cutoffs == ()
+    for p in points[:-1]:
+        best = brute(vocabulary, 16, 400, cost, [[w] for w in p.widths], 0.0, mean=p.mean_width - 1e-9)
+        assert p.exact and p.time == pytest.approx(best[0], rel=1e-9)
+
+
+@given(counts=counts_of)
+@settings(max_examples=20)
+def test_two_clusters_by_hand(counts):
+    vocabulary, cost = Vocabulary(counts), PaperCost(1e-3, 1e-6, k0=3, batch0=40, form="first")
+    two = adasoft.two_clusters(counts, 16, 40, cost=cost)
+    flat = 1e-3 + 1e-6 * 3 * 40
+    total, n = sum(counts), len(counts)
+    falling = sorted(counts, reverse=True)
+    for k in range(1, n):
+        p_h = sum(falling[:k]) / total
+
+        def g(words):
+            return max(flat, 1e-3 + 1e-6 * words * 40)
+
+        assert two.root[k - 1] == pytest.approx(g(k + 1) + (1 - p_h) * g(n - k))
+        assert two.leaf[k - 1] == pytest.approx(g(2) + p_h * g(k) + (1 - p_h) * g(n - k))
+    cutoffs, seconds = P.best_clusters(vocabulary, 16, 40, 2, cost=cost)
+    assert seconds == pytest.approx(two.root.min()) and two.root[cutoffs[0] - 1] == pytest.approx(seconds)
+    cutoffs, seconds = P.best_clusters(vocabulary, 16, 40, 2, cost=cost, head="leaf")
+    assert seconds == pytest.approx(two.leaf.min()) and two.leaf[cutoffs[0] - 1] == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("head", ["root", "leaf"])
+@pytest.mark.parametrize("name", ["last", "first", "expected"])
+def test_many_clusters_in_root_or_leaf(head, name):
+    counts = np.random.default_rng(2).zipf(1.3, 11).clip(max=300)
+    mass, cost = Vocabulary(counts).cumulative, COSTS[name]
+    for m in (2, 3, 4):
+        best = np.inf
+        for cutoffs in itertools.combinations(range(1, 11), m - 1):
+            edges = [0, *cutoffs, 11]
+            parts = [
+                float(cost.tail_time(b - a, mass[b] - mass[a], 40, 16, 16, "train"))
+                for a, b in itertools.pairwise(edges)
+            ]
+            if head == "root":
+                parts[0] = float(cost.product_time(edges[1] + m - 1, 40))
+            else:
+                parts.append(float(cost.product_time(m, 40)))
+            best = min(best, sum(parts))
+        assert P.best_clusters(counts, 16, 40, m, head=head, cost=cost)[1] == pytest.approx(best, rel=1e-9)
+
+
+def test_a_million_words_within_the_bounds():
+    """The aim is 0.1 s; `python -m adasoft bench plan` prints it. Here a bound that a busy machine keeps."""
+    vocabulary = Vocabulary.synthetic(1_000_000, shift=2.7)
+    started = time.perf_counter()
+    plan = adasoft.plan(vocabulary, 512, 2560, cost=measured(0), n_tails=5, min_head_share=0.75)
+    assert time.perf_counter() - started < 2.0
+    assert plan.n_tails == 5 and plan.gap == 0.0
+
+
+def test_the_swap_argument():
+    """p_i k_i + p_j k_j falls when frequent words go to the smaller cluster: sorted order wins, for equal widths."""
+    rng = np.random.default_rng(11)
+    counts = np.sort(rng.zipf(1.3, 40).clip(max=999))[::-1].astype(float)
+    p = counts / counts.sum()
+    sorted_cost = p[:10].sum() * 10 + p[10:].sum() * 30
+    for _ in range(200):
+        shuffled = rng.permutation(p)
+        assert shuffled[:10].sum() * 10 + shuffled[10:].sum() * 30 >= sorted_cost - 1e-12
