@@ -58,7 +58,7 @@ class Absent:
     get_current_stream = staticmethod(lambda device=None: 0)
 
 driver.set_active(Absent())
-from adasoft import kernels, ragged
+from adasoft.gpu import kernels, ops as ragged
 ROOM = 232448  # shared memory of a program on Hopper, bytes
 kernels._shared_memory = lambda device: ROOM
 ragged._on = lambda x: contextlib.nullcontext()

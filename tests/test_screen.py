@@ -105,7 +105,7 @@ def shell(command, **environment):
 @pytest.mark.parametrize(
     ("command", "status", "said", "errors"),
     [
-        ("adasoft table | head -1", 141, "", ""),
+        ("adasoft table | true", 141, "", ""),  # `head -1` may leave only after all of it went into the pipe
         ("adasoft --help | true", 141, "", ""),
         ("adasoft plan nowhere 2>&1 | true", 2, "", ""),
         ("adasoft plan Mädchen.txt > /dev/full", 2, "", ": No space left on device: standard output"),

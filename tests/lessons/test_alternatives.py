@@ -121,7 +121,7 @@ def test_the_file_is_small_and_says_where_it_comes_from():
     assert 7_000 <= n <= 12_000 and d <= 64 and len(models.states) == small_models.STATES
     for key in ("licence", "source", "digest", "command", "date", "device", "torch", "perplexity", "settings"):
         assert models.about[key]
-    assert models.about["command"].startswith("python -m adasoft.lessons.alternatives.small_models")
+    assert models.about["command"].startswith("python -m adasoft.")
     with safe_open(path, "pt") as file:
         assert {str(file.get_slice(k).get_dtype()) for k in ("full", "states")} == {"F16"}
     assert "the" in models.words[:20] and all(word and word == word.strip() for word in models.words)
