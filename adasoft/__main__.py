@@ -294,7 +294,7 @@ def _calibrate_parser(commands: Any) -> None:
 
 def _bench_parser(commands: Any) -> None:
     """One parser for each benchmark, with the options that it looks at."""
-    from .bench.training import SUITE
+    from .results.suite import SUITE
 
     top = commands.add_parser(
         "bench",
@@ -436,7 +436,7 @@ def _train_parser(commands: Any) -> None:
 
 
 def _table_parser(commands: Any) -> None:
-    from .bench.training import SUITE, THREE_SEEDS
+    from .results.suite import SUITE, THREE_SEEDS
 
     p = commands.add_parser(
         "table",
@@ -689,13 +689,17 @@ def _train(options: argparse.Namespace, rest: list[str]) -> int:
 
 
 def _table(options: argparse.Namespace, rest: list[str]) -> int:
-    from .bench.common import results_folder
-    from .bench.training import SUITE, print_by_rank, print_table, stored_as, suite
     from .files import cache_dir
+    from .results.folders import own_results_folder, results_folder
+    from .results.suite import SUITE, suite
+    from .results.tables import print_by_rank, print_table
+    from .results.trainings import stored_as
 
     if not options.corpus:
         _only_with(options, "what --run CORPUS trains; without it, the stored runs are printed", *options.only_with_run)
-    folder = Path(options.stored) if options.stored else results_folder()
+    folder = Path(options.stored) if options.stored else own_results_folder()
+    if not options.stored and not options.corpus and not any(folder.glob("train-*.json")):
+        folder = results_folder()  # nothing of the reader's own yet
     if options.corpus:
         from .lm.run import Stopped, run_name, train
         from .lm.settings import partition
@@ -725,7 +729,7 @@ def _table(options: argparse.Namespace, rest: list[str]) -> int:
             write_whole(path, json.dumps({**record, "row": name}, indent=1) + "\n")
             print(f"{name}, seed {one.seed}: test perplexity {record['test perplexity']:,.2f}")
     if options.markdown:
-        from .lessons.language_model.stored_runs import markdown
+        from .results.short_tables import markdown
 
         print(markdown(folder))
     elif options.by_rank:
@@ -942,9 +946,9 @@ def _bench_decode(options: argparse.Namespace, rounds: dict[str, Any]) -> Any:
 
 def _bench_train(options: argparse.Namespace, rounds: dict[str, Any]) -> Any:
     from . import bench
-    from .bench.training import SUITE
     from .corpora import load
     from .lm.settings import Settings
+    from .results.suite import SUITE
 
     _use(options.device)
     settings = Settings(**{**_preset(options.preset), "hidden": options.hidden, "dtype": options.dtype})

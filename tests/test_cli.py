@@ -18,6 +18,7 @@ import pytest
 import adasoft
 from adasoft import __main__ as cli
 from adasoft import bench
+from adasoft.results.suite import SUITE
 
 ROOT = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -517,7 +518,7 @@ def test_options_of_benchmarks_on_corpora_arrive(monkeypatch, capsys):
     run("bench", "train", "--text", "t.txt", capsys=capsys)
     assert load.given[-1] == (("t.txt",), {"tokens": None, "bpe": None, "encoding": "utf-8"})
     given, more = train.given[-1]
-    assert given == ("the corpus", Settings()) and more == {"rows": tuple(bench.training.SUITE), "device": "cpu"}
+    assert given == ("the corpus", Settings()) and more == {"rows": tuple(SUITE), "device": "cpu"}
     more = shlex.split(
         "--tokens 9 --bpe 300 --encoding cp1252 --hidden 8 --dtype bfloat16 --preset authors --rows full,adaptive "
         "--rounds 3"

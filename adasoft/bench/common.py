@@ -1,4 +1,4 @@
-"""What all benchmarks share: tables, provenance, files."""
+"""What all benchmarks share: provenance, peak memory, files."""
 
 from __future__ import annotations
 
@@ -7,54 +7,20 @@ import datetime
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .. import __version__
-from ..files import cache_dir, write_whole
+from ..files import write_whole
+from ..results.folders import results_folder as results_folder
+from ..text import Row as Row
+from ..text import Say as Say
+from ..text import table as table
 
 if TYPE_CHECKING:
     from ..calibration import Step
-
-Row = dict[str, Any]
-Say = Callable[[str], None]
-
-
-def table(rows: Sequence[Row], columns: Sequence[str], width: int | None = None) -> str:
-    """Rows as text, columns aligned; with a ``width``, in blocks of no more signs, the first column before each."""
-    cells = [list(columns)] + [[_text(row.get(column, "")) for column in columns] for row in rows]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
-    blocks: list[list[int]] = [[0]]
-    for i in range(1, len(columns)):
-        if width is not None and len(blocks[-1]) > 1 and sum(2 + widths[j] for j in blocks[-1]) + widths[i] > width:
-            blocks.append([0])
-        blocks[-1].append(i)
-    return "\n\n".join(
-        "\n".join("  ".join(row[i].rjust(widths[i]) for i in block) for row in cells) for block in blocks
-    )
-
-
-def results_folder() -> Path:
-    """Where records of trainings and benchmarks lie: ``data/results`` of a checkout, else in the cache.
-
-    An installed package has no such folder, and site-packages is no place for a reader's results.
-    """
-    checkout = Path(__file__).resolve().parents[2]
-    if (checkout / "pyproject.toml").is_file() and (checkout / "data").is_dir():
-        return checkout / "data" / "results"
-    return cache_dir() / "results"
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
-    if isinstance(value, (list, tuple)):
-        return ",".join(map(str, value))
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
 
 def provenance(device: str | None = None) -> Row:
     """Where and with what a benchmark ran."""

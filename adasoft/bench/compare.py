@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..files import cache_dir
+from ..results.suite import SUITE
 from .common import Row, Say, provenance, table
-from .training import SUITE, possible
+from .training import possible
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -20,7 +20,6 @@ from adasoft import MeasuredCost, Vocabulary
 from adasoft.lessons.kit import parts
 from adasoft.lessons.kit.grading import grade, predict
 from adasoft.lessons.kit.questions import PREDICTIONS, QUESTIONS
-from adasoft.lessons.kit.recorded import results_folder
 from adasoft.lessons.language_model import explorer as ts
 from adasoft.lessons.language_model import figures as tf
 from adasoft.lessons.language_model import panels as tp
@@ -31,6 +30,9 @@ from adasoft.lessons.language_model import turns as tt
 from adasoft.lessons.time_model.timings import TooLarge
 from adasoft.lm.run import Run
 from adasoft.lm.settings import Partition, Settings
+from adasoft.results.folders import results_folder
+from adasoft.results.short_tables import stored_tables
+from adasoft.results.suite import ROW_LABELS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 KINDS = {"product": [1e-4, 3e-11, 5e-9, 2e-9, 6e-9, 0], "projection": [1e-5, 5e-11, 0, 0], "rows": [1e-5, 0, 0]}
@@ -992,7 +994,7 @@ def test_without_stored_runs_it_says_how_to_make_them(tmp_path):
     assert st.COMMAND in said(box) and "nothing is stored yet" in named(box, "stored runs").options
     figure = figure_of(box)
     assert np.isnan(figure.data[0].y).all()
-    paper = figure.data[2 * len(st.STORED)]
+    paper = figure.data[2 * len(ROW_LABELS)]
     np.testing.assert_allclose(paper.y, [0, 15.28, 15.28, 35.42, 2.08, 2.08], atol=0.01)
     np.testing.assert_allclose(paper.x, [1, 2.02, 2.44, 1.57, 1.54, 2.77], atol=0.01)
     assert "<td>144</td>" in said(box)
@@ -1006,7 +1008,7 @@ def test_stored_runs_beside_the_paper(tmp_path, record):
     store(tmp_path, record, "sampled", 116.0, 2100.0)
     box = tp.stored_panel(tmp_path)
     told = said(box)
-    (table,) = st.stored_tables(tmp_path)
+    (table,) = stored_tables(tmp_path)
     assert [row["name"] for row in table.rows] == ["full", "sampled", "adaptive", "planned-0.75"]
     assert named(box, "stored runs").options == (table.label,)
     full = table.row("full")
@@ -1020,8 +1022,8 @@ def test_stored_runs_beside_the_paper(tmp_path, record):
     assert "Seeds of one row are up to 2.0 % apart" in told
     assert "adaptive, the authors' cutoffs: training is 4.00 times faster, in the paper 2.77 times faster." in told
     assert "As in the paper" in told and "sampled, 20 % of V" in told.split("As in the paper")[1]
-    n = len(st.STORED)
-    figure, i = figure_of(box), list(st.STORED).index("adaptive")
+    n = len(ROW_LABELS)
+    figure, i = figure_of(box), list(ROW_LABELS).index("adaptive")
     assert figure.data[n + i].x[0] == pytest.approx(4.0)
     assert figure.data[n + i].y[0] == pytest.approx(100 * (102 / 101 - 1))
     minutes = 2000 * 2 / 4000 / 60
@@ -1044,20 +1046,20 @@ def test_stored_runs_beside_the_paper(tmp_path, record):
 def test_what_does_not_hold_is_said(tmp_path, record, test, rate, verdict):
     store(tmp_path, record, "full", 100.0, 1000.0)
     store(tmp_path, record, "adaptive", test, rate)
-    assert verdict in st.stored_sentence(st.stored_tables(tmp_path)[0])
+    assert verdict in st.stored_sentence(stored_tables(tmp_path)[0])
 
 
 def test_any_subset_of_stored_runs_will_do(tmp_path, record):
     store(tmp_path, record, "adaptive", 102.0, 4000.0)
-    (table,) = st.stored_tables(tmp_path)
+    (table,) = stored_tables(tmp_path)
     assert "The full softmax is not stored yet" in st.stored_sentence(table)
-    assert "holds" not in st.stored_sentence(table) and np.isnan(st.stored_data(table)[0][len(st.STORED)]["y"]).all()
+    assert "holds" not in st.stored_sentence(table) and np.isnan(st.stored_data(table)[0][len(ROW_LABELS)]["y"]).all()
     store(tmp_path, record, "hierarchical", 120.0, 4000.0, corpus={**record["corpus"], "name": "other", "digest": "x"})
-    assert [t.label.split(":")[0] for t in st.stored_tables(tmp_path)] == ["other", "own"]
+    assert [t.label.split(":")[0] for t in stored_tables(tmp_path)] == ["other", "own"]
     box = tp.stored_panel(tmp_path)
     named(box, "stored runs").value = named(box, "stored runs").options[1]
     assert "train-own-cpu-adaptive" in said(box)
-    assert [r["name"] for t in st.stored_tables(tmp_path, keep=st.still_rows) for r in t.rows] == ["adaptive"]
+    assert [r["name"] for t in stored_tables(tmp_path, keep=st.still_rows) for r in t.rows] == ["adaptive"]
 
 
 def test_where_in_the_vocabulary_the_loss_differs(tmp_path, record):
@@ -1068,9 +1070,9 @@ def test_where_in_the_vocabulary_the_loss_differs(tmp_path, record):
     store(tmp_path, record, "full", 100.0, 1000.0, corpus=corpus, **{"test by rank": by_rank(2000.0, 1500.0, 1000.0)})
     store(tmp_path, record, "planned-0.75", 104.0, 5000.0, corpus=corpus, **{"test by rank": by_rank(1990, 1550, 1005)})
     store(tmp_path, record, "sampled", 116.0, 2100.0, corpus=corpus)  # tells nothing
-    (table,) = st.stored_tables(tmp_path)
+    (table,) = stored_tables(tmp_path)
     data, layout = sr.rank_data(table)
-    names = list(st.STORED)
+    names = list(ROW_LABELS)
     planned = data[names.index("planned-0.75")]
     assert planned["x"].tolist() == [100, 200, 300] and planned["showlegend"]
     np.testing.assert_allclose(planned["y"], [-10, 40, 45])
@@ -1094,7 +1096,7 @@ def test_times_that_are_not_to_be_compared_give_no_ratio(tmp_path, record):
     timed = {"row": "full", "settings": settings, "words/s": 500.0, "output share": 0.5}
     bench = {key: record[key] for key in ("corpus", "device", "threads", "date")} | {"rows": [timed]}
     (tmp_path / "bench-train-own-cpu.json").write_text(json.dumps(bench))
-    (table,) = st.stored_tables(tmp_path)
+    (table,) = stored_tables(tmp_path)
     assert "faster" not in table.row("adaptive") and table.row("planned-0.75")["of authors"] == 1
     told = said(tp.stored_panel(tmp_path))
     assert "hold here" not in told and "in turns with all others on" in told and "(marked ~)" in told
@@ -1104,8 +1106,8 @@ def test_pieces_are_told_per_word(tmp_path, record):
     corpus = {**record["corpus"], "test": 1500, "words": {**record["corpus"]["words"], "test": 1000}}
     store(tmp_path, record, "full", 30.0, 1000.0, corpus=corpus)
     store(tmp_path, record, "adaptive", 33.0, 4000.0, corpus=corpus)
-    (table,) = st.stored_tables(tmp_path)
-    assert st.per_word_perplexity(table.rows[0]) == pytest.approx(30**1.5)
+    (table,) = stored_tables(tmp_path)
+    assert table.rows[0]["per word"] == pytest.approx(30**1.5)
     assert table.rows[1]["of full"] == pytest.approx(1.1**1.5 - 1)  # per word, as a reader compares
     assert "1.50 pieces per word" in table.sizes and "<td>164.3</td>" in st.stored_table(table)
 
@@ -1117,10 +1119,10 @@ def test_a_file_that_is_no_record_is_said(tmp_path):
 
 def test_what_ships_can_be_read():
     """Whatever is stored now, every table has its figure and its words."""
-    for table in st.stored_tables():
+    for table in stored_tables():
         assert st.stored_sentence(table).startswith("RECORDED. ") and st.stored_figure(table).data
         assert st.stored_table(table).count("<tr>") > len(table.rows)
-        assert sr.rank_sentence(table) and len(sr.rank_figure(table).data) == len(st.STORED)
+        assert sr.rank_sentence(table) and len(sr.rank_figure(table).data) == len(ROW_LABELS)
     (session,) = rs.recorded_sessions()
     assert set(session.kept["training"]["lanes"]) == set(ts.LABELS)
     assert set(session.kept["written"]["words"]) == set(ts.LABELS)
@@ -1157,29 +1159,3 @@ def test_predictions(explorer):
 
 def test_the_numbers_of_the_example_cell():
     assert QUESTIONS["numbers of a cell"].expected() == ts.check_cell(ts.cell_maker(ts.CELL), 128)
-
-
-def test_the_readme_says_what_is_stored():
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    tables = st.markdown().split("\n\n")
-    assert len(tables) >= 2 and all("| full softmax |" in t or "adaptive" in t for t in tables)
-    for table in tables:
-        assert table in readme
-
-
-def test_the_short_tables(tmp_path):
-    assert st.markdown(tmp_path) == ""
-    for seed in (0, 1):
-        stored = json.loads((results_folder() / f"train-europarl-en-cpu-planned-wide-0.85-seed{seed}.json").read_text())
-        (tmp_path / f"train-{seed}.json").write_text(json.dumps(stored))
-    line = st.markdown(tmp_path).splitlines()[2]
-    low, high = sorted(json.loads(file.read_text())["test perplexity"] for file in tmp_path.glob("train-*.json"))
-    told = f"{(low + high) / 2:.1f} (2 seeds, {low:.1f} to {high:.1f})"
-    assert line == f"| adaptive, planned, wider tails, head ≥ 85 % | {told} | ~– |"
-    for file in tmp_path.glob("train-*.json"):  # the same with two pieces a word
-        stored = json.loads(file.read_text())
-        stored["corpus"]["words"] = {"test": stored["corpus"]["test"] / 2}
-        file.write_text(json.dumps(stored))
-    head, _, line = st.markdown(tmp_path).splitlines()
-    told = f"{(low**2 + high**2) / 2:.1f} (2 seeds, {low**2:.1f} to {high**2:.1f})"
-    assert "test perplexity per word" in head and f"| {told} |" in line

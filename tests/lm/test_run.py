@@ -21,10 +21,12 @@ from trainings import CORPUS, SMALL, V, arguments, curve, made_corpus
 from adasoft import PaperCost
 from adasoft.__main__ import _parser, _train_device, main
 from adasoft.bench import bench_train, save
-from adasoft.bench.training import by_rank, print_by_rank, print_table, suite, summary
 from adasoft.corpora import load
 from adasoft.lm.run import PARTS, Run, Stopped, nats_by_rank, read_checkpoint, run_name, train
 from adasoft.lm.settings import PRESETS, Settings, authors_cutoffs, build_model, partition
+from adasoft.results.suite import suite
+from adasoft.results.tables import print_by_rank, print_table
+from adasoft.results.trainings import by_rank, summary
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -38,6 +38,7 @@ from ...files import cache_dir, writable_folder, write_whole
 from ...layer import AdaptiveSoftmax
 from ...lm.run import Run, run_name
 from ...lm.settings import Settings
+from ...results.folders import own_results_folder
 from ..kit.recorded import results_folder
 
 FILE = "small-models.safetensors"
@@ -291,7 +292,7 @@ def make(tell: Tell, command: str, path: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train and write."""
     parser = argparse.ArgumentParser(prog=f"python -m {__spec__.name}", description=make.__doc__)
-    parser.add_argument("--output", type=Path, default=results_folder() / FILE)
+    parser.add_argument("--output", type=Path, default=own_results_folder() / FILE)
     options = parser.parse_args(arguments)
     writable_folder(options.output.parent)  # before the work
     given = sys.argv[1:] if arguments is None else list(arguments)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ...files import read_json, writable_folder, write_whole
+from ...results.folders import own_results_folder
 from ..kit import forms
 from ..kit.figures import percent, seconds_text
 from ..kit.recorded import results_folder
@@ -365,7 +366,7 @@ def make(tell: Callable[[str], None], command: str, *, claim: bool = True) -> di
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and write the record."""
     parser = argparse.ArgumentParser(prog="python -m adasoft.lessons.alternatives.stored", description=make.__doc__)
-    parser.add_argument("--output", type=Path, default=results_folder() / FILE)
+    parser.add_argument("--output", type=Path, default=own_results_folder() / FILE)
     parser.add_argument("--markdown", action="store_true", help="print the README's tables from what is stored")
     parser.add_argument("--no-claim", action="store_true", help="leave out V = 800,000, which takes 3 GB")
     options = parser.parse_args(arguments)

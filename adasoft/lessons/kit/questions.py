@@ -59,8 +59,7 @@ def _alternatives() -> Any:
 
 
 def _paper() -> dict[str, tuple[int, int]]:
-    # here, because the benchmarks load much that the lessons do not need
-    from ...bench.training import PAPER_TEXT8
+    from ...results.suite import PAPER_TEXT8
 
     return PAPER_TEXT8
 

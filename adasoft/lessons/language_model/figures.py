@@ -15,6 +15,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from ...text import signed
 from ..kit import figures as f
 from ..kit.figures import Data, Layout
 from ..kit.parts import listed
@@ -244,12 +245,6 @@ def training_table(kept: Kept, labels: Mapping[str, str], base: str) -> str:
             f"{100 * lane['shares']['output']:.0f} %", f"{lane['parameters'] / 1e6:.2f} M",
         ])  # fmt: skip
     return html_table(f"perplexity and speed; differences are to {labels[base]}", heads, cells)
-
-
-def signed(value: float) -> str:
-    """+2.1 %, −35.0 %; a dash where there is nothing to compare."""
-    # kept on one line by its space
-    return f"{100 * value:+.1f}\u00a0%".replace("-", "−") if math.isfinite(value) else "–"
 
 
 def html_table(label: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import ipywidgets as w
 
+from ...results.short_tables import StoredTable, stored_tables
 from ..kit.explorer import LOCK, replace
 from ..kit.parts import WIDE, Job, Line, Panel, Stopped, live, one_line, readable, row, safely
 from ..kit.readers_code import run_readers_code
@@ -21,7 +22,7 @@ from . import figures as tf
 from .explorer import CELL, CELL_LABELS, LABELS, Request, TrainingExplorer, cell_maker, check_cell
 from .recorded_sessions import recorded_sessions
 from .stored_ranks import rank_data, rank_figure, rank_sentence
-from .stored_runs import StoredTable, stored_data, stored_figure, stored_sentence, stored_table, stored_tables
+from .stored_runs import stored_data, stored_figure, stored_sentence, stored_table
 from .turns import Turns
 
 HERE = "trained here, live"

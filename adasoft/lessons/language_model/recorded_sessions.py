@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ...files import read_json, writable_folder, write_whole
+from ...results.folders import own_results_folder
 from ..kit.recorded import results_folder
 
 #: What an explorer keeps of a session, and under which names.
@@ -89,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--source", default="docs", help="docs, a file or a folder")
     parser.add_argument("--seconds", type=int, default=60, help="for each, by its own clock (60)")
     parser.add_argument("--names", default=",".join(LABELS), help="the softmaxes")
-    parser.add_argument("--output", type=Path, default=results_folder() / "live-docs-cpu.json")
+    parser.add_argument("--output", type=Path, default=own_results_folder() / "live-docs-cpu.json")
     options = parser.parse_args(arguments)
     writable_folder(options.output.parent)  # before the work
     given = sys.argv[1:] if arguments is None else list(arguments)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from ...results.short_tables import stored_tables
 from ..kit import figures as f
 from ..kit.explorer import load_language
 from ..kit.figures import Picture, still
 from . import figures as tf
 from .explorer import CELL_LABELS, LABELS, TrainingExplorer
 from .recorded_sessions import Session, recorded_sessions
-from .stored_runs import still_rows, stored_figure, stored_tables
+from .stored_runs import still_rows, stored_figure
 
 
 @lru_cache(maxsize=1)

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from ...results.short_tables import StoredTable
+from ...results.suite import ROW_LABELS
+from ...text import Row
 from ..kit import figures as f
 from ..kit.figures import Data, Layout
 from .figures import log_ticks, look
-from .stored_runs import STORED, Row, StoredTable
 
 #: Rows whose difference is put in words, the first that is there.
 _IN_WORDS = ("planned-wide", "planned-wide-0.85", "planned-0.75", "planned-mean-0.75", "adaptive")
@@ -26,13 +28,13 @@ def rank_data(table: StoredTable | None) -> tuple[Data, Layout]:
     rows = {row["name"]: row for row in _told(table)}
     ends: Any = []
     data: Data = {}
-    for i, name in enumerate(STORED):
+    for i, name in enumerate(ROW_LABELS):
         row = rows.get(name)
         if row:
             ends = [*row["ranks"][1:], row["V"]]
         more = 1e3 * np.cumsum(row["more"]) if row else np.array([math.nan])
         data[i] = {"x": np.array(ends if row else [math.nan]), "y": more, "showlegend": row is not None}
-    base = STORED.get(next(iter(rows.values()))["to"], "") if rows else ""
+    base = ROW_LABELS.get(next(iter(rows.values()))["to"], "") if rows else ""
     title = f"thousandths of a nat per token more than {base}, up to this rank" if rows else "no record here tells it"
     return data, {**log_ticks("xaxis", np.array(ends, dtype=np.float64)), "title.text": title}
 
@@ -40,7 +42,7 @@ def rank_data(table: StoredTable | None) -> tuple[Data, Layout]:
 def rank_figure(table: StoredTable | None) -> go.Figure:
     """The difference in loss, summed from the most frequent word to the rarest: curves end at whole differences."""
     figure = go.Figure()
-    for name, label in STORED.items():
+    for name, label in ROW_LABELS.items():
         color, dash, symbol = look(name)
         figure.add_scatter(
             mode="lines+markers", name=label, line={"color": color, "width": 2.5, "dash": dash},
@@ -67,8 +69,8 @@ def rank_sentence(table: StoredTable | None) -> str:
     ends = [*compared["ranks"][1:], compared["V"]]
     kind = "pieces" if compared["words per token"] < 0.999 else "words"
     return (
-        f"{STORED[compared['name']]}: {more.sum():+.0f} thousandths of a nat per token against "
-        f"{STORED[compared['to']]}, which is {100 * math.expm1(more.sum() / 1e3):+.1f} % of perplexity; most in one "
-        f"stretch: {more[i]:+.0f} on the {kind} of rank {compared['ranks'][i]:,} to {ends[i]:,}, "
+        f"{ROW_LABELS[compared['name']]}: {more.sum():+.0f} thousandths of a nat per token against "
+        f"{ROW_LABELS[compared['to']]}, which is {100 * math.expm1(more.sum() / 1e3):+.1f} % of perplexity; most in "
+        f"one stretch: {more[i]:+.0f} on the {kind} of rank {compared['ranks'][i]:,} to {ends[i]:,}, "
         f"{100 * compared['shares'][i]:.0f} % of all tokens. Only runs that recorded it count."
     )

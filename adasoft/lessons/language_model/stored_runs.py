@@ -3,44 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from ...bench.training import PAPER_TEXT8, SUITE, _epochs, by_rank, stored_runs, summary
+from ...results.short_tables import StoredTable
+from ...results.suite import PAPER_TEXT8, ROW_LABELS
+from ...text import Row, signed
 from ..kit import figures as f
 from ..kit.figures import Data, Layout
-from ..kit.recorded import results_folder
-from .figures import html_table, log_ticks, look, more_or_less, signed
+from .figures import html_table, log_ticks, look, more_or_less
 
-Row = dict[str, Any]
-
-_CALLED = {
-    "full": "full softmax",
-    "sampled": "sampled, 20 % of V",
-    "hierarchical": "hierarchical",
-    "d-softmax": "D-softmax",
-    "d-softmax-star": "D-softmax*",
-    "adaptive": "adaptive, the authors' cutoffs",
-    "planned-0.65": "adaptive, planned, head ≥ 65 %",
-    "planned-0.75": "adaptive, planned, head ≥ 75 %",
-    "planned-0.85": "adaptive, planned, head ≥ 85 %",
-    "planned-wide": "adaptive, planned, wider tails, head ≥ 75 %",
-    "planned-wide-0.85": "adaptive, planned, wider tails, head ≥ 85 %",
-    "planned-mean-0.65": "adaptive, planned, mean width ≥ 94 % of d, head ≥ 65 %",
-    "planned-mean-0.75": "adaptive, planned, mean width ≥ 94 % of d, head ≥ 75 %",
-    "tail-dropout": "adaptive, authors', tail dropout 0.2",
-    "planned-wide-dropout": "adaptive, planned, wider tails, head ≥ 75 %, tail dropout 0.2",
-    "planned-wide-0.85-dropout": "adaptive, planned, wider tails, head ≥ 85 %, tail dropout 0.2",
-}
-#: Rows of the stored table, and what they are called.
-STORED = {name: _CALLED.get(name, name) for name in SUITE}
 PAPER = "hollow: the paper, Text8"
 #: What the paper claims on Text8: at most so much perplexity more, at least so many times faster.
 CLAIM = PAPER_TEXT8["adaptive"][0] / PAPER_TEXT8["full"][0] - 1, PAPER_TEXT8["full"][1] / PAPER_TEXT8["adaptive"][1]
@@ -48,78 +24,6 @@ CLAIM = PAPER_TEXT8["adaptive"][0] / PAPER_TEXT8["full"][0] - 1, PAPER_TEXT8["fu
 NEAR_PERPLEXITY, NEAR_SPEED = 0.02, 1.25
 #: Makes the runs that are stored.
 COMMAND = "python -m adasoft table --run europarl-en --tokens 2000000 --hidden 256 --epochs 2"
-
-
-@dataclass(frozen=True)
-class StoredTable:
-    """The stored runs of one corpus and one model."""
-
-    label: str
-    sizes: str
-    provenance: str
-    rows: tuple[Row, ...]
-    """As `adasoft.bench.training.summary` gives them, and what `by_rank` adds where the records tell it.
-
-    ``curve``: (minutes, tokens, validation perplexity) by epoch.
-    """
-    commands: tuple[str, ...]
-
-    def row(self, name: str) -> Row | None:
-        """The row of this name, if it is stored."""
-        return next((row for row in self.rows if row["name"] == name), None)
-
-
-def stored_tables(folder: Path | None = None, keep: Callable[[Row], bool] | None = None) -> list[StoredTable]:
-    """One table for each corpus and model in a folder (``data/results`` by default); none if nothing is stored.
-
-    ``keep``: which rows to take. Raises ValueError for a file that is no record.
-    """
-    folder = folder or results_folder()
-    records = {record["file"]: record for record in stored_runs(folder)}
-    told = {tuple(row["files"]): row for rows in by_rank(folder) for row in rows}
-    tables: dict[Any, list[Row]] = {}
-    for row in summary(folder):
-        if keep is not None and not keep(row):
-            continue
-        row = told.get(tuple(row["files"]), row)
-        mine = [records[file] for file in row["files"]]
-        nats = np.log([[epoch["valid"] for epoch in record["epochs"]] for record in mine]).mean(0)
-        one = mine[0]
-        curve = [
-            (row["minutes"] * (i + 1) / len(nats), one["corpus"]["train"] * (i + 1), math.exp(value))
-            for i, value in enumerate(nats)
-        ]
-        pieces = one["corpus"]["test"]
-        words = one["corpus"].get("words", {}).get("test", pieces) / pieces  # per token: below one for pieces
-        threads = {record["threads"] for record in mine if record["device"]["type"] == "cpu"}
-        made = {"curve": curve, "words per token": words, "one": one, "threads": threads}
-        tables.setdefault(row["table"], []).append({**row, **made})
-    return [_table(rows) for rows in tables.values()]
-
-
-def _table(rows: list[Row]) -> StoredTable:
-    one, first = rows[0], rows[0]["one"]
-    order = list(STORED)
-    rows.sort(key=lambda row: order.index(row["name"]) if row["name"] in order else len(order))
-    dates = sorted({date for row in rows for date in row["dates"]})
-    when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
-    counts = sorted(set().union(*(row["threads"] for row in rows)))
-    threads = f", {' or '.join(map(str, counts))} thread{'s' * (counts[-1] > 1)}" if counts else ""
-    files = sorted(name for row in rows for name in row["files"])
-    pieces = f", {1 / one['words per token']:.2f} pieces per word" if one["words per token"] < 0.999 else ""
-    places = " and ".join(sorted({row["timed on"] for row in rows if row["timed"]}))
-    in_turns = f"in turns with all others on {places}"
-    alone = "in each run by itself (marked ~)"
-    timed = " or ".join([in_turns] * bool(places) + [alone] * any(not row["timed"] for row in rows))
-    return StoredTable(
-        f"{one['corpus']}: V = {one['V']:,}{' pieces' * bool(pieces)}, {one['title']}, d = {one['d']}, {_epochs(one)}",
-        f"{one['corpus']}, {first['corpus']['train']:,} tokens, V = {one['V']:,}{pieces}, {one['title']}, "
-        f"d = {one['d']}, {_epochs(one)}",
-        f"Trained on {when} on other machines ({one['device']}{threads}, torch {first['torch']}), its steps timed "
-        f"{timed}; {len(files)} file{'s' * (len(files) > 1)} data/results/{files[0]}"
-        + (f" to {files[-1]}." if len(files) > 1 else "."),
-        tuple(rows), tuple(row["command"] for row in rows),
-    )  # fmt: skip
 
 
 def paper_rows() -> dict[str, tuple[float, float]]:
@@ -134,9 +38,9 @@ def paper_rows() -> dict[str, tuple[float, float]]:
 def stored_data(table: StoredTable | None) -> tuple[Data, Layout]:
     """Validation perplexity after each epoch; perplexity against gain in speed, ours and the paper's."""
     data: Data = {}
-    n, paper = len(STORED), paper_rows()
+    n, paper = len(ROW_LABELS), paper_rows()
     gains = [faster for _, faster in paper.values()]
-    for i, name in enumerate(STORED):
+    for i, name in enumerate(ROW_LABELS):
         row = table.row(name) if table else None
         curve = np.array(row["curve"] if row else [[math.nan] * 3], dtype=np.float64)
         data[i] = {"x": curve[:, 0], "y": curve[:, 2], "showlegend": row is not None}
@@ -155,13 +59,13 @@ def stored_figure(table: StoredTable | None) -> go.Figure:
     """What each softmax cost in perplexity and gained in time, in stored runs and in the paper."""
     titles = ("validation perplexity after each epoch", "cost and gain, beside the paper")
     figure = make_subplots(1, 2, subplot_titles=titles, horizontal_spacing=0.1)
-    for name, label in STORED.items():
+    for name, label in ROW_LABELS.items():
         color, dash, symbol = look(name)
         figure.add_scatter(
             row=1, col=1, mode="lines+markers", name=label, line={"color": color, "width": 2.5, "dash": dash},
             marker={"symbol": symbol, "size": 8}, legendgroup=name,
         )  # fmt: skip
-    for name, label in STORED.items():
+    for name, label in ROW_LABELS.items():
         figure.add_scatter(
             row=1, col=2, mode="markers", name=label, legendgroup=name, showlegend=False,
             marker={"symbol": look(name).symbol, "size": 12, "color": look(name).color,
@@ -170,7 +74,7 @@ def stored_figure(table: StoredTable | None) -> go.Figure:
     paper = list(PAPER_TEXT8)
     figure.add_scatter(
         row=1, col=2, mode="markers+text", name=PAPER, showlegend=True,
-        text=[STORED[name].partition(",")[0] for name in paper],
+        text=[ROW_LABELS[name].partition(",")[0] for name in paper],
         textposition=["top center", "top center", "bottom center", "middle right", "bottom center", "top center"],
         marker={"symbol": [f"{look(name).symbol}-open" for name in paper], "size": 13,
                 "color": [look(name).color for name in paper], "line": {"width": 2}},
@@ -215,36 +119,13 @@ def stored_table(table: StoredTable | None) -> str:
             "cutoffs": ",\u00a0".join(f"{c:,}" for c in row["cutoffs"]) or "none",
         } if row else {"perplexity": "not stored"}  # fmt: skip
         cells.append([
-            STORED.get(name, name), told["perplexity"],
-            *[f"{per_word_perplexity(row):,.1f}" if row else ""] * per_word,
+            ROW_LABELS.get(name, name), told["perplexity"],
+            *[f"{row['per word']:,.1f}" if row else ""] * per_word,
             signed(row.get("of full", math.nan)), signed(more), _times(row.get("faster", math.nan)), _times(faster),
             *(told.get(key, "") for key in ("output", "rate", "minutes", "size", "cutoffs")),
             str(perplexity), str(minutes),
         ])  # fmt: skip
     return html_table("stored runs beside the paper's table for Text8", heads, cells)
-
-
-def markdown(folder: Path | None = None) -> str:
-    """The README's tables of stored trainings, one for each corpus and model: perplexity, and the output layer's time.
-
-    Perplexities of byte-pair pieces are given per word. Raises ValueError for a file that is no record.
-    """
-    tables = []
-    for stored in stored_tables(folder):
-        tokens = 1 / stored.rows[0]["words per token"]  # of a word
-        what = "test perplexity" + (" per word" if tokens > 1.001 else "")
-        lines = [f"| {stored.label} | {what} | output layer's time |", "| --- | --- | --- |"]
-        for row in stored.rows:
-            notes = []
-            if "of full" in row and row["name"] != "full":
-                notes.append(signed(row["of full"]).replace("\u00a0", " "))
-            if row["seeds"] > 1:
-                notes.append(f"{row['seeds']} seeds, {row['lowest'] ** tokens:.1f} to {row['highest'] ** tokens:.1f}")
-            told = f"{per_word_perplexity(row):.1f}" + (f" ({'; '.join(notes)})" if notes else "")
-            time = f"{row['of authors']:#.2g}".rstrip(".") if "of authors" in row else "–"
-            lines.append(f"| {STORED.get(row['name'], row['name'])} | {told} | {'' if row['timed'] else '~'}{time} |")
-        tables.append("\n".join(lines))
-    return "\n\n".join(tables)
 
 
 def _times(factor: float) -> str:
@@ -253,11 +134,6 @@ def _times(factor: float) -> str:
 
 def _speed(factor: float) -> str:
     return f"{factor:.2f} times faster" if factor >= 1 else f"{1 / factor:.2f} times SLOWER"
-
-
-def per_word_perplexity(row: Row) -> float:
-    """exp(all nats / words): compares vocabularies of pieces of any size; one of words only without <unk>."""
-    return float(row["per word"])
 
 
 def stored_sentence(table: StoredTable | None) -> str:
@@ -315,7 +191,7 @@ def disagreements(table: StoredTable) -> list[str]:
         ratio = row["faster"] / faster
         other_gain = max(ratio, 1 / ratio) > NEAR_SPEED
         if not other_cost and not other_gain:
-            agree.append(STORED[name])
+            agree.append(ROW_LABELS[name])
             continue
         parts = []
         if other_cost:
@@ -323,7 +199,7 @@ def disagreements(table: StoredTable) -> list[str]:
                          f"{more_or_less(more)}")  # fmt: skip
         if other_gain:
             parts.append(f"training is {_speed(row['faster'])}, in the paper {_speed(faster)}")
-        out.append(f"{STORED[name]}: {'; '.join(parts)}.")
+        out.append(f"{ROW_LABELS[name]}: {'; '.join(parts)}.")
     if out:
         out.insert(0, "Where these runs and the paper's disagree:")
     if agree:
