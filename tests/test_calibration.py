@@ -266,7 +266,7 @@ def test_a_file_that_cannot_be_written_is_refused_before_the_work(untimed):
 
 
 def test_the_command_says_in_one_line_that_nothing_was_kept(untimed, monkeypatch, capsys):
-    from adasoft.__main__ import main
+    from adasoft.cli import main
 
     (untimed / "file").write_text("x")
     monkeypatch.setenv("ADASOFT_CACHE", str(untimed / "file"))

@@ -16,8 +16,10 @@ from pathlib import Path
 import pytest
 
 import adasoft
-from adasoft import __main__ as cli
-from adasoft import bench
+from adasoft import bench, cli
+from adasoft.cli import bench as bench_command
+from adasoft.cli import lab
+from adasoft.cli.training_options import SETTINGS, command_of, corpus_of, settings_of
 from adasoft.results.suite import SUITE
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -65,8 +67,6 @@ def test_plan_of_files_and_json(tmp_path, capsys):
     assert status == 0 and data["n_classes"] == 200 and len(data["cutoffs"]) == 1 and data["order"] is None
     status, out, _ = run("plan", str(counts), "--tails", "1", "--json", "-", capsys=capsys)
     assert json.loads(out)["n_classes"] == 300
-    status, out, _ = run("plan", str(counts), "-j", "2", "--widths", "choose", "--min-mean-width", "400", capsys=capsys)
-    assert status == 0 and "cutoffs" in out
     run("plan", str(counts), "-j", "2", "--width-ratio", "2", "--json", str(target), capsys=capsys)
     assert json.loads(target.read_text())["widths"] == [256, 128]
 
@@ -88,13 +88,12 @@ def test_plan_for_decoding_and_with_input_words(capsys):
     [
         (["plan", "en", "--opened", "0.1"], "opened=0.1 is for objective='decode'"),
         (["plan", "en", "--opened", "few"], "--opened should be numbers like 0.2,0.1, got 'few'"),
-        (["plan", "nowhere.txt"], "is no file, and no language of wordfreq"),
+        (["plan", "nowhere.txt"], "is not a file, nor a language of wordfreq"),
         (["plan", "de", "--min-count", "5"], "--min-count 5 leaves no word but <unk>: the largest count is 0.0"),
         (["table", "--rows", "full"], "--rows is for what --run CORPUS trains"),
         (["plan", "synthetic:many"], "needs a whole number of words, got 'many'"),
         (["plan", "en", "--tails", "-1"], "n_tails should be an integer of at least 0, got -1"),
         (["plan", "en", "--widths", "a,b"], "--widths should be numbers"),
-        (["plan", "en", "--widths", "choose", "--min-mean-width", "0.94"], "got 0.94, perhaps 481.28 is meant"),
         (["plan", "en", "--device", "cuda", "--dtype", "float64"], "calibrate --device cuda"),
         (["plan", "en", "--record", "none.json"], "none.json"),
         (["calibrate", "--dtype", "int8"], "dtype should be float32"),
@@ -116,10 +115,10 @@ def test_help_names_every_command(capsys):
 
 
 def test_lab_turns_the_look_ups_off(tmp_path, capsys):
-    command = " ".join(cli.lab_command(["--no-browser"]))
+    command = " ".join(lab.lab_command(ROOT / "notebooks", ["--no-browser"]))
     assert "news_url=None" in command and "NeverCheckForUpdate" in command and "extension_manager=readonly" in command
     assert command.endswith("00_start_here.ipynb") and "--no-browser" in command
-    environment = cli.lab_environment()
+    environment = lab.lab_environment()
     folder = Path(environment["JUPYTER_CONFIG_PATH"].split(os.pathsep)[0])
     settings = json.loads((folder / "labconfig" / "default_setting_overrides.json").read_text())
     assert settings["@jupyterlab/apputils-extension:notification"]["fetchNews"] == "false"
@@ -142,7 +141,7 @@ def test_import_is_quick_and_light():
 
 def test_planning_needs_no_torch():
     code = (
-        "import sys; import adasoft; import adasoft.__main__ as m; m.main(['plan', 'synthetic:20000']);"
+        "import sys; import adasoft; from adasoft.cli import main; main(['plan', 'synthetic:20000']);"
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, cwd=ROOT)
@@ -355,7 +354,7 @@ def test_without_wordfreq_a_mistyped_file_is_said_to_be_none(monkeypatch, capsys
 
     monkeypatch.setattr("adasoft.Vocabulary.wordfreq_languages", missing)
     status, _, err = run("plan", "cuonts.tsv", capsys=capsys)
-    assert status == 2 and "'cuonts.tsv' is no file" in err and "wordfreq is not installed" in err
+    assert status == 2 and "'cuonts.tsv' is not a file" in err and "wordfreq is not installed" in err
     (tmp_path / "text.txt").write_text("a b a c\n" * 50)
     assert run("plan", str(tmp_path / "text.txt"), capsys=capsys)[0] == 0  # needs no list of languages
 
@@ -391,7 +390,7 @@ def test_what_fits_alone_but_not_beside_the_others_is_recorded(monkeypatch):
 
 def parsers(parser=None):
     """Every parser of the command line, by its name."""
-    parser = parser or cli._parser()
+    parser = parser or cli.parser()
     yield parser.prog, parser
     for action in parser._actions:
         for below in (getattr(action, "choices", None) or {}).values() if action.dest in ("command", "what") else ():
@@ -433,9 +432,10 @@ def test_the_options_of_a_run_are_the_fields_of_its_settings():
     from adasoft.lm.settings import Settings
 
     types = typing.get_type_hints(Settings)
-    made = {name.replace("-", "_"): (kind, text) for name, kind, _, text in cli._SETTINGS}
-    assert set(made) == {f.name for f in dataclasses.fields(Settings)}
-    for field in dataclasses.fields(Settings):
+    made = {name.replace("-", "_"): (kind, text) for name, kind, _, text in SETTINGS}
+    fields = [field for field in dataclasses.fields(Settings) if field.name != "min_mean_width"]  # of stored runs only
+    assert set(made) == {field.name for field in fields}
+    for field in fields:
         kind, text = made[field.name]
         said = text[text.rindex("(") + 1 : -1]
         if field.default is not None:
@@ -501,7 +501,7 @@ def test_large_sizes_have_their_seconds_on_a_gpu_only(monkeypatch, capsys):
     recorder = Recorder({})
     monkeypatch.setattr(bench, "bench_layer", recorder)
     assert "--seconds is for a GPU" in run("bench", "layer", "--seconds", "5", capsys=capsys)[2]
-    monkeypatch.setattr(cli, "_use", lambda device: None)
+    monkeypatch.setattr(bench_command, "use_device", lambda device: None)
     assert run("bench", "layer", "--device", "cuda", "--seconds", "5", capsys=capsys)[0] == 0
     assert recorder.given[0][1]["seconds"] == 5 and recorder.given[0][1]["device"] == "cuda"
 
@@ -527,15 +527,15 @@ def test_options_of_benchmarks_on_corpora_arrive(monkeypatch, capsys):
     assert load.given[-1] == (("t.txt",), {"tokens": 9, "bpe": 300, "encoding": "cp1252"})
     given, more = train.given[-1]
     assert given[1] == Settings(hidden=8, dtype="bfloat16", clip=0.25, halve_from=3, dropout=0.25, weight_decay=0.0)
-    assert more == {"rows": ["full", "adaptive"], "device": "cpu", "rounds": 3}
+    assert more == {"rows": ("full", "adaptive"), "device": "cpu", "rounds": 3}
 
     run("bench", "decode", "--run", "t.txt", capsys=capsys)
-    assert load.given[-1] == (("t.txt",), {"tokens": None, "encoding": "utf-8"})
-    assert compare.given[-1] == (("the corpus", Settings()), {"experts": (8, 16), "device": "cpu"})
+    assert load.given[-1] == (("t.txt",), {"tokens": None, "max_size": None, "encoding": "utf-8"})
+    assert compare.given[-1] == (("the corpus", Settings()), {"experts": [8, 16], "device": "cpu"})
     assert svd.given[-1][1] == {"device": "cpu"}
     more = shlex.split("--tokens 9 --encoding utf-16 --hidden 8 --epochs 2 --experts 4,2 --rounds 3 --no-large")
     run("bench", "decode", "--run", "t.txt", *more, capsys=capsys)
-    assert load.given[-1] == (("t.txt",), {"tokens": 9, "encoding": "utf-16"}) and len(svd.given) == 1
+    assert load.given[-1] == (("t.txt",), {"tokens": 9, "max_size": None, "encoding": "utf-16"}) and len(svd.given) == 1
     assert compare.given[-1] == (("the corpus", Settings(hidden=8, epochs=2)),
                                  {"experts": [4, 2], "device": "cpu", "rounds": 3})  # fmt: skip
 
@@ -577,8 +577,6 @@ def test_options_of_plan_arrive(capsys, tmp_path):
     assert plan_json(capsys, "--min-head-share", "0.9")["shares"][0] >= 0.9 > usual["shares"][0] >= 0.75
     assert all(c % 64 == 0 for c in plan_json(capsys, "--align", "64")["cutoffs"])
     assert plan_json(capsys, "--max-size", "5000")["n_classes"] == 5000
-    wide = plan_json(capsys, "-j", "2", "--widths", "choose", "--min-mean-width", "500")
-    assert sum(w * s for w, s in zip([512, *wide["widths"]], wide["shares"], strict=True)) >= 500
     assert plan_json(capsys, "--objective", "decode")["objective"] == "decode"
     text = tmp_path / "text.txt"
     text.write_text("A a, a,\nB b c\n")
@@ -619,7 +617,7 @@ def test_options_of_calibrate_arrive(monkeypatch, capsys, tmp_path):
 #: Of every option of `train`: a value, and the field of the settings with what it should be.
 GIVEN = {
     "model": "gru", "hidden": 7, "layers": 2, "heads": 3, "embedding": "adaptive", "embedding_size": 9, "dropout": 0.3,
-    "softmax": "full", "cutoffs": (3, 9), "min_head_share": 0.6, "min_mean_width": 0.7, "n_tails": 3,
+    "softmax": "full", "cutoffs": (3, 9), "min_head_share": 0.6, "n_tails": 3,
     "width_ratio": 2.5, "tail_dropout": 0.4, "samples": 0.1, "optimizer": "adam", "learning_rate": 0.7,
     "weight_decay": 0.01, "clip": 0.5, "halve_from": 2, "warmup": 4, "bptt": 11, "batch": 12, "epochs": 3, "seed": 5,
     "dtype": "bfloat16",
@@ -632,12 +630,12 @@ def test_options_of_a_run_arrive_and_can_be_repeated(name):
 
     value = GIVEN[name]
     text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-    options = cli._parser().parse_args(["train", f"--{name.replace('_', '-')}", text])
-    settings = cli._settings(options)
+    options = cli.parser().parse_args(["train", f"--{name.replace('_', '-')}", text])
+    settings = settings_of(options)
     assert settings == Settings(**{name: value})
-    again = shlex.split(cli._again(options, settings))
+    again = shlex.split(command_of(options, settings))
     assert again[:4] == ["python", "-m", "adasoft", "train"]
-    assert cli._settings(cli._parser().parse_args(again[3:])) == settings
+    assert settings_of(cli.parser().parse_args(again[3:])) == settings
 
 
 def test_presets_and_corpora_arrive(monkeypatch):
@@ -645,15 +643,15 @@ def test_presets_and_corpora_arrive(monkeypatch):
     from adasoft.lm.settings import PRESETS, Settings
 
     for name, preset in PRESETS.items():
-        options = cli._parser().parse_args(["train", "--preset", name, "--epochs", "2"])
-        assert cli._settings(options) == Settings(**{**preset, "epochs": 2})
-    options = cli._parser().parse_args(["train", "--preset", "authors", "--clip", "0.9"])
-    assert cli._settings(options).clip == 0.9  # what is said itself counts
+        options = cli.parser().parse_args(["train", "--preset", name, "--epochs", "2"])
+        assert settings_of(options) == Settings(**{**preset, "epochs": 2})
+    options = cli.parser().parse_args(["train", "--preset", "authors", "--clip", "0.9"])
+    assert settings_of(options).clip == 0.9  # what is said itself counts
     load = Recorder()
     monkeypatch.setattr(corpora, "load", load)
-    cli._corpus(cli._parser().parse_args(["train"]))
+    corpus_of(cli.parser().parse_args(["train"]))
     more = shlex.split("--corpus t --tokens 9 --min-count 3 --max-size 50 --lower --bpe 300")
-    cli._corpus(cli._parser().parse_args(["train", *more]))
+    corpus_of(cli.parser().parse_args(["train", *more]))
     usual = dict.fromkeys(("tokens", "min_count", "max_size", "bpe")) | {"lower": False}
     given = {"tokens": 9, "min_count": 3, "max_size": 50, "lower": True, "bpe": 300}
     assert [(source, {k: more[k] for k in usual}) for (source,), more in load.given] == [("docs", usual), ("t", given)]
@@ -664,12 +662,12 @@ AWKWARD = ["a b.txt", "x;rm -rf y", "$(reboot).txt", "it's", "-dash", "ü/ñ.txt
 
 @pytest.mark.parametrize("name", AWKWARD)
 def test_commands_to_repeat_survive_a_shell(name):
-    options = cli._parser().parse_args(["train", f"--corpus={name}", f"--folder={name}", "--lower", "--tokens", "5"])
-    command = cli._again(options, cli._settings(options))
+    options = cli.parser().parse_args(["train", f"--corpus={name}", f"--folder={name}", "--lower", "--tokens", "5"])
+    command = command_of(options, settings_of(options))
     words = subprocess.run(
         ["sh", "-c", f'set -- {command}; printf "%s\\0" "$@"'], capture_output=True, check=True
     ).stdout
-    again = cli._parser().parse_args([w.decode() for w in words.split(b"\0")[3:-1]])
+    again = cli.parser().parse_args([w.decode() for w in words.split(b"\0")[3:-1]])
     assert (again.corpus, again.folder, again.lower, again.tokens) == (name, name, True, 5)
 
 
@@ -689,7 +687,7 @@ REFUSED = [
     *(["plan", "en", o, v] for o in ("--width-ratio", "--min-count", "--min-head-share") for v in ("nan", "", "é")),
     *(["calibrate", "--seconds", v] for v in ("nan", "inf", "-1", "1e400", "")),
     *(["calibrate", "--device", v] for v in ("cuda", "é", "", "meta", f"cuda:{HUGE}")),
-    *(["train", f"--{o}", HUGE] for o, kind, *_ in cli._SETTINGS if kind not in (str,) and o != "clip" and
+    *(["train", f"--{o}", HUGE] for o, kind, *_ in SETTINGS if kind not in (str,) and o != "clip" and
       "batch epochs hidden seed n-tails heads layers bptt warmup halve-from embedding-size".count(o)),
     *(["train", "--device", v] for v in ("cuda", "mps", "é", "cuda:x")),
     *(["train", "--sample", v] for v in ("-5", HUGE, "x")),
@@ -818,7 +816,7 @@ def test_errors_and_their_exit_statuses(error, status, said, monkeypatch, capsys
     def fails(*_):
         raise error
 
-    monkeypatch.setattr(cli, "_lab", fails)
+    monkeypatch.setattr(lab, "run", fails)
     found, _, err = run("lab", capsys=capsys)
     assert found == status and err.startswith(said) and len(err.strip().splitlines()) == 1
 
@@ -837,3 +835,15 @@ def test_jupyterlab_gets_what_is_not_ours_and_its_status_comes_back(monkeypatch,
     assert run("lab", "--port=9", capsys=capsys)[0] == 7 and "--port=9" in Process.started[0]
     printed = run("lab", "--print", "--x=a b", capsys=capsys)[1]
     assert "--x=a b" in shlex.split(printed) and "'--x=a b'" in printed
+
+
+def test_the_front_is_shown(capsys):
+    status, out, _ = run("plan", "synthetic:20000", "--front", "--tails", "2", capsys=capsys)
+    lines = out.splitlines()
+    assert (
+        status == 0 and "V = 20,000, d = 512" in lines[0] and lines[-1].split("100.0%")[-1].strip().startswith("none")
+    )
+    times = [float(line.split()[0]) for line in lines[4:]]
+    assert len(times) > 3 and times == sorted(times)
+    status, _, err = run("plan", "synthetic:20000", "--front", "--min-head-share", "0.8", capsys=capsys)
+    assert status == 2 and "--min-head-share is for a plan, not for its --front" in err

@@ -16,7 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adasoft import __main__ as cli
+from adasoft import cli
+from adasoft.cli.training_options import command_of, corpus_of, settings_of
+from adasoft.cli.words import words_with_line_ends
 from adasoft.corpora import load, text_ids
 from adasoft.corpora.sources import beginning
 from adasoft.vocabulary import Vocabulary
@@ -296,7 +298,7 @@ def test_the_command_line(tmp_path, capsys):
         path = written(tmp_path / "counts", rows(form, table, table.values()))
         assert cli.main(["plan", str(path), "--tails", "1", "-d", "32", "--json", "-"]) == 0
         plans[form] = json.loads(capsys.readouterr().out)
-        assert as_dict(cli._words(str(path), "utf-8")) == table
+        assert as_dict(words_with_line_ends(str(path), "utf-8")) == table
     assert plans["word TAB count"] == plans["sort | uniq -c"] and plans["word TAB count"]["n_classes"] == 300
     path = written(tmp_path / "counts", rows("word TAB count", table, table.values()), encoding="utf-16-le")
     assert cli.main(["plan", str(path), "--tails", "1", "--json", "-"]) != 0
@@ -305,11 +307,11 @@ def test_the_command_line(tmp_path, capsys):
         assert cli.main(["plan", str(path), "--tails", "1", "--json", "-", "--encoding", "utf-16-le", *more]) == 0
         assert json.loads(capsys.readouterr().out)["n_classes"] == n
     text = written(tmp_path / "text", "žluťoučký kůň\n" * 40, encoding="cp1250")
-    options = cli._parser().parse_args(["train", "--corpus", str(text), "--encoding", "cp1250"])
-    assert "kůň" in cli._corpus(options).vocabulary.words
-    assert "--encoding cp1250" in cli._again(options, cli._settings(options))
-    options = cli._parser().parse_args(["train", "--corpus", str(text)])
-    assert "--encoding" not in cli._again(options, cli._settings(options))
+    options = cli.parser().parse_args(["train", "--corpus", str(text), "--encoding", "cp1250"])
+    assert "kůň" in corpus_of(options).vocabulary.words
+    assert "--encoding cp1250" in command_of(options, settings_of(options))
+    options = cli.parser().parse_args(["train", "--corpus", str(text)])
+    assert "--encoding" not in command_of(options, settings_of(options))
 
 
 # ---- encodings

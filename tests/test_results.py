@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adasoft.__main__ import main
+from adasoft.cli import main
 from adasoft.files import DamagedFile
 from adasoft.results import folders
 from adasoft.results.short_tables import markdown
@@ -40,7 +40,7 @@ def without(packages, *arguments, cwd=ROOT):
     code = (
         "import sys\n"
         f"sys.modules.update(dict.fromkeys({list(packages)!r}))\n"
-        "from adasoft.__main__ import main\n"
+        "from adasoft.cli import main\n"
         f"sys.exit(main({list(arguments)!r}))"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

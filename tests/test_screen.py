@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adasoft import __main__ as cli
+from adasoft import cli
 from adasoft.screen import ReaderGone, Screen, fail, shown
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -111,7 +111,7 @@ def shell(command, **environment):
         ("adasoft plan Mädchen.txt > /dev/full", 2, "", ": No space left on device: standard output"),
         ("adasoft plan Mädchen.txt >&-", 2, "", "adasoft: the standard output is closed"),
         ("adasoft plan Mädchen.txt --batch x >&-", 2, "", "--batch/-b should be a whole number, got 'x'"),
-        ("adasoft plan nowhere 2>&-", 2, "adasoft plan: 'nowhere' is no file", ""),
+        ("adasoft plan nowhere 2>&-", 2, "adasoft plan: 'nowhere' is not a file", ""),
         ("adasoft plan Mädchen.txt --batch x 2>&-", 2, "--batch/-b should be a whole number, got 'x'", ""),
         ("adasoft plan Mädchen.txt 2>&-", 0, "V = 6", ""),
         ("adasoft plan Mädchen.txt >&- 2>&-", 2, "", ""),
@@ -160,14 +160,14 @@ def test_every_command_on_other_code_pages(places, monkeypatch, encoding):
     assert re.search(r"\(-\d+\.\d %\)", text)  # a minus sign of the short tables
     assert ("Mädchen" if encoding != "ascii" else "M\\xe4dchen") + ": V = 6" in text
     statuses, _, err = on_a_terminal(monkeypatch, ["plan", "Müller ≥.txt"], encoding=encoding)
-    assert statuses == [2] and "is no file" in err.decode(encoding)
+    assert statuses == [2] and "is not a file" in err.decode(encoding)
     assert ("'M\\xfcller" if encoding == "ascii" else "'Müller") in err.decode(encoding)
 
 
 def test_the_c_locale(places):
     plain = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
     found, out, err = shell("adasoft plan Mädchen.txt; adasoft plan Müller.txt", **plain)
-    assert found == 2 and rb"M\udcc3\udca4dchen: V = 6" in out and r"'M\udcc3\udcbcller.txt' is no file" in err
+    assert found == 2 and rb"M\udcc3\udca4dchen: V = 6" in out and r"'M\udcc3\udcbcller.txt' is not a file" in err
 
 
 def test_escape_sequences_of_files_stay_there(places, monkeypatch):
@@ -190,4 +190,4 @@ def test_escape_sequences_of_files_stay_there(places, monkeypatch):
         patch.setattr(sys, "stdout", closed)
         patch.setattr(sys, "stderr", None)
         assert cli.main([*train, "--folder", "2"]) == 0 and cli.main(["plan", "nowhere"]) == 2
-    assert "test perplexity" in closed.getvalue() and "'nowhere' is no file" in closed.getvalue()
+    assert "test perplexity" in closed.getvalue() and "'nowhere' is not a file" in closed.getvalue()

@@ -21,7 +21,7 @@ from unittest.mock import patch
 
 from offline import GUARD
 
-from adasoft.__main__ import LAB_FLAGS, lab_environment
+from adasoft.cli.lab import LAB_FLAGS, lab_environment
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 _CHROMIUM_ARGS = [

@@ -554,7 +554,7 @@ HARM = [None, [], {}, "x", True, -1, 0, 1e300, math.inf, 10**400, [[]], [None], 
 )
 def test_each_field_of_a_record_is_refused_by_name(tmp_path, record, field, capsys):
     """Whatever stands there: refused with file and field, or taken and printed; never a traceback."""
-    from adasoft.__main__ import main
+    from adasoft.cli import main
 
     whole = json.loads((record / "record.json").read_text())
     path = tmp_path / "train-x.json"
@@ -699,7 +699,7 @@ def test_a_fresh_run_that_is_refused_leaves_the_old_one(tmp_path, record):
 
 
 def told(capsys, *arguments):
-    from adasoft.__main__ import main
+    from adasoft.cli import main
 
     try:
         status = main([str(a) for a in arguments])
@@ -810,7 +810,7 @@ MINUS, BACKSLASH = "\u2212", "\\"
 
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii", "cp437", "utf-8"])
 def test_tables_on_terminals_of_few_signs(tmp_path, record, encoding, monkeypatch):
-    from adasoft.__main__ import main
+    from adasoft.cli import main
 
     whole = json.loads((record / "record.json").read_text())
     rows = [("full", 20.0, {"softmax": "full"}), ("planned-0.75", 19.0, {"cutoffs": "plan"})]

@@ -19,8 +19,11 @@ from torch import nn
 from trainings import CORPUS, SMALL, V, arguments, curve, made_corpus
 
 from adasoft import PaperCost
-from adasoft.__main__ import _parser, _train_device, main
 from adasoft.bench import bench_train, save
+from adasoft.cli import main, parser
+from adasoft.cli import table as table_command
+from adasoft.cli import train as train_command
+from adasoft.cli.training_options import training_device
 from adasoft.corpora import load
 from adasoft.lm.run import PARTS, Run, Stopped, nats_by_rank, read_checkpoint, run_name, train
 from adasoft.lm.settings import PRESETS, Settings, authors_cutoffs, build_model, partition
@@ -577,7 +580,7 @@ def test_runs_that_differ_have_folders_that_differ():
 
 def test_each_process_of_torchrun_takes_its_own_gpu(monkeypatch):
     def device(*given):
-        return _train_device(_parser().parse_args(["train", *given]))
+        return training_device(parser().parse_args(["train", *given]))
 
     monkeypatch.setenv("LOCAL_RANK", "3")
     assert (device("--device", "cuda"), device("--device", "cuda:1"), device("--device", "cpu")) == (
@@ -690,13 +693,13 @@ def test_a_record_of_another_device_is_another_row(tmp_path, monkeypatch):
     assert "1 thread" in cpu["timed on"]
 
 
-@pytest.mark.parametrize("command", ["train", "table"])
-def test_what_an_interrupt_at_once_says(command, monkeypatch, capsys):
+@pytest.mark.parametrize(("name", "command"), [("train", train_command), ("table", table_command)])
+def test_what_an_interrupt_at_once_says(name, command, monkeypatch, capsys):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(f"adasoft.__main__._{command}", interrupted)
-    assert main([command]) == 130
+    monkeypatch.setattr(command, "run", interrupted)
+    assert main([name]) == 130
     assert "what was kept stays, and the same command goes on from it" in capsys.readouterr().err
 
 

@@ -1,0 +1,189 @@
+"""`adasoft plan`: the fastest cutoffs for a language, a text or word counts."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from ..files import write_whole
+from ..text import Row, table
+from .arguments import can_be_written, encoding_option, file_or_print, number, numbers, only_with, whole
+from .words import synthetic, words_of
+
+if TYPE_CHECKING:
+    from ..vocabulary import Vocabulary
+
+
+def add(commands: Any) -> None:
+    """Add the parser."""
+    p = commands.add_parser(
+        "plan",
+        help="find the fastest cutoffs for a language, a text or word counts",
+        description="Find the cutoffs that make an adaptive softmax fastest for these words on a measured machine.",
+        epilog="examples:\n"
+        "  python -m adasoft plan de\n"
+        "  python -m adasoft plan my-corpus.txt.xz --in-features 256 --min-count 5 --eos '<eos>'\n"
+        "  python -m adasoft plan counts.tsv --tails 3 --json plan.json\n"
+        "  python -m adasoft plan synthetic:1000000 --batch 4096\n"
+        "  python -m adasoft plan en --front          (what time costs in capacity)\n",
+    )
+    p.set_defaults(run=run)
+    p.add_argument(
+        "source",
+        metavar="SOURCE",
+        help="a language code of the wordfreq library (en, de, fi ...); a file of counts, one word and its count per "
+        "line (word<TAB>count, or as `sort | uniq -c` writes them); a text file (plain, gz, xz or bz2); or synthetic:N "
+        "for N words by Zipf's law",
+    )
+    _word_options(p.add_argument_group("words"))
+    _layer_options(p.add_argument_group("layer"))
+    group = p.add_argument_group("machine")
+    group.add_argument("--device", help="whose timings to use: cpu or cuda (default: what was calibrated last)")
+    group.add_argument("--dtype", default="float32", help="use timings of this number format (float32)")
+    group.add_argument("--record", metavar="FILE", help="use this machine record instead")
+    group = p.add_argument_group("what is shown")
+    group.add_argument("--front", action="store_true", help="show instead how much capacity buys how much time")
+    group.add_argument("--embedding", action="store_true", help="also show what adaptive input words save, tied or not")
+    group.add_argument(
+        "--json",
+        type=file_or_print,
+        metavar="FILE",
+        help="write the plan as JSON, with the order of the ids ('-': print it and nothing else)",
+    )
+
+
+def _word_options(group: Any) -> None:
+    group.add_argument("--kind", choices=["counts", "text"], help="what the file holds (by default as it looks)")
+    encoding_option(group)
+    group.add_argument("--min-count", type=number(), metavar="N", help="words that occur less often become <unk>")
+    group.add_argument("--max-size", type=whole(), metavar="V", help="keep V words; the rest become <unk>")
+    group.add_argument("--eos", metavar="WORD", help="text: count this word once per line")
+    group.add_argument("--lower", action="store_true", help="text: in lower case")
+    group.add_argument(
+        "--split",
+        choices=["whitespace", "words"],
+        default="whitespace",
+        help="text: how to find the words (whitespace)",
+    )
+
+
+def _layer_options(group: Any) -> None:
+    group.add_argument("--in-features", "-d", type=whole(), metavar="D", default=512, help="hidden size d (512)")
+    group.add_argument(
+        "--batch", "-b", type=whole(), metavar="B", default=2560, help="tokens per step: sequences x length (2560)"
+    )
+    group.add_argument(
+        "--tails", "-j", type=whole(), metavar="J", help="number of tails; by default the best of 0 to 5"
+    )
+    group.add_argument("--widths", metavar="W,W...", help="widths of the tails in order, such as 128,32")
+    group.add_argument(
+        "--width-ratio", type=number(), metavar="R", help="without --widths: tail i has the width d / R^i (4)"
+    )
+    group.add_argument(
+        "--min-head-share",
+        type=number(),
+        metavar="SHARE",
+        help="smallest share of the tokens that the head may hold, 0 to 1 (0.75)",
+    )
+    group.add_argument("--align", type=whole(), metavar="N", default=1, help="cutoffs are multiples of N (1)")
+    group.add_argument(
+        "--objective",
+        choices=["train", "decode"],
+        default="train",
+        help="what should be fast: training or decoding (train)",
+    )
+    group.add_argument(
+        "--opened",
+        metavar="SHARE,...",
+        help="decode: measured share of the rows that open a tail, 0.1 for all tails or 0.2,0.1,0.05 for each (1)",
+    )
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print the plan, or write it."""
+    from ..cost import load_cost, read_record
+
+    can_be_written(options.json)
+    if options.front:
+        only_with(options, "a plan, not for its --front", "min_head_share", "opened", "embedding", "json")
+    words = _words(options)
+    cost = load_cost(options.device, dtype=options.dtype) if options.record is None else read_record(options.record)
+    show = _print_front if options.front else _print_plan
+    show(words, options, {"cost": cost, **_request(options)})
+
+
+def _request(options: argparse.Namespace) -> dict[str, Any]:
+    """What was said of the layer, by the names of :func:`adasoft.plan`."""
+    request = {
+        "n_tails": options.tails,
+        "width_ratio": options.width_ratio,
+        "min_head_share": options.min_head_share,
+        "align": options.align,
+        "objective": options.objective,
+    }
+    if options.widths is not None:
+        request["widths"] = numbers("--widths", options.widths, int, "numbers like 128,32")
+    if options.opened is not None:
+        opened = numbers("--opened", options.opened, float, "numbers like 0.2,0.1")
+        request["opened"] = opened if len(opened) > 1 else opened[0]
+    return {name: value for name, value in request.items() if value is not None}
+
+
+def _print_plan(words: Vocabulary, options: argparse.Namespace, request: dict[str, Any]) -> None:
+    from ..planning import plan
+
+    chosen = plan(words, options.in_features, options.batch, **request)
+    if options.json == "-":
+        print(chosen.to_json(order=True))
+        return
+    print(chosen)
+    if options.embedding:
+        from .. import embedding
+
+        print("\ninput and output words together:\n" + embedding.table(embedding.savings(chosen)))
+    if options.json:
+        write_whole(options.json, chosen.to_json(order=True) + "\n")
+        print(f"written to {options.json}")
+
+
+def _print_front(words: Vocabulary, options: argparse.Namespace, request: dict[str, Any]) -> None:
+    from .. import front
+
+    d, batch = options.in_features, options.batch
+    points = front(words, d, batch, **request)
+    full = points[-1].time
+    rows: list[Row] = [
+        {
+            "ms": 1e3 * point.time,
+            "of full": f"{point.time / full:.1%}",
+            "mean width": f"{point.mean_width:.0f}",
+            "of d": f"{point.mean_width / d:.1%}",
+            "head share": f"{point.head_share:.1%}",
+            "cutoffs": point.cutoffs or "none: a full softmax",
+        }
+        for point in points
+    ]
+    print(f"{words.name}: V = {words.n_classes:,}, d = {d}, B = {batch:,}, {request['cost'].name}")
+    print("time of a step against the mean width of a token, a measure of capacity:\n")
+    print(table(rows, list(rows[0])))
+
+
+def _words(options: argparse.Namespace) -> Vocabulary:
+    """The words that are asked for, truncated as asked. Raises ValueError if none but <unk> is left."""
+    if options.source.startswith("synthetic:"):
+        words = synthetic(options.source.removeprefix("synthetic:"))
+    else:
+        text: dict[str, Any] = {"eos": options.eos, "lower": options.lower or None}
+        if options.split != "whitespace":
+            text["tokenizer"] = options.split
+        given = {name: value for name, value in text.items() if value is not None}
+        words = words_of(options.source, options.encoding, kind=options.kind, **given)
+    if options.min_count is None and options.max_size is None:
+        return words
+    kept = words.truncate(min_count=options.min_count, max_size=options.max_size)
+    if len(kept) == 1 < len(words):
+        raise ValueError(
+            f"--min-count {options.min_count:g} leaves no word but <unk>: the largest count is {words.counts[0]:g}"
+            + (", a share of all words" if words.counts[0] < 1 else "")
+        )
+    return kept
