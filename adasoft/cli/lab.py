@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files import cache_dir, write_whole
+from ..text import counted
 
 #: The notebook that is opened.
 FIRST = "00_start_here.ipynb"
@@ -83,7 +84,7 @@ def copy_notebooks(source: Path, folder: Path, *, overwrite: bool = False) -> No
     ]
     if changed and not overwrite:
         names = ", ".join(str(name) for name in changed[:3]) + (" ..." if len(changed) > 3 else "")
-        overwrite = _agrees(f"{folder} has {len(changed)} files that differ from adasoft's ({names}). Overwrite them?")
+        overwrite = _agrees(f"{folder} has {counted(len(changed), 'file')} other than adasoft's ({names}). Overwrite?")
         print("overwritten" if overwrite else "kept as they are")
     for name in files:
         if overwrite or name not in changed:
