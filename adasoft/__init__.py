@@ -11,6 +11,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .extras import EXTRAS, missing
+
 __version__ = "0.1.0"
 
 # public name -> the room it lives in
@@ -50,7 +52,12 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Any:
     if name in _ROOMS:
-        value = getattr(import_module(f".{_ROOMS[name]}", __name__), name)
+        try:
+            value = getattr(import_module(f".{_ROOMS[name]}", __name__), name)
+        except ModuleNotFoundError as error:
+            if error.name not in EXTRAS:
+                raise
+            raise ModuleNotFoundError(missing(error.name, name), name=error.name) from error
         globals()[name] = value
         return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

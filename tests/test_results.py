@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from alone import without
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,19 +31,6 @@ NOTEBOOKS = ("jupyterlab", "ipywidgets", "plotly", "anywidget", "wordfreq", "IPy
 @pytest.fixture(autouse=True)
 def empty_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path / "cache"))
-
-
-def without(packages, *arguments, cwd=ROOT):
-    """The command line in a process of its own where some packages cannot be imported: exit status, output, errors."""
-    code = (
-        "import sys\n"
-        f"sys.modules.update(dict.fromkeys({list(packages)!r}))\n"
-        "from adasoft.cli import main\n"
-        f"sys.exit(main({list(arguments)!r}))"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=cwd)
-    return done.returncode, done.stdout, done.stderr
 
 
 @pytest.mark.parametrize(

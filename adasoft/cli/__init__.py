@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from .. import __version__
+from ..extras import EXTRAS, missing
 from ..files import short
 from ..screen import ReaderGone, Screen, fail, open_descriptors
 from . import bench, calibrate, lab, plan, table, train
@@ -104,6 +105,8 @@ def _sentence(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         name = "" if error.filename is None else str(error.filename)
         return error.strerror + (f": {name if len(name) < 200 else short(name)}" if name else "")
+    if isinstance(error, ModuleNotFoundError) and error.name in EXTRAS:
+        return missing(error.name)
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     text = text.partition("\nException raised from")[0].partition("\nC++ CapturedTraceback")[0]
     line = " ".join(text.split()) or type(error).__name__

@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from ..extras import missing
 from ..files import cache_dir, write_whole
 from ..text import counted
 
@@ -62,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
         print(shlex.join(command))
         return 0
     if find_spec("jupyterlab") is None:
-        raise ImportError('JupyterLab is not installed: pip install "adasoft[notebooks]"')
+        raise ModuleNotFoundError(missing("jupyterlab"), name="jupyterlab")
     if shipped.is_dir():
         copy_notebooks(shipped, folder, overwrite=options.yes)
     process = subprocess.Popen(command, env=lab_environment())
