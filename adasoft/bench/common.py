@@ -22,6 +22,7 @@ from ..text import table as table
 if TYPE_CHECKING:
     from ..calibration import Step
 
+
 def provenance(device: str | None = None) -> Row:
     """Where and with what a benchmark ran."""
     out: Row = {
