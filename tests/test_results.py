@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from adasoft.cli import main
 from adasoft.files import DamagedFile
 from adasoft.results import folders
+from adasoft.results.gains import gains
 from adasoft.results.short_tables import markdown
 from adasoft.results.suite import ROW_LABELS, SUITE
 from adasoft.results.tables import print_by_rank, print_table
@@ -260,8 +261,14 @@ def test_what_ships_is_whole():
 # ---------------------------------------------------------------------- in Markdown
 
 
-def test_the_readme_says_what_is_stored():
+def test_the_readme_says_what_was_gained(tmp_path):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert gains() in readme and len(gains().splitlines()) == 8
+    assert main(["table", str(tmp_path), "--gains"]) == 2  # there is nothing
+
+
+def test_the_readme_says_what_is_stored():
+    readme = (RESULTS / "README.md").read_text(encoding="utf-8")
     tables = markdown().split("\n\n")
     assert len(tables) >= 2 and all("| full softmax |" in t or "adaptive" in t for t in tables)
     for table in tables:

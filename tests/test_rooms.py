@@ -267,3 +267,10 @@ def test_the_search_finds_circles_and_triton():
     assert len(list(circles_of(trees, FILES))) == 2
     for code in ("import triton.language as tl", "from triton import jit", "find_spec('triton')"):
         assert list(looks_for_triton(ast.parse(code)))
+
+
+def test_the_readme_has_a_line_for_every_room():
+    tree = (PACKAGE.parent / "README.md").read_text(encoding="utf-8").partition("## The tree")[2].partition("\n## ")[0]
+    for room in {room_of(module) for module in FILES} - {"", "_version", "__main__", "lessons"}:
+        name = room.removeprefix("lessons.")
+        assert f"{name}.py`" in tree or f"{name}/`" in tree, room

@@ -43,6 +43,7 @@ def add(commands: Any) -> None:
     shown.add_argument(
         "--markdown", action="store_true", help="print instead the short tables that data/results/README.md shows"
     )
+    shown.add_argument("--gains", action="store_true", help="print instead the README's six lines on what was gained")
     p.add_argument("--run", metavar="CORPUS", dest="corpus", help="train what is missing: a name, a file or a folder")
     group = p.add_argument_group("model and training, with --run")
     with_run = [
@@ -57,6 +58,7 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train what is asked for, then print the table."""
+    from ..results.gains import gains
     from ..results.short_tables import markdown
     from ..results.tables import print_by_rank, print_table
 
@@ -69,6 +71,8 @@ def run(options: argparse.Namespace) -> int:
         folder = Path(options.stored) if options.stored else _folder_to_show()
     if options.markdown:
         print(markdown(folder))
+    elif options.gains:
+        print(gains(folder))
     elif options.by_rank:
         print_by_rank(folder)
     else:

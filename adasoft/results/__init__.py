@@ -8,5 +8,6 @@ Nothing here measures, and nothing here needs the notebooks' packages.
 ``trainings.py``     records of trainings, gathered into rows
 ``tables.py``        those rows for a terminal
 ``short_tables.py``  those rows in Markdown, and as the lesson on language models shows them
+``gains.py``         what was gained, in six lines
 ===================  =============================================================================
 """

@@ -547,7 +547,7 @@ def test_the_comparison_is_shown_when_it_is_there(tmp_path):
 
 
 def test_the_readme_says_what_is_stored():
-    readme = Path(__file__).parents[2] / "README.md"
+    readme = Path(__file__).parents[2] / "data" / "results" / "README.md"
     tables = sa.markdown().split("\n\n")
     assert len(tables) >= 4
     for table in tables:

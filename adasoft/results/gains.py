@@ -1,0 +1,132 @@
+"""What adasoft gained, and where it does not pay: six lines of numbers that are stored, as the README shows them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..files import read_json
+from ..text import Row, markdown_table
+from .folders import results_folder
+from .trainings import summary
+
+
+def gains(folder: Path | None = None) -> str:
+    """The table in Markdown. Raises OSError or ValueError for a folder that lacks one of the records."""
+    folder = folder or results_folder()
+    rows = {(row["corpus"], row["V"], row["title"], row["d"], row["name"]): row for row in summary(folder)}
+    try:
+        lines = [
+            _training_step(folder),
+            _gpu(folder, rows),
+            _decoding(folder),
+            _planning(folder),
+            _whole_trainings(rows),
+            _perplexity(rows),
+        ]
+    except KeyError as error:
+        raise ValueError(f"{folder} lacks what the table of gains shows: {error}") from error
+    return markdown_table(["", "gained", "where it does not pay"], lines)
+
+
+def _record(folder: Path, name: str) -> Any:
+    return read_json(folder / f"{name}.json")
+
+
+def _training_step(folder: Path) -> list[str]:
+    record = _record(folder, "bench-layer-cpu")
+    size = max(row["V"] for row in record["rows"])
+    ms = {row["what"]: row["ms"] for row in record["rows"] if row["V"] == size}
+    ratios = [row["ratio"] for row in record["shapes"]]
+    return [
+        f"training step, {record['threads']} CPU threads (`bench layer`)",
+        f"V = {size:,}: {ms['full softmax'] / ms['ours']:.0f} times faster than the full softmax, "
+        f"{ms['ours'] / ms['stock']:.2f} of the time of PyTorch's layer",
+        f"over {len(ratios)} other shapes {min(ratios):.2f} to {max(ratios):.2f} of PyTorch's time",
+    ]
+
+
+def _gpu(folder: Path, rows: dict[Any, Row]) -> list[str]:
+    record = _record(folder, "bench-layer-cuda")
+    ours = next(row for row in record["full"] if row["what"] == "ours")
+    graph = next(row for row in record["full"] if row["what"] == "ours, CUDA graph")
+    stock = next(row for row in record["full"] if row["what"] == "stock")
+    few = rows["europarl-en", 33_025, "lstm, dtype bfloat16, on cuda", 512, "full"]
+    return [
+        f"training step, {record['device']['name']}, {record['dtype']} (`bench layer --device cuda`)",
+        f"V = {ours['V']:,}: {1 / ours['of best full']:.1f} times faster than the fastest full softmax, "
+        f"{1 / graph['of best full']:.1f} in a CUDA graph; {ours['ms'] / stock['ms']:.2f} of the time of PyTorch's",
+        f"V = {few['V']:,}: the full softmax takes {few['of authors']:.2f} of its time",
+    ]
+
+
+def _decoding(folder: Path) -> list[str]:
+    record = _record(folder, "bench-decode-cpu")
+    ms = {(row["layer"], row["rows"], row["what"]): row["ms"] for row in record["rows"]}
+    layer, planned = dict.fromkeys(layer for layer, *_ in ms)
+    few = min(
+        (case for case in _record(folder, "alternatives-cpu")["cases"] if "best words" in case["sizes"]["task"]),
+        key=lambda case: case["sizes"]["V"],
+    )
+    pace = few["times"]["full softmax"][0] / few["times"]["adaptive, exact top-k"][0]
+
+    def faster(layer: str, rows: int, what: str) -> float:
+        return float(ms[layer, rows, f"{what}, top 10"] / ms[layer, rows, "ours, top 10"])
+
+    stock, full = "PyTorch's log_prob", "full softmax"
+    return [
+        "ten best words, exact, CPU (`bench decode`)",
+        f"V = {record['V']:,}, 256 rows: {faster(layer, 256, stock):.1f} times faster than PyTorch's layer, "
+        f"{faster(layer, 256, full):.1f} than the full softmax; with planned cutoffs "
+        f"{faster(planned, 256, stock):.0f} and {faster(planned, 256, full):.0f}",
+        f"one row: {faster(planned, 1, stock):.1f} to {faster(layer, 1, stock):.1f} times faster than PyTorch's; "
+        f"V = {few['sizes']['V']:,}: {pace:.2f} of the full softmax's speed",
+    ]
+
+
+def _planning(folder: Path) -> list[str]:
+    searches = {
+        (row["cost"], row["V"], row["J"], row["align"]): row for row in _record(folder, "bench-plan-cpu")["rows"]
+    }
+    search = searches["measured", 1_000_000, 5, 1]
+    cost = _record(folder, "bench-cost-cpu")
+    regrets = sorted(case["regret"] for case in cost["regret"])
+    error = cost["summary"]
+    return [
+        "plan (`bench plan`, `bench cost`)",
+        f"V = {search['V']:,}, {search['J']} tails: the best cutoffs in {search['ms'] / 1e3:.2f} s; measured, they "
+        f"take {regrets[0]:.2f} to {regrets[-1]:.2f} of the time of the best of 30 others",
+        f"predicted times are off by {error['median error']:.0%} in the median, {error['largest error']:.0%} at most",
+    ]
+
+
+def _whole_trainings(rows: dict[Any, Row]) -> list[str]:
+    words = rows["europarl-en", 17_724, "lstm", 256, "adaptive"]
+    more = rows["wikitext-2", 33_278, "lstm", 256, "adaptive"]
+    pieces = rows["europarl-en", 8_000, "lstm", 256, "adaptive"]
+    transformer = rows["europarl-en", 17_724, "transformer, its preset", 256, "adaptive"]
+    gpu = rows["wikitext-2", 33_278, "lstm, dtype bfloat16, on cuda", 512, "adaptive"]
+    return [
+        "whole training, CPU, the authors' cutoffs (`table`)",
+        f"{words['faster']:.1f} times faster with {words['V']:,} words, {more['faster']:.1f} with {more['V']:,}",
+        f"{pieces['faster']:.1f} with {pieces['V']:,} pieces, {transformer['faster']:.1f} in a small Transformer, "
+        f"{gpu['faster']:.1f} on the GPU in bf16",
+    ]
+
+
+def _perplexity(rows: dict[Any, Row]) -> list[str]:
+    authors, planned = (
+        [rows["europarl-en", 17_724, "lstm", 256, name], rows["wikitext-2", 33_278, "lstm", 256, name]]
+        for name in ("adaptive", "planned-0.75")
+    )
+    gpu = rows["wikitext-2", 33_278, "lstm, dtype bfloat16, on cuda", 512, "adaptive"]
+
+    def more(found: list[Row]) -> str:
+        return " and ".join(f"{row['of full']:+.1%}".replace("%", " %") for row in found)
+
+    shares = " and ".join(f"{row['of authors']:.2f}" for row in planned)
+    return [
+        "perplexity against the full softmax's (`table`)",
+        f"{more(authors)} with the authors' cutoffs, on two texts",
+        f"{more(planned)} with planned cutoffs, which take {shares} of their time; {more([gpu])} on the GPU in bf16",
+    ]
