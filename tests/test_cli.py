@@ -159,9 +159,20 @@ def test_public_names_exist_and_are_documented():
 def test_the_card():
     """Top level as agreed, and one version."""
     allowed = {
-        "requirements.txt", "notebooks", "adasoft", "tests", "data", "README.md", "pyproject.toml", "LICENSE",
-        ".gitignore", ".ci", "CONTRIBUTING.md", "CHANGELOG.md", ".pre-commit-config.yaml",
-    }  # fmt: skip
+        "requirements.txt",
+        "notebooks",
+        "adasoft",
+        "tests",
+        "data",
+        "README.md",
+        "pyproject.toml",
+        "LICENSE",
+        ".gitignore",
+        ".ci",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        ".pre-commit-config.yaml",
+    }
     listed = subprocess.run(["git", "ls-files"], capture_output=True, text=True, cwd=ROOT)
     if listed.returncode:
         pytest.skip("not a git checkout")
@@ -191,8 +202,11 @@ def test_bench_tables_and_files(tmp_path, monkeypatch, capsys):
         assert status == 0 and record["bench"] == what and record["rows"] and record["date"] and record["adasoft"]
         assert out.splitlines()
     assert {row["what"] for row in json.loads((tmp_path / "layer.json").read_text())["rows"]} == {
-        "stock", "ours", "bare products", "full softmax",
-    }  # fmt: skip
+        "stock",
+        "ours",
+        "bare products",
+        "full softmax",
+    }
     layers = json.loads((tmp_path / "layer.json").read_text())
     assert all(
         row["GFLOP/s"] > 0 and (row["peak MiB"] > 0) == (row["what"] != "bare products") for row in layers["rows"]
@@ -225,14 +239,22 @@ def test_bench_of_large_sizes(small_large, monkeypatch):
     def broken(x, weight, target):
         raise RuntimeError("the kernel does not compile\nand says so at length")
 
-    rivals = {"full: plain": bench.rivals.plain, "full: greedy": no_memory, "full: broken": broken,
-              "full: elsewhere": "absent (ImportError: No module named 'elsewhere')"}  # fmt: skip
+    rivals = {
+        "full: plain": bench.rivals.plain,
+        "full: greedy": no_memory,
+        "full: broken": broken,
+        "full: elsewhere": "absent (ImportError: No module named 'elsewhere')",
+    }
     monkeypatch.setattr(bench.large, "full_softmaxes", lambda: rivals)
     kept, said = [], []
     record = bench.bench_layer(
-        large=True, rounds=2, full=False, shapes=False, say=said.append,
+        large=True,
+        rounds=2,
+        full=False,
+        shapes=False,
+        say=said.append,
         keep=lambda record: kept.append(json.loads(json.dumps(record))),
-    )  # fmt: skip
+    )
     full = {row["what"]: row for row in record["full"]}
     assert full["full: greedy"]["ms"] == "out of memory" and full["full: elsewhere"]["ms"].startswith("absent (Import")
     assert full["full: broken"]["ms"] == "failed (RuntimeError: the kernel does not compile)"
@@ -282,8 +304,9 @@ def test_the_step_in_a_cuda_graph(monkeypatch):
     monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
     monkeypatch.setattr(torch.cuda, "graph", lambda g: graphs.append(g) or contextlib.nullcontext())
     made = []
-    monkeypatch.setattr(torch.autograd, "grad", lambda loss, leaves, grad=torch.autograd.grad: made.append(loss) or
-                        grad(loss, leaves))  # fmt: skip
+    monkeypatch.setattr(
+        torch.autograd, "grad", lambda loss, leaves, grad=torch.autograd.grad: made.append(loss) or grad(loss, leaves)
+    )
     steps = bench.large.captured_steps(Shape(600, 16, 40, (60, 200), (8, 4)), "cpu", torch.float32)
     assert len(steps) == 2 and len(made) == 4 and len(graphs) == 1
     for step in steps:
@@ -329,9 +352,16 @@ def test_bench_decode_and_cutoffs_on_a_text(tmp_path, monkeypatch, capsys):
     text.write_text("".join(f"{' '.join(words[i : i + 10])}\n" for i in range(0, len(words), 10)), encoding="utf-8")
     monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(bench.decode, "CUTOFFS", (300, 1000, 2000))
-    monkeypatch.setattr(bench.decode.bench_decode, "__kwdefaults__", {
-        **bench.decode.bench_decode.__kwdefaults__, "cutoffs": (300, 1000, 2000), "in_features": 64, "batch": 200,
-    })  # fmt: skip
+    monkeypatch.setattr(
+        bench.decode.bench_decode,
+        "__kwdefaults__",
+        {
+            **bench.decode.bench_decode.__kwdefaults__,
+            "cutoffs": (300, 1000, 2000),
+            "in_features": 64,
+            "batch": 200,
+        },
+    )
     options = ("--text", str(text), "--rounds", "2", "--json", str(tmp_path / "out.json"))
     status, out, _ = run("bench", "decode", "--steps", "30", *options, capsys=capsys)
     record = json.loads((tmp_path / "out.json").read_text())
@@ -412,17 +442,29 @@ def test_help_is_for_people(name):
 
 
 def test_each_benchmark_lists_its_own_options():
-    own = {name: {s for a in PARSERS[f"python -m adasoft bench {name}"]._actions for s in a.option_strings} for name in
-           ("plan", "cost", "layer", "decode", "train")}  # fmt: skip
+    own = {
+        name: {s for a in PARSERS[f"python -m adasoft bench {name}"]._actions for s in a.option_strings}
+        for name in ("plan", "cost", "layer", "decode", "train")
+    }
     common = {"-h", "--help", "--rounds", "--json", "--device"}
     assert {name: options - common for name, options in own.items()} == {
         "plan": {"--text", "--encoding"},
         "cost": set(),
         "layer": {"--dtype", "--no-full", "--no-shapes", "--seconds"},
-        "decode": {"--text", "--run", "--steps", "--max-size", "--experts", "--tokens", "--hidden", "--epochs",
-                   "--no-large", "--encoding"},
+        "decode": {
+            "--text",
+            "--run",
+            "--steps",
+            "--max-size",
+            "--experts",
+            "--tokens",
+            "--hidden",
+            "--epochs",
+            "--no-large",
+            "--encoding",
+        },
         "train": {"--text", "--tokens", "--bpe", "--hidden", "--dtype", "--preset", "--rows", "--encoding"},
-    }  # fmt: skip
+    }
 
 
 def test_the_options_of_a_run_are_the_fields_of_its_settings():
@@ -465,10 +507,13 @@ class Recorder:
 BENCHES = {
     "plan": ("bench_plan", [], {}),
     "cost": ("bench_cost", [], {"device": "cpu"}),
-    "layer": ("bench_layer", [], {"device": "cpu", "dtype": "float32", "full": True, "shapes": True, "keep": None,
-                                  "seconds": 300.0}),
+    "layer": (
+        "bench_layer",
+        [],
+        {"device": "cpu", "dtype": "float32", "full": True, "shapes": True, "keep": None, "seconds": 300.0},
+    ),
     "decode": ("bench_decode", ["--text", "t.txt"], {"device": "cpu"}),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(
@@ -536,8 +581,10 @@ def test_options_of_benchmarks_on_corpora_arrive(monkeypatch, capsys):
     more = shlex.split("--tokens 9 --encoding utf-16 --hidden 8 --epochs 2 --experts 4,2 --rounds 3 --no-large")
     run("bench", "decode", "--run", "t.txt", *more, capsys=capsys)
     assert load.given[-1] == (("t.txt",), {"tokens": 9, "max_size": None, "encoding": "utf-16"}) and len(svd.given) == 1
-    assert compare.given[-1] == (("the corpus", Settings(hidden=8, epochs=2)),
-                                 {"experts": [4, 2], "device": "cpu", "rounds": 3})  # fmt: skip
+    assert compare.given[-1] == (
+        ("the corpus", Settings(hidden=8, epochs=2)),
+        {"experts": [4, 2], "device": "cpu", "rounds": 3},
+    )
 
 
 def test_bench_plan_reads_texts_before_it_measures(monkeypatch, capsys, tmp_path):
@@ -616,12 +663,32 @@ def test_options_of_calibrate_arrive(monkeypatch, capsys, tmp_path):
 
 #: Of every option of `train`: a value, and the field of the settings with what it should be.
 GIVEN = {
-    "model": "gru", "hidden": 7, "layers": 2, "heads": 3, "embedding": "adaptive", "embedding_size": 9, "dropout": 0.3,
-    "softmax": "full", "cutoffs": (3, 9), "min_head_share": 0.6, "n_tails": 3,
-    "width_ratio": 2.5, "tail_dropout": 0.4, "samples": 0.1, "optimizer": "adam", "learning_rate": 0.7,
-    "weight_decay": 0.01, "clip": 0.5, "halve_from": 2, "warmup": 4, "bptt": 11, "batch": 12, "epochs": 3, "seed": 5,
+    "model": "gru",
+    "hidden": 7,
+    "layers": 2,
+    "heads": 3,
+    "embedding": "adaptive",
+    "embedding_size": 9,
+    "dropout": 0.3,
+    "softmax": "full",
+    "cutoffs": (3, 9),
+    "min_head_share": 0.6,
+    "n_tails": 3,
+    "width_ratio": 2.5,
+    "tail_dropout": 0.4,
+    "samples": 0.1,
+    "optimizer": "adam",
+    "learning_rate": 0.7,
+    "weight_decay": 0.01,
+    "clip": 0.5,
+    "halve_from": 2,
+    "warmup": 4,
+    "bptt": 11,
+    "batch": 12,
+    "epochs": 3,
+    "seed": 5,
     "dtype": "bfloat16",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", GIVEN)
@@ -687,8 +754,13 @@ REFUSED = [
     *(["plan", "en", o, v] for o in ("--width-ratio", "--min-count", "--min-head-share") for v in ("nan", "", "é")),
     *(["calibrate", "--seconds", v] for v in ("nan", "inf", "-1", "1e400", "")),
     *(["calibrate", "--device", v] for v in ("cuda", "é", "", "meta", f"cuda:{HUGE}")),
-    *(["train", f"--{o}", HUGE] for o, kind, *_ in SETTINGS if kind not in (str,) and o != "clip" and
-      "batch epochs hidden seed n-tails heads layers bptt warmup halve-from embedding-size".count(o)),
+    *(
+        ["train", f"--{o}", HUGE]
+        for o, kind, *_ in SETTINGS
+        if kind not in (str,)
+        and o != "clip"
+        and "batch epochs hidden seed n-tails heads layers bptt warmup halve-from embedding-size".count(o)
+    ),
     *(["train", "--device", v] for v in ("cuda", "mps", "é", "cuda:x")),
     *(["train", "--sample", v] for v in ("-5", HUGE, "x")),
     *(["train", "--save-every", v] for v in ("nan", "inf", "-1")),
@@ -720,7 +792,7 @@ REFUSED = [
     ["table", "missing"],
     ["nothing"],
     [],
-]  # fmt: skip
+]
 
 
 def nothing_begins(monkeypatch):

@@ -59,11 +59,20 @@ def test_nothing_stored_is_executed(path):
     assert found <= ALLOWED
 
 
-@pytest.mark.parametrize("code", [
-    "import pickle", "from pickle import loads", "eval(text)", "exec(text)", "os.system(text)",
-    "torch.load(path)", "torch.load(path, weights_only=False)", "numpy.load(path, allow_pickle=True)",
-    "subprocess.run(text, shell=True)",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import pickle",
+        "from pickle import loads",
+        "eval(text)",
+        "exec(text)",
+        "os.system(text)",
+        "torch.load(path)",
+        "torch.load(path, weights_only=False)",
+        "numpy.load(path, allow_pickle=True)",
+        "subprocess.run(text, shell=True)",
+    ],
+)
 def test_the_search_finds_what_it_looks_for(code):
     assert list(faults(ast.parse(code)))
     assert not list(faults(ast.parse("torch.load(path, weights_only=True); model.eval(); numpy.load(path)")))

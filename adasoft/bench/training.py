@@ -70,19 +70,38 @@ def bench_train(
         output = np.percentile(parts_ms[:, PARTS.index("output")], [25, 50, 75])
         out.append(
             {
-                "row": name, "settings": asdict(run.settings), "cutoffs": list(run.clusters.cutoffs),
-                "widths": list(run.clusters.widths), "step ms": float(whole[1]), "q1": float(whole[0]),
-                "q3": float(whole[2]), "output ms": float(output[1]), "output q1": float(output[0]),
-                "output q3": float(output[2]), "output share": float(output[1] / whole[1]),
-                "words/s": run.settings.tokens / float(whole[1]) * 1e3, "runs": rounds,
+                "row": name,
+                "settings": asdict(run.settings),
+                "cutoffs": list(run.clusters.cutoffs),
+                "widths": list(run.clusters.widths),
+                "step ms": float(whole[1]),
+                "q1": float(whole[0]),
+                "q3": float(whole[2]),
+                "output ms": float(output[1]),
+                "output q1": float(output[0]),
+                "output q3": float(output[2]),
+                "output share": float(output[1] / whole[1]),
+                "words/s": run.settings.tokens / float(whole[1]) * 1e3,
+                "runs": rounds,
             }
-        )  # fmt: skip
+        )
     base = next((r["output ms"] for r in out if r["row"] == "adaptive"), None)
     for row in out:
         row["of authors"] = row["output ms"] / base if base else None
     say(f"{corpus.name}: V = {corpus.n_classes:,}, d = {settings.hidden}, B = {settings.tokens}")
-    columns = ["row", "cutoffs", "step ms", "q1", "q3", "output ms", "output q1", "output q3", "output share",
-               "of authors", "words/s"]  # fmt: skip
+    columns = [
+        "row",
+        "cutoffs",
+        "step ms",
+        "q1",
+        "q3",
+        "output ms",
+        "output q1",
+        "output q3",
+        "output share",
+        "of authors",
+        "words/s",
+    ]
     say(table(out, columns))
     about = {"name": corpus.name, "digest": corpus.digest, "V": corpus.n_classes, "licence": corpus.licence}
     return {"bench": "train", **provenance(device), "corpus": about, "rows": out}
