@@ -225,9 +225,7 @@ def _plan_parser(commands: Any) -> None:
         "--batch", "-b", type=_whole(), metavar="B", default=2560, help="tokens per step: sequences x length (2560)"
     )
     p.add_argument("--tails", "-j", type=_whole(), metavar="J", help="number of tails; by default the best of 0 to 5")
-    p.add_argument(
-        "--widths", metavar="W,W...", help="widths of the tails: 128,32 in order, or 'choose' (needs --min-mean-width)"
-    )
+    p.add_argument("--widths", metavar="W,W...", help="widths of the tails in order, such as 128,32")
     p.add_argument(
         "--width-ratio", type=_number(), metavar="R", help="without --widths: tail i has the width d / R^i (4)"
     )
@@ -237,12 +235,6 @@ def _plan_parser(commands: Any) -> None:
         metavar="SHARE",
         default=0.75,
         help="smallest share of the tokens that the head may hold, 0 to 1 (0.75)",
-    )
-    p.add_argument(
-        "--min-mean-width",
-        type=_number(),
-        metavar="W",
-        help="smallest mean width per token, a number up to d, such as 480",
     )
     p.add_argument("--align", type=_whole(), metavar="N", default=1, help="cutoffs are multiples of N (1)")
     p.add_argument(
@@ -516,12 +508,6 @@ _SETTINGS: tuple[tuple[str, Callable[[str], Any], str, str], ...] = (
     ("softmax", str, "NAME", "full, sampled, hierarchical, d-softmax, d-softmax-star or adaptive (adaptive)"),
     ("cutoffs", str, "CUTOFFS", "authors, plan, or numbers like 2000,10000 (authors)"),
     ("min-head-share", _number(), "SHARE", "plan: smallest share of the tokens that the head may hold (0.75)"),
-    (
-        "min-mean-width",
-        _number(),
-        "SHARE",
-        "plan: smallest mean width per token, as a share of d; the tails then choose their widths (0: they do not)",
-    ),
     ("n-tails", _whole(), "J", "plan: number of tails (the best of 0 to 5)"),
     ("width-ratio", _number(), "R", "tail i has the width d / R^i (4)"),
     ("tail-dropout", _number(), "SHARE", "dropout in the tails of the adaptive softmax, 0 to 1 (0)"),
@@ -789,16 +775,11 @@ def _plan(options: argparse.Namespace, rest: list[str]) -> None:
     vocabulary = _read(options)
     cost = load_cost(options.device, dtype=options.dtype) if options.record is None else read_record(options.record)
     widths: Any = options.widths
-    if widths is not None and widths != "choose":
+    if widths is not None:
         try:
             widths = [int(w) for w in widths.split(",")]
         except ValueError:
-            raise ValueError(f"--widths should be numbers like 128,32, or 'choose', got {options.widths!r}") from None
-    if options.min_mean_width is not None and 0 < options.min_mean_width <= 1 < options.in_features:
-        raise ValueError(
-            f"--min-mean-width is a width of up to d = {options.in_features}, not a share of it: "
-            f"got {options.min_mean_width:g}, perhaps {options.min_mean_width * options.in_features:g} is meant"
-        )
+            raise ValueError(f"--widths should be numbers like 128,32, got {options.widths!r}") from None
     try:
         opened = [1.0] if options.opened is None else [float(share) for share in options.opened.split(",")]
     except ValueError:
@@ -812,7 +793,6 @@ def _plan(options: argparse.Namespace, rest: list[str]) -> None:
         widths=widths,
         width_ratio=options.width_ratio,
         min_head_share=options.min_head_share,
-        min_mean_width=options.min_mean_width,
         align=options.align,
         objective=options.objective,
         opened=opened if len(opened) > 1 else opened[0],

@@ -1,4 +1,4 @@
-"""The exact search for cutoffs and widths, and the `Plan` that comes of it.
+"""The exact search for cutoffs, and the `Plan` that comes of it.
 
 **The search.** A layer costs head(c_1) + sum_i w_i(c_i, c_{i+1}). The cutoffs that minimise it are found by branch
 and bound over *cells*, ranges of ranks that a cutoff may lie in. All costs that ship are monotone (a tail over fewer
@@ -8,9 +8,8 @@ of each cutoff, a lower bound on every partition that goes through it. Cells who
 partition known are dropped, the others split, until none is left: then the best known is the optimum. The paper
 says "dynamic programming" and gives no recurrence; this is ours. Nothing is assumed of the word counts.
 
-**Widths and capacity.** Time alone always takes the narrowest tails and the smallest head. What it costs is told by two
-floors: on the share of tokens in the head (``min_head_share``) and on the mean width per token,
-d p_h + sum_i d_i p_i (``min_mean_width``).
+**Capacity.** Time alone always takes the smallest head, which costs perplexity. A floor on the share of tokens in the
+head (``min_head_share``) keeps it; `front` shows what it costs.
 """
 
 from __future__ import annotations
@@ -81,11 +80,10 @@ class _Problem(NamedTuple):
         return lowest + max(0, i - len(self.floors)), highest - (len(self.tails) - 1 - i)
 
 
-def _search(problem: _Problem, rounds: int | None = None) -> tuple[list[int], float, float]:
+def _search(problem: _Problem) -> tuple[list[int], float, float]:
     """The cutoffs of least cost, that cost, and a bound below every partition's.
 
-    The bound is the cost itself unless the search is stopped after some ``rounds``. Needs monotone costs; every limit
-    must be feasible.
+    The bound is the cost itself unless too many cells are left. Needs monotone costs; every limit must be feasible.
     """
     n, align, n_tails = problem.n_classes, problem.align, len(problem.tails)
     cells = [_geometric_cells(*problem.limits(i)) for i in range(n_tails)]
@@ -111,10 +109,6 @@ def _search(problem: _Problem, rounds: int | None = None) -> tuple[list[int], fl
         keep = [f + b < upper * (1 - _ROUNDING) for f, b in zip(forward, backward, strict=True)]
         if not all(k.any() for k in keep):
             return [c * align for c in best], upper, upper
-        if rounds is not None:
-            rounds -= 1
-            if not rounds:
-                return [c * align for c in best], upper, float((forward[0] + backward[0]).min())
         kept = [(lo[k], hi[k]) for (lo, hi), k in zip(cells, keep, strict=True)]
         ranges = [np.arange(lo[0], hi[-1] + 1) for lo, hi in kept]
         crowded = max(len(lo) for lo, _ in kept) > _MOST_CELLS // 2
@@ -323,215 +317,6 @@ def _search_any(problem: _Problem) -> tuple[list[int], float]:
     return out, best
 
 
-# ---------------------------------------------------------------------- widths under a floor on the mean width
-
-#: Ranks that cutoffs are tried at while widths are chosen: all, up to this many; then geometrically spaced ones.
-_CANDIDATES = 512
-_LABELS = 20_000
-
-
-def _choose_widths(
-    problem: _Problem, tail_of: Callable[[int], TailCost], menus: list[list[int]], d: int, min_mean_width: float
-) -> tuple[list[int], list[int], float]:
-    """Cutoffs and widths of least time with a mean width of at least ``min_mean_width``; and the gap, see `Plan.gap`.
-
-    The loss of width of a partition, sum_i (d - d_i) p_i, adds up over tails and may not exceed d - min_mean_width. A
-    price mu on it gives a bound below (Lagrange); the best price comes from the two solutions on either side of the
-    limit. What is left between bound and best partition is closed by enumerating partial partitions that are not
-    dominated in (time, loss) and can still beat it.
-    """
-    align, mass, n, n_tails = problem.align, problem.cumulative, problem.n_classes, len(menus)
-    lo, hi = problem.limits(0)[0], problem.limits(n_tails - 1)[1]
-    every = hi - lo + 1 <= _CANDIDATES
-    grid = np.arange(lo, hi + 1) if every else _geometric_cells(lo, hi)[0]
-    if not every:
-        spaced = np.geomspace(lo, hi, _CANDIDATES).round().astype(np.int64)
-        # all tails may have to crowd at either end to meet the floor
-        ends = [np.arange(lo, lo + n_tails), np.arange(hi - n_tails + 1, hi + 1)]
-        grid = np.unique(np.concatenate([spaced, *ends]))
-    ranks = np.append(grid * align, n)
-    m = len(grid)
-    size = ranks[None, :] - ranks[:m, None]
-    share = np.maximum(mass[ranks][None, :] - mass[ranks[:m]][:, None], 0.0)
-    legal = size > 0
-    time = {w: np.where(legal, tail_of(w)(np.maximum(size, 1), share), np.inf) for menu in menus for w in menu}
-    head = problem.head(ranks[:m])
-    limit = d - min_mean_width
-
-    def solve(mu: float) -> tuple[list[int], list[int], float, float, list[Array]]:
-        """Cutoff numbers, widths, time, loss of the best partition at the price ``mu``; bounds from each cutoff on."""
-        rest = np.zeros(m + 1)
-        picks: list[tuple[Array, Array]] = []
-        bounds: list[Array] = []
-        for i in reversed(range(n_tails)):
-            priced = np.stack([time[w] + mu * (d - w) * share for w in menus[i]])
-            option = priced.argmin(0)
-            value = priced.min(0) + rest[None, :]
-            value = value[:, m:] if i == n_tails - 1 else value[:, :m]
-            column = value.argmin(1)
-            picks.insert(0, (column, option[:, m:] if i == n_tails - 1 else option[:, :m]))
-            rest = np.append(value.min(1), np.inf)
-            bounds.insert(0, rest[:m])
-        at = int((head + rest[:m]).argmin())
-        cut, widths, seconds, loss = [at], [], float(head[at]), 0.0
-        for i, (column, option) in enumerate(picks):
-            to = int(column[at])
-            w = menus[i][int(option[at, to])]
-            to = m if i == n_tails - 1 else to
-            seconds, loss = seconds + float(time[w][at, to]), loss + (d - w) * float(share[at, to])
-            widths.append(w)
-            if i < n_tails - 1:
-                cut.append(to)
-            at = to
-        return cut, widths, seconds, loss, bounds
-
-    slack = 1e-12 * d
-    low = solve(0.0)
-    best, mu, bound = low, 0.0, low[2]
-    if low[3] > limit + slack:
-        mu = 1e-9
-        high = solve(mu)
-        while high[3] > limit + slack:
-            mu *= 16
-            if mu > 1e18:
-                reached = d - high[3]
-                raise Infeasible(
-                    f"min_mean_width={min_mean_width:g} cannot be met with {n_tails} tails and widths "
-                    f"{sorted({w for menu in menus for w in menu})}: at most {reached:.4g} is feasible"
-                )
-            high = solve(mu)
-        best = high
-        while True:
-            mu = (high[2] - low[2]) / (low[3] - high[3])
-            middle = solve(mu)
-            bound = middle[2] + mu * (middle[3] - limit)
-            if middle[3] <= limit + slack and middle[2] < best[2]:
-                best = middle
-            # no partition lies below the line through the two: the price is right
-            if bound >= high[2] + mu * (high[3] - limit) - _ROUNDING * high[2]:
-                break
-            low, high = (low, middle) if middle[3] <= limit + slack else (middle, high)
-        if best[2] > bound * (1 + _ROUNDING):
-            bounds = middle[4]
-            closed, improved = _enumerate(head, time, share, menus, d, limit + slack, mu, bounds, best[2])
-            if improved is not None:
-                best = (*improved, 0.0, bounds)
-            if closed:
-                bound = best[2]
-    cutoffs, widths = [int(ranks[c]) for c in best[0]], best[1]
-    if every:
-        return cutoffs, widths, max(0.0, 1 - bound / best[2])
-    # Between the grid's ranks: the same widths at every rank, and a bound that holds for every rank.
-    cutoffs, seconds = _between(problem, tail_of, cutoffs, widths, d, limit, mu, best[2])
-    return cutoffs, widths, max(0.0, 1 - _price_bound(problem, tail_of, menus, d, limit, mu) / seconds)
-
-
-def _enumerate(
-    head: Array,
-    time: dict[int, Array],
-    share: Array,
-    menus: list[list[int]],
-    d: int,
-    limit: float,
-    mu: float,
-    bounds: list[Array],
-    upper: float,
-) -> tuple[bool, tuple[list[int], list[int], float] | None]:
-    """All partial partitions, dominated and hopeless ones left out. Returns whether it was complete, and the best."""
-    m, n_tails = len(head), len(menus)
-    at, seconds, loss = np.arange(m), head.copy(), np.zeros(m)
-    back: list[tuple[Array, Array, Array]] = []
-    complete = True
-    for i in range(n_tails):
-        columns = np.arange(m, m + 1) if i == n_tails - 1 else np.arange(m)
-        rest = np.zeros(1) if i == n_tails - 1 else bounds[i + 1]
-        made = []
-        for w in menus[i]:
-            t = seconds[:, None] + time[w][at[:, None], columns[None, :]]
-            lost = loss[:, None] + (d - w) * share[at[:, None], columns[None, :]]
-            open_ = (
-                (t + mu * (lost - limit) + rest[None, :] < upper * (1 + _ROUNDING)) & (lost <= limit) & np.isfinite(t)
-            )
-            parent, column = np.nonzero(open_)
-            made.append((parent, columns[column], t[open_], lost[open_], np.full(len(parent), w)))
-        parent, to, t, lost, width = (np.concatenate(part) for part in zip(*made, strict=True))
-        order = np.lexsort((lost, t, to))
-        parent, to, t, lost, width = parent[order], to[order], t[order], lost[order], width[order]
-        keep = np.zeros(len(to), dtype=bool)
-        edges = np.flatnonzero(np.diff(to, prepend=-1))
-        for a, b in zip(edges, np.append(edges[1:], len(to)), strict=True):
-            least = np.minimum.accumulate(lost[a:b])
-            keep[a:b] = np.append(True, lost[a + 1 : b] < least[:-1])
-        if keep.sum() > _LABELS:
-            complete = False
-            value = np.where(keep, t + mu * lost + (rest[0] if len(rest) == 1 else rest[to]), np.inf)
-            keep[value.argsort()[_LABELS:]] = False
-        at, seconds, loss = to[keep], t[keep], lost[keep]
-        back.append((at, parent[keep], width[keep]))
-    if not len(at):
-        return complete, None
-    k = int(seconds.argmin())
-    best = float(seconds[k])
-    widths: list[int] = []
-    cut: list[int] = []
-    for i in reversed(range(n_tails)):
-        reached, parent, width = back[i]
-        widths.insert(0, int(width[k]))
-        if i < n_tails - 1:
-            cut.insert(0, int(reached[k]))
-        k = int(parent[k])
-    return complete, ([k, *cut], widths, best)
-
-
-def _priced(tail: TailCost, price: float) -> TailCost:
-    return lambda size, share: tail(size, share) + price * share
-
-
-def _between(
-    problem: _Problem,
-    tail_of: Callable[[int], TailCost],
-    cutoffs: list[int],
-    widths: list[int],
-    d: int,
-    limit: float,
-    mu: float,
-    seconds: float,
-) -> tuple[list[int], float]:
-    plain = problem._replace(tails=[tail_of(w) for w in widths])
-    best, least = cutoffs, seconds
-    low, high = mu / 2, mu * 2
-    for _ in range(12):
-        price = math.sqrt(low * high) if low > 0 else 0.0
-        priced = plain._replace(tails=[_priced(t, price * (d - w)) for t, w in zip(plain.tails, widths, strict=True)])
-        found, *_ = _search(priced)
-        edges = problem.cumulative[[*found, problem.n_classes]]
-        lost = float(np.dot(np.subtract(d, widths), np.diff(edges)))
-        if lost <= limit:
-            value = plain.total(found)
-            if value < least:
-                best, least = found, value
-            high = price
-        else:
-            low = price
-        if price == 0.0:
-            break
-    return best, least
-
-
-def _price_bound(
-    problem: _Problem, tail_of: Callable[[int], TailCost], menus: list[list[int]], d: int, limit: float, mu: float
-) -> float:
-    """A bound below every partition over all ranks: the least of time + mu x (loss - limit), tails free to choose."""
-
-    def cheapest(menu: list[int]) -> TailCost:
-        tails = [_priced(tail_of(w), mu * (d - w)) for w in menu]
-        return lambda size, share: np.minimum.reduce([tail(size, share) for tail in tails])
-
-    # the least of several costs keeps monotony but not the quadrangle inequality
-    priced = problem._replace(tails=[cheapest(menu) for menu in menus], quadrangle=math.inf)
-    return _search(priced, rounds=6)[2] - mu * limit
-
-
 # ---------------------------------------------------------------------- plans
 
 
@@ -687,16 +472,15 @@ def plan(
     *,
     cost: Cost | None = None,
     n_tails: int | None = None,
-    widths: Sequence[int] | set[int] | frozenset[int] | str | None = None,
+    widths: Sequence[int] | None = None,
     width_ratio: float | None = None,
     min_head_share: float = 0.75,
-    min_mean_width: float | None = None,
     min_shares: Sequence[float] = (),
     align: int = 1,
     objective: Objective = "train",
     opened: float | Sequence[float] = 1.0,
 ) -> Plan:
-    """The fastest cutoffs (and widths) for these words on this machine.
+    """The fastest cutoffs for these words on this machine.
 
     Args:
         counts: a `Vocabulary`, or what one is made of: counts in any order (array or mapping).
@@ -705,13 +489,11 @@ def plan(
         cost: a cost model. None: the cached record of this machine, else the shipped record of a machine of the same
             device type (`load_cost`); ``plan.cost`` says which. Nothing is ever calibrated here.
         n_tails: number of tails J; None: the best of 0 to 5; 0: a plain full softmax.
-        widths: None: by ``width_ratio``. A sequence: the widths in order. A set, or ``"choose"`` for d, d/2, d/4, ...
-            8: each tail takes one of these; needs ``min_mean_width``.
+        widths: widths of the tails, in order; None: by ``width_ratio``.
         width_ratio: tail i has the width d / width_ratio^i, at least 8 (without ``widths``). None: 4, as in the paper.
             In trainings with d = 256 a ratio of 2 took next to no more time and gave better perplexities (README).
         min_head_share: least share of tokens in the head. Time alone wants a smaller head, perplexity a larger one
             (README: "What was measured"), so most plans cut just where this floor is met: it is yours to choose.
-        min_mean_width: least mean width per token, ``d p_h + sum_i d_i p_i``: a number up to d, not a share of it.
         min_shares: least shares of tokens in head and tail 1 together, in head, tail 1 and tail 2, and so on: the floor
             on the head's share for the next widths. At most J - 1 of them, rising.
         align: cutoffs are multiples of it.
@@ -720,11 +502,11 @@ def plan(
             (`AdaptiveSoftmax.opened`); one number, or one per tail (then pass ``n_tails`` or ``widths``).
 
     When decoding, how many tokens a tail holds does not matter, so only floors keep words out of the narrowest tail:
-    without ``min_shares`` or ``min_mean_width``, a decode plan may make tails of a single word on the way there.
+    without ``min_shares``, a decode plan may make tails of a single word on the way there.
 
-    The result is optimal under the cost model, to rounding, whatever the counts (``plan.gap`` is 0). The exceptions
-    are a floor on the mean width with more than 512 possible cutoffs, and cost models of your own without the
-    quadrangle inequality, where very many cutoffs are nearly as good: there ``gap`` bounds what may be left.
+    The result is optimal under the cost model, to rounding, whatever the counts (``plan.gap`` is 0). The exception
+    are cost models of your own without the quadrangle inequality, where very many cutoffs are nearly as good: there
+    ``gap`` bounds what may be left.
 
     Numbers may be Python's, NumPy's, or arrays without dimensions; sequences may be one-dimensional arrays.
 
@@ -736,12 +518,9 @@ def plan(
     vocabulary, in_features, batch, model = _inputs(counts, in_features, batch, cost, objective)
     align = integer("align", align, 1)
     min_head_share = number("min_head_share", min_head_share, 0, 1, "between 0 and 1")
-    if min_mean_width is not None:
-        rule = f"above 0 and at most in_features={in_features}"
-        min_mean_width = number("min_mean_width", min_mean_width, math.ulp(0.0), in_features, rule)
-    n_tails, menus = _widths(widths, n_tails, in_features, min_mean_width, width_ratio)
+    n_tails, widths_of = _widths(widths, n_tails, in_features, width_ratio)
     opened_of = _opened(opened, n_tails, objective)
-    floors = _floors(vocabulary, min_shares, n_tails, min_head_share, min_mean_width)
+    floors = _floors(vocabulary, min_shares, n_tails, min_head_share)
     feasible = _most_tails(vocabulary, min_head_share, align)
     if n_tails is None:
         numbers: Sequence[int] = range(min(5, feasible) + 1)
@@ -762,9 +541,17 @@ def plan(
     for j in numbers:
         try:
             found = _plan(
-                vocabulary, in_features, batch, model, j, menus(j), min_head_share, min_mean_width, align, objective,
-                opened_of(j), floors,
-            )  # fmt: skip
+                vocabulary,
+                in_features,
+                batch,
+                model,
+                widths_of(j),
+                min_head_share,
+                align,
+                objective,
+                opened_of(j),
+                floors,
+            )
         except Infeasible as error:
             if len(numbers) == 1:
                 raise
@@ -794,9 +581,7 @@ def _inputs(
     return vocabulary, in_features, batch, model
 
 
-def _floors(
-    vocabulary: Vocabulary, min_shares: Any, n_tails: int | None, min_head_share: float, min_mean_width: float | None
-) -> tuple[int, ...]:
+def _floors(vocabulary: Vocabulary, min_shares: Any, n_tails: int | None, min_head_share: float) -> tuple[int, ...]:
     """The least rank of the second cutoff, the third ..."""
     listed = items(min_shares)
     if listed is None:
@@ -804,8 +589,6 @@ def _floors(
     given = [number(f"min_shares[{i}]", share, 0, 1, "between 0 and 1") for i, share in enumerate(listed)]
     if not given:
         return ()
-    if min_mean_width is not None:
-        raise ValueError("min_shares and min_mean_width cannot be combined: both are floors on capacity, give one")
     if n_tails is None or len(given) > n_tails - 1:
         raise ValueError(
             f"min_shares={given} needs n_tails or widths, with at most J - 1 shares; got n_tails={n_tails}"
@@ -830,9 +613,9 @@ def _opened(opened: Any, n_tails: int | None, objective: str) -> Callable[[int],
 
 
 def _widths(
-    widths: Any, n_tails: int | None, d: int, min_mean_width: float | None, width_ratio: float | None = None
-) -> tuple[int | None, Callable[[int], list[list[int]]]]:
-    """The number of tails, and what widths each of J tails may take."""
+    widths: Any, n_tails: int | None, d: int, width_ratio: float | None = None
+) -> tuple[int | None, Callable[[int], list[int]]]:
+    """The number of tails, and the widths of J tails."""
     if n_tails is not None:
         n_tails = integer("n_tails", n_tails, 0)
     if width_ratio is not None:
@@ -843,29 +626,16 @@ def _widths(
         width_ratio = number("width_ratio", width_ratio, 1, sys.float_info.max, "at least 1 and finite")
     if widths is None:
         ratio = 4.0 if width_ratio is None else width_ratio
-        return n_tails, lambda j: [[w] for w in default_widths(d, j, ratio)]
-    chosen = isinstance(widths, str) and widths == "choose"
-    if chosen or isinstance(widths, (set, frozenset)):
-        if min_mean_width is None:
-            raise ValueError("choosing widths needs min_mean_width, else the smallest width always wins")
-        if chosen:
-            menu = [d]
-            while menu[-1] >= 16:
-                menu.append(menu[-1] // 2)
-        else:
-            menu = sorted((integer("each of widths", w, 1) for w in widths), reverse=True)
-        if not menu or menu[0] > d:
-            raise ValueError(f"widths should lie between 1 and in_features={d}, got {short(widths)}")
-        return n_tails, lambda j: [menu] * j
+        return n_tails, lambda j: default_widths(d, j, ratio)
     listed = items(widths)
     if listed is None:
-        raise ValueError(f"widths should be None, a sequence, a set or 'choose', got {short(widths)}")
+        raise ValueError(f"widths should be a sequence of integers or None, got {short(widths)}")
     given = [integer(f"widths[{i}]", w, 1) for i, w in enumerate(listed)]
     if any(w > d for w in given):
         raise ValueError(f"widths should be at most in_features={d}, got {short(given)}")
     if n_tails not in (None, len(given)):
         raise ValueError(f"widths should hold n_tails={short(n_tails)} widths, got {len(given)}: {short(given)}")
-    return len(given), lambda j: [[w] for w in given]
+    return len(given), lambda j: list(given)
 
 
 def _first_rank(vocabulary: Vocabulary, min_head_share: float, align: int) -> int:
@@ -887,18 +657,15 @@ def _plan(
     d: int,
     batch: int,
     cost: Cost,
-    n_tails: int,
-    menus: list[list[int]],
+    widths: list[int],
     min_head_share: float,
-    min_mean_width: float | None,
     align: int,
     objective: Objective,
     opened: list[float],
     floors: tuple[int, ...],
 ) -> Plan:
-    mass, n = vocabulary.cumulative, vocabulary.n_classes
+    mass, n, n_tails = vocabulary.cumulative, vocabulary.n_classes, len(widths)
     cutoffs: list[int] = []
-    widths = [menu[0] for menu in menus]
     gap = 0.0
     if n_tails:
         first = _first_rank(vocabulary, min_head_share, align)
@@ -919,34 +686,31 @@ def _plan(
                     if i + 1 < n_tails
                     else f"min_shares leaves no words for tail {n_tails}, the last: lower the floors or n_tails"
                 )
-        feasible = _most_tails(vocabulary, min_head_share, align)
-        if min_mean_width is not None and not cost.monotone and feasible > _CANDIDATES:
-            raise ValueError(
-                f"the cost model is not marked monotone: under min_mean_width at most {_CANDIDATES} cutoffs can be "
-                f"tried, here there are {feasible}. Set cost.monotone if it is, or pass "
-                f"align={align * feasible // _CANDIDATES + 1}"
-            )
-        if min_mean_width is None:
-            if cost.monotone:
-                cutoffs, seconds, bound = _search(problem)
-                gap = max(0.0, 1 - bound / seconds) if bound < seconds else 0.0
-            else:
-                cutoffs, _ = _search_any(problem)
+        if cost.monotone:
+            cutoffs, seconds, bound = _search(problem)
+            gap = max(0.0, 1 - bound / seconds) if bound < seconds else 0.0
         else:
-            if len(set(opened)) > 1:
-                raise ValueError(f"min_mean_width takes one share opened for all tails, got opened={opened}")
-            cutoffs, widths, gap = _choose_widths(
-                problem, lambda width: tail_of(width, opened[0]), menus, d, min_mean_width
-            )
+            cutoffs, _ = _search_any(problem)
     edges = mass[[0, *cutoffs, n]]
     shares = tuple(float(s) for s in np.diff(edges))
     breakdown = cost.layer(n, cutoffs, widths, shares[1:], d, batch, objective, opened)
     order = vocabulary.order
     return Plan(
-        d, n, batch, tuple(cutoffs), tuple(widths), shares, breakdown, cost.layer(n, [], [], [], d, batch, objective),
-        cost.name, objective, float(min_head_share), gap, vocabulary.name,
-        None if np.array_equal(order, np.arange(n)) else order,
-    )  # fmt: skip
+        in_features=d,
+        n_classes=n,
+        batch=batch,
+        cutoffs=tuple(cutoffs),
+        widths=tuple(widths),
+        shares=shares,
+        breakdown=breakdown,
+        full=cost.layer(n, [], [], [], d, batch, objective),
+        cost=cost.name,
+        objective=objective,
+        min_head_share=min_head_share,
+        gap=gap,
+        vocabulary=vocabulary.name,
+        order=None if np.array_equal(order, np.arange(n)) else order,
+    )
 
 
 # ---------------------------------------------------------------------- what the lessons look at
@@ -992,8 +756,8 @@ def front(
     mass, n = vocabulary.cumulative, vocabulary.n_classes
     if _most_tails(vocabulary, 0.0, align) < n_tails:
         raise ValueError(f"n_tails={short(n_tails)} needs at least {short(n_tails * align + 1)} words, got {n}")
-    _, menus = _widths(widths, n_tails, d, None)
-    chosen = [menu[0] for menu in menus(n_tails)]
+    _, widths_of = _widths(widths, n_tails, d)
+    chosen = widths_of(n_tails)
     overhead = float(model.rows_time(batch, d, objective))
 
     def solve(price: float) -> FrontPoint:
@@ -1069,51 +833,3 @@ def two_clusters(
     leaf = float(model.product_time(2, batch, d, objective)) + tail
     leaf = leaf + np.asarray(model.tail_time(sizes, p, batch, d, d, objective))
     return TwoClusters(sizes, root, leaf, model.full_time(n, batch, d, objective))
-
-
-def best_clusters(
-    counts: Any,
-    in_features: int,
-    batch: int,
-    n_clusters: int,
-    *,
-    head: str = "root",
-    cost: Cost | None = None,
-    widths: Sequence[int] | None = None,
-    align: int = 1,
-    objective: Objective = "train",
-) -> tuple[tuple[int, ...], float]:
-    """The fastest cut of all words into ``n_clusters`` clusters, and its seconds, without any floor.
-
-    ``head="root"``: the first cluster is the short-list, the others are tails (J = n_clusters - 1). ``head="leaf"``:
-    the root holds only one entry per cluster and every cluster is a leaf, which the paper found to cost 5 to 10 % in
-    perplexity. ``widths``: one per leaf; d everywhere by default, as in the paper's model.
-
-    Returns the ``n_clusters - 1`` cutoffs and the time. Raises ValueError as :func:`plan`.
-    """
-    vocabulary, d, batch, model = _inputs(counts, in_features, batch, cost, objective)
-    n_clusters, align = integer("n_clusters", n_clusters, 2), integer("align", align, 1)
-    if head not in ("root", "leaf"):
-        raise ValueError(f"head should be 'root' or 'leaf', got {short(head)}")
-    mass, n = vocabulary.cumulative, vocabulary.n_classes
-    if _most_tails(vocabulary, 0.0, align) < n_clusters - 1:
-        least = short((n_clusters - 1) * align + 1)
-        raise ValueError(f"{short(n_clusters)} clusters need at least {least} words, got {n}")
-    n_leaves = n_clusters - (head == "root")
-    listed = [d] * n_leaves if widths is None else items(widths)
-    if listed is None or len(listed) != n_leaves:
-        raise ValueError(f"widths should hold one width per leaf, {n_leaves}, got {short(widths)}")
-    chosen = [integer(f"widths[{i}]", w, 1, _MOST) for i, w in enumerate(listed)]
-
-    def leaf(w: int) -> TailCost:
-        return lambda k, p: np.asarray(model.tail_time(k, p, batch, d, w, objective))
-
-    def first(k: Array) -> Array:
-        if head == "root":
-            return np.asarray(model.head_time(k, n_clusters - 1, batch, d, objective), dtype=np.float64)
-        return float(model.product_time(n_clusters, batch, d, objective)) + leaf(chosen[0])(k, mass[k])
-
-    tails = [leaf(w) for w in (chosen if head == "root" else chosen[1:])]
-    problem = _Problem(mass, first, tails, 1, align, model.quadrangle_share(batch))
-    cutoffs, seconds, *_ = (_search if model.monotone else _search_any)(problem)
-    return tuple(cutoffs), seconds

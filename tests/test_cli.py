@@ -64,8 +64,6 @@ def test_plan_of_files_and_json(tmp_path, capsys):
     assert status == 0 and data["n_classes"] == 200 and len(data["cutoffs"]) == 1 and data["order"] is None
     status, out, _ = run("plan", str(counts), "--tails", "1", "--json", "-", capsys=capsys)
     assert json.loads(out)["n_classes"] == 300
-    status, out, _ = run("plan", str(counts), "-j", "2", "--widths", "choose", "--min-mean-width", "400", capsys=capsys)
-    assert status == 0 and "cutoffs" in out
     run("plan", str(counts), "-j", "2", "--width-ratio", "2", "--json", str(target), capsys=capsys)
     assert json.loads(target.read_text())["widths"] == [256, 128]
 
@@ -93,7 +91,6 @@ def test_plan_for_decoding_and_with_input_words(capsys):
         (["plan", "synthetic:many"], "needs a whole number of words, got 'many'"),
         (["plan", "en", "--tails", "-1"], "n_tails should be an integer of at least 0, got -1"),
         (["plan", "en", "--widths", "a,b"], "--widths should be numbers"),
-        (["plan", "en", "--widths", "choose", "--min-mean-width", "0.94"], "got 0.94, perhaps 481.28 is meant"),
         (["plan", "en", "--device", "cuda", "--dtype", "float64"], "calibrate --device cuda"),
         (["plan", "en", "--record", "none.json"], "none.json"),
         (["calibrate", "--dtype", "int8"], "dtype should be float32"),
@@ -429,12 +426,14 @@ def test_the_options_of_a_run_are_the_fields_of_its_settings():
     """One for each, of the field's type, with the field's default in its help."""
     import typing
 
-    from adasoft.lm.settings import Settings
+    from adasoft.lm.settings import RETIRED, Settings
 
     types = typing.get_type_hints(Settings)
     made = {name.replace("-", "_"): (kind, text) for name, kind, _, text in cli._SETTINGS}
-    assert set(made) == {f.name for f in dataclasses.fields(Settings)}
+    assert set(made) == {f.name for f in dataclasses.fields(Settings)} - {*RETIRED}
     for field in dataclasses.fields(Settings):
+        if field.name in RETIRED:
+            continue
         kind, text = made[field.name]
         said = text[text.rindex("(") + 1 : -1]
         if field.default is not None:
@@ -576,8 +575,6 @@ def test_options_of_plan_arrive(capsys, tmp_path):
     assert plan_json(capsys, "--min-head-share", "0.9")["shares"][0] >= 0.9 > usual["shares"][0] >= 0.75
     assert all(c % 64 == 0 for c in plan_json(capsys, "--align", "64")["cutoffs"])
     assert plan_json(capsys, "--max-size", "5000")["n_classes"] == 5000
-    wide = plan_json(capsys, "-j", "2", "--widths", "choose", "--min-mean-width", "500")
-    assert sum(w * s for w, s in zip([512, *wide["widths"]], wide["shares"], strict=True)) >= 500
     assert plan_json(capsys, "--objective", "decode")["objective"] == "decode"
     text = tmp_path / "text.txt"
     text.write_text("A a, a,\nB b c\n")
@@ -618,7 +615,7 @@ def test_options_of_calibrate_arrive(monkeypatch, capsys, tmp_path):
 #: Of every option of `train`: a value, and the field of the settings with what it should be.
 GIVEN = {
     "model": "gru", "hidden": 7, "layers": 2, "heads": 3, "embedding": "adaptive", "embedding_size": 9, "dropout": 0.3,
-    "softmax": "full", "cutoffs": (3, 9), "min_head_share": 0.6, "min_mean_width": 0.7, "n_tails": 3,
+    "softmax": "full", "cutoffs": (3, 9), "min_head_share": 0.6, "n_tails": 3,
     "width_ratio": 2.5, "tail_dropout": 0.4, "samples": 0.1, "optimizer": "adam", "learning_rate": 0.7,
     "weight_decay": 0.01, "clip": 0.5, "halve_from": 2, "warmup": 4, "bptt": 11, "batch": 12, "epochs": 3, "seed": 5,
     "dtype": "bfloat16",

@@ -277,50 +277,6 @@ def test_a_cost_that_is_not_monotone_is_still_solved_exactly():
         assert adasoft.plan(counts, 16, 40, cost=Odd(), n_tails=j, min_head_share=0.0).time == pytest.approx(best[0])
     with pytest.raises(ValueError, match=r"not marked monotone.*align=2"):
         adasoft.plan(np.ones(30_000), 16, 40, cost=Odd(), n_tails=1)
-    with pytest.raises(ValueError, match=r"not marked monotone: under min_mean_width.*align=\d+"):
-        adasoft.plan(np.ones(30_000), 16, 40, cost=Odd(), n_tails=1, min_mean_width=8)
-
-
-@given(counts=counts_of, j=st.integers(1, 3), mean=st.sampled_from([2.0, 6.0, 9.5, 13.0, 15.5]), seed=st.integers(0, 5))
-@settings(max_examples=30)
-def test_chosen_widths_equal_brute_force(counts, j, mean, seed):
-    cost = measured(seed) if seed < 4 else COSTS["last"]
-    menu = [16, 8, 4, 2]
-    vocabulary = Vocabulary(counts)
-    best = brute(vocabulary, 16, 40, cost, [menu] * j, 0.1, mean=mean)
-    arguments = {"cost": cost, "n_tails": j, "min_head_share": 0.1, "widths": set(menu), "min_mean_width": mean}
-    if best is None:
-        with pytest.raises(ValueError, match=r"[Ff]easible"):
-            adasoft.plan(counts, 16, 40, **arguments)
-        return
-    plan = adasoft.plan(counts, 16, 40, **arguments)
-    assert plan.gap == pytest.approx(0.0, abs=1e-9)
-    assert plan.time == pytest.approx(best[0], rel=1e-9)
-    assert plan.mean_width >= mean - 1e-6
-
-
-def test_floor_on_the_mean_width_with_given_widths():
-    counts = np.random.default_rng(3).zipf(1.3, 14).clip(max=999)
-    vocabulary, cost = Vocabulary(counts), measured(2)
-    best = brute(vocabulary, 16, 40, cost, [[8], [2]], 0.0, mean=12.0)
-    plan = adasoft.plan(counts, 16, 40, cost=cost, widths=[8, 2], min_head_share=0.0, min_mean_width=12.0)
-    assert plan.time == pytest.approx(best[0], rel=1e-9)
-    assert plan.widths == (8, 2)
-
-
-def test_chosen_widths_on_many_ranks_report_their_gap():
-    vocabulary = Vocabulary.synthetic(50_000, shift=2.7)
-    cost = measured(0)
-    plan = adasoft.plan(
-        vocabulary, 256, 1000, cost=cost, n_tails=2, widths="choose", min_mean_width=200, min_head_share=0.6
-    )
-    assert 0 < plan.gap < 0.2
-    assert plan.mean_width >= 200 - 1e-6
-    # a plan on the ranks that can be enumerated is exact among them, and cannot be better by more than the gap
-    coarse = adasoft.plan(
-        vocabulary, 256, 1000, cost=cost, n_tails=2, widths="choose", min_mean_width=200, min_head_share=0.6, align=125
-    )
-    assert coarse.time * (1 + 1e-9) >= plan.time * (1 - plan.gap)
 
 
 def test_a_cost_that_cannot_be_searched_is_said_not_skipped():
@@ -346,14 +302,6 @@ def test_the_gap_is_that_of_all_numbers_of_tails(monkeypatch):
     three = adasoft.plan(counts, 64, 256, cost=COSTS["measured"], n_tails=3)
     assert three.gap == pytest.approx(0.5)
     assert found.gap == pytest.approx(1 - min(found.time, 0.5 * three.time) / found.time) and found.gap > 0
-
-
-def test_a_floor_on_the_mean_width_that_only_crowded_tails_meet():
-    found = adasoft.plan(
-        Vocabulary.synthetic(50_000), 512, 256, cost=COSTS["measured"], widths="choose", n_tails=3, min_head_share=0,
-        min_mean_width=511.9,
-    )  # fmt: skip
-    assert found.mean_width >= 511.9 and len(found.cutoffs) == 3
 
 
 def test_best_number_of_tails_is_the_best_of_all():
@@ -428,31 +376,23 @@ def test_the_ratio_of_widths():
         ({"min_head_share": 1.5}, r"min_head_share should be between 0 and 1, got 1.5"),
         ({"align": 0}, r"align should be an integer of at least 1, got 0"),
         ({"objective": "speed"}, r"objective should be 'train' or 'decode', got 'speed'"),
-        ({"widths": "choose"}, r"needs min_mean_width"),
         ({"widths": [4, 2], "n_tails": 1}, r"widths should hold n_tails=1 widths, got 2"),
         ({"widths": [32]}, r"at most in_features=16, got \[32\]"),
         ({"widths": [0]}, r"widths\[0\] should be an integer of at least 1, got 0"),
         ({"widths": [4], "width_ratio": 2}, r"widths=\[4\] and width_ratio=2 both say the widths"),
         ({"width_ratio": 0.5}, r"width_ratio should be at least 1 and finite, got 0.5"),
-        ({"widths": "wide"}, r"widths should be None, a sequence, a set or 'choose', got 'wide'"),
-        ({"widths": {64}, "min_mean_width": 4}, r"between 1 and in_features=16"),
-        ({"min_mean_width": 17}, r"min_mean_width should be above 0 and at most in_features=16, got 17"),
-        ({"widths": {2}, "min_mean_width": 15.9, "n_tails": 1}, r"min_mean_width=15.9 cannot be met.*feasible"),
+        ({"widths": "choose"}, r"widths should be a sequence of integers or None, got 'choose'"),
+        ({"widths": {8, 4}}, r"widths should be a sequence of integers or None, got \{4, 8\}"),
         ({"cost": 3}, r"cost should be a cost model"),
         ({"min_shares": [0.8]}, r"min_shares=\[0.8\] needs n_tails"),
         ({"min_shares": [0.8], "n_tails": 1}, r"at most J - 1 shares; got n_tails=1"),
         ({"min_shares": [0.2], "n_tails": 2}, r"min_shares should rise from min_head_share=0.3 .* got \[0.2\]"),
         ({"min_shares": [1.0], "n_tails": 2}, r"min_shares leaves no words for tail"),
-        ({"min_shares": [0.8], "n_tails": 2, "min_mean_width": 4}, r"cannot be combined"),
         ({"opened": 0.5}, r"opened=0.5 is for objective='decode'"),
         ({"opened": 0, "objective": "decode"}, r"opened should be a share above 0 and at most 1.*got 0"),
         ({"opened": [0.5, 2], "n_tails": 2, "objective": "decode"}, r"opened should be a share.*got \[0.5, 2\]"),
         ({"opened": [0.5], "n_tails": 2, "objective": "decode"}, r"one for each of n_tails=2, got \[0.5\]"),
         ({"opened": [0.5], "objective": "decode"}, r"one for each of n_tails=None"),
-        (
-            {"opened": [0.5, 0.1], "n_tails": 2, "objective": "decode", "min_mean_width": 4},
-            r"min_mean_width takes one share opened for all tails, got opened=\[0.5, 0.1\]",
-        ),
     ],
 )
 def test_bad_requests_say_what_is_feasible(arguments, message):
@@ -482,8 +422,6 @@ def same(value):
         ("n_tails", 2, {}),
         ("align", 2, {"n_tails": 2}),
         ("min_head_share", 0.5, {"n_tails": 2}),
-        ("min_mean_width", 8.5, {"n_tails": 2}),
-        ("min_mean_width", 9, {"n_tails": 2}),
         ("width_ratio", 2.5, {"n_tails": 2}),
         ("width_ratio", 2, {"n_tails": 2}),
         ("opened", 0.25, {"n_tails": 2, "objective": "decode"}),
@@ -531,7 +469,7 @@ HUGE = [10**20, 10**400, 10**5000, -(10**400)]
 
 
 @pytest.mark.parametrize("value", [*NO_NUMBERS, *NO_INTEGERS, *HUGE], ids=lambda value: type(value).__name__)
-@pytest.mark.parametrize("name", ["in_features", "batch", "n_tails", "align", "width", "n_clusters", "points"])
+@pytest.mark.parametrize("name", ["in_features", "batch", "n_tails", "align", "width", "points"])
 def test_no_integers_are_refused_by_name(name, value):
     calls = {
         "in_features": lambda: adasoft.plan(WORDS, value, 40, cost=COSTS["last"]),
@@ -539,23 +477,21 @@ def test_no_integers_are_refused_by_name(name, value):
         "n_tails": lambda: asked(n_tails=value),
         "align": lambda: asked(align=value, n_tails=1),
         "width": lambda: adasoft.two_clusters(WORDS, 16, 40, cost=COSTS["last"], width=value),
-        "n_clusters": lambda: P.best_clusters(WORDS, 16, 40, value, cost=COSTS["last"]),
         "points": lambda: adasoft.front(WORDS, 16, 40, cost=COSTS["last"], points=value),
     }
     if (value is None and name in ("n_tails", "width")) or (name == "points" and isinstance(value, int) and value > 1):
         calls[name]()
         return
-    with pytest.raises(ValueError, match=rf"{name}( should be an integer|=)|clusters need|align=") as caught:
+    with pytest.raises(ValueError, match=rf"{name}( should be an integer|=)|align=") as caught:
         calls[name]()
     assert len(str(caught.value)) < 400
 
 
 @pytest.mark.parametrize("value", [*NO_NUMBERS, *HUGE, float("inf"), -0.5], ids=lambda value: type(value).__name__)
-@pytest.mark.parametrize("name", ["min_head_share", "min_mean_width", "width_ratio", "opened", "min_shares", "c", "k0"])
+@pytest.mark.parametrize("name", ["min_head_share", "width_ratio", "opened", "min_shares", "c", "k0"])
 def test_no_shares_are_refused_by_name(name, value):
     calls = {
         "min_head_share": lambda: asked(min_head_share=value),
-        "min_mean_width": lambda: asked(min_mean_width=value),
         "width_ratio": lambda: asked(width_ratio=value),
         "opened": lambda: asked(opened=value, objective="decode", n_tails=2),
         "min_shares": lambda: asked(min_shares=[value], n_tails=2),
@@ -565,7 +501,7 @@ def test_no_shares_are_refused_by_name(name, value):
     if name == "width_ratio" and isinstance(value, int) and value == 10**20:
         assert calls[name]().widths == (8, 8)
         return
-    if value is None and name in ("min_mean_width", "width_ratio"):
+    if value is None and name == "width_ratio":
         assert calls[name]() == asked()
         return
     with pytest.raises(ValueError, match=rf"^{name}(\[0\])? should be") as caught:
@@ -578,14 +514,8 @@ NO_WIDTHS = [True, "8,4", b"ab", {4: 2}, 3, np.array(3), iter([4]), [True], [Non
 
 @pytest.mark.parametrize("value", NO_WIDTHS, ids=lambda value: type(value).__name__)
 def test_no_widths_are_refused_by_name(value):
-    with pytest.raises(ValueError, match=r"^(widths(\[0\])?|each of widths) should be"):
+    with pytest.raises(ValueError, match=r"^widths(\[0\])? should be"):
         asked(widths=value)
-
-
-@pytest.mark.parametrize("value", [{True}, {2.0}, {"4"}, {10**400}, set()])
-def test_no_sets_of_widths_are_refused_by_name(value):
-    with pytest.raises(ValueError, match=r"^(each of )?widths should"):
-        asked(widths=value, min_mean_width=8)
 
 
 @pytest.mark.parametrize("ask", [adasoft.plan, adasoft.front, adasoft.two_clusters])
@@ -669,7 +599,7 @@ def test_front_is_a_front_and_its_points_are_exact():
 @given(counts=counts_of)
 @settings(max_examples=20)
 def test_two_clusters_by_hand(counts):
-    vocabulary, cost = Vocabulary(counts), PaperCost(1e-3, 1e-6, k0=3, batch0=40, form="first")
+    cost = PaperCost(1e-3, 1e-6, k0=3, batch0=40, form="first")
     two = adasoft.two_clusters(counts, 16, 40, cost=cost)
     flat = 1e-3 + 1e-6 * 3 * 40
     total, n = sum(counts), len(counts)
@@ -682,31 +612,6 @@ def test_two_clusters_by_hand(counts):
 
         assert two.root[k - 1] == pytest.approx(g(k + 1) + (1 - p_h) * g(n - k))
         assert two.leaf[k - 1] == pytest.approx(g(2) + p_h * g(k) + (1 - p_h) * g(n - k))
-    cutoffs, seconds = P.best_clusters(vocabulary, 16, 40, 2, cost=cost)
-    assert seconds == pytest.approx(two.root.min()) and two.root[cutoffs[0] - 1] == pytest.approx(seconds)
-    cutoffs, seconds = P.best_clusters(vocabulary, 16, 40, 2, cost=cost, head="leaf")
-    assert seconds == pytest.approx(two.leaf.min()) and two.leaf[cutoffs[0] - 1] == pytest.approx(seconds)
-
-
-@pytest.mark.parametrize("head", ["root", "leaf"])
-@pytest.mark.parametrize("name", ["last", "first", "expected"])
-def test_many_clusters_in_root_or_leaf(head, name):
-    counts = np.random.default_rng(2).zipf(1.3, 11).clip(max=300)
-    mass, cost = Vocabulary(counts).cumulative, COSTS[name]
-    for m in (2, 3, 4):
-        best = np.inf
-        for cutoffs in itertools.combinations(range(1, 11), m - 1):
-            edges = [0, *cutoffs, 11]
-            parts = [
-                float(cost.tail_time(b - a, mass[b] - mass[a], 40, 16, 16, "train"))
-                for a, b in itertools.pairwise(edges)
-            ]
-            if head == "root":
-                parts[0] = float(cost.product_time(edges[1] + m - 1, 40))
-            else:
-                parts.append(float(cost.product_time(m, 40)))
-            best = min(best, sum(parts))
-        assert P.best_clusters(counts, 16, 40, m, head=head, cost=cost)[1] == pytest.approx(best, rel=1e-9)
 
 
 def test_a_million_words_within_the_bounds():

@@ -13,7 +13,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from ...bench.training import PAPER_TEXT8, SUITE, _epochs, by_rank, stored_runs, summary
+from ...bench.training import PAPER_TEXT8, ROW_ORDER, _epochs, by_rank, stored_runs, summary
 from ..kit import figures as f
 from ..kit.figures import Data, Layout
 from ..kit.recorded import results_folder
@@ -40,7 +40,7 @@ _CALLED = {
     "planned-wide-0.85-dropout": "adaptive, planned, wider tails, head ≥ 85 %, tail dropout 0.2",
 }
 #: Rows of the stored table, and what they are called.
-STORED = {name: _CALLED.get(name, name) for name in SUITE}
+STORED = {name: _CALLED.get(name, name) for name in ROW_ORDER}
 PAPER = "hollow: the paper, Text8"
 #: What the paper claims on Text8: at most so much perplexity more, at least so many times faster.
 CLAIM = PAPER_TEXT8["adaptive"][0] / PAPER_TEXT8["full"][0] - 1, PAPER_TEXT8["full"][1] / PAPER_TEXT8["adaptive"][1]
