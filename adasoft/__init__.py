@@ -23,8 +23,8 @@ _ROOMS = {
     "load_cost": "cost",
     "Plan": "planning",
     "plan": "planning",
-    "front": "planning",
-    "two_clusters": "planning",
+    "front": "tradeoffs",
+    "two_clusters": "tradeoffs",
     "AdaptiveSoftmax": "layer",
     "AdaptiveEmbedding": "embedding",
     "calibrate": "calibration",
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
     from .embedding import AdaptiveEmbedding as AdaptiveEmbedding
     from .layer import AdaptiveSoftmax as AdaptiveSoftmax
     from .planning import Plan as Plan
-    from .planning import front as front
     from .planning import plan as plan
-    from .planning import two_clusters as two_clusters
+    from .tradeoffs import front as front
+    from .tradeoffs import two_clusters as two_clusters
     from .vocabulary import Vocabulary as Vocabulary
     from .vocabulary import ZipfFit as ZipfFit
     from .vocabulary import compare as compare

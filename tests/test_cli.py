@@ -83,7 +83,7 @@ def test_plan_for_decoding_and_with_input_words(capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["plan", "en", "--opened", "0.1"], "opened=0.1 is for objective='decode'"),
+        (["plan", "en", "--opened", "0.1"], "opened should be 1 for objective='train' (it is for 'decode'), got 0.1"),
         (["plan", "en", "--opened", "few"], "--opened should be numbers like 0.2,0.1, got 'few'"),
         (["plan", "nowhere.txt"], "is no file, and no language of wordfreq"),
         (["plan", "de", "--min-count", "5"], "--min-count 5 leaves no word but <unk>: the largest count is 0.0"),

@@ -15,7 +15,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from ...planning import TwoClusters
+from ...tradeoffs import TwoClusters
 from ...vocabulary import Vocabulary, ZipfFit, compare
 from .explorer import Explorer
 from .picker import COLORS, places

@@ -19,7 +19,8 @@ import numpy as np
 
 from ...cost import MeasuredCost, cpu_name
 from ...files import cache_dir, writable_folder
-from ...planning import Plan, plan, two_clusters
+from ...planning import Plan, plan
+from ...tradeoffs import two_clusters
 from ...vocabulary import Vocabulary, comparable, wordfreq_tokens
 from . import figures as f
 from .explorer import (
