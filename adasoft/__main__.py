@@ -238,6 +238,12 @@ def _plan_parser(commands: Any) -> None:
     )
     p.add_argument("--align", type=_whole(), metavar="N", default=1, help="cutoffs are multiples of N (1)")
     p.add_argument(
+        "--front",
+        action="store_true",
+        help="print the fastest cutoffs at each capacity (mean width per token) instead of one plan; without a floor "
+        "on the head, and for 2 tails unless --tails or --widths says otherwise",
+    )
+    p.add_argument(
         "--objective",
         choices=["train", "decode"],
         default="train",
@@ -780,6 +786,9 @@ def _plan(options: argparse.Namespace, rest: list[str]) -> None:
             widths = [int(w) for w in widths.split(",")]
         except ValueError:
             raise ValueError(f"--widths should be numbers like 128,32, got {options.widths!r}") from None
+    if options.front:
+        _front(options, vocabulary, cost, widths)
+        return
     try:
         opened = [1.0] if options.opened is None else [float(share) for share in options.opened.split(",")]
     except ValueError:
@@ -808,6 +817,28 @@ def _plan(options: argparse.Namespace, rest: list[str]) -> None:
     if options.json:
         write_whole(options.json, found.to_json(order=True) + "\n")
         print(f"written to {options.json}")
+
+
+def _front(options: argparse.Namespace, vocabulary: Any, cost: Any, widths: list[int] | None) -> None:
+    from .tradeoffs import front, front_table
+
+    for name, value in (("json", options.json), ("opened", options.opened), ("embedding", options.embedding)):
+        if value:
+            raise ValueError(f"--{name} is for a single plan; leave it out with --front")
+    points = front(
+        vocabulary,
+        options.in_features,
+        options.batch,
+        cost=cost,
+        n_tails=options.tails,
+        widths=widths,
+        width_ratio=options.width_ratio,
+        align=options.align,
+        objective=options.objective,
+    )
+    print(f"{vocabulary.name}: V = {len(vocabulary):,}, d = {options.in_features}, B = {options.batch:,}")
+    print(f"cost model: {cost.name}; widths of the tails: {list(points[0].widths)}\n")
+    print(front_table(points))
 
 
 def _calibrate(options: argparse.Namespace, rest: list[str]) -> None:

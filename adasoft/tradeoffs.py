@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -109,6 +110,18 @@ def front(
     # a layer with tails that is slower than the full softmax is no trade: the full softmax is wider
     kept = [point for point in found if point is full or point.time < full.time]
     return sorted(kept, key=lambda point: point.mean_width)
+
+
+def front_table(points: Sequence[FrontPoint]) -> str:
+    """The points of :func:`front` as a table of text: capacity, time and cutoffs, fastest first."""
+    lines = [f"{'mean width':>10}{'head holds':>12}{'time':>14}{'speedup':>9}  cutoffs"]
+    for point in points:
+        cutoffs = ", ".join(f"{cutoff:,}" for cutoff in point.cutoffs) or "none: the full softmax"
+        speedup = points[-1].time / point.time if point.time else math.nan
+        lines.append(
+            f"{point.mean_width:>10.0f}{point.head_share:>12.1%}{point.time * 1e3:>11,.3f} ms{speedup:>9.1f}  {cutoffs}"
+        )
+    return "\n".join(lines)
 
 
 class TwoClusters(NamedTuple):

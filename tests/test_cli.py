@@ -68,6 +68,20 @@ def test_plan_of_files_and_json(tmp_path, capsys):
     assert json.loads(target.read_text())["widths"] == [256, 128]
 
 
+def test_plan_prints_the_front_of_time_and_capacity(capsys):
+    status, out, _ = run("plan", "synthetic:50000", "--front", "--widths", "128,64,32", "--align", "8", capsys=capsys)
+    lines = out.splitlines()
+    assert status == 0 and "widths of the tails: [128, 64, 32]" in lines[1]
+    assert lines[3].split() == ["mean", "width", "head", "holds", "time", "speedup", "cutoffs"]
+    assert lines[-1].split()[:2] == ["512", "100.0%"] and lines[-1].endswith(" 1.0  none: the full softmax")
+    widths = [int(line.split()[0]) for line in lines[4:]]
+    assert widths == sorted(widths) and len(widths) > 5 and len(lines[4].split("  ")[-1].split(", ")) == 3
+    assert run("plan", "synthetic:5000", "--front", "--tails", "1", capsys=capsys)[0] == 0
+    for more in (("--json", "-"), ("--opened", "0.1"), ("--embedding",)):
+        status, _, err = run("plan", "synthetic:5000", "--front", *more, capsys=capsys)
+        assert status == 2 and f"{more[0]} is for a single plan" in err
+
+
 def test_plan_for_decoding_and_with_input_words(capsys):
     said = {}
     for opened in ("1", "0.05"):

@@ -9,6 +9,7 @@ from partitions import brute, counts_of, measured
 
 import adasoft
 from adasoft import PaperCost, Vocabulary
+from adasoft.tradeoffs import FrontPoint, front_table
 
 
 def test_front_is_a_front_and_its_points_are_exact():
@@ -23,6 +24,31 @@ def test_front_is_a_front_and_its_points_are_exact():
     for p in points[:-1]:
         best = brute(vocabulary, 16, 400, cost, p.widths, mean=p.mean_width - 1e-9)
         assert p.exact and p.time == pytest.approx(best[0], rel=1e-9)
+
+
+def test_the_number_of_tails_of_a_front_follows_the_widths():
+    arguments = dict(cost=measured(4), points=3)
+    words = 1000 // np.arange(1, 101)
+    assert {p.widths for p in adasoft.front(words, 64, 400, **arguments)} == {(16, 8), ()}
+    assert adasoft.front(words, 64, 400, widths=[20, 12, 9], **arguments)[0].widths == (20, 12, 9)
+    assert adasoft.front(words, 64, 400, width_ratio=2, **arguments)[0].widths == (32, 16)
+    for n_tails, rule in ((0, "an integer of at least 1"), (100, "from 1 to 99 with 100 words and align=1")):
+        with pytest.raises(ValueError, match=rf"^n_tails should be {rule}, got {n_tails}$"):
+            adasoft.front(words, 64, 400, n_tails=n_tails, **arguments)
+    with pytest.raises(ValueError, match=r"^n_tails should be from 1 to 99 .*, got 0$"):
+        adasoft.front(words, 64, 400, widths=[], **arguments)
+
+
+def test_the_front_as_a_table():
+    points = [
+        FrontPoint(0.0015, 100.4, 0.5, (1000, 20_000), (16, 8), True),
+        FrontPoint(0.006, 128.0, 1.0, (), (), True),
+    ]
+    assert front_table(points).splitlines() == [
+        "mean width  head holds          time  speedup  cutoffs",
+        "       100       50.0%      1.500 ms      4.0  1,000, 20,000",
+        "       128      100.0%      6.000 ms      1.0  none: the full softmax",
+    ]
 
 
 @given(counts=counts_of)
