@@ -16,7 +16,7 @@ __version__ = "0.1.0"
 # public name -> the room it lives in
 _ROOMS = {
     "Vocabulary": "vocabulary",
-    "ZipfFit": "vocabulary",
+    "ZipfFit": "zipf",
     "compare": "vocabulary",
     "PaperCost": "cost",
     "MeasuredCost": "cost",
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from .tradeoffs import front as front
     from .tradeoffs import two_clusters as two_clusters
     from .vocabulary import Vocabulary as Vocabulary
-    from .vocabulary import ZipfFit as ZipfFit
     from .vocabulary import compare as compare
+    from .zipf import ZipfFit as ZipfFit
 
 
 def __getattr__(name: str) -> Any:

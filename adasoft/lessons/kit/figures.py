@@ -16,7 +16,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from ...tradeoffs import TwoClusters
-from ...vocabulary import Vocabulary, ZipfFit, compare
+from ...vocabulary import Vocabulary, compare
+from ...zipf import ZipfFit
 from .explorer import Explorer
 from .picker import COLORS, places
 from .widgets import LiveFigure
