@@ -18,15 +18,15 @@ __version__ = "0.1.0"
 # public name -> the room it lives in
 _ROOMS = {
     "Vocabulary": "vocabulary",
-    "ZipfFit": "vocabulary",
+    "ZipfFit": "zipf",
     "compare": "vocabulary",
     "PaperCost": "cost",
     "MeasuredCost": "cost",
     "load_cost": "cost",
     "Plan": "planning",
     "plan": "planning",
-    "front": "planning",
-    "two_clusters": "planning",
+    "front": "tradeoffs",
+    "two_clusters": "tradeoffs",
     "AdaptiveSoftmax": "layer",
     "AdaptiveEmbedding": "embedding",
     "calibrate": "calibration",
@@ -42,12 +42,12 @@ if TYPE_CHECKING:
     from .embedding import AdaptiveEmbedding as AdaptiveEmbedding
     from .layer import AdaptiveSoftmax as AdaptiveSoftmax
     from .planning import Plan as Plan
-    from .planning import front as front
     from .planning import plan as plan
-    from .planning import two_clusters as two_clusters
+    from .tradeoffs import front as front
+    from .tradeoffs import two_clusters as two_clusters
     from .vocabulary import Vocabulary as Vocabulary
-    from .vocabulary import ZipfFit as ZipfFit
     from .vocabulary import compare as compare
+    from .zipf import ZipfFit as ZipfFit
 
 
 def __getattr__(name: str) -> Any:

@@ -71,6 +71,20 @@ def test_plan_of_files_and_json(tmp_path, capsys):
     assert json.loads(target.read_text())["widths"] == [256, 128]
 
 
+def test_plan_prints_the_front_of_time_and_capacity(capsys):
+    status, out, _ = run("plan", "synthetic:50000", "--front", "--widths", "128,64,32", "--align", "8", capsys=capsys)
+    lines = out.splitlines()
+    assert status == 0 and "widths of the tails: [128, 64, 32]" in lines[1]
+    assert lines[3].split() == ["mean", "width", "head", "holds", "time", "speedup", "cutoffs"]
+    assert lines[-1].split()[:2] == ["512", "100.0%"] and lines[-1].endswith(" 1.0  none: the full softmax")
+    widths = [int(line.split()[0]) for line in lines[4:]]
+    assert widths == sorted(widths) and len(widths) > 5 and len(lines[4].split("  ")[-1].split(", ")) == 3
+    assert run("plan", "synthetic:5000", "--front", "--tails", "1", capsys=capsys)[0] == 0
+    for more in (("--json", "-"), ("--opened", "0.1"), ("--embedding",), ("--min-head-share", "0.8")):
+        status, _, err = run("plan", "synthetic:5000", "--front", *more, capsys=capsys)
+        assert status == 2 and f"{more[0]} is for a single plan" in err
+
+
 def test_plan_for_decoding_and_with_input_words(capsys):
     said = {}
     for opened in ("1", "0.05"):
@@ -86,7 +100,7 @@ def test_plan_for_decoding_and_with_input_words(capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["plan", "en", "--opened", "0.1"], "opened=0.1 is for objective='decode'"),
+        (["plan", "en", "--opened", "0.1"], "opened should be 1 for objective='train' (it is for 'decode'), got 0.1"),
         (["plan", "en", "--opened", "few"], "--opened should be numbers like 0.2,0.1, got 'few'"),
         (["plan", "nowhere.txt"], "is not a file, nor a language of wordfreq"),
         (["plan", "de", "--min-count", "5"], "--min-count 5 leaves no word but <unk>: the largest count is 0.0"),
@@ -471,11 +485,11 @@ def test_the_options_of_a_run_are_the_fields_of_its_settings():
     """One for each, of the field's type, with the field's default in its help."""
     import typing
 
-    from adasoft.lm.settings import Settings
+    from adasoft.lm.settings import RETIRED, Settings
 
     types = typing.get_type_hints(Settings)
     made = {name.replace("-", "_"): (kind, text) for name, kind, _, text in SETTINGS}
-    fields = [field for field in dataclasses.fields(Settings) if field.name != "min_mean_width"]  # of stored runs only
+    fields = [field for field in dataclasses.fields(Settings) if field.name not in RETIRED]
     assert set(made) == {field.name for field in fields}
     for field in fields:
         kind, text = made[field.name]
@@ -907,15 +921,3 @@ def test_jupyterlab_gets_what_is_not_ours_and_its_status_comes_back(monkeypatch,
     assert run("lab", "--port=9", capsys=capsys)[0] == 7 and "--port=9" in Process.started[0]
     printed = run("lab", "--print", "--x=a b", capsys=capsys)[1]
     assert "--x=a b" in shlex.split(printed) and "'--x=a b'" in printed
-
-
-def test_the_front_is_shown(capsys):
-    status, out, _ = run("plan", "synthetic:20000", "--front", "--tails", "2", capsys=capsys)
-    lines = out.splitlines()
-    assert (
-        status == 0 and "V = 20,000, d = 512" in lines[0] and lines[-1].split("100.0%")[-1].strip().startswith("none")
-    )
-    times = [float(line.split()[0]) for line in lines[4:]]
-    assert len(times) > 3 and times == sorted(times)
-    status, _, err = run("plan", "synthetic:20000", "--front", "--min-head-share", "0.8", capsys=capsys)
-    assert status == 2 and "--min-head-share is for a plan, not for its --front" in err

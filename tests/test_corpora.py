@@ -142,7 +142,7 @@ def test_a_corpus_by_hand(tmp_path):
     assert corpus.decode(corpus.train) == "the cat saw the dog\n\nthe dog saw\n"
     assert corpus.decode([]) == ""
     assert repr(corpus) == f"Corpus('small', V=6, train 11, valid 3, test 4, digest {corpus.digest[:12]})"
-    with pytest.raises(ValueError, match="rank: expected 0 to 5, received 6"):
+    with pytest.raises(ValueError, match="rank should be an integer from 0 to 5, got 6"):
         corpus.decode([6])
 
 
@@ -206,7 +206,7 @@ def test_pieces_of_a_long_text_make_no_difference(tmp_path, monkeypatch):
     text = drawn_text(3, 4000) + "x" * 50 + " " + "y " * 400 + "\n"
     path = folder(tmp_path / "x", text, text, text)
     once = quiet(path)
-    monkeypatch.setattr("adasoft.vocabulary._PIECE", 37)
+    monkeypatch.setattr("adasoft.textfiles.PIECE", 37)
     monkeypatch.setattr(encode, "_CHUNK", 11)
     monkeypatch.setattr(loading, "_CHUNK", 13)
     again = quiet(path, cache=tmp_path / "other")
@@ -361,13 +361,13 @@ def test_the_digest_is_of_words_and_ids(tmp_path):
         (b"\x00\x01\x02" * 500, {}, "is binary or not utf-8 text: byte 0 is NUL"),
         (b"good text\n" * 50 + b"caf\xe9\n" * 50, {}, r"is not utf-8 text: byte 503 cannot be decoded"),
         (gzip.compress(b"a b c\n" * 5000, mtime=0)[:-30], {}, "broken off or damaged"),
-        (b"a b\n" * 500, {"tokens": 0}, "tokens: expected at least 1 or None, received 0"),
-        (b"a b\n" * 500, {"max_size": 0}, "max_size: expected at least 1"),
+        (b"a b\n" * 500, {"tokens": 0}, "tokens should be an integer of at least 1, got 0"),
+        (b"a b\n" * 500, {"max_size": 0}, "max_size should be an integer of at least 1"),
         (b"a b\n" * 500, {"eos": ""}, "eos: expected a word without blanks"),
         (b"a b\n" * 500, {"eos": "end of line"}, "eos: expected a word without blanks"),
-        (b"a b\n" * 500, {"encoding": "utf-9"}, "encoding: Python knows no encoding 'utf-9'"),
-        (b"a b\n" * 500, {"tokenizer": "spaces"}, "tokenizer: expected 'whitespace', 'words' or a function"),
-        (b"a b\n" * 500, {"bpe": 257}, "bpe: expected at least 258 pieces"),
+        (b"a b\n" * 500, {"encoding": "utf-9"}, "encoding should be one that Python knows, got 'utf-9'"),
+        (b"a b\n" * 500, {"tokenizer": "spaces"}, "tokenizer should be 'whitespace', 'words' or a function"),
+        (b"a b\n" * 500, {"bpe": 257}, "bpe should be an integer of at least 258, got 257"),
         (b"a b\n" * 500, {"bpe": 300, "max_size": 9}, "bpe: min_count, max_size and a tokenizer of your own"),
     ],
 )
@@ -382,11 +382,11 @@ def test_bad_input(tmp_path, cache, content, settings, message):
 
 def test_bad_types_and_sources(tmp_path):
     (tmp_path / "text").write_text("a b\n" * 99)
-    with pytest.raises(TypeError, match=r"tokens: expected an integer, received 1\.5"):
+    with pytest.raises(ValueError, match=r"tokens should be an integer of at least 1, got 1\.5"):
         quiet(tmp_path / "text", tokens=1.5)
-    with pytest.raises(TypeError, match="bpe: expected an integer, received True"):
+    with pytest.raises(ValueError, match="bpe should be an integer of at least 258, got True"):
         quiet(tmp_path / "text", bpe=True)
-    with pytest.raises(TypeError, match="expected it to return a list of strings"):
+    with pytest.raises(TypeError, match="tokenizer should return a list of strings"):
         quiet(tmp_path / "text", tokenizer=lambda line: line)
     with pytest.raises(FileNotFoundError, match="no file, no folder, and no known corpus; those are docs, wikitext-2,"):
         quiet("no-such-corpus")
@@ -598,11 +598,11 @@ def test_batches_are_copies_and_refuse_nonsense():
         with pytest.raises(IndexError, match="window: expected 0 to 3"):
             batches[window]
     for start in (-1, len(batches) + 1):
-        with pytest.raises(ValueError, match="start: expected 0 to 4"):
+        with pytest.raises(ValueError, match="start should be an integer from 0 to 4"):
             batches.iterate(start)
-    with pytest.raises(ValueError, match="batch_size: expected at least 1"):
+    with pytest.raises(ValueError, match="batch_size should be an integer of at least 1"):
         Batches(ids, 0, 4)
-    with pytest.raises(TypeError, match="steps: expected an integer"):
+    with pytest.raises(ValueError, match="steps should be an integer of at least 1"):
         Batches(ids, 3, 4.0)
     with pytest.raises(ValueError, match=r"ids: expected integers \(n,\), received int32 of shape \(5, 10\)"):
         Batches(ids.reshape(5, 10), 1, 1)

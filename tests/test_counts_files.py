@@ -266,9 +266,9 @@ def test_the_kind_can_be_said(tmp_path):
     assert Vocabulary.read(path, kind="text", eos="</s>").words == ("</s>", "Chapter", "1", "Part", "2")
     with pytest.raises(ValueError, match="kind should be 'counts', 'text' or None, got 'words'"):
         Vocabulary.read(path, kind="words")
-    with pytest.raises(TypeError, match=r"eos: .* looks like counts, .* give kind='text'"):
+    with pytest.raises(TypeError, match=r"eos should be left out for .*, which looks like counts; .* give kind='text'"):
         Vocabulary.read(path, eos="</s>")
-    with pytest.raises(TypeError, match=r"delimiter: .* looks like text, .*kind='counts'"):
+    with pytest.raises(TypeError, match=r"delimiter should be left out for .* looks like text; .*kind='counts'"):
         Vocabulary.read(path, kind="text", delimiter=",")
     prose = written(tmp_path / "prose", "some words\nof prose\n")
     with pytest.raises(
@@ -346,12 +346,12 @@ def test_a_byte_order_mark_is_obeyed_everywhere(tmp_path, encoding, given_encodi
 
 @pytest.mark.parametrize("block", [1, 2, 3, 5, 64])
 def test_blocks_end_anywhere(tmp_path, monkeypatch, block):
-    import adasoft.vocabulary as module
+    import adasoft.textfiles as module
 
     text = "žluť\tkůň 🙂\r\n\n a\n" * 9
     paths = [written(tmp_path / e, MARKED[e] + text.encode(e)) for e in MARKED]
     whole = as_dict(Vocabulary.from_text(paths[0], eos="</s>"))
-    monkeypatch.setattr(module, "_PIECE", max(block, 4))  # the mark is looked for in the first block
+    monkeypatch.setattr(module, "PIECE", max(block, 4))  # the mark is looked for in the first block
     for path in paths:
         assert as_dict(Vocabulary.from_text(path, eos="</s>")) == whole
 
@@ -366,7 +366,7 @@ def test_encodings_that_do_not_fit(tmp_path):
         with pytest.raises(ValueError, match=r"plain is not utf-16 text: .*BOM.*encoding='utf-16-le' or 'utf-16-be'"):
             read(plain, encoding="utf-16")
         for encoding in ("utf-9", "hex", "undefined", None, 8):
-            with pytest.raises(ValueError, match=f"encoding: Python knows no encoding {encoding!r}"):
+            with pytest.raises(ValueError, match=f"encoding should be one that Python knows, got {encoding!r}"):
                 read(plain, encoding=encoding)
     nul = written(tmp_path / "nul", "hello world\n" * 9, encoding="utf-16-le")
     with pytest.raises(ValueError, match=r"byte 1 is NUL; if it is UTF-16, give encoding='utf-16-le'"):

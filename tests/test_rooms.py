@@ -30,14 +30,18 @@ GROUND = {
 _PLANS = "vocabulary cost records planning"
 _LAYERS = "ranks loss decoding layer embedding"
 _MACHINE = "timing workloads calibration"
-_TEXTS = "vocabulary textfiles corpora"
+_READERS = "vocabulary zipf textfiles counts counts_files tokens"
+_TEXTS = f"{_READERS} corpora"
 
 #: Room -> the rooms it may import, besides the ground.
 ARROWS = {
     # words and costs
     "zipf": "",
     "textfiles": "",
-    "vocabulary": "zipf textfiles",
+    "counts": "",
+    "counts_files": "textfiles",
+    "tokens": "",
+    "vocabulary": "zipf textfiles counts counts_files tokens",
     "cost": "",
     "records": "cost",
     # plans
@@ -57,7 +61,7 @@ ARROWS = {
     "workloads": f"{_PLANS} {_LAYERS} timing",
     "calibration": f"{_PLANS} {_LAYERS} timing workloads",
     # texts, other softmaxes, language models
-    "corpora": "vocabulary textfiles",
+    "corpora": _READERS,
     "alternatives": f"{_PLANS} {_LAYERS} timing",
     "lm": f"{_PLANS} {_LAYERS} {_MACHINE} corpora alternatives",
     # what measures, what reads stored numbers, what people type
@@ -72,7 +76,7 @@ _LESSONS = ("words", "clusters", "time_model", "live_timing", "layer", "language
 #: The lessons stand on top: on what they show, on the kit, and some on the lesson before.
 LESSONS = {
     "lessons": f"lessons.kit {' '.join(f'lessons.{name}' for name in _LESSONS)}",  # what a notebook imports
-    "lessons.kit": f"{_PLANS} tradeoffs {_MACHINE} vocabulary",
+    "lessons.kit": f"{_PLANS} tradeoffs {_MACHINE} {_READERS}",
     "lessons.words": _LESSON,
     "lessons.clusters": _LESSON,
     "lessons.time_model": _LESSON,
@@ -102,17 +106,8 @@ FAULTS = {
     "adasoft.alternatives.svd_softmax imports adasoft.layer._positive",
     "adasoft.alternatives.synthetic_hierarchy imports adasoft.alternatives.doubly_sparse_training._seed",
     "adasoft.alternatives.synthetic_hierarchy imports adasoft.layer._positive",
-    "adasoft.corpora.corpus imports adasoft.vocabulary._integer",
-    "adasoft.corpora.encode imports adasoft.vocabulary._splitter",
-    "adasoft.corpora.encode imports adasoft.vocabulary._stem",
     "adasoft.corpora.loading imports adasoft.cost",
-    "adasoft.corpora.loading imports adasoft.vocabulary._frozen",
-    "adasoft.corpora.loading imports adasoft.vocabulary._integer",
-    "adasoft.corpora.loading imports adasoft.vocabulary._splitter",
     "adasoft.corpora.names imports adasoft.cost",
-    "adasoft.corpora.sources imports adasoft.vocabulary._decoded",
-    "adasoft.corpora.sources imports adasoft.vocabulary._stem",
-    "adasoft.corpora.sources imports adasoft.vocabulary._unpacked",
     "adasoft.embedding imports adasoft.layer._index",
     "adasoft.embedding imports adasoft.layer._positive",
     "adasoft.embedding imports adasoft.layer._reshaped",

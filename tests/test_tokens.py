@@ -16,7 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adasoft.corpora import documentation, load, text_ids
-from adasoft.vocabulary import Vocabulary, _decoded, _words, comparable, compare, wordfreq_tokens
+from adasoft.textfiles import decode
+from adasoft.tokens import split_words, wordfreq_tokens
+from adasoft.vocabulary import Vocabulary, comparable, compare
 
 PARTS = ("train", "valid", "test")
 
@@ -61,7 +63,7 @@ def test_words_keep_their_marks(tmp_path, name):
     text, expected = CASES[name]
     (tmp_path / "text").write_text(text + "\n", encoding="utf-8")
     assert set(Vocabulary.from_text(tmp_path / "text", tokenizer="words").words) == set(expected)
-    assert _words(text) == expected
+    assert split_words(text) == expected
     # Beside a line end, and within a corpus, where line ends are words.
     vocabulary, ids = text_ids(tmp_path / "text", tokenizer="words", min_count=1)
     assert [vocabulary.word(i) for i in ids.tolist()] == [*expected, "<eos>"]
@@ -70,8 +72,8 @@ def test_words_keep_their_marks(tmp_path, name):
 def test_every_mark_of_unicode_stays_with_its_word():
     marks = [chr(c) for c in range(sys.maxunicode + 1) if unicodedata.category(chr(c)).startswith("M")]
     assert len(marks) > 2000
-    assert [m for m in [*marks, "\u200c", "\u200d"] if len(_words(f"kq{m}k")) != 1] == []
-    assert [m for m in marks if len(_words(f"q{m} €{m}")) != 2] == []
+    assert [m for m in [*marks, "\u200c", "\u200d"] if len(split_words(f"kq{m}k")) != 1] == []
+    assert [m for m in marks if len(split_words(f"q{m} €{m}")) != 2] == []
 
 
 JOINERS = "\u200c\u200d"
@@ -135,17 +137,21 @@ strange = "❤👍🇩🇪🏽\U000e0067.,'’-।\u00ad\u200b\u200f\u2060\ufeff
 
 @given(st.text(st.sampled_from(letters + marks + strange) | st.characters(exclude_categories=["Cs"]), max_size=40))
 def test_words_against_the_rule_character_by_character(text):
-    assert _words(text) == plain_words(text)
+    assert split_words(text) == plain_words(text)
 
 
 @given(st.text(st.sampled_from(letters + marks + strange), max_size=40))
 def test_both_ways_of_writing_are_one_word(text):
-    assert _words(unicodedata.normalize("NFD", text)) == _words(unicodedata.normalize("NFC", text)) == _words(text)
+    assert (
+        split_words(unicodedata.normalize("NFD", text))
+        == split_words(unicodedata.normalize("NFC", text))
+        == split_words(text)
+    )
 
 
 @given(st.text(st.characters(max_codepoint=127), max_size=40))
 def test_ascii_is_cut_as_the_rest(text):
-    assert _words(text) == plain_words(text) == [token for token in _words(text + " ❤") if token != "❤"]
+    assert split_words(text) == plain_words(text) == [token for token in split_words(text + " ❤") if token != "❤"]
 
 
 def test_other_tokenizers_leave_characters_alone(tmp_path):
@@ -165,12 +171,12 @@ def test_the_packages_documentation_keeps_marks():
 @pytest.mark.parametrize("block", [4, 5, 7, 16])
 @pytest.mark.parametrize("tokenizer", ["words", "whitespace"])
 def test_blocks_cut_no_word(tmp_path, monkeypatch, block, tokenizer):
-    import adasoft.vocabulary as module
+    import adasoft.textfiles as module
 
     path = tmp_path / "text"
     path.write_text("हिन्दी\tमें ❤️ Ma\u0308dchen\v👩‍👩‍👧 a\r\nx\n" * 3, encoding="utf-8")
     whole = Vocabulary.from_text(path, tokenizer=tokenizer, eos="</s>")
-    monkeypatch.setattr(module, "_PIECE", block)
+    monkeypatch.setattr(module, "PIECE", block)
     pieces = Vocabulary.from_text(path, tokenizer=tokenizer, eos="</s>")
     assert pieces.words == whole.words and pieces.counts.tolist() == whole.counts.tolist()
 
@@ -192,7 +198,7 @@ class Trickle(io.BytesIO):
 def test_a_long_line_is_read_in_linear_time(line):
     text = line * (4_000_000 // len(line))
     start = time.process_time()
-    pieces = list(_decoded(Trickle(text), "text", "utf-8"))
+    pieces = list(decode(Trickle(text), "text", "utf-8"))
     assert time.process_time() - start < 4  # 20,000 blocks; copied for each of them, 40 GB
     assert "".join(pieces) == text.decode()
     assert (len(pieces) > 1000) == (b"\t" in line)  # any white space is a place to cut
@@ -251,12 +257,14 @@ def test_comparable_by_hand():
     assert [row["n_classes"] for row in rows] == [2, 3] and rows[0]["first 1"] == pytest.approx(0.8)
     assert rows[0]["80%"] == 1 and compare([deep], shares=(0.8, 0.99))[0]["80%"] == 2
     assert comparable([Vocabulary([0.9, 0.1, 0.05]), flat])[0].words is None
-    with pytest.raises(ValueError, match=r"vocabularies: no word of 'rare' has a frequency of 0.125 or more"):
+    with pytest.raises(
+        ValueError, match=r"vocabularies should have words of frequency 0.125 or more, got none in 'rare'"
+    ):
         comparable([Vocabulary([1] * 9, name="rare"), flat])
     for wrong in (comparable, compare):
-        with pytest.raises(TypeError, match="expected several in a list"):
+        with pytest.raises(TypeError, match="vocabularies should be several in a list"):
             wrong(deep)
-        with pytest.raises(TypeError, match="expected Vocabulary, received list"):
+        with pytest.raises(TypeError, match="vocabularies should hold Vocabulary objects, got a list"):
             wrong([deep, [1, 2]])
     assert deep.truncate(max_size=3).floor == 0.001 and Vocabulary(deep).floor == 0.001
 

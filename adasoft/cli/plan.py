@@ -6,7 +6,6 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from ..files import write_whole
-from ..text import Row, table
 from .arguments import can_be_written, encoding_option, file_or_print, number, numbers, only_with, whole
 from .words import synthetic, words_of
 
@@ -42,7 +41,12 @@ def add(commands: Any) -> None:
     group.add_argument("--dtype", default="float32", help="use timings of this number format (float32)")
     group.add_argument("--record", metavar="FILE", help="use this machine record instead")
     group = p.add_argument_group("what is shown")
-    group.add_argument("--front", action="store_true", help="show instead how much capacity buys how much time")
+    group.add_argument(
+        "--front",
+        action="store_true",
+        help="print the fastest cutoffs at each capacity (mean width per token) instead of one plan; without a floor "
+        "on the head, and for 2 tails unless --tails or --widths says otherwise",
+    )
     group.add_argument("--embedding", action="store_true", help="also show what adaptive input words save, tied or not")
     group.add_argument(
         "--json",
@@ -105,7 +109,7 @@ def run(options: argparse.Namespace) -> None:
 
     can_be_written(options.json)
     if options.front:
-        only_with(options, "a plan, not for its --front", "min_head_share", "opened", "embedding", "json")
+        only_with(options, "a single plan; leave it out with --front", "min_head_share", "opened", "embedding", "json")
     words = _words(options)
     cost = load_cost(options.device, dtype=options.dtype) if options.record is None else read_record(options.record)
     show = _print_front if options.front else _print_plan
@@ -147,25 +151,12 @@ def _print_plan(words: Vocabulary, options: argparse.Namespace, request: dict[st
 
 
 def _print_front(words: Vocabulary, options: argparse.Namespace, request: dict[str, Any]) -> None:
-    from .. import front
+    from ..tradeoffs import front, front_table
 
-    d, batch = options.in_features, options.batch
-    points = front(words, d, batch, **request)
-    full = points[-1].time
-    rows: list[Row] = [
-        {
-            "ms": 1e3 * point.time,
-            "of full": f"{point.time / full:.1%}",
-            "mean width": f"{point.mean_width:.0f}",
-            "of d": f"{point.mean_width / d:.1%}",
-            "head share": f"{point.head_share:.1%}",
-            "cutoffs": point.cutoffs or "none: a full softmax",
-        }
-        for point in points
-    ]
-    print(f"{words.name}: V = {words.n_classes:,}, d = {d}, B = {batch:,}, {request['cost'].name}")
-    print("time of a step against the mean width of a token, a measure of capacity:\n")
-    print(table(rows, list(rows[0])))
+    points = front(words, options.in_features, options.batch, **request)
+    print(f"{words.name}: V = {len(words):,}, d = {options.in_features}, B = {options.batch:,}")
+    print(f"cost model: {request['cost'].name}; widths of the tails: {list(points[0].widths)}\n")
+    print(front_table(points))
 
 
 def _words(options: argparse.Namespace) -> Vocabulary:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import index
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..vocabulary import Vocabulary, _integer
+from ..checks import integer
+from ..vocabulary import Vocabulary
 
 __all__ = ["PARTS", "Batches", "Corpus", "Ids"]
 
@@ -110,14 +112,13 @@ class Batches:
         trimmed: tokens at the end that are not.
 
     Raises:
-        TypeError: batch_size or steps is no integer.
-        ValueError: one of them is below 1; ids is not 1-D; fewer than batch_size * steps + 1 ids.
+        ValueError: batch_size or steps is not an integer of at least 1; ids is not 1-D; fewer than
+            batch_size * steps + 1 ids.
     """
 
     def __init__(self, ids: NDArray[Any], batch_size: int, steps: int) -> None:
         for name, value in (("batch_size", batch_size), ("steps", steps)):
-            if _integer(name, value) < 1:
-                raise ValueError(f"{name}: expected at least 1, received {value}")
+            integer(name, value, 1)
         if ids.ndim != 1 or ids.dtype.kind not in "iu":
             raise ValueError(f"ids: expected integers (n,), received {ids.dtype} of shape {ids.shape}")
         if len(ids) < batch_size * steps + 1:
@@ -137,7 +138,7 @@ class Batches:
         return -(-self.columns // self.steps)
 
     def __getitem__(self, window: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        if not 0 <= _integer("window", window) < len(self):
+        if not 0 <= index(window) < len(self):
             raise IndexError(f"window: expected 0 to {len(self) - 1}, received {window}")
         at = slice(window * self.steps, (window + 1) * self.steps)
         return self._input[:, at].astype(np.int64), self._target[:, at].astype(np.int64)
@@ -149,8 +150,6 @@ class Batches:
         """The windows from ``start`` on (0 to ``len``): a run that stopped after window k goes on at k + 1.
 
         Raises:
-            TypeError, ValueError: start is no integer, or outside 0..len.
+            ValueError: start is not an integer from 0 to len.
         """
-        if not 0 <= _integer("start", start) <= len(self):
-            raise ValueError(f"start: expected 0 to {len(self)}, received {start}")
-        return (self[k] for k in range(start, len(self)))
+        return (self[k] for k in range(integer("start", start, 0, len(self)), len(self)))

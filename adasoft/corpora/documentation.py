@@ -21,7 +21,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..vocabulary import token_pattern
+from ..tokens import token_pattern
 from .downloads import sha256
 
 __all__ = ["FORMAT", "Document", "documents", "gather", "installed", "sentences"]

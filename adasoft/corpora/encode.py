@@ -12,7 +12,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..vocabulary import Vocabulary, _splitter, _stem
+from ..textfiles import stem
+from ..tokens import splitter
+from ..vocabulary import Vocabulary
 from .corpus import PARTS, Ids
 from .sources import Part, Plain, Source, checked_text
 
@@ -78,7 +80,7 @@ def _word_ids(
     pieces: Iterable[str], numbers: _Numbers, tokenizer: Tokenizer, *, lower: bool, limit: int | None
 ) -> Iterator[Ids]:
     """The numbers of the first ``limit`` tokens of a text; line ends are tokens if ``numbers`` has an eos."""
-    split = _line_by_line(tokenizer) if callable(tokenizer) else _splitter(tokenizer)
+    split = _line_by_line(tokenizer) if callable(tokenizer) else splitter(tokenizer)
     left = limit
     for text in pieces:
         text = text.lower() if lower else text
@@ -95,7 +97,7 @@ def _word_ids(
 
 
 def _line_by_line(tokenizer: Callable[[str], Iterable[str]]) -> Callable[[str], Iterable[str]]:
-    words = _splitter(tokenizer)
+    words = splitter(tokenizer)
 
     def split(text: str) -> Iterator[str]:
         *lines, rest = text.split("\n")
@@ -129,7 +131,8 @@ def _ranked(
         min_count = 1 if known else 2
     kept = Vocabulary(sizes, names).truncate(min_count=min_count, max_size=max_size, unk=UNKNOWN)
     vocabulary = Vocabulary(kept.counts, kept.words)
-    ranks = np.full(len(words), vocabulary._rank_of_word.get(UNKNOWN, -1), dtype=np.int32)
+    unknown = vocabulary.rank_of(UNKNOWN) if UNKNOWN in (vocabulary.words or ()) else -1
+    ranks = np.full(len(words), unknown, dtype=np.int32)
     assert kept.id_map is not None  # truncate gives one
     ranks[present] = kept.ranks[kept.id_map][: len(present)]
     return vocabulary, ranks
@@ -178,7 +181,7 @@ def text_ids(
         raise ValueError(f"path: {path} holds no tokens")
     counts = np.bincount(ids, minlength=len(numbers.words))
     vocabulary, ranks = _ranked(numbers.words, counts, False, min_count=min_count, max_size=max_size)
-    vocabulary.name = _stem(path)
+    vocabulary.name = stem(path)
     return vocabulary, ranks[ids]
 
 
@@ -214,7 +217,7 @@ class _Lines:
 
     def __init__(self, pieces: Iterable[str], settings: Settings, part: str) -> None:
         self.pieces, self.limit = pieces, settings.limit(part)
-        self.split, self.lower = _splitter(settings.tokenizer), settings.lower
+        self.split, self.lower = splitter(settings.tokenizer), settings.lower
         self.ends = settings.eos is not None
         self.n_words = 0
 

@@ -14,8 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
+from ..checks import integer
 from ..cost import cache_dir, checksum
-from ..vocabulary import Vocabulary, _frozen, _integer, _splitter, checked_encoding
+from ..counts import read_only
+from ..textfiles import checked_encoding
+from ..tokens import splitter
+from ..vocabulary import Vocabulary
 from .corpus import PARTS, Corpus, Ids
 from .downloads import DamagedError, whole_folder
 from .encode import LEAST_PIECES, UNKNOWN, Settings, Tokenizer, checked_eos, chunks, write_pieces, write_words
@@ -81,7 +85,7 @@ def _read(folder: Path, *, into_memory: bool = False) -> Corpus:
         for part in PARTS:
             path = folder / f"{part}.npy"
             whole = into_memory or path.stat().st_size <= _IN_MEMORY
-            parts[part] = _frozen(np.load(path, mmap_mode=None if whole else "r", allow_pickle=False))
+            parts[part] = read_only(np.load(path, mmap_mode=None if whole else "r", allow_pickle=False))
         if record["digest"] != _digest(record["words"], parts.values()):
             raise ValueError("the ids do not match their checksum")
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
@@ -159,16 +163,15 @@ def load(
     root = (cache_dir() / "corpora") if cache is None else Path(cache)
     limits = {"tokens": tokens, "valid_tokens": valid_tokens, "test_tokens": test_tokens, "max_size": max_size}
     for argument, value in limits.items():
-        if value is not None and _integer(argument, value) < 1:
-            raise ValueError(f"{argument}: expected at least 1 or None, received {value}")
+        if value is not None:
+            integer(argument, value, 1)
     known = Known("", "") if name is None else NAMES[name]
     tokenizer = known.tokenizer if tokenizer is None else tokenizer
     if not callable(tokenizer):
-        _splitter(tokenizer)  # refuses what it does not know
+        splitter(tokenizer)  # refuses what it does not know
     checked_encoding(encoding)
     if bpe is not None:
-        if _integer("bpe", bpe) < LEAST_PIECES:
-            raise ValueError(f"bpe: expected at least {LEAST_PIECES} pieces, of which 256 are bytes, received {bpe}")
+        integer("bpe", bpe, LEAST_PIECES)  # 256 of them are bytes
         if min_count is not None or max_size is not None or callable(tokenizer):
             raise ValueError("bpe: min_count, max_size and a tokenizer of your own are about words; leave them out")
     settings = Settings(

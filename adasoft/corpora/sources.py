@@ -14,7 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from ..vocabulary import _decoded, _stem, _unpacked, first_row
+from ..counts_files import first_row
+from ..textfiles import decode, stem, unpack
 from .corpus import PARTS
 from .downloads import sha256
 
@@ -71,7 +72,7 @@ class Members:
                     yield name, stream
 
     def _tarred(self, raw: BinaryIO) -> Iterator[tuple[str, Any]]:
-        with _unpacked(raw) as unpacked:
+        with unpack(raw) as unpacked:
             with tarfile.open(fileobj=unpacked, mode="r|") as archive:
                 for member in archive:
                     if member.isfile() and self.pattern.fullmatch(member.name):
@@ -114,7 +115,7 @@ class Part:
         try:
             for name, raw, place in self.files:
                 text = ""
-                for following in _decoded(raw, name, encoding, cut_at_blanks=not whole_lines):
+                for following in decode(raw, name, encoding, cut_at_blanks=not whole_lines):
                     if bar is not None:
                         bar.update(place() - bar.n)
                     if text:
@@ -176,7 +177,7 @@ def local(path: Path, encoding: str) -> Source:
     Raises:
         ValueError: the folder is empty, or has a train file and not one each for valid and test.
     """
-    name = path.resolve().name if path.is_dir() else _stem(path)
+    name = path.resolve().name if path.is_dir() else stem(path)
     if path.is_dir() and (named := _named_parts(path)):
         parts = {part: Part(Plain([named[part]])) for part in PARTS}
         return Source(name, lambda: parts, [sha256(named[part]) for part in PARTS], "unknown", str(path))

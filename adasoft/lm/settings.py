@@ -50,6 +50,8 @@ _INTEGERS = {
     "halve_from": (1, _SIZE),
     "n_tails": (0, _SIZE),
 }
+#: Settings that only stored runs have: no options of a command.
+RETIRED = ("min_mean_width",)
 _MAY_BE_NONE = ("embedding_size", "halve_from", "n_tails")
 _Rule = tuple[str, Callable[[Any], bool]]
 _SHARE: _Rule = ("at least 0 and below 1", lambda value: 0 <= value < 1)
@@ -59,7 +61,7 @@ _NUMBERS: dict[str, _Rule] = {
     "dropout": _SHARE,
     "tail_dropout": _SHARE,
     "min_head_share": ("between 0 and 1", lambda value: 0 <= value <= 1),
-    "min_mean_width": ("a share of d, between 0 and 1", lambda value: 0 <= value <= 1),
+    "min_mean_width": ("between 0 and 1", lambda value: 0 <= value <= 1),
     "width_ratio": ("at least 1 and finite", lambda value: 1 <= value < math.inf),
     "samples": ("above 0 and at most 1", lambda value: 0 < value <= 1),
     "learning_rate": ("above 0 and finite", lambda value: 0 < value < math.inf),
@@ -94,8 +96,7 @@ class Settings:
     min_head_share: float = 0.75
     """Of ``cutoffs="plan"``: least share of tokens in the head."""
     min_mean_width: float = 0.0
-    """Of ``cutoffs="plan"``: least mean width per token, as a share of d. Above 0 each tail takes the width that is
-    best for it, of d, d/2, ... 8; at 0 it has the width that ``width_ratio`` says."""
+    """Only of stored runs: a floor that plans no longer have, so :func:`partition` refuses anything above 0."""
     n_tails: int | None = None
     """Of ``cutoffs="plan"``; None: the best of 0 to 5."""
     width_ratio: float = 4.0
@@ -226,9 +227,13 @@ def partition(settings: Settings, corpus: Corpus, cost: Cost | None = None, devi
     if settings.softmax not in ("adaptive", "d-softmax", "d-softmax-star"):
         return Partition((), (), "")
     if settings.cutoffs == "plan":
+        if settings.min_mean_width:
+            raise ValueError(
+                f"min_mean_width should be 0 in a new run, since plans no longer choose widths, got "
+                f"{settings.min_mean_width:g}; width_ratio=2 makes the tails wider"
+            )
         cost = load_cost(device) if cost is None else cost
         numbers = range(6) if settings.n_tails is None else [settings.n_tails]
-        least = settings.min_mean_width * settings.hidden
         plans = []
         for n in numbers:
             try:
@@ -239,9 +244,8 @@ def partition(settings: Settings, corpus: Corpus, cost: Cost | None = None, devi
                         settings.tokens,
                         cost=cost,
                         n_tails=n,
-                        widths="choose" if least else tail_widths(settings, n),
+                        widths=tail_widths(settings, n),
                         min_head_share=settings.min_head_share,
-                        min_mean_width=least or None,
                     )
                 )
             except Infeasible:

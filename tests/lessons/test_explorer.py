@@ -983,7 +983,7 @@ def test_own_text(explorer, tmp_path):
 
 @pytest.mark.parametrize(
     "content, reason",
-    [(b"", "holds no"), (b"\xff\xd8\x00binary\x00" * 9, "not read"), (b"one one one", "only 1 different words"),
+    [(b"", "got none"), (b"\xff\xd8\x00binary\x00" * 9, "not read"), (b"one one one", "only 1 different words"),
      (b"a\t1\na\t2\nb\t3\n", "line 2"), (b"a\t0\nb\t0\nc\t0\n", "not read")],
     ids=["empty", "binary", "one word", "twice", "all zero"],
 )  # fmt: skip

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -309,15 +310,23 @@ def test_planned_cutoffs_are_kept_with_the_run(tmp_path):
     assert again.clusters == run.clusters
 
 
-def test_a_plan_can_have_a_floor_on_the_mean_width():
-    cost, vocabulary = PaperCost(1e-6, 1e-9), CORPUS.vocabulary
-    settings = replace(SMALL, cutoffs="plan", min_head_share=0.3, n_tails=2, min_mean_width=0.8)
-    wide = partition(settings, CORPUS, cost)
-    ends = [0, *wide.cutoffs, CORPUS.n_classes]
-    shares = np.diff(vocabulary.share_of_first(ends))
-    assert shares[0] >= 0.3 and shares @ [SMALL.hidden, *wide.widths] >= 0.8 * SMALL.hidden
-    narrow = partition(replace(settings, min_mean_width=0.0), CORPUS, cost)
-    assert narrow.widths == (8, 8) and wide.widths != narrow.widths
+def test_a_floor_on_the_mean_width_is_read_from_stored_runs_and_refused_in_new_ones():
+    settings = Settings.read({"cutoffs": "plan", "min_mean_width": 0.94})
+    assert settings.changed() == {"cutoffs": "plan", "min_mean_width": 0.94}
+    with pytest.raises(ValueError, match=r"^min_mean_width should be 0 in a new run, .*, got 0.94; width_ratio=2"):
+        partition(settings, CORPUS, PaperCost(1e-6, 1e-9))
+
+
+def test_stored_runs_with_a_floor_on_the_mean_width_keep_their_rows():
+    rows = [
+        row for row in summary(Path(__file__).parents[2] / "data" / "results") if row["name"].startswith("planned-mean")
+    ]
+    assert [(row["name"], row["title"]) for row in rows] == [
+        ("planned-mean-0.65", "lstm"),
+        ("planned-mean-0.75", "lstm"),
+        ("planned-mean-0.75", "lstm, warmup 100"),
+    ]
+    assert all(row["widths"] and row["test"] > 1 and row["timed"] for row in rows)
 
 
 def test_the_learning_rate_warms_up_and_halves():
@@ -386,7 +395,7 @@ def test_sampled_text_is_made_of_the_corpus_words_and_repeats_with_its_seed():
         ({"embedding": "tied", "softmax": "sampled"}, "embedding='tied' needs softmax='adaptive'"),
         ({"model": "transformer", "embedding_size": 8}, "embedding_size"),
         ({"samples": 0.0}, "samples should be above 0"),
-        ({"min_mean_width": 1.5}, "min_mean_width should be a share of d"),
+        ({"min_mean_width": 1.5}, "min_mean_width should be between 0 and 1"),
         ({"warmup": -1}, "warmup should be at least 0"),
         ({"halve_from": 0}, "halve_from should be at least 1, got 0"),
         ({"embedding_size": 0}, "embedding_size should be at least 1, got 0"),

@@ -15,8 +15,9 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from ...planning import TwoClusters
-from ...vocabulary import Vocabulary, ZipfFit, compare
+from ...tradeoffs import TwoClusters
+from ...vocabulary import Vocabulary, compare
+from ...zipf import ZipfFit
 from .explorer import Explorer
 from .picker import COLORS, places
 from .widgets import LiveFigure

@@ -19,8 +19,10 @@ import numpy as np
 
 from ...cost import MeasuredCost, cpu_name
 from ...files import cache_dir, writable_folder
-from ...planning import Plan, plan, two_clusters
-from ...vocabulary import Vocabulary, comparable, wordfreq_tokens
+from ...planning import Plan, plan
+from ...tokens import wordfreq_tokens
+from ...tradeoffs import two_clusters
+from ...vocabulary import Vocabulary, comparable
 from . import figures as f
 from .explorer import (
     COUNTED_MULTIPLICATIONS,

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ...cost import MeasuredCost, read_record, shipped_records, write_whole
-from ...planning import two_clusters
+from ...tradeoffs import two_clusters
 from . import figures as f
 from .explorer import COUNTED_MULTIPLICATIONS, COUNTED_WORDS, Explorer, load_language
 from .figures import STILLS, Picture, Still, still

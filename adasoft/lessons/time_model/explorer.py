@@ -9,7 +9,8 @@ import numpy as np
 import traitlets as t
 
 from ...cost import Cost, MeasuredCost
-from ...planning import Plan, TwoClusters, plan, two_clusters
+from ...planning import Plan, plan
+from ...tradeoffs import TwoClusters, two_clusters
 from ...vocabulary import Vocabulary
 from ..kit import forms
 from ..kit.explorer import COUNTED_MULTIPLICATIONS, LOCK, Explorer

@@ -1,0 +1,370 @@
+"""The exact search: cutoffs of least cost for words by falling frequency. For readers of the algorithm; NumPy only.
+
+A layer costs head(c_1) + sum_i w_i(c_i, c_{i+1}). :func:`best_cutoffs` finds the cutoffs that minimise it by branch
+and bound over *cells*, ranges of ranks that a cutoff may lie in. All costs that ship are monotone (a tail over fewer
+words or tokens never costs more, see :mod:`adasoft.cost`), so the cheapest tail from cell A to cell B spans from the
+last rank of A to the first rank of B. Forward and backward dynamic programming over these bounds gives, for each cell
+of each cutoff, a lower bound on every partition that goes through it. Cells whose bound is not below the best partition
+known are dropped and the others are split, until none is left: then the best known is the optimum. The paper says
+"dynamic programming" and gives no recurrence; this is ours. It assumes nothing about the word counts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .cost import Cost, Objective
+
+Array = npt.NDArray[Any]
+#: w(size, share) -> seconds, for arrays.
+TailCost = Callable[[Array, Array], Array]
+#: First and last rank of each cell, in multiples of ``align``.
+Cells = tuple[Array, Array]
+
+#: An optimum is proved up to this relative difference, a few roundings of a sum in fp64.
+ROUNDING = 1e-12
+
+
+class Effort(NamedTuple):
+    """How the search divides its work. The optimum does not depend on it, only the time and memory to find it."""
+
+    cells: int = 192
+    """Cells per cutoff and round: the bounds of a round are matrices of this size squared."""
+    rank_by_rank: int = 60_000
+    """Ranks left, over all cutoffs, from which costs with the quadrangle inequality are solved rank by rank."""
+    most_cells: int = 2048
+    """Cells that a round may have. More are left where many partitions cost nearly the same; then nothing can be
+    dropped."""
+
+
+_USUAL = Effort()
+
+
+class Problem(NamedTuple):
+    """head(c_1) + sum of tails, over cutoffs that are multiples of ``align``, c_1 >= ``first``."""
+
+    cumulative: Array
+    """``cumulative[n]``: share of the first n words, (V + 1,)."""
+    head: Callable[[Array], Array]
+    """Short-list sizes -> seconds."""
+    tails: list[TailCost]
+    first: int = 1
+    align: int = 1
+    quadrangle: float = math.inf
+    """Least share of a tail from which on its cost satisfies the quadrangle inequality."""
+    floors: tuple[int, ...] = ()
+    """Least rank of the second cutoff, the third, ..."""
+    monotone: bool = True
+    """Whether a tail over fewer words or tokens never costs more."""
+
+    @classmethod
+    def of(
+        cls,
+        cumulative: Array,
+        cost: Cost,
+        in_features: int,
+        batch: int,
+        widths: Sequence[int],
+        objective: Objective = "train",
+        opened: Sequence[float] | None = None,
+        **limits: Any,
+    ) -> Problem:
+        """The problem of a layer with tails of these ``widths``; ``limits``: ``first``, ``align`` and ``floors``."""
+
+        def head(shortlist: Array) -> Array:
+            seconds = cost.head_time(shortlist, len(widths), batch, in_features, objective)
+            return np.asarray(seconds, dtype=np.float64)
+
+        def tail_of(width: int, share: float) -> TailCost:
+            return lambda k, p: np.asarray(cost.tail_time(k, p, batch, in_features, width, objective, share))
+
+        opened = [1.0] * len(widths) if opened is None else opened
+        tails = [tail_of(width, share) for width, share in zip(widths, opened, strict=True)]
+        return cls(cumulative, head, tails, quadrangle=cost.quadrangle_share(batch), monotone=cost.monotone, **limits)
+
+    @property
+    def n_classes(self) -> int:
+        """Number of words V."""
+        return len(self.cumulative) - 1
+
+    def total(self, cutoffs: Sequence[int] | Array) -> float:
+        """Seconds of one partition; ``cutoffs`` as ranks."""
+        edges = np.asarray([*cutoffs, self.n_classes])
+        shares = np.diff(self.cumulative[edges])
+        out = float(self.head(edges[:1])[0])
+        for tail, size, share in zip(self.tails, np.diff(edges), shares, strict=True):
+            out += float(tail(np.asarray([size]), np.asarray([share]))[0])
+        return out
+
+    def limits(self, i: int) -> tuple[int, int]:
+        """First and last multiple of ``align`` that cutoff i (from 0) can take."""
+        lowest = max(1, -(-self.first // self.align))
+        for floor in self.floors[:i]:
+            lowest = max(lowest + 1, -(-floor // self.align))
+        highest = (self.n_classes - 1) // self.align
+        return lowest + max(0, i - len(self.floors)), highest - (len(self.tails) - 1 - i)
+
+
+def best_cutoffs(problem: Problem, effort: Effort = _USUAL) -> tuple[list[int], float, float]:
+    """The cutoffs of least cost, that cost in seconds, and a bound below the cost of every partition.
+
+    The bound is the cost itself unless too many cells are left. Each cutoff needs at least one rank to choose from.
+
+    Raises ValueError if the costs are not monotone and there are too many ranks to look at every pair.
+    """
+    if not problem.monotone:
+        return all_pairs(problem)
+    n, align, n_tails = problem.n_classes, problem.align, len(problem.tails)
+
+    # Start: cells that grow with the rank, and a partition to beat.
+    cells = [_geometric_cells(*problem.limits(i), effort) for i in range(n_tails)]
+    best = _polish(problem, [int(problem.limits(i)[0]) for i in range(n_tails)])
+    upper = problem.total(np.asarray(best) * align)
+    while True:
+        # Bounds from each cell to the end (backward) and from the beginning up to it (forward).
+        bounds = [_pair_bounds(problem, i, cells[i], cells[i + 1]) for i in range(n_tails - 1)]
+        inside = _inside(problem, cells)
+        starts = cells[-1][1] * align
+        backward = [inside[-1] + problem.tails[-1](n - starts, problem.cumulative[n] - problem.cumulative[starts])]
+        for bound, gain in zip(reversed(bounds), reversed(inside[:-1]), strict=True):
+            backward.insert(0, gain + (bound + backward[0]).min(1))
+        forward = [problem.head(cells[0][0] * align)]
+        for bound, gain in zip(bounds, inside, strict=False):
+            forward.append(((forward[-1] + gain)[:, None] + bound).min(0))
+
+        # The most promising cells, polished, may be a better partition than the best known.
+        path = _path(cells, bounds, forward[0], backward)
+        if path is not None:
+            polished = _polish(problem, path)
+            value = problem.total(np.asarray(polished) * align)
+            if value < upper:
+                best, upper = polished, value
+
+        # Drop the cells that no better partition goes through. None left: the best known is the optimum.
+        keep = [f + b < upper * (1 - ROUNDING) for f, b in zip(forward, backward, strict=True)]
+        if not all(k.any() for k in keep):
+            return [c * align for c in best], upper, upper
+        kept = [(lo[k], hi[k]) for (lo, hi), k in zip(cells, keep, strict=True)]
+
+        # Few ranks left, or cells that do not thin out: solve the rest rank by rank where that is exact.
+        ranges = [np.arange(lo[0], hi[-1] + 1) for lo, hi in kept]
+        crowded = max(len(lo) for lo, _ in kept) > effort.most_cells // 2
+        if (crowded or sum(map(len, ranges)) < effort.rank_by_rank) and _all_quadrangle(problem, kept):
+            solved, value = _rank_by_rank(problem, ranges)
+            # the best partition known may lie in cells that were dropped because nothing there is better
+            if value < upper:
+                best, upper = solved, value
+            return [c * align for c in best], upper, upper
+        if crowded:  # what is left open is said: the caller gets the bound
+            return [c * align for c in best], upper, float((forward[0] + backward[0]).min())
+
+        # Split what is left, and bound again.
+        cells = [_split(lo, hi, effort) for lo, hi in kept]
+
+
+def _all_quadrangle(problem: Problem, cells: list[Cells]) -> bool:
+    """Whether every tail between these cells is large enough for the quadrangle inequality."""
+    starts = [int(hi[-1]) * problem.align for _, hi in cells]
+    ends = [int(lo[0]) * problem.align for lo, _ in cells[1:]] + [problem.n_classes]
+    # a tail that may be empty has no least share; costs that ask for none hold for every tail
+    return problem.quadrangle <= 0 or all(
+        a < b and problem.cumulative[b] - problem.cumulative[a] >= problem.quadrangle
+        for a, b in zip(starts, ends, strict=True)
+    )
+
+
+def _rank_by_rank(problem: Problem, ranges: list[Array]) -> tuple[list[int], float]:
+    """Exact dynamic programming over all ranks of each cutoff's range, for costs with the quadrangle inequality."""
+    align, mass, n = problem.align, problem.cumulative, problem.n_classes
+    starts = ranges[-1] * align
+    # Backward: the least cost from each rank of each cutoff to the end, and where the next cutoff then lies.
+    rest = problem.tails[-1](n - starts, mass[n] - mass[starts])
+    choices: list[Array] = []
+    for i in reversed(range(len(ranges) - 1)):
+        tail, rows, columns = problem.tails[i], ranges[i] * align, ranges[i + 1] * align
+
+        def cost(
+            row: Array, column: Array, tail: Any = tail, rows: Any = rows, columns: Any = columns, rest: Any = rest
+        ) -> Array:
+            a, b = rows[row], columns[column]
+            return np.where(
+                b > a, tail(np.maximum(b - a, 1), np.maximum(mass[b] - mass[a], 0.0)) + rest[column], np.inf
+            )
+
+        rest, chosen = _row_minima(cost, len(rows), len(columns))
+        choices.insert(0, chosen)
+    # Forward: the best first cutoff, and from it along those choices.
+    at = int((problem.head(ranges[0] * align) + rest).argmin())
+    out = [int(ranges[0][at])]
+    for chosen, ranks in zip(choices, ranges[1:], strict=True):
+        at = int(chosen[at])
+        out.append(int(ranks[at]))
+    return out, problem.total(np.asarray(out) * align)
+
+
+def _row_minima(cost: Callable[[Array, Array], Array], n_rows: int, n_columns: int) -> tuple[Array, Array]:
+    """Least entry of each row, and its column, of a matrix whose minima never move left from row to row.
+
+    By the quadrangle inequality that holds here. Every second row is solved between the minima of its neighbours, from
+    coarse to fine, all rows of a level in one call: O((rows + columns) log rows) entries are looked at.
+    """
+    value, column = np.empty(n_rows), np.empty(n_rows, dtype=np.int64)
+    stride = 1 << (n_rows - 1).bit_length()
+    while stride:
+        # The rows of this level, each between the minima of the rows above and below that are solved.
+        rows = np.arange(stride - 1, n_rows, 2 * stride)
+        if len(rows):
+            before, after = rows - stride, rows + stride
+            lo = np.where(before >= 0, column[np.maximum(before, 0)], 0)
+            hi = np.where(after < n_rows, column[np.minimum(after, n_rows - 1)], n_columns - 1)
+            # All their entries as one long array, row after row.
+            length = hi - lo + 1
+            ends = length.cumsum()
+            offset = np.arange(ends[-1]) - np.repeat(ends - length, length)
+            entries = cost(np.repeat(rows, length), np.repeat(lo, length) + offset)
+            least = np.minimum.reduceat(entries, ends - length)
+            # the first entry that equals the least; a row without a legal column points to the last one
+            hits = np.flatnonzero(entries == np.repeat(least, length))
+            first = hits[np.searchsorted(hits, ends - length)]
+            value[rows] = least
+            column[rows] = np.where(np.isinf(least), hi, lo + first - (ends - length))
+        stride //= 2
+    return value, column
+
+
+def _geometric_cells(lowest: int, highest: int, effort: Effort) -> Cells:
+    edges = np.unique(np.geomspace(lowest, highest + 1, effort.cells + 1).round().astype(np.int64))
+    return edges[:-1], edges[1:] - 1
+
+
+def _split(lo: Array, hi: Array, effort: Effort) -> Cells:
+    parts = max(2, effort.cells // len(lo))
+    edges = lo[:, None] + (hi - lo + 1)[:, None] * np.arange(parts + 1) // parts
+    a, b = edges[:, :-1].ravel(), edges[:, 1:].ravel() - 1
+    return a[a <= b], b[a <= b]
+
+
+def _pair_bounds(problem: Problem, i: int, left: Cells, right: Cells) -> Array:
+    """Least cost of tail i from any rank of each left cell to any rank of each right cell; inf where there is none."""
+    align, mass = problem.align, problem.cumulative
+    a, b = left[1], right[0]
+    size = np.maximum(b[None, :] - a[:, None], 1) * float(align)
+    share = np.maximum(mass[b * align][None, :] - mass[a * align][:, None], 0.0)
+    cost = problem.tails[i](size, share)
+    return np.where(right[1][None, :] > left[0][:, None], cost, np.inf)
+
+
+def _inside(problem: Problem, cells: list[Cells]) -> list[Array]:
+    """What a cutoff inside a cell costs beyond the bounds at the cell's two ends, at least.
+
+    The bounds of :func:`_pair_bounds` let a cutoff be at both ends of its cell at once: last rank for the tail that it
+    starts, first rank for the tail that it ends. In truth the farther from one, the nearer to the other, and near
+    an optimum the two balance. By the quadrangle inequality what tail i - 1 gains between two ends is least when it
+    starts as late as it may, and what tail i gains between two starts is least when it ends as early as it may;
+    with those, one look at 64 places per cell gives the least sum of both gains.
+    """
+    align, mass, n = problem.align, problem.cumulative, problem.n_classes
+    out = []
+    for i, (lo, hi) in enumerate(cells):
+        # Ranks to look at, evenly spaced, both ends of the cell among them.
+        steps = np.arange(65)
+        x = (lo[:, None] + (hi - lo)[:, None] * steps // 64) * align
+        # What the cluster before the cutoff gains as the cutoff moves up.
+        if i == 0:
+            left = problem.head(x.ravel()).reshape(x.shape)
+            left = left - left[:, :1]
+        else:
+            start = int(cells[i - 1][1].max()) * align
+            valid = ((start <= x[:, 0]) & (mass[x[:, 0]] - mass[start] >= problem.quadrangle))[:, None]
+            size, share = np.where(valid, x - start, 0), np.where(valid, mass[x] - mass[start], 0.0)
+            left = problem.tails[i - 1](size.astype(np.float64), share)
+            left = np.where(valid, left - left[:, :1], 0.0)
+        # What the tail behind it gains as the cutoff moves down.
+        end = n if i == len(cells) - 1 else int(cells[i + 1][0].min()) * align
+        valid = ((x[:, -1] <= end) & (mass[end] - mass[x[:, -1]] >= problem.quadrangle))[:, None]
+        size, share = np.where(valid, end - x, 0), np.where(valid, mass[end] - mass[x], 0.0)
+        right = problem.tails[i](size.astype(np.float64), share)
+        right = np.where(valid, right - right[:, -1:], 0.0)
+        # between two places the left gain is at least that of the first, the right gain that of the second
+        out.append(np.maximum((left[:, :-1] + right[:, 1:]).min(1), 0.0))
+    return out
+
+
+def _path(cells: list[Any], bounds: list[Array], head: Array, backward: list[Array]) -> list[int] | None:
+    at = int((head + backward[0]).argmin())
+    out = [int(cells[0][0][at])]
+    for i, bound in enumerate(bounds):
+        at = int((bound[at] + backward[i + 1]).argmin())
+        rank = max(int(cells[i + 1][0][at]), out[-1] + 1)
+        if rank > cells[i + 1][1][at]:
+            return None
+        out.append(rank)
+    return out
+
+
+def _polish(problem: Problem, cutoffs: list[int]) -> list[int]:
+    """Move one cutoff at a time to its best place until none moves. Gives a good partition, not yet a proof."""
+    align, mass, n = problem.align, problem.cumulative, problem.n_classes
+    cutoffs = list(cutoffs)
+    last = len(cutoffs) - 1
+    for _ in range(4):
+        moved = False
+        for i, now in enumerate(cutoffs):
+            # Places to try: all if they are few, else those nearby and some spaced from either end.
+            lowest, highest = problem.limits(i)
+            lowest = lowest if i == 0 else max(lowest, cutoffs[i - 1] + 1)
+            highest = highest if i == last else min(highest, cutoffs[i + 1] - 1)
+            if highest - lowest < 512:
+                tried = np.arange(lowest, highest + 1)
+            else:
+                around = np.arange(max(lowest, now - 64), min(highest, now + 64) + 1)
+                wide = np.geomspace(lowest, highest, 128).round().astype(np.int64)
+                tried = np.concatenate([around, wide, lowest + highest - wide])
+            # Only the two clusters that meet at this cutoff change.
+            ranks = tried * align
+            end = n if i == last else cutoffs[i + 1] * align
+            value = problem.tails[i](end - ranks, mass[end] - mass[ranks])
+            if i == 0:
+                value = value + problem.head(ranks)
+            else:
+                start = cutoffs[i - 1] * align
+                value = value + problem.tails[i - 1](ranks - start, mass[ranks] - mass[start])
+            new = int(tried[value.argmin()])
+            moved |= new != now
+            cutoffs[i] = new
+        if not moved:
+            break
+    return cutoffs
+
+
+def all_pairs(problem: Problem) -> tuple[list[int], float, float]:
+    """:func:`best_cutoffs` by dynamic programming over all pairs of ranks, for costs of which nothing is known."""
+    align, mass, n = problem.align, problem.cumulative, problem.n_classes
+    lo, hi = problem.limits(0)[0], problem.limits(len(problem.tails) - 1)[1]
+    ranks = np.arange(lo, hi + 1) * align
+    if len(ranks) > 5000:
+        raise ValueError(
+            "cost should be marked monotone, or align leave at most 5,000 ranks (every pair is looked at), got "
+            f"{len(ranks):,} ranks: set cost.monotone if the costs are, or pass align={align * len(ranks) // 5000 + 1}"
+        )
+    size, share = ranks[None, :] - ranks[:, None], mass[ranks][None, :] - mass[ranks][:, None]
+    legal = size > 0
+    least = [problem.limits(i)[0] * align for i in range(len(problem.tails))]
+    rest = np.where(ranks >= least[-1], problem.tails[-1](n - ranks, mass[n] - mass[ranks]), np.inf)
+    chosen: list[Array] = []
+    for i, tail in reversed(list(enumerate(problem.tails[:-1]))):
+        value = np.where(legal, tail(np.maximum(size, 1), np.maximum(share, 0.0)) + rest[None, :], np.inf)
+        chosen.insert(0, value.argmin(1))
+        rest = np.where(ranks >= least[i], value.min(1), np.inf)
+    total = problem.head(ranks) + rest
+    at = int(total.argmin())
+    out, best = [int(ranks[at])], float(total[at])
+    for column in chosen:
+        at = int(column[at])
+        out.append(int(ranks[at]))
+    return out, best, best
