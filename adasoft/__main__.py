@@ -634,7 +634,8 @@ def _train(options: argparse.Namespace, rest: list[str]) -> int:
     import torch
 
     from .files import cache_dir
-    from .lm.run import Run, Stopped, run_name, train
+    from .lm.launch import Stopped, run_name, train
+    from .lm.run import Run
 
     settings, device = _settings(options), _train_device(options)
     _can_be_written(options.json)
@@ -697,7 +698,7 @@ def _table(options: argparse.Namespace, rest: list[str]) -> int:
         _only_with(options, "what --run CORPUS trains; without it, the stored runs are printed", *options.only_with_run)
     folder = Path(options.stored) if options.stored else results_folder()
     if options.corpus:
-        from .lm.run import Stopped, run_name, train
+        from .lm.launch import Stopped, run_name, train
         from .lm.settings import partition
 
         settings, device = _settings(options), _train_device(options)
