@@ -165,7 +165,8 @@ def bench_compare(
 
 def trained(corpus: Corpus, settings: Settings, device: str, name: str) -> Run:
     """The finished run of a row of the table, from the cache, or trained now."""
-    from ..lm.run import Run, run_name, train
+    from ..lm.launch import run_name, train
+    from ..lm.run import Run
 
     folder = cache_dir() / "runs" / run_name(corpus, settings, device)
     train(corpus, settings, folder, device=device, row=name)

@@ -51,7 +51,8 @@ def bench_train(
     All models are in memory at once. Two steps of each warm up. Rows whose cutoffs the words do not allow are left
     out; raises ValueError where none is left.
     """
-    from ..lm.run import PARTS, Run
+    from ..lm.clock import PHASES
+    from ..lm.run import Run
 
     chosen = possible(dict(suite(settings, rows, seeds=1)), corpus, device, say)
     if not chosen:
@@ -62,12 +63,12 @@ def bench_train(
         for name, run in runs.items():
             parts = run.time_step()
             if turn >= 2:
-                spent[name].append([parts[p] for p in PARTS])
+                spent[name].append([parts[p] for p in PHASES])
     out: list[Row] = []
     for name, run in runs.items():
         parts_ms = np.array(spent[name]) * 1e3
         whole = np.percentile(parts_ms.sum(1), [25, 50, 75])
-        output = np.percentile(parts_ms[:, PARTS.index("output")], [25, 50, 75])
+        output = np.percentile(parts_ms[:, PHASES.index("output")], [25, 50, 75])
         out.append(
             {
                 "row": name,

@@ -87,7 +87,7 @@ def _folder_to_show() -> Path:
 
 def _train_missing(options: argparse.Namespace, folder: Path) -> bool:
     """Train the runs of the table whose records the folder lacks. False if the reader stopped it."""
-    from ..lm.run import Stopped, run_name, train
+    from ..lm.launch import Stopped, run_name, train
     from ..lm.settings import partition
     from ..results.trainings import stored_as
 

@@ -66,7 +66,7 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train, and print what came of it."""
-    from ..lm.run import Stopped
+    from ..lm.launch import Stopped
 
     settings, device = settings_of(options), training_device(options)
     can_be_written(options.json)
@@ -107,7 +107,8 @@ def _train(options: argparse.Namespace, settings: Any, device: str, first: bool)
     """The record of the run, and the words drawn from its model."""
     import torch
 
-    from ..lm.run import Run, run_name, train
+    from ..lm.launch import run_name, train
+    from ..lm.run import Run
 
     corpus = corpus_of(options)
     folder = Path(options.folder) if options.folder else cache_dir() / "runs" / run_name(corpus, settings, device)

@@ -20,7 +20,7 @@ _MOST = 1e15
 
 
 def read_run_record(path: str | os.PathLike[str], remedy: str = "delete it") -> Record:
-    """The record of one training, as :meth:`adasoft.lm.run.Run.record` makes it.
+    """The record of one training, as :func:`adasoft.lm.launch.record_of` makes it.
 
     Raises :class:`adasoft.files.DamagedFile` with the name of the file and of the field for anything else.
     """

@@ -1,4 +1,4 @@
-"""What is trained, and how: the settings of a run, its clusters, and the model they describe."""
+"""What is trained, and how: the settings of a run, its clusters, and the model and optimizer they describe."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from torch import nn
 
 from .. import alternatives
@@ -330,6 +331,22 @@ def build_model(
     else:
         made = Recurrent(width, [d] * settings.layers, settings.model, settings.dropout)
     return LanguageModel(embedding, made, softmax, settings.dropout)
+
+
+def build_optimizer(settings: Settings, model: nn.Module, device: torch.device) -> torch.optim.Optimizer:
+    """The optimizer of a run; its learning rate is that after the warm-up."""
+    kinds: dict[str, Any] = {
+        "adagrad": torch.optim.Adagrad,
+        "adam": torch.optim.Adam,
+        "adamw": torch.optim.AdamW,
+        "sgd": torch.optim.SGD,
+    }
+    # one pass over the numbers instead of four; torch has Adagrad's for the CPU only
+    fused = device.type == "cpu" or settings.optimizer != "adagrad"
+    optimizer: torch.optim.Optimizer = kinds[settings.optimizer](
+        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=fused or None
+    )
+    return optimizer
 
 
 def own_body(place: str) -> BodyMaker:

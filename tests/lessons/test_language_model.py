@@ -28,6 +28,7 @@ from adasoft.lessons.language_model import stored_ranks as sr
 from adasoft.lessons.language_model import stored_runs as st
 from adasoft.lessons.language_model import turns as tt
 from adasoft.lessons.time_model.timings import TooLarge
+from adasoft.lm.launch import record_of
 from adasoft.lm.run import Run
 from adasoft.lm.settings import Partition, Settings
 from adasoft.results.folders import results_folder
@@ -58,7 +59,7 @@ def cache(tmp_path, monkeypatch):
 def clock(monkeypatch):
     """A clock of training by which each of the five parts of a step takes 5 ms."""
     ticks = iter(range(10**9))
-    monkeypatch.setattr("adasoft.lm.run.time", SimpleNamespace(perf_counter=lambda: 5e-3 * next(ticks)))
+    monkeypatch.setattr("adasoft.lm.clock.time", SimpleNamespace(perf_counter=lambda: 5e-3 * next(ticks)))
 
 
 @pytest.fixture
@@ -975,7 +976,7 @@ def record(tmp_path_factory):
     run = Run(corpus, replace(SMALL, softmax="full", epochs=2))
     for _ in run.steps():
         pass
-    return json.loads(json.dumps(run.record(test=run.perplexity("test"))))
+    return json.loads(json.dumps(record_of(run, run.perplexity("test"))))
 
 
 def store(folder, record, name, test, rate, *, seed=0, output=0.5, **more):

@@ -27,7 +27,10 @@ import adasoft
 from adasoft.files import DamagedFile
 from adasoft.lm import checkpoint as files
 from adasoft.lm.checkpoint import previous_of, write_checkpoint
-from adasoft.lm.run import FORMAT, PARTS, Run, read_checkpoint, train, usable_device
+from adasoft.lm.clock import PHASES
+from adasoft.lm.launch import train
+from adasoft.lm.run import Run, usable_device
+from adasoft.lm.run_checkpoint import FORMAT, read_checkpoint
 from adasoft.lm.run_records import read_rates, read_run_record, repeatable
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -428,8 +431,8 @@ def test_the_state_of_the_optimizer_is_that_of_its_weight(tmp_path):
     for a, b in zip(run.model.parameters(), again.model.parameters(), strict=True):
         for name, value in run.optimizer.state[a].items():
             assert torch.equal(torch.as_tensor(again.optimizer.state[b][name]), torch.as_tensor(value)), name
-    assert again.position == run.position and again.parts == run.parts and again.losses == run.losses
-    assert torch.equal(again._random[0], run._random[0])
+    assert again.position == run.position and again.phases == run.phases and again.losses == run.losses
+    assert torch.equal(again.generators.states[0], run.generators.states[0])
 
 
 def test_the_scale_of_the_loss_comes_back(tmp_path):
@@ -503,7 +506,7 @@ def test_a_damaged_record_is_said_and_written_anew(tmp_path, record, damaged):
     expected = json.loads((folder / "record.json").read_text())
     (folder / "record.json").write_text(damaged, encoding="utf-8")
     said = []
-    with pytest.warns(UserWarning, match=r"record\.json is damaged: .*written anew from the checkpoint"):
+    with pytest.warns(UserWarning, match=r"record\.json is damaged: .*written again from the checkpoint"):
         found = train(CORPUS, TINY, folder, progress=False, say=said.append)
     assert found["test perplexity"] == expected["test perplexity"] and said == [f"kept in {folder}"]
     assert json.loads((folder / "record.json").read_text())["curve"] == expected["curve"]
@@ -692,7 +695,7 @@ def test_a_fresh_run_that_is_refused_leaves_the_old_one(tmp_path, record):
     assert list(folder.iterdir()) == []
     again = train(CORPUS, replace(TINY, seed=3), folder, fresh=True, progress=False)
     assert again["settings"]["seed"] == 3 and again["done"]
-    assert sum(again["shares"][part] for part in PARTS) == pytest.approx(1)
+    assert sum(again["shares"][phase] for phase in PHASES) == pytest.approx(1)
 
 
 # ---------------------------------------------------------------------- from the command line

@@ -26,7 +26,11 @@ from adasoft.cli import table as table_command
 from adasoft.cli import train as train_command
 from adasoft.cli.training_options import training_device
 from adasoft.corpora import load
-from adasoft.lm.run import PARTS, Run, Stopped, nats_by_rank, read_checkpoint, run_name, train
+from adasoft.lm.clock import PHASES
+from adasoft.lm.evaluation import nats_by_rank
+from adasoft.lm.launch import Stopped, run_name, train
+from adasoft.lm.run import Run
+from adasoft.lm.run_checkpoint import read_checkpoint
 from adasoft.lm.settings import PRESETS, Settings, authors_cutoffs, build_model, partition
 from adasoft.results.suite import suite
 from adasoft.results.tables import print_by_rank, print_table
@@ -54,8 +58,8 @@ def test_it_learns_and_tells_where_the_time_went():
     assert run.done and run.perplexity("test") < 0.8 * start
     assert [p.epoch for p in told if p.valid is not None] == [1, 2, 3]
     assert told[-1].window == told[-1].windows == len(run.batches)
-    assert sum(told[-1].parts.values()) == pytest.approx(1) and all(told[-1].parts[p] > 0 for p in PARTS)
-    assert sum(run.parts.values()) == pytest.approx(run.position.seconds)
+    assert sum(told[-1].phases.values()) == pytest.approx(1) and all(told[-1].phases[p] > 0 for p in PHASES)
+    assert sum(run.phases.values()) == pytest.approx(run.position.seconds)
     assert run.position.tokens == 3 * run.batches.targets
     epochs = run.position.epochs
     assert epochs[0].valid > epochs[-1].valid and epochs[0].train > epochs[-1].train
@@ -668,7 +672,7 @@ def test_what_is_interrupted_within_a_step_can_go_on(monkeypatch):
 def test_steps_timed_by_themselves_do_not_count():
     run = Run(CORPUS, replace(SMALL, epochs=1))
     for _ in range(3):
-        assert all(run.time_step()[part] > 0 for part in PARTS)
+        assert all(run.time_step()[phase] > 0 for phase in PHASES)
     assert (run.position.window, run.position.tokens, run.losses) == (0, 0, [])
     curve(run)
     assert len(run.losses) == len(run.batches) and run.done

@@ -36,7 +36,8 @@ from ...calibration import describe
 from ...corpora import Batches, Corpus, load
 from ...files import cache_dir, writable_folder, write_whole
 from ...layer import AdaptiveSoftmax
-from ...lm.run import Run, run_name
+from ...lm.launch import run_name
+from ...lm.run import Run
 from ...lm.settings import Settings
 from ...results.folders import own_results_folder
 from ..kit.recorded import results_folder

@@ -27,7 +27,7 @@ SHORT = {
     "d-softmax-star": "D-softmax*", "adaptive": "authors'", "planned": "planned", "yours": "yours", "lstm": "LSTM",
     "cell": "yours",
 }  # fmt: skip
-#: Parts of a step, as in `adasoft.lm.run.PARTS`, and what they are called.
+#: Parts of a step, as in `adasoft.lm.clock.PHASES`, and what they are called.
 PARTS = {"output": "output layer", "body": "cell and embedding", "optimizer": "optimizer"}
 
 

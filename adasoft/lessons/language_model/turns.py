@@ -94,12 +94,12 @@ class Lane:
     def json(self) -> dict[str, Any]:
         """All there is to show of it."""
         run, (parameters, output) = self.run, self._sizes
-        total = sum(run.parts.values()) or 1.0
+        total = sum(run.phases.values()) or 1.0
         return {
             "cutoffs": list(run.clusters.cutoffs), "widths": list(run.clusters.widths),
             "points": [list(point) for point in self.points], "seconds": round(self.seconds, 4),
             "tokens": run.position.tokens, "steps": len(run.losses),
-            "shares": {part: round(seconds / total, 5) for part, seconds in run.parts.items()},
+            "shares": {part: round(seconds / total, 5) for part, seconds in run.phases.items()},
             "parameters": parameters, "output parameters": output,
         }  # fmt: skip
 
