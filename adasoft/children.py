@@ -83,6 +83,14 @@ def sharded(child: nn.Module) -> bool:
     return any(hasattr(p, "full_tensor") for p in child.parameters())
 
 
+def of_width(logits: Tensor, size: int, name: str) -> Tensor:
+    """The logits that a call of the child ``name`` gave. RuntimeError if they are not ``size`` for each row."""
+    if not traced() and logits.shape[-1] != size:
+        shape = tuple(logits.shape)
+        raise RuntimeError(f"{name} should give {size} logits for each row, got an output of shape {shape}")
+    return logits
+
+
 def nothing_from(parameters: Iterable[Tensor]) -> Tensor | float:
     """0, with a gradient of zeros for each parameter: what a child that was not called adds to a loss."""
     # the sum over no element: a product with 0 would give nan for weights that are not finite

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .checks import index, integer
 from .children import plain, weight_of
-from .layer import AdaptiveSoftmax, _index, _positive, _reshaped
+from .layer import AdaptiveSoftmax
 from .loss import route, span, target_ranks
-from .ranks import RankTables
-from .watchers import unreadable
+from .ranks import RankTables, check_ids
+from .watchers import reshaped, unreadable
 
 if TYPE_CHECKING:
     from .planning import Plan
@@ -79,8 +80,8 @@ class AdaptiveEmbedding(RankTables):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        self.num_embeddings = _positive("num_embeddings", num_embeddings)
-        self.embedding_dim = _positive("embedding_dim", embedding_dim)
+        self.num_embeddings = integer("num_embeddings", num_embeddings, 1)
+        self.embedding_dim = integer("embedding_dim", embedding_dim, 1)
         self.padding_idx = _check_padding(padding_idx, self.num_embeddings)
         try:  # a layer without memory says what the clusters are, and what is wrong with them
             layer = AdaptiveSoftmax(
@@ -139,8 +140,7 @@ class AdaptiveEmbedding(RankTables):
             RuntimeError: ``ids`` has another dtype or is on another device than the parameters.
         """
         clusters, device = self._clusters()
-        if ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
-            raise RuntimeError(f"ids should hold integer word ids, got dtype {ids.dtype}")
+        check_ids("ids", ids)
         if device is not None and ids.device != device:
             raise RuntimeError(f"ids are on {ids.device}, the embedding on {device}; both should be on one device")
         flat = ids if ids.dim() == 1 else ids.reshape(-1)
@@ -152,7 +152,7 @@ class AdaptiveEmbedding(RankTables):
             out = self._forward_static(clusters, ranks, beyond)
         else:
             out = self._forward_routed(clusters, flat, ranks, beyond)
-        return out if ids.dim() == 1 else _reshaped(out, (*ids.shape, self.embedding_dim))
+        return out if ids.dim() == 1 else reshaped(out, (*ids.shape, self.embedding_dim))
 
     def _forward_routed(self, clusters: list[_Cluster], ids: Tensor, ranks: Tensor, beyond: int) -> Tensor:
         routing, n_bad = route(ranks, self._table("_edges", ranks.device))
@@ -297,12 +297,12 @@ def _chain(words: _Cluster, projection: Callable[[Tensor], Tensor]) -> _Cluster:
 def _check_padding(padding_idx: Any, n_words: int) -> int | None:
     if padding_idx is None:
         return None
-    index = _index(padding_idx)
-    if index is None:
+    place = index(padding_idx)
+    if place is None:
         raise TypeError(f"padding_idx should be an int or None, got {padding_idx!r}")
-    if not -n_words <= index < n_words:
+    if not -n_words <= place < n_words:
         raise ValueError(f"padding_idx should be between {-n_words} and {n_words - 1}, got {padding_idx!r}")
-    return index % n_words
+    return place % n_words
 
 
 # ---------------------------------------------------------------- what is saved

@@ -2,47 +2,40 @@
 
 from __future__ import annotations
 
-import operator
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
-from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import torch
 import torch.utils._pytree as pytree
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from . import decoding
-from .children import all_plain, bare, nothing_from, plain, sharded
+from . import checks, decoding
+from .children import all_plain, bare, nothing_from, of_width, plain, sharded
 from .decoding import Head, Tail, TopK, block_bounds, nucleus_ranks, sample_ranks, score_ranks, topk_ranks
 from .loss import (
     Group,
     Routing,
-    autocasts,
-    full_precision,
     grouped_nll,
     ragged_or_none,
     route,
     span,
     target_ranks,
 )
-from .ranks import RankTables
-from .watchers import traced, unreadable, watched
+from .ranks import RankTables, check_ids, checked_order
+from .watchers import autocasts, full_precision, reshaped, traced, unreadable, watched
 
 if TYPE_CHECKING:
     from .planning import Plan
 
-_CUTOFFS = (
-    "cutoffs should be a sequence of unique, positive integers sorted in an increasing order, "
-    "where each value is between 1 and n_classes-1"
-)
-
-
 #: :mod:`adasoft.gpu.ops`, once a layer has been placed on a GPU, where Triton is installed.
 _ragged: Any = None
+
+
+REDUCTIONS = ("mean", "sum", "none")
 
 
 class AdaptiveOutput(NamedTuple):
@@ -164,32 +157,19 @@ class AdaptiveSoftmax(RankTables):
     ) -> None:
         super().__init__()
         kwargs: dict[str, Any] = {"device": device, "dtype": dtype}
-        self.in_features = _positive("in_features", in_features)
-        self.n_classes = _positive("n_classes", n_classes)
-        self.cutoffs = [*_check_cutoffs(cutoffs, self.n_classes), self.n_classes]
-        ratio = _number(div_value)
-        if ratio is None or not ratio > 0:
-            raise ValueError(f"div_value should be above 0, got {div_value!r}")
-        self.div_value = ratio
+        self.in_features = checks.integer("in_features", in_features, 1)
+        self.n_classes = checks.integer("n_classes", n_classes, 1)
+        self.cutoffs = [*checks.cutoffs(cutoffs, self.n_classes), self.n_classes]
+        self.div_value = checks.number("div_value", div_value, checks.ABOVE_0, math.inf, "above 0")
         self.head_bias = bool(head_bias)
-        if not isinstance(reduction, str) or reduction not in ("mean", "sum", "none"):
-            raise ValueError(f"reduction should be 'mean', 'sum' or 'none', got {reduction!r}")
-        self.reduction = str(reduction)
-        ignored = _index(ignore_index)
-        if ignored is None:
-            raise TypeError(f"ignore_index should be an int, got {ignore_index!r}")
-        if not -(2**63) <= ignored < 2**63:
-            raise ValueError(f"ignore_index should be between -2**63 and 2**63 - 1, as ids are int64, got {ignored}")
-        self.ignore_index = ignored
-        dropout = _number(tail_dropout)
-        if dropout is None or not 0 <= dropout < 1:
-            raise ValueError(f"tail_dropout should be at least 0 and below 1, got {tail_dropout!r}")
-        self.tail_dropout = float(dropout)
+        self.reduction = checks.choice("reduction", reduction, REDUCTIONS)
+        self.ignore_index = checks.ignore_index(ignore_index)
+        self.tail_dropout = checks.number("tail_dropout", tail_dropout, 0, checks.BELOW_1, "at least 0 and below 1")
 
         self.shortlist_size = self.cutoffs[0]
         self.n_clusters = len(self.cutoffs) - 1
         self.head_size = self.shortlist_size + self.n_clusters
-        self.widths = self._check_widths(widths)
+        self.widths = self._widths_by_division() if widths is None else checks.widths(widths, self.n_clusters)
 
         # the same modules made in the same order as the stock layer: same keys, same initial values for a seed
         self.head = nn.Linear(self.in_features, self.head_size, bias=self.head_bias, **kwargs)
@@ -203,7 +183,7 @@ class AdaptiveSoftmax(RankTables):
                 )
             )
 
-        self._keep_order(None if order is None else _check_order(order, self.n_classes))
+        self._keep_order(None if order is None else checked_order(order, self.n_classes))
         self._keep(_edges=torch.tensor([0, *self.cutoffs, self.n_classes + 1], device="cpu"))
 
     def _place_tables(self) -> None:
@@ -216,23 +196,15 @@ class AdaptiveSoftmax(RankTables):
         if self._home().type == "cuda":  # pragma: no cover - needs a GPU
             _load_ragged()  # a layer unpickled in a process of its own
 
-    def _check_widths(self, widths: Sequence[int] | None) -> list[int]:
-        if widths is None:
-            made = [int(self.in_features // self.div_value ** (i + 1)) for i in range(self.n_clusters)]
-            for i, width in enumerate(made):
-                if width < 1:
-                    raise ValueError(
-                        f"div_value={self.div_value} gives tail {i + 1} a width of 0 (in_features={self.in_features} "
-                        f"// {self.div_value}**{i + 1}); pass a smaller div_value or widths=[...]"
-                    )
-            return made
-        try:
-            made = [_positive(f"widths[{i}]", width) for i, width in enumerate(widths)]
-        except TypeError:
-            raise ValueError(f"widths should be a sequence of positive integers, got {widths!r}") from None
-        if len(made) != self.n_clusters:
-            raise ValueError(f"widths should hold one width per tail, {self.n_clusters}, got {len(made)}: {made}")
-        return made
+    def _widths_by_division(self) -> list[int]:
+        widths = [int(self.in_features // self.div_value ** (i + 1)) for i in range(self.n_clusters)]
+        for i, width in enumerate(widths):
+            if width < 1:
+                raise ValueError(
+                    f"div_value={self.div_value} gives tail {i + 1} a width of 0 (in_features={self.in_features} "
+                    f"// {self.div_value}**{i + 1}); pass a smaller div_value or widths=[...]"
+                )
+        return widths
 
     @classmethod
     def from_plan(cls, plan: Plan, **kwargs: Any) -> AdaptiveSoftmax:
@@ -277,8 +249,7 @@ class AdaptiveSoftmax(RankTables):
             RuntimeError: shapes, dtypes or devices do not fit, or a target is out of range.
         """
         self._check_input(input_)
-        if target_.is_floating_point() or target_.is_complex() or target_.dtype == torch.bool:
-            raise RuntimeError(f"target_ should hold integer word ids, got dtype {target_.dtype}")
+        check_ids("target_", target_)
         if not traced() and input_.shape[:-1] != target_.shape:
             raise RuntimeError(
                 "Input and target should have the same size in the batch dimension. Got input_ of shape "
@@ -304,7 +275,7 @@ class AdaptiveSoftmax(RankTables):
         dtype = output.dtype if autocasts(x) else input_.dtype
         output = output.to(dtype)
         if target_.dim() != 1:
-            output = _reshaped(output, target_.shape)
+            output = reshaped(output, target_.shape)
         return AdaptiveOutput(output, -output if self.reduction == "none" else loss.to(dtype))
 
     def _route(self, target: Tensor, ranks: Tensor) -> Routing:
@@ -411,12 +382,12 @@ class AdaptiveSoftmax(RankTables):
         return all_plain(self.head, self.tail, [self.head_size, *sizes])
 
     def _head_logits(self, x: Tensor) -> Tensor:
-        return _of_width(self.head(x), self.head_size, "head")
+        return of_width(self.head(x), self.head_size, "head")
 
     def _tail_logits(self, i: int, x: Tensor) -> Tensor:
         tail, size = self.tail[i], self.cutoffs[i + 1] - self.cutoffs[i]
         if not (self.tail_dropout and self.training):
-            return _of_width(tail(x), size, f"tail.{i}")
+            return of_width(tail(x), size, f"tail.{i}")
         if not bare(tail, nn.Sequential) or len(tail) != 2:  # type: ignore[arg-type]
             raise RuntimeError(
                 f"tail.{i} should be the Sequential of projection and words that the constructor made, with nothing "
@@ -425,7 +396,7 @@ class AdaptiveSoftmax(RankTables):
             )
         projection, output = tail  # type: ignore[misc]
         hidden = F.dropout(projection(x), self.tail_dropout)  # type: ignore[has-type]
-        return _of_width(output(hidden), size, f"tail.{i}")  # type: ignore[has-type]
+        return of_width(output(hidden), size, f"tail.{i}")  # type: ignore[has-type]
 
     # ------------------------------------------------------------------ decoding
 
@@ -436,14 +407,14 @@ class AdaptiveSoftmax(RankTables):
         ranks = self._table("_ranks", x.device)
         if ranks is not None:
             out = out.index_select(1, ranks)
-        return out if input.dim() == 2 else _reshaped(out, (*shape, self.n_classes))
+        return out if input.dim() == 2 else reshaped(out, (*shape, self.n_classes))
 
     def _log_prob(self, x: Tensor, normalise: Callable[[Tensor], Tensor]) -> Tensor:
         """Of all words, (n, V) by rank."""
         head = normalise(self._head_logits(x))
         parts = [head[:, : self.shortlist_size]]
         for i, tail in enumerate(self.tail):
-            logits = _of_width(tail(x), self.cutoffs[i + 1] - self.cutoffs[i], f"tail.{i}")
+            logits = of_width(tail(x), self.cutoffs[i + 1] - self.cutoffs[i], f"tail.{i}")
             parts.append(normalise(logits) + head[:, self.shortlist_size + i].unsqueeze(1))
         return torch.cat(parts, 1)
 
@@ -488,16 +459,16 @@ class AdaptiveSoftmax(RankTables):
 
         Raises ValueError if n is not positive or top_p not above 0 and at most 1, and for input that is not finite.
         """
-        n, mass = _positive("n", n), None if top_p is None else _number(top_p)
-        if top_p is not None and (mass is None or not 0 < mass <= 1):
-            raise ValueError(f"top_p should be above 0 and at most 1, got {top_p!r}")
+        n = checks.integer("n", n, 1)
+        if top_p is not None:
+            top_p = checks.number("top_p", top_p, checks.ABOVE_0, 1, "above 0 and at most 1")
         x, head, cutoffs, tails, shape, _ = self._decoding(input)
         if not bool(torch.isfinite(x).all()):
             raise ValueError("input holds numbers that are not finite: there is no distribution to draw from")
-        if mass is None:
+        if top_p is None:
             ranks = sample_ranks(x, head, cutoffs, tails, n, generator)
         else:
-            ranks = nucleus_ranks(x, head, cutoffs, tails, float(mass), n, generator)
+            ranks = nucleus_ranks(x, head, cutoffs, tails, top_p, n, generator)
         return self._ids(ranks).view(*shape, n)
 
     @torch.no_grad()
@@ -511,8 +482,7 @@ class AdaptiveSoftmax(RankTables):
         """
         x, head, cutoffs, tails, shape, dtype = self._decoding(input)
         unread = unreadable(input) or unreadable(candidates)
-        if candidates.is_floating_point() or candidates.is_complex() or candidates.dtype == torch.bool:
-            raise RuntimeError(f"candidates should hold integer word ids, got dtype {candidates.dtype}")
+        check_ids("candidates", candidates)
         if candidates.dim() != len(shape) + 1 or not (traced() or candidates.shape[:-1] == shape):
             raise RuntimeError(
                 f"candidates should have the shape {(*shape, 'm')}, got {tuple(candidates.shape)} for an input of "
@@ -547,10 +517,7 @@ class AdaptiveSoftmax(RankTables):
         return values.to(dtype).view(*shape, k), ranks.view(*shape, k), opened.view(*shape, self.n_clusters)
 
     def _count(self, k: Any) -> int:
-        found = _index(k)
-        if found is None or not 1 <= found <= self.n_classes:
-            raise ValueError(f"k should be an integer between 1 and n_classes={self.n_classes}, got {k!r}")
-        return found
+        return checks.integer("k", k, 1, self.n_classes)
 
     def _decoding(self, input: Tensor) -> _Decoding:
         x, shape = self._rows(input)
@@ -622,20 +589,6 @@ def _load_ragged() -> None:
     _ragged = ragged_or_none()
 
 
-def _reshaped(values: Tensor, shape: Sequence[int]) -> Tensor:
-    """``values.view(shape)``, but no view to autograd: FSDP2 loses its hook when a view is changed in place."""
-    if traced():
-        return values.reshape(shape)  # the other would keep the sizes of the example
-    return torch.ops.aten._unsafe_view(values, shape)  # type: ignore[no-any-return]
-
-
-def _of_width(logits: Tensor, size: int, name: str) -> Tensor:
-    if not traced() and logits.shape[-1] != size:
-        shape = tuple(logits.shape)
-        raise RuntimeError(f"{name} should give {size} logits for each row, got an output of shape {shape}")
-    return logits
-
-
 def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     statistics = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
     return F.cross_entropy(statistics, target, reduction="none")
@@ -644,70 +597,3 @@ def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
 def _log_softmax(logits: Tensor) -> Tensor:
     # under autocast fp32, as `output` is; autocast itself does so on a GPU, but not on a CPU
     return F.log_softmax(logits, dim=1, dtype=torch.float32 if autocasts(logits) else None)
-
-
-def _index(value: Any) -> int | None:
-    """As an integer; None for what is none, also for a tensor of one float, which ``int`` would cut."""
-    if isinstance(value, bool) or getattr(value, "dtype", None) == torch.bool:
-        return None
-    try:
-        return operator.index(value)
-    except TypeError:
-        return None
-
-
-def _number(value: Any) -> float | None:
-    """A single number, NumPy's and tensors of one among them; None for anything else, truth values and text."""
-    if getattr(value, "shape", None) == ():
-        value = value.item()
-    return value if isinstance(value, Real) and not isinstance(value, bool) else None  # type: ignore[return-value]
-
-
-def _positive(name: str, value: Any) -> int:
-    found = _index(value)
-    if found is None or found < 1:
-        raise ValueError(f"{name} should be a positive integer, got {value!r}")
-    return found
-
-
-def _check_cutoffs(cutoffs: Any, n_classes: int) -> list[int]:
-    try:
-        values: list[Any] = [value if _index(value) is None else _index(value) for value in cutoffs]
-    except TypeError:
-        raise ValueError(f"{_CUTOFFS}, got {cutoffs!r}") from None
-    if not values:
-        raise ValueError("cutoffs should be a sequence of length larger than 0, got an empty one")
-    for i, value in enumerate(values):
-        if _index(value) is None:
-            raise ValueError(f"{_CUTOFFS}, got {values}: {value!r} is no integer")
-        if not 1 <= value <= n_classes - 1:
-            raise ValueError(f"{_CUTOFFS}, got {values}: {value} is not between 1 and {n_classes - 1}")
-        if i and value <= values[i - 1]:
-            raise ValueError(f"{_CUTOFFS}, got {values}: {value} does not come after {values[i - 1]}")
-    return [int(value) for value in values]
-
-
-def _check_order(order: Any, n_classes: int) -> Tensor:
-    ids: Any = order.detach().cpu() if isinstance(order, Tensor) else np.asarray(order)
-    if isinstance(ids, Tensor) and not (ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool):
-        ids = ids.numpy()
-    if isinstance(ids, Tensor) or ids.ndim != 1 or ids.dtype.kind not in "iu":
-        raise ValueError(
-            f"order should be a 1-D sequence of integer ids, got dtype {ids.dtype}, shape {tuple(ids.shape)}"
-        )
-    if np.ma.is_masked(order):
-        raise ValueError(f"order should hold all {n_classes} ids, got an array where some are masked")
-    if len(ids) != n_classes:
-        raise ValueError(f"order should hold all {n_classes} ids, got {len(ids)}")
-    beyond = np.flatnonzero((ids < 0) | (ids >= n_classes))
-    if len(beyond):
-        at = beyond[0]
-        raise ValueError(f"order should hold each id from 0 to {n_classes - 1} once, got {ids[at]} at place {at}")
-    ids = ids.astype(np.int64)  # a copy
-    seen = np.bincount(ids, minlength=n_classes)
-    if seen.max() > 1:
-        twice, missing = seen.argmax(), seen.argmin()
-        raise ValueError(
-            f"order should hold each id from 0 to {n_classes - 1} once, got {twice} twice and no {missing}"
-        )
-    return torch.as_tensor(ids, device="cpu")

@@ -8,7 +8,6 @@ chunk live in one buffer that every chunk reuses, and are never kept for backwar
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import importlib.util
 import warnings
@@ -20,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .watchers import batched_gradient
+from .watchers import batched_gradient, full_precision
 
 #: Logits of one chunk, at most. In fp32 that stays just below 32 MiB: larger buffers are handed back to the system by
 #: the C library each time, and their page faults in every step cost more than longer chunks gain.
@@ -255,16 +254,6 @@ def _nll_on_host(
             best, wanted = best + bias[j], wanted + bias[target[lost, 0]]
         out[lost] = (best - wanted) - top.log()
     return out
-
-
-def autocasts(x: Tensor) -> bool:
-    """Whether autocast chooses the dtype of a product with ``x``. It leaves fp64 alone; a meta device has none."""
-    return x.dtype != torch.float64 and not x.is_meta and torch.is_autocast_enabled(x.device.type)
-
-
-def full_precision(device: str) -> contextlib.AbstractContextManager[Any]:
-    """Autocast off. Entering the context costs as much as a small product, so only where it is on."""
-    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else contextlib.nullcontext()
 
 
 class Group(NamedTuple):

@@ -330,8 +330,8 @@ GOOD = dict(num_embeddings=20, embedding_dim=8, cutoffs=[5, 12])
 
 
 @pytest.mark.parametrize("kwargs, error, message", [
-    (dict(num_embeddings=0), ValueError, "num_embeddings should be a positive integer, got 0"),
-    (dict(embedding_dim=2.5), ValueError, "embedding_dim should be a positive integer, got 2.5"),
+    (dict(num_embeddings=0), ValueError, "num_embeddings should be an integer of at least 1, got 0"),
+    (dict(embedding_dim=2.5), ValueError, "embedding_dim should be an integer of at least 1, got 2.5"),
     (dict(cutoffs=[5, 20]), ValueError, "between 1 and num_embeddings-1, got [5, 20]: 20 is not between 1 and 19"),
     (dict(cutoffs=[]), ValueError, "cutoffs should be a sequence of length larger than 0, got an empty one"),
     (dict(cutoffs=[5, 12, 15]), ValueError, "gives tail 2 a width of 0 (embedding_dim=8 // 4.0**2)"),

@@ -326,17 +326,17 @@ def test_devices_are_named():
 
 @pytest.mark.parametrize("kwargs, message", [
     (dict(widths=[3]), r"widths should hold one width per tail, 2, got 1: \[3\]"),
-    (dict(widths=[3, 0]), r"widths\[1\] should be a positive integer, got 0"),
-    (dict(widths=[3, 2.0]), r"widths\[1\] should be a positive integer, got 2.0"),
+    (dict(widths=[3, 0]), r"widths\[1\] should be an integer of at least 1, got 0"),
+    (dict(widths=[3, 2.0]), r"widths\[1\] should be an integer of at least 1, got 2.0"),
     (dict(div_value=4.0), r"div_value=4.0 gives tail 2 a width of 0 \(in_features=8 // 4.0\*\*2\)"),
     (dict(div_value=0), "div_value should be above 0, got 0"),
     (dict(div_value=float("nan")), "div_value should be above 0, got nan"),
     (dict(reduction="average"), "reduction should be 'mean', 'sum' or 'none', got 'average'"),
     (dict(tail_dropout=1.0), "tail_dropout should be at least 0 and below 1, got 1.0"),
     (dict(tail_dropout=-0.1), "tail_dropout should be at least 0 and below 1, got -0.1"),
-    (dict(d=0), "in_features should be a positive integer, got 0"),
-    (dict(n_classes=-3), "n_classes should be a positive integer, got -3"),
-    (dict(order=[0] * 20), "order should hold each id from 0 to 19 once, got 0 twice and no 1"),
+    (dict(d=0), "in_features should be an integer of at least 1, got 0"),
+    (dict(n_classes=-3), "n_classes should be an integer of at least 1, got -3"),
+    (dict(order=[0] * 20), "order should hold each id from 0 to 19 once, got 0 twice and 1 not at all"),
     (dict(order=range(19)), "order should hold all 20 ids, got 19"),
     (dict(order=range(21)), "order should hold all 20 ids, got 21"),
     (dict(order=[*range(19), 20]), "order should hold each id from 0 to 19 once, got 20 at place 19"),
@@ -383,8 +383,11 @@ def test_numbers_of_every_kind():
         layer = make(kind(8), kind(20), [kind(5), kind(12)], div_value=kind(2), tail_dropout=np.float32(0.25))
         assert layer.widths == plain.widths and layer.cutoffs == plain.cutoffs
         assert [type(v) for v in (layer.in_features, layer.n_classes, layer.div_value, layer.tail_dropout)] == [
-            int, int, int, float
-        ]  # fmt: skip
+            int,
+            int,
+            float,
+            float,
+        ]
     assert make(div_value=np.float32(1.5)).widths == make(div_value=1.5).widths
     assert make(div_value=Fraction(3, 2)).widths == make(div_value=1.5).widths
     assert make(reduction=np.str_("none")).reduction == "none"
@@ -395,17 +398,17 @@ def test_numbers_of_every_kind():
 
 
 @pytest.mark.parametrize("kwargs, message", [
-    (dict(d=True), "in_features should be a positive integer, got True"),
-    (dict(d=torch.tensor(True)), r"in_features should be a positive integer, got tensor\(True\)"),
-    (dict(n_classes=np.array([20, 20])), "n_classes should be a positive integer, got array"),
-    (dict(cutoffs=[np.True_, 5]), "cutoffs should be .* is no integer"),
-    (dict(cutoffs=np.array([[5, 12]])), "cutoffs should be .* is no integer"),
+    (dict(d=True), "in_features should be an integer of at least 1, got True"),
+    (dict(d=torch.tensor(True)), r"in_features should be an integer of at least 1, got tensor\(True\)"),
+    (dict(n_classes=np.array([20, 20])), "n_classes should be an integer of at least 1, got array"),
+    (dict(cutoffs=[np.True_, 5]), "cutoffs should be .* is not an integer"),
+    (dict(cutoffs=np.array([[5, 12]])), "cutoffs should be .* is not an integer"),
     (dict(cutoffs=np.array([5, 12, 5])), r"got \[5, 12, 5\]: 5 does not come after 12"),
     (dict(widths=4), "widths should be a sequence of positive integers, got 4"),
     (dict(widths=np.array(4)), r"widths should be a sequence of positive integers, got array\(4\)"),
-    (dict(widths=np.array([4.0, 2.0])), r"widths\[0\] should be a positive integer, got"),
-    (dict(widths=[True, 2]), r"widths\[0\] should be a positive integer, got True"),
-    (dict(widths="42"), r"widths\[0\] should be a positive integer, got '4'"),
+    (dict(widths=np.array([4.0, 2.0])), r"widths\[0\] should be an integer of at least 1, got"),
+    (dict(widths=[True, 2]), r"widths\[0\] should be an integer of at least 1, got True"),
+    (dict(widths="42"), r"widths\[0\] should be an integer of at least 1, got '4'"),
     (dict(div_value="4"), "div_value should be above 0, got '4'"),
     (dict(div_value=True), "div_value should be above 0, got True"),
     (dict(div_value=None), "div_value should be above 0, got None"),
@@ -455,9 +458,9 @@ def test_counts_of_every_kind(number):
 )
 def test_counts_that_are_none_are_named(number):
     layer, (x, _) = make(), batch(4)
-    with pytest.raises(ValueError, match="k should be an integer between 1 and n_classes=20, got "):
+    with pytest.raises(ValueError, match="k should be an integer from 1 to 20, got "):
         layer.topk(x, number)
-    with pytest.raises(ValueError, match="n should be a positive integer, got "):
+    with pytest.raises(ValueError, match="n should be an integer of at least 1, got "):
         layer.sample(x, number)
 
 
@@ -1220,7 +1223,7 @@ def test_more_logits_than_32_bits_can_count():
 @pytest.mark.parametrize(
     ("make", "error", "says"),
     [
-        (lambda: AdaptiveSoftmax(8, 20, torch.tensor([2.5, 7.9])), ValueError, "is no integer"),
+        (lambda: AdaptiveSoftmax(8, 20, torch.tensor([2.5, 7.9])), ValueError, "is not an integer"),
         (lambda: AdaptiveSoftmax(8, 20, [2, 7], widths=torch.tensor([4.7, 2.2])), ValueError, r"widths\[0\] should be"),
         (lambda: AdaptiveSoftmax(8, 20, [2, 7], ignore_index=True), TypeError, "ignore_index should be an int"),
     ],

@@ -35,7 +35,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ..layer import _positive
+from ..checks import integer
 from ..vocabulary import Vocabulary
 from .adaptive import Adaptive
 from .d_softmax import DSoftmax, proportional_widths
@@ -103,7 +103,7 @@ def build(name: str, in_features: int, counts_or_vocabulary: Any, **options: Any
         counts_or_vocabulary = counts_or_vocabulary.detach().cpu().numpy()
     kinds = (int, np.integer, np.bool_, np.ndarray)
     if isinstance(counts_or_vocabulary, kinds) and np.ndim(counts_or_vocabulary) == 0:
-        n_classes = _positive("n_classes", counts_or_vocabulary)
+        n_classes = integer("n_classes", counts_or_vocabulary, 1)
     else:
         vocabulary = Vocabulary(counts_or_vocabulary)
         n_classes = len(vocabulary)

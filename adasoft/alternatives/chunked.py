@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..loss import chunk_rows, full_precision
-from ..watchers import batched_gradient
+from ..loss import chunk_rows
+from ..watchers import batched_gradient, full_precision
 
 _LOW_PRECISION = (torch.float16, torch.bfloat16)
 

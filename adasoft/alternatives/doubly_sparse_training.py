@@ -18,10 +18,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..checks import index, integer, not_negative
 from ..files import DamagedFile, write_whole
-from ..layer import _positive
-from .doubly_sparse import _NOT_NEGATIVE, DoublySparseSoftmax
-from .protocol import check_integer, check_number
+from .doubly_sparse import DoublySparseSoftmax
 
 #: A gate that gives one of several experts more than this share of the tokens has collapsed.
 COLLAPSED = 0.95
@@ -54,17 +53,18 @@ class Settings:
 
     def __post_init__(self) -> None:
         try:
-            stages = tuple(_positive("stages", k) for k in self.stages)
+            stages = tuple(integer("stages", k, 1) for k in self.stages)
         except TypeError:
             raise ValueError(f"stages should be numbers of experts, got {self.stages!r}") from None
         if not stages or any(b % a or a == b for a, b in itertools.pairwise(stages)):
             raise ValueError(f"stages should be numbers of experts, each a multiple of the last, got {stages}")
         # numbers of Python's own, whatever kind they came in: a checkpoint keeps them as text, seeds are made of it
-        checked: dict[str, Any] = {"stages": stages, "seed": check_integer("seed", self.seed)}
-        checked |= {name: _positive(name, getattr(self, name)) for name in ("epochs", "batch")}
+        checked: dict[str, Any] = {"stages": stages, "seed": integer("seed", self.seed)}
+        checked |= {name: integer(name, getattr(self, name), 1) for name in ("epochs", "batch")}
         numbers = "learning_rate", "balance", "lasso", "expert_lasso", "threshold", "exploration", "noise"
         for name in (*numbers, "prune_after"):
-            checked[name] = check_number(name, getattr(self, name), *_NOT_NEGATIVE)
+            given, value = getattr(self, name), not_negative(name, getattr(self, name))
+            checked[name] = value if index(given) is None else int(value)
         for name, value in checked.items():
             object.__setattr__(self, name, value)
 
@@ -145,7 +145,7 @@ def fit(
     Raises ValueError: inputs, settings and softmax do not fit, or the checkpoint is of other settings or data, or
     damaged (a checksum tells), with its name.
     """
-    save_every = _positive("save_every", save_every)
+    save_every = integer("save_every", save_every, 1)
     if len(inputs) != len(target):
         raise ValueError(f"inputs and target should be of one length, got {len(inputs)} and {len(target)}")
     if bool((target == softmax.ignore_index).any()):
@@ -180,18 +180,18 @@ def fit(
                 stage, epoch_of_stage = divmod(epoch, settings.epochs)
                 if softmax.n_experts != settings.stages[stage]:
                     copies = settings.stages[stage] // softmax.n_experts
-                    random = torch.Generator().manual_seed(_seed(settings.seed, "split", stage))
+                    random = torch.Generator().manual_seed(seed_of(settings.seed, "split", stage))
                     softmax.split(copies, noise=settings.noise, generator=random, optimizer=optimizer)
                     history.events.append(Event(step, "split", f"experts cloned by {copies}: {softmax.n_experts}"))
                     picked = torch.zeros(softmax.n_experts, dtype=torch.long)
                 if within == 0 or not len(order):
-                    random = torch.Generator().manual_seed(_seed(settings.seed, "order", epoch))
+                    random = torch.Generator().manual_seed(seed_of(settings.seed, "order", epoch))
                     order = torch.randperm(n, generator=random, device="cpu").to(device)
                 at = order[within * settings.batch : (within + 1) * settings.batch]
                 # all chance hangs on the step's number, so a resumed training meets the same
-                torch.manual_seed(_seed(settings.seed, "step", step))
+                torch.manual_seed(seed_of(settings.seed, "step", step))
                 fade = max(0.0, 1 - (step / per_epoch - stage * settings.epochs) / max(settings.prune_after, 1e-9))
-                softmax.explore(settings.exploration * fade, _seed(settings.seed, "gate", step))
+                softmax.explore(settings.exploration * fade, seed_of(settings.seed, "gate", step))
                 losses = _step(softmax, body, inputs[at], target[at], settings, optimizer, picked)
                 history.steps.append(Step(step, stage, softmax.n_experts, len(softmax.members), *losses))
                 if within == per_epoch - 1:
@@ -281,7 +281,8 @@ def _bar(total: int, done: int) -> Any:
     return tqdm(total=total, initial=done, unit="batch")
 
 
-def _seed(*parts: Any) -> int:
+def seed_of(*parts: Any) -> int:
+    """A seed that depends on all ``parts`` and on nothing else."""
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:7], "big")
 
 

@@ -13,12 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .. import checks
+from ..checks import integer
 from ..children import weights_of
 from ..decoding import largest, linear
-from ..layer import _positive
 from ..loss import chunk_rows
 from .full import FullSoftmax
-from .protocol import Product, SoftmaxModule, check_integer, check_number, check_widths, composed
+from .protocol import Product, SoftmaxModule, composed
 
 #: Weights that are turned at once; 64 MiB in fp64.
 _TURNED = 1 << 23
@@ -136,7 +137,7 @@ class SVDSoftmax(SoftmaxModule):
         self.width, self.n_full = width, n_full
 
     def _checked(self, width: int, n_full: int) -> tuple[int, int]:
-        found = _positive("width", width), _positive("n_full", n_full)
+        found = integer("width", width, 1), integer("n_full", n_full, 1)
         bounds = ("width", "in_features", self.in_features), ("n_full", "n_classes", self.n_classes)
         for value, (name, what, most) in zip(found, bounds, strict=True):
             if value > most:
@@ -254,11 +255,11 @@ class SVDSoftmax(SoftmaxModule):
         Raises ValueError: an argument out of range, or no hidden states.
         """
         k = self._checked_k(k)
-        recall = check_number("recall", recall, "a number above 0 and at most 1", lambda r: 0 < r <= 1)
+        recall = checks.number("recall", recall, checks.ABOVE_0, 1, "above 0 and at most 1")
         d = self.in_features
         tried = [max(1, round(d * i / 16)) for i in range(1, 17)]
         if widths is not None:
-            tried = check_widths(widths)
+            tried = checks.widths(widths)
         tried = sorted({self._checked(w, 1)[0] for w in tried} | {d})
         x = self._rows(hidden)
         if not len(x):
@@ -486,7 +487,7 @@ def power_law(singular_values: Any, in_features: int) -> Tensor:
         raise ValueError("singular_values should be finite and not negative, at least two of them positive")
     values = values[values > 0]
     slope, level = np.polyfit(np.log(np.arange(1, len(values) + 1)), np.log(values), 1)
-    places = np.arange(1, _positive("in_features", in_features) + 1)
+    places = np.arange(1, integer("in_features", in_features, 1) + 1)
     return torch.from_numpy(np.exp(level + slope * np.log(places)))
 
 
@@ -508,9 +509,9 @@ def spectrum_matrix(
     if values.dim() != 1 or not len(values) or not bool(torch.isfinite(values).all()) or bool((values < 0).any()):
         raise ValueError(f"spectrum should be a (d,) list of singular values, not negative, got {spectrum!r}")
     d = len(values)
-    if _positive("n_classes", n_classes) < d:
+    if integer("n_classes", n_classes, 1) < d:
         raise ValueError(f"n_classes should be at least the number of singular values, {d}, got {n_classes}")
-    random = torch.Generator().manual_seed(check_integer("seed", seed))
+    random = torch.Generator().manual_seed(integer("seed", seed))
     rotation, _ = torch.linalg.qr(torch.randn(d, d, generator=random, dtype=torch.float64, device="cpu"))
     made = torch.empty(n_classes, d, dtype=dtype, device="cpu")
     rows, gram = max(1, _TURNED // d), torch.zeros(d, d, dtype=torch.float64, device="cpu")
