@@ -13,14 +13,13 @@ import torch.utils._pytree as pytree
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from . import checks, decoding
+from . import checks, decoding, gpu
 from .children import all_plain, bare, nothing_from, of_width, plain, sharded
 from .decoding import Head, Tail, TopK, block_bounds, nucleus_ranks, sample_ranks, score_ranks, topk_ranks
 from .loss import (
     Group,
     Routing,
     grouped_nll,
-    ragged_or_none,
     route,
     span,
     target_ranks,
@@ -30,10 +29,6 @@ from .watchers import autocasts, full_precision, reshaped, traced, unreadable, w
 
 if TYPE_CHECKING:
     from .planning import Plan
-
-#: :mod:`adasoft.gpu.ops`, once a layer has been placed on a GPU, where Triton is installed.
-_ragged: Any = None
-
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -189,12 +184,12 @@ class AdaptiveSoftmax(RankTables):
     def _place_tables(self) -> None:
         super()._place_tables()
         if self._home().type == "cuda":
-            _load_ragged()
+            gpu.load()
 
     def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         if self._home().type == "cuda":  # pragma: no cover - needs a GPU
-            _load_ragged()  # a layer unpickled in a process of its own
+            gpu.load()  # a layer unpickled in a process of its own
 
     def _widths_by_division(self) -> list[int]:
         widths = [int(self.in_features // self.div_value ** (i + 1)) for i in range(self.n_clusters)]
@@ -347,15 +342,16 @@ class AdaptiveSoftmax(RankTables):
 
     def _forward_unread(self, x: Tensor, ranks: Tensor, whole: bool) -> tuple[Tensor, Tensor]:
         """No host read: ragged kernels where they run, and the portable route elsewhere and for export."""
-        runs = whole and _ragged is not None and (x.is_cuda or _ragged.INTERPRETED)
+        ops = gpu.loaded
+        runs = whole and ops is not None and (x.is_cuda or ops.INTERPRETED)
         if not runs or x.dtype == torch.float64 or torch.compiler.is_exporting():
             return self._forward_static(x, ranks)
         x, (head, bias, tails) = self._cast(x)
         with torch.autocast(x.device.type, enabled=False):
             dropout = self.tail_dropout if self.training else 0.0
             edges = self._table("_edges", x.device)
-            made = _ragged.ragged_nll(x, ranks, edges, head, bias, tails, dropout=dropout)
-            return -made.nll, made.total / made.counted if self.reduction == "mean" else made.total
+            ragged = ops.ragged_nll(x, ranks, edges, head, bias, tails, dropout=dropout)
+            return -ragged.nll, ragged.total / ragged.counted if self.reduction == "mean" else ragged.total
 
     def _forward_static(self, x: Tensor, ranks: Tensor) -> tuple[Tensor, Tensor]:
         """Shapes that do not depend on the targets: every tail is called with every token, a mask picks. Exact."""
@@ -582,11 +578,6 @@ class AdaptiveSoftmax(RankTables):
         """Sizes, cutoffs and widths, for ``print``."""
         text = f"{self.in_features}, {self.n_classes}, cutoffs={self.cutoffs[:-1]}, widths={self.widths}"
         return text + ("" if self.order is None else ", order=given")
-
-
-def _load_ragged() -> None:
-    global _ragged
-    _ragged = ragged_or_none()
 
 
 def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:

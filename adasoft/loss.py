@@ -8,9 +8,6 @@ chunk live in one buffer that every chunk reuses, and are never kept for backwar
 
 from __future__ import annotations
 
-import functools
-import importlib.util
-import warnings
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -19,17 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from . import gpu
+from .tuning import CHUNK_ELEMENTS, CHUNK_ROWS, GPU_CHUNK_ELEMENTS
 from .watchers import batched_gradient, full_precision
-
-#: Logits of one chunk, at most. In fp32 that stays just below 32 MiB: larger buffers are handed back to the system by
-#: the C library each time, and their page faults in every step cost more than longer chunks gain.
-CHUNK_ELEMENTS = (1 << 23) - (1 << 14)
-#: Rows of one chunk, at least and at most: with fewer, the gradient of the weights is read and written too often for
-#: the arithmetic in between; with more, the logits leave the caches.
-CHUNK_ROWS = (64, 1024)
-#: On a GPU, logits of one chunk, at most (fp32: 512 MiB): there a chunk bounds the memory and nothing else, since the
-#: gradient of the weights goes through memory once for each.
-GPU_CHUNK_ELEMENTS = 1 << 27
 
 _LOW_PRECISION = (torch.float16, torch.bfloat16)
 
@@ -124,10 +113,10 @@ def linear_nll(
     rows = chunk_rows(n, k, x.is_cuda) if rows is None else rows
     # a uniform weight rides along in the products for free
     alpha = 1.0 if isinstance(row_weight, Tensor) else row_weight
-    kernel = _kernel(x.device) if x.is_cuda and x.dtype != torch.float64 else None
-    if kernel is not None and n:
+    ops = gpu.on(x.device) if x.is_cuda and x.dtype != torch.float64 else None
+    if ops is not None and n:
         weights = row_weight.float() if isinstance(row_weight, Tensor) else None
-        return kernel.dense_nll(x, weight, bias, target, weights, gradients, alpha=alpha, rows=rows, into=into)  # type: ignore[no-any-return]
+        return ops.dense_nll(x, weight, bias, target, weights, gradients, alpha=alpha, rows=rows, into=into)  # type: ignore[no-any-return]
     db = weight.new_zeros(k, dtype=statistics) if want_b else None
     buffers = None if n <= rows else (x.new_empty(rows, k), x.new_empty(rows, k, dtype=statistics) if low else None)
     dx = torch.empty_like(x) if want_x and buffers is not None else None
@@ -188,47 +177,6 @@ def linear_nll(
         dw = torch.zeros_like(weight, dtype=statistics) if want_w else None
     nll = losses[0] if len(losses) == 1 else torch.cat([x.new_empty(0, dtype=statistics), *losses])
     return nll if into is None else into[0].index_add_(0, into[1], nll), dx, dw, db
-
-
-@functools.cache
-def ragged_or_none() -> Any:
-    """:mod:`adasoft.gpu.ops`, or None where Triton is not installed, or is but cannot be imported (which is said)."""
-    try:
-        if importlib.util.find_spec("triton") is None:
-            return None
-        from .gpu import ops as ragged
-    except Exception as error:  # built for another Python, half installed, too old
-        _say_without_triton("Triton is installed but cannot be imported", error)
-        return None
-    return ragged
-
-
-@functools.cache
-def _kernel(device: torch.device) -> Any:
-    """:mod:`adasoft.gpu.ops` for its :func:`~adasoft.gpu.ops.dense_nll`, where Triton is installed and runs.
-
-    Its kernel reads and writes the logits once or twice; PyTorch's own operations pass over them some ten times.
-    """
-    ragged = ragged_or_none()
-    if ragged is None or ragged.INTERPRETED:
-        return None
-    try:
-        logits, target = torch.zeros(1, 16, device=device), torch.zeros(1, dtype=torch.long, device=device)
-        ragged.softmax_rows(logits, target, None, logits.new_empty(1), 0, True)
-    except Exception as error:  # a GPU too old for it, no C compiler: the layer works all the same
-        _say_without_triton(f"Triton does not run on {device}", error)
-        return None
-    return ragged
-
-
-def _say_without_triton(what: str, error: Exception) -> None:
-    text = (str(error).strip().splitlines() or [""])[0]
-    warnings.warn(
-        f"{what} ({type(error).__name__}: {text}): the loss is computed by PyTorch's own operations there, which takes "
-        "longer",
-        RuntimeWarning,
-        stacklevel=3,
-    )
 
 
 def _on_host(x: Tensor) -> bool:
@@ -373,26 +321,9 @@ def _outer(a: Any, x: Tensor) -> Tensor:
     if x.dtype not in _LOW_PRECISION:
         return torch.mm(a.t(), x)
     if x.is_cuda:  # sums are in fp32 there
-        return product(a.t(), x, whole=True)
+        return gpu.product(a.t(), x, whole=True)
     parts = zip(*(torch.split(v, CHUNK_ROWS[1]) for v in (a, x)), strict=True)
     return sum(torch.mm(p.t(), q).float() for p, q in parts)  # type: ignore[return-value]
-
-
-def product(a: Tensor, b: Tensor, *, whole: bool) -> Tensor:
-    """``a b`` in fp16 or bf16; the ``whole`` of a gradient, where the device can, in fp32 and so not yet rounded."""
-    if whole and a.is_cuda and _products_in_fp32(a.device, a.dtype):
-        return torch.mm(a, b, out_dtype=torch.float32)
-    return torch.mm(a, b)
-
-
-@functools.cache
-def _products_in_fp32(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether this PyTorch gives products of this dtype in fp32: on CUDA, from 2.8 on."""
-    one = torch.ones(16, 16, device=device, dtype=dtype)
-    try:
-        return torch.mm(one, one, out_dtype=torch.float32).dtype == torch.float32
-    except (TypeError, RuntimeError):
-        return False
 
 
 def _like(gradient: Tensor | None, value: Tensor | None) -> Tensor | None:

@@ -328,7 +328,8 @@ class Interpreted:
         layer, x = _layer(), _batch(ids)
         split = _gradients(layer, x, _ragged(ragged, layer, x, ids).total)
         monkeypatch.setattr(ragged, "PROGRAMS", 1)  # nothing is split
-        monkeypatch.setattr(ragged, "chunk_rows", lambda *_: 5)
+        monkeypatch.setattr(ragged, "CHUNK_ROWS", (5, 5))
+        monkeypatch.setattr(ragged, "GPU_CHUNK_ELEMENTS", 0)
         whole = _gradients(layer, x, _ragged(ragged, layer, x, ids).total)
         for name, gradient in split.items():
             torch.testing.assert_close(whole[name], gradient, msg=name)
@@ -414,9 +415,9 @@ class Interpreted:
 
     @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["fp32", "autocast"])
     def test_the_compiled_layer_takes_this_route(self, ragged, monkeypatch, dtype):
-        from adasoft import layer as room
+        from adasoft import gpu
 
-        room._load_ragged()
+        gpu.load()  # as a layer on a GPU does
         calls: list[int] = []
         right = ragged.ragged_nll
         monkeypatch.setattr(ragged, "ragged_nll", lambda *a, **k: calls.append(1) or right(*a, **k))
@@ -498,20 +499,24 @@ class Interpreted:
         with pytest.raises(error, match=text):
             ragged.ragged_nll(**arguments)
 
-    def test_the_check_for_a_gpu(self, ragged, capsys):
-        made = ragged.check(
+    def test_the_check_for_a_gpu(self, capsys):
+        from gpu_agreement import check
+
+        made = check(
             "cpu", in_features=12, n_classes=60, cutoffs=(12, 30), widths=(7, 3), tokens=12, dtypes=[torch.bfloat16]
         )
         assert len(made) == 5 and all(line.milliseconds is None and 0 < line.kernels < 0.02 for line in made)
         assert "last tail only" in capsys.readouterr().out
 
-    def test_the_check_finds_a_fault(self, ragged, monkeypatch):
-        right = ragged.ragged_nll
-        monkeypatch.setattr(
-            ragged, "ragged_nll", lambda *a, **k: (lambda r: r._replace(total=r.total * 1.1))(right(*a, **k))
-        )
+    def test_the_check_finds_a_fault(self, ragged):
+        from gpu_agreement import check
+
+        def wrong(*args, **kwargs):
+            right = ragged.ragged_nll(*args, **kwargs)
+            return right._replace(total=right.total * 1.1)
+
         with pytest.raises(AssertionError, match="falling shares"):
-            ragged.check("cpu", in_features=5, n_classes=30, cutoffs=(12,), widths=(3,), tokens=8)
+            check("cpu", in_features=5, n_classes=30, cutoffs=(12,), widths=(3,), tokens=8, ragged_nll=wrong)
 
     @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
     @pytest.mark.parametrize("rows", [100, 5])

@@ -11,6 +11,7 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from adasoft import gpu
 from adasoft import loss as L
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -524,15 +525,15 @@ def test_fp16_gradients_survive_a_small_scale():
 
 
 def test_where_triton_does_not_run_the_loss_is_computed_without_it(monkeypatch):
-    for door in (L._kernel, L.ragged_or_none):
+    for door in (gpu.on, gpu.load):
         door.cache_clear()
     pytest.importorskip("triton")
     device = torch.device("cpu")  # where its compiler has nothing to compile for
     with pytest.warns(RuntimeWarning, match=r"Triton does not run on cpu \(RuntimeError: x is on cpu"):
-        assert L._kernel(device) is None
-    assert L._kernel(device) is None  # and is said once
-    L.ragged_or_none.cache_clear()
-    monkeypatch.setattr(L.importlib.util, "find_spec", lambda name: None)
-    assert L._kernel(torch.device("cpu", 0)) is None
-    for door in (L._kernel, L.ragged_or_none):
+        assert gpu.on(device) is None
+    assert gpu.on(device) is None  # and is said once
+    gpu.load.cache_clear()
+    monkeypatch.setattr(gpu.importlib.util, "find_spec", lambda name: None)
+    assert gpu.on(torch.device("cpu", 0)) is None
+    for door in (gpu.on, gpu.load):
         door.cache_clear()

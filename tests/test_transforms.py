@@ -863,13 +863,13 @@ BROKEN = """
 import sys, warnings
 sys.path.insert(0, {folder!r})
 import torch
-from adasoft import AdaptiveSoftmax, layer, loss
+from adasoft import AdaptiveSoftmax, gpu
 
 with warnings.catch_warnings(record=True) as said:
     warnings.simplefilter("always")
-    layer._load_ragged()  # as .to("cuda") does
-    layer._load_ragged()
-    assert loss._kernel(torch.device("cpu")) is None  # as the loss does there
+    assert gpu.load() is None  # as .to("cuda") does
+    assert gpu.load() is None
+    assert gpu.on(torch.device("cpu")) is None  # as the loss does there
 (said,) = [str(w.message) for w in said if "Triton" in str(w.message)]
 print(said)
 model = AdaptiveSoftmax(8, 20, [5, 12], div_value=2.0)
