@@ -457,7 +457,7 @@ def test_logits_live_a_chunk_at_a_time_and_are_not_kept(dtype, upstream, monkeyp
     with torch.autograd.graph.saved_tensors_hooks(lambda v: saved.append(v.numel()) or v, lambda v: v):
         losses, total = L.grouped_nll([L.Group(*values, target)], 1.0 / n)
     assert sorted(saved) == sorted([n * d, k * d, k, n])
-    made = [v.numel() for v in total.grad_fn.made if v is not None]
+    made = [v.numel() for v in total.grad_fn.gradients if v is not None]
     assert sorted(made) == sorted([n * d, k * d, k])
     with LargestTensor() as largest:
         _, again = L.grouped_nll([L.Group(*values, target)], 1.0 / n)
@@ -469,10 +469,10 @@ def test_logits_live_a_chunk_at_a_time_and_are_not_kept(dtype, upstream, monkeyp
 def test_gradients_made_in_forward_become_grad_without_a_copy():
     groups = two_groups(torch.float32)
     _, total = L.grouped_nll(groups, 0.25)
-    made = {v.data_ptr() for v in total.grad_fn.made if v is not None}
+    made = {v.data_ptr() for v in total.grad_fn.gradients if v is not None}
     total.backward()
     assert {v.grad.data_ptr() for v in inputs_of(groups)} == made
-    assert total.grad_fn.made is None  # or the next backward would write into somebody's .grad
+    assert total.grad_fn.gradients is None  # or the next backward would write into somebody's .grad
 
 
 def test_a_second_backward_leaves_handed_over_gradients_alone():
