@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from . import checks, decoding, gpu
 from .children import all_plain, bare, nothing_from, of_width, plain, sharded
-from .decoding import Head, Tail, TopK, block_bounds, nucleus_ranks, sample_ranks, score_ranks, topk_ranks
+from .decoding import Head, Tail, TopK, nucleus_ranks, sample_ranks, score_ranks, topk_ranks
 from .loss import (
     Group,
     Routing,
@@ -523,8 +523,7 @@ class AdaptiveSoftmax(RankTables):
             head = partial(self._log_prob, normalise=decoding.log_softmax)
             return _Decoding(x, head, [self.n_classes], [], shape, dtype)
         x, (weight, bias, tails) = self._cast(x)
-        made = [Tail(p, w, partial(block_bounds, w)) for p, w in tails]
-        return _Decoding(x, (weight, bias), self.cutoffs, made, shape, dtype)
+        return _Decoding(x, (weight, bias), self.cutoffs, tails, shape, dtype)
 
     def _rows(self, input: Tensor) -> tuple[Tensor, torch.Size]:
         self._check_input(input)
@@ -537,16 +536,16 @@ class AdaptiveSoftmax(RankTables):
 
     # ------------------------------------------------------------------ the rest
 
-    def _cast(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor | None, list[tuple[Tensor, Tensor]]]]:
+    def _cast(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor | None, list[Tail]]]:
         """Input and weights in the dtype of the products: autocast's where it is on (fp64 stays, as in torch)."""
         head = self.head
         weight: Tensor = head.weight
         bias: Tensor | None = head.bias
-        tails = [(p.weight, o.weight) for p, o in self.tail]  # type: ignore[misc, has-type]
+        tails = [Tail(p.weight, o.weight) for p, o in self.tail]  # type: ignore[misc, has-type]
         if autocasts(x):
             dtype = torch.get_autocast_dtype(x.device.type)
             x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
-            tails = [(p.to(dtype), o.to(dtype)) for p, o in tails]
+            tails = [Tail(p.to(dtype), o.to(dtype)) for p, o in tails]
         return x, (weight, bias, tails)
 
     def _check_input(self, input_: Tensor) -> None:

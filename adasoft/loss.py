@@ -114,10 +114,14 @@ def linear_nll(
     rows = chunk_rows(n, k, x.is_cuda) if rows is None else rows
     # a uniform weight rides along in the products for free
     alpha = 1.0 if isinstance(row_weight, Tensor) else row_weight
+
+    # On a GPU with Triton: kernels for all between the products.
     ops = gpu.on(x.device) if x.is_cuda and x.dtype != torch.float64 else None
     if ops is not None and n:
         weights = row_weight.float() if isinstance(row_weight, Tensor) else None
         return ops.dense_nll(x, weight, bias, target, weights, gradients, alpha=alpha, rows=rows, into=into)  # type: ignore[no-any-return]
+
+    # Buffers that every chunk reuses.
     db = weight.new_zeros(k, dtype=statistics) if want_b else None
     buffers = None if n <= rows else (x.new_empty(rows, k), x.new_empty(rows, k, dtype=statistics) if low else None)
     dx = torch.empty_like(x) if want_x and buffers is not None else None
@@ -125,6 +129,7 @@ def linear_nll(
     losses = []
 
     for start in range(0, n, rows):
+        # Logits of a chunk of rows.
         x_c, t_c, dx_c, logits, probs = x, target, None, None, None
         if buffers is not None:  # a small batch is worth the fewer calls
             x_c, t_c = x[start : start + rows], target[start : start + rows]
@@ -135,6 +140,8 @@ def linear_nll(
             logits = torch.mm(x_c, weight.t(), out=logits)
         else:
             logits = torch.addmm(bias, x_c, weight.t(), out=logits)
+
+        # Probabilities and losses.
         if on_host:
             probs = torch.softmax(logits, 1, out=logits)
             p = probs.gather(1, t_c)
@@ -153,6 +160,8 @@ def linear_nll(
             losses.append((largest - wanted) - probs.amax(1).log())
         if not (want_x or want_w or want_b):
             continue
+
+        # Gradient of the logits, in their place: probabilities less 1 at the target, times the row's weight.
         if on_host:
             numbers -= 1  # in place; for few numbers in a quarter of the time that torch takes
             probs.scatter_(1, t_c, p)
@@ -162,7 +171,8 @@ def linear_nll(
             probs.mul_(row_weight[start : start + rows].to(statistics).unsqueeze(1))
         if low:
             logits.copy_(probs)  # the products run in x's precision, on tensor cores where there are any
-        # with beta = 0 the first argument is not looked at
+
+        # Gradients of input, weights and bias. With beta = 0 the first argument is not looked at.
         if want_x:
             dx_c = torch.addmm(x_c, logits, weight, beta=0, alpha=alpha, out=dx_c)
             dx = dx_c if buffers is None else dx
@@ -173,6 +183,8 @@ def linear_nll(
             dw = torch.addmm(weight if dw is None else dw, logits.t(), x_c, beta=int(start > 0), alpha=alpha, out=dw)
         if db is not None:
             db.add_(probs.sum(0), alpha=alpha)
+
+    # Without rows no chunk has made the gradients.
     if not n:
         dx = torch.empty_like(x) if want_x else None
         dw = torch.zeros_like(weight, dtype=statistics) if want_w else None

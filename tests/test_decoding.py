@@ -198,16 +198,17 @@ def test_a_tail_searched_whole_for_some_rows(small, monkeypatch):
 def test_bounds_are_made_for_many_rows_only(rows):
     layer = large_layer()
     head = layer.head.weight.detach(), layer.head.bias.detach()
+    tails = [D.Tail(projection.weight.detach(), output.weight.detach()) for projection, output in layer.tail]
     made = []
-    tails = [
-        D.Tail(projection.weight.detach(), output.weight.detach(), lambda i=i: made.append(i) or bounds[i])
-        for i, (projection, output) in enumerate(layer.tail)
-    ]
-    bounds = [D.block_bounds(tail.weight) for tail in tails]
+
+    def bounds(weight):
+        made.append(next(i for i, tail in enumerate(tails) if tail.weight is weight))
+        return D.block_bounds(weight)
+
     x = torch.randn(rows, 24)
     for small, expected in ((1, [0, 1, 2] if rows >= D.MANY else []), (0, [0, 1, 2]), (1 << 40, [])):
         made.clear()
-        opened = D.topk_ranks(x, head, layer.cutoffs, tails, 600, small=small)[2]
+        opened = D.topk_ranks(x, head, layer.cutoffs, tails, 600, small=small, bounds=bounds)[2]
         assert made == expected and (opened.all() or small < 1 << 40)
 
 
@@ -403,9 +404,14 @@ def test_bounds_spare_most_of_what_the_cluster_bound_opens():
     x = torch.randn(200, 24)
     sharp = layer.opened(x, 10)
     head = layer.head.weight, layer.head.bias
-    without = [D.Tail(projection.weight, output.weight) for projection, output in layer.tail]
+    tails = [D.Tail(projection.weight, output.weight) for projection, output in layer.tail]
+
+    def nothing_known(weight):
+        blocks = D.block_bounds(weight)
+        return blocks._replace(radii=torch.full_like(blocks.radii, torch.inf))
+
     with torch.no_grad():
-        blunt = D.topk_ranks(x, head, layer.cutoffs, without, 10, small=0)[2]
+        blunt = D.topk_ranks(x, head, layer.cutoffs, tails, 10, small=0, bounds=nothing_known)[2]
     assert not (sharp & ~blunt).any()
     assert float(blunt[:, 2].float().mean()) > 0.9 > 0.1 > float(sharp[:, 2].float().mean())
 
@@ -522,7 +528,7 @@ def one_tail(weight, k, z, reach):
     x = torch.cat([z, reach.unsqueeze(1)], 1)
     projection, head = torch.eye(width, width + 1, dtype=z.dtype), torch.zeros(k + 1, width + 1, dtype=z.dtype)
     head[k, width] = 1.0
-    tail = D.Tail(projection, weight, lambda: D.block_bounds(weight))
+    tail = D.Tail(projection, weight)
     return x, (head, None), [k, k + len(weight)], [tail], k
 
 

@@ -94,6 +94,7 @@ def _in_chunks(
     buffer = x.new_empty(min(rows, n), columns)
 
     for start in range(0, n, rows):
+        # Logits of a chunk of rows: the products of all bands side by side, then the own column.
         part = slice(start, min(start + rows, n))
         t = target[part].unsqueeze(1)
         logits = buffer[: len(t)]
@@ -108,6 +109,8 @@ def _in_chunks(
         if own_weight is not None:
             logits.scatter_(1, hidden[part].unsqueeze(1), -torch.inf)
             logits[:, -1] = (x[part] * own_weight[part]).sum(1) + own_bias[part]
+
+        # Probabilities and losses.
         picked = None if on_host else (logits.amax(1) - logits.gather(1, t).squeeze(1)).to(dtype)
         probs = torch.softmax(logits, 1, dtype=dtype) if low else torch.softmax(logits, 1, out=logits)
         if picked is None:
@@ -117,10 +120,14 @@ def _in_chunks(
             nll[part] = picked - probs.amax(1).log()
         if not any(needs):
             continue
+
+        # Gradient of the logits, in their place.
         probs.scatter_add_(1, t, torch.full_like(t, -1, dtype=dtype))
         if isinstance(row_weight, Tensor):
             probs.mul_(row_weight[part].unsqueeze(1))
         g = logits.copy_(probs) if low else probs
+
+        # Gradients of each band, and of the own column.
         at = 0
         for i, (band_x, weight, _) in enumerate(bands):
             columns_i = slice(at, at + len(weight))

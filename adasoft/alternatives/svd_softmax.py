@@ -103,8 +103,11 @@ class SVDSoftmax(SoftmaxModule):
             reduction="mean" if reduction is None else reduction,
             device=weight.device,
         )
-        self.width, self.n_full = self._checked(max(1, d // 8) if width is None else width,
-                                                max(1, n_classes // 32) if n_full is None else n_full)  # fmt: skip
+        width, n_full = (
+            max(1, d // 8) if width is None else width,
+            max(1, n_classes // 32) if n_full is None else n_full,
+        )
+        self.width, self.n_full = self._checked(width, n_full)
         values, basis, turned = decompose(weight)
         self.register_buffer("basis", basis)
         self.register_buffer("singular_values", values)
@@ -386,7 +389,7 @@ def decompose(weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     turned = torch.empty_like(weight, memory_format=torch.contiguous_format)
     for at in range(0, n, rows):
         turned[at : at + rows] = weight[at : at + rows].to(home, torch.float64) @ basis
-        values = squares.clamp(min=0).sqrt().to(weight.device, torch.promote_types(weight.dtype, torch.float32))
+    values = squares.clamp(min=0).sqrt().to(weight.device, torch.promote_types(weight.dtype, torch.float32))
     return values, basis.to(weight), turned
 
 
