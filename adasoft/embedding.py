@@ -13,9 +13,10 @@ from torch.nn import functional as F
 
 from .checks import index, integer
 from .children import plain, weight_of
+from .inputs import check_ids
 from .layer import AdaptiveSoftmax
 from .loss import route, span, target_ranks
-from .ranks import RankTables, check_ids
+from .ranks import RankTables
 from .watchers import reshaped, unreadable
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ class AdaptiveEmbedding(RankTables):
         clusters, device = self._clusters()
         check_ids("ids", ids)
         if device is not None and ids.device != device:
-            raise RuntimeError(f"ids are on {ids.device}, the embedding on {device}; both should be on one device")
+            raise RuntimeError(f"ids should be on the device of the embedding, {device}, got {ids.device}")
         flat = ids if ids.dim() == 1 else ids.reshape(-1)
         # Ranks: V stands for padding. Without padding_idx, the id V is given that place, and counts as out of range.
         padding = self.num_embeddings if self.padding_idx is None else self.padding_idx

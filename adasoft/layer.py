@@ -16,15 +16,9 @@ from torch.nn import functional as F
 from . import checks, decoding, gpu
 from .children import all_plain, bare, nothing_from, of_width, plain, sharded
 from .decoding import Head, Tail, TopK, nucleus_ranks, sample_ranks, score_ranks, topk_ranks
-from .loss import (
-    Group,
-    Routing,
-    grouped_nll,
-    route,
-    span,
-    target_ranks,
-)
-from .ranks import RankTables, check_ids, checked_order
+from .inputs import check_hidden, check_ids, check_target
+from .loss import Group, Routing, grouped_nll, route, span, target_ranks
+from .ranks import RankTables, checked_order
 from .watchers import autocasts, full_precision, reshaped, traced, unreadable, watched
 
 if TYPE_CHECKING:
@@ -244,17 +238,7 @@ class AdaptiveSoftmax(RankTables):
             RuntimeError: shapes, dtypes or devices do not fit, or a target is out of range.
         """
         self._check_input(input_)
-        check_ids("target_", target_)
-        if not traced() and input_.shape[:-1] != target_.shape:
-            raise RuntimeError(
-                "Input and target should have the same size in the batch dimension. Got input_ of shape "
-                f"{tuple(input_.shape)} and target_ of shape {tuple(target_.shape)}, expected "
-                f"{tuple(input_.shape[:-1])}."
-            )
-        if target_.device != input_.device:
-            raise RuntimeError(
-                f"target_ is on {target_.device}, input_ on {input_.device}; both should be on one device"
-            )
+        check_target(target_, input_)
         x, target = input_, target_
         if target.dim() != 1:
             x, target = input_.reshape(-1, self.in_features), target_.reshape(-1)
@@ -485,7 +469,7 @@ class AdaptiveSoftmax(RankTables):
                 f"shape {tuple(input.shape)}"
             )
         if candidates.device != input.device:
-            raise RuntimeError(f"candidates are on {candidates.device}, input on {input.device}")
+            raise RuntimeError(f"candidates should be on the device of input, {input.device}, got {candidates.device}")
         rows = candidates if candidates.dim() == 2 else candidates.reshape(-1, candidates.shape[-1])
         ids = rows.long().contiguous()
         bad = (ids < 0) | (ids >= self.n_classes)
@@ -549,21 +533,8 @@ class AdaptiveSoftmax(RankTables):
         return x, (weight, bias, tails)
 
     def _check_input(self, input_: Tensor) -> None:
-        if traced():
-            return  # sizes are tensors there, and a look at them would be part of the trace
-        if input_.dim() < 1 or input_.shape[-1] != self.in_features:
-            raise RuntimeError(f"input_ should have the shape (..., {self.in_features}), got {tuple(input_.shape)}")
-        if not input_.is_floating_point():
-            raise RuntimeError(f"input_ should hold floating-point numbers, got dtype {input_.dtype}")
-        if not plain(self.head, bias=True):
-            return  # what stands in its place, or fetches its weight, knows where and in which dtype it computes
-        weight: Tensor = self.head.weight
-        if input_.device != weight.device:
-            raise RuntimeError(
-                f"input_ is on {input_.device}, the layer on {weight.device}; both should be on one device"
-            )
-        if input_.dtype != weight.dtype and not autocasts(input_):
-            raise RuntimeError(f"input_ has dtype {input_.dtype}, the layer's weights {weight.dtype}; convert one")
+        weight = self.head.weight if plain(self.head, bias=True) else None
+        check_hidden("input_", input_, self.in_features, weight)
 
     def stock_state_dict(self) -> dict[str, Tensor]:
         """The ``state_dict`` without ``order``: loads strictly into ``torch.nn.AdaptiveLogSoftmaxWithLoss``.

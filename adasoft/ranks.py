@@ -135,12 +135,6 @@ def _follow_weights(module: RankTables, _: Any) -> None:
             return
 
 
-def check_ids(name: str, ids: Tensor) -> None:
-    """Raises RuntimeError if ``ids`` are not integers."""
-    if ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
-        raise RuntimeError(f"{name} should hold integer word ids, got dtype {ids.dtype}")
-
-
 def checked_order(order: Any, n_words: int) -> Tensor:
     """``order`` (V,) as an int64 tensor on the host. Raises ValueError if it does not hold each id once."""
     ids: Any = order.detach().cpu() if isinstance(order, Tensor) else np.asarray(order)

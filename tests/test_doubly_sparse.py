@@ -521,7 +521,7 @@ def test_bad_input():
     for k in (0, V + 1, 1.5, True):
         with pytest.raises(ValueError, match=r"k should be an integer from 1 to 12, got"):
             layer.topk(normal(2, D), k)
-    with pytest.raises(RuntimeError, match="convert one"):
+    with pytest.raises(RuntimeError, match="should have the dtype of the layer's weights"):
         layer.topk(normal(2, D, dtype=torch.float32), 1)
     with pytest.raises(RuntimeError, match=r"\[0, 11\]"):
         layer(normal(2, D), torch.tensor([0, V]))

@@ -322,7 +322,7 @@ def test_ids_that_are_no_integers_are_refused(dtype):
 
 
 def test_devices_are_named():
-    with pytest.raises(RuntimeError, match="ids are on meta, the embedding on cpu; both should be on one device"):
+    with pytest.raises(RuntimeError, match="ids should be on the device of the embedding, cpu, got meta"):
         make()[0](torch.zeros(3, dtype=torch.long, device="meta"))
 
 

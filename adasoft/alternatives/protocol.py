@@ -14,10 +14,11 @@ from .. import checks
 from ..checks import integer
 from ..children import of_width
 from ..decoding import TopK, largest, linear
+from ..inputs import check_hidden, check_target
 from ..layer import REDUCTIONS, AdaptiveOutput
 from ..loss import chunk_rows, target_ranks
-from ..ranks import RankTables, check_ids, checked_order
-from ..watchers import autocasts, full_precision, reshaped, traced, unreadable, watched
+from ..ranks import RankTables, checked_order
+from ..watchers import autocasts, full_precision, reshaped, unreadable, watched
 
 
 class Softmax(Protocol):
@@ -152,14 +153,7 @@ class SoftmaxModule(RankTables):
         """
         whole = self._plain()
         x = self._flat(input_, whole)
-        check_ids("target_", target_)
-        if not traced() and input_.shape[:-1] != target_.shape:
-            raise RuntimeError(
-                f"target_ should have the shape {tuple(input_.shape[:-1])} for input_ of shape {tuple(input_.shape)}, "
-                f"got {tuple(target_.shape)}"
-            )
-        if target_.device != input_.device:
-            raise RuntimeError(f"target_ is on {target_.device}, input_ on {input_.device}")
+        check_target(target_, input_)
         target = target_.reshape(-1)
         ranks = target_ranks(target, self.n_classes, self.ignore_index, self._table("_ranks", x.device))
         if unreadable(ranks):
@@ -261,20 +255,7 @@ class SoftmaxModule(RankTables):
 
     def _flat(self, x: Tensor, whole: bool) -> Tensor:
         """Checked input as (n, d). Not ``whole``: children that are called know in which dtype they compute."""
-        if traced():
-            return x.reshape(-1, self.in_features)  # sizes are tensors there, and a look at them is part of the trace
-        if x.dim() < 1 or x.shape[-1] != self.in_features:
-            raise RuntimeError(f"input should have the shape (..., {self.in_features}), got {tuple(x.shape)}")
-        if not x.is_floating_point():
-            raise RuntimeError(f"input should hold floating-point numbers, got dtype {x.dtype}")
-        if whole:
-            weight = self._weight()
-            if x.device != weight.device:
-                raise RuntimeError(
-                    f"input is on {x.device}, the layer on {weight.device}; both should be on one device"
-                )
-            if x.dtype != weight.dtype and not autocasts(x):
-                raise RuntimeError(f"input has dtype {x.dtype}, the layer's weights {weight.dtype}; convert one")
+        check_hidden("input", x, self.in_features, self._weight() if whole else None)
         return x.reshape(-1, self.in_features)
 
     def _cast(self, x: Tensor) -> Tensor:
