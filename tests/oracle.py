@@ -146,9 +146,16 @@ def cases(draw: Any) -> Case:
     order = torch.randperm(n_classes, generator=random) if ordered else None
     some_class = int(torch.randint(n_classes, (), generator=random))
     layer = AdaptiveSoftmax(
-        d, n_classes, cutoffs, head_bias=head_bias, dtype=torch.float64, widths=widths, order=order,
-        reduction=reduction, ignore_index=some_class if ignored == "class" else -100,
-    )  # fmt: skip
+        d,
+        n_classes,
+        cutoffs,
+        head_bias=head_bias,
+        dtype=torch.float64,
+        widths=widths,
+        order=order,
+        reduction=reduction,
+        ignore_index=some_class if ignored == "class" else -100,
+    )
     with torch.no_grad():
         for p in layer.parameters():
             p.copy_(torch.randn(p.shape, generator=random, dtype=p.dtype) * spread / p.shape[-1] ** 0.5)

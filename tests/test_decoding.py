@@ -122,13 +122,17 @@ def test_sample_names_a_bad_n(n):
     assert repr(n) in str(error.value)
 
 
-@pytest.mark.parametrize("words, clusters", [
-    ([0.0] * 5, [-1e5, -1e5]),
-    ([-1e5] * 5, [0.0, -1e5]),
-    ([0.0, -math.inf, -1e4, -math.inf, 1.0], [-math.inf, 0.0]),
-    ([-math.inf] * 5, [-math.inf, 0.0]),
-    ([0.0, *[-math.inf] * 4], [-math.inf, -math.inf]),
-], ids=["no tail", "one tail", "some impossible", "only one tail possible", "one word possible"])  # fmt: skip
+@pytest.mark.parametrize(
+    "words, clusters",
+    [
+        ([0.0] * 5, [-1e5, -1e5]),
+        ([-1e5] * 5, [0.0, -1e5]),
+        ([0.0, -math.inf, -1e4, -math.inf, 1.0], [-math.inf, 0.0]),
+        ([-math.inf] * 5, [-math.inf, 0.0]),
+        ([0.0, *[-math.inf] * 4], [-math.inf, -math.inf]),
+    ],
+    ids=["no tail", "one tail", "some impossible", "only one tail possible", "one word possible"],
+)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
 def test_words_next_to_impossible(words, clusters, dtype):
     if dtype == torch.float16:
@@ -705,12 +709,15 @@ def test_scores_open_only_the_tails_they_need(monkeypatch):
     assert sizes == [(2, 8)]
 
 
-@pytest.mark.parametrize("candidates, said", [
-    (torch.zeros(3, 2), "integer word ids, got dtype torch.float32"),
-    (torch.zeros(2, 2, dtype=torch.long), r"should have the shape \(3, 'm'\), got \(2, 2\)"),
-    (torch.tensor([[0, 20], [0, 0], [0, 0]]), r"in \[0, 19\], got 20 \(1 of 6 are out of range\)"),
-    (torch.tensor([[0, -1], [-7, 0], [0, 0]]), r"in \[0, 19\], got -1 \(2 of 6"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "candidates, said",
+    [
+        (torch.zeros(3, 2), "integer word ids, got dtype torch.float32"),
+        (torch.zeros(2, 2, dtype=torch.long), r"should have the shape \(3, 'm'\), got \(2, 2\)"),
+        (torch.tensor([[0, 20], [0, 0], [0, 0]]), r"in \[0, 19\], got 20 \(1 of 6 are out of range\)"),
+        (torch.tensor([[0, -1], [-7, 0], [0, 0]]), r"in \[0, 19\], got -1 \(2 of 6"),
+    ],
+)
 def test_score_names_bad_candidates(candidates, said):
     layer = layer_with_bias([0.0] * 5, [0.0, 0.0])
     with pytest.raises(RuntimeError, match=said):

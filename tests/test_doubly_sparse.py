@@ -157,8 +157,11 @@ def dense_losses(layer, x, target, gate, weight):
     ranks = target if layer.order is None else layer.order.argsort()[target]
     full = torch.stack([weight[k] @ h * g for k, h, g in zip(expert, x, value, strict=True)])
     task = F.cross_entropy(full, ranks)
-    importance = [sum((v for v, k in zip(value, expert, strict=True) if k == j), torch.zeros(()))
-                  for j in range(len(gate)) if not empty[j]]  # fmt: skip
+    importance = [
+        sum((v for v, k in zip(value, expert, strict=True) if k == j), torch.zeros(()))
+        for j in range(len(gate))
+        if not empty[j]
+    ]
     mean = sum(importance) / len(importance)
     balance = sum((i - mean) ** 2 for i in importance) / len(importance) / (mean**2 + 1e-10)
     rows = [[w.square().mean().sqrt() for w in weight[k][ranks]] for k, (ranks, _) in enumerate(structure(layer))]
@@ -528,11 +531,17 @@ def test_bad_input():
     with pytest.raises(ValueError, match=r"amount should be a finite number of at least 0"):
         layer.explore(-1.0, 0)
     for wrong, message in (
-        ({"stages": ()}, "stages should be"), ({"stages": (2, 5)}, "stages should be"), ({"stages": (0,)}, "stages"),
-        ({"stages": (4, 4)}, "each a multiple"), ({"epochs": 0}, "epochs"), ({"batch": 1.5}, "batch"),
+        ({"stages": ()}, "stages should be"),
+        ({"stages": (2, 5)}, "stages should be"),
+        ({"stages": (0,)}, "stages"),
+        ({"stages": (4, 4)}, "each a multiple"),
+        ({"epochs": 0}, "epochs"),
+        ({"batch": 1.5}, "batch"),
         ({"threshold": -0.1}, "threshold should be a finite number of at least 0, got -0.1"),
-        ({"lasso": math.nan}, "lasso"), ({"balance": math.inf}, "balance"), ({"learning_rate": "0.1"}, "learning_rate"),
-    ):  # fmt: skip
+        ({"lasso": math.nan}, "lasso"),
+        ({"balance": math.inf}, "balance"),
+        ({"learning_rate": "0.1"}, "learning_rate"),
+    ):
         with pytest.raises(ValueError, match=message):
             Settings(**wrong)
 
@@ -631,8 +640,15 @@ def test_each_step_has_its_own_chance():
     softmax, body = DoublySparseSoftmax(8, 9, 2), nn.Sequential(nn.Dropout(0.5))
     body.register_forward_pre_hook(lambda module, inputs: orders.append(inputs[0]))
     body.register_forward_hook(lambda module, inputs, output: masks.append((output == 0).flatten().tolist()))
-    fit(softmax, data.inputs, data.target, settings, body=body, progress=False,
-        callback=lambda step, layer: noises.append(layer._noise))  # fmt: skip
+    fit(
+        softmax,
+        data.inputs,
+        data.target,
+        settings,
+        body=body,
+        progress=False,
+        callback=lambda step, layer: noises.append(layer._noise),
+    )
     assert len(orders) == 18
     epochs = [torch.cat(orders[i : i + 6]) for i in (0, 6, 12)]
     for one, other in itertools.combinations(epochs, 2):
@@ -679,9 +695,13 @@ def test_a_damaged_checkpoint_is_named(tmp_path):
     again()
     at = len(whole) * 3 // 4
     for damaged in (
-        whole[:at] + bytes(200) + whole[at + 200 :], whole[:-1] + bytes([whole[-1] ^ 1]), whole[:-7], b"", b"[]",
+        whole[:at] + bytes(200) + whole[at + 200 :],
+        whole[:-1] + bytes([whole[-1] ^ 1]),
+        whole[:-7],
+        b"",
+        b"[]",
         whole.replace(b'\\"prune\\"', b'\\"split\\"', 1),
-    ):  # fmt: skip
+    ):
         path.write_bytes(damaged)
         assert damaged != whole
         with pytest.raises(ValueError, match=r"fit.safetensors is damaged: .*; delete it, and training begins"):
@@ -716,9 +736,12 @@ def test_a_kill_leaves_a_checkpoint_to_go_on_from(tmp_path):
     path = tmp_path / "fit.safetensors"
     root = Path(__file__).parents[1]
     process = subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE, text=True, cwd=root,
+        [sys.executable, "-c", KILLED, str(path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=root,
         env=os.environ | {"PYTHONPATH": str(root)},
-    )  # fmt: skip
+    )
     with process:
         for line in process.stdout:
             if int(line) == 14:
@@ -840,6 +863,7 @@ def check_recovery(data: Hierarchy, settings: Settings, at_least: int):
     return history
 
 
+@pytest.mark.long
 def test_experts_recover_the_hierarchy():
     # on the author's machine all ten groups for five seeds of six; rounding decides, so other machines may miss some
     check_recovery(hierarchy(n_items=50), Settings(batch=250), 8)
@@ -857,15 +881,20 @@ def test_experts_recover_the_hierarchy_by_mitosis():
 def test_settings_of_numpys_kinds_are_the_same_settings():
     plain = Settings(stages=(1, 3), epochs=3, batch=20, seed=3, prune_after=1, threshold=0.5)
     made = Settings(
-        stages=np.array([1, 3]), epochs=np.int64(3), batch=np.uint8(20), seed=np.int64(3), prune_after=np.int32(1),
+        stages=np.array([1, 3]),
+        epochs=np.int64(3),
+        batch=np.uint8(20),
+        seed=np.int64(3),
+        prune_after=np.int32(1),
         threshold=np.float32(0.5),
-    )  # fmt: skip
+    )
     assert made == plain and json.dumps(dataclasses.asdict(made)) == json.dumps(dataclasses.asdict(plain))
     assert repr(made) == repr(plain)  # which seeds are made of
     for name, message in (
-        ("seed", "seed should be an integer, got"), ("epochs", "epochs should be an integer of at least 1, got"),
+        ("seed", "seed should be an integer, got"),
+        ("epochs", "epochs should be an integer of at least 1, got"),
         ("balance", "balance should be a finite number of at least 0, got"),
-    ):  # fmt: skip
+    ):
         for wrong in (True, "1", None, math.nan):
             with pytest.raises(ValueError, match=message):
                 Settings(**{name: wrong})
@@ -898,5 +927,7 @@ def test_numbers_of_numpys_kinds():
             hierarchy(2, 2, 2, 3, seed=wrong)
     with pytest.raises(ValueError, match="save_every should be an integer of at least 1, got True"):
         fit(layer, x, torch.zeros(30, dtype=torch.long), Settings(), save_every=True)
-    assert torch.equal(hierarchy(np.int64(2), 2, 2, 3, variance=np.float32(4), seed=np.int64(1)).inputs,
-                       hierarchy(2, 2, 2, 3, variance=4.0, seed=1).inputs)  # fmt: skip
+    assert torch.equal(
+        hierarchy(np.int64(2), 2, 2, 3, variance=np.float32(4), seed=np.int64(1)).inputs,
+        hierarchy(2, 2, 2, 3, variance=4.0, seed=1).inputs,
+    )

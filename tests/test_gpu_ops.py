@@ -38,10 +38,11 @@ def _run(environment: dict[str, str], *command: str) -> str:
     return done.stdout
 
 
-@pytest.mark.timeout(900)  # half a minute on two quiet cores
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(INTERPRETED, reason="starts the interpreter's process, and this is it")
 def test_kernels_in_the_interpreter(request):
-    options = ["--long"] if request.config.getoption("--long") else []
+    few = "missed_tail or ignored_rows or check_for_a_gpu or takes_this_route or by_kernel or no_host_read"
+    options = ["--long"] if request.config.getoption("--long") else ["-k", few]
     said = _run({"TRITON_INTERPRET": "1"}, "-m", "pytest", "-p", "no:cacheprovider", *options, __file__)
     assert " passed" in said and " failed" not in said, said
 
@@ -95,6 +96,7 @@ print("compiled")
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(INTERPRETED, reason="compiles, and the interpreter does not")
 def test_kernels_compile_for_hopper_without_one(tmp_path):
     said = _run({"TRITON_CACHE_DIR": str(tmp_path), "TRITON_DEFAULT_FP_FUSION": "1"}, "-c", COMPILE)
@@ -486,14 +488,18 @@ class Interpreted:
             ({"tails": [(torch.zeros(4, D), torch.zeros(9, 5))] * 3}, ValueError, r"tails\[0\]\[1\] should have"),
         ],
         ids=lambda v: next(iter(v)) if isinstance(v, dict) else None,
-    )  # fmt: skip
+    )
     def test_bad_arguments(self, ragged, change, error, text):
         layer = _layer()
         arguments = {
-            "x": torch.zeros(2, D), "ranks": torch.zeros(2, dtype=torch.long), "edges": layer._edges,
-            "head": layer.head.weight, "head_bias": layer.head.bias,
-            "tails": [(p.weight, w.weight) for p, w in layer.tail], **change,
-        }  # fmt: skip
+            "x": torch.zeros(2, D),
+            "ranks": torch.zeros(2, dtype=torch.long),
+            "edges": layer._edges,
+            "head": layer.head.weight,
+            "head_bias": layer.head.bias,
+            "tails": [(p.weight, w.weight) for p, w in layer.tail],
+            **change,
+        }
         if "edges" not in change and "tails" in change and not change["tails"]:
             arguments["edges"] = torch.zeros(3, dtype=torch.long)
         with pytest.raises(error, match=text):
@@ -534,8 +540,12 @@ class Interpreted:
         if weighted:
             row_weight[4] = 0.0
         into = (torch.full((20,), 3.0), torch.randperm(20, generator=random)[:12]) if added else None
-        wanted = loss.linear_nll(*(v.double() for v in (x, weight, bias)), target, gradients=(True, True, True),
-                                 row_weight=row_weight.double() if weighted else row_weight)  # fmt: skip
+        wanted = loss.linear_nll(
+            *(v.double() for v in (x, weight, bias)),
+            target,
+            gradients=(True, True, True),
+            row_weight=row_weight.double() if weighted else row_weight,
+        )
         weights, alpha = (row_weight, 1.0) if weighted else (None, row_weight)
         nll, *made = ragged.dense_nll(
             x, weight, bias, target, weights, (True, True, True), alpha=alpha, rows=rows, into=into

@@ -146,20 +146,23 @@ def test_error_no_worse_than_the_plain_path(n, d, k, dtype, route):
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize("logits, target, expected", [
-    ([1e4, -1e4], 0, 0.0),
-    ([1e4, -1e4], 1, 2e4),
-    ([-1e4, -1e4, -1e4], 2, math.log(3)),
-    ([1e4, 1e4, -1e4], 0, math.log(2)),
-    ([-1e4, 1e4, 0.0], 2, 1e4),
-    ([0.0, 800.0], 0, 800.0),
-    # several words share what the target lacks
-    ([1e4, 1e4, -1e4], 2, 2e4 + math.log(2)),
-    ([0.0, 0.0, 0.0, -110.0], 3, 110.0 + math.log(3)),
-    # a probability that fp32 holds with few digits only
-    ([0.0, -100.0], 1, 100.0),
-    ([0.0, 0.0, -95.0], 2, 95.0 + math.log(2)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "logits, target, expected",
+    [
+        ([1e4, -1e4], 0, 0.0),
+        ([1e4, -1e4], 1, 2e4),
+        ([-1e4, -1e4, -1e4], 2, math.log(3)),
+        ([1e4, 1e4, -1e4], 0, math.log(2)),
+        ([-1e4, 1e4, 0.0], 2, 1e4),
+        ([0.0, 800.0], 0, 800.0),
+        # several words share what the target lacks
+        ([1e4, 1e4, -1e4], 2, 2e4 + math.log(2)),
+        ([0.0, 0.0, 0.0, -110.0], 3, 110.0 + math.log(3)),
+        # a probability that fp32 holds with few digits only
+        ([0.0, -100.0], 1, 100.0),
+        ([0.0, 0.0, -95.0], 2, 95.0 + math.log(2)),
+    ],
+)
 def test_very_small_probabilities(dtype, logits, target, expected, route):
     weight = torch.tensor(logits, dtype=dtype).unsqueeze(1)
     one = torch.ones(1, 1, dtype=dtype)

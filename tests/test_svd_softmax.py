@@ -162,9 +162,12 @@ def test_decomposition_of_a_steep_spectrum_in_low_precision():
 
 
 @given(
-    rows=st.integers(0, 4), words=st.integers(1, 700), n=st.integers(1, 700), seed=st.integers(0, 2**31),
+    rows=st.integers(0, 4),
+    words=st.integers(1, 700),
+    n=st.integers(1, 700),
+    seed=st.integers(0, 2**31),
     kind=st.sampled_from(["random", "ties", "falling", "one block", "infinite"]),
-)  # fmt: skip
+)
 def test_best_is_topk(rows, words, n, seed, kind):
     n = min(n, words) if seed % 2 else min(1 + n % 20, words)
     values = normal(rows, words, seed=seed, dtype=torch.float32)
@@ -475,7 +478,8 @@ def test_numbers_of_numpys_kinds():
             layer.choose(x, 0.5, widths=wrong)
     with pytest.raises(TypeError, match=r"bias should be a tensor \(V,\), got ndarray"):
         SVDSoftmax(weight(), bias=np.zeros(V))
-    assert torch.equal(spectrum_matrix(np.int64(9), np.array([3.0, 2.0]), seed=np.int64(2)),
-                       spectrum_matrix(9, [3.0, 2.0], seed=2))  # fmt: skip
+    assert torch.equal(
+        spectrum_matrix(np.int64(9), np.array([3.0, 2.0]), seed=np.int64(2)), spectrum_matrix(9, [3.0, 2.0], seed=2)
+    )
     with pytest.raises(ValueError, match=r"seed should be an integer, got 1\.5"):
         spectrum_matrix(9, [3.0, 2.0], seed=1.5)

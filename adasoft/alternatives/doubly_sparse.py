@@ -594,9 +594,12 @@ class DoublySparseSoftmax(SoftmaxModule):
             every, _ = self._nll(x, ranks, 1.0, False, zeros=True)
         known = own[own.isfinite()].cpu().double()
         return Evaluation(
-            1.0 - len(known) / len(own), float(known.mean().exp()), float(every.cpu().double().mean().exp()), shares,
+            1.0 - len(known) / len(own),
+            float(known.mean().exp()),
+            float(every.cpu().double().mean().exp()),
+            shares,
             self.utilisation,
-        )  # fmt: skip
+        )
 
     def _columns(self) -> float:
         if self.shares is None:

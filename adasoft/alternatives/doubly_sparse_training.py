@@ -72,9 +72,15 @@ class Settings:
 #: Of :class:`Settings`, for the layer of a language model: the lassos sum over all rows, so their factors are far below
 #: those for 10 x 10 classes.
 RETRAIN: dict[str, Any] = {
-    "epochs": 6, "batch": 1000, "learning_rate": 0.01, "balance": 10.0, "lasso": 3e-4, "expert_lasso": 3e-3,
-    "threshold": 0.1, "prune_after": 1,
-}  # fmt: skip
+    "epochs": 6,
+    "batch": 1000,
+    "learning_rate": 0.01,
+    "balance": 10.0,
+    "lasso": 3e-4,
+    "expert_lasso": 3e-3,
+    "threshold": 0.1,
+    "prune_after": 1,
+}
 
 
 class Step(NamedTuple):
@@ -270,8 +276,10 @@ def _end_of_epoch(
     shares = (picked.double() / picked.sum()).tolist()
     top = max(range(len(shares)), key=shares.__getitem__)
     if len(shares) > 1 and shares[top] > COLLAPSED:
-        note("collapse", f"the gate gives expert {top} {shares[top]:.1%} of the tokens. A larger balance or revive() "
-                         "spreads them")  # fmt: skip
+        note(
+            "collapse",
+            f"the gate gives expert {top} {shares[top]:.1%} of the tokens. A larger balance or revive() spreads them",
+        )
     history.epochs.append(Epoch(step, softmax.sizes.tolist(), shares))
 
 
