@@ -30,7 +30,7 @@ ABOVE_0, BELOW_1, FINITE = math.ulp(0.0), math.nextafter(1.0, 0.0), sys.float_in
 
 
 def index(value: Any) -> int | None:
-    """``value`` as an int; None for what is no integer, also for a tensor of one float, which ``int`` would cut."""
+    """``value`` as an int; None for what is not an integer, also for a tensor of one float, which ``int`` would cut."""
     dtype = str(getattr(value, "dtype", ""))
     if isinstance(value, bool) or dtype in ("bool", "torch.bool") or (dtype and np.ma.is_masked(value)):
         return None
@@ -41,7 +41,13 @@ def index(value: Any) -> int | None:
 
 
 def integer(name: str, value: Any, least: int | None = None, most: int | None = None) -> int:
-    """``value`` as an int. Raises ValueError if it is not an integer, or not between ``least`` and ``most``."""
+    """``value`` as an int. Raises ValueError if it is not an integer, or not between ``least`` and ``most``.
+
+    >>> integer("n_tails", 0, 1)
+    Traceback (most recent call last):
+    ...
+    ValueError: n_tails should be an integer of at least 1, got 0
+    """
     found = index(value)
     if found is None or (least is not None and found < least) or (most is not None and found > most):
         rule = "" if least is None else f" of at least {least}" if most is None else f" from {least} to {most:,}"

@@ -116,7 +116,7 @@ def weight_of(child: Any, name: str, otherwise: str = "use an embedding that is 
 def value_now(module: Any, name: str = "weight") -> Any:
     """This parameter of ``module`` as its next call would have it.
 
-    Masks and norms of old make it anew in each call; until then the attribute is that of the last call.
+    Older masks and norms compute it in each call; until then the attribute is that of the last call.
     """
     for hook in module._forward_pre_hooks.values():
         if isinstance(hook, BasePruningMethod) and hook._tensor_name == name:

@@ -36,6 +36,13 @@ class AdaptiveEmbedding(RankTables):
 
     .. math:: x(w) = E_h[w], \qquad x(w) = P_i\, E_i[w - c_i]
 
+    >>> embedding = AdaptiveEmbedding(10_000, 64, cutoffs=[500, 2_500])
+    >>> embedding(torch.tensor([[0, 700, 9_999]])).shape
+    torch.Size([1, 3, 64])
+    >>> layer = AdaptiveSoftmax(64, 10_000, cutoffs=[500, 2_500])
+    >>> AdaptiveEmbedding.tied(layer)(torch.tensor([3])).shape
+    torch.Size([1, 64])
+
     Args:
         num_embeddings: number of words V.
         embedding_dim: width d of what comes out.
@@ -113,7 +120,7 @@ class AdaptiveEmbedding(RankTables):
         return TiedEmbedding(layer, tie_projections=tie_projections, padding_idx=padding_idx)
 
     def reset_parameters(self) -> None:
-        """Initialise all weights anew. A tied embedding leaves those of the layer alone."""
+        """Initialise all weights again. A tied embedding leaves those of the layer alone."""
         for words in (self.head, *self.words):
             nn.init.normal_(words.weight, std=words.weight.shape[1] ** -0.5)  # type: ignore[arg-type, union-attr, index]
         self._reset_projections()
@@ -257,7 +264,7 @@ class TiedEmbedding(AdaptiveEmbedding):
         return self.layer.order
 
     def reset_parameters(self) -> None:
-        """Initialise the embedding's own projections anew; what is the layer's is left to the layer."""
+        """Initialise the embedding's own projections again; the layer's weights are left to the layer."""
         self._reset_projections()
 
     def _clusters(self) -> tuple[list[_Cluster], torch.device | None]:
@@ -325,6 +332,14 @@ def savings(source: AdaptiveSoftmax | Plan, *, dtype: torch.dtype | None = None)
 
     ``dtype`` of the parameters: by default the layer's, for a plan fp32. A layer with a bias is compared with a full
     softmax with a bias. Print it with :func:`table`.
+
+    >>> for row in savings(AdaptiveSoftmax(64, 10_000, cutoffs=[500, 2_500])):
+    ...     print(f"{row.parameters:>9,} {row.name}")
+    1,280,000 full embedding + full softmax
+      640,000 full, words tied
+      190,688 adaptive embedding + adaptive softmax
+       96,688 adaptive, words tied
+       95,408 adaptive, words and projections tied
     """
     cutoffs, widths, d, V = list(source.cutoffs), source.widths, source.in_features, source.n_classes
     bias = False

@@ -69,6 +69,17 @@ class AdaptiveSoftmax(RankTables):
     The constructor's first seven arguments, the attributes, the ``state_dict`` keys and ``forward`` are those of
     the stock layer; its checkpoints load strictly, and go back by :meth:`stock_state_dict`.
 
+    >>> layer = AdaptiveSoftmax(64, 10_000, cutoffs=[500, 2_500])
+    >>> layer.widths
+    [16, 4]
+    >>> hidden, words = torch.randn(8, 20, 64), torch.randint(10_000, (8, 20))
+    >>> output, loss = layer(hidden, words)
+    >>> output.shape, loss.shape
+    (torch.Size([8, 20]), torch.Size([]))
+    >>> loss.backward()
+    >>> layer.log_prob(hidden).shape
+    torch.Size([8, 20, 10000])
+
     Args:
         in_features: hidden size d.
         n_classes: number of words V.
@@ -94,7 +105,7 @@ class AdaptiveSoftmax(RankTables):
       leaves it alone, and the zeros take the time to write them;
     - an empty batch, or one with all tokens ignored: mean is nan (as ``cross_entropy``), sum is 0, gradients are
       zeros;
-    - no logits are kept for backward. The gradients of ``loss`` are made in forward; asking for those of
+    - no logits are kept for backward. The gradients of ``loss`` are computed in forward; asking for those of
       ``output``, for a second backward or for second derivatives computes the logits once more. Each backward gives the
       same bits, but one with ``create_graph=True`` may round otherwise. Hooks on saved tensors see inputs and weights;
       those that lose precision do not change the gradients of ``loss``;
@@ -216,7 +227,7 @@ class AdaptiveSoftmax(RankTables):
         return cls(plan.in_features, plan.n_classes, plan.cutoffs, **kwargs)
 
     def reset_parameters(self) -> None:
-        """Initialise all weights anew, as ``torch.nn.Linear`` does."""
+        """Initialise all weights again, as ``torch.nn.Linear`` does."""
         self.head.reset_parameters()
         for projection, output in self.tail:  # type: ignore[misc]
             projection.reset_parameters()  # type: ignore[has-type]
@@ -411,9 +422,16 @@ class AdaptiveSoftmax(RankTables):
         :mod:`adasoft.decoding`). Words of equal probability come in no set order, as with ``torch.topk``.
 
         Nothing is kept between calls, so that no change of the weights can be missed. The bounds need averages of a
-        tail's weights, some three passes over them; on a CPU they are made for 32 rows or more that may open the tail.
+        tail's weights, some three passes over them; on a CPU they are computed where 32 rows or more may open the tail.
 
         Raises ValueError if k is not between 1 and V.
+
+        >>> layer = AdaptiveSoftmax(8, 100, cutoffs=[10, 40], div_value=2)
+        >>> values, words = layer.topk(torch.randn(5, 8), k=3)
+        >>> words.shape
+        torch.Size([5, 3])
+        >>> bool((values[:, 0] >= values[:, 1]).all())
+        True
         """
         if unreadable(input):
             k, dtype = self._count(k), torch.float32 if autocasts(input) else input.dtype
@@ -444,7 +462,7 @@ class AdaptiveSoftmax(RankTables):
             top_p = checks.number("top_p", top_p, checks.ABOVE_0, 1, "above 0 and at most 1")
         x, head, cutoffs, tails, shape, _ = self._decoding(input)
         if not bool(torch.isfinite(x).all()):
-            raise ValueError("input holds numbers that are not finite: there is no distribution to draw from")
+            raise ValueError("input should hold finite numbers, got others: there is no distribution to draw from")
         if top_p is None:
             ranks = sample_ranks(x, head, cutoffs, tails, n, generator)
         else:

@@ -44,6 +44,10 @@ class DSoftmax(SoftmaxModule):
 
     The output matrix is block-diagonal: sum_i k_i d_i numbers and multiply-adds instead of V d. No biases.
 
+    >>> softmax = DSoftmax(64, 1000, [100, 300])
+    >>> softmax.widths, f"{softmax.n_parameters:,}"
+    ([49, 12, 3], '9,400')
+
     Args:
         cutoffs: ranks c_1 < ... < c_J as for the adaptive softmax; J + 1 bands.
         widths: J + 1 widths d_0 ... d_J of the segments, which sum to d. Default: :func:`proportional_widths`, i.e.

@@ -28,6 +28,10 @@ class DSoftmaxStar(SoftmaxModule):
 
     Parameters: ``head.weight`` (c_1, d); ``tail.i.0.weight`` P_i (d_i, d), ``tail.i.1.weight`` (k_i, d_i), no biases.
 
+    >>> softmax = DSoftmaxStar(64, 1000, [100, 300])
+    >>> softmax.widths, f"{softmax.n_parameters:,}"
+    ([16, 8], '16,736')
+
     Args:
         cutoffs: ranks c_1 < ... < c_J.
         widths: d_1 ... d_J; default d/4, d/16, ..., at least 8 (:func:`adasoft.planning.default_widths`).

@@ -81,6 +81,12 @@ class DoublySparseSoftmax(SoftmaxModule):
 
     The authors have no biases, nor are there any here.
 
+    >>> softmax = DoublySparseSoftmax(16, 100, n_experts=2)
+    >>> hidden, words = torch.randn(5, 16), torch.randint(100, (5,))
+    >>> output, loss = softmax(hidden, words)
+    >>> len(softmax.expert(0))  # before training, each expert knows every word
+    100
+
     Args:
         n_experts: K, to begin with.
 

@@ -53,6 +53,10 @@ class HierarchicalSoftmax(SoftmaxModule):
 
     Parameters: ``classes.weight`` (C, d), ``output.weight`` (V, d), no biases.
 
+    >>> softmax = HierarchicalSoftmax(16, 100, counts=[1000 // rank for rank in range(1, 101)])
+    >>> softmax.edges[:5], len(softmax.edges) - 1
+    ([0, 3, 7, 12, 20], 10)
+
     Args:
         counts: (V,) by rank, falling.
         n_groups: C; default the square root of V, rounded up.

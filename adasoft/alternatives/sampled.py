@@ -49,6 +49,11 @@ class SampledSoftmax(FullSoftmax):
     corrected; then the sum in the logarithm is an unbiased estimate of the softmax's denominator. The loss, a
     logarithm of it, is too low on average, and its gradient slightly biased, in both forms.
 
+    >>> softmax = SampledSoftmax(16, 100, n_samples=20)
+    >>> hidden, words = torch.randn(5, 16), torch.randint(100, (5,))
+    >>> estimate = softmax.train()(hidden, words).loss
+    >>> exact = softmax.eval()(hidden, words).loss
+
     Args:
         n_samples: m, from 1 to V; default 20 % of V.
         proposal: ``"log-uniform"``, p of rank r in proportion to log((r + 2) / (r + 1)), a Zipf-like law that needs

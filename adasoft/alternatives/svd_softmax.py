@@ -55,6 +55,11 @@ class SVDSoftmax(SoftmaxModule):
     Nothing is learnt: the weights are buffers, which no optimiser sees; neither ``output`` nor ``loss`` ever requires
     a gradient, and training mode changes nothing. B lies in two parts, so that the preview reads only its own.
 
+    >>> softmax = SVDSoftmax(nn.Linear(64, 1000), width=16, n_full=100)
+    >>> f"{softmax.utilisation:.2f}"  # arithmetic beside that of the full softmax
+    '0.39'
+    >>> values, words = softmax.topk(torch.randn(5, 64), 10)
+
     Args:
         full: the trained layer: an ``nn.Linear`` (d, V), a :class:`FullSoftmax` (whose ``order``, ``ignore_index``
             and ``reduction`` hold unless given), or a weight (V, d). Copied, never changed: what is done to it

@@ -413,7 +413,7 @@ def softmax_kernel(
     row = first_row + tl.program_id(0)
     wanted = tl.load(target + row)
     score = tl.load(line + wanted).to(tl.float32)
-    # lower than any logit, but finite: its difference to minus infinity is no nan
+    # lower than any logit, but finite: its difference to minus infinity is not nan
     largest = tl.full((BLOCK,), -1e38, tl.float32)
     total = tl.zeros((BLOCK,), tl.float32)
     for start in range(0, columns, BLOCK):
