@@ -38,7 +38,7 @@ from torch import Tensor
 
 from .cost import cpu_name
 
-#: Logits held at once. Just below 32 MiB in fp32: the C library keeps such a buffer, and pages of a larger one fault in each time.
+#: Logits held at once. Just below 32 MiB in fp32: the C library keeps such a buffer, larger ones fault in anew.
 CHUNK_ELEMENTS = (1 << 23) - (1 << 14)
 #: Words per block: of the bounds, and of the maxima that a search for the best words goes by.
 BLOCK = 64

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, linear
 
 from . import gpu
+from .gpu.products import product
 from .tuning import CHUNK_ELEMENTS, CHUNK_ROWS, GPU_CHUNK_ELEMENTS
 from .watchers import batched_gradient, full_precision
 
@@ -177,8 +178,8 @@ def linear_nll(
             dx_c = torch.addmm(x_c, logits, weight, beta=0, alpha=alpha, out=dx_c)
             dx = dx_c if buffers is None else dx
         if want_w and low:
-            product = torch.mm(logits.t(), x_c).to(statistics).mul_(alpha)
-            dw = product if dw is None else dw.add_(product)
+            part = torch.mm(logits.t(), x_c).to(statistics).mul_(alpha)
+            dw = part if dw is None else dw.add_(part)
         elif want_w:
             dw = torch.addmm(weight if dw is None else dw, logits.t(), x_c, beta=int(start > 0), alpha=alpha, out=dw)
         if db is not None:
@@ -416,6 +417,6 @@ def _outer(a: Any, x: Tensor) -> Tensor:
     if x.dtype not in _LOW_PRECISION:
         return torch.mm(a.t(), x)
     if x.is_cuda:  # sums are in fp32 there
-        return gpu.product(a.t(), x, whole=True)
+        return product(a.t(), x, whole=True)
     parts = zip(*(torch.split(v, CHUNK_ROWS[1]) for v in (a, x)), strict=True)
     return sum(torch.mm(p.t(), q).float() for p, q in parts)  # type: ignore[return-value]

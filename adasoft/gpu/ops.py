@@ -44,7 +44,6 @@ except ImportError as error:
 
 from ..tuning import CHUNK_ROWS, GPU_CHUNK_ELEMENTS
 from ..watchers import batched_gradient
-from . import product
 from .kernels import (
     INTERPRETED,
     combine_kernel,
@@ -55,6 +54,7 @@ from .kernels import (
     tiles,
     weight_kernel,
 )
+from .products import product
 
 #: Programs to fill the device with. A tail of few rows splits its words over that many, and the partial results
 #: (this many tiles of rows x width, in fp32) are combined afterwards.
