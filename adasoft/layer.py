@@ -120,14 +120,18 @@ class AdaptiveSoftmax(RankTables):
     its weights have to be gathered from other processes, and decoding looks at all words. With ``tail_dropout``
     something may hang on a tail's projection and on its words, but not on the tail as a whole (RuntimeError).
 
-    One host read per forward (the cluster sizes), none in backward. Under ``torch.compile``, ``torch.export`` and while
-    a CUDA graph is captured a route with no host read is taken: on a GPU with Triton the kernels of
-    :mod:`adasoft.gpu.ops` (no second derivatives, no batched gradients); elsewhere a portable one where every tail sees
-    every token and a mask picks, which costs the arithmetic that routing saves: for export, for fp64 and without
-    Triton, in traces, on the meta device, for fake tensors, and where ``vmap`` batches the targets. ``topk``,
-    ``predict`` and ``score`` compute all words there. A target out of range makes the loss nan there, since nothing can
-    be raised. :attr:`reads_host` = False takes that route always: the steps
-    that warm up before a CUDA graph is captured need it, so that every kernel is loaded by then.
+    A forward reads the host once (the cluster sizes), a backward never. Where nothing can be read, under
+    ``torch.compile``, ``torch.export`` and traces, while a CUDA graph is captured, on the meta device, for fake tensors
+    and where ``vmap`` batches the targets, forward takes one of two other routes:
+
+    - on a GPU with Triton, but not for export or fp64, the kernels of :mod:`adasoft.gpu.ops`, without second
+      derivatives and batched gradients;
+    - elsewhere a portable one: every tail sees every token and a mask picks, which costs the arithmetic that routing
+      saves.
+
+    On both, a target out of range makes the loss nan, since nothing can be raised. ``topk``, ``predict`` and ``score``
+    compute all words where nothing can be read. With :attr:`reads_host` = False forward always takes these routes: set
+    it for the steps that warm up before a CUDA graph is captured, so that every kernel is loaded by then.
     """
 
     #: Public methods besides ``forward`` that read the weights. FSDP2 must be told of them: after

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from adasoft import loss as L
 from adasoft.alternatives import FullSoftmax, HierarchicalSoftmax, SVDSoftmax
 from adasoft.alternatives import svd_softmax as module
 from adasoft.alternatives.svd_softmax import best, decompose, power_law, products, spectrum_matrix
@@ -234,8 +235,7 @@ def test_chunks_do_not_matter(rows, monkeypatch):
     layer = SVDSoftmax(full_layer(bias=True), 2, 9)
     x, target = normal(7, D), torch.randint(V, (7,))
     whole = layer.topk(x, 4), layer(x, target), layer.recall(x), layer.divergence(x)
-    monkeypatch.setattr(module, "chunk_rows", lambda n, k, *_: min(max(n, 1), rows))
-    monkeypatch.setattr("adasoft.alternatives.protocol.chunk_rows", lambda n, k, *_: min(max(n, 1), rows))
+    monkeypatch.setattr(L, "CHUNK_ROWS", (rows, rows))
     parts = layer.topk(x, 4), layer(x, target), layer.recall(x), layer.divergence(x)
     torch.testing.assert_close(parts[0].values, whole[0].values)
     assert torch.equal(parts[0].indices, whole[0].indices)
