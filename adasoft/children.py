@@ -83,6 +83,14 @@ def sharded(child: nn.Module) -> bool:
     return any(hasattr(p, "full_tensor") for p in child.parameters())
 
 
+def of_width(logits: Tensor, size: int, name: str) -> Tensor:
+    """The logits that a call of the child ``name`` gave. RuntimeError if they are not ``size`` for each row."""
+    if not traced() and logits.shape[-1] != size:
+        shape = tuple(logits.shape)
+        raise RuntimeError(f"{name} should give {size} logits for each row, got an output of shape {shape}")
+    return logits
+
+
 def nothing_from(parameters: Iterable[Tensor]) -> Tensor | float:
     """0, with a gradient of zeros for each parameter: what a child that was not called adds to a loss."""
     # the sum over no element: a product with 0 would give nan for weights that are not finite
@@ -108,7 +116,7 @@ def weight_of(child: Any, name: str, otherwise: str = "use an embedding that is 
 def value_now(module: Any, name: str = "weight") -> Any:
     """This parameter of ``module`` as its next call would have it.
 
-    Masks and norms of old make it anew in each call; until then the attribute is that of the last call.
+    Older masks and norms compute it in each call; until then the attribute is that of the last call.
     """
     for hook in module._forward_pre_hooks.values():
         if isinstance(hook, BasePruningMethod) and hook._tensor_name == name:

@@ -4,26 +4,26 @@ A word's log-probability in tail i is that of its cluster plus its own within th
 
     log p(w) = log p_head(i) + z . w - lse_i(z),    z = P_i x,    lse_i(z) = log sum_v exp(z . v).
 
-Three tests, each dearer and sharper than the one before, keep a (row, tail) pair out of the search for the k best:
+Three tests, each sharper and more expensive than the last, keep a (row, tail) pair out of the search for the k best:
 
 1. The second part is at most 0: nothing is done for a row whose cluster lies below its k-th best word so far.
 2. From block averages of the tail's weights: for blocks b of n_b words with mean m_b and radius r_b, z . w is at most
    max_b (z . m_b + |z| r_b) by Cauchy-Schwarz, and lse_i(z) is at least log sum_b n_b exp(z . m_b) by Jensen's
-   inequality. This costs a 64th of the tail and no logits; it settles narrow tails nearly always.
-3. With the logits at hand, their largest one replaces the first bound, and z . m_b is the average of a block's logits;
-   the sum over all words is still not made.
+   inequality. This costs a 64th of the tail and no logits; it nearly always settles narrow tails.
+3. Once the logits are there, their largest one replaces the first bound, and z . m_b is the average of a block's
+   logits; the sum over all words is still not made.
 
 Only pairs that pass all three (a few per cent for the ten best words of a trained layer) pay for normalisation and
 search. The first test alone, in rank order, would open nearly every pair for k = 10.
 
-The averages of test 2 are made anew in each call: nothing is kept, so that no change of the weights can be missed, not
+The averages of test 2 are computed in each call: nothing is kept, so that no change of the weights can be missed, not
 even one that autograd does not see (fused optimisers, ``.data``, another process). They take some three passes over a
 tail's weights, as long as the logits of some twenty rows; so on a CPU fewer than 32 rows go on to test 3 without. (A
 checksum that sees every change for certain would have to read all weights as well, and for one row that is what the
 logits take.)
 
-On a CPU the tests have a price of their own, some thirty small operations a tail. Where all words cost less, they are
-computed straight away.
+On a CPU the tests themselves cost some thirty small operations per tail. Where all words cost less, they are computed
+at once.
 """
 
 from __future__ import annotations
@@ -81,8 +81,6 @@ class Tail(NamedTuple):
     """(d_i, d)"""
     weight: Tensor
     """(k_i, d_i)"""
-    blocks: Callable[[], Blocks] | None = None
-    """Called when they are needed. None: test 2 is left out."""
 
 
 def block_bounds(weight: Tensor) -> Blocks:
@@ -128,25 +126,31 @@ def topk_ranks(
     k: int,
     *,
     small: int | None = None,
+    bounds: Callable[[Tensor], Blocks] | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The ``k`` best words of every row, as (values, ranks), each (N, k), and which pairs were opened, (N, J) bool.
 
     ``x`` (N, d); ``head``: weight (c_1 + J, d) and bias; ``cutoffs`` = [c_1, ..., V]. A pair counts as opened if the
     tail's logits were computed for the row (tests 1 and 2 did not settle it); with ``small=0`` only if they had to be
-    (``small``: in place of :data:`SMALL`; 0 also makes test 2 for few rows).
+    (``small``: in place of :data:`SMALL`; 0 also makes test 2 for few rows). ``bounds``: gives the blocks of a tail's
+    weight where they are needed, :func:`block_bounds` once for each tail unless another is passed.
     Words of equal probability come in no set order. Values are log-probabilities, fp32 at least.
     """
     n, shortlist, n_tails = len(x), cutoffs[0], len(tails)
-    tails = _bounded_once(tails)
     small = SMALL if small is None else small
+
+    # Few words in all: compute each of them.
     if tails and x.device.type == "cpu" and n * sum(map(_price, tails)) <= small * n_tails:
         log_prob = head_log_prob(x, head)
         parts = [tail_log_prob(x, tail).add_(log_prob[:, shortlist + i, None]) for i, tail in enumerate(tails)]
         return *largest(torch.cat([log_prob[:, :shortlist], *parts], 1), k), x.new_ones(n, n_tails, dtype=torch.bool)
+
+    bounds = functools.cache(block_bounds) if bounds is None else bounds
     values = x.new_empty(n, k, dtype=_statistics_dtype(x.dtype))
     ranks = torch.empty(n, k, dtype=torch.long, device=x.device)
     opened = x.new_zeros(n, n_tails, dtype=torch.bool)
     for part in _slices(n, shortlist + n_tails):
+        # The best words of the short-list; places that it cannot fill are left empty.
         rows = x[part]
         log_prob = head_log_prob(rows, head)
         found = min(k, shortlist)
@@ -154,22 +158,18 @@ def topk_ranks(
         if found < k:
             best = torch.cat([best, best.new_full((len(rows), k - found), -torch.inf)], 1)
             where = torch.cat([where, where.new_full((len(rows), k - found), -1)], 1)
+        # Tail by tail, the words that belong among them.
         for i, tail in enumerate(tails):
             cluster = log_prob[:, shortlist + i]
-            chosen = _search_tail(rows, cluster, tail, best, where, cutoffs[i], small)
+            chosen = _search_tail(rows, cluster, tail, best, where, cutoffs[i], small, bounds)
             opened[part, i] = True if chosen is None else opened[part, i].index_fill(0, chosen, True)
         values[part], ranks[part] = best, where
     return values, ranks, opened
 
 
-def _bounded_once(tails: list[Tail]) -> list[Tail]:
-    """The tails, whose blocks are made once for all rows of a call."""
-    return [tail if tail.blocks is None else tail._replace(blocks=functools.cache(tail.blocks)) for tail in tails]
-
-
-def _merged(best: Tensor, where: Tensor, more: Tensor, ranks: Tensor) -> tuple[Tensor, Tensor]:
+def _merged(best: Tensor, where: Tensor, others: Tensor, ranks: Tensor) -> tuple[Tensor, Tensor]:
     """The k best of (n, k) words and of others."""
-    both, both_ranks = torch.cat([best, more], 1), torch.cat([where, ranks], 1)
+    both, both_ranks = torch.cat([best, others], 1), torch.cat([where, ranks], 1)
     # places still empty lose against words of equal value (-inf)
     key = torch.where(both_ranks < 0, -torch.inf, both.clamp(min=torch.finfo(both.dtype).min))
     order = key.topk(best.shape[1], dim=1).indices
@@ -177,18 +177,27 @@ def _merged(best: Tensor, where: Tensor, more: Tensor, ranks: Tensor) -> tuple[T
 
 
 def _search_tail(
-    x: Tensor, cluster: Tensor, tail: Tail, best: Tensor, where: Tensor, start: int, small: int
+    x: Tensor,
+    cluster: Tensor,
+    tail: Tail,
+    best: Tensor,
+    where: Tensor,
+    start: int,
+    small: int,
+    bounds: Callable[[Tensor], Blocks],
 ) -> Tensor | None:
     """Put a tail's words into ``best`` (N, k) and ``where`` (N, k) if they belong there. Returns the rows opened, or
     None for all of them."""
     k, words = best.shape[1], len(tail.weight)
-    # How far below its cluster a row's k-th best word lies. Every test is "not below", so that nan, and words of
-    # probability zero for places still empty, get through.
+    # Test 1. How far below its cluster a row's k-th best word lies. Every test is "not below", so that nan, and words
+    # of probability zero for places still empty, get through.
     reach = cluster - best[:, -1]
     rows = _passing(reach, 0.0)
     x, reach = _pick(x, rows), _pick(reach, rows)
     if not len(x):
         return rows
+
+    # Few words: look at each.
     if x.device.type == "cpu" and len(x) * _price(tail) <= small:
         inside, index = largest(tail_log_prob(x, tail), min(k, words))
         inside += _pick(cluster, rows).unsqueeze(1)
@@ -196,11 +205,13 @@ def _search_tail(
         own = slice(None) if rows is None else rows
         best[own], where[own] = found
         return rows
+
+    # Test 2. Bounds from averages of blocks of words.
     z = linear(x, tail.projection)
     least = None  # known of the rows' log-sum-exp so far
-    if tail.blocks is not None and (len(z) >= MANY or small <= 0 or x.device.type != "cpu"):
+    if len(z) >= MANY or small <= 0 or x.device.type != "cpu":
         s = _statistics(z)
-        blocks = tail.blocks()
+        blocks = bounds(tail.weight)
         inner, norm = s @ blocks.means.t(), s.norm(dim=1)
         # Rounding: of the products that are compared, and of the logits themselves in their own precision.
         error = _product_error(z.dtype) + _product_error(s.dtype) + s.shape[1] * torch.finfo(s.dtype).eps
@@ -210,6 +221,8 @@ def _search_tail(
         passed = _passing(reach, least - most)
         rows = passed if rows is None else _pick(rows, passed)
         z, reach, least = _pick(z, passed), _pick(reach, passed), _pick(least, passed)
+
+    # Test 3. Bounds from the logits; then the best words of the rows that pass.
     for part, logits in chunked_logits(z, tail.weight):
         maxima = block_maxima(logits)
         still = None
@@ -419,27 +432,29 @@ def nucleus_ranks(
     The words are taken in falling order of probability until the sum is reached, 64 at first and eight times as many
     as long as it is not. So peaked rows open few tails; the mass is that of the exact distribution.
     """
-    n_words, tails = cutoffs[-1], _bounded_once(tails)
+    n_words, bounds = cutoffs[-1], functools.cache(block_bounds)
     out = torch.empty(len(x), n, dtype=torch.long, device=x.device)
     left = torch.arange(len(x), device=x.device)
     k = min(64, n_words)
     while len(left):
-        again = []
+        # The k best words of the rows that still lack mass.
+        unfinished = []
         for rows in _split(left, 4 * k):
-            values, ranks, _ = topk_ranks(x[rows], head, cutoffs, tails, k)
+            values, ranks, _ = topk_ranks(x[rows], head, cutoffs, tails, k, bounds=bounds)
             total = _in_double(values).exp().cumsum(1)
             if k == n_words:
                 _check_mass(total[:, -1])
+            # Rows whose words reach it are drawn from; the others come back with more words.
             finished = (total[:, -1] >= mass) | torch.tensor(k == n_words, device=total.device)
             done = finished.to(x.device)
-            again.append(rows[~done])
+            unfinished.append(rows[~done])
             total, ranks, rows = total[finished], ranks[done], rows[done]
             # the word that reaches the mass belongs to the nucleus; rounding may leave the sum of all just below it
             size = torch.searchsorted(total, total.new_full((len(total), 1), mass)).clamp(max=k - 1)
             u = _uniform(len(total), n, x.device, generator)
             at = torch.searchsorted(total, u * total.gather(1, size), right=True)
             out[rows] = ranks.gather(1, torch.minimum(at, size).to(x.device))
-        left = torch.cat(again)
+        left = torch.cat(unfinished)
         k = min(8 * k, n_words)
     return out
 

@@ -11,11 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .checks import index, integer
 from .children import plain, weight_of
-from .layer import AdaptiveSoftmax, _index, _positive, _reshaped
+from .inputs import check_ids
+from .layer import AdaptiveSoftmax
 from .loss import route, span, target_ranks
 from .ranks import RankTables
-from .watchers import unreadable
+from .watchers import reshaped, unreadable
 
 if TYPE_CHECKING:
     from .planning import Plan
@@ -33,6 +35,13 @@ class AdaptiveEmbedding(RankTables):
     2019, section 3.1; their projection of the first cluster would be d x d and is left out):
 
     .. math:: x(w) = E_h[w], \qquad x(w) = P_i\, E_i[w - c_i]
+
+    >>> embedding = AdaptiveEmbedding(10_000, 64, cutoffs=[500, 2_500])
+    >>> embedding(torch.tensor([[0, 700, 9_999]])).shape
+    torch.Size([1, 3, 64])
+    >>> layer = AdaptiveSoftmax(64, 10_000, cutoffs=[500, 2_500])
+    >>> AdaptiveEmbedding.tied(layer)(torch.tensor([3])).shape
+    torch.Size([1, 64])
 
     Args:
         num_embeddings: number of words V.
@@ -79,8 +88,8 @@ class AdaptiveEmbedding(RankTables):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        self.num_embeddings = _positive("num_embeddings", num_embeddings)
-        self.embedding_dim = _positive("embedding_dim", embedding_dim)
+        self.num_embeddings = integer("num_embeddings", num_embeddings, 1)
+        self.embedding_dim = integer("embedding_dim", embedding_dim, 1)
         self.padding_idx = _check_padding(padding_idx, self.num_embeddings)
         try:  # a layer without memory says what the clusters are, and what is wrong with them
             layer = AdaptiveSoftmax(
@@ -111,7 +120,7 @@ class AdaptiveEmbedding(RankTables):
         return TiedEmbedding(layer, tie_projections=tie_projections, padding_idx=padding_idx)
 
     def reset_parameters(self) -> None:
-        """Initialise all weights anew. A tied embedding leaves those of the layer alone."""
+        """Initialise all weights again. A tied embedding leaves those of the layer alone."""
         for words in (self.head, *self.words):
             nn.init.normal_(words.weight, std=words.weight.shape[1] ** -0.5)  # type: ignore[arg-type, union-attr, index]
         self._reset_projections()
@@ -139,10 +148,9 @@ class AdaptiveEmbedding(RankTables):
             RuntimeError: ``ids`` has another dtype or is on another device than the parameters.
         """
         clusters, device = self._clusters()
-        if ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
-            raise RuntimeError(f"ids should hold integer word ids, got dtype {ids.dtype}")
+        check_ids("ids", ids)
         if device is not None and ids.device != device:
-            raise RuntimeError(f"ids are on {ids.device}, the embedding on {device}; both should be on one device")
+            raise RuntimeError(f"ids should be on the device of the embedding, {device}, got {ids.device}")
         flat = ids if ids.dim() == 1 else ids.reshape(-1)
         # Ranks: V stands for padding. Without padding_idx, the id V is given that place, and counts as out of range.
         padding = self.num_embeddings if self.padding_idx is None else self.padding_idx
@@ -152,7 +160,7 @@ class AdaptiveEmbedding(RankTables):
             out = self._forward_static(clusters, ranks, beyond)
         else:
             out = self._forward_routed(clusters, flat, ranks, beyond)
-        return out if ids.dim() == 1 else _reshaped(out, (*ids.shape, self.embedding_dim))
+        return out if ids.dim() == 1 else reshaped(out, (*ids.shape, self.embedding_dim))
 
     def _forward_routed(self, clusters: list[_Cluster], ids: Tensor, ranks: Tensor, beyond: int) -> Tensor:
         routing, n_bad = route(ranks, self._table("_edges", ranks.device))
@@ -256,7 +264,7 @@ class TiedEmbedding(AdaptiveEmbedding):
         return self.layer.order
 
     def reset_parameters(self) -> None:
-        """Initialise the embedding's own projections anew; what is the layer's is left to the layer."""
+        """Initialise the embedding's own projections again; the layer's weights are left to the layer."""
         self._reset_projections()
 
     def _clusters(self) -> tuple[list[_Cluster], torch.device | None]:
@@ -297,12 +305,12 @@ def _chain(words: _Cluster, projection: Callable[[Tensor], Tensor]) -> _Cluster:
 def _check_padding(padding_idx: Any, n_words: int) -> int | None:
     if padding_idx is None:
         return None
-    index = _index(padding_idx)
-    if index is None:
+    place = index(padding_idx)
+    if place is None:
         raise TypeError(f"padding_idx should be an int or None, got {padding_idx!r}")
-    if not -n_words <= index < n_words:
+    if not -n_words <= place < n_words:
         raise ValueError(f"padding_idx should be between {-n_words} and {n_words - 1}, got {padding_idx!r}")
-    return index % n_words
+    return place % n_words
 
 
 # ---------------------------------------------------------------- what is saved
@@ -324,6 +332,14 @@ def savings(source: AdaptiveSoftmax | Plan, *, dtype: torch.dtype | None = None)
 
     ``dtype`` of the parameters: by default the layer's, for a plan fp32. A layer with a bias is compared with a full
     softmax with a bias. Print it with :func:`table`.
+
+    >>> for row in savings(AdaptiveSoftmax(64, 10_000, cutoffs=[500, 2_500])):
+    ...     print(f"{row.parameters:>9,} {row.name}")
+    1,280,000 full embedding + full softmax
+      640,000 full, words tied
+      190,688 adaptive embedding + adaptive softmax
+       96,688 adaptive, words tied
+       95,408 adaptive, words and projections tied
     """
     cutoffs, widths, d, V = list(source.cutoffs), source.widths, source.in_features, source.n_classes
     bias = False

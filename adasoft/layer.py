@@ -2,47 +2,29 @@
 
 from __future__ import annotations
 
-import operator
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
-from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import torch
 import torch.utils._pytree as pytree
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from . import decoding
-from .children import all_plain, bare, nothing_from, plain, sharded
-from .decoding import Head, Tail, TopK, block_bounds, nucleus_ranks, sample_ranks, score_ranks, topk_ranks
-from .loss import (
-    Group,
-    Routing,
-    autocasts,
-    full_precision,
-    grouped_nll,
-    ragged_or_none,
-    route,
-    span,
-    target_ranks,
-)
-from .ranks import RankTables
-from .watchers import traced, unreadable, watched
+from . import checks, decoding, gpu
+from .children import all_plain, bare, nothing_from, of_width, plain, sharded
+from .decoding import Head, Tail, TopK, nucleus_ranks, sample_ranks, score_ranks, topk_ranks
+from .inputs import check_hidden, check_ids, check_target
+from .loss import Group, Routing, grouped_nll, route, span, target_ranks
+from .ranks import RankTables, checked_order
+from .watchers import autocasts, full_precision, reshaped, traced, unreadable, watched
 
 if TYPE_CHECKING:
     from .planning import Plan
 
-_CUTOFFS = (
-    "cutoffs should be a sequence of unique, positive integers sorted in an increasing order, "
-    "where each value is between 1 and n_classes-1"
-)
-
-
-#: :mod:`adasoft.gpu.ops`, once a layer has been placed on a GPU, where Triton is installed.
-_ragged: Any = None
+REDUCTIONS = ("mean", "sum", "none")
 
 
 class AdaptiveOutput(NamedTuple):
@@ -87,6 +69,17 @@ class AdaptiveSoftmax(RankTables):
     The constructor's first seven arguments, the attributes, the ``state_dict`` keys and ``forward`` are those of
     the stock layer; its checkpoints load strictly, and go back by :meth:`stock_state_dict`.
 
+    >>> layer = AdaptiveSoftmax(64, 10_000, cutoffs=[500, 2_500])
+    >>> layer.widths
+    [16, 4]
+    >>> hidden, words = torch.randn(8, 20, 64), torch.randint(10_000, (8, 20))
+    >>> output, loss = layer(hidden, words)
+    >>> output.shape, loss.shape
+    (torch.Size([8, 20]), torch.Size([]))
+    >>> loss.backward()
+    >>> layer.log_prob(hidden).shape
+    torch.Size([8, 20, 10000])
+
     Args:
         in_features: hidden size d.
         n_classes: number of words V.
@@ -112,7 +105,7 @@ class AdaptiveSoftmax(RankTables):
       leaves it alone, and the zeros take the time to write them;
     - an empty batch, or one with all tokens ignored: mean is nan (as ``cross_entropy``), sum is 0, gradients are
       zeros;
-    - no logits are kept for backward. The gradients of ``loss`` are made in forward; asking for those of
+    - no logits are kept for backward. The gradients of ``loss`` are computed in forward; asking for those of
       ``output``, for a second backward or for second derivatives computes the logits once more. Each backward gives the
       same bits, but one with ``create_graph=True`` may round otherwise. Hooks on saved tensors see inputs and weights;
       those that lose precision do not change the gradients of ``loss``;
@@ -127,14 +120,18 @@ class AdaptiveSoftmax(RankTables):
     its weights have to be gathered from other processes, and decoding looks at all words. With ``tail_dropout``
     something may hang on a tail's projection and on its words, but not on the tail as a whole (RuntimeError).
 
-    One host read per forward (the cluster sizes), none in backward. Under ``torch.compile``, ``torch.export`` and while
-    a CUDA graph is captured a route with no host read is taken: on a GPU with Triton the kernels of
-    :mod:`adasoft.gpu.ops` (no second derivatives, no batched gradients); elsewhere a portable one where every tail sees
-    every token and a mask picks, which costs the arithmetic that routing saves: for export, for fp64 and without
-    Triton, in traces, on the meta device, for fake tensors, and where ``vmap`` batches the targets. ``topk``,
-    ``predict`` and ``score`` compute all words there. A target out of range makes the loss nan there, since nothing can
-    be raised. :attr:`reads_host` = False takes that route always: the steps
-    that warm up before a CUDA graph is captured need it, so that every kernel is loaded by then.
+    A forward reads the host once (the cluster sizes), a backward never. Where nothing can be read, under
+    ``torch.compile``, ``torch.export`` and traces, while a CUDA graph is captured, on the meta device, for fake tensors
+    and where ``vmap`` batches the targets, forward takes one of two other routes:
+
+    - on a GPU with Triton, but not for export or fp64, the kernels of :mod:`adasoft.gpu.ops`, without second
+      derivatives and batched gradients;
+    - elsewhere a portable one: every tail sees every token and a mask picks, which costs the arithmetic that routing
+      saves.
+
+    On both, a target out of range makes the loss nan, since nothing can be raised. ``topk``, ``predict`` and ``score``
+    compute all words where nothing can be read. With :attr:`reads_host` = False forward always takes these routes: set
+    it for the steps that warm up before a CUDA graph is captured, so that every kernel is loaded by then.
     """
 
     #: Public methods besides ``forward`` that read the weights. FSDP2 must be told of them: after
@@ -164,32 +161,19 @@ class AdaptiveSoftmax(RankTables):
     ) -> None:
         super().__init__()
         kwargs: dict[str, Any] = {"device": device, "dtype": dtype}
-        self.in_features = _positive("in_features", in_features)
-        self.n_classes = _positive("n_classes", n_classes)
-        self.cutoffs = [*_check_cutoffs(cutoffs, self.n_classes), self.n_classes]
-        ratio = _number(div_value)
-        if ratio is None or not ratio > 0:
-            raise ValueError(f"div_value should be above 0, got {div_value!r}")
-        self.div_value = ratio
+        self.in_features = checks.integer("in_features", in_features, 1)
+        self.n_classes = checks.integer("n_classes", n_classes, 1)
+        self.cutoffs = [*checks.cutoffs(cutoffs, self.n_classes), self.n_classes]
+        self.div_value = checks.number("div_value", div_value, checks.ABOVE_0, math.inf, "above 0")
         self.head_bias = bool(head_bias)
-        if not isinstance(reduction, str) or reduction not in ("mean", "sum", "none"):
-            raise ValueError(f"reduction should be 'mean', 'sum' or 'none', got {reduction!r}")
-        self.reduction = str(reduction)
-        ignored = _index(ignore_index)
-        if ignored is None:
-            raise TypeError(f"ignore_index should be an int, got {ignore_index!r}")
-        if not -(2**63) <= ignored < 2**63:
-            raise ValueError(f"ignore_index should be between -2**63 and 2**63 - 1, as ids are int64, got {ignored}")
-        self.ignore_index = ignored
-        dropout = _number(tail_dropout)
-        if dropout is None or not 0 <= dropout < 1:
-            raise ValueError(f"tail_dropout should be at least 0 and below 1, got {tail_dropout!r}")
-        self.tail_dropout = float(dropout)
+        self.reduction = checks.choice("reduction", reduction, REDUCTIONS)
+        self.ignore_index = checks.ignore_index(ignore_index)
+        self.tail_dropout = checks.number("tail_dropout", tail_dropout, 0, checks.BELOW_1, "at least 0 and below 1")
 
         self.shortlist_size = self.cutoffs[0]
         self.n_clusters = len(self.cutoffs) - 1
         self.head_size = self.shortlist_size + self.n_clusters
-        self.widths = self._check_widths(widths)
+        self.widths = self._widths_by_division() if widths is None else checks.widths(widths, self.n_clusters)
 
         # the same modules made in the same order as the stock layer: same keys, same initial values for a seed
         self.head = nn.Linear(self.in_features, self.head_size, bias=self.head_bias, **kwargs)
@@ -203,36 +187,28 @@ class AdaptiveSoftmax(RankTables):
                 )
             )
 
-        self._keep_order(None if order is None else _check_order(order, self.n_classes))
+        self._keep_order(None if order is None else checked_order(order, self.n_classes))
         self._keep(_edges=torch.tensor([0, *self.cutoffs, self.n_classes + 1], device="cpu"))
 
     def _place_tables(self) -> None:
         super()._place_tables()
         if self._home().type == "cuda":
-            _load_ragged()
+            gpu.load()
 
     def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         if self._home().type == "cuda":  # pragma: no cover - needs a GPU
-            _load_ragged()  # a layer unpickled in a process of its own
+            gpu.load()  # a layer unpickled in a process of its own
 
-    def _check_widths(self, widths: Sequence[int] | None) -> list[int]:
-        if widths is None:
-            made = [int(self.in_features // self.div_value ** (i + 1)) for i in range(self.n_clusters)]
-            for i, width in enumerate(made):
-                if width < 1:
-                    raise ValueError(
-                        f"div_value={self.div_value} gives tail {i + 1} a width of 0 (in_features={self.in_features} "
-                        f"// {self.div_value}**{i + 1}); pass a smaller div_value or widths=[...]"
-                    )
-            return made
-        try:
-            made = [_positive(f"widths[{i}]", width) for i, width in enumerate(widths)]
-        except TypeError:
-            raise ValueError(f"widths should be a sequence of positive integers, got {widths!r}") from None
-        if len(made) != self.n_clusters:
-            raise ValueError(f"widths should hold one width per tail, {self.n_clusters}, got {len(made)}: {made}")
-        return made
+    def _widths_by_division(self) -> list[int]:
+        widths = [int(self.in_features // self.div_value ** (i + 1)) for i in range(self.n_clusters)]
+        for i, width in enumerate(widths):
+            if width < 1:
+                raise ValueError(
+                    f"div_value={self.div_value} gives tail {i + 1} a width of 0 (in_features={self.in_features} "
+                    f"// {self.div_value}**{i + 1}); pass a smaller div_value or widths=[...]"
+                )
+        return widths
 
     @classmethod
     def from_plan(cls, plan: Plan, **kwargs: Any) -> AdaptiveSoftmax:
@@ -255,7 +231,7 @@ class AdaptiveSoftmax(RankTables):
         return cls(plan.in_features, plan.n_classes, plan.cutoffs, **kwargs)
 
     def reset_parameters(self) -> None:
-        """Initialise all weights anew, as ``torch.nn.Linear`` does."""
+        """Initialise all weights again, as ``torch.nn.Linear`` does."""
         self.head.reset_parameters()
         for projection, output in self.tail:  # type: ignore[misc]
             projection.reset_parameters()  # type: ignore[has-type]
@@ -277,18 +253,7 @@ class AdaptiveSoftmax(RankTables):
             RuntimeError: shapes, dtypes or devices do not fit, or a target is out of range.
         """
         self._check_input(input_)
-        if target_.is_floating_point() or target_.is_complex() or target_.dtype == torch.bool:
-            raise RuntimeError(f"target_ should hold integer word ids, got dtype {target_.dtype}")
-        if not traced() and input_.shape[:-1] != target_.shape:
-            raise RuntimeError(
-                "Input and target should have the same size in the batch dimension. Got input_ of shape "
-                f"{tuple(input_.shape)} and target_ of shape {tuple(target_.shape)}, expected "
-                f"{tuple(input_.shape[:-1])}."
-            )
-        if target_.device != input_.device:
-            raise RuntimeError(
-                f"target_ is on {target_.device}, input_ on {input_.device}; both should be on one device"
-            )
+        check_target(target_, input_)
         x, target = input_, target_
         if target.dim() != 1:
             x, target = input_.reshape(-1, self.in_features), target_.reshape(-1)
@@ -304,7 +269,7 @@ class AdaptiveSoftmax(RankTables):
         dtype = output.dtype if autocasts(x) else input_.dtype
         output = output.to(dtype)
         if target_.dim() != 1:
-            output = _reshaped(output, target_.shape)
+            output = reshaped(output, target_.shape)
         return AdaptiveOutput(output, -output if self.reduction == "none" else loss.to(dtype))
 
     def _route(self, target: Tensor, ranks: Tensor) -> Routing:
@@ -376,15 +341,16 @@ class AdaptiveSoftmax(RankTables):
 
     def _forward_unread(self, x: Tensor, ranks: Tensor, whole: bool) -> tuple[Tensor, Tensor]:
         """No host read: ragged kernels where they run, and the portable route elsewhere and for export."""
-        runs = whole and _ragged is not None and (x.is_cuda or _ragged.INTERPRETED)
+        ops = gpu.loaded
+        runs = whole and ops is not None and (x.is_cuda or ops.INTERPRETED)
         if not runs or x.dtype == torch.float64 or torch.compiler.is_exporting():
             return self._forward_static(x, ranks)
         x, (head, bias, tails) = self._cast(x)
         with torch.autocast(x.device.type, enabled=False):
             dropout = self.tail_dropout if self.training else 0.0
             edges = self._table("_edges", x.device)
-            made = _ragged.ragged_nll(x, ranks, edges, head, bias, tails, dropout=dropout)
-            return -made.nll, made.total / made.counted if self.reduction == "mean" else made.total
+            ragged = ops.ragged_nll(x, ranks, edges, head, bias, tails, dropout=dropout)
+            return -ragged.nll, ragged.total / ragged.counted if self.reduction == "mean" else ragged.total
 
     def _forward_static(self, x: Tensor, ranks: Tensor) -> tuple[Tensor, Tensor]:
         """Shapes that do not depend on the targets: every tail is called with every token, a mask picks. Exact."""
@@ -411,12 +377,12 @@ class AdaptiveSoftmax(RankTables):
         return all_plain(self.head, self.tail, [self.head_size, *sizes])
 
     def _head_logits(self, x: Tensor) -> Tensor:
-        return _of_width(self.head(x), self.head_size, "head")
+        return of_width(self.head(x), self.head_size, "head")
 
     def _tail_logits(self, i: int, x: Tensor) -> Tensor:
         tail, size = self.tail[i], self.cutoffs[i + 1] - self.cutoffs[i]
         if not (self.tail_dropout and self.training):
-            return _of_width(tail(x), size, f"tail.{i}")
+            return of_width(tail(x), size, f"tail.{i}")
         if not bare(tail, nn.Sequential) or len(tail) != 2:  # type: ignore[arg-type]
             raise RuntimeError(
                 f"tail.{i} should be the Sequential of projection and words that the constructor made, with nothing "
@@ -425,7 +391,7 @@ class AdaptiveSoftmax(RankTables):
             )
         projection, output = tail  # type: ignore[misc]
         hidden = F.dropout(projection(x), self.tail_dropout)  # type: ignore[has-type]
-        return _of_width(output(hidden), size, f"tail.{i}")  # type: ignore[has-type]
+        return of_width(output(hidden), size, f"tail.{i}")  # type: ignore[has-type]
 
     # ------------------------------------------------------------------ decoding
 
@@ -436,14 +402,14 @@ class AdaptiveSoftmax(RankTables):
         ranks = self._table("_ranks", x.device)
         if ranks is not None:
             out = out.index_select(1, ranks)
-        return out if input.dim() == 2 else _reshaped(out, (*shape, self.n_classes))
+        return out if input.dim() == 2 else reshaped(out, (*shape, self.n_classes))
 
     def _log_prob(self, x: Tensor, normalise: Callable[[Tensor], Tensor]) -> Tensor:
         """Of all words, (n, V) by rank."""
         head = normalise(self._head_logits(x))
         parts = [head[:, : self.shortlist_size]]
         for i, tail in enumerate(self.tail):
-            logits = _of_width(tail(x), self.cutoffs[i + 1] - self.cutoffs[i], f"tail.{i}")
+            logits = of_width(tail(x), self.cutoffs[i + 1] - self.cutoffs[i], f"tail.{i}")
             parts.append(normalise(logits) + head[:, self.shortlist_size + i].unsqueeze(1))
         return torch.cat(parts, 1)
 
@@ -460,9 +426,16 @@ class AdaptiveSoftmax(RankTables):
         :mod:`adasoft.decoding`). Words of equal probability come in no set order, as with ``torch.topk``.
 
         Nothing is kept between calls, so that no change of the weights can be missed. The bounds need averages of a
-        tail's weights, some three passes over them; on a CPU they are made for 32 rows or more that may open the tail.
+        tail's weights, some three passes over them; on a CPU they are computed where 32 rows or more may open the tail.
 
         Raises ValueError if k is not between 1 and V.
+
+        >>> layer = AdaptiveSoftmax(8, 100, cutoffs=[10, 40], div_value=2)
+        >>> values, words = layer.topk(torch.randn(5, 8), k=3)
+        >>> words.shape
+        torch.Size([5, 3])
+        >>> bool((values[:, 0] >= values[:, 1]).all())
+        True
         """
         if unreadable(input):
             k, dtype = self._count(k), torch.float32 if autocasts(input) else input.dtype
@@ -488,16 +461,16 @@ class AdaptiveSoftmax(RankTables):
 
         Raises ValueError if n is not positive or top_p not above 0 and at most 1, and for input that is not finite.
         """
-        n, mass = _positive("n", n), None if top_p is None else _number(top_p)
-        if top_p is not None and (mass is None or not 0 < mass <= 1):
-            raise ValueError(f"top_p should be above 0 and at most 1, got {top_p!r}")
+        n = checks.integer("n", n, 1)
+        if top_p is not None:
+            top_p = checks.number("top_p", top_p, checks.ABOVE_0, 1, "above 0 and at most 1")
         x, head, cutoffs, tails, shape, _ = self._decoding(input)
         if not bool(torch.isfinite(x).all()):
-            raise ValueError("input holds numbers that are not finite: there is no distribution to draw from")
-        if mass is None:
+            raise ValueError("input should hold finite numbers, got others: there is no distribution to draw from")
+        if top_p is None:
             ranks = sample_ranks(x, head, cutoffs, tails, n, generator)
         else:
-            ranks = nucleus_ranks(x, head, cutoffs, tails, float(mass), n, generator)
+            ranks = nucleus_ranks(x, head, cutoffs, tails, top_p, n, generator)
         return self._ids(ranks).view(*shape, n)
 
     @torch.no_grad()
@@ -511,15 +484,14 @@ class AdaptiveSoftmax(RankTables):
         """
         x, head, cutoffs, tails, shape, dtype = self._decoding(input)
         unread = unreadable(input) or unreadable(candidates)
-        if candidates.is_floating_point() or candidates.is_complex() or candidates.dtype == torch.bool:
-            raise RuntimeError(f"candidates should hold integer word ids, got dtype {candidates.dtype}")
+        check_ids("candidates", candidates)
         if candidates.dim() != len(shape) + 1 or not (traced() or candidates.shape[:-1] == shape):
             raise RuntimeError(
                 f"candidates should have the shape {(*shape, 'm')}, got {tuple(candidates.shape)} for an input of "
                 f"shape {tuple(input.shape)}"
             )
         if candidates.device != input.device:
-            raise RuntimeError(f"candidates are on {candidates.device}, input on {input.device}")
+            raise RuntimeError(f"candidates should be on the device of input, {input.device}, got {candidates.device}")
         rows = candidates if candidates.dim() == 2 else candidates.reshape(-1, candidates.shape[-1])
         ids = rows.long().contiguous()
         bad = (ids < 0) | (ids >= self.n_classes)
@@ -547,10 +519,7 @@ class AdaptiveSoftmax(RankTables):
         return values.to(dtype).view(*shape, k), ranks.view(*shape, k), opened.view(*shape, self.n_clusters)
 
     def _count(self, k: Any) -> int:
-        found = _index(k)
-        if found is None or not 1 <= found <= self.n_classes:
-            raise ValueError(f"k should be an integer between 1 and n_classes={self.n_classes}, got {k!r}")
-        return found
+        return checks.integer("k", k, 1, self.n_classes)
 
     def _decoding(self, input: Tensor) -> _Decoding:
         x, shape = self._rows(input)
@@ -560,8 +529,7 @@ class AdaptiveSoftmax(RankTables):
             head = partial(self._log_prob, normalise=decoding.log_softmax)
             return _Decoding(x, head, [self.n_classes], [], shape, dtype)
         x, (weight, bias, tails) = self._cast(x)
-        made = [Tail(p, w, partial(block_bounds, w)) for p, w in tails]
-        return _Decoding(x, (weight, bias), self.cutoffs, made, shape, dtype)
+        return _Decoding(x, (weight, bias), self.cutoffs, tails, shape, dtype)
 
     def _rows(self, input: Tensor) -> tuple[Tensor, torch.Size]:
         self._check_input(input)
@@ -574,34 +542,21 @@ class AdaptiveSoftmax(RankTables):
 
     # ------------------------------------------------------------------ the rest
 
-    def _cast(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor | None, list[tuple[Tensor, Tensor]]]]:
+    def _cast(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor | None, list[Tail]]]:
         """Input and weights in the dtype of the products: autocast's where it is on (fp64 stays, as in torch)."""
         head = self.head
         weight: Tensor = head.weight
         bias: Tensor | None = head.bias
-        tails = [(p.weight, o.weight) for p, o in self.tail]  # type: ignore[misc, has-type]
+        tails = [Tail(p.weight, o.weight) for p, o in self.tail]  # type: ignore[misc, has-type]
         if autocasts(x):
             dtype = torch.get_autocast_dtype(x.device.type)
             x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
-            tails = [(p.to(dtype), o.to(dtype)) for p, o in tails]
+            tails = [Tail(p.to(dtype), o.to(dtype)) for p, o in tails]
         return x, (weight, bias, tails)
 
     def _check_input(self, input_: Tensor) -> None:
-        if traced():
-            return  # sizes are tensors there, and a look at them would be part of the trace
-        if input_.dim() < 1 or input_.shape[-1] != self.in_features:
-            raise RuntimeError(f"input_ should have the shape (..., {self.in_features}), got {tuple(input_.shape)}")
-        if not input_.is_floating_point():
-            raise RuntimeError(f"input_ should hold floating-point numbers, got dtype {input_.dtype}")
-        if not plain(self.head, bias=True):
-            return  # what stands in its place, or fetches its weight, knows where and in which dtype it computes
-        weight: Tensor = self.head.weight
-        if input_.device != weight.device:
-            raise RuntimeError(
-                f"input_ is on {input_.device}, the layer on {weight.device}; both should be on one device"
-            )
-        if input_.dtype != weight.dtype and not autocasts(input_):
-            raise RuntimeError(f"input_ has dtype {input_.dtype}, the layer's weights {weight.dtype}; convert one")
+        weight = self.head.weight if plain(self.head, bias=True) else None
+        check_hidden("input_", input_, self.in_features, weight)
 
     def stock_state_dict(self) -> dict[str, Tensor]:
         """The ``state_dict`` without ``order``: loads strictly into ``torch.nn.AdaptiveLogSoftmaxWithLoss``.
@@ -617,25 +572,6 @@ class AdaptiveSoftmax(RankTables):
         return text + ("" if self.order is None else ", order=given")
 
 
-def _load_ragged() -> None:
-    global _ragged
-    _ragged = ragged_or_none()
-
-
-def _reshaped(values: Tensor, shape: Sequence[int]) -> Tensor:
-    """``values.view(shape)``, but no view to autograd: FSDP2 loses its hook when a view is changed in place."""
-    if traced():
-        return values.reshape(shape)  # the other would keep the sizes of the example
-    return torch.ops.aten._unsafe_view(values, shape)  # type: ignore[no-any-return]
-
-
-def _of_width(logits: Tensor, size: int, name: str) -> Tensor:
-    if not traced() and logits.shape[-1] != size:
-        shape = tuple(logits.shape)
-        raise RuntimeError(f"{name} should give {size} logits for each row, got an output of shape {shape}")
-    return logits
-
-
 def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     statistics = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
     return F.cross_entropy(statistics, target, reduction="none")
@@ -644,70 +580,3 @@ def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
 def _log_softmax(logits: Tensor) -> Tensor:
     # under autocast fp32, as `output` is; autocast itself does so on a GPU, but not on a CPU
     return F.log_softmax(logits, dim=1, dtype=torch.float32 if autocasts(logits) else None)
-
-
-def _index(value: Any) -> int | None:
-    """As an integer; None for what is none, also for a tensor of one float, which ``int`` would cut."""
-    if isinstance(value, bool) or getattr(value, "dtype", None) == torch.bool:
-        return None
-    try:
-        return operator.index(value)
-    except TypeError:
-        return None
-
-
-def _number(value: Any) -> float | None:
-    """A single number, NumPy's and tensors of one among them; None for anything else, truth values and text."""
-    if getattr(value, "shape", None) == ():
-        value = value.item()
-    return value if isinstance(value, Real) and not isinstance(value, bool) else None  # type: ignore[return-value]
-
-
-def _positive(name: str, value: Any) -> int:
-    found = _index(value)
-    if found is None or found < 1:
-        raise ValueError(f"{name} should be a positive integer, got {value!r}")
-    return found
-
-
-def _check_cutoffs(cutoffs: Any, n_classes: int) -> list[int]:
-    try:
-        values: list[Any] = [value if _index(value) is None else _index(value) for value in cutoffs]
-    except TypeError:
-        raise ValueError(f"{_CUTOFFS}, got {cutoffs!r}") from None
-    if not values:
-        raise ValueError("cutoffs should be a sequence of length larger than 0, got an empty one")
-    for i, value in enumerate(values):
-        if _index(value) is None:
-            raise ValueError(f"{_CUTOFFS}, got {values}: {value!r} is no integer")
-        if not 1 <= value <= n_classes - 1:
-            raise ValueError(f"{_CUTOFFS}, got {values}: {value} is not between 1 and {n_classes - 1}")
-        if i and value <= values[i - 1]:
-            raise ValueError(f"{_CUTOFFS}, got {values}: {value} does not come after {values[i - 1]}")
-    return [int(value) for value in values]
-
-
-def _check_order(order: Any, n_classes: int) -> Tensor:
-    ids: Any = order.detach().cpu() if isinstance(order, Tensor) else np.asarray(order)
-    if isinstance(ids, Tensor) and not (ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool):
-        ids = ids.numpy()
-    if isinstance(ids, Tensor) or ids.ndim != 1 or ids.dtype.kind not in "iu":
-        raise ValueError(
-            f"order should be a 1-D sequence of integer ids, got dtype {ids.dtype}, shape {tuple(ids.shape)}"
-        )
-    if np.ma.is_masked(order):
-        raise ValueError(f"order should hold all {n_classes} ids, got an array where some are masked")
-    if len(ids) != n_classes:
-        raise ValueError(f"order should hold all {n_classes} ids, got {len(ids)}")
-    beyond = np.flatnonzero((ids < 0) | (ids >= n_classes))
-    if len(beyond):
-        at = beyond[0]
-        raise ValueError(f"order should hold each id from 0 to {n_classes - 1} once, got {ids[at]} at place {at}")
-    ids = ids.astype(np.int64)  # a copy
-    seen = np.bincount(ids, minlength=n_classes)
-    if seen.max() > 1:
-        twice, missing = seen.argmax(), seen.argmin()
-        raise ValueError(
-            f"order should hold each id from 0 to {n_classes - 1} once, got {twice} twice and no {missing}"
-        )
-    return torch.as_tensor(ids, device="cpu")

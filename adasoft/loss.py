@@ -8,29 +8,19 @@ chunk live in one buffer that every chunk reuses, and are never kept for backwar
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import importlib.util
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy, linear
 
-from .watchers import batched_gradient
-
-#: Logits of one chunk, at most. In fp32 that stays just below 32 MiB: larger buffers are handed back to the system by
-#: the C library each time, and their page faults in every step cost more than longer chunks gain.
-CHUNK_ELEMENTS = (1 << 23) - (1 << 14)
-#: Rows of one chunk, at least and at most: with fewer, the gradient of the weights is read and written too often for
-#: the arithmetic in between; with more, the logits leave the caches.
-CHUNK_ROWS = (64, 1024)
-#: On a GPU, logits of one chunk, at most (fp32: 512 MiB): there a chunk bounds the memory and nothing else, since the
-#: gradient of the weights goes through memory once for each.
-GPU_CHUNK_ELEMENTS = 1 << 27
+from . import gpu
+from .gpu.products import product
+from .tuning import CHUNK_ELEMENTS, CHUNK_ROWS, GPU_CHUNK_ELEMENTS
+from .watchers import batched_gradient, full_precision
 
 _LOW_PRECISION = (torch.float16, torch.bfloat16)
 
@@ -125,10 +115,14 @@ def linear_nll(
     rows = chunk_rows(n, k, x.is_cuda) if rows is None else rows
     # a uniform weight rides along in the products for free
     alpha = 1.0 if isinstance(row_weight, Tensor) else row_weight
-    kernel = _kernel(x.device) if x.is_cuda and x.dtype != torch.float64 else None
-    if kernel is not None and n:
+
+    # On a GPU with Triton: kernels for all between the products.
+    ops = gpu.on(x.device) if x.is_cuda and x.dtype != torch.float64 else None
+    if ops is not None and n:
         weights = row_weight.float() if isinstance(row_weight, Tensor) else None
-        return kernel.dense_nll(x, weight, bias, target, weights, gradients, alpha=alpha, rows=rows, into=into)  # type: ignore[no-any-return]
+        return ops.dense_nll(x, weight, bias, target, weights, gradients, alpha=alpha, rows=rows, into=into)  # type: ignore[no-any-return]
+
+    # Buffers that every chunk reuses.
     db = weight.new_zeros(k, dtype=statistics) if want_b else None
     buffers = None if n <= rows else (x.new_empty(rows, k), x.new_empty(rows, k, dtype=statistics) if low else None)
     dx = torch.empty_like(x) if want_x and buffers is not None else None
@@ -136,6 +130,7 @@ def linear_nll(
     losses = []
 
     for start in range(0, n, rows):
+        # Logits of a chunk of rows.
         x_c, t_c, dx_c, logits, probs = x, target, None, None, None
         if buffers is not None:  # a small batch is worth the fewer calls
             x_c, t_c = x[start : start + rows], target[start : start + rows]
@@ -146,6 +141,8 @@ def linear_nll(
             logits = torch.mm(x_c, weight.t(), out=logits)
         else:
             logits = torch.addmm(bias, x_c, weight.t(), out=logits)
+
+        # Probabilities and losses.
         if on_host:
             probs = torch.softmax(logits, 1, out=logits)
             p = probs.gather(1, t_c)
@@ -164,6 +161,8 @@ def linear_nll(
             losses.append((largest - wanted) - probs.amax(1).log())
         if not (want_x or want_w or want_b):
             continue
+
+        # Gradient of the logits, in their place: probabilities less 1 at the target, times the row's weight.
         if on_host:
             numbers -= 1  # in place; for few numbers in a quarter of the time that torch takes
             probs.scatter_(1, t_c, p)
@@ -173,63 +172,25 @@ def linear_nll(
             probs.mul_(row_weight[start : start + rows].to(statistics).unsqueeze(1))
         if low:
             logits.copy_(probs)  # the products run in x's precision, on tensor cores where there are any
-        # with beta = 0 the first argument is not looked at
+
+        # Gradients of input, weights and bias. With beta = 0 the first argument is not looked at.
         if want_x:
             dx_c = torch.addmm(x_c, logits, weight, beta=0, alpha=alpha, out=dx_c)
             dx = dx_c if buffers is None else dx
         if want_w and low:
-            product = torch.mm(logits.t(), x_c).to(statistics).mul_(alpha)
-            dw = product if dw is None else dw.add_(product)
+            part = torch.mm(logits.t(), x_c).to(statistics).mul_(alpha)
+            dw = part if dw is None else dw.add_(part)
         elif want_w:
             dw = torch.addmm(weight if dw is None else dw, logits.t(), x_c, beta=int(start > 0), alpha=alpha, out=dw)
         if db is not None:
             db.add_(probs.sum(0), alpha=alpha)
+
+    # Without rows no chunk has made the gradients.
     if not n:
         dx = torch.empty_like(x) if want_x else None
         dw = torch.zeros_like(weight, dtype=statistics) if want_w else None
     nll = losses[0] if len(losses) == 1 else torch.cat([x.new_empty(0, dtype=statistics), *losses])
     return nll if into is None else into[0].index_add_(0, into[1], nll), dx, dw, db
-
-
-@functools.cache
-def ragged_or_none() -> Any:
-    """:mod:`adasoft.gpu.ops`, or None where Triton is not installed, or is but cannot be imported (which is said)."""
-    try:
-        if importlib.util.find_spec("triton") is None:
-            return None
-        from .gpu import ops as ragged
-    except Exception as error:  # built for another Python, half installed, too old
-        _say_without_triton("Triton is installed but cannot be imported", error)
-        return None
-    return ragged
-
-
-@functools.cache
-def _kernel(device: torch.device) -> Any:
-    """:mod:`adasoft.gpu.ops` for its :func:`~adasoft.gpu.ops.dense_nll`, where Triton is installed and runs.
-
-    Its kernel reads and writes the logits once or twice; PyTorch's own operations pass over them some ten times.
-    """
-    ragged = ragged_or_none()
-    if ragged is None or ragged.INTERPRETED:
-        return None
-    try:
-        logits, target = torch.zeros(1, 16, device=device), torch.zeros(1, dtype=torch.long, device=device)
-        ragged.softmax_rows(logits, target, None, logits.new_empty(1), 0, True)
-    except Exception as error:  # a GPU too old for it, no C compiler: the layer works all the same
-        _say_without_triton(f"Triton does not run on {device}", error)
-        return None
-    return ragged
-
-
-def _say_without_triton(what: str, error: Exception) -> None:
-    text = (str(error).strip().splitlines() or [""])[0]
-    warnings.warn(
-        f"{what} ({type(error).__name__}: {text}): the loss is computed by PyTorch's own operations there, which takes "
-        "longer",
-        RuntimeWarning,
-        stacklevel=3,
-    )
 
 
 def _on_host(x: Tensor) -> bool:
@@ -257,14 +218,114 @@ def _nll_on_host(
     return out
 
 
-def autocasts(x: Tensor) -> bool:
-    """Whether autocast chooses the dtype of a product with ``x``. It leaves fp64 alone; a meta device has none."""
-    return x.dtype != torch.float64 and not x.is_meta and torch.is_autocast_enabled(x.device.type)
+# ---------------------------------------------------------------- gradients that are computed in forward
+
+#: (flat, needs, weights) -> losses of rows, and those gradients of ``sum(weights * losses)`` that are needed, as
+#: ``flat`` lies. ``weights``: one tensor for each of the losses, or one number for all.
+OnePass: TypeAlias = Callable[[Sequence[Any], Sequence[bool], list[Tensor] | float], tuple[list[Tensor], list[Any]]]
+#: (flat, dtype) -> the same losses by plain operations on whole logits, which are of this dtype.
+PlainLosses: TypeAlias = Callable[[Sequence[Any], torch.dtype], list[Tensor]]
 
 
-def full_precision(device: str) -> contextlib.AbstractContextManager[Any]:
-    """Autocast off. Entering the context costs as much as a small product, so only where it is on."""
-    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else contextlib.nullcontext()
+def early_nll(
+    in_one_pass: OnePass, plain: PlainLosses, flat: Sequence[Tensor | None], scale: float, need_total: bool
+) -> tuple[list[Tensor], Tensor]:
+    """Losses of rows, and ``scale`` times the sum of them all. Both are differentiable with respect to ``flat``.
+
+    The gradients of the sum are computed in forward, while a chunk's logits are there: three products instead of the
+    four that recomputing would take, and no logits kept. If backward asks for anything else (per-row gradients, a
+    second backward through the same graph) the logits are computed once more. ``need_total=False`` says that gradients
+    will come through the per-row losses only, so none are computed in forward. ``flat[0]`` has the products' dtype.
+    """
+    *losses, total = _EarlyNLL.apply(  # type: ignore[no-untyped-call]
+        in_one_pass, plain, scale, need_total and torch.is_grad_enabled(), *flat
+    )
+    return losses, total
+
+
+class _EarlyNLL(torch.autograd.Function):
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any, in_one_pass: OnePass, plain: PlainLosses, scale: float, early: bool, *flat: Tensor | None
+    ) -> tuple[Tensor, ...]:
+        # fp16 gradients times 1/n would underflow before a loss scale reaches them: scale later, in fp32
+        alpha = 1.0 if flat[0].dtype in _LOW_PRECISION else scale  # type: ignore[union-attr]
+        # the mean over no token has the scale nan, which must not multiply gradients that are zeros
+        ctx.early = early and len(flat[0]) > 0  # type: ignore[arg-type]
+        needs = ctx.needs_input_grad[4:] if ctx.early else (False,) * len(flat)
+        losses, gradients = in_one_pass(flat, needs, alpha)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*flat)
+        ctx.in_one_pass, ctx.plain, ctx.gradients = in_one_pass, plain, gradients if ctx.early else None
+        ctx.scale, ctx.alpha, ctx.pending = scale, alpha, scale / alpha if alpha else 0.0
+        ctx.losses = [(len(nll), nll.dtype, nll.device) for nll in losses]
+        return (*losses, (torch.cat(losses) if len(losses) > 1 else losses[0]).sum().mul_(scale))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:  # type: ignore[override]
+        *per_row, total = grads
+        flat, needs = ctx.saved_tensors, ctx.needs_input_grad[4:]
+        # a graph of the gradients is asked for; or they come as several at once, for which there are no buffers
+        differentiable = torch.is_grad_enabled() or any(map(batched_gradient, grads))
+        with full_precision(flat[0].device.type):
+            # The sum alone: hand over what forward computed and forget it, so that it becomes .grad without a copy.
+            if total is not None and ctx.early and not differentiable and all(g is None for g in per_row):
+                gradients, ctx.gradients = ctx.gradients, None
+                if gradients is None:  # as in forward, so that each backward gives the same bits
+                    _, gradients = ctx.in_one_pass(flat, needs, ctx.alpha)
+                return None, None, None, None, *_scaled(gradients, flat, total, ctx.pending)
+            # Anything else: a weight for each row.
+            weights = []
+            for gradient, (n, dtype, device) in zip(per_row, ctx.losses, strict=True):
+                weight = torch.zeros(n, dtype=dtype, device=device)
+                weight = weight if total is None else weight + total * ctx.scale
+                weights.append(weight if gradient is None else weight + gradient)
+            if differentiable:
+                gradients = _differentiable(ctx.plain, flat, needs, weights)
+            else:
+                _, gradients = ctx.in_one_pass(flat, needs, weights)
+            return None, None, None, None, *map(_like, gradients, flat)
+
+
+def _like(gradient: Tensor | None, value: Tensor | None) -> Tensor | None:
+    if gradient is None or value is None or gradient.dtype == value.dtype:
+        return gradient
+    return gradient.to(value.dtype)
+
+
+def _scaled(
+    gradients: list[Tensor | None], flat: Sequence[Tensor | None], total: Tensor, pending: float
+) -> list[Tensor | None]:
+    # On a CPU a look at the number is free and usually spares a pass over every gradient. On a GPU it would
+    # stall the queue, and the pass is cheap.
+    if pending == 1.0 and _on_host(total) and total.item() == 1.0:
+        return [_like(g, v) for g, v in zip(gradients, flat, strict=True)]
+    factor = total * pending
+
+    def scaled(g: Tensor, v: Tensor | None) -> Tensor:
+        if v is None or g.dtype == v.dtype:
+            return g * factor
+        return torch.mul(g, factor, out=torch.empty_like(g, dtype=v.dtype))  # one pass, rounded once
+
+    return [None if g is None else scaled(g, v) for g, v in zip(gradients, flat, strict=True)]
+
+
+def _differentiable(
+    plain: PlainLosses, flat: Sequence[Any], needs: Sequence[bool], weights: list[Tensor]
+) -> list[Tensor | None]:
+    """The same gradients by plain operations on whole logits: with a graph of their own where one is asked for."""
+    create_graph = torch.is_grad_enabled()
+    with torch.enable_grad():
+        # Aliases, and the weights as grad_outputs: x may depend on weight (tied embeddings) and the upstream
+        # gradients on both (a squared loss), and the gradients of this step must not run through either.
+        aliases = [v.view_as(v) if need else v for v, need in zip(flat, needs, strict=True)]
+        losses = plain(aliases, weights[0].dtype)
+    inputs = [v for v, need in zip(aliases, needs, strict=True) if need]
+    gradients = iter(torch.autograd.grad(losses, inputs, weights, create_graph=create_graph))
+    return [next(gradients) if need else None for need in needs]
+
+
+# ---------------------------------------------------------------- head and tails
 
 
 class Group(NamedTuple):
@@ -292,91 +353,63 @@ class Group(NamedTuple):
     """(n, d_i), or None: what dropout multiplies projected rows by."""
 
 
+def grouped_nll(groups: list[Group], scale: float, *, need_total: bool = True) -> tuple[list[Tensor], Tensor]:
+    """Per-row losses of each group that is not a tail, and ``scale`` times the sum of them all.
+
+    Both are differentiable, see :func:`early_nll`.
+    """
+    return early_nll(_groups_in_one_pass, _groups_plain, [v for group in groups for v in group], scale, need_total)
+
+
 def _grouped(flat: Sequence[Any]) -> list[Group]:
     n = len(Group._fields)
     return [Group._make(flat[i : i + n]) for i in range(0, len(flat), n)]
 
 
-class _GroupedNLL(torch.autograd.Function):
-    """Cross entropies of several groups (head, tails) and the weighted sum of all of them.
-
-    The gradients of the sum are made in forward, while a chunk's logits are at hand: three products per group
-    instead of the four that recomputing would take, and no logits kept. If backward asks for anything else
-    (per-token gradients, a second backward through the same graph) the logits are computed once more.
-    """
-
-    @staticmethod
-    def forward(  # type: ignore[override]
-        ctx: Any, scale: float, early: bool, *flat: Tensor | None
-    ) -> tuple[Tensor, ...]:
-        groups = _grouped(flat)
-        # fp16 gradients times 1/n would underflow before a loss scale reaches them: scale later, in fp32
-        alpha = 1.0 if groups[0].x.dtype in _LOW_PRECISION else scale
-        needs = ctx.needs_input_grad[2:] if early else (False,) * len(flat)
-        losses, made = _in_one_pass(groups, _grouped(needs), [alpha] * len(groups))
-        ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*flat)
-        ctx.scale, ctx.alpha, ctx.pending = scale, alpha, scale / alpha if alpha else 0.0
-        ctx.early, ctx.made = early, made if early else None
-        return (*losses, (torch.cat(losses) if len(losses) > 1 else losses[0]).sum().mul_(scale))
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        *per_token, total = grads
-        flat, needs = ctx.saved_tensors, ctx.needs_input_grad[2:]
-        # a graph of the gradients is asked for; or they come as several at once, for which there are no buffers
-        differentiable = torch.is_grad_enabled() or any(map(batched_gradient, grads))
-        sum_alone = all(g is None for g in per_token) and not differentiable
-        if total is not None and sum_alone and ctx.made is not None:
-            # hand the buffers over and forget them, so that they become .grad without a copy
-            made, ctx.made = ctx.made, None
-            return (None, None, *_scaled(made, flat, total, ctx.pending))
-        with full_precision(flat[0].device.type):
-            groups = _grouped(flat)
-            if total is not None and sum_alone and ctx.early:
-                # as in forward, so that each backward gives the same bits
-                _, made = _in_one_pass(groups, _grouped(needs), [ctx.alpha] * len(groups))
-                return (None, None, *_scaled(made, flat, total, ctx.pending))
-            left = list(per_token)
-            row_weights: list[Tensor] = []
-            for group in groups:
-                if group.rows is None:
-                    row_weights.append(_row_weight(left.pop(0), total, ctx.scale, len(group.target), flat[0]))
-                else:
-                    row_weights.append(row_weights[0].index_select(0, group.rows))
-            if differentiable:
-                return (None, None, *_differentiable(flat, needs, row_weights))
-            _, made = _in_one_pass(groups, _grouped(needs), row_weights)
-            return (None, None, *(_like(g, v) for g, v in zip(made, flat, strict=True)))
-
-
-def _in_one_pass(
-    groups: list[Group], needs: list[Group], row_weights: Sequence[Tensor | float]
-) -> tuple[list[Tensor], list[Tensor | None]]:
-    """Losses of each group, a tail's among the first's; and the gradients needed, as the flat groups lie."""
+def _groups_in_one_pass(
+    flat: Sequence[Any], needs: Sequence[bool], weights: list[Tensor] | float
+) -> tuple[list[Tensor], list[Any]]:
+    """Losses of each group, a tail's among the first's; and the gradients needed."""
     losses: list[Tensor] = []
-    made: list[Tensor | None] = []
-    for group, need, row_weight in zip(groups, needs, row_weights, strict=True):
-        x, weight, bias, target, rows, projection, noise = group
+    gradients: list[Tensor | None] = []
+    for (x, weight, bias, target, rows, projection, noise), need in zip(_grouped(flat), _grouped(needs), strict=True):
         if rows is None:
+            row_weight = weights[len(losses)] if isinstance(weights, list) else weights
             want = need.x, need.weight, need.bias
-            nll, *gradients = linear_nll(x, weight, bias, target, row_weight=row_weight, gradients=want)
+            nll, *of_group = linear_nll(x, weight, bias, target, row_weight=row_weight, gradients=want)
             losses.append(nll)
-            made += [*gradients, None, None, None, None]
+            gradients += [*of_group, None, None, None, None]
             continue
-        x, dx = groups[0].x.index_select(0, rows), made[0]
+        # A tail: its rows of the first x, projected.
+        x, dx = flat[0].index_select(0, rows), gradients[0]
         h = torch.mm(x, projection.t())
         h = h if noise is None else h.mul_(noise)
+        row_weight = weights[0].index_select(0, rows) if isinstance(weights, list) else weights
         want = dx is not None or need.projection, need.weight, need.bias
         _, dh, dw, db = linear_nll(
             h, weight, bias, target, row_weight=row_weight, gradients=want, into=(losses[0], rows)
         )
+        # Back through the projection.
         if dh is not None and noise is not None:
             dh.mul_(noise)
         if dh is not None and dx is not None:
             dx.index_add_(0, rows, torch.mm(dh, projection))
-        made += [None, dw, db, None, None, _outer(dh, x) if need.projection else None, None]
-    return losses, made
+        gradients += [None, dw, db, None, None, _outer(dh, x) if need.projection else None, None]
+    return losses, gradients
+
+
+def _groups_plain(flat: Sequence[Any], dtype: torch.dtype) -> list[Tensor]:
+    losses: list[Tensor] = []
+    for x, weight, bias, target, rows, projection, noise in _grouped(flat):
+        if rows is not None:
+            x = linear(flat[0].index_select(0, rows), projection)
+            x = x if noise is None else x * noise
+        nll = cross_entropy(linear(x, weight, bias).to(dtype), target, reduction="none")
+        if rows is None:
+            losses.append(nll)
+        else:
+            losses[0] = losses[0].index_add(0, rows, nll)
+    return losses
 
 
 def _outer(a: Any, x: Tensor) -> Tensor:
@@ -387,82 +420,3 @@ def _outer(a: Any, x: Tensor) -> Tensor:
         return product(a.t(), x, whole=True)
     parts = zip(*(torch.split(v, CHUNK_ROWS[1]) for v in (a, x)), strict=True)
     return sum(torch.mm(p.t(), q).float() for p, q in parts)  # type: ignore[return-value]
-
-
-def product(a: Tensor, b: Tensor, *, whole: bool) -> Tensor:
-    """``a b`` in fp16 or bf16; the ``whole`` of a gradient, where the device can, in fp32 and so not yet rounded."""
-    if whole and a.is_cuda and _products_in_fp32(a.device, a.dtype):
-        return torch.mm(a, b, out_dtype=torch.float32)
-    return torch.mm(a, b)
-
-
-@functools.cache
-def _products_in_fp32(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether this PyTorch gives products of this dtype in fp32: on CUDA, from 2.8 on."""
-    one = torch.ones(16, 16, device=device, dtype=dtype)
-    try:
-        return torch.mm(one, one, out_dtype=torch.float32).dtype == torch.float32
-    except (TypeError, RuntimeError):
-        return False
-
-
-def _like(gradient: Tensor | None, value: Tensor | None) -> Tensor | None:
-    if gradient is None or value is None or gradient.dtype == value.dtype:
-        return gradient
-    return gradient.to(value.dtype)
-
-
-def _row_weight(per_token: Tensor | None, total: Tensor | None, scale: float, n: int, x: Tensor) -> Tensor:
-    weight = torch.zeros(n, dtype=torch.float32 if x.dtype in _LOW_PRECISION else x.dtype, device=x.device)
-    if total is not None:
-        weight = weight + total * scale
-    return weight if per_token is None else weight + per_token
-
-
-def _scaled(
-    made: list[Tensor | None], flat: tuple[Tensor | None, ...], total: Tensor, pending: float
-) -> list[Tensor | None]:
-    # On a CPU a look at the number is free and usually spares a pass over every gradient. On a GPU it would
-    # stall the queue, and the pass is cheap.
-    if pending == 1.0 and _on_host(total) and total.item() == 1.0:
-        return [_like(g, v) for g, v in zip(made, flat, strict=True)]
-    factor = total * pending
-
-    def scaled(g: Tensor, v: Tensor | None) -> Tensor:
-        if v is None or g.dtype == v.dtype:
-            return g * factor
-        return torch.mul(g, factor, out=torch.empty_like(g, dtype=v.dtype))  # one pass, rounded once
-
-    return [None if g is None else scaled(g, v) for g, v in zip(made, flat, strict=True)]
-
-
-def _differentiable(flat: Sequence[Any], needs: Sequence[bool], row_weights: list[Tensor]) -> list[Tensor | None]:
-    """The same gradients by plain operations on whole logits: with a graph of their own where one is asked for."""
-    create_graph = torch.is_grad_enabled()
-    with torch.enable_grad():
-        # Aliases, and the row weights as grad_outputs: x may depend on weight (tied embeddings) and the upstream
-        # gradients on both (a squared loss), and the gradients of this step must not run through either.
-        aliases = [v.view_as(v) if need else v for v, need in zip(flat, needs, strict=True)]
-        losses = []
-        for x, weight, bias, target, rows, projection, noise in _grouped(aliases):
-            if rows is not None:
-                x = torch.nn.functional.linear(aliases[0].index_select(0, rows), projection)
-                x = x if noise is None else x * noise
-            logits = torch.nn.functional.linear(x, weight, bias).to(row_weights[0].dtype)
-            losses.append(torch.nn.functional.cross_entropy(logits, target, reduction="none"))
-    inputs = [v for v, need in zip(aliases, needs, strict=True) if need]
-    made = iter(torch.autograd.grad(losses, inputs, row_weights, create_graph=create_graph))
-    return [next(made) if need else None for need in needs]
-
-
-def grouped_nll(groups: list[Group], scale: float, *, need_total: bool = True) -> tuple[list[Tensor], Tensor]:
-    """Per-row losses of each group that is no tail, and ``scale`` times the sum of them all.
-
-    Both are differentiable. ``need_total=False`` says that gradients will come through the per-row losses only,
-    so none are made in forward.
-    """
-    flat = [v for group in groups for v in group]
-    # the mean over no token has the scale nan, which must not multiply gradients that are zeros
-    early = need_total and torch.is_grad_enabled() and len(groups[0].target) > 0
-    *losses, total = _GroupedNLL.apply(scale, early, *flat)  # type: ignore[no-untyped-call]
-    return losses, total

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -132,3 +133,30 @@ def _follow_weights(module: RankTables, _: Any) -> None:
         if table is not None and getattr(module, name).device != home:
             module._place_tables()
             return
+
+
+def checked_order(order: Any, n_words: int) -> Tensor:
+    """``order`` (V,) as an int64 tensor on the host. Raises ValueError if it does not hold each id once."""
+    ids: Any = order.detach().cpu() if isinstance(order, Tensor) else np.asarray(order)
+    if isinstance(ids, Tensor) and not (ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool):
+        ids = ids.numpy()
+    if isinstance(ids, Tensor) or ids.ndim != 1 or ids.dtype.kind not in "iu":
+        raise ValueError(
+            f"order should be a 1-D sequence of integer ids, got dtype {ids.dtype}, shape {tuple(ids.shape)}"
+        )
+    if np.ma.is_masked(order):
+        raise ValueError(f"order should hold all {n_words} ids, got an array where some are masked")
+    if len(ids) != n_words:
+        raise ValueError(f"order should hold all {n_words} ids, got {len(ids)}")
+    beyond = np.flatnonzero((ids < 0) | (ids >= n_words))
+    if len(beyond):
+        at = beyond[0]
+        raise ValueError(f"order should hold each id from 0 to {n_words - 1} once, got {ids[at]} at place {at}")
+    ids = ids.astype(np.int64)  # a copy
+    seen = np.bincount(ids, minlength=n_words)
+    if seen.max() > 1:
+        twice, missing = seen.argmax(), seen.argmin()
+        raise ValueError(
+            f"order should hold each id from 0 to {n_words - 1} once, got {twice} twice and {missing} not at all"
+        )
+    return torch.as_tensor(ids, device="cpu")

@@ -1,10 +1,14 @@
-"""Who else is at work on the operations: transforms, tracers, checkpointing.
+"""Who else is at work on the operations: transforms, tracers, checkpointing, autocast.
 
 The fast routes look at numbers on the host, write into buffers again and again, and make gradients in forward. That is
 the same only where nobody differentiates, batches, records or keeps the single operations. Two questions decide.
 """
 
 from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -55,6 +59,23 @@ def batched_gradient(gradient: Tensor | None) -> bool:
     if torch.compiler.is_compiling():  # compiled autograd
         return False
     return bool(_functorch.is_legacy_batchedtensor(gradient))
+
+
+def autocasts(x: Tensor) -> bool:
+    """Whether autocast chooses the dtype of a product with ``x``. It leaves fp64 alone; a meta device has none."""
+    return x.dtype != torch.float64 and not x.is_meta and torch.is_autocast_enabled(x.device.type)
+
+
+def full_precision(device: str) -> contextlib.AbstractContextManager[Any]:
+    """Autocast off. Entering the context costs as much as a small product, so only where it is on."""
+    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else contextlib.nullcontext()
+
+
+def reshaped(values: Tensor, shape: Sequence[int]) -> Tensor:
+    """``values.view(shape)``, but not a view to autograd: FSDP2 loses its hook when a view is changed in place."""
+    if traced():
+        return values.reshape(shape)  # the other would keep the sizes of the example
+    return torch.ops.aten._unsafe_view(values, shape)  # type: ignore[no-any-return]
 
 
 def _results_are_kept() -> bool:

@@ -1,7 +1,7 @@
 """The truth that the layer is held against, and what several test files share.
 
-Values come from plain Python loops over rows, clusters and words in fp64; gradients from autograd through a dense
-formula, whose values are checked against the loops. Neither shares a line with the code under test.
+Values come from plain Python loops over rows, clusters and words in fp64; gradients from autograd through
+:mod:`adasoft.reference`, whose values are checked against the loops. Neither shares a line with the code under test.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from adasoft.layer import AdaptiveSoftmax
+from adasoft.reference import log_probabilities
 
 # ---------------------------------------------------------------- values, by loops
 
@@ -81,12 +81,9 @@ def leaves(layer: AdaptiveSoftmax) -> dict[str, Tensor]:
 
 
 def dense_log_prob(layer: AdaptiveSoftmax, value: dict[str, Tensor], x: Tensor) -> Tensor:
-    head = F.log_softmax(F.linear(x, value["head.weight"], value.get("head.bias")), -1)
-    parts = [head[..., : layer.cutoffs[0]]]
-    for i in range(len(layer.cutoffs) - 1):
-        tail = F.linear(F.linear(x, value[f"tail.{i}.0.weight"]), value[f"tail.{i}.1.weight"])
-        parts.append(F.log_softmax(tail, -1) + head[..., layer.cutoffs[0] + i, None])
-    out = torch.cat(parts, -1)
+    """:func:`adasoft.reference.log_probabilities` in the order of the user's ids."""
+    tails = [(value[f"tail.{i}.0.weight"], value[f"tail.{i}.1.weight"]) for i in range(len(layer.cutoffs) - 1)]
+    out = log_probabilities(x, value["head.weight"], tails, value.get("head.bias"))
     return out if layer.order is None else out[..., layer.order.argsort()]
 
 
@@ -149,9 +146,16 @@ def cases(draw: Any) -> Case:
     order = torch.randperm(n_classes, generator=random) if ordered else None
     some_class = int(torch.randint(n_classes, (), generator=random))
     layer = AdaptiveSoftmax(
-        d, n_classes, cutoffs, head_bias=head_bias, dtype=torch.float64, widths=widths, order=order,
-        reduction=reduction, ignore_index=some_class if ignored == "class" else -100,
-    )  # fmt: skip
+        d,
+        n_classes,
+        cutoffs,
+        head_bias=head_bias,
+        dtype=torch.float64,
+        widths=widths,
+        order=order,
+        reduction=reduction,
+        ignore_index=some_class if ignored == "class" else -100,
+    )
     with torch.no_grad():
         for p in layer.parameters():
             p.copy_(torch.randn(p.shape, generator=random, dtype=p.dtype) * spread / p.shape[-1] ** 0.5)

@@ -13,6 +13,7 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.nn import functional as F
 
 from adasoft import AdaptiveSoftmax, PaperCost, Vocabulary, alternatives
+from adasoft import loss as L
 from adasoft.alternatives import NAMES, build, frequency_bins, proportional_widths
 from adasoft.alternatives.chunked import Band, Own, joint_nll
 
@@ -181,14 +182,17 @@ def test_sums_to_one_and_topk_is_brute_force(name):
         assert torch.equal(indices, wanted.indices)
     assert layer.topk(torch.empty(0, D, dtype=torch.float64), 2).values.shape == (0, 2)
     for k in (0, V + 1, 1.5, True):
-        with pytest.raises(ValueError, match=r"k should be an integer between 1 and n_classes=30, got"):
+        with pytest.raises(ValueError, match=r"k should be an integer from 1 to 30, got"):
             layer.topk(x, k)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_gradcheck(name):
-    layer = make(name, 4, COUNTS[:9], cutoffs=[3, 5], widths=[2, 1, 1] if name == "d-softmax" else [2, 1])\
-        if name in NEEDS_CUTOFFS else make(name, 4, COUNTS[:9])  # fmt: skip
+    layer = (
+        make(name, 4, COUNTS[:9], cutoffs=[3, 5], widths=[2, 1, 1] if name == "d-softmax" else [2, 1])
+        if name in NEEDS_CUTOFFS
+        else make(name, 4, COUNTS[:9])
+    )
     layer.eval()
     x, target = batch(5, d=4, n_classes=9)
     names = [n for n, _ in layer.named_parameters()]
@@ -249,7 +253,7 @@ def test_ignored_empty_and_bad_targets(name):
         layer(x, target[0])
     with pytest.raises(RuntimeError, match="integer word ids"):
         layer(x, target.double())
-    with pytest.raises(RuntimeError, match="convert one"):
+    with pytest.raises(RuntimeError, match="should have the dtype of the layer's weights"):
         layer(x.float(), target.clamp(0, 3))
 
 
@@ -351,7 +355,7 @@ def test_parameters_and_operations_by_hand():
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 5, 100])
 def test_chunks_do_not_matter(rows, monkeypatch):
-    monkeypatch.setattr("adasoft.alternatives.chunked.chunk_rows", lambda n, k, *_: min(n, rows))
+    monkeypatch.setattr(L, "CHUNK_ROWS", (rows, rows))
     random = torch.Generator().manual_seed(0)
 
     def leaf(*shape):
@@ -436,7 +440,7 @@ def test_proposals():
     assert float(p.sum()) == pytest.approx(1.0, rel=1e-6)
     p = make("sampled", counts=[16, 1, 0], proposal="unigram", power=0.5).p
     assert p.tolist() == pytest.approx([4 / 6, 1 / 6, 1 / 6])
-    with pytest.raises(ValueError, match="proposal should be one of"):
+    with pytest.raises(ValueError, match="proposal should be 'log-uniform' or 'unigram'"):
         make("sampled", proposal="zipf")
     with pytest.raises(ValueError, match="needs counts"):
         build("sampled", D, V, proposal="unigram")
@@ -469,9 +473,9 @@ def test_one_sampled_loss_by_loops(correct_target, bias, monkeypatch):
 
 
 def test_the_sampled_denominator_and_its_gradient_are_unbiased():
-    rounds = 4000
-    layer = make("sampled", 3, COUNTS[:8], n_samples=4, correct_target=False,
-                 generator=torch.Generator().manual_seed(2))  # fmt: skip
+    rounds = 1000
+    random = torch.Generator().manual_seed(2)
+    layer = make("sampled", 3, COUNTS[:8], n_samples=4, correct_target=False, generator=random)
     x, target = batch(1, d=3, n_classes=8)
     own = (x * layer.output.weight[target]).sum()
     full = F.linear(x, layer.output.weight).exp().sum()
@@ -495,9 +499,8 @@ def test_sampling_approaches_the_full_softmax_and_reaches_it(correct_target):
         inputs = [x, layer.output.weight]
         exact = torch.cat([g.flatten() for g in torch.autograd.grad(layer.eval()(x, target).loss, inputs)])
         layer.train()
-        mean = sum(
-            torch.cat([g.flatten() for g in torch.autograd.grad(layer(x, target).loss, inputs)]) for _ in range(60)
-        ) / 60  # fmt: skip
+        drawn = [torch.autograd.grad(layer(x, target).loss, inputs) for _ in range(60)]
+        mean = sum(torch.cat([g.flatten() for g in gradients]) for gradients in drawn) / 60
         errors.append(float((mean - exact).norm() / exact.norm()))
     assert errors[0] > errors[1] > errors[2] > errors[3]
     assert errors[2] < 0.25 and errors[3] < 1e-12
@@ -589,7 +592,7 @@ def test_widths():
         make("d-softmax", widths=[4, 2, 1])
     with pytest.raises(ValueError, match="one width per band, 3, got 2"):
         make("d-softmax", widths=[6, 2])
-    with pytest.raises(ValueError, match=r"widths\[1\] should be a positive integer"):
+    with pytest.raises(ValueError, match=r"widths\[1\] should be an integer of at least 1"):
         make("d-softmax-star", widths=[4, 0])
     assert make("d-softmax-star", 512, widths=None).widths == make("adaptive", 512, widths=None).widths == [128, 32]
 
@@ -623,7 +626,7 @@ def test_build_says_what_is_wrong():
         build("hierarchical", D, V)
     with pytest.raises(ValueError, match="counts"):
         build("hierarchical", D, [])
-    with pytest.raises(ValueError, match="n_classes should be a positive integer"):
+    with pytest.raises(ValueError, match="n_classes should be an integer of at least 1"):
         build("full", D, 0)
     with pytest.raises(ValueError, match="reduction should be"):
         build("full", D, V, reduction="max")
@@ -695,7 +698,7 @@ def test_numbers_of_numpys_kinds(name):
     for k in (np.int64(3), np.uint8(3), np.array(3), torch.tensor(3)):
         assert torch.equal(layer.topk(x, k).indices, expected)
     for k in (np.bool_(True), 3.0, np.float64(3.0), "3", None):
-        with pytest.raises(ValueError, match=r"k should be an integer between 1 and n_classes=30, got"):
+        with pytest.raises(ValueError, match=r"k should be an integer from 1 to 30, got"):
             layer.topk(x, k)
     for wrong in (2**63, -(2**63) - 1, np.uint64(2**64 - 100)):
         with pytest.raises(ValueError, match=r"ignore_index should be .*2\*\*63.*, got "):
@@ -729,24 +732,24 @@ def test_numbers_that_are_none_are_named():
             lambda v=wrong: proportional_widths(v, 3),
             lambda v=wrong: proportional_widths(512, v),
         ):
-            with pytest.raises(ValueError, match=r"should be a positive integer, got"):
+            with pytest.raises(ValueError, match=r"should be an integer of at least 1, got"):
                 call()
     for wrong in (True, np.bool_(True)):
-        with pytest.raises(ValueError, match=r"n_classes should be a positive integer, got"):
+        with pytest.raises(ValueError, match=r"n_classes should be an integer of at least 1, got"):
             build("full", D, wrong)
     assert build("full", D, np.array(V)).n_classes == build("full", D, torch.tensor(V)).n_classes == V
     for wrong in (5, 1.5, True):
         with pytest.raises(ValueError, match=r"widths should be a sequence of positive integers, got"):
             make("d-softmax", widths=wrong)
     for wrong in (np.array([4.0, 2.0, 2.0]), np.array([True] * 3), np.ma.array([4, 2, 2], mask=[1, 0, 0])):
-        with pytest.raises(ValueError, match=r"widths\[0\] should be a positive integer, got"):
+        with pytest.raises(ValueError, match=r"widths\[0\] should be an integer of at least 1, got"):
             make("d-softmax", widths=wrong)
     for widths in (np.array([5, 2, 1]), torch.tensor([5, 2, 1]), (np.uint8(5), 2, 1)):
         made = make("d-softmax", widths=widths).widths
         assert made == [5, 2, 1] and all(type(w) is int for w in made)
     assert proportional_widths(np.int64(512), np.int64(3), np.float32(4.0)) == [391, 97, 24]
     for wrong in (0, -1.0, math.nan, math.inf, "4", True):
-        with pytest.raises(ValueError, match=r"ratio should be above 0, got"):
+        with pytest.raises(ValueError, match=r"ratio should be a finite number above 0, got"):
             proportional_widths(512, 3, wrong)
     for wrong in (math.nan, math.inf, "1", True, None):
         with pytest.raises(ValueError, match=r"power should be a finite number, got"):

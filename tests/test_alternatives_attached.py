@@ -6,7 +6,7 @@ from unittest import mock
 
 import pytest
 import torch
-from test_attached import ATTACHED, WHOLE, attach, close, marked, offloaded
+from attachments import ATTACHED, WHOLE, attach, close, marked, offloaded
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import prune
@@ -537,8 +537,10 @@ def test_gradients_of_torch_func(kind):
             close(one, two)
 
     agree(torch.func.grad(ours, argnums=(0, 1))(values, x), torch.func.grad(theirs, argnums=(0, 1))(values, x))
-    agree(torch.func.vjp(ours, values, x)[1](torch.tensor(2.0).double()),
-          torch.func.vjp(theirs, values, x)[1](torch.tensor(2.0).double()))  # fmt: skip
+    agree(
+        torch.func.vjp(ours, values, x)[1](torch.tensor(2.0).double()),
+        torch.func.vjp(theirs, values, x)[1](torch.tensor(2.0).double()),
+    )
     moved = {k: torch.ones_like(v) for k, v in values.items()}, torch.ones_like(x)
     agree(torch.func.jvp(ours, (values, x), moved), torch.func.jvp(theirs, (values, x), moved))
     agree(torch.func.hessian(ours, argnums=1)(values, x), torch.func.hessian(theirs, argnums=1)(values, x))
@@ -699,10 +701,7 @@ def test_meta_device(kind):
 
 
 #: Compilers take seconds for each: those of other forms as a matter of course, the rest with ``--long``.
-COMPILED = [
-    pytest.param(kind, marks=[] if kind in ("full", "hierarchical", "doubly-sparse", "svd") else pytest.mark.long)
-    for kind in ALL
-]
+COMPILED = [pytest.param(kind, marks=[] if kind in ("full", "doubly-sparse") else pytest.mark.long) for kind in ALL]
 
 
 class Answers(nn.Module):

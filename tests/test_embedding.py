@@ -137,12 +137,15 @@ def cases(draw):
     d, n_words = draw(st.integers(1, 10)), draw(st.integers(2, 40))
     cutoffs = sorted(draw(st.sets(st.integers(1, n_words - 1), min_size=1, max_size=4)))
     embedding, _ = make(
-        draw(st.sampled_from(KINDS)), d, n_words, cutoffs,
+        draw(st.sampled_from(KINDS)),
+        d,
+        n_words,
+        cutoffs,
         widths=[draw(st.integers(1, 12)) for _ in cutoffs],
         order=torch.randperm(n_words, generator=random) if draw(st.booleans()) else None,
         padding_idx=draw(st.one_of(st.none(), st.integers(0, n_words - 1))),
         seed=draw(st.integers(0, 99)),
-    )  # fmt: skip
+    )
     leading = draw(st.lists(st.integers(0, 4), max_size=3))
     low, high = draw(st.sampled_from([(0, n_words), (0, cutoffs[0]), (cutoffs[-1], n_words), (n_words - 1, n_words)]))
     ids = torch.randint(low, high, leading, generator=random)
@@ -295,9 +298,15 @@ def test_padding_counts_from_the_end_too():
     assert make(padding_idx=np.int64(4))[0].padding_idx == 4
 
 
-@pytest.mark.parametrize("bad, low, high", [
-    ([20], 20, 20), ([-1, 3], -1, -1), ([25, -7], -7, 25), ([-(2**63)], -(2**63), -(2**63)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "bad, low, high",
+    [
+        ([20], 20, 20),
+        ([-1, 3], -1, -1),
+        ([25, -7], -7, 25),
+        ([-(2**63)], -(2**63), -(2**63)),
+    ],
+)
 @pytest.mark.parametrize("order", [None, torch.arange(20).flip(0)], ids=["sorted ids", "order"])
 @pytest.mark.parametrize("padding_idx", [None, 3])
 def test_an_id_out_of_range_is_named(bad, low, high, order, padding_idx):
@@ -322,26 +331,29 @@ def test_ids_that_are_no_integers_are_refused(dtype):
 
 
 def test_devices_are_named():
-    with pytest.raises(RuntimeError, match="ids are on meta, the embedding on cpu; both should be on one device"):
+    with pytest.raises(RuntimeError, match="ids should be on the device of the embedding, cpu, got meta"):
         make()[0](torch.zeros(3, dtype=torch.long, device="meta"))
 
 
 GOOD = dict(num_embeddings=20, embedding_dim=8, cutoffs=[5, 12])
 
 
-@pytest.mark.parametrize("kwargs, error, message", [
-    (dict(num_embeddings=0), ValueError, "num_embeddings should be a positive integer, got 0"),
-    (dict(embedding_dim=2.5), ValueError, "embedding_dim should be a positive integer, got 2.5"),
-    (dict(cutoffs=[5, 20]), ValueError, "between 1 and num_embeddings-1, got [5, 20]: 20 is not between 1 and 19"),
-    (dict(cutoffs=[]), ValueError, "cutoffs should be a sequence of length larger than 0, got an empty one"),
-    (dict(cutoffs=[5, 12, 15]), ValueError, "gives tail 2 a width of 0 (embedding_dim=8 // 4.0**2)"),
-    (dict(widths=[4]), ValueError, "widths should hold one width per tail, 2, got 1: [4]"),
-    (dict(order=[0, 1]), ValueError, "order should hold all 20 ids, got 2"),
-    (dict(padding_idx=20), ValueError, "padding_idx should be between -20 and 19, got 20"),
-    (dict(padding_idx=-21), ValueError, "padding_idx should be between -20 and 19, got -21"),
-    (dict(padding_idx="a"), TypeError, "padding_idx should be an int or None, got 'a'"),
-    (dict(padding_idx=True), TypeError, "padding_idx should be an int or None, got True"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "kwargs, error, message",
+    [
+        (dict(num_embeddings=0), ValueError, "num_embeddings should be an integer of at least 1, got 0"),
+        (dict(embedding_dim=2.5), ValueError, "embedding_dim should be an integer of at least 1, got 2.5"),
+        (dict(cutoffs=[5, 20]), ValueError, "between 1 and num_embeddings-1, got [5, 20]: 20 is not between 1 and 19"),
+        (dict(cutoffs=[]), ValueError, "cutoffs should be a sequence of length larger than 0, got an empty one"),
+        (dict(cutoffs=[5, 12, 15]), ValueError, "gives tail 2 a width of 0 (embedding_dim=8 // 4.0**2)"),
+        (dict(widths=[4]), ValueError, "widths should hold one width per tail, 2, got 1: [4]"),
+        (dict(order=[0, 1]), ValueError, "order should hold all 20 ids, got 2"),
+        (dict(padding_idx=20), ValueError, "padding_idx should be between -20 and 19, got 20"),
+        (dict(padding_idx=-21), ValueError, "padding_idx should be between -20 and 19, got -21"),
+        (dict(padding_idx="a"), TypeError, "padding_idx should be an int or None, got 'a'"),
+        (dict(padding_idx=True), TypeError, "padding_idx should be an int or None, got True"),
+    ],
+)
 def test_bad_arguments_are_named(kwargs, error, message):
     good = {**GOOD, "div_value": 2} if "widths" not in kwargs and kwargs.get("cutoffs") != [5, 12, 15] else GOOD
     with pytest.raises(error) as raised:
@@ -563,9 +575,16 @@ def by_pickle(pair):
 
 
 WAYS = [
-    copy.deepcopy, by_pickle, by_saving, by_checkpoint, by_assign, by_to_empty, by_overwriting, by_swapping,
+    copy.deepcopy,
+    by_pickle,
+    by_saving,
+    by_checkpoint,
+    by_assign,
+    by_to_empty,
+    by_overwriting,
+    by_swapping,
     by_conversion,
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("kind", KINDS[1:])
@@ -610,8 +629,13 @@ def test_a_checkpoint_holds_the_words_once(kind):
 def test_an_untied_checkpoint():
     embedding, other = make(order=list(range(20)))[0], make(order=list(range(20)), seed=1)[0]
     assert list(embedding.state_dict()) == [
-        "order", "head.weight", "words.0.weight", "words.1.weight", "projections.0.weight", "projections.1.weight",
-    ]  # fmt: skip
+        "order",
+        "head.weight",
+        "words.0.weight",
+        "words.1.weight",
+        "projections.0.weight",
+        "projections.1.weight",
+    ]
     other.load_state_dict(embedding.state_dict())
     assert torch.equal(other(torch.arange(20)), embedding(torch.arange(20)))
     # one without an order keeps the constructor's, another order is refused

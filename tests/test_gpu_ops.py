@@ -38,10 +38,11 @@ def _run(environment: dict[str, str], *command: str) -> str:
     return done.stdout
 
 
-@pytest.mark.timeout(900)  # half a minute on two quiet cores
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(INTERPRETED, reason="starts the interpreter's process, and this is it")
 def test_kernels_in_the_interpreter(request):
-    options = ["--long"] if request.config.getoption("--long") else []
+    few = "missed_tail or ignored_rows or check_for_a_gpu or takes_this_route or by_kernel or no_host_read"
+    options = ["--long"] if request.config.getoption("--long") else ["-k", few]
     said = _run({"TRITON_INTERPRET": "1"}, "-m", "pytest", "-p", "no:cacheprovider", *options, __file__)
     assert " passed" in said and " failed" not in said, said
 
@@ -95,6 +96,7 @@ print("compiled")
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(INTERPRETED, reason="compiles, and the interpreter does not")
 def test_kernels_compile_for_hopper_without_one(tmp_path):
     said = _run({"TRITON_CACHE_DIR": str(tmp_path), "TRITON_DEFAULT_FP_FUSION": "1"}, "-c", COMPILE)
@@ -328,7 +330,8 @@ class Interpreted:
         layer, x = _layer(), _batch(ids)
         split = _gradients(layer, x, _ragged(ragged, layer, x, ids).total)
         monkeypatch.setattr(ragged, "PROGRAMS", 1)  # nothing is split
-        monkeypatch.setattr(ragged, "chunk_rows", lambda *_: 5)
+        monkeypatch.setattr(ragged, "CHUNK_ROWS", (5, 5))
+        monkeypatch.setattr(ragged, "GPU_CHUNK_ELEMENTS", 0)
         whole = _gradients(layer, x, _ragged(ragged, layer, x, ids).total)
         for name, gradient in split.items():
             torch.testing.assert_close(whole[name], gradient, msg=name)
@@ -414,9 +417,9 @@ class Interpreted:
 
     @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["fp32", "autocast"])
     def test_the_compiled_layer_takes_this_route(self, ragged, monkeypatch, dtype):
-        from adasoft import layer as room
+        from adasoft import gpu
 
-        room._load_ragged()
+        gpu.load()  # as a layer on a GPU does
         calls: list[int] = []
         right = ragged.ragged_nll
         monkeypatch.setattr(ragged, "ragged_nll", lambda *a, **k: calls.append(1) or right(*a, **k))
@@ -485,33 +488,41 @@ class Interpreted:
             ({"tails": [(torch.zeros(4, D), torch.zeros(9, 5))] * 3}, ValueError, r"tails\[0\]\[1\] should have"),
         ],
         ids=lambda v: next(iter(v)) if isinstance(v, dict) else None,
-    )  # fmt: skip
+    )
     def test_bad_arguments(self, ragged, change, error, text):
         layer = _layer()
         arguments = {
-            "x": torch.zeros(2, D), "ranks": torch.zeros(2, dtype=torch.long), "edges": layer._edges,
-            "head": layer.head.weight, "head_bias": layer.head.bias,
-            "tails": [(p.weight, w.weight) for p, w in layer.tail], **change,
-        }  # fmt: skip
+            "x": torch.zeros(2, D),
+            "ranks": torch.zeros(2, dtype=torch.long),
+            "edges": layer._edges,
+            "head": layer.head.weight,
+            "head_bias": layer.head.bias,
+            "tails": [(p.weight, w.weight) for p, w in layer.tail],
+            **change,
+        }
         if "edges" not in change and "tails" in change and not change["tails"]:
             arguments["edges"] = torch.zeros(3, dtype=torch.long)
         with pytest.raises(error, match=text):
             ragged.ragged_nll(**arguments)
 
-    def test_the_check_for_a_gpu(self, ragged, capsys):
-        made = ragged.check(
+    def test_the_check_for_a_gpu(self, capsys):
+        from gpu_agreement import check
+
+        made = check(
             "cpu", in_features=12, n_classes=60, cutoffs=(12, 30), widths=(7, 3), tokens=12, dtypes=[torch.bfloat16]
         )
         assert len(made) == 5 and all(line.milliseconds is None and 0 < line.kernels < 0.02 for line in made)
         assert "last tail only" in capsys.readouterr().out
 
-    def test_the_check_finds_a_fault(self, ragged, monkeypatch):
-        right = ragged.ragged_nll
-        monkeypatch.setattr(
-            ragged, "ragged_nll", lambda *a, **k: (lambda r: r._replace(total=r.total * 1.1))(right(*a, **k))
-        )
+    def test_the_check_finds_a_fault(self, ragged):
+        from gpu_agreement import check
+
+        def wrong(*args, **kwargs):
+            right = ragged.ragged_nll(*args, **kwargs)
+            return right._replace(total=right.total * 1.1)
+
         with pytest.raises(AssertionError, match="falling shares"):
-            ragged.check("cpu", in_features=5, n_classes=30, cutoffs=(12,), widths=(3,), tokens=8)
+            check("cpu", in_features=5, n_classes=30, cutoffs=(12,), widths=(3,), tokens=8, ragged_nll=wrong)
 
     @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
     @pytest.mark.parametrize("rows", [100, 5])
@@ -529,8 +540,12 @@ class Interpreted:
         if weighted:
             row_weight[4] = 0.0
         into = (torch.full((20,), 3.0), torch.randperm(20, generator=random)[:12]) if added else None
-        wanted = loss.linear_nll(*(v.double() for v in (x, weight, bias)), target, gradients=(True, True, True),
-                                 row_weight=row_weight.double() if weighted else row_weight)  # fmt: skip
+        wanted = loss.linear_nll(
+            *(v.double() for v in (x, weight, bias)),
+            target,
+            gradients=(True, True, True),
+            row_weight=row_weight.double() if weighted else row_weight,
+        )
         weights, alpha = (row_weight, 1.0) if weighted else (None, row_weight)
         nll, *made = ragged.dense_nll(
             x, weight, bias, target, weights, (True, True, True), alpha=alpha, rows=rows, into=into

@@ -11,6 +11,7 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from adasoft import gpu
 from adasoft import loss as L
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -145,20 +146,23 @@ def test_error_no_worse_than_the_plain_path(n, d, k, dtype, route):
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize("logits, target, expected", [
-    ([1e4, -1e4], 0, 0.0),
-    ([1e4, -1e4], 1, 2e4),
-    ([-1e4, -1e4, -1e4], 2, math.log(3)),
-    ([1e4, 1e4, -1e4], 0, math.log(2)),
-    ([-1e4, 1e4, 0.0], 2, 1e4),
-    ([0.0, 800.0], 0, 800.0),
-    # several words share what the target lacks
-    ([1e4, 1e4, -1e4], 2, 2e4 + math.log(2)),
-    ([0.0, 0.0, 0.0, -110.0], 3, 110.0 + math.log(3)),
-    # a probability that fp32 holds with few digits only
-    ([0.0, -100.0], 1, 100.0),
-    ([0.0, 0.0, -95.0], 2, 95.0 + math.log(2)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "logits, target, expected",
+    [
+        ([1e4, -1e4], 0, 0.0),
+        ([1e4, -1e4], 1, 2e4),
+        ([-1e4, -1e4, -1e4], 2, math.log(3)),
+        ([1e4, 1e4, -1e4], 0, math.log(2)),
+        ([-1e4, 1e4, 0.0], 2, 1e4),
+        ([0.0, 800.0], 0, 800.0),
+        # several words share what the target lacks
+        ([1e4, 1e4, -1e4], 2, 2e4 + math.log(2)),
+        ([0.0, 0.0, 0.0, -110.0], 3, 110.0 + math.log(3)),
+        # a probability that fp32 holds with few digits only
+        ([0.0, -100.0], 1, 100.0),
+        ([0.0, 0.0, -95.0], 2, 95.0 + math.log(2)),
+    ],
+)
 def test_very_small_probabilities(dtype, logits, target, expected, route):
     weight = torch.tensor(logits, dtype=dtype).unsqueeze(1)
     one = torch.ones(1, 1, dtype=dtype)
@@ -456,7 +460,7 @@ def test_logits_live_a_chunk_at_a_time_and_are_not_kept(dtype, upstream, monkeyp
     with torch.autograd.graph.saved_tensors_hooks(lambda v: saved.append(v.numel()) or v, lambda v: v):
         losses, total = L.grouped_nll([L.Group(*values, target)], 1.0 / n)
     assert sorted(saved) == sorted([n * d, k * d, k, n])
-    made = [v.numel() for v in total.grad_fn.made if v is not None]
+    made = [v.numel() for v in total.grad_fn.gradients if v is not None]
     assert sorted(made) == sorted([n * d, k * d, k])
     with LargestTensor() as largest:
         _, again = L.grouped_nll([L.Group(*values, target)], 1.0 / n)
@@ -468,10 +472,10 @@ def test_logits_live_a_chunk_at_a_time_and_are_not_kept(dtype, upstream, monkeyp
 def test_gradients_made_in_forward_become_grad_without_a_copy():
     groups = two_groups(torch.float32)
     _, total = L.grouped_nll(groups, 0.25)
-    made = {v.data_ptr() for v in total.grad_fn.made if v is not None}
+    made = {v.data_ptr() for v in total.grad_fn.gradients if v is not None}
     total.backward()
     assert {v.grad.data_ptr() for v in inputs_of(groups)} == made
-    assert total.grad_fn.made is None  # or the next backward would write into somebody's .grad
+    assert total.grad_fn.gradients is None  # or the next backward would write into somebody's .grad
 
 
 def test_a_second_backward_leaves_handed_over_gradients_alone():
@@ -524,15 +528,15 @@ def test_fp16_gradients_survive_a_small_scale():
 
 
 def test_where_triton_does_not_run_the_loss_is_computed_without_it(monkeypatch):
-    for door in (L._kernel, L.ragged_or_none):
+    for door in (gpu.on, gpu.load):
         door.cache_clear()
     pytest.importorskip("triton")
     device = torch.device("cpu")  # where its compiler has nothing to compile for
     with pytest.warns(RuntimeWarning, match=r"Triton does not run on cpu \(RuntimeError: x is on cpu"):
-        assert L._kernel(device) is None
-    assert L._kernel(device) is None  # and is said once
-    L.ragged_or_none.cache_clear()
-    monkeypatch.setattr(L.importlib.util, "find_spec", lambda name: None)
-    assert L._kernel(torch.device("cpu", 0)) is None
-    for door in (L._kernel, L.ragged_or_none):
+        assert gpu.on(device) is None
+    assert gpu.on(device) is None  # and is said once
+    gpu.load.cache_clear()
+    monkeypatch.setattr(gpu.importlib.util, "find_spec", lambda name: None)
+    assert gpu.on(torch.device("cpu", 0)) is None
+    for door in (gpu.on, gpu.load):
         door.cache_clear()

@@ -208,16 +208,25 @@ def by_three_backwards(module, x, target):
 
 
 TRANSFORMS = {
-    "grad": by_grad, "vjp": by_vjp, "jvp": by_jvp, "linearize": by_linearize, "jacrev": by_jacrev, "jacfwd": by_jacfwd,
-    "hessian": by_hessian, "reverse over forward": by_reverse_over_forward, "functionalize": by_functionalize,
-    "forward_ad": by_dual_numbers, "is_grads_batched": by_batched_gradients,
-    "is_grads_batched, create_graph": by_batched_gradients_with_graph, "vmap around backward": by_vmap_around_backward,
+    "grad": by_grad,
+    "vjp": by_vjp,
+    "jvp": by_jvp,
+    "linearize": by_linearize,
+    "jacrev": by_jacrev,
+    "jacfwd": by_jacfwd,
+    "hessian": by_hessian,
+    "reverse over forward": by_reverse_over_forward,
+    "functionalize": by_functionalize,
+    "forward_ad": by_dual_numbers,
+    "is_grads_batched": by_batched_gradients,
+    "is_grads_batched, create_graph": by_batched_gradients_with_graph,
+    "vmap around backward": by_vmap_around_backward,
     "functional.jacobian": by_jacobian,
     "functional.jacobian, forward": partial(by_jacobian, strategy="forward-mode"),
     "functional.hessian": by_functional_hessian,
     "functional.hessian, forward": partial(by_functional_hessian, outer_jacobian_strategy="forward-mode"),
     "three backwards": by_three_backwards,
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)
@@ -259,8 +268,10 @@ def test_vmap_over_tokens(pair):
         assert_equal(made, ours(x, target).output * (1 if pick == "output" else -1))
     batched = vmap(lambda a, b: ours(a, b).output)(torch.stack([x, -x]), torch.stack([target, target.flip(0)]))
     assert_equal(batched, torch.stack([stock(x, target).output, stock(-x, target.flip(0)).output]))
-    assert_equal(vmap(lambda a: ours(a, target).output)(torch.stack([x, -x])),
-                 torch.stack([stock(x, target).output, stock(-x, target).output]))  # fmt: skip
+    assert_equal(
+        vmap(lambda a: ours(a, target).output)(torch.stack([x, -x])),
+        torch.stack([stock(x, target).output, stock(-x, target).output]),
+    )
 
 
 def test_vmap_over_targets_alone(pair):
@@ -343,10 +354,12 @@ def test_each_backward_gives_the_same_bits(factor, dtype):
 
 ATEN = torch.ops.aten
 KEPT = {
-    "mm": [ATEN.mm.default], "addmm": [ATEN.addmm.default],
+    "mm": [ATEN.mm.default],
+    "addmm": [ATEN.addmm.default],
     "all products": [ATEN.mm.default, ATEN.mm.out, ATEN.addmm.default, ATEN.addmm.out],
-    "everything": None, "nothing": [],
-}  # fmt: skip
+    "everything": None,
+    "nothing": [],
+}
 
 
 def selective(kept, mutation):
@@ -455,10 +468,14 @@ def shapes(tree):
 def every_method(layer, embedding, x, target):
     candidates = target.unsqueeze(-1).expand(*target.shape, 3)
     return {
-        "forward": layer(x, target), "log_prob": layer.log_prob(x), "predict": layer.predict(x),
-        "topk": layer.topk(x, 3), "score": layer.score(x, candidates), "embedding": embedding(target),
+        "forward": layer(x, target),
+        "log_prob": layer.log_prob(x),
+        "predict": layer.predict(x),
+        "topk": layer.topk(x, 3),
+        "score": layer.score(x, candidates),
+        "embedding": embedding(target),
         "tied": AdaptiveEmbedding.tied(layer)(target),
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("order", [None, FALLING], ids=["sorted ids", "order"])
@@ -501,7 +518,9 @@ OTHERS = torch.tensor([19, 18, 0])  # another number of tokens for each cluster,
 
 
 @pytest.mark.parametrize(
-    "kwargs", [dict(), dict(order=FALLING, ignore_index=19, head_bias=True)], ids=["plain", "order"]
+    "kwargs",
+    [pytest.param({}, marks=pytest.mark.long), {"order": FALLING, "ignore_index": 19, "head_bias": True}],
+    ids=["plain", "order"],
 )
 def test_traces_hold_for_other_batches(kwargs):
     layer = softmax(**kwargs)
@@ -597,12 +616,17 @@ CALLS = {
     "opened": (False, lambda layer: (layer.opened, (hidden(9), 3))),
     "sample": (False, lambda layer: (layer.sample, (hidden(9), 3))),
 }
+#: The others take minutes together.
+COMPILED_ALWAYS = ("forward", "eager"), ("topk", "eager")
 
 
 @pytest.mark.parametrize(
     "call, backend",
-    [(call, "eager") for call in CALLS if call != "opened"]
-    + [pytest.param(call, "aot_eager", marks=pytest.mark.long) for call in CALLS],
+    [
+        pytest.param(call, backend, marks=[] if (call, backend) in COMPILED_ALWAYS else pytest.mark.long)
+        for call in CALLS
+        for backend in ("eager", "aot_eager")
+    ],
 )
 def test_every_method_compiles(call, backend, dynamo):
     layer = softmax(order=FALLING, head_bias=True)
@@ -863,13 +887,13 @@ BROKEN = """
 import sys, warnings
 sys.path.insert(0, {folder!r})
 import torch
-from adasoft import AdaptiveSoftmax, layer, loss
+from adasoft import AdaptiveSoftmax, gpu
 
 with warnings.catch_warnings(record=True) as said:
     warnings.simplefilter("always")
-    layer._load_ragged()  # as .to("cuda") does
-    layer._load_ragged()
-    assert loss._kernel(torch.device("cpu")) is None  # as the loss does there
+    assert gpu.load() is None  # as .to("cuda") does
+    assert gpu.load() is None
+    assert gpu.on(torch.device("cpu")) is None  # as the loss does there
 (said,) = [str(w.message) for w in said if "Triton" in str(w.message)]
 print(said)
 model = AdaptiveSoftmax(8, 20, [5, 12], div_value=2.0)
@@ -878,11 +902,15 @@ for model.reads_host in (True, False):
 """
 
 
-@pytest.mark.parametrize("line, says", [
-    ("raise ImportError('libcuda.so.1: cannot open')", r"\(ImportError: .*"),
-    pytest.param("raise RuntimeError('0 active drivers')", r"\(RuntimeError: 0 active", marks=pytest.mark.long),
-    pytest.param("jit = None", r"\(ImportError: .*|\(ModuleNotFoundError: .*", marks=pytest.mark.long),
-], ids=["ImportError", "RuntimeError", "too old"])  # fmt: skip
+@pytest.mark.parametrize(
+    "line, says",
+    [
+        ("raise ImportError('libcuda.so.1: cannot open')", r"\(ImportError: .*"),
+        pytest.param("raise RuntimeError('0 active drivers')", r"\(RuntimeError: 0 active", marks=pytest.mark.long),
+        pytest.param("jit = None", r"\(ImportError: .*|\(ModuleNotFoundError: .*", marks=pytest.mark.long),
+    ],
+    ids=["ImportError", "RuntimeError", "too old"],
+)
 def test_a_triton_that_does_not_import_stops_nobody(line, says, tmp_path):
     (tmp_path / "triton").mkdir()
     (tmp_path / "triton" / "__init__.py").write_text(line)

@@ -1,7 +1,10 @@
 """The softmaxes that the adaptive softmax is compared with, one file each, behind one protocol.
 
-    softmax = build("hierarchical", 512, vocabulary)
-    output, loss = softmax(hidden, target)          # as adasoft.AdaptiveSoftmax
+>>> import torch
+>>> softmax = build("hierarchical", 16, [1000 // rank for rank in range(1, 101)])
+>>> output, loss = softmax(torch.randn(5, 16), torch.randint(100, (5,)))  # as adasoft.AdaptiveSoftmax
+>>> softmax.topk(torch.randn(5, 16), 3).indices.shape
+torch.Size([5, 3])
 
 ========================  ==================================================  =======================================
 name                      source                                              exact
@@ -35,7 +38,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ..layer import _positive
+from ..checks import integer
 from ..vocabulary import Vocabulary
 from .adaptive import Adaptive
 from .d_softmax import DSoftmax, proportional_widths
@@ -94,8 +97,8 @@ def build(name: str, in_features: int, counts_or_vocabulary: Any, **options: Any
     """
     if name not in _CLASSES:
         raise ValueError(f"name should be one of {', '.join(NAMES)}, got {name!r}")
-    made = _CLASSES[name]
-    known = _options(made)
+    softmax = _CLASSES[name]
+    known = _options(softmax)
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise TypeError(f"{name} takes no option {unknown[0]!r}; it takes {', '.join(known)}")
@@ -103,7 +106,7 @@ def build(name: str, in_features: int, counts_or_vocabulary: Any, **options: Any
         counts_or_vocabulary = counts_or_vocabulary.detach().cpu().numpy()
     kinds = (int, np.integer, np.bool_, np.ndarray)
     if isinstance(counts_or_vocabulary, kinds) and np.ndim(counts_or_vocabulary) == 0:
-        n_classes = _positive("n_classes", counts_or_vocabulary)
+        n_classes = integer("n_classes", counts_or_vocabulary, 1)
     else:
         vocabulary = Vocabulary(counts_or_vocabulary)
         n_classes = len(vocabulary)
@@ -116,13 +119,13 @@ def build(name: str, in_features: int, counts_or_vocabulary: Any, **options: Any
         raise ValueError(f"{name} needs counts or a Vocabulary, got only the number of words, {n_classes}")
     if missing:
         raise TypeError(f"{name} needs the option {missing[0]}=...")
-    return made(in_features, n_classes, **options)
+    return softmax(in_features, n_classes, **options)
 
 
-def _options(made: type) -> dict[str, bool]:
+def _options(softmax: type) -> dict[str, bool]:
     """Names of the options, and whether one must be given; ``**kwargs`` stands for those of the base class."""
     out: dict[str, bool] = {}
-    for kind in made.__mro__:
+    for kind in softmax.__mro__:
         if "__init__" not in vars(kind):
             continue
         parameters = list(inspect.signature(kind.__init__).parameters.values())[3:]  # type: ignore[misc]

@@ -19,6 +19,10 @@ class Adaptive(AdaptiveSoftmax):
     Arguments, weights and methods are the layer's, except that widths not given are those of a plan, d/4, d/16, ...,
     at least 8 (:func:`adasoft.planning.default_widths`), so that D-softmax* has the same.
 
+    >>> softmax = Adaptive(64, 1000, [100, 300])
+    >>> softmax.widths, f"{softmax.n_parameters:,}"
+    ([16, 8], '16,864')
+
     Args:
         counts: (V,) by rank, falling; ``operations`` of training needs to know how many tokens each tail sees.
     """

@@ -7,14 +7,14 @@ made while the logits are there, as in :mod:`adasoft.loss`; no logits are kept f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..loss import chunk_rows, full_precision
-from ..watchers import batched_gradient
+from ..loss import chunk_rows, early_nll
 
 _LOW_PRECISION = (torch.float16, torch.bfloat16)
 
@@ -46,58 +46,13 @@ class Own(NamedTuple):
 def joint_nll(
     bands: list[Band], target: Tensor, scale: float, *, own: Own | None = None, need_total: bool = True
 ) -> tuple[Tensor, Tensor]:
-    """Per-row losses (n,) and ``scale`` times their sum.
+    """Per-row losses (n,) and ``scale`` times their sum, differentiable as in :func:`adasoft.loss.early_nll`.
 
-    ``target`` (n,) int64 counts the columns through all bands. Both results are differentiable; with
-    ``need_total`` the gradients of the sum are made in forward, all others compute the logits again in backward.
+    ``target`` (n,) int64 counts the columns through all bands.
     """
-    flat = [v for band in bands for v in band] + list(own or (None, None, None))
-    early = need_total and len(target) > 0 and torch.is_grad_enabled()
-    early = early and any(v is not None and v.requires_grad for v in flat)
-    nll, total = _JointNLL.apply(scale, early, target, *flat)  # type: ignore[no-untyped-call]
+    flat = [*(v for band in bands for v in band), *(own or (None, None, None)), target]
+    (nll,), total = early_nll(_in_chunks, _plain, flat, scale, need_total)
     return nll, total
-
-
-class _JointNLL(torch.autograd.Function):
-    @staticmethod
-    def forward(  # type: ignore[override]
-        ctx: Any, scale: float, early: bool, target: Tensor, *flat: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        # in low precision gradients times 1/n could underflow: they are scaled later, in fp32
-        low = flat[0].dtype in _LOW_PRECISION  # type: ignore[union-attr]
-        ctx.scale, (ctx.row_weight, ctx.pending) = scale, (1.0, scale) if low else (scale, 1.0)
-        needs = ctx.needs_input_grad[3:] if early else (False,) * len(flat)
-        nll, made = _in_chunks(flat, target, ctx.row_weight, needs)
-        ctx.made = made if early else None
-        ctx.set_materialize_grads(False)
-        ctx.save_for_backward(target, *flat)
-        return nll, nll.sum() * scale
-
-    @staticmethod
-    def backward(ctx: Any, per_row: Tensor | None, total: Tensor | None) -> tuple[Any, ...]:  # type: ignore[override]
-        target, *flat = ctx.saved_tensors
-        needs, again = ctx.needs_input_grad[3:], torch.is_grad_enabled()
-        composed = again or batched_gradient(per_row) or batched_gradient(total)
-        if per_row is None and total is not None and len(target) and not composed:
-            # the same numbers however often they are asked for: those made in forward, or made once more as there
-            made, ctx.made = ctx.made, None
-            if made is None:
-                with full_precision(target.device.type):
-                    _, made = _in_chunks(flat, target, ctx.row_weight, needs)
-            factor = total * ctx.pending
-            made = [None if g is None else g * factor for g in made]
-        else:
-            dtype = torch.float32 if flat[0].dtype in _LOW_PRECISION else flat[0].dtype
-            weight = torch.zeros(target.shape, dtype=dtype, device=target.device)
-            if total is not None:
-                weight = weight + total * ctx.scale
-            if per_row is not None:
-                weight = weight + per_row
-            if composed:
-                return None, None, None, *_differentiable(flat, target, weight, needs, graph=again)
-            with full_precision(target.device.type):
-                _, made = _in_chunks(flat, target, weight, needs)
-        return None, None, None, *(g if g is None else g.to(v.dtype) for g, v in zip(made, flat, strict=True))
 
 
 def _logits(flat: Any) -> Tensor:
@@ -111,23 +66,16 @@ def _logits(flat: Any) -> Tensor:
     return torch.cat([columns[:, :-1], last.unsqueeze(1)], 1)
 
 
-def _differentiable(
-    flat: Any, target: Tensor, row_weight: Tensor, needs: tuple[bool, ...], *, graph: bool
-) -> list[Tensor | None]:
-    """The gradients by plain operations: with a ``graph`` of their own for double backward, and for batches of them."""
-    with torch.enable_grad():
-        # aliases: values may depend on each other, and the gradients of this step must not run through that
-        values: list[Any] = [v if v is None else v.view_as(v) for v in flat]
-        nll = F.cross_entropy(_logits(values).to(row_weight.dtype), target, reduction="none")
-        wanted = [v for v, need in zip(values, needs, strict=True) if need]
-        made = iter(torch.autograd.grad(nll, wanted, row_weight, create_graph=graph))
-    return [next(made) if need else None for need in needs]
+def _plain(flat: Sequence[Any], dtype: torch.dtype) -> list[Tensor]:
+    return [F.cross_entropy(_logits(flat[:-1]).to(dtype), flat[-1], reduction="none")]
 
 
 def _in_chunks(
-    flat: Any, target: Tensor, row_weight: Tensor | float, needs: tuple[bool, ...]
-) -> tuple[Tensor, list[Tensor | None]]:
-    """Losses (n,), and the gradients of ``sum(row_weight * losses)`` that are needed, in the order of ``flat``."""
+    flat: Sequence[Any], needs: Sequence[bool], weights: list[Tensor] | float
+) -> tuple[list[Tensor], list[Tensor | None]]:
+    """Losses (n,), and the gradients of ``sum(weights * losses)`` that are needed, in the order of ``flat``."""
+    *flat, target = flat
+    needs, row_weight = needs[:-1], weights[0] if isinstance(weights, list) else weights
     *bands, own = [flat[i : i + 3] for i in range(0, len(flat), 3)]
     own_weight, own_bias, hidden = own
     x = bands[0][0]
@@ -146,6 +94,7 @@ def _in_chunks(
     buffer = x.new_empty(min(rows, n), columns)
 
     for start in range(0, n, rows):
+        # Logits of a chunk of rows: the products of all bands side by side, then the own column.
         part = slice(start, min(start + rows, n))
         t = target[part].unsqueeze(1)
         logits = buffer[: len(t)]
@@ -160,6 +109,8 @@ def _in_chunks(
         if own_weight is not None:
             logits.scatter_(1, hidden[part].unsqueeze(1), -torch.inf)
             logits[:, -1] = (x[part] * own_weight[part]).sum(1) + own_bias[part]
+
+        # Probabilities and losses.
         picked = None if on_host else (logits.amax(1) - logits.gather(1, t).squeeze(1)).to(dtype)
         probs = torch.softmax(logits, 1, dtype=dtype) if low else torch.softmax(logits, 1, out=logits)
         if picked is None:
@@ -169,10 +120,14 @@ def _in_chunks(
             nll[part] = picked - probs.amax(1).log()
         if not any(needs):
             continue
+
+        # Gradient of the logits, in their place.
         probs.scatter_add_(1, t, torch.full_like(t, -1, dtype=dtype))
         if isinstance(row_weight, Tensor):
             probs.mul_(row_weight[part].unsqueeze(1))
         g = logits.copy_(probs) if low else probs
+
+        # Gradients of each band, and of the own column.
         at = 0
         for i, (band_x, weight, _) in enumerate(bands):
             columns_i = slice(at, at + len(weight))
@@ -194,7 +149,7 @@ def _in_chunks(
                 made[-3][part] = (last * x[part]).to(made[-3].dtype)
             if made[-2] is not None:
                 made[-2][part] = last.squeeze(1)
-    return nll, made
+    return [nll], [*made, None]
 
 
 def _nll_on_host(flat: Any, part: slice, probs: Tensor, target: Tensor) -> Tensor:

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .. import checks
+from ..checks import integer
 from ..children import plain_linears
 from ..decoding import log_softmax
-from ..layer import _check_cutoffs, _positive
 from .chunked import band, joint_nll
-from .protocol import Product, SoftmaxModule, check_number, check_widths
+from .protocol import Product, SoftmaxModule
 
 
 def proportional_widths(in_features: int, n_bands: int, ratio: float = 4.0) -> list[int]:
@@ -22,8 +23,8 @@ def proportional_widths(in_features: int, n_bands: int, ratio: float = 4.0) -> l
     Bands after the first are rounded down, but to at least 1; the first gets the rest. ValueError if d is less than
     the number of bands, or the ratio not above 0.
     """
-    in_features, n_bands = _positive("in_features", in_features), _positive("n_bands", n_bands)
-    ratio = check_number("ratio", ratio, "above 0", lambda r: r > 0)
+    in_features, n_bands = integer("in_features", in_features, 1), integer("n_bands", n_bands, 1)
+    ratio = checks.number("ratio", ratio, checks.ABOVE_0, checks.FINITE, "a finite number above 0")
     if in_features < n_bands:
         raise ValueError(f"in_features should be at least the number of bands, {n_bands}, got {in_features}")
     whole = sum(ratio**-i for i in range(n_bands))
@@ -42,6 +43,10 @@ class DSoftmax(SoftmaxModule):
     .. math:: p(w) = e^{s_w} / \sum_{j} \sum_{u \in j} e^{s_u}.
 
     The output matrix is block-diagonal: sum_i k_i d_i numbers and multiply-adds instead of V d. No biases.
+
+    >>> softmax = DSoftmax(64, 1000, [100, 300])
+    >>> softmax.widths, f"{softmax.n_parameters:,}"
+    ([49, 12, 3], '9,400')
 
     Args:
         cutoffs: ranks c_1 < ... < c_J as for the adaptive softmax; J + 1 bands.
@@ -65,9 +70,9 @@ class DSoftmax(SoftmaxModule):
         super().__init__(
             in_features, n_classes, order=order, ignore_index=ignore_index, reduction=reduction, device=device
         )
-        self.cutoffs = [*_check_cutoffs(cutoffs, n_classes), n_classes]
+        self.cutoffs = [*checks.cutoffs(cutoffs, n_classes), n_classes]
         n = len(self.cutoffs)
-        self.widths = proportional_widths(in_features, n) if widths is None else check_widths(widths, n, "band")
+        self.widths = proportional_widths(in_features, n) if widths is None else checks.widths(widths, n, "band")
         if sum(self.widths) != in_features:
             raise ValueError(f"widths should sum to in_features={in_features}, got {self.widths}: {sum(self.widths)}")
         self._sizes = [b - a for a, b in itertools.pairwise([0, *self.cutoffs])]

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .. import checks
 from ..children import all_plain
 from ..decoding import log_softmax
-from ..layer import _check_cutoffs
 from ..planning import default_widths
 from .chunked import band, joint_nll
-from .protocol import Product, SoftmaxModule, check_widths
+from .protocol import Product, SoftmaxModule
 
 
 class DSoftmaxStar(SoftmaxModule):
@@ -27,6 +27,10 @@ class DSoftmaxStar(SoftmaxModule):
     less the head's entries for the tails: what it lacks is the hierarchy, so every token computes every band.
 
     Parameters: ``head.weight`` (c_1, d); ``tail.i.0.weight`` P_i (d_i, d), ``tail.i.1.weight`` (k_i, d_i), no biases.
+
+    >>> softmax = DSoftmaxStar(64, 1000, [100, 300])
+    >>> softmax.widths, f"{softmax.n_parameters:,}"
+    ([16, 8], '16,736')
 
     Args:
         cutoffs: ranks c_1 < ... < c_J.
@@ -49,9 +53,9 @@ class DSoftmaxStar(SoftmaxModule):
         super().__init__(
             in_features, n_classes, order=order, ignore_index=ignore_index, reduction=reduction, device=device
         )
-        self.cutoffs = [*_check_cutoffs(cutoffs, n_classes), n_classes]
+        self.cutoffs = [*checks.cutoffs(cutoffs, n_classes), n_classes]
         n = len(self.cutoffs) - 1
-        self.widths = default_widths(in_features, n) if widths is None else check_widths(widths, n, "cutoff")
+        self.widths = default_widths(in_features, n) if widths is None else checks.widths(widths, n, "cutoff")
         self._sizes = [b - a for a, b in itertools.pairwise([0, *self.cutoffs])]
         kwargs: dict[str, Any] = {"bias": False, "device": device, "dtype": dtype}
         self.head = nn.Linear(in_features, self.cutoffs[0], **kwargs)

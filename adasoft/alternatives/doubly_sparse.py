@@ -15,15 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..checks import BELOW_1, integer, not_negative, number
 from ..children import plain_linears, value_now, weights_of
 from ..decoding import largest, linear, log_softmax, log_sum_exp
-from ..layer import _positive
 from ..loss import Group, chunk_rows, grouped_nll, target_ranks
 from .full import FullSoftmax
-from .protocol import Product, SoftmaxModule, called, check_integer, check_number, composed
-
-#: Rule for a number, and its test.
-_NOT_NEGATIVE = "a finite number, 0 or more", lambda value: value >= 0
+from .protocol import Product, SoftmaxModule, called, composed
 
 
 class Penalties(NamedTuple):
@@ -84,6 +81,12 @@ class DoublySparseSoftmax(SoftmaxModule):
 
     The authors have no biases, nor are there any here.
 
+    >>> softmax = DoublySparseSoftmax(16, 100, n_experts=2)
+    >>> hidden, words = torch.randn(5, 16), torch.randint(100, (5,))
+    >>> output, loss = softmax(hidden, words)
+    >>> len(softmax.expert(0))  # before training, each expert knows every word
+    100
+
     Args:
         n_experts: K, to begin with.
 
@@ -116,7 +119,7 @@ class DoublySparseSoftmax(SoftmaxModule):
         super().__init__(
             in_features, n_classes, order=order, ignore_index=ignore_index, reduction=reduction, device=device
         )
-        n_experts = _positive("n_experts", n_experts)
+        n_experts = integer("n_experts", n_experts, 1)
         self.gate = nn.Linear(in_features, n_experts, bias=False, device=device, dtype=dtype)
         self.weight = nn.Parameter(torch.empty(n_experts * n_classes, in_features, device=device, dtype=dtype))
         nn.init.kaiming_uniform_(self.gate.weight, nonlinearity="relu")  # both as in the authors' code
@@ -196,7 +199,7 @@ class DoublySparseSoftmax(SoftmaxModule):
         hangs on the weights; nothing is changed then.
         """
         self._check_change()
-        threshold = check_number("threshold", threshold, *_NOT_NEGATIVE)
+        threshold = not_negative("threshold", threshold)
         rms = self._rms()
         stays = rms >= threshold
         n_below = int((~stays).sum())
@@ -244,7 +247,7 @@ class DoublySparseSoftmax(SoftmaxModule):
         Raises ValueError if ``copies`` is below 1 or ``noise`` negative, RuntimeError as :meth:`prune`.
         """
         self._check_change()
-        sources = [k for k in range(self.n_experts) for _ in range(_positive("copies", copies))]
+        sources = [k for k in range(self.n_experts) for _ in range(integer("copies", copies, 1))]
         self._clone(sources, noise, generator, optimizer)
 
     @torch.no_grad()
@@ -264,7 +267,7 @@ class DoublySparseSoftmax(SoftmaxModule):
         the experts replaced. Raises as :meth:`split`.
         """
         self._check_change()
-        share = check_number("share", share, "at least 0 and below 1", lambda s: 0 <= s < 1)
+        share = number("share", share, 0, BELOW_1, "at least 0 and below 1")
         load = list(self.measure(hidden))
         idle = [k for k in range(self.n_experts) if load[k] * self.n_experts < share]
         sources, more = list(range(self.n_experts)), {}
@@ -294,7 +297,7 @@ class DoublySparseSoftmax(SoftmaxModule):
 
         Gates of those copied twice get noise.
         """
-        noise = check_number("noise", noise, *_NOT_NEGATIVE)
+        noise = not_negative("noise", noise)
         rows = []
         for j, k in enumerate(sources):
             copied = torch.arange(self._edges[k], self._edges[k + 1], device=self.members.device)
@@ -551,7 +554,7 @@ class DoublySparseSoftmax(SoftmaxModule):
         noise: give another one for each step. Without noise an expert that the first gate passes over, or a clone
         that loses all ties, may never get a token. (Chosen here; the authors' code learns an amount per expert.)
         """
-        self._noise = float(check_number("amount", amount, *_NOT_NEGATIVE)), check_integer("seed", seed)
+        self._noise = not_negative("amount", amount), integer("seed", seed)
 
     def penalties(self, input: Tensor) -> Penalties:
         """Load balance over the tokens ``input`` (..., d), and the group lassos of the weights. Differentiable.
@@ -597,9 +600,12 @@ class DoublySparseSoftmax(SoftmaxModule):
             every, _ = self._nll(x, ranks, 1.0, False, zeros=True)
         known = own[own.isfinite()].cpu().double()
         return Evaluation(
-            1.0 - len(known) / len(own), float(known.mean().exp()), float(every.cpu().double().mean().exp()), shares,
+            1.0 - len(known) / len(own),
+            float(known.mean().exp()),
+            float(every.cpu().double().mean().exp()),
+            shares,
             self.utilisation,
-        )  # fmt: skip
+        )
 
     def _columns(self) -> float:
         if self.shares is None:

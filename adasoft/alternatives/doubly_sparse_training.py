@@ -18,10 +18,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..checks import index, integer, not_negative
 from ..files import DamagedFile, write_whole
-from ..layer import _positive
-from .doubly_sparse import _NOT_NEGATIVE, DoublySparseSoftmax
-from .protocol import check_integer, check_number
+from .doubly_sparse import DoublySparseSoftmax
 
 #: A gate that gives one of several experts more than this share of the tokens has collapsed.
 COLLAPSED = 0.95
@@ -54,17 +53,18 @@ class Settings:
 
     def __post_init__(self) -> None:
         try:
-            stages = tuple(_positive("stages", k) for k in self.stages)
+            stages = tuple(integer("stages", k, 1) for k in self.stages)
         except TypeError:
             raise ValueError(f"stages should be numbers of experts, got {self.stages!r}") from None
         if not stages or any(b % a or a == b for a, b in itertools.pairwise(stages)):
             raise ValueError(f"stages should be numbers of experts, each a multiple of the last, got {stages}")
         # numbers of Python's own, whatever kind they came in: a checkpoint keeps them as text, seeds are made of it
-        checked: dict[str, Any] = {"stages": stages, "seed": check_integer("seed", self.seed)}
-        checked |= {name: _positive(name, getattr(self, name)) for name in ("epochs", "batch")}
+        checked: dict[str, Any] = {"stages": stages, "seed": integer("seed", self.seed)}
+        checked |= {name: integer(name, getattr(self, name), 1) for name in ("epochs", "batch")}
         numbers = "learning_rate", "balance", "lasso", "expert_lasso", "threshold", "exploration", "noise"
         for name in (*numbers, "prune_after"):
-            checked[name] = check_number(name, getattr(self, name), *_NOT_NEGATIVE)
+            given, value = getattr(self, name), not_negative(name, getattr(self, name))
+            checked[name] = value if index(given) is None else int(value)
         for name, value in checked.items():
             object.__setattr__(self, name, value)
 
@@ -72,9 +72,15 @@ class Settings:
 #: Of :class:`Settings`, for the layer of a language model: the lassos sum over all rows, so their factors are far below
 #: those for 10 x 10 classes.
 RETRAIN: dict[str, Any] = {
-    "epochs": 6, "batch": 1000, "learning_rate": 0.01, "balance": 10.0, "lasso": 3e-4, "expert_lasso": 3e-3,
-    "threshold": 0.1, "prune_after": 1,
-}  # fmt: skip
+    "epochs": 6,
+    "batch": 1000,
+    "learning_rate": 0.01,
+    "balance": 10.0,
+    "lasso": 3e-4,
+    "expert_lasso": 3e-3,
+    "threshold": 0.1,
+    "prune_after": 1,
+}
 
 
 class Step(NamedTuple):
@@ -145,7 +151,7 @@ def fit(
     Raises ValueError: inputs, settings and softmax do not fit, or the checkpoint is of other settings or data, or
     damaged (a checksum tells), with its name.
     """
-    save_every = _positive("save_every", save_every)
+    save_every = integer("save_every", save_every, 1)
     if len(inputs) != len(target):
         raise ValueError(f"inputs and target should be of one length, got {len(inputs)} and {len(target)}")
     if bool((target == softmax.ignore_index).any()):
@@ -180,18 +186,18 @@ def fit(
                 stage, epoch_of_stage = divmod(epoch, settings.epochs)
                 if softmax.n_experts != settings.stages[stage]:
                     copies = settings.stages[stage] // softmax.n_experts
-                    random = torch.Generator().manual_seed(_seed(settings.seed, "split", stage))
+                    random = torch.Generator().manual_seed(seed_of(settings.seed, "split", stage))
                     softmax.split(copies, noise=settings.noise, generator=random, optimizer=optimizer)
                     history.events.append(Event(step, "split", f"experts cloned by {copies}: {softmax.n_experts}"))
                     picked = torch.zeros(softmax.n_experts, dtype=torch.long)
                 if within == 0 or not len(order):
-                    random = torch.Generator().manual_seed(_seed(settings.seed, "order", epoch))
+                    random = torch.Generator().manual_seed(seed_of(settings.seed, "order", epoch))
                     order = torch.randperm(n, generator=random, device="cpu").to(device)
                 at = order[within * settings.batch : (within + 1) * settings.batch]
                 # all chance hangs on the step's number, so a resumed training meets the same
-                torch.manual_seed(_seed(settings.seed, "step", step))
+                torch.manual_seed(seed_of(settings.seed, "step", step))
                 fade = max(0.0, 1 - (step / per_epoch - stage * settings.epochs) / max(settings.prune_after, 1e-9))
-                softmax.explore(settings.exploration * fade, _seed(settings.seed, "gate", step))
+                softmax.explore(settings.exploration * fade, seed_of(settings.seed, "gate", step))
                 losses = _step(softmax, body, inputs[at], target[at], settings, optimizer, picked)
                 history.steps.append(Step(step, stage, softmax.n_experts, len(softmax.members), *losses))
                 if within == per_epoch - 1:
@@ -270,8 +276,10 @@ def _end_of_epoch(
     shares = (picked.double() / picked.sum()).tolist()
     top = max(range(len(shares)), key=shares.__getitem__)
     if len(shares) > 1 and shares[top] > COLLAPSED:
-        note("collapse", f"the gate gives expert {top} {shares[top]:.1%} of the tokens. A larger balance or revive() "
-                         "spreads them")  # fmt: skip
+        note(
+            "collapse",
+            f"the gate gives expert {top} {shares[top]:.1%} of the tokens. A larger balance or revive() spreads them",
+        )
     history.epochs.append(Epoch(step, softmax.sizes.tolist(), shares))
 
 
@@ -281,7 +289,8 @@ def _bar(total: int, done: int) -> Any:
     return tqdm(total=total, initial=done, unit="batch")
 
 
-def _seed(*parts: Any) -> int:
+def seed_of(*parts: Any) -> int:
+    """A seed that depends on all ``parts`` and on nothing else."""
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:7], "big")
 
 

@@ -19,6 +19,10 @@ class FullSoftmax(SoftmaxModule):
     The loss is computed in chunks of rows by :func:`adasoft.loss.grouped_nll`, the same code that runs the clusters
     of the adaptive softmax: a fair and fast baseline, in which no logits are kept.
 
+    >>> softmax = FullSoftmax(64, 1000)
+    >>> f"{softmax.n_parameters:,}", f"{softmax.operations(batch=128):,.0f}"
+    ('64,000', '49,152,000')
+
     Parameters: ``output.weight`` (V, d) by rank; ``bias``: add ``output.bias`` (V,); the paper's comparison has none.
     """
 

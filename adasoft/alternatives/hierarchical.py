@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..checks import integer
 from ..children import plain_linears
 from ..decoding import log_softmax
-from ..layer import _positive
 from ..loss import Group, grouped_nll
 from ..vocabulary import Vocabulary
 from .protocol import Product, SoftmaxModule, check_counts
@@ -27,7 +27,7 @@ def frequency_bins(counts: Any, n_bins: int) -> list[int]:
 
     Raises ValueError if ``n_bins`` is not between 1 and V, or counts are not finite, negative or all 0.
     """
-    roots, n_bins = np.sqrt(check_counts(counts)), _positive("n_bins", n_bins)
+    roots, n_bins = np.sqrt(check_counts(counts)), integer("n_bins", n_bins, 1)
     n = len(roots)
     if n_bins > n:
         raise ValueError(f"n_bins should be at most the number of words, {n}, got {n_bins}")
@@ -52,6 +52,10 @@ class HierarchicalSoftmax(SoftmaxModule):
     The rows of words alone in their class are never trained; they are kept (and counted) so that row r is rank r.
 
     Parameters: ``classes.weight`` (C, d), ``output.weight`` (V, d), no biases.
+
+    >>> softmax = HierarchicalSoftmax(16, 100, counts=[1000 // rank for rank in range(1, 101)])
+    >>> softmax.edges[:5], len(softmax.edges) - 1
+    ([0, 3, 7, 12, 20], 10)
 
     Args:
         counts: (V,) by rank, falling.
@@ -81,7 +85,7 @@ class HierarchicalSoftmax(SoftmaxModule):
             raise ValueError(f"counts should hold one count per word, {n_classes}, got {len(vocabulary)}")
         if not np.array_equal(vocabulary.order, np.arange(n_classes)):
             raise ValueError("counts should be falling, one per rank; give ids in another order by order=")
-        groups = math.ceil(math.sqrt(n_classes)) if n_groups is None else _positive("n_groups", n_groups)
+        groups = math.ceil(math.sqrt(n_classes)) if n_groups is None else integer("n_groups", n_groups, 1)
         if groups > n_classes:
             raise ValueError(f"n_groups should be at most n_classes={n_classes}, got {groups}")
         self.edges = frequency_bins(vocabulary.counts, groups)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
-import numbers
 from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias
 
@@ -12,13 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .. import checks
+from ..checks import integer
+from ..children import of_width
 from ..decoding import TopK, largest, linear
-from ..layer import AdaptiveOutput, _check_order, _index, _of_width, _positive, _reshaped
-from ..loss import chunk_rows, full_precision, target_ranks
-from ..ranks import RankTables
-from ..watchers import traced, unreadable, watched
-
-REDUCTIONS = ("mean", "sum", "none")
+from ..inputs import check_hidden, check_target
+from ..layer import REDUCTIONS, AdaptiveOutput
+from ..loss import chunk_rows, target_ranks
+from ..ranks import RankTables, checked_order
+from ..watchers import autocasts, full_precision, reshaped, unreadable, watched
 
 
 class Softmax(Protocol):
@@ -93,14 +93,12 @@ class SoftmaxModule(RankTables):
         device: Any = None,
     ) -> None:
         super().__init__()
-        self.in_features = _positive("in_features", in_features)
-        self.n_classes = _positive("n_classes", n_classes)
-        if reduction not in REDUCTIONS:
-            raise ValueError(f"reduction should be 'mean', 'sum' or 'none', got {reduction!r}")
-        self.reduction = reduction
-        self.ignore_index = check_ignore_index(ignore_index)
+        self.in_features = integer("in_features", in_features, 1)
+        self.n_classes = integer("n_classes", n_classes, 1)
+        self.reduction = checks.choice("reduction", reduction, REDUCTIONS)
+        self.ignore_index = checks.ignore_index(ignore_index)
         self._made_on = torch.empty(0, device=device).device
-        self._keep_order(None if order is None else _check_order(order, self.n_classes))
+        self._keep_order(None if order is None else checked_order(order, self.n_classes))
 
     def _home(self) -> torch.device:
         weights = itertools.chain(self.parameters(), self.buffers())
@@ -155,15 +153,7 @@ class SoftmaxModule(RankTables):
         """
         whole = self._plain()
         x = self._flat(input_, whole)
-        if target_.is_floating_point() or target_.is_complex() or target_.dtype == torch.bool:
-            raise RuntimeError(f"target_ should hold integer word ids, got dtype {target_.dtype}")
-        if not traced() and input_.shape[:-1] != target_.shape:
-            raise RuntimeError(
-                f"target_ should have the shape {tuple(input_.shape[:-1])} for input_ of shape {tuple(input_.shape)}, "
-                f"got {tuple(target_.shape)}"
-            )
-        if target_.device != input_.device:
-            raise RuntimeError(f"target_ is on {target_.device}, input_ on {input_.device}")
+        check_target(target_, input_)
         target = target_.reshape(-1)
         ranks = target_ranks(target, self.n_classes, self.ignore_index, self._table("_ranks", x.device))
         if unreadable(ranks):
@@ -173,7 +163,7 @@ class SoftmaxModule(RankTables):
         dtype = self._dtype(input_)
         output = output.to(dtype)
         if target_.dim() != 1:
-            output = _reshaped(output, target_.shape)
+            output = reshaped(output, target_.shape)
         return AdaptiveOutput(output, -output if self.reduction == "none" else loss.to(dtype))
 
     def _forward_read(self, x: Tensor, target: Tensor, ranks: Tensor, direct: bool) -> tuple[Tensor, Tensor]:
@@ -257,37 +247,20 @@ class SoftmaxModule(RankTables):
     # ------------------------------------------------------------------ helpers
 
     def _checked_k(self, k: int) -> int:
-        found = _index(k)
-        if found is None or not 1 <= found <= self.n_classes:
-            raise ValueError(f"k should be an integer between 1 and n_classes={self.n_classes}, got {k!r}")
-        return found
+        return integer("k", k, 1, self.n_classes)
 
     def _dtype(self, x: Tensor) -> torch.dtype:
         """Dtype of output, loss and log-probabilities."""
-        return x.dtype if autocast_dtype(x) is None else torch.float32
+        return torch.float32 if autocasts(x) else x.dtype
 
     def _flat(self, x: Tensor, whole: bool) -> Tensor:
         """Checked input as (n, d). Not ``whole``: children that are called know in which dtype they compute."""
-        if traced():
-            return x.reshape(-1, self.in_features)  # sizes are tensors there, and a look at them is part of the trace
-        if x.dim() < 1 or x.shape[-1] != self.in_features:
-            raise RuntimeError(f"input should have the shape (..., {self.in_features}), got {tuple(x.shape)}")
-        if not x.is_floating_point():
-            raise RuntimeError(f"input should hold floating-point numbers, got dtype {x.dtype}")
-        if whole:
-            weight = self._weight()
-            if x.device != weight.device:
-                raise RuntimeError(
-                    f"input is on {x.device}, the layer on {weight.device}; both should be on one device"
-                )
-            if x.dtype != weight.dtype and autocast_dtype(x) is None:
-                raise RuntimeError(f"input has dtype {x.dtype}, the layer's weights {weight.dtype}; convert one")
+        check_hidden("input", x, self.in_features, self._weight() if whole else None)
         return x.reshape(-1, self.in_features)
 
     def _cast(self, x: Tensor) -> Tensor:
         """In the dtype of the products; subclasses cast their weights to it."""
-        dtype = autocast_dtype(x)
-        return x if dtype is None else x.to(dtype)
+        return x.to(torch.get_autocast_dtype(x.device.type)) if autocasts(x) else x
 
     def _rows(self, x: Tensor) -> Tensor:
         """Checked input as (n, d) in the dtype of the products."""
@@ -328,44 +301,7 @@ def multiplied(child: Any, x: Tensor, size: int, name: str) -> Tensor:
 
 def called(child: Any, x: Tensor, size: int, name: str) -> Tensor:
     """What a call of the child gives. RuntimeError if it is not of the size that the words have."""
-    return _of_width(child(x), size, name)
-
-
-def autocast_dtype(x: Tensor) -> torch.dtype | None:
-    """Dtype of products with ``x`` where autocast is on; None elsewhere, and for fp64, which it leaves alone."""
-    kind = x.device.type
-    if x.dtype == torch.float64 or kind == "meta" or not torch.is_autocast_enabled(kind):
-        return None
-    return torch.get_autocast_dtype(kind)
-
-
-def check_ignore_index(value: Any) -> int:
-    """``value`` as an int that a target can have. TypeError if it is no integer, ValueError beyond int64."""
-    found = _index(value)
-    if found is None:
-        raise TypeError(f"ignore_index should be an int, got {value!r}")
-    if not -(2**63) <= found < 2**63:
-        raise ValueError(f"ignore_index should be between -2**63 and 2**63 - 1, as ids are int64, got {value!r}")
-    return found
-
-
-def check_integer(name: str, value: Any) -> int:
-    """``value``, NumPy's kinds among them, as an int; ValueError names it."""
-    found = _index(value)
-    if found is None:
-        raise ValueError(f"{name} should be an integer, got {value!r}")
-    return found
-
-
-def check_number(name: str, value: Any, rule: str, fits: Callable[[Any], bool]) -> Any:
-    """``value``, NumPy's kinds and tensors of one number among them, as an int or float that ``fits``.
-
-    ValueError says the ``rule`` for what is none, is not finite or does not fit.
-    """
-    found = value.item() if getattr(value, "shape", None) == () else value
-    if isinstance(found, bool) or not isinstance(found, numbers.Real) or not math.isfinite(found) or not fits(found):
-        raise ValueError(f"{name} should be {rule}, got {value!r}")
-    return int(found) if isinstance(found, numbers.Integral) else float(found)
+    return of_width(child(x), size, name)
 
 
 def check_counts(counts: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -381,15 +317,3 @@ def check_counts(counts: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
     if not np.isfinite(values).all() or (values < 0).any() or not values.any():
         raise ValueError("counts should be finite, not negative and not all 0")
     return values
-
-
-def check_widths(widths: Any, n: int | None = None, what: str = "") -> list[int]:
-    """``widths`` as n positive integers, one per ``what``, or as many as there are; ValueError names a wrong one."""
-    try:
-        given = list(widths)
-    except TypeError:
-        raise ValueError(f"widths should be a sequence of positive integers, got {widths!r}") from None
-    made = [_positive(f"widths[{i}]", width) for i, width in enumerate(given)]
-    if n is not None and len(made) != n:
-        raise ValueError(f"widths should hold one width per {what}, {n}, got {len(made)}: {made}")
-    return made

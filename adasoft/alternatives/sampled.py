@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..checks import FINITE, choice, integer, number
 from ..decoding import log_softmax
-from ..layer import _positive
 from .chunked import Band, Own, joint_nll
 from .full import FullSoftmax
-from .protocol import called, check_counts, check_number
+from .protocol import called, check_counts
 
 PROPOSALS = ("log-uniform", "unigram")
 #: Share of the words that is sampled by default, as in Grave et al. 2017.
@@ -49,6 +49,11 @@ class SampledSoftmax(FullSoftmax):
     corrected; then the sum in the logarithm is an unbiased estimate of the softmax's denominator. The loss, a
     logarithm of it, is too low on average, and its gradient slightly biased, in both forms.
 
+    >>> softmax = SampledSoftmax(16, 100, n_samples=20)
+    >>> hidden, words = torch.randn(5, 16), torch.randint(100, (5,))
+    >>> estimate = softmax.train()(hidden, words).loss
+    >>> exact = softmax.eval()(hidden, words).loss
+
     Args:
         n_samples: m, from 1 to V; default 20 % of V.
         proposal: ``"log-uniform"``, p of rank r in proportion to log((r + 2) / (r + 1)), a Zipf-like law that needs
@@ -76,10 +81,10 @@ class SampledSoftmax(FullSoftmax):
         **kwargs: Any,
     ) -> None:
         super().__init__(in_features, n_classes, **kwargs)
-        self.n_samples = max(1, round(SHARE * n_classes)) if n_samples is None else _positive("n_samples", n_samples)
+        self.n_samples = max(1, round(SHARE * n_classes)) if n_samples is None else integer("n_samples", n_samples, 1)
         if self.n_samples > n_classes:
             raise ValueError(f"n_samples should be at most n_classes={n_classes}, got {n_samples}")
-        self.proposal = proposal
+        self.proposal = choice("proposal", proposal, PROPOSALS)
         self.correct_target = bool(correct_target)
         self.generator = generator
         p = _proposal(proposal, n_classes, counts, power)
@@ -148,14 +153,12 @@ def _proposal(proposal: str, n_classes: int, counts: Any, power: float) -> np.nd
     if proposal == "log-uniform":
         ranks = np.arange(n_classes)
         return np.asarray(np.log1p(1.0 / (ranks + 1.0)) / math.log(n_classes + 1.0))
-    if proposal != "unigram":
-        raise ValueError(f"proposal should be one of {PROPOSALS}, got {proposal!r}")
     if counts is None:
         raise ValueError("proposal='unigram' needs counts, got none; proposal='log-uniform' works without")
     values = check_counts(counts)
     if len(values) != n_classes:
         raise ValueError(f"counts should have the shape ({n_classes},), got {values.shape}")
-    power = check_number("power", power, "a finite number", lambda _: True)
+    power = number("power", power, -FINITE, FINITE, "a finite number")
     values = np.maximum(values, values[values > 0].min()) / values.max()
     weights = values**power
     return np.asarray(weights / weights.sum())

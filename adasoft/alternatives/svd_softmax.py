@@ -13,12 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .. import checks
+from ..checks import integer
 from ..children import weights_of
 from ..decoding import largest, linear
-from ..layer import _positive
 from ..loss import chunk_rows
 from .full import FullSoftmax
-from .protocol import Product, SoftmaxModule, check_integer, check_number, check_widths, composed
+from .protocol import Product, SoftmaxModule, composed
 
 #: Weights that are turned at once; 64 MiB in fp64.
 _TURNED = 1 << 23
@@ -53,6 +54,11 @@ class SVDSoftmax(SoftmaxModule):
 
     Nothing is learnt: the weights are buffers, which no optimiser sees; neither ``output`` nor ``loss`` ever requires
     a gradient, and training mode changes nothing. B lies in two parts, so that the preview reads only its own.
+
+    >>> softmax = SVDSoftmax(nn.Linear(64, 1000), width=16, n_full=100)
+    >>> f"{softmax.utilisation:.2f}"  # arithmetic beside that of the full softmax
+    '0.39'
+    >>> values, words = softmax.topk(torch.randn(5, 64), 10)
 
     Args:
         full: the trained layer: an ``nn.Linear`` (d, V), a :class:`FullSoftmax` (whose ``order``, ``ignore_index``
@@ -102,8 +108,11 @@ class SVDSoftmax(SoftmaxModule):
             reduction="mean" if reduction is None else reduction,
             device=weight.device,
         )
-        self.width, self.n_full = self._checked(max(1, d // 8) if width is None else width,
-                                                max(1, n_classes // 32) if n_full is None else n_full)  # fmt: skip
+        width, n_full = (
+            max(1, d // 8) if width is None else width,
+            max(1, n_classes // 32) if n_full is None else n_full,
+        )
+        self.width, self.n_full = self._checked(width, n_full)
         values, basis, turned = decompose(weight)
         self.register_buffer("basis", basis)
         self.register_buffer("singular_values", values)
@@ -136,7 +145,7 @@ class SVDSoftmax(SoftmaxModule):
         self.width, self.n_full = width, n_full
 
     def _checked(self, width: int, n_full: int) -> tuple[int, int]:
-        found = _positive("width", width), _positive("n_full", n_full)
+        found = integer("width", width, 1), integer("n_full", n_full, 1)
         bounds = ("width", "in_features", self.in_features), ("n_full", "n_classes", self.n_classes)
         for value, (name, what, most) in zip(found, bounds, strict=True):
             if value > most:
@@ -254,11 +263,11 @@ class SVDSoftmax(SoftmaxModule):
         Raises ValueError: an argument out of range, or no hidden states.
         """
         k = self._checked_k(k)
-        recall = check_number("recall", recall, "a number above 0 and at most 1", lambda r: 0 < r <= 1)
+        recall = checks.number("recall", recall, checks.ABOVE_0, 1, "above 0 and at most 1")
         d = self.in_features
         tried = [max(1, round(d * i / 16)) for i in range(1, 17)]
         if widths is not None:
-            tried = check_widths(widths)
+            tried = checks.widths(widths)
         tried = sorted({self._checked(w, 1)[0] for w in tried} | {d})
         x = self._rows(hidden)
         if not len(x):
@@ -385,7 +394,7 @@ def decompose(weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     turned = torch.empty_like(weight, memory_format=torch.contiguous_format)
     for at in range(0, n, rows):
         turned[at : at + rows] = weight[at : at + rows].to(home, torch.float64) @ basis
-        values = squares.clamp(min=0).sqrt().to(weight.device, torch.promote_types(weight.dtype, torch.float32))
+    values = squares.clamp(min=0).sqrt().to(weight.device, torch.promote_types(weight.dtype, torch.float32))
     return values, basis.to(weight), turned
 
 
@@ -486,7 +495,7 @@ def power_law(singular_values: Any, in_features: int) -> Tensor:
         raise ValueError("singular_values should be finite and not negative, at least two of them positive")
     values = values[values > 0]
     slope, level = np.polyfit(np.log(np.arange(1, len(values) + 1)), np.log(values), 1)
-    places = np.arange(1, _positive("in_features", in_features) + 1)
+    places = np.arange(1, integer("in_features", in_features, 1) + 1)
     return torch.from_numpy(np.exp(level + slope * np.log(places)))
 
 
@@ -508,9 +517,9 @@ def spectrum_matrix(
     if values.dim() != 1 or not len(values) or not bool(torch.isfinite(values).all()) or bool((values < 0).any()):
         raise ValueError(f"spectrum should be a (d,) list of singular values, not negative, got {spectrum!r}")
     d = len(values)
-    if _positive("n_classes", n_classes) < d:
+    if integer("n_classes", n_classes, 1) < d:
         raise ValueError(f"n_classes should be at least the number of singular values, {d}, got {n_classes}")
-    random = torch.Generator().manual_seed(check_integer("seed", seed))
+    random = torch.Generator().manual_seed(integer("seed", seed))
     rotation, _ = torch.linalg.qr(torch.randn(d, d, generator=random, dtype=torch.float64, device="cpu"))
     made = torch.empty(n_classes, d, dtype=dtype, device="cpu")
     rows, gram = max(1, _TURNED // d), torch.zeros(d, d, dtype=torch.float64, device="cpu")

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..layer import _positive
+from ..checks import ABOVE_0, FINITE, integer, number
 from .doubly_sparse import DoublySparseSoftmax
-from .doubly_sparse_training import History, Settings, _seed, fit
-from .protocol import check_integer, check_number
+from .doubly_sparse_training import History, Settings, fit, seed_of
 
 
 class Hierarchy(NamedTuple):
@@ -41,13 +40,15 @@ def hierarchy(
     Group centres have the given ``variance`` per coordinate, class centres variance / ratio around their group's, the
     ``n_items`` points of a class variance / ratio^2 around the class's.
     """
-    sizes = [_positive(name, v) for name, v in (("n_groups", n_groups), ("per_group", per_group), ("n_items", n_items))]
+    sizes = [
+        integer(name, v, 1) for name, v in (("n_groups", n_groups), ("per_group", per_group), ("n_items", n_items))
+    ]
     variance, ratio = (
-        check_number(name, value, "a positive number", lambda v: v > 0)
+        number(name, value, ABOVE_0, FINITE, "a finite number above 0")
         for name, value in (("variance", variance), ("ratio", ratio))
     )
-    random = torch.Generator().manual_seed(check_integer("seed", seed))
-    points = torch.zeros(1, _positive("in_features", in_features))
+    random = torch.Generator().manual_seed(integer("seed", seed))
+    points = torch.zeros(1, integer("in_features", in_features, 1))
     for level, size in enumerate(sizes):
         scale = (variance / ratio**level) ** 0.5
         points = points.repeat_interleave(size, 0)
@@ -66,7 +67,7 @@ def train_hierarchy(
     settings = Settings() if settings is None else settings
     d, device = data.inputs.shape[1], data.inputs.device
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(_seed(settings.seed, "start"))
+        torch.manual_seed(seed_of(settings.seed, "start"))
         body = nn.Sequential(nn.Dropout(0.2), nn.Linear(d, d), nn.ReLU()).to(device)
         softmax = DoublySparseSoftmax(d, len(data.groups), settings.stages[0], device=device)
     history = fit(softmax, data.inputs, data.target, settings, body=body, **options)

@@ -56,9 +56,22 @@ def _narrow(x, dtype: tl.constexpr, PRECISION: tl.constexpr):
 
 @triton.jit(do_not_specialize=["tail"])
 def linear_kernel(
-    x, weight, out, offsets, tail, inner, columns, x_row, weight_column, weight_inner, out_row,
-    ROWS: tl.constexpr, COLUMNS: tl.constexpr, INNER: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
+    x,
+    weight,
+    out,
+    offsets,
+    tail,
+    inner,
+    columns,
+    x_row,
+    weight_column,
+    weight_inner,
+    out_row,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    INNER: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
     """``out[r, n] = sum_k x[r, k] weight[n, k]`` for the rows r of one tail; strides say which way weight lies."""
     start, n_rows = _rows_of(offsets, tail)
     first = tl.program_id(0) * ROWS
@@ -82,9 +95,21 @@ def linear_kernel(
 
 @triton.jit(do_not_specialize=["tail"])
 def outer_kernel(
-    a, b, out, offsets, tail, a_columns, b_columns, a_row, b_row, splits,
-    ROWS: tl.constexpr, A: tl.constexpr, B: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
+    a,
+    b,
+    out,
+    offsets,
+    tail,
+    a_columns,
+    b_columns,
+    a_row,
+    b_row,
+    splits,
+    ROWS: tl.constexpr,
+    A: tl.constexpr,
+    B: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
     """``out[s, m, n] = sum_r a[r, m] b[r, n]`` over every ``splits``-th tile of one tail's rows, from the s-th on."""
     start, n_rows = _rows_of(offsets, tail)
     m = tl.program_id(0) * A + tl.arange(0, A)
@@ -104,10 +129,25 @@ def outer_kernel(
 
 @triton.jit(do_not_specialize=["tail"])
 def expectation_kernel(
-    hidden, weight, target, offsets, tail, largest_out, sum_out, mean_out, words, width, hidden_row,
-    ROWS: tl.constexpr, WORDS: tl.constexpr, COLUMNS: tl.constexpr, BLOCKS: tl.constexpr, PROGRAMS: tl.constexpr,
-    GRADS: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
+    hidden,
+    weight,
+    target,
+    offsets,
+    tail,
+    largest_out,
+    sum_out,
+    mean_out,
+    words,
+    width,
+    hidden_row,
+    ROWS: tl.constexpr,
+    WORDS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    BLOCKS: tl.constexpr,
+    PROGRAMS: tl.constexpr,
+    GRADS: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
     """One tile of rows against one share of the words: largest logit, sum of exponentials, weighted sum of words.
 
     All three without the row's target. They go to slot ``program_id(0)`` of the partial buffers.
@@ -130,8 +170,9 @@ def expectation_kernel(
     if BLOCKS == 1:
         x = tl.load(
             hidden + rows[:, None] * hidden_row + along[None, :],
-            mask=inside[:, None] & (along < width)[None, :], other=0.0,
-        )  # fmt: skip
+            mask=inside[:, None] & (along < width)[None, :],
+            other=0.0,
+        )
     largest = tl.full((ROWS,), float("-inf"), tl.float32)
     total = tl.zeros((ROWS,), tl.float32)
     if GRADS:
@@ -149,8 +190,9 @@ def expectation_kernel(
                 here = block * COLUMNS + along
                 x_part = tl.load(
                     hidden + rows[:, None] * hidden_row + here[None, :],
-                    mask=inside[:, None] & (here < width)[None, :], other=0.0,
-                )  # fmt: skip
+                    mask=inside[:, None] & (here < width)[None, :],
+                    other=0.0,
+                )
                 w_part = tl.load(line + here[None, :], mask=real & (here < width)[None, :], other=0.0)
                 logits += _dot(x_part, tl.trans(w_part), PRECISION)
         other = (word < words)[None, :] & (word[None, :] != wanted[:, None])
@@ -180,11 +222,30 @@ def expectation_kernel(
 
 @triton.jit(do_not_specialize=["tail"])
 def combine_kernel(
-    hidden, weight, target, offsets, tail, largest_in, sum_in, mean_in, margin_out, peak_out, scale_out, direction,
-    words, width, hidden_row,
-    ROWS: tl.constexpr, WORDS: tl.constexpr, COLUMNS: tl.constexpr, BLOCKS: tl.constexpr, PROGRAMS: tl.constexpr,
-    GRADS: tl.constexpr, PRECISION: tl.constexpr, PART: tl.constexpr,
-):  # fmt: skip
+    hidden,
+    weight,
+    target,
+    offsets,
+    tail,
+    largest_in,
+    sum_in,
+    mean_in,
+    margin_out,
+    peak_out,
+    scale_out,
+    direction,
+    words,
+    width,
+    hidden_row,
+    ROWS: tl.constexpr,
+    WORDS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    BLOCKS: tl.constexpr,
+    PROGRAMS: tl.constexpr,
+    GRADS: tl.constexpr,
+    PRECISION: tl.constexpr,
+    PART: tl.constexpr,
+):
     """PART rows: all shares of the words together, then a and the gradient by h, for an upstream gradient of 1."""
     start, n_rows = _rows_of(offsets, tail)
     if tl.program_id(0) * PART >= n_rows:
@@ -247,10 +308,27 @@ def combine_kernel(
 
 @triton.jit(do_not_specialize=["tail"])
 def weight_kernel(
-    hidden, weight, target, peak, scale, missing, row_weight, unit, out, offsets, tail,
-    words, width, hidden_row, splits,
-    ROWS: tl.constexpr, WORDS: tl.constexpr, COLUMNS: tl.constexpr, BLOCKS: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
+    hidden,
+    weight,
+    target,
+    peak,
+    scale,
+    missing,
+    row_weight,
+    unit,
+    out,
+    offsets,
+    tail,
+    words,
+    width,
+    hidden_row,
+    splits,
+    ROWS: tl.constexpr,
+    WORDS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    BLOCKS: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
     """``unit * sum_r row_weight_r (p_rw - [w = t_r]) h_r`` of one tile of words: it owns them, and walks the rows."""
     start, n_rows = _rows_of(offsets, tail)
     word = tl.program_id(0) * WORDS + tl.arange(0, WORDS)
@@ -269,8 +347,9 @@ def weight_kernel(
         if BLOCKS == 1:
             x = tl.load(
                 hidden + rows[:, None] * hidden_row + along[None, :],
-                mask=inside[:, None] & (along < width)[None, :], other=0.0,
-            )  # fmt: skip
+                mask=inside[:, None] & (along < width)[None, :],
+                other=0.0,
+            )
             logits = _dot(w, tl.trans(x), PRECISION)
         else:
             logits = tl.zeros((WORDS, ROWS), tl.float32)
@@ -279,8 +358,9 @@ def weight_kernel(
                 w_part = tl.load(line + here[None, :], mask=real & (here < width)[None, :], other=0.0)
                 x_part = tl.load(
                     hidden + rows[:, None] * hidden_row + here[None, :],
-                    mask=inside[:, None] & (here < width)[None, :], other=0.0,
-                )  # fmt: skip
+                    mask=inside[:, None] & (here < width)[None, :],
+                    other=0.0,
+                )
                 logits += _dot(w_part, tl.trans(x_part), PRECISION)
         wanted = tl.load(target + rows, mask=inside, other=-1)
         share = tl.exp(logits - tl.load(peak + rows, mask=inside, other=0.0)[None, :])
@@ -294,8 +374,9 @@ def weight_kernel(
         else:
             x_out = tl.load(
                 hidden + rows[:, None] * hidden_row + column[None, :],
-                mask=inside[:, None] & (column < width)[None, :], other=0.0,
-            )  # fmt: skip
+                mask=inside[:, None] & (column < width)[None, :],
+                other=0.0,
+            )
             total += _dot(_narrow(share, x_out.dtype, PRECISION), x_out, PRECISION)
     total = total * tl.load(unit)
     at = (split.to(tl.int64) * words + word[:, None]) * width + column[None, :]
@@ -312,9 +393,18 @@ def _log_of_one_plus_exp(a):
 
 @triton.jit(do_not_specialize=["first_row"])
 def softmax_kernel(
-    logits, target, row_weight, nll, place, columns, stride, first_row,
-    BLOCK: tl.constexpr, GRADS: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
+    logits,
+    target,
+    row_weight,
+    nll,
+    place,
+    columns,
+    stride,
+    first_row,
+    BLOCK: tl.constexpr,
+    GRADS: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
     """One row of a chunk of logits: its loss, and in place of the logits their gradient times the row's weight.
 
     ``row_weight`` None: 1. ``place`` None: the loss is written where the row is; else added where ``place`` says.
@@ -323,7 +413,7 @@ def softmax_kernel(
     row = first_row + tl.program_id(0)
     wanted = tl.load(target + row)
     score = tl.load(line + wanted).to(tl.float32)
-    # lower than any logit, but finite: its difference to minus infinity is no nan
+    # lower than any logit, but finite: its difference to minus infinity is not nan
     largest = tl.full((BLOCK,), -1e38, tl.float32)
     total = tl.zeros((BLOCK,), tl.float32)
     for start in range(0, columns, BLOCK):

@@ -31,8 +31,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -44,7 +42,7 @@ try:
 except ImportError as error:
     raise ImportError("adasoft.gpu.ops needs Triton: pip install 'adasoft[gpu]' (Linux)") from error
 
-from ..loss import chunk_rows, product
+from ..tuning import CHUNK_ROWS, GPU_CHUNK_ELEMENTS
 from ..watchers import batched_gradient
 from .kernels import (
     INTERPRETED,
@@ -56,6 +54,7 @@ from .kernels import (
     tiles,
     weight_kernel,
 )
+from .products import product
 
 #: Programs to fill the device with. A tail of few rows splits its words over that many, and the partial results
 #: (this many tiles of rows x width, in fp32) are combined afterwards.
@@ -117,13 +116,13 @@ def _linear(x: Tensor, weights: Sequence[Tensor], offsets: Tensor) -> Tensor:
     n, d = x.shape
     hidden = x.new_zeros(n, max(w.shape[0] for w in weights))
     rows, columns, inner = (16, 16, 16) if INTERPRETED else (64, 64, 64 if x.dtype != torch.float32 else 32)
+    tile: dict[str, Any] = {"ROWS": rows, "COLUMNS": columns, "INNER": inner, "PRECISION": _precision()}
     with _on(x):
         for i, w in enumerate(weights if n else ()):
             grid = (triton.cdiv(n, rows), triton.cdiv(w.shape[0], columns))
-            linear_kernel[grid](
-                x, w.contiguous(), hidden, offsets, i, d, w.shape[0], d, d, 1, hidden.shape[1],
-                ROWS=rows, COLUMNS=columns, INNER=inner, PRECISION=_precision(), num_warps=4, num_stages=4,
-            )  # fmt: skip
+            strides = d, d, 1, hidden.shape[1]
+            tensors = x, w.contiguous(), hidden, offsets
+            linear_kernel[grid](*tensors, i, d, w.shape[0], *strides, **tile, num_warps=4, num_stages=4)
     return hidden
 
 
@@ -142,29 +141,31 @@ def _linear_grad(
 ) -> list[Tensor]:
     x, grad = x.contiguous(), grad.contiguous()
     n, d = x.shape
-    made = [torch.zeros_like(x) if want_x else x.new_empty(0)]
+    gradients = [torch.zeros_like(x) if want_x else x.new_empty(0)]
     rows, columns, inner = (16, 16, 16) if INTERPRETED else (64, 64, 64 if x.dtype != torch.float32 else 32)
+    launch: dict[str, Any] = {"PRECISION": _precision(), "num_warps": 4, "num_stages": 3}
     with _on(x):
         for i, w in enumerate(weights):
+            # Gradient of x: the weights of all tails write into one.
             width = w.shape[0]
             if want_x and n:
                 grid = (triton.cdiv(n, rows), triton.cdiv(d, columns))
-                linear_kernel[grid](
-                    grad, w.contiguous(), made[0], offsets, i, width, d, grad.shape[1], 1, d, d,
-                    ROWS=rows, COLUMNS=columns, INNER=inner, PRECISION=_precision(), num_warps=4, num_stages=3,
-                )  # fmt: skip
+                strides = grad.shape[1], 1, d, d
+                tensors = grad, w.contiguous(), gradients[0], offsets
+                linear_kernel[grid](*tensors, i, width, d, *strides, ROWS=rows, COLUMNS=columns, INNER=inner, **launch)
             if not want[i]:
-                made.append(x.new_empty(0))
+                gradients.append(x.new_empty(0))
                 continue
+
+            # Gradient of a weight: the rows are shared out so that its few tiles fill the device.
             down, across = triton.cdiv(width, rows), triton.cdiv(d, columns)
             splits = _splits(down * across, n, inner)
             parts = x.new_empty(splits, width, d, dtype=torch.float32)
-            outer_kernel[(down, across, splits)](
-                grad, x, parts, offsets, i, width, d, grad.shape[1], d, splits,
-                ROWS=inner, A=rows, B=columns, PRECISION=_precision(), num_warps=4, num_stages=3,
-            )  # fmt: skip
-            made.append(_finish(parts, w.dtype))
-    return made
+            sizes = width, d, grad.shape[1], d, splits
+            tile = {"ROWS": inner, "A": rows, "B": columns}
+            outer_kernel[(down, across, splits)](grad, x, parts, offsets, i, *sizes, **tile, **launch)
+            gradients.append(_finish(parts, w.dtype))
+    return gradients
 
 
 @_linear_grad.register_fake
@@ -186,8 +187,8 @@ def _linear_backward(ctx: Any, grad: Tensor) -> Any:
     _plain_gradients_only("ragged_linear", grad)
     x, offsets, *weights = ctx.saved_tensors
     want_x, want = ctx.needs_input_grad[0], list(ctx.needs_input_grad[1])
-    dx, *made = _linear_grad(grad, x, weights, offsets, want_x, want)
-    dw = [g if yes else None for g, yes in zip(made, want, strict=True)]
+    dx, *gradients = _linear_grad(grad, x, weights, offsets, want_x, want)
+    dw = [g if yes else None for g, yes in zip(gradients, want, strict=True)]
     return dx if want_x else None, dw, None
 
 
@@ -210,6 +211,7 @@ def _tails(
     direction = torch.zeros_like(hidden) if want else hidden.new_empty(0)
     with _on(hidden):
         for i, w in enumerate(weights if n else ()):
+            # Partial sums: programs share the words of a tile of rows, so that few rows fill the device too.
             words, width = w.shape
             w, t = w.contiguous(), tiles(width, hidden)
             blocks = triton.cdiv(width, t.columns)
@@ -218,20 +220,15 @@ def _tails(
             largest = margin.new_empty(slots * t.rows)
             total = torch.empty_like(largest)
             mean = largest.new_empty(slots * t.rows, width) if want else largest
-            shape: dict[str, Any] = {
-                "ROWS": t.rows, "WORDS": t.words, "COLUMNS": t.columns, "BLOCKS": blocks, "PROGRAMS": PROGRAMS,
-                "GRADS": want, "PRECISION": _precision(),
-            }  # fmt: skip
-            expectation_kernel[(slots, blocks if want else 1)](
-                hidden, w, target, offsets, i, largest, total, mean, words, width, stride,
-                **shape, num_warps=t.warps, num_stages=t.stages,
-            )  # fmt: skip
-            part = min(8, t.rows)
-            combine_kernel[(triton.cdiv(n, part),)](
-                hidden, w, target, offsets, i, largest, total, mean, margin, peak, scale, direction,
-                words, width, stride,
-                **shape, PART=part, num_warps=4,
-            )  # fmt: skip
+            tile: dict[str, Any] = {"ROWS": t.rows, "WORDS": t.words, "COLUMNS": t.columns, "BLOCKS": blocks}
+            tile |= {"PROGRAMS": PROGRAMS, "GRADS": want, "PRECISION": _precision()}
+            launch = {"num_warps": t.warps, "num_stages": t.stages}
+            given, partial, sizes = (hidden, w, target, offsets, i), (largest, total, mean), (words, width, stride)
+            expectation_kernel[(slots, blocks if want else 1)](*given, *partial, *sizes, **tile, **launch)
+
+            # Their combination, and the target's own logit.
+            part, results = min(8, t.rows), (margin, peak, scale, direction)
+            combine_kernel[(triton.cdiv(n, part),)](*given, *partial, *results, *sizes, **tile, PART=part, num_warps=4)
     return F.softplus(margin), margin, peak, scale, direction
 
 
@@ -265,11 +262,11 @@ def _tails_grad(
     n, stride = hidden.shape
     missing = torch.sigmoid(margin)
     row_weight, unit = _normalised(row_weight.float())
-    made = []
+    gradients = []
     with _on(hidden):
         for i, w in enumerate(weights):
             if not want[i]:
-                made.append(w.new_empty(0))
+                gradients.append(w.new_empty(0))
                 continue
             words, width = w.shape
             t = tiles(width, hidden, owner="words")
@@ -277,14 +274,14 @@ def _tails_grad(
             word_tiles = triton.cdiv(words, t.words)
             splits = _splits(word_tiles * blocks, n, t.rows)
             parts = w.new_empty(splits, words, width, dtype=w.dtype if splits == 1 else torch.float32)
+            given = hidden, w.contiguous(), target, peak, scale, missing, row_weight, unit
+            tile: dict[str, Any] = {"ROWS": t.rows, "WORDS": t.words, "COLUMNS": t.columns, "BLOCKS": blocks}
+            launch: dict[str, Any] = {"PRECISION": _precision(), "num_warps": t.warps, "num_stages": t.stages}
             weight_kernel[(word_tiles, blocks, splits)](
-                hidden, w.contiguous(), target, peak, scale, missing, row_weight, unit, parts, offsets, i,
-                words, width, stride, splits,
-                ROWS=t.rows, WORDS=t.words, COLUMNS=t.columns, BLOCKS=blocks, PRECISION=_precision(),
-                num_warps=t.warps, num_stages=t.stages,
-            )  # fmt: skip
-            made.append(_finish(parts, w.dtype))
-    return made
+                *given, parts, offsets, i, words, width, stride, splits, **tile, **launch
+            )
+            gradients.append(_finish(parts, w.dtype))
+    return gradients
 
 
 @_tails_grad.register_fake
@@ -320,8 +317,8 @@ def _tails_backward(ctx: Any, grad: Tensor | None, *_: Any) -> Any:
     dx = (direction * grad.unsqueeze(1)).to(hidden.dtype) if want_x else None
     dw: list[Tensor | None] = [None] * len(weights)
     if any(want):
-        made = _tails_grad(hidden, weights, target, offsets, margin, peak, scale, grad, want)
-        dw = [g if yes else None for g, yes in zip(made, want, strict=True)]
+        gradients = _tails_grad(hidden, weights, target, offsets, margin, peak, scale, grad, want)
+        dw = [g if yes else None for g, yes in zip(gradients, want, strict=True)]
     return dx, dw, None, None, None
 
 
@@ -331,9 +328,9 @@ _tails.register_autograd(_tails_backward, setup_context=_tails_setup)
 def padded(weight: Tensor, bias: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
     """The weights (k, d) and a bias (k,) of a product, with as many rows of zeros as cuBLAS' fast kernels ask for.
 
-    Where tensor cores multiply, cuBLAS takes far slower kernels for a number of words that is no multiple of 16 bytes,
-    and heads have k_h + J words, which seldom is one; the copy costs next to nothing. ``bench layer --device cuda``
-    shows it: its bare products do not pad, and can take longer than the whole layer.
+    Where tensor cores multiply, cuBLAS takes far slower kernels for rows that are not a multiple of 16 bytes, and the
+    k_h + J words of a head rarely are one; the copy costs next to nothing. ``bench layer --device cuda`` shows it: its
+    bare products do not pad, and can take longer than the whole layer.
     """
     each = 16 // weight.element_size()
     more = -len(weight) % each
@@ -373,10 +370,9 @@ def softmax_rows(
         block, warps = (2048, 8) if k > 4096 else (1024, 4)
     block = min(block, max(16, triton.next_power_of_2(k)))
     with _on(logits):
-        softmax_kernel[(rows,)](
-            logits, target, row_weight, nll, place, k, logits.stride(0), start,
-            BLOCK=block, GRADS=grads, PRECISION=_precision(), num_warps=warps,
-        )  # fmt: skip
+        tile: dict[str, Any] = {"BLOCK": block, "GRADS": grads, "PRECISION": _precision()}
+        given = logits, target, row_weight, nll, place
+        softmax_kernel[(rows,)](*given, k, logits.stride(0), start, **tile, num_warps=warps)
 
 
 def dense_nll(
@@ -410,6 +406,7 @@ def dense_nll(
         if not whole:  # every call counts where a step is short
             x_c, dx_c = x[start : start + rows], None if dx is None else dx[start : start + rows]
             logits = buffer[: len(x_c)]
+        # Logits, then in their place their gradients, then those of input, weights and bias.
         if wide_bias is None:
             torch.mm(x_c, wide.t(), out=logits)
         else:
@@ -419,11 +416,11 @@ def dense_nll(
         if dx_c is not None:
             torch.addmm(x_c, logits, wide, beta=0, alpha=alpha, out=dx_c)
         if want_w and low:
-            made = product(logits.t(), x_c, whole=whole)[:k]
+            gradient = product(logits.t(), x_c, whole=whole)[:k]
             if dw is not None:
-                dw.add_(made, alpha=alpha)
+                dw.add_(gradient, alpha=alpha)
             else:
-                dw = made.float() if alpha == 1.0 else made.float().mul_(alpha)
+                dw = gradient.float() if alpha == 1.0 else gradient.float().mul_(alpha)
         elif want_w:
             dw = torch.addmm(wide if dw is None else dw, logits.t(), x_c, beta=int(start > 0), alpha=alpha, out=dw)
         if db is not None:
@@ -447,7 +444,8 @@ def _head(
         return x.new_zeros(shape, dtype=torch.float32)
 
     if n:
-        nll, dx, dw, db = dense_nll(x, weight, bias, target, row_weight, want, rows=chunk_rows(n, k, True))
+        rows = max(CHUNK_ROWS[0], GPU_CHUNK_ELEMENTS // k)
+        nll, dx, dw, db = dense_nll(x, weight, bias, target, row_weight, want, rows=rows)
     else:
         nll, dx = zeros(0), torch.empty_like(x) if want[0] else None
         dw, db = (zeros(*shape) if yes else None for shape, yes in ((weight.shape, want[1]), ((k,), want[2])))
@@ -495,12 +493,9 @@ def _head_backward(ctx: Any, per_token: Tensor | None, total: Tensor | None, *_:
         else:
             g, unit = _normalised(g)
             *_, dw, db = _head(x, weight, bias, target, g, [False, want_w, want_b])
-    return (
-        dx,
-        (dw * unit).to(weight.dtype) if want_w else None,
-        (db * unit).to(bias.dtype) if want_b else None,
-        None, None, None,
-    )  # fmt: skip
+    dw = (dw * unit).to(weight.dtype) if want_w else None
+    db = (db * unit).to(bias.dtype) if want_b else None
+    return dx, dw, db, None, None, None
 
 
 _head.register_autograd(_head_backward, setup_context=_head_setup)
@@ -574,18 +569,22 @@ def ragged_nll(
         if w is not None and w.dtype != x.dtype:
             raise TypeError(f"{name} should have x's dtype, {x.dtype}, got {w.dtype}")
 
+    # Route: sort by rank; tokens of a cluster are then rows from one offset to the next. Wrong ones lie at both ends.
     ordered, permutation = torch.sort(ranks, stable=True)
     offsets = torch.searchsorted(ordered, edges)
     ends = offsets[1 : n_tails + 2]
     position = torch.arange(n, device=x.device)
     live = (position >= offsets[0]) & (position < offsets[n_tails + 1])
     x = x.index_select(0, permutation).masked_fill(~live.unsqueeze(1), 0.0)
+
+    # Targets within the head and within the tails.
     # among all edges, not a slice of them: inductor of torch 2.11 reads a slice from the beginning of the table
     tail = torch.searchsorted(edges, ordered, right=True) - 2
     first = tail < 0
     head_target = torch.where(first, ordered, tail + shortlist).masked_fill(~live, 0)
     tail_target = ordered - edges[tail.clamp(0, n_tails - 1) + 1]
 
+    # Losses of the head for all tokens, and of the tails for their own.
     grads = torch.is_grad_enabled()
     # under torch.compile the per-token losses always have an upstream gradient, and early ones would be thrown away
     early = grads and not torch.compiler.is_compiling()
@@ -601,6 +600,7 @@ def ragged_nll(
         hidden = F.dropout(hidden, dropout)
     in_tail, *_ = _tails(hidden, outputs, tail_target, ends, grads and hidden.requires_grad)
 
+    # Sums; ignored tokens count nothing, wrong ones make them nan.
     counted, bad = offsets[n_tails + 1] - offsets[0], offsets[0] + n - offsets[n_tails + 2]
     outside = torch.where(ordered == edges[-2], 0.0, float("nan"))
     nll = torch.where(live, per_token + in_tail, outside)
@@ -615,112 +615,3 @@ def _check(name: str, value: Tensor, shape: tuple[int | None, ...]) -> None:
     if not fits:
         expected = ", ".join("any" if b is None else str(b) for b in shape)
         raise ValueError(f"{name} should have the shape ({expected}), got {tuple(value.shape)}")
-
-
-# ---------------------------------------------------------------- a check for a machine with a GPU
-
-
-class Agreement(NamedTuple):
-    """One line of :func:`check`: relative errors against fp64, the worst of the losses' and of each gradient's."""
-
-    dtype: torch.dtype
-    split: str
-    kernels: float
-    eager: float
-    milliseconds: tuple[float, float] | None
-    """Forward and backward, kernels and the eager layer; None where there is no GPU to time."""
-
-
-def check(
-    device: str = "cuda",
-    *,
-    in_features: int = 1024,
-    n_classes: int = 60_000,
-    cutoffs: Sequence[int] = (4_000, 12_000, 30_000),
-    widths: Sequence[int] = (256, 64, 24),
-    tokens: int = 4096,
-    dtypes: Sequence[torch.dtype] = (torch.bfloat16, torch.float16, torch.float32),
-) -> list[Agreement]:
-    """Hold the kernels against the eager layer and fp64 on this device, for several splits of a batch; print a table.
-
-    ``python -c "from adasoft import ragged; ragged.check()"`` on a machine with a GPU.
-
-    Raises AssertionError where the kernels' error exceeds twice the eager layer's plus the dtype's rounding.
-    """
-    from ..layer import AdaptiveSoftmax
-    from ..loss import target_ranks
-
-    random = torch.Generator().manual_seed(0)
-    edges = [0, *cutoffs, n_classes]
-
-    def words(low: int, high: int, n: int = tokens) -> Tensor:
-        return torch.randint(low, high, (n,), generator=random)
-
-    def several(share: list[float]) -> Tensor:
-        """Tokens of every cluster, shuffled, these shares of them."""
-        counts = [int(tokens * p) for p in share[1:]]
-        parts = [words(a, b, n) for (a, b), n in zip(pairwise(edges), [tokens - sum(counts), *counts], strict=True)]
-        return torch.cat(parts)[torch.randperm(tokens, generator=random)]
-
-    falling = [0.5**i for i in range(len(edges) - 1)]
-    splits = {
-        "falling shares": several([p / sum(falling) for p in falling]),
-        "short-list only": words(0, cutoffs[0]),
-        "first tail only": words(edges[1], edges[2]),
-        "last tail only": words(edges[-2], n_classes),
-    }
-    splits["some ignored"] = splits["falling shares"].masked_fill(torch.rand(tokens, generator=random) < 0.3, -100)
-    out = []
-    print(f"{'dtype':>10} {'split':>16} {'kernels':>9} {'eager':>9}   ms kernels / eager")
-    for dtype in dtypes:
-        layer = AdaptiveSoftmax(in_features, n_classes, list(cutoffs), widths=list(widths)).to(device, dtype)
-        truth = AdaptiveSoftmax(in_features, n_classes, list(cutoffs), widths=list(widths)).to(device, torch.float64)
-        truth.load_state_dict(layer.state_dict())
-        x = torch.randn(tokens, in_features, generator=random).to(device, dtype)
-        for name, ids in splits.items():
-            target = ids.to(device)
-
-            def kernels(model: Any, rows: Tensor, target: Tensor = target) -> tuple[Tensor, Tensor]:
-                ranks = target_ranks(target, n_classes, -100, None)
-                tails = [(p.weight, w.weight) for p, w in model.tail]
-                made = ragged_nll(rows, ranks, model._edges, model.head.weight, None, tails)
-                return -made.nll, made.total / made.counted
-
-            def eager(model: Any, rows: Tensor, target: Tensor = target) -> tuple[Tensor, Tensor]:
-                made = model(rows, target)
-                return made.output, made.loss
-
-            def step(route: Any, model: Any, rows: Tensor) -> list[Tensor]:
-                rows = rows.detach().requires_grad_()
-                output, loss = route(model, rows)
-                made: list[Tensor] = list(torch.autograd.grad(loss, [rows, *model.parameters()]))
-                return [output.detach(), *made]
-
-            exact = step(eager, truth, x.double())
-            kernel_error, eager_error = (_furthest(step(route, layer, x), exact) for route in (kernels, eager))
-            times = None
-            if x.is_cuda:
-                timed = [partial(step, route, layer, x) for route in (kernels, eager)]
-                times = _median_ms(timed[0]), _median_ms(timed[1])
-            line = Agreement(dtype, name, kernel_error, eager_error, times)
-            out.append(line)
-            text = "" if times is None else f"   {times[0]:.3f} / {times[1]:.3f}"
-            print(f"{str(dtype)[6:]:>10} {name:>16} {line.kernels:9.1e} {line.eager:9.1e}{text}")
-            if not line.kernels <= 2 * line.eager + torch.finfo(dtype).eps:
-                raise AssertionError(f"{name}, {dtype}: error {line.kernels:.1e}, the eager layer's {line.eager:.1e}")
-    return out
-
-
-def _furthest(made: list[Tensor], exact: list[Tensor]) -> float:
-    """The largest relative error among them; for a gradient of exact zeros, infinite unless all are."""
-    worst = 0.0
-    for a, b in zip(made, exact, strict=True):
-        if bool(b.any()):
-            worst = max(worst, float((a.double() - b).norm() / b.norm()))
-        elif bool(a.any()):
-            worst = float("inf")
-    return worst
-
-
-def _median_ms(function: Any) -> float:
-    return float(triton.testing.do_bench(function, return_mode="median"))

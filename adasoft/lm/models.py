@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..layer import _positive
+from ..checks import integer
 
 #: A tensor, a tuple of states, or None.
 State = Any
@@ -88,8 +88,8 @@ class Stepwise(nn.Module):
         if not callable(cell):
             raise TypeError(f"cell should be callable as cell(x, state) -> (output, state), got {cell!r}")
         self.in_features, self.out_features = (
-            _positive("in_features", in_features),
-            _positive("out_features", out_features),
+            integer("in_features", in_features, 1),
+            integer("out_features", out_features, 1),
         )
         self.cell = cell
 
@@ -130,8 +130,8 @@ class Recurrent(nn.Module):
         if not sizes:
             raise ValueError("sizes should hold the hidden size of at least one layer, got none")
         self.cell, self.dropout = cell, _share("dropout", dropout)
-        edges = [_positive("in_features", in_features)]
-        edges += [_positive(f"sizes[{i}]", size) for i, size in enumerate(sizes)]
+        edges = [integer("in_features", in_features, 1)]
+        edges += [integer(f"sizes[{i}]", size, 1) for i, size in enumerate(sizes)]
         self.in_features, self.out_features = edges[0], edges[-1]
         self.layers = nn.ModuleList(_layer(cell, a, b) for a, b in pairwise(edges))
 
@@ -193,8 +193,8 @@ class Transformer(nn.Module):
 
     def __init__(self, in_features: int, n_layers: int = 2, n_heads: int = 4, dropout: float = 0.0) -> None:
         super().__init__()
-        self.in_features = self.out_features = _positive("in_features", in_features)
-        n_layers, n_heads = _positive("n_layers", n_layers), _positive("n_heads", n_heads)
+        self.in_features = self.out_features = integer("in_features", in_features, 1)
+        n_layers, n_heads = integer("n_layers", n_layers, 1), integer("n_heads", n_heads, 1)
         if in_features % n_heads or in_features % 2:
             raise ValueError(f"in_features should be even and divisible by n_heads={n_heads}, got {in_features}")
         block = nn.TransformerEncoderLayer(
@@ -287,7 +287,7 @@ class LanguageModel(nn.Module):
         """
         if start.dim() != 2 or not start.shape[1]:
             raise ValueError(f"start should hold ids (b, T) with T at least 1, got the shape {tuple(start.shape)}")
-        n, window = _positive("n", n), _positive("window", window)
+        n, window = integer("n", n, 1), integer("window", window, 1)
         modes = {module: module.training for module in self.modules()}
         self.eval()
         try:

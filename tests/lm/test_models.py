@@ -226,7 +226,7 @@ def test_a_long_start_is_read_whole_by_a_body_with_state():
     stateless.hidden, kept = lambda ids, state=None: (seen.append(ids.shape[1]), kept(ids, state))[1], stateless.hidden
     stateless.generate(start, 3, window=4)
     assert seen[-3:] == [4, 4, 4]
-    with pytest.raises(ValueError, match="window should be a positive integer, got 0"):
+    with pytest.raises(ValueError, match="window should be an integer of at least 1, got 0"):
         made.generate(start, 1, window=0)
 
 
