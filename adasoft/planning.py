@@ -37,7 +37,14 @@ class Infeasible(ValueError):
 class Plan:
     """Cutoffs and widths for a vocabulary, a hidden size, a batch and a machine.
 
-    Build the layer with ``AdaptiveSoftmax.from_plan(plan)``.
+    Build the layer with ``AdaptiveSoftmax.from_plan(plan)``. ``print(plan)`` shows a table.
+
+    >>> from adasoft import PaperCost, Vocabulary, plan
+    >>> made = plan(Vocabulary.synthetic(50_000), 512, 2560, cost=PaperCost(1e-4, 1e-9), n_tails=2)
+    >>> made.shortlist_size, made.tail_sizes, made.widths
+    (2894, (15600, 31506), (128, 32))
+    >>> f"{made.head_share:.2f} of the tokens in the head, {made.speedup:.1f} times faster"
+    '0.75 of the tokens in the head, 6.0 times faster'
     """
 
     in_features: int
@@ -331,8 +338,12 @@ def plan(
 
     Raises:
         ValueError: bad arguments, or a request that cannot be met (`Infeasible`); it says what would be feasible.
-        TypeError: ``cost`` is no cost model.
-        LookupError: no cost model given and no machine record at hand.
+        TypeError: ``cost`` is not a cost model.
+        LookupError: no cost model is given and there is no machine record to use.
+
+    >>> from adasoft import PaperCost
+    >>> plan([500, 250, 100, 50, 40, 30, 20, 10], 64, 256, cost=PaperCost(1e-5, 1e-7), n_tails=1).cutoffs
+    (2,)
     """
     request = Request.of(
         counts,

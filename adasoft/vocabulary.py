@@ -43,7 +43,7 @@ class Vocabulary:
         name: what tables and plots call these counts.
 
     Raises:
-        TypeError: counts or words are of a wrong type (booleans, strings and objects are no counts).
+        TypeError: counts or words are of a wrong type (booleans, strings and objects are not counts).
         ValueError: counts are empty, not 1-D, negative, not finite, all zero or beyond 2**63 - 1; ids are
             missing; words are not V or not distinct.
 
@@ -54,6 +54,12 @@ class Vocabulary:
         id_map: on a result of :meth:`truncate`, (V of the old one,) int64, old id -> new id; else None.
         floor: the frequency at which a list of frequencies ends (1e-6: it lacks all words rarer than one in a
             million); its counts are then shares of all tokens. 0 where no word is left out.
+
+    >>> words = Vocabulary({"cat": 15, "the": 50, "sat": 5, "of": 30})
+    >>> words.word(0), words.share_of_first(2), words.words_for_share(0.9)
+    ('the', 0.8, 3)
+    >>> words.order
+    array([1, 3, 0, 2])
     """
 
     name: str
@@ -590,6 +596,10 @@ def compare(
     Raises:
         TypeError: vocabularies is a single one, or holds something else.
         ValueError: a share is outside 0..1, or n is negative.
+
+    >>> row = compare([Vocabulary({"the": 50, "of": 30, "cat": 15, "sat": 5})], first=[2], shares=[0.9])[0]
+    >>> row["first 2"], row["90%"], round(row["exponent"], 2)
+    (0.8, 3, 1.24)
     """
     first, shares = tuple(first), tuple(shares)
     rows: list[dict[str, float | int | str]] = []
