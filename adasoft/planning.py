@@ -317,9 +317,9 @@ def plan(
         n_tails: number of tails J; None: the best of 0 to 5; 0: a plain full softmax.
         widths: widths of the tails, in order; None: by ``width_ratio``.
         width_ratio: tail i has the width d / width_ratio^i, at least 8 (without ``widths``). None: 4, as in the paper.
-            In trainings with d = 256 a ratio of 2 took next to no more time and gave better perplexities (README).
+            In trainings with d = 256 a ratio of 2 took hardly more time and gave better perplexities.
         min_head_share: least share of tokens in the head. Time alone wants a smaller head, perplexity a larger one
-            (README: "What was measured"), so most plans cut just where this floor is met: it is yours to choose.
+            (README: "What was measured"), so most plans cut exactly where this floor is met. Choose it yourself.
         min_shares: least shares of tokens in head and tail 1 together, in head, tail 1 and tail 2, and so on: the floor
             on the head's share for the next widths. At most J - 1 of them, rising.
         align: cutoffs are multiples of it.

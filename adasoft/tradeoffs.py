@@ -113,7 +113,7 @@ def front(
         if c.time < line * (1 - 1e-9) and a.mean_width < c.mean_width < b.mean_width:
             found.append(c)
             gaps += [(a, c), (c, b)]
-    # a layer with tails that is slower than the full softmax is no trade: the full softmax is wider
+    # a layer with tails that is slower than the full softmax is not a trade: the full softmax is wider
     kept = [point for point in found if point is full or point.time < full.time]
     return sorted(kept, key=lambda point: point.mean_width)
 
