@@ -158,7 +158,7 @@ def _parse_row(line: str, form: _Form, seen: Mapping[str, float], lines: Sequenc
         raise ValueError(f"{place} should be {form} (a number without separators), got {_cut(line)}{header}")
     value = float(count) if re.search(r"[.eE]", count) else int(count)
     if not 0 <= value < (math.inf if isinstance(value, float) else 2**63):
-        logarithm = "; logarithms are no counts" if value < 0 else ""
+        logarithm = "; logarithms are not counts" if value < 0 else ""
         raise ValueError(
             f"{place}: the count of {_cut(word)} should be 0 to 2**63 - 1 or a finite float of at least 0, got {count}"
             f"{logarithm}"

@@ -37,7 +37,14 @@ class Infeasible(ValueError):
 class Plan:
     """Cutoffs and widths for a vocabulary, a hidden size, a batch and a machine.
 
-    Build the layer with ``AdaptiveSoftmax.from_plan(plan)``.
+    Build the layer with ``AdaptiveSoftmax.from_plan(plan)``. ``print(plan)`` shows a table.
+
+    >>> from adasoft import PaperCost, Vocabulary, plan
+    >>> made = plan(Vocabulary.synthetic(50_000), 512, 2560, cost=PaperCost(1e-4, 1e-9), n_tails=2)
+    >>> made.shortlist_size, made.tail_sizes, made.widths
+    (2894, (15600, 31506), (128, 32))
+    >>> f"{made.head_share:.2f} of the tokens in the head, {made.speedup:.1f} times faster"
+    '0.75 of the tokens in the head, 6.0 times faster'
     """
 
     in_features: int
@@ -310,9 +317,9 @@ def plan(
         n_tails: number of tails J; None: the best of 0 to 5; 0: a plain full softmax.
         widths: widths of the tails, in order; None: by ``width_ratio``.
         width_ratio: tail i has the width d / width_ratio^i, at least 8 (without ``widths``). None: 4, as in the paper.
-            In trainings with d = 256 a ratio of 2 took next to no more time and gave better perplexities (README).
+            In trainings with d = 256 a ratio of 2 took hardly more time and gave better perplexities.
         min_head_share: least share of tokens in the head. Time alone wants a smaller head, perplexity a larger one
-            (README: "What was measured"), so most plans cut just where this floor is met: it is yours to choose.
+            (README: "What was measured"), so most plans cut exactly where this floor is met. Choose it yourself.
         min_shares: least shares of tokens in head and tail 1 together, in head, tail 1 and tail 2, and so on: the floor
             on the head's share for the next widths. At most J - 1 of them, rising.
         align: cutoffs are multiples of it.
@@ -331,8 +338,12 @@ def plan(
 
     Raises:
         ValueError: bad arguments, or a request that cannot be met (`Infeasible`); it says what would be feasible.
-        TypeError: ``cost`` is no cost model.
-        LookupError: no cost model given and no machine record at hand.
+        TypeError: ``cost`` is not a cost model.
+        LookupError: no cost model is given and there is no machine record to use.
+
+    >>> from adasoft import PaperCost
+    >>> plan([500, 250, 100, 50, 40, 30, 20, 10], 64, 256, cost=PaperCost(1e-5, 1e-7), n_tails=1).cutoffs
+    (2,)
     """
     request = Request.of(
         counts,

@@ -83,7 +83,7 @@ _POINTED = re.compile(r"[\u0590-\u08FF]")  # Hebrew and Arabic, and scripts like
 
 
 def wordfreq_tokens(line: str) -> list[str]:
-    """The words of a line as wordfreq cuts and folds them for its lists: a ``tokenizer`` for texts beside these.
+    """The words of a line as wordfreq cuts and folds them for its lists: a ``tokenizer`` for texts beside them.
 
     Words by Unicode's rules (``don't`` is one, French ``l'`` one by itself), no punctuation, capitals folded, curly
     apostrophes straight, composed (NFC); Arabic and Hebrew without their points (NFKC); in numbers of several

@@ -49,7 +49,13 @@ def front(
     that lie above the line between two neighbours are not found this way. ``exact`` is False only for the full
     softmax, and only if a tail has the width d: a layer of the same mean width might then be faster.
 
-    Arguments and errors as in :func:`plan`. Without floors: the front shows their price.
+    Arguments and errors as in :func:`adasoft.plan`; ``n_tails=None``: as many as there are ``widths``, else 2. There
+    are no floors: the front shows what they cost.
+
+    >>> from adasoft import PaperCost, Vocabulary
+    >>> points = front(Vocabulary.synthetic(50_000), 512, 2560, cost=PaperCost(1e-4, 1e-9), points=4)
+    >>> [(round(point.mean_width), point.cutoffs) for point in points]
+    [(387, (1606, 16205)), (435, (6004, 24580)), (468, (14438, 36772)), (512, ())]
     """
     if n_tails is None and widths is None:
         n_tails = 2
@@ -107,7 +113,7 @@ def front(
         if c.time < line * (1 - 1e-9) and a.mean_width < c.mean_width < b.mean_width:
             found.append(c)
             gaps += [(a, c), (c, b)]
-    # a layer with tails that is slower than the full softmax is no trade: the full softmax is wider
+    # a layer with tails that is slower than the full softmax is not a trade: the full softmax is wider
     kept = [point for point in found if point is full or point.time < full.time]
     return sorted(kept, key=lambda point: point.mean_width)
 
@@ -148,7 +154,13 @@ def two_clusters(
 ) -> TwoClusters:
     """Predicted time of two clusters against the size of the first, head in the root or in a leaf (paper, section 4).
 
-    ``width``: of the second cluster, d by default as in the paper's figure. Arrays of V - 1 values.
+    ``width``: of the second cluster, d by default as in the paper's figure. The arrays have V - 1 values. Raises
+    ValueError as :func:`adasoft.plan`.
+
+    >>> from adasoft import PaperCost
+    >>> two = two_clusters([50, 30, 10, 5, 5], 16, 40, cost=PaperCost(1e-3, 1e-6, k0=0, batch0=0))
+    >>> int(two.sizes[two.root.argmin()])
+    2
     """
     request = Request.of(counts, in_features, batch, cost=cost, objective=objective)
     d, batch, model, vocabulary = request.in_features, request.batch, request.cost, request.vocabulary

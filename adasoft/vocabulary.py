@@ -43,7 +43,7 @@ class Vocabulary:
         name: what tables and plots call these counts.
 
     Raises:
-        TypeError: counts or words are of a wrong type (booleans, strings and objects are no counts).
+        TypeError: counts or words are of a wrong type (booleans, strings and objects are not counts).
         ValueError: counts are empty, not 1-D, negative, not finite, all zero or beyond 2**63 - 1; ids are
             missing; words are not V or not distinct.
 
@@ -54,6 +54,12 @@ class Vocabulary:
         id_map: on a result of :meth:`truncate`, (V of the old one,) int64, old id -> new id; else None.
         floor: the frequency at which a list of frequencies ends (1e-6: it lacks all words rarer than one in a
             million); its counts are then shares of all tokens. 0 where no word is left out.
+
+    >>> words = Vocabulary({"cat": 15, "the": 50, "sat": 5, "of": 30})
+    >>> words.word(0), words.share_of_first(2), words.words_for_share(0.9)
+    ('the', 0.8, 3)
+    >>> words.order
+    array([1, 3, 0, 2])
     """
 
     name: str
@@ -98,7 +104,7 @@ class Vocabulary:
         """Count tokens; ids follow the first appearance.
 
         Raises:
-            TypeError: tokens is one string, or holds something that is no string.
+            TypeError: tokens is one string, or holds something that is not a string.
             ValueError: tokens is empty.
         """
         if isinstance(tokens, str | bytes):
@@ -129,7 +135,7 @@ class Vocabulary:
                 is composed (NFC) before, so both ways of writing ``ä`` are one word. Scripts without blanks
                 are cut at other characters only: a clause of Thai or Chinese is one word;
                 a callable receives one line, without its end, at a time: :func:`wordfreq_tokens` cuts and
-                folds words as the lists of :meth:`from_wordfreq` do, for whoever lays the two side by side.
+                folds words as the lists of :meth:`from_wordfreq` do, so that a text and a list can be compared.
             lower: lower the text before the tokenizer sees it.
             eos: a token counted once per line, or None. Only a line feed ends a line, with a carriage return
                 before it or not; a last line without its end counts as a line.
@@ -185,13 +191,13 @@ class Vocabulary:
 
         Args:
             path: the file.
-            delimiter: what stands between word and count, where it is none of those named.
+            delimiter: what separates word and count, if it is not one of those above.
             encoding, name: as :meth:`from_text`.
 
         Raises:
             FileNotFoundError, IsADirectoryError: there is no such file.
             ValueError: no counts; a line in another form (a header too), without a word, with a word seen
-                before or with a count that is no finite non-negative number without separators (names the
+                before or with a count that is not a finite non-negative number without separators (names the
                 line); ten or more numbers that are the lines' or words' own, 0, 1, 2 ...; unreadable as
                 :meth:`from_text`.
         """
@@ -223,7 +229,7 @@ class Vocabulary:
 
         The first 1,000 lines that are not empty decide. If more than half of them are rows of one form that
         :meth:`from_counts_file` reads, it is a file of counts, and each other line an error. Else, if more than
-        half of them begin or end with a number and have at most five words beside it that are no sentence (a
+        half of them begin or end with a number and have at most five other words that do not form a sentence (a
         table with further columns, an ARPA or JSON file, ``word: count``, numbers alone), it is refused, for
         it may be counts in a form that is not read. Else it is text, whatever numbers or tabs its lines hold.
 
@@ -233,7 +239,7 @@ class Vocabulary:
             kwargs: those of :meth:`from_counts_file` or :meth:`from_text`, which also say what is raised.
 
         Raises:
-            ValueError: counts in another form than those read, or with a line that is none (names the line).
+            ValueError: counts in another form than those read, or with a line that is not a count (names the line).
             TypeError: an argument does not belong to the kind of file that was found.
         """
         if kind not in (None, "counts", "text"):
@@ -590,6 +596,10 @@ def compare(
     Raises:
         TypeError: vocabularies is a single one, or holds something else.
         ValueError: a share is outside 0..1, or n is negative.
+
+    >>> row = compare([Vocabulary({"the": 50, "of": 30, "cat": 15, "sat": 5})], first=[2], shares=[0.9])[0]
+    >>> row["first 2"], row["90%"], round(row["exponent"], 2)
+    (0.8, 3, 1.24)
     """
     first, shares = tuple(first), tuple(shares)
     rows: list[dict[str, float | int | str]] = []

@@ -17,7 +17,13 @@ Model = Literal["zipf", "zipf-mandelbrot"]
 
 @dataclass(frozen=True)
 class ZipfFit:
-    """A fitted rank-frequency law p_r = (r + q)^-s / Z, r = 1..V (Zipf 1949: q = 0; Mandelbrot 1953)."""
+    """A fitted rank-frequency law p_r = (r + q)^-s / Z, r = 1..V (Zipf 1949: q = 0; Mandelbrot 1953).
+
+    >>> from adasoft import Vocabulary
+    >>> fit = Vocabulary.synthetic(1000, exponent=1.1).fit()
+    >>> round(fit.exponent, 6), fit.shares()[:2].round(4)
+    (1.1, array([0.1794, 0.0837]))
+    """
 
     model: Model
     exponent: float

@@ -67,9 +67,10 @@ def test_floors_on_the_shares_of_the_wider_clusters(name, objective):
         vocabulary = Vocabulary(counts)
         arguments = dict(cost=cost, n_tails=3, min_head_share=0.2, objective=objective)
         legal = [
-            c for c in itertools.combinations(range(1, 20), 3)
+            c
+            for c in itertools.combinations(range(1, 20), 3)
             if (vocabulary.share_of_first(np.array(c)) >= [0.2, 0.6, 0.0]).all()
-        ]  # fmt: skip
+        ]
         found = adasoft.plan(counts, 16, 40, min_shares=[0.6], **arguments)
         times = [
             cost.layer(
@@ -295,9 +296,26 @@ def test_sequences_may_be_arrays(name, value, more):
 
 
 NO_NUMBERS = [
-    True, np.True_, np.array(True), torch.tensor(True), "2", b"2", None, [2], np.array([2]), torch.tensor([2]), {}, 1j,
-    np.complex64(1), np.datetime64(1, "s"), np.ma.masked, float("nan"), np.float32("nan"), np.array([[1]]), object(),
-]  # fmt: skip
+    True,
+    np.True_,
+    np.array(True),
+    torch.tensor(True),
+    "2",
+    b"2",
+    None,
+    [2],
+    np.array([2]),
+    torch.tensor([2]),
+    {},
+    1j,
+    np.complex64(1),
+    np.datetime64(1, "s"),
+    np.ma.masked,
+    float("nan"),
+    np.float32("nan"),
+    np.array([[1]]),
+    object(),
+]
 NO_INTEGERS = [2.0, np.float64(2), np.array(2.0), torch.tensor(2.0), 1.5, float("inf"), "2.0"]
 HUGE = [10**20, 10**400, 10**5000, -(10**400)]
 

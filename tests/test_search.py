@@ -117,3 +117,65 @@ def test_many_equal_partitions_do_not_fill_the_memory():
     assert plan.gap == 0.0 and peak < 5e8
     one = adasoft.plan(vocabulary, 512, 256, cost=measured(0), widths=[8], objective="decode", min_head_share=0.5)
     assert plan.time >= one.time  # the same arithmetic and four products more
+
+
+def test_the_limits_of_each_cutoff_by_hand():
+    """The least rank of cutoff i meets its floor, is a multiple of align, and leaves room for those before it."""
+
+    def limits(n_tails, **more):
+        problem = problem_of(np.ones(20), COSTS["last"], n_tails, **more)
+        return [problem.limits(i) for i in range(n_tails)]
+
+    assert limits(3) == [(1, 17), (2, 18), (3, 19)]
+    assert limits(3, first=4, floors=(9, 9)) == [(4, 17), (9, 18), (10, 19)]
+    assert limits(3, first=4, align=4, floors=(9,)) == [(1, 2), (3, 3), (4, 4)]
+    assert limits(3, first=3, align=2, floors=(5, 9)) == [(2, 7), (3, 8), (5, 9)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_splitting_keeps_every_rank(seed):
+    rng = np.random.default_rng(seed)
+    edges = np.unique(rng.integers(1, 60, 12))
+    lo, hi = edges[:-1], edges[1:] - 1
+    kept = rng.random(len(lo)) < 0.7
+    kept[0] = True
+    ranks = [np.arange(a, b + 1) for a, b in zip(lo[kept], hi[kept], strict=True)]
+    for cells in (1, 7, 40):
+        a, b = search._split(lo[kept], hi[kept], Effort(cells))
+        parts = [np.arange(x, y + 1) for x, y in zip(a, b, strict=True)]
+        assert np.concatenate(parts).tolist() == np.concatenate(ranks).tolist()
+        assert len(parts) > len(ranks) or all(len(r) == 1 for r in ranks)
+
+
+def test_the_minima_of_rows_where_the_last_rows_have_no_column():
+    """The rows above them must still reach every column."""
+    rows, columns = np.arange(1, 24), np.arange(3, 15)
+    rest = np.linspace(40, 0, len(columns))  # the last columns are the best
+
+    def cost(row, column):
+        size = columns[column] - rows[row]
+        return np.where(size > 0, np.sqrt(np.maximum(size, 1)) + rest[column], np.inf)
+
+    value, column = search._row_minima(cost, len(rows), len(columns))
+    table = cost(*np.indices((len(rows), len(columns))))
+    assert value.tolist() == table.min(1).tolist()
+    has_one = np.isfinite(value)
+    assert not has_one.all() and column[has_one].tolist() == table.argmin(1)[has_one].tolist()
+
+
+def test_no_gain_is_counted_for_tails_too_small_for_the_quadrangle_inequality():
+    """Below the share from which it holds, nothing is known about the gain at the other end of a cell."""
+    problem = Problem(
+        cumulative=np.linspace(0, 1, 101),
+        head=lambda k: np.asarray(k, dtype=float),
+        tails=[lambda k, p: np.asarray(k, dtype=float) ** 2] * 2,
+        quadrangle=0.3,
+    )
+    one_cell = [(np.array([20]), np.array([24])), (np.array([35]), np.array([39]))]
+    first, second = search._inside(problem, one_cell)
+    assert (first, second) == (0, 0)  # from rank 24 to 39 only 15 % at most: neither gains by that tail
+    first, second = search._inside(problem._replace(quadrangle=0.1), one_cell)
+    # between ranks r and r + 1 the left gain is that at r, the right gain that at r + 1; least for the last two ranks
+    assert (first, second) == (23 - 20, (38 - 24) ** 2 - (35 - 24) ** 2)
+    late = [(np.array([20]), np.array([24])), (np.array([80]), np.array([84]))]
+    assert search._inside(problem, late)[1] == 0  # the last tail holds 16 %

@@ -120,9 +120,7 @@ def test_arrays_are_read_only_copies():
     vocabulary = Vocabulary(counts)
     counts[0] = 0
     assert vocabulary.counts.tolist() == [5, 4, 3]
-    for array in (
-        vocabulary.counts, vocabulary.order, vocabulary.ranks, vocabulary.shares, vocabulary.cumulative
-    ):  # fmt: skip
+    for array in (vocabulary.counts, vocabulary.order, vocabulary.ranks, vocabulary.shares, vocabulary.cumulative):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 0
 
@@ -199,7 +197,7 @@ def test_mappings():
         ([1, 2], {"a", "b"}, TypeError, "words should be a sequence of strings, got a set"),
         ({"a": 1}, ["a"], TypeError, "words should be left out where a dict brings its own"),
     ],
-)  # fmt: skip
+)
 def test_refused(counts, words, error, message):
     with pytest.raises(error, match=message):
         Vocabulary(counts, words)
@@ -250,9 +248,7 @@ def test_from_tokens():
 def test_from_text_recognises_compression_by_content(tmp_path, opener):
     path = write(tmp_path / "corpus.txt", "b a b\n\nc b\n", opener)
     vocabulary = Vocabulary.from_text(path, eos="<eos>")
-    assert dict(zip(vocabulary.words, vocabulary.counts.tolist(), strict=True)) == {
-        "b": 3, "<eos>": 3, "a": 1, "c": 1
-    }  # fmt: skip
+    assert dict(zip(vocabulary.words, vocabulary.counts.tolist(), strict=True)) == {"b": 3, "<eos>": 3, "a": 1, "c": 1}
     # By first appearance: b, a, <eos>, c.
     assert [vocabulary.id_of(word) for word in ("b", "a", "<eos>", "c")] == [0, 1, 2, 3]
     assert vocabulary.name == "corpus"
@@ -280,8 +276,12 @@ def test_tokenizers(tmp_path):
     path = write(tmp_path / "t", "Don't, DON'T stop\n")
     vocabulary = Vocabulary.from_text(path, tokenizer="words", lower=True)
     assert dict(zip(vocabulary.words, vocabulary.counts.tolist(), strict=True)) == {
-        "don": 2, "'": 2, "t": 2, ",": 1, "stop": 1
-    }  # fmt: skip
+        "don": 2,
+        "'": 2,
+        "t": 2,
+        ",": 1,
+        "stop": 1,
+    }
     assert Vocabulary.from_text(path).words == ("Don't,", "DON'T", "stop")
     assert Vocabulary.from_text(path, tokenizer=list).n_classes == len(set("Don't, DON'T stop"))
     with pytest.raises(ValueError, match="tokenizer should be 'whitespace', 'words' or a function"):
@@ -325,8 +325,10 @@ def test_other_encodings(tmp_path):
 
 def test_unreadable_files(tmp_path):
     readers = (Vocabulary.from_text, Vocabulary.from_counts_file, Vocabulary.read)
-    whole = {opener: write(tmp_path / "whole", "a b\n" * 9999, opener).read_bytes() for opener in
-             (gzip.open, lzma.open, bz2.open)}  # fmt: skip
+    whole = {
+        opener: write(tmp_path / "whole", "a b\n" * 9999, opener).read_bytes()
+        for opener in (gzip.open, lzma.open, bz2.open)
+    }
     for reader in readers:
         with pytest.raises(FileNotFoundError, match=r"path should be a file, got .*absent\.txt, which does not exist"):
             reader(tmp_path / "absent.txt")
@@ -658,15 +660,34 @@ def test_zipf_fit_is_a_frozen_record():
 def test_compare():
     rows = compare([Vocabulary([8, 1], name="two"), Vocabulary([3], name="one")], first=(1, 5), shares=(0.5, 0.995, 1))
     assert rows[0] == {
-        "name": "two", "n_classes": 2, "total": 9, "first 1": 8 / 9, "first 5": 1.0,
-        "50%": 1, "99.5%": 2, "100%": 2, "exponent": pytest.approx(3),
-    }  # fmt: skip
+        "name": "two",
+        "n_classes": 2,
+        "total": 9,
+        "first 1": 8 / 9,
+        "first 5": 1.0,
+        "50%": 1,
+        "99.5%": 2,
+        "100%": 2,
+        "exponent": pytest.approx(3),
+    }
     assert rows[1]["first 5"] == 1.0 and math.isnan(rows[1]["exponent"])
     row = compare([Vocabulary.synthetic(30_000)])[0]
     assert list(row) == [
-        "name", "n_classes", "total", "first 1000", "first 2000", "first 5000", "first 10000", "first 20000",
-        "50%", "80%", "90%", "95%", "99%", "exponent",
-    ]  # fmt: skip
+        "name",
+        "n_classes",
+        "total",
+        "first 1000",
+        "first 2000",
+        "first 5000",
+        "first 10000",
+        "first 20000",
+        "50%",
+        "80%",
+        "90%",
+        "95%",
+        "99%",
+        "exponent",
+    ]
     with pytest.raises(TypeError, match="vocabularies should be several in a list, got one Vocabulary"):
         compare(Vocabulary([1, 2]))
     with pytest.raises(TypeError, match="vocabularies should hold Vocabulary objects, got a list"):
