@@ -1,4 +1,4 @@
-"""A text as ranks in three parts, and its batches."""
+"""A text as ranks in three parts, and its batches: what ``load`` gives and trainings take."""
 
 from __future__ import annotations
 
@@ -35,6 +35,12 @@ class Corpus:
     the ids are byte-pair pieces; the perplexity per word is exp(total loss in nats / n_words), and only it can be
     compared between vocabularies.
     ``tokenizer``: the byte-pair tokenizer as JSON, or None for words.
+
+    >>> ids = np.array([0, 1, 2, 0], np.int32)
+    >>> words = Vocabulary([2, 1, 1], ["the", "cat", "saw"])
+    >>> corpus = Corpus("own", words, ids, ids, ids, licence="mine", source="here", digest="0", unknown=None)
+    >>> corpus.n_classes, corpus.decode([0, 1, 2])
+    (3, 'the cat saw')
     """
 
     name: str
@@ -64,7 +70,7 @@ class Corpus:
         return f"Corpus({self.name!r}, V={self.n_classes:,}, {sizes}, digest {self.digest[:12]})"
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of ranks: words with a blank between them, a new line for ``eos``; pieces put together.
+        """The text of ranks: words with a blank between them, a new line for ``eos``; byte-pair pieces are joined.
 
         Raises:
             ValueError: an id is outside 0..V-1.
@@ -109,21 +115,25 @@ class Batches:
         targets: batch_size * L, the number of tokens that are predicted.
         trimmed: tokens at the end that are not.
 
+    >>> batches = Batches(np.arange(9), batch_size=2, steps=3)
+    >>> [target.tolist() for _, target in batches]
+    [[[1, 2, 3], [5, 6, 7]], [[4], [8]]]
+
     Raises:
-        TypeError: batch_size or steps is no integer.
+        TypeError: batch_size or steps is not an integer.
         ValueError: one of them is below 1; ids is not 1-D; fewer than batch_size * steps + 1 ids.
     """
 
     def __init__(self, ids: NDArray[Any], batch_size: int, steps: int) -> None:
         for name, value in (("batch_size", batch_size), ("steps", steps)):
             if _integer(name, value) < 1:
-                raise ValueError(f"{name}: expected at least 1, received {value}")
+                raise ValueError(f"{name} should be at least 1, got {value}")
         if ids.ndim != 1 or ids.dtype.kind not in "iu":
-            raise ValueError(f"ids: expected integers (n,), received {ids.dtype} of shape {ids.shape}")
+            raise ValueError(f"ids should be integers of shape (n,), got {ids.dtype} of shape {ids.shape}")
         if len(ids) < batch_size * steps + 1:
             raise ValueError(
-                f"ids: {len(ids):,} tokens are fewer than one batch of {batch_size} x {steps} and one more "
-                f"({batch_size * steps + 1:,}); lower batch_size or steps, or take more text"
+                f"ids should be at least {batch_size * steps + 1:,} tokens, one more than a batch of {batch_size} x "
+                f"{steps}, got {len(ids):,}; lower batch_size or steps, or take more text"
             )
         self.batch_size, self.steps = batch_size, steps
         self.columns = (len(ids) - 1) // batch_size
@@ -138,7 +148,7 @@ class Batches:
 
     def __getitem__(self, window: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         if not 0 <= _integer("window", window) < len(self):
-            raise IndexError(f"window: expected 0 to {len(self) - 1}, received {window}")
+            raise IndexError(f"window should be from 0 to {len(self) - 1}, got {window}")
         at = slice(window * self.steps, (window + 1) * self.steps)
         return self._input[:, at].astype(np.int64), self._target[:, at].astype(np.int64)
 
@@ -149,8 +159,8 @@ class Batches:
         """The windows from ``start`` on (0 to ``len``): a run that stopped after window k goes on at k + 1.
 
         Raises:
-            TypeError, ValueError: start is no integer, or outside 0..len.
+            TypeError, ValueError: start is not an integer, or outside 0..len.
         """
         if not 0 <= _integer("start", start) <= len(self):
-            raise ValueError(f"start: expected 0 to {len(self)}, received {start}")
+            raise ValueError(f"start should be from 0 to {len(self)}, got {start}")
         return (self[k] for k in range(start, len(self)))

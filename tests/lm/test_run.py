@@ -474,7 +474,7 @@ def test_the_widths_of_d_softmax_are_those_of_its_bands():
 
 
 def test_a_corpus_shorter_than_a_batch_is_refused():
-    with pytest.raises(ValueError, match="fewer than one batch of 128 x 20"):
+    with pytest.raises(ValueError, match="ids should be at least 2,561 tokens, one more than a batch of 128 x 20"):
         Run(made_corpus(2_000), Settings(cutoffs=(10,)))
 
 
