@@ -395,7 +395,9 @@ def test_bad_types_and_sources(tmp_path):
         quiet(tmp_path / "text", bpe=True)
     with pytest.raises(TypeError, match="expected it to return a list of strings"):
         quiet(tmp_path / "text", tokenizer=lambda line: line)
-    with pytest.raises(FileNotFoundError, match="source should be a file, a folder or one of docs, wikitext-2,"):
+    with pytest.raises(
+        FileNotFoundError, match="a known corpus, got 'no-such-corpus'; known are docs, wiki"
+    ):
         quiet("no-such-corpus")
     with pytest.raises(ValueError, match=r"the test part of .* holds no tokens"):
         quiet(folder(tmp_path / "x", "a b\n", "a\n", ""))

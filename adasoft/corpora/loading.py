@@ -213,7 +213,7 @@ def load(
             text = local(Path(source), encoding, progress)
         else:
             raise FileNotFoundError(
-                f"source should be a file, a folder or one of {', '.join(NAMES)}, got {source!r}, which is none of them"
+                f"source should be a file, a folder or a known corpus, got {source!r}; known are {', '.join(NAMES)}"
             )
         return _encoded(text, preparation, folder, progress, keep=folder == root)
 

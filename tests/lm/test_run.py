@@ -16,7 +16,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from torch import nn
-from trainings import CORPUS, SMALL, V, arguments, curve, made_corpus
+from trainings import CORPUS, SMALL, V, arguments, curve, made_corpus, two_processes
 
 from adasoft import PaperCost
 from adasoft.__main__ import _parser, _train_device, main
@@ -113,21 +113,23 @@ def test_perplexity_is_that_of_every_token_with_the_state_carried():
     ids=lambda c: "-".join(map(str, c.values())),
 )
 def test_a_resumed_run_goes_on_with_the_very_same_numbers(tmp_path, changes):
-    settings = replace(SMALL, epochs=2, **changes)
-    whole = Run(CORPUS, settings)
-    expected = curve(whole)
-    for stop in (13, len(whole.batches), len(whole.batches) + 5):  # within an epoch, between two, in the second
-        run = Run(CORPUS, settings)
-        steps = run.steps()
-        for _ in range(stop):
-            next(steps)
-        run.save(tmp_path / "c.safetensors")
+    settings, corpus = replace(SMALL, epochs=2, **changes), made_corpus(1_000)
+    expected, whole = Run(corpus, settings), Run(corpus, settings)
+    curve(expected)
+    n = len(whole.batches)
+    stops = (n // 2, n, n + 2)  # within an epoch, between two, in the second
+    for step, _ in enumerate(whole.steps(), 1):
+        if step in stops:
+            whole.save(tmp_path / f"{step}.safetensors")
+    assert whole.losses == expected.losses  # saving changes nothing
+    for stop in stops:
         torch.manual_seed(123)  # whatever happened since
-        again = Run.resume(tmp_path / "c.safetensors", CORPUS, settings=settings)
-        assert curve(again) == expected
-        for (name, a), b in zip(whole.model.named_parameters(), again.model.parameters(), strict=True):
+        resumed = Run.resume(tmp_path / f"{stop}.safetensors", corpus, settings=settings)
+        assert len(resumed.losses) == stop
+        assert curve(resumed) == expected.losses
+        for (name, a), b in zip(expected.model.named_parameters(), resumed.model.parameters(), strict=True):
             assert torch.equal(a, b), name
-        assert [e.valid for e in again.position.epochs] == [e.valid for e in whole.position.epochs]
+        assert [e.valid for e in resumed.position.epochs] == [e.valid for e in expected.position.epochs]
 
 
 def test_the_loss_by_rank_is_the_whole_loss():
@@ -142,17 +144,23 @@ def test_the_loss_by_rank_is_the_whole_loss():
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_other_ones():
-    assert curve(Run(CORPUS, SMALL)) == curve(Run(CORPUS, SMALL))
-    assert curve(Run(CORPUS, replace(SMALL, seed=1))) != curve(Run(CORPUS, SMALL))
+    short = replace(SMALL, epochs=1)
+    assert curve(Run(CORPUS, short)) == curve(Run(CORPUS, short))
+    assert curve(Run(CORPUS, replace(short, seed=1))) != curve(Run(CORPUS, short))
 
 
-def test_killed_and_started_again_it_ends_with_the_same_loss_curve(tmp_path, text):
-    environment = {**os.environ, "ADASOFT_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "adasoft"]
-    more = ("--epochs", "12", "--save-every", "0")
+@pytest.mark.parametrize(
+    ("epochs", "save_every"), [(4, "60"), pytest.param(12, "0", marks=pytest.mark.long)], ids=["short", "long"]
+)
+def test_killed_and_started_again_it_ends_with_the_same_loss_curve(tmp_path, text, monkeypatch, epochs, save_every):
+    monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path / "cache"))
     path = tmp_path / "killed" / "checkpoint.safetensors"
+    given = arguments(text, tmp_path / "killed", "--epochs", str(epochs), "--save-every", "0")
     process = subprocess.Popen(
-        [*command, *arguments(text, tmp_path / "killed", *more)], env=environment, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", "adasoft", *given],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         deadline = time.monotonic() + 120
@@ -164,23 +172,19 @@ def test_killed_and_started_again_it_ends_with_the_same_loss_curve(tmp_path, tex
         process.wait()
     _, tensors = read_checkpoint(path)
     killed_at = len(tensors["losses"])
-    assert 0 < killed_at < 12 * 30 and not (path.parent / "record.json").exists()
+    assert 0 < killed_at < epochs * 30 and not (path.parent / "record.json").exists()
 
-    curves = []
+    curves, records = [], []
     for folder in ("killed", "whole"):
-        done = subprocess.run(
-            [*command, *arguments(text, tmp_path / folder, *more)], env=environment, capture_output=True, text=True,
-            timeout=120,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        assert "test perplexity" in done.stdout
+        more = ("--epochs", str(epochs), "--save-every", save_every)
+        assert main(arguments(text, tmp_path / folder, *more)) == 0
         curves.append(read_checkpoint(tmp_path / folder / "checkpoint.safetensors")[1]["losses"].tolist())
+        records.append(json.loads((tmp_path / folder / "record.json").read_text()))
     assert curves[0] == curves[1] and len(curves[0]) > killed_at
-    records = [json.loads((tmp_path / f / "record.json").read_text()) for f in ("killed", "whole")]
     for key in ("test perplexity", "curve", "cutoffs", "parameters"):
         assert records[0][key] == records[1][key], key
     assert [r["command"].partition(" --folder ")[0] for r in records] == [
-        f"python -m adasoft train --corpus {text} --hidden 16 --cutoffs 10,20 --bptt 10 --batch 8 --epochs 12 "
+        f"python -m adasoft train --corpus {text} --hidden 16 --cutoffs 10,20 --bptt 10 --batch 8 --epochs {epochs} "
         "--device cpu"
     ] * 2
 
@@ -718,33 +722,40 @@ def test_ctrl_c_in_the_last_step_stops_what_follows(tmp_path, monkeypatch):
     assert train(CORPUS, SMALL, tmp_path, progress=False)["done"]
 
 
-def test_two_processes_train_as_one_does(tmp_path, text):
-    """`torchrun -m adasoft train`: the same loss curve to rounding, and a resumed run goes on with the same one."""
-    if not torch.distributed.is_available() or not torch.distributed.is_gloo_available():
-        pytest.skip("needs gloo")
-    environment = {
-        **os.environ, "ADASOFT_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1",
-    }  # fmt: skip
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "adasoft"]
+GLOO = pytest.mark.skipif(
+    not torch.distributed.is_available() or not torch.distributed.is_gloo_available(), reason="needs gloo"
+)
 
-    def curve_of(command, folder, epochs, *more):
-        done = subprocess.run(
-            [*command, *arguments(text, tmp_path / folder, "--epochs", epochs, *more)], env=environment, timeout=150,
-            capture_output=True, text=True,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        if more:
-            assert len(done.stdout.strip().splitlines()[-1].split()) == 5  # words, once
-        return read_checkpoint(tmp_path / folder / "checkpoint.safetensors")[1]["losses"].tolist()
 
-    one = curve_of([sys.executable, "-m", "adasoft"], "one", "2")
-    curve_of(launch, "two", "1")
-    two = curve_of(launch, "two", "2", "--sample", "5")  # goes on from the first epoch
-    np.testing.assert_allclose(two, one, rtol=1e-4)
+@GLOO
+@pytest.mark.parametrize("launched", ["spawned", pytest.param("torchrun", marks=pytest.mark.long)])
+def test_two_processes_train_as_one_does(tmp_path, text, monkeypatch, launched):
+    """The same loss curve to rounding, and a resumed run goes on with the same one: by the command line."""
+    monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    commands = [
+        arguments(text, tmp_path / "two", "--epochs", "1", "--bptt", "30"),
+        arguments(text, tmp_path / "two", "--epochs", "2", "--bptt", "30", "--sample", "5"),  # goes on
+    ]
+    if launched == "spawned":
+        said = two_processes(commands, tmp_path)
+    else:
+        launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "adasoft"]
+        said = []
+        for command in commands:
+            environment = {**os.environ, "MASTER_ADDR": "127.0.0.1"}
+            done = subprocess.run([*launch, *command], env=environment, timeout=150, capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+            said.append(done.stdout)
+    assert all(out.count("test perplexity") == out.count("kept in") == 1 for out in said)
+    assert len(said[1].strip().splitlines()[-1].split()) == 5  # words, once
+
     about, tensors = read_checkpoint(tmp_path / "two" / "checkpoint.safetensors")
+    corpus = load(text, progress=False)
+    np.testing.assert_allclose(tensors["losses"].numpy(), curve(Run(corpus, replace(SMALL, bptt=30))), rtol=1e-4)
     assert about["processes"] == 2
     # each goes on with random numbers of its own
     last = max(key.rpartition(".")[2] for key in tensors if key.startswith("process.0."))
     assert not torch.equal(*(tensors[f"process.{rank}.{last}"] for rank in (0, 1)))
     with pytest.raises(ValueError, match=r"trained by 2 process\(es\) on cpu, this run has 1"):
-        Run.resume(tmp_path / "two" / "checkpoint.safetensors", load(text))
+        Run.resume(tmp_path / "two" / "checkpoint.safetensors", corpus)
