@@ -103,7 +103,7 @@ def test_zeroed_bytes_are_noticed(tmp_path, saved):
             continue
         path = tmp_path / "c.safetensors"
         path.write_bytes((data[:at] + bytes(2000) + data[at + 2000 :])[: len(data)])
-        with pytest.raises(DamagedFile, match=r"c\.safetensors is damaged: .*; delete it to start anew"):
+        with pytest.raises(DamagedFile, match=r"c\.safetensors is damaged: .*; delete it to start again"):
             read_checkpoint(path)
 
 
@@ -338,7 +338,7 @@ def test_several_processes_at_one_checkpoint(tmp_path, others):
         ("scaler", [], "scaler should be an object"),
         ("scaler", {"scale": "1"}, "scaler.scale should be a finite number"),
         ("scaler", {"scale": 1.0}, "the scaler of the loss is of another kind"),
-        ("format", "else", "no adasoft checkpoint"),
+        ("format", "else", "it is not an adasoft checkpoint"),
         ("version", 3, "version should be at most 2, got 3"),
         ("version", "2", "version should be a whole number"),
     ],
@@ -354,7 +354,7 @@ def test_each_field_is_refused_by_name(tmp_path, saved, field, value, says):
     write_checkpoint(path, about, tensors)
     with pytest.raises(DamagedFile, match=says) as caught:
         Run.resume(path, CORPUS)
-    assert str(caught.value).startswith(f"{path} is damaged: ") and "; delete it to start anew" in str(caught.value)
+    assert str(caught.value).startswith(f"{path} is damaged: ") and "; delete it to start again" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -421,10 +421,10 @@ def test_what_is_no_checkpoint_at_all(tmp_path):
         len(head).to_bytes(8, "little") + head,
     ):
         path.write_bytes(data)
-        with pytest.raises(DamagedFile, match="c is damaged: no checkpoint of adasoft, or torn"):
+        with pytest.raises(DamagedFile, match="c is damaged: it is not a checkpoint of adasoft, or torn"):
             read_checkpoint(path)
     save_file({"a": torch.zeros(2)}, path)  # somebody else's
-    with pytest.raises(DamagedFile, match="no adasoft checkpoint"):
+    with pytest.raises(DamagedFile, match="it is not an adasoft checkpoint"):
         read_checkpoint(path)
     (tmp_path / "folder").mkdir()
     with pytest.raises(DamagedFile, match="should be a file"):
