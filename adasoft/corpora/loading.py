@@ -26,7 +26,7 @@ from .sources import Source, checked_text, local
 
 __all__ = ["load"]
 
-_FORMAT = 2  # of an encoded folder; another number encodes anew
+_FORMAT = 2  # of an encoded folder; with another number texts are encoded again
 _CHUNK = 2**22  # ids handled at a time
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _ELSEWHERE = "name another folder in ADASOFT_CACHE"
