@@ -79,7 +79,7 @@ def installed(root: str = "adasoft", extra: str = "notebooks") -> dict[str, meta
 
 
 def gather(packages: dict[str, metadata.Distribution], folder: Path, bar: Any) -> dict[str, str]:
-    """Write train.txt.gz, valid.txt.gz and test.txt.gz; their SHA-256 by name. ``bar`` is told of every file read.
+    """Write train.txt.gz, valid.txt.gz and test.txt.gz; returns their SHA-256 by name. ``bar`` is told of each file.
 
     A twentieth of the documents is test and another valid, by a hash of their path, so all packages are in all parts.
     """
@@ -144,8 +144,8 @@ def sentences(texts: Iterable[str], seen: set[bytes]) -> Iterator[str]:
     rules and underlines are left out; of a Python session the input stays, without prompts and output. A paragraph is
     kept if at least four of its tokens and a third of them are words of letters.
 
-    Packages repeat themselves, generated ones by the thousand. So a paragraph is left out if it is in ``seen``, but for
-    quoted or dotted names and numbers, or if half of its lines are: else one could guess the test from the train part.
+    Packages repeat themselves, generated ones by the thousand. So a paragraph is left out if it is in ``seen``, apart
+    from quoted or dotted names and numbers, or if half of its lines are: otherwise the train part would tell the test.
     """
     for text in texts:
         for block in _BLANK_LINE.split(_RULE.sub("", inspect.cleandoc(text))):

@@ -180,7 +180,7 @@ def _download(url: str, partial: Path, tag: Path, path: Path, progress: Progress
                         f"url should be an address that begins with http:// or https://, got {url!r} ({caught}); "
                         "a server of your own is named in ADASOFT_CORPORA"
                     ) from caught
-                # what comes a second time is no progress
+                # what comes a second time is not progress
                 failed = failed + 1 if _size(partial) <= furthest else 1
                 furthest = max(furthest, _size(partial))
                 if failed >= _TRIES:
@@ -246,7 +246,7 @@ def _take(session: Any, url: str, partial: Path, tag: Path, bar: Any) -> bool:
         headers |= {"Range": f"bytes={have}-", "If-Range": kept.tag}
     with session.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as answer:
         status, said = answer.status_code, answer.headers
-        if status == 416 and kept is not None:  # there is nothing behind what we have
+        if status == 416 and kept is not None:  # there is nothing after what we have
             if said.get("Content-Range", "") == f"bytes */{have}" and kept.total is None:
                 return True
             _start_over(partial, tag)
@@ -288,7 +288,7 @@ def _take(session: Any, url: str, partial: Path, tag: Path, bar: Any) -> bool:
 
 
 def _is_the_rest(content_range: str, have: int, length: int | None, kept: _Version) -> bool:
-    """Whether a piece of a file goes on behind its first ``have`` bytes, in a file of the same length as before."""
+    """Whether a piece of a file goes on after its first ``have`` bytes, in a file of the same length as before."""
     numbers = re.fullmatch(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", content_range, re.ASCII)
     if numbers is None:
         return False

@@ -122,7 +122,7 @@ def _ranked(
 ) -> tuple[Vocabulary, Ids]:
     """The vocabulary of the words with a count, and the rank of each number (-1 where there is none).
 
-    ``unseen``: words without a count are wanted too, since they stand in the held-out parts.
+    ``unseen``: words without a count are needed too, since the held-out parts have them.
     """
     present = np.flatnonzero(counts)
     names, sizes = [words[i] for i in present.tolist()], counts[present]
@@ -215,7 +215,7 @@ def _library() -> Any:
 class _Lines:
     """The lines of a text's first ``limit`` words, each word with a blank before it; counts ``n_words``.
 
-    Yields (text, whether a line ends behind it): a line that is long comes in several pieces.
+    Yields (text, whether a line ends after it): a long line comes in several pieces.
     """
 
     def __init__(self, pieces: Iterable[str], preparation: Preparation, part: str) -> None:
@@ -302,7 +302,7 @@ def _bar(text: Part, what: str, progress: Progress) -> Any:
 
 
 def _write(path: Path, ids: Iterable[Ids], part: str, source: Source) -> int:
-    """Write int32 one behind the other; how many."""
+    """Write int32 one after the other; returns how many."""
     n = 0
     with path.open("wb") as file:
         for piece in ids:
@@ -314,7 +314,7 @@ def _write(path: Path, ids: Iterable[Ids], part: str, source: Source) -> int:
 
 
 def chunks(path: Path) -> Iterator[Ids]:
-    """The int32 of a file that was written one behind the other."""
+    """The int32 that :func:`_write` wrote, in pieces."""
     with path.open("rb") as file:
         while len(chunk := np.fromfile(file, np.int32, _CHUNK)):
             yield chunk

@@ -63,7 +63,7 @@ def _encode(source: Source, preparation: Preparation, folder: Path, progress: Pr
 
 
 def _write_ids(path: Path, n: int, pieces: Iterable[Ids]) -> None:
-    """A .npy file by pieces. (A mapped file would not say that the disk is full: the process would be killed.)"""
+    """Write a .npy file in pieces. (With a mapped file, a full disk would kill the process without a word.)"""
     with path.open("wb") as file:
         header = {"descr": "<i4", "fortran_order": False, "shape": (n,)}
         np.lib.format.write_array_header_1_0(file, header)

@@ -26,7 +26,7 @@ Opened = tuple[str, Any, Callable[[], int]]
 
 
 class Files(Protocol):
-    """Files of text, one behind the other; iterating opens them in turn."""
+    """Files of text, one after the other; iterating opens them in turn."""
 
     size: int
     """Bytes, as stored."""
@@ -87,14 +87,14 @@ def _place(raw: Any, before: int) -> int:
 
 @dataclass(frozen=True)
 class Part:
-    """A stretch of characters of the text that ``files`` make, one behind the other. Each file ends its last line."""
+    """A stretch of characters of the text that ``files`` make, one after the other. Each file ends its last line."""
 
     files: Files
     start: int = 0
     stop: int | None = None
 
     def pieces(self, encoding: str, *, whole_lines: bool = False, bar: Any = None) -> Iterator[str]:
-        """Its text, cut behind lines, and behind blanks where a line is long (but for ``whole_lines``).
+        """Its text in pieces that end with a line, or at a blank where a line is long (not with ``whole_lines``).
 
         ``bar`` is told of the bytes read.
 
@@ -145,7 +145,7 @@ def checked_text(path: Path, encoding: str) -> Path:
     """``path``, unless it is a file of counts: each of its numbers would be a word.
 
     Raises:
-        ValueError: it is one, as ``Vocabulary.read`` finds out.
+        ValueError: it is one, by the rule of ``Vocabulary.read``.
     """
     if row := first_row(path, encoding):
         raise ValueError(
@@ -205,7 +205,7 @@ def beginning(path: Path, n: int = 2**20, encoding: str = "utf-8") -> str:
 
 
 def _paths(path: Path) -> list[Path]:
-    """The file, or all of a folder in order, but for hidden ones."""
+    """The file, or all files of a folder in order, except hidden ones."""
     if not path.is_dir():
         return [path]
     inside = {p.relative_to(path).parts: p for p in path.rglob("*") if p.is_file()}
