@@ -23,7 +23,7 @@ from adasoft.__main__ import _parser, _train_device, main
 from adasoft.bench import bench_train, save
 from adasoft.bench.training import by_rank, print_by_rank, print_table, suite, summary
 from adasoft.corpora import load
-from adasoft.lm.clock import PHASES
+from adasoft.lm.clock import PHASES, Clock
 from adasoft.lm.evaluation import nats_by_rank
 from adasoft.lm.launch import Stopped, run_name, train
 from adasoft.lm.run import Run
@@ -55,6 +55,8 @@ def test_it_learns_and_tells_where_the_time_went():
     assert run.position.tokens == 3 * run.batches.targets
     epochs = run.position.epochs
     assert epochs[0].valid > epochs[-1].valid and epochs[0].train > epochs[-1].train
+    assert told[-1].valid == epochs[-1].valid == run.perplexity("valid") != run.perplexity("test")
+    assert told[-1].words_per_second == pytest.approx(run.position.tokens / run.position.seconds)
     # the epoch's perplexity is that of all its tokens
     windows, sizes = len(run.batches), [run.batches[i][1].size for i in range(len(run.batches))]
     expected = math.exp(np.average(run.losses[-windows:], weights=sizes))
@@ -96,6 +98,22 @@ def test_perplexity_is_that_of_every_token_with_the_state_carried():
         hidden, _ = run.model.eval().hidden(ids[:, :-1])
         nll = -run.model.softmax(hidden, ids[:, 1:]).output.mean()
     assert run.perplexity("test") == pytest.approx(math.exp(nll), rel=1e-5)
+    for training in (True, False):  # left as it was
+        run.model.train(training)
+        run.perplexity("valid")
+        assert run.model.training == training
+
+
+def test_each_stretch_of_a_step_counts_for_its_phase():
+    """Forward and backward of the body and of the output layer, then the update: by a clock that says 0, 1, 3, 7 ..."""
+    times = iter([0, 1, 3, 7, 15, 31])
+    clock = Clock(torch.device("cpu"), now=lambda: float(next(times)))
+    clock.start_step()
+    for name in ("body", "output", "output gradient", "backward"):
+        clock.mark(name)
+    clock.end_step()
+    assert clock.read() == 31 and clock.totals == {"body": 1 + 8, "output": 2 + 4, "optimizer": 16}
+    assert clock.read() == 0 and sum(clock.shares().values()) == pytest.approx(1)
 
 
 @pytest.mark.parametrize(
@@ -582,6 +600,7 @@ def test_a_checkpoint_holds_tied_words_once_and_no_pickle(tmp_path):
 def test_runs_that_differ_have_folders_that_differ():
     names = {run_name(CORPUS, s) for s in (SMALL, replace(SMALL, seed=1), replace(SMALL, clip=0.5))}
     assert len(names) == 3
+    assert run_name(made_corpus(seed=1), SMALL) not in names  # another text of this name
     # but not the processes of one run, whatever GPU is whose
     assert run_name(CORPUS, SMALL, "cuda:0") == run_name(CORPUS, SMALL, "cuda:1") != run_name(CORPUS, SMALL)
 
