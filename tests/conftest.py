@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # No deadline: the first example of a process pays for warming torch up. Derandomised by default, so that a failure
-# is a failure of the change at hand; `--long` draws anew each time. Four properties of the layer and its loss and
+# is a failure of the current change; `--long` draws other cases each time. Four properties of the layer, its loss and
 # decoding share the long profile: 10,000 examples between them.
 _COMMON = {"deadline": None, "database": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("default", max_examples=25, derandomize=True, **_COMMON)

@@ -186,7 +186,7 @@ def test_settings(tmp_path, cache, settings, expected):
     text = "\ufeffThe\tcat's  x\u00a0y\r\nthe end."
     path = folder(tmp_path / "x", text, text, text)
     if expected is None:
-        with pytest.raises(ValueError, match="the one word '!' with these settings"):
+        with pytest.raises(ValueError, match=r"at least two words, got .* leave only '!'"):
             quiet(path, min_count=1, **settings)
         return
     corpus = quiet(path, min_count=1, **settings)
@@ -241,11 +241,11 @@ def test_text_ids_agrees_with_the_vocabulary_and_with_load(tmp_path):
     vocabulary, ids = text_ids(file, max_size=9, min_count=1)
     assert vocabulary.words == corpus.vocabulary.words and (ids == corpus.train).all()
     (tmp_path / "none").write_text("")
-    with pytest.raises(ValueError, match="holds no tokens"):
+    with pytest.raises(ValueError, match="path should be a text with words in it"):
         text_ids(tmp_path / "none")
-    with pytest.raises(FileNotFoundError, match="there is no file"):
+    with pytest.raises(FileNotFoundError, match=r"path should be a file, got .* does not exist"):
         text_ids(tmp_path / "nowhere")
-    with pytest.raises(IsADirectoryError, match="is a directory"):
+    with pytest.raises(IsADirectoryError, match="path should be a file, got the folder"):
         text_ids(tmp_path)
 
 
@@ -322,8 +322,11 @@ def test_a_folder_is_one_text_in_the_order_of_paths(tmp_path):
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        (["train.txt", "test.txt"], "expected to have one for valid, and has none"),
-        (["train.txt", "valid.txt", "test.txt", "train.txt.gz"], "one for train, and has train.txt and train.txt.gz"),
+        (["train.txt", "test.txt"], "should have one for valid as well, got none"),
+        (
+            ["train.txt", "valid.txt", "test.txt", "train.txt.gz"],
+            "well, got train.txt and train.txt.gz",
+        ),
         ([], "holds no files"),
         ([".only-hidden"], "holds no files"),
     ],
@@ -357,18 +360,18 @@ def test_the_digest_is_of_words_and_ids(tmp_path):
     [
         (b"", {}, "too short"),
         (b"a b", {}, "too short"),
-        (b"word " * 500, {"eos": None}, "the one word 'word' with these settings"),
+        (b"word " * 500, {"eos": None}, "at least two words, got .* leave only 'word'"),
         (b"\x00\x01\x02" * 500, {}, "is binary or not utf-8 text: byte 0 is NUL"),
         (b"good text\n" * 50 + b"caf\xe9\n" * 50, {}, r"is not utf-8 text: byte 503 cannot be decoded"),
         (gzip.compress(b"a b c\n" * 5000, mtime=0)[:-30], {}, "broken off or damaged"),
         (b"a b\n" * 500, {"tokens": 0}, "tokens should be an integer of at least 1, got 0"),
         (b"a b\n" * 500, {"max_size": 0}, "max_size should be an integer of at least 1"),
-        (b"a b\n" * 500, {"eos": ""}, "eos: expected a word without blanks"),
-        (b"a b\n" * 500, {"eos": "end of line"}, "eos: expected a word without blanks"),
+        (b"a b\n" * 500, {"eos": ""}, "eos should be a word without blanks, or None, got"),
+        (b"a b\n" * 500, {"eos": "end of line"}, "eos should be a word without blanks, or None, got"),
         (b"a b\n" * 500, {"encoding": "utf-9"}, "encoding should be one that Python knows, got 'utf-9'"),
         (b"a b\n" * 500, {"tokenizer": "spaces"}, "tokenizer should be 'whitespace', 'words' or a function"),
         (b"a b\n" * 500, {"bpe": 257}, "bpe should be an integer of at least 258, got 257"),
-        (b"a b\n" * 500, {"bpe": 300, "max_size": 9}, "bpe: min_count, max_size and a tokenizer of your own"),
+        (b"a b\n" * 500, {"bpe": 300, "max_size": 9}, "max_size and a tokenizer of your own are for words"),
     ],
 )
 def test_bad_input(tmp_path, cache, content, settings, message):
@@ -388,7 +391,7 @@ def test_bad_types_and_sources(tmp_path):
         quiet(tmp_path / "text", bpe=True)
     with pytest.raises(TypeError, match="tokenizer should return a list of strings"):
         quiet(tmp_path / "text", tokenizer=lambda line: line)
-    with pytest.raises(FileNotFoundError, match="no file, no folder, and no known corpus; those are docs, wikitext-2,"):
+    with pytest.raises(FileNotFoundError, match="a known corpus, got 'no-such-corpus'; known are docs, wiki"):
         quiet("no-such-corpus")
     with pytest.raises(ValueError, match=r"the test part of .* holds no tokens"):
         quiet(folder(tmp_path / "x", "a b\n", "a\n", ""))
@@ -473,6 +476,49 @@ def test_what_a_killed_process_left_is_cleared(tmp_path, cache):
     at.rename(at.with_name(at.name + ".part"))
     assert quiet(path).digest == first.digest
     assert not list(cache.rglob("*.part"))
+
+
+def test_where_the_cache_cannot_be_written_a_text_is_not_kept(tmp_path, monkeypatch, packages):
+    """In a folder that is none, as on a disk for reading only; a download is refused before anything is asked for."""
+    (tmp_path / "file").write_text("")
+    blocked = tmp_path / "file" / "cache"
+    text = tmp_path / "text"
+    text.write_text("a b c\n" * 200)
+    monkeypatch.setattr(documentation, "installed", lambda: packages)
+    for source in (text, "docs"):
+        expected = quiet(source, cache=tmp_path / "kept")
+        with pytest.warns(RuntimeWarning, match=r"not kept: .* cannot be written .*; name another folder"):
+            corpus = quiet(source, cache=blocked)
+        assert corpus.digest == expected.digest and corpus.train.tolist() == expected.train.tolist()
+    with pytest.raises(OSError, match=r"cache should be a folder that can be written, got .*; name another folder"):
+        quiet("wikitext-2", cache=blocked)
+
+
+class Enough(Exception):
+    pass
+
+
+@pytest.mark.parametrize("settings", [{}, {"bpe": 300}], ids=str)
+def test_a_function_is_told_how_far_it_is_and_can_stop_it(tmp_path, cache, settings):
+    text = tmp_path / "text"
+    text.write_text("some words of a text\n" * 100_000)
+    told: list[tuple[str, int, int | None]] = []
+    corpus = load(text, progress=lambda *now: told.append(now), cache=tmp_path / "whole", **settings)
+    size = text.stat().st_size
+    assert {total for _, _, total in told} == {size} and max(done for _, done, _ in told) == size
+    names = list(dict.fromkeys(what for what, _, _ in told))
+    assert names[0] == "text: where to cut it" and names[-3:] == ["text: train", "text: valid", "text: test"]
+    assert len(told) > 3 * len(names)  # often enough for a button that stops it
+    for name in names:
+
+        def stop(what, done, _total, name=name):
+            if what == name and done:
+                raise Enough
+
+        with pytest.raises(Enough):
+            load(text, progress=stop, **settings)
+        assert not [p for p in cache.rglob("*") if p.suffix != ".lock" and p.is_file()]
+    assert quiet(text, **settings).digest == corpus.digest
 
 
 @pytest.mark.parametrize("share", [0, 0.2, 0.6, 0.95])
@@ -564,7 +610,7 @@ def test_pieces_without_the_library(tmp_path, monkeypatch):
 def test_every_token_is_a_target_once(n, batch_size, steps):
     ids = np.arange(100, 100 + n, dtype=np.int32)
     if n < batch_size * steps + 1:
-        with pytest.raises(ValueError, match=f"{n:,} tokens are fewer than one batch of {batch_size} x {steps}"):
+        with pytest.raises(ValueError, match=f"one more than a batch of {batch_size} x {steps}, got {n:,}; lower"):
             Batches(ids, batch_size, steps)
         return
     batches = Batches(ids, batch_size, steps)
@@ -595,7 +641,7 @@ def test_batches_are_copies_and_refuse_nonsense():
     batches[0][0][:] = -1
     assert batches[0][0][0, 0] == 0 and ids[0] == 0
     for window in (-1, len(batches)):
-        with pytest.raises(IndexError, match="window: expected 0 to 3"):
+        with pytest.raises(IndexError, match="window should be from 0 to 3"):
             batches[window]
     for start in (-1, len(batches) + 1):
         with pytest.raises(ValueError, match="start should be an integer from 0 to 4"):
@@ -604,11 +650,11 @@ def test_batches_are_copies_and_refuse_nonsense():
         Batches(ids, 0, 4)
     with pytest.raises(ValueError, match="steps should be an integer of at least 1"):
         Batches(ids, 3, 4.0)
-    with pytest.raises(ValueError, match=r"ids: expected integers \(n,\), received int32 of shape \(5, 10\)"):
+    with pytest.raises(ValueError, match=r"ids should be integers of shape \(n,\), got int32 of shape \(5, 10\)"):
         Batches(ids.reshape(5, 10), 1, 1)
-    with pytest.raises(ValueError, match=r"ids: expected integers \(n,\), received float64"):
+    with pytest.raises(ValueError, match=r"ids should be integers of shape \(n,\), got float64"):
         Batches(ids.astype(float), 1, 1)
-    with pytest.raises(ValueError, match=r"50 tokens are fewer than one batch of 7 x 8 and one more \(57\)"):
+    with pytest.raises(ValueError, match="ids should be at least 57 tokens, one more than a batch of 7 x 8, got 50"):
         Batches(ids, 7, 8)
 
 
@@ -664,9 +710,9 @@ def test_what_is_known():
     paper = NAMES["text8"]
     assert paper.parts["train"][2:] == (0, 99_000_000) and paper.parts["test"][2:] == (99_000_000, 100_000_000)
     assert paper.min_count == 11 and not paper.lines
-    assert {name[-2:]: known.max_size for name, known in NAMES.items() if known.max_size} == {
-        "bg": 50_000, "cs": 83_000, "da": 128_000, "de": 143_000, "el": 100_000, "es": 87_000,
-    }  # fmt: skip
+    sizes = {name: known.max_size for name, known in NAMES.items() if known.max_size}
+    table = {"bg": 50_000, "cs": 83_000, "da": 128_000, "de": 143_000, "el": 100_000, "es": 87_000}
+    assert sizes == {f"europarl-{language}": size for language, size in table.items()}
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the corpora for development are not beside this checkout")

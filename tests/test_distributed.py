@@ -91,7 +91,8 @@ def has_fsdp2():
 FSDP2 = pytest.mark.skipif(not has_fsdp2(), reason="needs torch.distributed.fsdp.fully_shard (torch 2.6 or newer)")
 
 
-@pytest.mark.parametrize("mode", ["ddp", pytest.param("fsdp", marks=FSDP2)])
+# sharded in all ways, by default: test_ways_to_shard_and_checkpoints
+@pytest.mark.parametrize("mode", ["ddp", pytest.param("fsdp", marks=[FSDP2, pytest.mark.long])])
 def test_the_torchrun_example_equals_one_process(mode, tmp_path, one_process):
     said = torchrun("torchrun_example.py", "--mode", mode, "--save", str(tmp_path))
     assert said.count("loss") == 2 * torchrun_example.STEPS

@@ -345,5 +345,5 @@ def test_a_split_beside_programs_is_one(tmp_path, ending):
 def test_half_a_split_is_refused(tmp_path):
     for name in ("train.txt", "test.txt", "train.py"):
         (tmp_path / name).write_text("a b\n")
-    with pytest.raises(ValueError, match="expected to have one for valid, and has none"):
+    with pytest.raises(ValueError, match="should have one for valid as well, got none"):
         load(tmp_path, progress=False)

@@ -1,6 +1,11 @@
-"""What tests of training share: a corpus with something to learn, small settings, a command line."""
+"""What tests of training share: a corpus with something to learn, small settings, a command line, two processes."""
+
+import contextlib
+import os
+import socket
 
 import numpy as np
+import torch
 
 from adasoft import Vocabulary
 from adasoft.corpora import Corpus
@@ -36,5 +41,27 @@ def curve(run):
 
 
 def arguments(text, folder, *more):
-    return ["train", "--corpus", str(text), "--folder", str(folder), "--hidden", "16", "--batch", "8", "--bptt", "10",
-            "--cutoffs", "10,20", "--device", "cpu", *more]  # fmt: skip
+    sizes = ["--hidden", "16", "--batch", "8", "--bptt", "10", "--cutoffs", "10,20", "--device", "cpu"]
+    return ["train", "--corpus", str(text), "--folder", str(folder), *sizes, *more]
+
+
+def two_processes(commands, folder):
+    """What commands of adasoft print, run one after the other in two processes, as torchrun starts them."""
+    ports = []
+    for _ in commands:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            ports.append(free.getsockname()[1])
+    torch.multiprocessing.spawn(_process, args=(commands, ports, str(folder)), nprocs=2)
+    return ["".join((folder / f"said-{i}-{rank}").read_text() for rank in (0, 1)) for i in range(len(commands))]
+
+
+def _process(rank, commands, ports, folder):
+    from adasoft.__main__ import main
+
+    torch.set_num_threads(1)
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+    for i, (command, port) in enumerate(zip(commands, ports, strict=True)):
+        os.environ["MASTER_PORT"] = str(port)
+        with open(f"{folder}/said-{i}-{rank}", "w") as said, contextlib.redirect_stdout(said):
+            assert main(command) == 0

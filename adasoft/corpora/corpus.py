@@ -1,4 +1,4 @@
-"""A text as ranks in three parts, and its batches."""
+"""A text as ranks in three parts, and its batches: what ``load`` gives and trainings take."""
 
 from __future__ import annotations
 
@@ -37,6 +37,12 @@ class Corpus:
     the ids are byte-pair pieces; the perplexity per word is exp(total loss in nats / n_words), and only it can be
     compared between vocabularies.
     ``tokenizer``: the byte-pair tokenizer as JSON, or None for words.
+
+    >>> ids = np.array([0, 1, 2, 0], np.int32)
+    >>> words = Vocabulary([2, 1, 1], ["the", "cat", "saw"])
+    >>> corpus = Corpus("own", words, ids, ids, ids, licence="mine", source="here", digest="0", unknown=None)
+    >>> corpus.n_classes, corpus.decode([0, 1, 2])
+    (3, 'the cat saw')
     """
 
     name: str
@@ -66,7 +72,7 @@ class Corpus:
         return f"Corpus({self.name!r}, V={self.n_classes:,}, {sizes}, digest {self.digest[:12]})"
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of ranks: words with a blank between them, a new line for ``eos``; pieces put together.
+        """The text of ranks: words with a blank between them, a new line for ``eos``; byte-pair pieces are joined.
 
         Raises:
             ValueError: an id is outside 0..V-1.
@@ -111,6 +117,10 @@ class Batches:
         targets: batch_size * L, the number of tokens that are predicted.
         trimmed: tokens at the end that are not.
 
+    >>> batches = Batches(np.arange(9), batch_size=2, steps=3)
+    >>> [target.tolist() for _, target in batches]
+    [[[1, 2, 3], [5, 6, 7]], [[4], [8]]]
+
     Raises:
         ValueError: batch_size or steps is not an integer of at least 1; ids is not 1-D; fewer than
             batch_size * steps + 1 ids.
@@ -120,11 +130,11 @@ class Batches:
         for name, value in (("batch_size", batch_size), ("steps", steps)):
             integer(name, value, 1)
         if ids.ndim != 1 or ids.dtype.kind not in "iu":
-            raise ValueError(f"ids: expected integers (n,), received {ids.dtype} of shape {ids.shape}")
+            raise ValueError(f"ids should be integers of shape (n,), got {ids.dtype} of shape {ids.shape}")
         if len(ids) < batch_size * steps + 1:
             raise ValueError(
-                f"ids: {len(ids):,} tokens are fewer than one batch of {batch_size} x {steps} and one more "
-                f"({batch_size * steps + 1:,}); lower batch_size or steps, or take more text"
+                f"ids should be at least {batch_size * steps + 1:,} tokens, one more than a batch of {batch_size} x "
+                f"{steps}, got {len(ids):,}; lower batch_size or steps, or take more text"
             )
         self.batch_size, self.steps = batch_size, steps
         self.columns = (len(ids) - 1) // batch_size
@@ -139,7 +149,7 @@ class Batches:
 
     def __getitem__(self, window: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         if not 0 <= index(window) < len(self):
-            raise IndexError(f"window: expected 0 to {len(self) - 1}, received {window}")
+            raise IndexError(f"window should be from 0 to {len(self) - 1}, got {window}")
         at = slice(window * self.steps, (window + 1) * self.steps)
         return self._input[:, at].astype(np.int64), self._target[:, at].astype(np.int64)
 

@@ -1,4 +1,4 @@
-"""The corpus that is on every reader's machine: what the installed Python packages say about themselves.
+"""The corpus that is on every reader's machine, ``load("docs")``: what its Python packages say about themselves.
 
 Docstrings (read with ``ast``; nothing is imported), README and other texts, and the descriptions that packages carry
 for their index pages, of everything that this project needs.
@@ -26,7 +26,7 @@ from .downloads import sha256
 
 __all__ = ["FORMAT", "Document", "documents", "gather", "installed", "sentences"]
 
-#: Of the gathered texts; another number makes them anew.
+#: Of the gathered texts; with another number they are gathered again.
 FORMAT = 2
 
 #: Folders of tests, and of copies of other packages.
@@ -51,7 +51,7 @@ def installed(root: str = "adasoft", extra: str = "notebooks") -> dict[str, meta
     """
     from packaging.requirements import Requirement
 
-    found: dict[str, metadata.Distribution] = {}
+    distributions: dict[str, metadata.Distribution] = {}
     waiting = [(root, frozenset({extra}))]
     done = set()
     while waiting:
@@ -61,25 +61,25 @@ def installed(root: str = "adasoft", extra: str = "notebooks") -> dict[str, meta
             continue
         done.add((name, extras))
         try:
-            found[name] = metadata.distribution(name)
+            distributions[name] = metadata.distribution(name)
         except metadata.PackageNotFoundError:
             if name == root:
                 raise ValueError(
                     f"docs: {root} is not installed, so its packages are not known; pip install it"
                 ) from None
             continue  # for another system, or left out by the reader
-        for text in found[name].requires or []:
+        for text in distributions[name].requires or []:
             need = Requirement(text)
             if need.marker is None or any(need.marker.evaluate({"extra": e}) for e in {*extras, ""}):
                 waiting.append((need.name, frozenset(need.extras)))
-    del found[root]
-    if not found:
+    del distributions[root]
+    if not distributions:
         raise ValueError(f"docs: none of the packages that {root} needs is installed")
-    return dict(sorted(found.items()))
+    return dict(sorted(distributions.items()))
 
 
 def gather(packages: dict[str, metadata.Distribution], folder: Path, bar: Any) -> dict[str, str]:
-    """Write train.txt.gz, valid.txt.gz and test.txt.gz; their SHA-256 by name. ``bar`` is told of every file read.
+    """Write train.txt.gz, valid.txt.gz and test.txt.gz; returns their SHA-256 by name. ``bar`` is told of each file.
 
     A twentieth of the documents is test and another valid, by a hash of their path, so all packages are in all parts.
     """
@@ -89,9 +89,9 @@ def gather(packages: dict[str, metadata.Distribution], folder: Path, bar: Any) -
         # Without the date in the header: the same packages make the same bytes.
         raw = [stack.enter_context((folder / name).open("wb")) for name in names]
         files = [stack.enter_context(gzip.GzipFile("", "wb", 6, fileobj=file, mtime=0)) for file in raw]
-        found = documents(packages)
-        bar.reset(total=len(found))
-        for document in found:
+        gathered = documents(packages)
+        bar.reset(total=len(gathered))
+        for document in gathered:
             role = {0: 1, 1: 2}.get(_hash(document.label)[-1] % 20, 0)
             lines = sentences(document.texts(), seen)
             files[role].write("".join(f"{line}\n" for line in lines).encode())
@@ -121,14 +121,14 @@ def documents(packages: dict[str, metadata.Distribution]) -> list[Document]:
 
     It mixes the packages, so that any stretch of it is a fair sample.
     """
-    found = []
+    listed = []
     for name, package in packages.items():
-        found.append(Document(f"{name}/METADATA", None, package))
+        listed.append(Document(f"{name}/METADATA", None, package))
         for file in package.files or []:
             if _LEFT_OUT.isdisjoint(file.parts[:-1]) and (file.suffix == ".py" or _is_text(file)):
                 label = re.sub(r"-[^/]*\.dist-info/", ".dist-info/", f"{name}/{file.as_posix()}")
-                found.append(Document(label, Path(str(package.locate_file(file))), package))
-    return sorted(found, key=lambda document: (_hash(document.label), document.label))
+                listed.append(Document(label, Path(str(package.locate_file(file))), package))
+    return sorted(listed, key=lambda document: (_hash(document.label), document.label))
 
 
 @cache
@@ -144,8 +144,8 @@ def sentences(texts: Iterable[str], seen: set[bytes]) -> Iterator[str]:
     rules and underlines are left out; of a Python session the input stays, without prompts and output. A paragraph is
     kept if at least four of its tokens and a third of them are words of letters.
 
-    Packages repeat themselves, generated ones by the thousand. So a paragraph is left out if it is in ``seen``, but for
-    quoted or dotted names and numbers, or if half of its lines are: else one could guess the test from the train part.
+    Packages repeat themselves, generated ones by the thousand. So a paragraph is left out if it is in ``seen``, apart
+    from quoted or dotted names and numbers, or if half of its lines are: otherwise the train part would tell the test.
     """
     for text in texts:
         for block in _BLANK_LINE.split(_RULE.sub("", inspect.cleandoc(text))):
@@ -197,26 +197,26 @@ def _docstrings(path: Path) -> list[str]:
             tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError):  # a template, or for another Python
         return []
-    found: list[str] = []
-    _walk(tree, found)
-    return found
+    texts: list[str] = []
+    _walk(tree, texts)
+    return texts
 
 
 _HOLDERS = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 _BLOCKS = ("body", "orelse", "handlers", "finalbody")
 
 
-def _walk(node: Any, found: list[str]) -> None:
+def _walk(node: Any, texts: list[str]) -> None:
     if isinstance(node, _HOLDERS) and (text := ast.get_docstring(node, clean=False)):
-        found.append(text)
+        texts.append(text)
     for block in _BLOCKS:
         for child in getattr(node, block, ()):
             if hasattr(child, "body"):
-                _walk(child, found)
+                _walk(child, texts)
             elif isinstance(child, ast.Expr) and isinstance(child.value, ast.Call):
                 function = child.value.func
                 if "doc" in getattr(function, "id", getattr(function, "attr", "")):
-                    found += [
+                    texts += [
                         part.value
                         for part in ast.walk(child)
                         if isinstance(part, ast.Constant) and isinstance(part.value, str) and "\n" in part.value

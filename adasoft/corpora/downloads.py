@@ -1,4 +1,7 @@
-"""Downloads that go on where they broke off and stay what they were; folders written whole or not at all."""
+"""Downloads that go on where they broke off and stay what they were; folders written whole or not at all.
+
+For the corpora known by name (``names.py``) and the cache of encoded texts (``loading.py``).
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from ..files import DamagedFile, entry, read_json, write_whole
+from .bars import Progress, progress_bar
 
 __all__ = ["DamagedError", "fetch", "sha256", "whole_folder"]
 
@@ -43,8 +47,8 @@ class DamagedError(Exception):
 def whole_folder(folder: Path, make: Callable[[Path], None], read: Callable[[Path], T]) -> T:
     """What ``read`` finds in a folder, which ``make`` fills unless it is there.
 
-    It appears under its name when it is complete. If ``read`` raises DamagedError, it is made again, with a warning.
-    Other processes that want it wait meanwhile. What killed processes left beside it goes.
+    The folder gets its name once it is complete. If ``read`` raises DamagedError, it is made again, with a warning.
+    Other processes that want it wait. What killed processes left beside it is removed.
     """
     from filelock import FileLock
 
@@ -56,15 +60,15 @@ def whole_folder(folder: Path, make: Callable[[Path], None], read: Callable[[Pat
                 return read(folder)
             except DamagedError as error:
                 warnings.warn(f"{folder} is damaged ({error}); making it again", RuntimeWarning, stacklevel=2)
-        part = folder.with_name(folder.name + ".part")
-        _remove(part)  # of a process that was killed
+        unfinished = folder.with_name(folder.name + ".part")
+        _remove(unfinished)  # of a process that was killed
         try:
-            part.mkdir()
-            make(part)
+            unfinished.mkdir()
+            make(unfinished)
             _remove(folder)
-            part.replace(folder)
+            unfinished.replace(folder)
         finally:
-            _remove(part)
+            _remove(unfinished)
         return read(folder)
 
 
@@ -77,77 +81,77 @@ def _remove_left(parent: Path, *, but: Path) -> None:
     """Remove the half-made folders of processes that were killed: nobody holds their locks, or they are a day old."""
     from filelock import FileLock, Timeout
 
-    for part in parent.glob("*.part"):
-        if part.stem != but.name and part.is_dir():
-            with contextlib.suppress(Timeout, OSError), FileLock(part.with_suffix(".lock"), timeout=0):
-                _remove(part)
+    for unfinished in parent.glob("*.part"):
+        if unfinished.stem != but.name and unfinished.is_dir():
+            with contextlib.suppress(Timeout, OSError), FileLock(unfinished.with_suffix(".lock"), timeout=0):
+                _remove(unfinished)
     for once in parent.glob("once-*"):  # folders that nobody else can ask for have no lock
         with contextlib.suppress(OSError):
             if once.is_dir() and time.time() - once.stat().st_mtime > 24 * 3600:
                 _remove(once)
 
 
-def fetch(url: str, path: Path, *, expected: str | None = None, progress: bool = True) -> str:
+def fetch(url: str, path: Path, *, expected: str | None = None, progress: Progress = True) -> str:
     """The SHA-256 of the file at ``path``, downloaded from ``url`` unless it is there.
 
-    While it comes it is called ``path.part``; after a break it goes on from there, if the server can: it says so, and
-    its file has the same tag and length as before (``path.part.tag`` keeps them). Any other answer begins anew.
-    ``path.json`` keeps the address, the date and the checksum of what came. A file that lies at ``path`` without it
-    was put there by hand, and is taken as it is.
+    While it arrives it is called ``path.part``; after a break the download goes on from there if the server can resume
+    and its file has the same tag and length as before (``path.part.tag`` keeps them). After any other answer it starts
+    over. ``path.json`` notes the address, the date and the checksum of what arrived. A file at ``path`` without such a
+    note was put there by hand and is taken as it is.
 
     Args:
         expected: a SHA-256 known beforehand.
+        progress: as in :func:`adasoft.corpora.load`.
 
     Raises:
-        ConnectionError: no network, no such server, or it broke off again and again, or its headers are damaged.
+        ConnectionError: no network, no such server, too many breaks, or damaged headers.
         FileNotFoundError: the server answers that there is no such file, or not for us.
-        ValueError: the address is none; the checksum is not the expected one, or not the recorded one of the first
-            download; the record of that is damaged.
+        ValueError: ``url`` is not an address; the checksum is not the expected one, or not that of the first download;
+            the note of that is damaged.
         OSError: no room on the disk.
     """
-    record, part = path.with_name(path.name + ".json"), path.with_name(path.name + ".part")
-    tag = part.with_name(part.name + ".tag")
+    note, partial = path.with_name(path.name + ".json"), path.with_name(path.name + ".part")
+    tag = partial.with_name(partial.name + ".tag")
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        _download(url, part, tag, path, progress)
-        found = sha256(part)
-        if expected not in (None, found):
-            part.unlink()
+        _download(url, partial, tag, path, progress)
+        digest = sha256(partial)
+        if expected not in (None, digest):
+            partial.unlink()
             tag.unlink(missing_ok=True)
             raise ValueError(
-                f"{url} is not the file that was expected: SHA-256 {found} instead of {expected}. It was deleted; try "
+                f"{url} is not the file that was expected: SHA-256 {digest} instead of {expected}. It was deleted; try "
                 f"again later, or put the right file into {path}"
             )
-        _note(record, url, found)
-        part.replace(path)
+        _write_note(note, url, digest)
+        partial.replace(path)
         tag.unlink(missing_ok=True)
-        return found
+        return digest
     tag.unlink(missing_ok=True)  # of a process that was killed after the last step but one
-    found = sha256(path)
+    digest = sha256(path)
     try:
         remedy = f"delete it if you trust {path.name} beside it"
-        known = expected or entry(read_json(record, remedy=remedy), "sha256", kind=str, path=record, remedy=remedy)
+        known = expected or entry(read_json(note, remedy=remedy), "sha256", kind=str, path=note, remedy=remedy)
     except FileNotFoundError:
-        _note(record, None, found)
-        return found
+        _write_note(note, None, digest)
+        return digest
     if not re.fullmatch("[0-9a-f]{64}", known):
-        raise DamagedFile(record, f"sha256 should be 64 hexadecimal digits, got {known[:70]!r}", remedy)
-    if found != known:
+        raise DamagedFile(note, f"sha256 should be 64 hexadecimal digits, got {known[:70]!r}", remedy)
+    if digest != known:
         raise ValueError(
-            f"{path} has changed: SHA-256 {found} instead of {known}. Delete it, and it is downloaded again"
+            f"{path} has changed: SHA-256 {digest} instead of {known}. Delete it, and it is downloaded again"
         )
-    return found
+    return digest
 
 
-def _note(record: Path, url: str | None, found: str) -> None:
-    write_whole(record, json.dumps({"url": url, "sha256": found, "date": time.strftime("%Y-%m-%d")}, indent=1))
+def _write_note(note: Path, url: str | None, digest: str) -> None:
+    write_whole(note, json.dumps({"url": url, "sha256": digest, "date": time.strftime("%Y-%m-%d")}, indent=1))
 
 
-def _download(url: str, part: Path, tag: Path, path: Path, progress: bool) -> None:
-    """Fill ``part``; it is complete on return. After an error it stays only if the next call can go on from it."""
+def _download(url: str, partial: Path, tag: Path, path: Path, progress: Progress) -> None:
+    """Fill ``partial``; it is complete on return. After an error it stays only if the next call can go on from it."""
     import requests
     import urllib3
-    from tqdm.auto import tqdm
 
     passing = (
         requests.ConnectionError,
@@ -156,17 +160,17 @@ def _download(url: str, part: Path, tag: Path, path: Path, progress: bool) -> No
         requests.exceptions.InvalidHeader,
         urllib3.exceptions.HTTPError,
     )
-    failed, furthest = 0, _size(part)
+    failed, furthest = 0, _size(partial)
     try:
         with (
-            tqdm(unit="B", unit_scale=True, desc=path.name, disable=not progress) as bar,
+            progress_bar(path.name, progress) as bar,
             requests.Session() as session,
         ):
             while True:
                 error: Exception | None = None
                 try:
-                    if _take(session, url, part, tag, bar):
-                        with part.open("r+b") as file:
+                    if _take(session, url, partial, tag, bar):
+                        with partial.open("r+b") as file:
                             os.fsync(file.fileno())
                         return
                 except passing as caught:
@@ -176,13 +180,13 @@ def _download(url: str, part: Path, tag: Path, path: Path, progress: bool) -> No
                         f"url should be an address that begins with http:// or https://, got {url!r} ({caught}); "
                         "a server of your own is named in ADASOFT_CORPORA"
                     ) from caught
-                # what comes a second time is no progress
-                failed = failed + 1 if _size(part) <= furthest else 1
-                furthest = max(furthest, _size(part))
+                # what comes a second time is not progress
+                failed = failed + 1 if _size(partial) <= furthest else 1
+                furthest = max(furthest, _size(partial))
                 if failed >= _TRIES:
                     kept = (
-                        f" The first {_size(part):,} bytes are kept, and the next call goes on from there."
-                        if tag.exists() and _size(part)
+                        f" The first {_size(partial):,} bytes are kept, and the next call goes on from there."
+                        if tag.exists() and _size(partial)
                         else ""
                     )
                     raise ConnectionError(
@@ -191,13 +195,13 @@ def _download(url: str, part: Path, tag: Path, path: Path, progress: bool) -> No
                     ) from error
                 time.sleep(_PAUSE * 2 ** (failed - 1))
     except BaseException:
-        if not (tag.exists() and _size(part)):
-            _begin_anew(part, tag)
+        if not (tag.exists() and _size(partial)):
+            _start_over(partial, tag)
         raise
 
 
 class _Version(NamedTuple):
-    """Which file a part is the beginning of. Two answers are pieces of one file if all three agree."""
+    """Which file the bytes so far are the beginning of. Two answers are pieces of one file if all three agree."""
 
     url: str
     tag: str
@@ -206,7 +210,7 @@ class _Version(NamedTuple):
 
 
 def _kept_version(tag: Path, have: int) -> _Version | None:
-    """What is noted of a part of ``have`` bytes; None if it is not there or damaged."""
+    """Which file the first ``have`` bytes belong to; None if the note of it is missing or damaged."""
     try:
         note = read_json(tag)
         url, name = (entry(note, key, kind=str, path=tag) for key in ("url", "tag"))
@@ -221,18 +225,18 @@ def _usable(tag: str) -> bool:
     return tag.isascii() and tag.isprintable() and tag.strip() != "" and not tag.lower().startswith("w/")
 
 
-def _begin_anew(part: Path, tag: Path) -> None:
-    # the part first: a tag without a part says nothing, a part with the tag of another file would be taken for its own
-    part.unlink(missing_ok=True)
+def _start_over(partial: Path, tag: Path) -> None:
+    # the tag last: alone it says nothing, but beside the bytes of another file it would vouch for them
+    partial.unlink(missing_ok=True)
     tag.unlink(missing_ok=True)
 
 
-def _take(session: Any, url: str, part: Path, tag: Path, bar: Any) -> bool:
-    """One request for what is missing; whether the file is complete. ``tag`` keeps which file it is a part of."""
-    have = _size(part)
+def _take(session: Any, url: str, partial: Path, tag: Path, bar: Any) -> bool:
+    """One request for what is missing; whether the file is complete. ``tag`` notes which file it is."""
+    have = _size(partial)
     kept = _kept_version(tag, have) if have else None
     if kept is None or kept.url != url:
-        _begin_anew(part, tag)
+        _start_over(partial, tag)
         have, kept = 0, None
     elif kept.total == have:
         return True
@@ -242,14 +246,14 @@ def _take(session: Any, url: str, part: Path, tag: Path, bar: Any) -> bool:
         headers |= {"Range": f"bytes={have}-", "If-Range": kept.tag}
     with session.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as answer:
         status, said = answer.status_code, answer.headers
-        if status == 416 and kept is not None:  # there is nothing behind what we have
+        if status == 416 and kept is not None:  # there is nothing after what we have
             if said.get("Content-Range", "") == f"bytes */{have}" and kept.total is None:
                 return True
-            _begin_anew(part, tag)
+            _start_over(partial, tag)
             return False
         if 400 <= status < 500 and status not in (408, 416, 429):  # those may pass
             raise FileNotFoundError(
-                f"{url}: the server answers {status} {answer.reason}. Put the file into {part.with_suffix('')} "
+                f"{url}: the server answers {status} {answer.reason}. Put the file into {partial.with_suffix('')} "
                 "yourself, or name a server that has it in ADASOFT_CORPORA"
             )
         told = f"the server answers {status} {answer.reason} {said.get('Content-Range', '')}"
@@ -262,34 +266,34 @@ def _take(session: Any, url: str, part: Path, tag: Path, bar: Any) -> bool:
         if status == 206:
             assert kept is not None
             if not _is_the_rest(said.get("Content-Range", ""), have, length, kept) or name != kept.tag:
-                _begin_anew(part, tag)
+                _start_over(partial, tag)
                 return False
             total = kept.total
         else:
-            _begin_anew(part, tag)
+            _start_over(partial, tag)
             have, total = 0, length
             if _usable(name) and said.get("Accept-Ranges") == "bytes":
                 write_whole(tag, json.dumps({"url": url, "tag": name, "total": total}))
         if total is not None:
-            _check_room(part, total - have)
+            _check_room(partial, total - have)
         bar.total, bar.n = total, have
         bar.refresh()
-        with part.open("ab") as file:
+        with partial.open("ab") as file:
             # As sent: some servers call a .tgz an encoding of a .tar, which requests would undo. And as it comes: a
             # block that waits to be full is lost when the connection stalls.
             while block := answer.raw.read1(_BLOCK, decode_content=False):
                 file.write(block)
                 bar.update(len(block))
-    return total is None or _size(part) == total
+    return total is None or _size(partial) == total
 
 
 def _is_the_rest(content_range: str, have: int, length: int | None, kept: _Version) -> bool:
-    """Whether a piece of a file goes on behind its first ``have`` bytes, in a file of the same length as before."""
-    found = re.fullmatch(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", content_range, re.ASCII)
-    if found is None:
+    """Whether a piece of a file goes on after its first ``have`` bytes, in a file of the same length as before."""
+    numbers = re.fullmatch(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", content_range, re.ASCII)
+    if numbers is None:
         return False
-    first, last = int(found[1]), int(found[2])
-    total = None if found[3] == "*" else int(found[3])
+    first, last = int(numbers[1]), int(numbers[2])
+    total = None if numbers[3] == "*" else int(numbers[3])
     fits = first == have <= last and length in (None, last - first + 1)
     return fits and total == kept.total and (total is None or last < total)
 
@@ -314,7 +318,7 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _check_room(part: Path, needed: int) -> None:
-    free = shutil.disk_usage(part.parent).free
+def _check_room(partial: Path, needed: int) -> None:
+    free = shutil.disk_usage(partial.parent).free
     if free < needed:
-        raise OSError(errno.ENOSPC, f"{needed:,} more bytes are needed, {free:,} are free", str(part.parent))
+        raise OSError(errno.ENOSPC, f"{needed:,} more bytes are needed, {free:,} are free", str(partial.parent))

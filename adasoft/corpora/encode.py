@@ -1,4 +1,7 @@
-"""Text to ids: words, or byte-pair pieces, numbered as they come and ranked in the end. Everything is a stream."""
+"""Text to ids, for ``load``: words or byte-pair pieces, numbered as they come and ranked in the end.
+
+Everything is a stream: no text is in memory as a whole, but in :func:`text_ids`.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,11 @@ from numpy.typing import NDArray
 from ..textfiles import stem
 from ..tokens import splitter
 from ..vocabulary import Vocabulary
+from .bars import Progress, progress_bar
 from .corpus import PARTS, Ids
 from .sources import Part, Plain, Source, checked_text
 
-__all__ = ["LEAST_PIECES", "Numbered", "Settings", "Tokenizer", "chunks", "text_ids", "write_pieces", "write_words"]
+__all__ = ["LEAST_PIECES", "Numbered", "Preparation", "Tokenizer", "chunks", "text_ids", "write_pieces", "write_words"]
 
 Tokenizer = Literal["whitespace", "words"] | Callable[[str], Iterable[str]]
 
@@ -30,8 +34,8 @@ _LINES = 2**12  # lines handed to the tokenizer at a time
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What makes ids of a text, besides the text; as the arguments of ``load``."""
+class Preparation:
+    """How a text is made into ids; as the arguments of ``load``."""
 
     tokens: tuple[int | None, int | None, int | None]
     min_count: float | None
@@ -120,7 +124,7 @@ def _ranked(
 ) -> tuple[Vocabulary, Ids]:
     """The vocabulary of the words with a count, and the rank of each number (-1 where there is none).
 
-    ``unseen``: words without a count are wanted too, since they stand in the held-out parts.
+    ``unseen``: words without a count are needed too, since the held-out parts have them.
     """
     present = np.flatnonzero(counts)
     names, sizes = [words[i] for i in present.tolist()], counts[present]
@@ -138,16 +142,18 @@ def _ranked(
     return vocabulary, ranks
 
 
-def write_words(source: Source, settings: Settings, folder: Path, progress: bool) -> Numbered:
+def write_words(source: Source, preparation: Preparation, folder: Path, progress: Progress) -> Numbered:
     """Number the words of all parts in ``folder``."""
-    numbers = _Numbers(settings.eos)
+    numbers = _Numbers(preparation.eos)
     n_words = {}
-    for part, text in _read_parts(source, settings, progress, whole_lines=callable(settings.tokenizer)):
-        ids = _word_ids(text, numbers, settings.tokenizer, lower=settings.lower, limit=settings.limit(part))
+    for part, text in _read_parts(source, preparation, progress, whole_lines=callable(preparation.tokenizer)):
+        ids = _word_ids(text, numbers, preparation.tokenizer, lower=preparation.lower, limit=preparation.limit(part))
         n_words[part] = _write(folder / f"{part}.raw", ids, part, source)
     counts = _counts(folder, len(numbers.words))
     unseen = any(not counts[chunk].all() for part in PARTS[1:] for chunk in chunks(folder / f"{part}.raw"))
-    vocabulary, ranks = _ranked(numbers.words, counts, unseen, min_count=settings.min_count, max_size=settings.max_size)
+    vocabulary, ranks = _ranked(
+        numbers.words, counts, unseen, min_count=preparation.min_count, max_size=preparation.max_size
+    )
     return Numbered(list(vocabulary.words or ()), vocabulary.counts, ranks, n_words)
 
 
@@ -169,16 +175,16 @@ def text_ids(
     """
     path = Path(path)
     if path.is_dir():
-        raise IsADirectoryError(f"path: expected a file, {path} is a directory")
+        raise IsADirectoryError(f"path should be a file, got the folder {path}")
     if not path.exists():
-        raise FileNotFoundError(f"path: there is no file {path}")
+        raise FileNotFoundError(f"path should be a file, got {str(path)!r}, which does not exist")
     numbers = _Numbers(checked_eos(eos))
     if not callable(tokenizer):
         checked_text(path, encoding)
     text = Part(Plain([path])).pieces(encoding, whole_lines=callable(tokenizer))
     ids = np.concatenate([np.empty(0, np.int32), *_word_ids(text, numbers, tokenizer, lower=lower, limit=None)])
     if not len(ids):
-        raise ValueError(f"path: {path} holds no tokens")
+        raise ValueError(f"path should be a text with words in it, got {path}, which holds none")
     counts = np.bincount(ids, minlength=len(numbers.words))
     vocabulary, ranks = _ranked(numbers.words, counts, False, min_count=min_count, max_size=max_size)
     vocabulary.name = stem(path)
@@ -192,7 +198,7 @@ def checked_eos(eos: str | None) -> str | None:
         ValueError: it is empty or holds white space.
     """
     if eos is not None and (not isinstance(eos, str) or eos.split() != [eos]):
-        raise ValueError(f"eos: expected a word without blanks or None, received {eos!r}")
+        raise ValueError(f"eos should be a word without blanks, or None, got {eos!r}")
     return eos
 
 
@@ -204,7 +210,7 @@ def _library() -> Any:
         import tokenizers
     except ImportError as error:
         raise ImportError(
-            "bpe: the package tokenizers is not installed; run: pip install 'tokenizers>=0.21'"
+            "bpe needs the package tokenizers, which is not installed; run: pip install 'tokenizers>=0.21'"
         ) from error
     return tokenizers
 
@@ -212,13 +218,13 @@ def _library() -> Any:
 class _Lines:
     """The lines of a text's first ``limit`` words, each word with a blank before it; counts ``n_words``.
 
-    Yields (text, whether a line ends behind it): a line that is long comes in several pieces.
+    Yields (text, whether a line ends after it): a long line comes in several pieces.
     """
 
-    def __init__(self, pieces: Iterable[str], settings: Settings, part: str) -> None:
-        self.pieces, self.limit = pieces, settings.limit(part)
-        self.split, self.lower = splitter(settings.tokenizer), settings.lower
-        self.ends = settings.eos is not None
+    def __init__(self, pieces: Iterable[str], preparation: Preparation, part: str) -> None:
+        self.pieces, self.limit = pieces, preparation.limit(part)
+        self.split, self.lower = splitter(preparation.tokenizer), preparation.lower
+        self.ends = preparation.eos is not None
         self.n_words = 0
 
     def __iter__(self) -> Iterator[tuple[str, bool]]:
@@ -237,44 +243,46 @@ class _Lines:
                     return
 
 
-def write_pieces(source: Source, settings: Settings, folder: Path, progress: bool) -> Numbered:
+def write_pieces(source: Source, preparation: Preparation, folder: Path, progress: Progress) -> Numbered:
     """As :func:`write_words`, for byte-pair pieces; ``tokenizer.json`` keeps how they are made and put together."""
     train = source.parts()["train"]
-    with _bar(train, f"{source.name}: learning pieces", progress) as bar:
-        made = _learn(_Lines(train.pieces(settings.encoding, bar=bar), settings, "train"), settings)
+    with _bar(train, f"{source.name}: learning pieces", progress) as shown:
+        lines = _Lines(train.pieces(preparation.encoding, bar=shown), preparation, "train")
+        tokenizer = _learn(lines, preparation)
     n_words = {}
-    for part, text in _read_parts(source, settings, progress, whole_lines=False):
-        found = _Lines(text, settings, part)
-        _write(folder / f"{part}.raw", _piece_ids(found, made, settings.eos), part, source)
-        n_words[part] = found.n_words
-    made.save(str(folder / "tokenizer.json"))
-    pieces = [made.id_to_token(i) for i in range(made.get_vocab_size())]
+    for part, text in _read_parts(source, preparation, progress, whole_lines=False):
+        lines = _Lines(text, preparation, part)
+        _write(folder / f"{part}.raw", _piece_ids(lines, tokenizer, preparation.eos), part, source)
+        n_words[part] = lines.n_words
+    tokenizer.save(str(folder / "tokenizer.json"))
+    pieces = [tokenizer.id_to_token(i) for i in range(tokenizer.get_vocab_size())]
     vocabulary = Vocabulary(_counts(folder, len(pieces)), pieces)
     return Numbered(list(vocabulary.words or ()), vocabulary.counts, vocabulary.ranks.astype(np.int32), n_words)
 
 
-def _learn(lines: _Lines, settings: Settings) -> Any:
+def _learn(lines: _Lines, preparation: Preparation) -> Any:
     library = _library()
-    made = library.Tokenizer(library.models.BPE())
+    tokenizer = library.Tokenizer(library.models.BPE())
     # Bytes, so that nothing is unknown; before, words are cut into runs of letters, of digits and of marks, as GPT-2's.
-    made.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    made.decoder = library.decoders.ByteLevel()
+    tokenizer.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = library.decoders.ByteLevel()
     trainer = library.trainers.BpeTrainer(
-        vocab_size=settings.bpe,
+        vocab_size=preparation.bpe,
         initial_alphabet=library.pre_tokenizers.ByteLevel.alphabet(),
-        special_tokens=[] if settings.eos is None else [settings.eos],
+        special_tokens=[] if preparation.eos is None else [preparation.eos],
         show_progress=False,
     )
-    made.train_from_iterator((text for text, _ in lines), trainer)
-    return made
+    tokenizer.train_from_iterator((text for text, _ in lines), trainer)
+    return tokenizer
 
 
-def _piece_ids(lines: _Lines, made: Any, eos: str | None) -> Iterator[Ids]:
-    end = None if eos is None else made.token_to_id(eos)
+def _piece_ids(lines: _Lines, tokenizer: Any, eos: str | None) -> Iterator[Ids]:
+    end = None if eos is None else tokenizer.token_to_id(eos)
     stream = iter(lines)
     while group := list(islice(stream, _LINES)):
         ids: list[int] = []
-        for (_, ended), encoded in zip(group, made.encode_batch_fast([text for text, _ in group]), strict=True):
+        encoded_lines = tokenizer.encode_batch_fast([text for text, _ in group])
+        for (_, ended), encoded in zip(group, encoded_lines, strict=True):
             ids += encoded.ids
             if ended:
                 ids.append(end)  # type: ignore[arg-type]  # lines end only where there is an eos
@@ -285,21 +293,19 @@ def _piece_ids(lines: _Lines, made: Any, eos: str | None) -> Iterator[Ids]:
 
 
 def _read_parts(
-    source: Source, settings: Settings, progress: bool, *, whole_lines: bool
+    source: Source, preparation: Preparation, progress: Progress, *, whole_lines: bool
 ) -> Iterator[tuple[str, Iterator[str]]]:
     for part, text in source.parts().items():
-        with _bar(text, f"{source.name}: {part}", progress) as bar:
-            yield part, text.pieces(settings.encoding, whole_lines=whole_lines, bar=bar)
+        with _bar(text, f"{source.name}: {part}", progress) as shown:
+            yield part, text.pieces(preparation.encoding, whole_lines=whole_lines, bar=shown)
 
 
-def _bar(text: Part, label: str, progress: bool) -> Any:
-    from tqdm.auto import tqdm
-
-    return tqdm(total=text.files.size, unit="B", unit_scale=True, desc=label, disable=not progress, leave=False)
+def _bar(text: Part, what: str, progress: Progress) -> Any:
+    return progress_bar(what, progress, text.files.size, leave=False)
 
 
 def _write(path: Path, ids: Iterable[Ids], part: str, source: Source) -> int:
-    """Write int32 one behind the other; how many."""
+    """Write int32 one after the other; returns how many."""
     n = 0
     with path.open("wb") as file:
         for piece in ids:
@@ -311,7 +317,7 @@ def _write(path: Path, ids: Iterable[Ids], part: str, source: Source) -> int:
 
 
 def chunks(path: Path) -> Iterator[Ids]:
-    """The int32 of a file that was written one behind the other."""
+    """The int32 that :func:`_write` wrote, in pieces."""
     with path.open("rb") as file:
         while len(chunk := np.fromfile(file, np.int32, _CHUNK)):
             yield chunk

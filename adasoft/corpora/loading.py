@@ -1,4 +1,4 @@
-"""``load``: its arguments, and the cache of encoded texts."""
+"""``load``, the one door to a text as ids: its arguments, and the cache of encoded texts."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import tempfile
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -15,50 +16,58 @@ from pathlib import Path
 import numpy as np
 
 from ..checks import integer
-from ..cost import cache_dir, checksum
 from ..counts import read_only
+from ..files import cache_dir, checksum, writable_folder
 from ..textfiles import checked_encoding
 from ..tokens import splitter
 from ..vocabulary import Vocabulary
+from .bars import Progress
 from .corpus import PARTS, Corpus, Ids
 from .downloads import DamagedError, whole_folder
-from .encode import LEAST_PIECES, UNKNOWN, Settings, Tokenizer, checked_eos, chunks, write_pieces, write_words
+from .encode import LEAST_PIECES, UNKNOWN, Preparation, Tokenizer, checked_eos, chunks, write_pieces, write_words
 from .names import NAMES, Known, docs, downloaded
 from .sources import Source, checked_text, local
 
 __all__ = ["load"]
 
-_FORMAT = 2  # of an encoded folder; another number encodes anew
+_FORMAT = 2  # of an encoded folder; with another number texts are encoded again
 _CHUNK = 2**22  # ids handled at a time
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_ELSEWHERE = "name another folder in ADASOFT_CACHE"
 _IN_MEMORY = 2**28  # bytes of ids up to which a part is read into memory; beyond, it is mapped
 
 
-def _encode(source: Source, settings: Settings, folder: Path, progress: bool) -> None:
+def _encode(source: Source, preparation: Preparation, folder: Path, progress: Progress) -> None:
     """Write the ids of all parts and ``corpus.json`` into an empty folder."""
-    write = write_pieces if settings.bpe else write_words
-    words, counts, ranks, n_words = write(source, settings, folder, progress)
+    write = write_pieces if preparation.bpe else write_words
+    words, counts, ranks, n_words = write(source, preparation, folder, progress)
     if len(words) < 2:
         raise ValueError(
-            f"source: all of {source.address} is the one word {words[0]!r} with these settings; "
-            "a language model needs at least two"
+            f"source should be a text of at least two words, got {source.address}, of which these settings leave only "
+            f"{words[0]!r}"
         )
     for part in PARTS:
         raw = folder / f"{part}.raw"
         _write_ids(folder / f"{part}.npy", raw.stat().st_size // 4, (ranks[chunk] for chunk in chunks(raw)))
         raw.unlink()
-    record = {
-        "format": _FORMAT, "name": source.name, "licence": source.licence, "source": source.address,
-        "unknown": UNKNOWN if not settings.bpe and UNKNOWN in words else None,
-        "eos": settings.eos if settings.eos in words else None,
-        "n_words": n_words, "words": words, "counts": counts.tolist(),
+    about = {
+        "format": _FORMAT,
+        "name": source.name,
+        "licence": source.licence,
+        "source": source.address,
+        "unknown": UNKNOWN if not preparation.bpe and UNKNOWN in words else None,
+        "eos": preparation.eos if preparation.eos in words else None,
+        "n_words": n_words,
+        "words": words,
+        "counts": counts.tolist(),
         "digest": _digest(words, (np.load(folder / f"{part}.npy", mmap_mode="r") for part in PARTS)),
-    }  # fmt: skip
-    text = json.dumps(record | {"sha256": checksum(record)}, ensure_ascii=True)
+    }
+    text = json.dumps(about | {"sha256": checksum(about)}, ensure_ascii=True)
     (folder / "corpus.json").write_text(text, encoding="utf-8")
 
 
 def _write_ids(path: Path, n: int, pieces: Iterable[Ids]) -> None:
-    """A .npy file by pieces. (A mapped file would not say that the disk is full: the process would be killed.)"""
+    """Write a .npy file in pieces. (With a mapped file, a full disk would kill the process without a word.)"""
     with path.open("wb") as file:
         header = {"descr": "<i4", "fortran_order": False, "shape": (n,)}
         np.lib.format.write_array_header_1_0(file, header)
@@ -78,29 +87,29 @@ def _digest(words: Sequence[str], parts: Iterable[Ids]) -> str:
 def _read(folder: Path, *, into_memory: bool = False) -> Corpus:
     """The corpus of a folder that :func:`_encode` wrote; DamagedError if it is not what was written."""
     try:
-        record = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))
-        if record["sha256"] != checksum(record):
+        about = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))
+        if about["sha256"] != checksum(about):
             raise ValueError("corpus.json does not match its checksum")
         parts = {}
         for part in PARTS:
             path = folder / f"{part}.npy"
             whole = into_memory or path.stat().st_size <= _IN_MEMORY
             parts[part] = read_only(np.load(path, mmap_mode=None if whole else "r", allow_pickle=False))
-        if record["digest"] != _digest(record["words"], parts.values()):
+        if about["digest"] != _digest(about["words"], parts.values()):
             raise ValueError("the ids do not match their checksum")
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
         raise DamagedError(error) from error
     tokenizer = folder / "tokenizer.json"
     return Corpus(
-        name=record["name"],
-        vocabulary=Vocabulary(np.asarray(record["counts"], np.int64), record["words"], name=record["name"]),
+        name=about["name"],
+        vocabulary=Vocabulary(np.asarray(about["counts"], np.int64), about["words"], name=about["name"]),
         **parts,
-        licence=record["licence"],
-        source=record["source"],
-        digest=record["digest"],
-        unknown=record["unknown"],
-        eos=record["eos"],
-        n_words=record["n_words"],
+        licence=about["licence"],
+        source=about["source"],
+        digest=about["digest"],
+        unknown=about["unknown"],
+        eos=about["eos"],
+        n_words=about["n_words"],
         tokenizer=tokenizer.read_text(encoding="utf-8") if tokenizer.exists() else None,
     )
 
@@ -118,45 +127,57 @@ def load(
     tokenizer: Tokenizer | None = None,
     bpe: int | None = None,
     encoding: str = "utf-8",
-    progress: bool = True,
+    progress: Progress = True,
     cache: str | os.PathLike[str] | None = None,
 ) -> Corpus:
     """A corpus as ranks, encoded once and kept in the cache.
 
     Args:
-        source: one of ``NAMES``; a file; or a folder (``./docs`` and ``Path("docs")`` are one, ``docs`` is the name).
-            A folder with files called train, valid (validation, val, dev) and test, such as ``wiki.train.tokens`` or
-            ``train.txt.xz``, is taken as these parts, and other files beside them are not read (programs and settings
-            such as ``train.py`` or ``test.json`` are no parts). Any other folder is one
-            text, its files (hidden ones left out) in the order of their paths. One text is cut at line ends: the last
-            twentieth of its characters is test, the one before it valid. Files may be packed by gzip, xz or bz2. A
-            file of counts is no text, and refused (unless ``tokenizer`` is a function).
-        tokens, valid_tokens, test_tokens: take the first so many tokens of a part only (line ends count); words are
-            counted after that. With ``bpe`` too these are words, so the pieces stand for the same text.
-        min_count: words seen less often in train become ``<unk>``. None: the named corpus's own; else 1 if train has an
-            ``<unk>`` already, and 2 if not, since the share of words seen once estimates that of words never seen
-            (Good and Turing).
+        source: one of ``NAMES``; a file; or a folder (``docs`` is the name, ``./docs`` and ``Path("docs")`` are
+            folders). A folder with files called train, valid (validation, val, dev) and test, such as
+            ``wiki.train.tokens`` or ``train.txt.xz``, is read as these parts; other files beside them are not read, nor
+            are programs and settings such as ``train.py`` or ``test.json``. Any other folder is one text: its files,
+            except hidden ones, in the order of their paths. One text is cut at line ends: the last twentieth of its
+            characters is test, the one before it valid. Files may be packed by gzip, xz or bz2. A file of counts is not
+            a text and is refused, unless ``tokenizer`` is a function.
+        tokens, valid_tokens, test_tokens: take only so many tokens from the start of a part (line ends count); words
+            are counted after that. With ``bpe`` these are words too, so the pieces stand for the same text.
+        min_count: words that occur less often in train become ``<unk>``. None: the named corpus's own; else 1 if train
+            has an ``<unk>`` already, and 2 if not, since the share of words seen once estimates that of words never
+            seen (Good and Turing).
         max_size: the largest V, ``<unk>`` counted; the rarest words become ``<unk>``.
         eos: the word at the end of each line, or None for none.
         lower: lower the text first.
         tokenizer: "whitespace", "words" or a function of a line, as ``Vocabulary.from_text``. None: the named
-            corpus's own, else "whitespace". A text split by a function is encoded anew each time.
-        bpe: encode by this many byte-pair pieces at most, learnt from train, instead of words; nothing is unknown then.
-            The text is made of the words that ``tokenizer`` finds, with a blank between two of them.
-        encoding: of the text, unless a byte order mark in front says another, as ``Vocabulary.from_text``.
-        progress: show bars.
-        cache: the folder for downloads and ids; ``cache_dir() / "corpora"`` if None. ``ADASOFT_CORPORA`` may name
-            a server that has the files of named corpora under NAME/FILE.
+            corpus's own, else "whitespace". A text split by a function is encoded again each time.
+        bpe: encode by at most this many byte-pair pieces, learnt from train, instead of words; nothing is unknown then.
+            The text consists of the words that ``tokenizer`` finds, with a blank between two of them.
+        encoding: of the text, unless a byte order mark at its start says otherwise, as ``Vocabulary.from_text``.
+        progress: True shows bars; a function is called as ``progress(what, done, total)``, in bytes or files, and stops
+            the work by raising (``total`` is None where it is not known).
+        cache: the folder for downloads and ids; ``adasoft.files.cache_dir() / "corpora"`` if None. Where it cannot be
+            written, the text is encoded for this call only, with a warning; a download is refused. ``ADASOFT_CORPORA``
+            may name a server that has the files of named corpora under NAME/FILE.
 
     Words of valid and test that train lacks become ``<unk>`` too. If train has no such word, one with count 0 is added.
 
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     text = pathlib.Path(folder, "novel.txt")
+    ...     _ = text.write_text("the cat saw the dog\\n" * 20)
+    ...     corpus = load(text, cache=folder, progress=False)
+    >>> corpus.vocabulary.words
+    ('the', 'cat', 'saw', 'dog', '<eos>')
+    >>> corpus.train[:6].tolist(), len(corpus.train), len(corpus.valid), len(corpus.test)
+    ([0, 1, 2, 0, 3, 4], 108, 6, 6)
+
     Raises:
         TypeError: an argument has a wrong type.
-        FileNotFoundError: no such file, folder or name.
+        FileNotFoundError: there is no such file, folder or name.
         ValueError: an argument is out of range; a text is empty, binary, in another encoding, damaged, or too short to
-            be cut; fewer than two words; a download with a wrong checksum.
-        ConnectionError: a download failed; says what to do.
-        OSError: no room in the cache.
+            be cut; it has fewer than two words; a download has a wrong checksum.
+        ConnectionError: a download failed; the message says what to do.
+        OSError: the cache has no room, or a download cannot be written there.
     """
     name = source if isinstance(source, str) and source in NAMES else None
     source = os.fspath(source)
@@ -173,8 +194,8 @@ def load(
     if bpe is not None:
         integer("bpe", bpe, LEAST_PIECES)  # 256 of them are bytes
         if min_count is not None or max_size is not None or callable(tokenizer):
-            raise ValueError("bpe: min_count, max_size and a tokenizer of your own are about words; leave them out")
-    settings = Settings(
+            raise ValueError("min_count, max_size and a tokenizer of your own are for words; leave them out with bpe")
+    preparation = Preparation(
         tokens=(tokens, valid_tokens, test_tokens),
         min_count=known.min_count if min_count is None else min_count,
         max_size=known.max_size if max_size is None else max_size,
@@ -184,33 +205,57 @@ def load(
         bpe=bpe,
         encoding=encoding,
     )
-    with _room(root):
+    with _room(root), _writable(root, name) as folder:
         if name == "docs":
-            found = docs(root, progress)
+            text = docs(folder, progress)
         elif name is not None:
-            found = downloaded(name, root, progress, encoding)
+            text = downloaded(name, folder, progress, encoding)
         elif Path(source).exists():
             if Path(source).is_file() and not callable(tokenizer):
                 checked_text(Path(source), encoding)
-            found = local(Path(source), encoding)
+            text = local(Path(source), encoding, progress)
         else:
             raise FileNotFoundError(
-                f"source: {source!r} is no file, no folder, and no known corpus; those are {', '.join(NAMES)}"
+                f"source should be a file, a folder or a known corpus, got {source!r}; known are {', '.join(NAMES)}"
             )
-        return _encoded(found, settings, root, progress)
+        return _encoded(text, preparation, folder, progress, keep=folder == root)
 
 
-def _encoded(source: Source, settings: Settings, root: Path, progress: bool) -> Corpus:
-    """The corpus from the cache, or encoded into it."""
+def _encoded(source: Source, preparation: Preparation, root: Path, progress: Progress, *, keep: bool) -> Corpus:
+    """The corpus from the cache, or encoded into it, or (``keep`` False) into a folder that is about to go."""
     encoded = root / "encoded"
     encoded.mkdir(parents=True, exist_ok=True)
-    if callable(settings.tokenizer):  # which nothing can tell from another
+    if callable(preparation.tokenizer) or not keep:  # a function, which nothing can tell from another
         with tempfile.TemporaryDirectory(dir=encoded, prefix="once-") as once:
-            _encode(source, settings, Path(once), progress)
+            _encode(source, preparation, Path(once), progress)
             return _read(Path(once), into_memory=True)
-    key = json.dumps([_FORMAT, source.name, source.address, source.key, asdict(settings)])
+    key = json.dumps([_FORMAT, source.name, source.address, source.key, asdict(preparation)])
     folder = encoded / hashlib.sha256(key.encode()).hexdigest()[:24]
-    return whole_folder(folder, lambda part: _encode(source, settings, part, progress), _read)
+    return whole_folder(folder, lambda unfinished: _encode(source, preparation, unfinished, progress), _read)
+
+
+@contextmanager
+def _writable(root: Path, name: str | None) -> Iterator[Path]:
+    """The cache, or where it cannot be written a folder for this call only; downloads are refused then."""
+    try:
+        writable_folder(root)
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise
+        if name not in (None, "docs"):
+            raise OSError(
+                error.errno,
+                f"cache should be a folder that can be written, got {root} ({error.strerror}); {_ELSEWHERE}",
+            ) from error
+        warnings.warn(
+            f"the encoded text is not kept: {root} cannot be written ({error.strerror}); {_ELSEWHERE}",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+        with tempfile.TemporaryDirectory(prefix="adasoft-") as folder:
+            yield Path(folder)
+    else:
+        yield root
 
 
 @contextmanager
@@ -219,10 +264,10 @@ def _room(root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in _NO_ROOM:
             raise OSError(
                 error.errno,
                 f"cache: no room in {root} ({error}). Make some (what lies there may be deleted, and is made again), "
-                "or name another folder in ADASOFT_CACHE",
+                f"or {_ELSEWHERE}",
             ) from error
         raise

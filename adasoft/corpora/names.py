@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from ..cost import write_whole
+from ..files import write_whole
 from . import documentation
+from .bars import Progress, progress_bar
 from .corpus import PARTS
 from .downloads import DamagedError, fetch, sha256, whole_folder
 from .encode import Tokenizer
@@ -50,7 +51,7 @@ class Known:
     files: tuple[File, ...] = ()
     parts: Mapping[str, Place] = field(default_factory=dict)
     lines: bool = True
-    """Whether line ends mean something; if not, they are no tokens."""
+    """Whether line ends mean something; if not, they are not tokens."""
     tokenizer: Tokenizer = "whitespace"
     min_count: float | None = None
     max_size: int | None = None
@@ -62,12 +63,9 @@ _WIKITEXT_2 = (
 )
 _HELD_OUT = r"[^/]*/heldout-monolingual\.tokenized\.shuffled/news\.en\.heldout-0000{}-of-00050"
 
-#: Languages of EuroParl version 7, with the numbers of words of the paper's table where it has one.
-_EUROPARL: dict[str, int | None] = {
-    "bg": 50_000, "cs": 83_000, "da": 128_000, "de": 143_000, "el": 100_000, "en": None, "es": 87_000, "et": None,
-    "fi": None, "fr": None, "hu": None, "it": None, "lt": None, "lv": None, "nl": None, "pl": None, "pt": None,
-    "ro": None, "sk": None, "sl": None, "sv": None,
-}  # fmt: skip
+#: Numbers of words of the languages of EuroParl version 7 in the paper's table; the other languages.
+_PAPER = {"bg": 50_000, "cs": 83_000, "da": 128_000, "de": 143_000, "el": 100_000, "es": 87_000}
+_OTHER_LANGUAGES = ("en", "et", "fi", "fr", "hu", "it", "lt", "lv", "nl", "pl", "pt", "ro", "sk", "sl", "sv")
 
 
 def _europarl(language: str, max_size: int | None) -> Known:
@@ -148,10 +146,13 @@ NAMES: dict[str, Known] = {
         },
         min_count=3,
     ),
-} | {f"europarl-{language}": _europarl(language, size) for language, size in _EUROPARL.items()}
+} | {
+    f"europarl-{language}": _europarl(language, _PAPER.get(language))
+    for language in sorted((*_PAPER, *_OTHER_LANGUAGES))
+}
 
 
-def downloaded(name: str, root: Path, progress: bool, encoding: str) -> Source:
+def downloaded(name: str, root: Path, progress: Progress, encoding: str) -> Source:
     """The parts of a known corpus, its files downloaded to ``root / name`` unless they are there."""
     from filelock import FileLock
 
@@ -175,29 +176,27 @@ def downloaded(name: str, root: Path, progress: bool, encoding: str) -> Source:
 
     def parts() -> Mapping[str, Part]:
         if "text" in known.parts:
-            return by_position(part(known.parts["text"]).files, f"{name} ({paths[0]})", encoding)
+            return by_position(part(known.parts["text"]).files, f"{name} ({paths[0]})", encoding, progress)
         return {role: part(place) for role, place in known.parts.items()}
 
     return Source(name, parts, key, known.licence, ", ".join(file.url for file in known.files))
 
 
-def docs(root: Path, progress: bool) -> Source:
+def docs(root: Path, progress: Progress) -> Source:
     """The documentation of the installed packages, gathered once for each set of them."""
-    from tqdm.auto import tqdm
-
     packages = documentation.installed()
     versions = [f"{name} {package.version}" for name, package in packages.items()]
     key = hashlib.sha256(json.dumps([documentation.FORMAT, versions]).encode()).hexdigest()[:24]
 
     def make(folder: Path) -> None:
-        with tqdm(unit=" files", desc="the packages' documentation", disable=not progress) as bar:
-            sums = documentation.gather(packages, folder, bar)
+        with progress_bar("the packages' documentation", progress, unit=" files") as shown:
+            sums = documentation.gather(packages, folder, shown)
         write_whole(folder / "record.json", json.dumps({"sha256": sums, "packages": versions}, indent=1))
 
     def check(folder: Path) -> Path:
         try:
-            record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
-            wrong = [name for name, known in record["sha256"].items() if sha256(folder / name) != known]
+            about = json.loads((folder / "record.json").read_text(encoding="utf-8"))
+            wrong = [name for name, known in about["sha256"].items() if sha256(folder / name) != known]
         except (OSError, ValueError, KeyError, AttributeError) as error:
             raise DamagedError(error) from error
         if wrong:
@@ -206,8 +205,6 @@ def docs(root: Path, progress: bool) -> Source:
 
     folder = whole_folder(root / "docs" / key, make, check)
     parts = {part: Part(Plain([folder / f"{part}.txt.gz"])) for part in PARTS}
-    known = [
-        version for version in versions if version.split()[0] in ("jupyterlab", "numpy", "plotly", "scipy", "torch")
-    ]
-    address = f"documentation of {len(packages)} installed packages: {', '.join(known)} and what they need ({key})"
+    well_known = [v for v in versions if v.split()[0] in ("jupyterlab", "numpy", "plotly", "scipy", "torch")]
+    address = f"documentation of {len(packages)} installed packages: {', '.join(well_known)} and what they need ({key})"
     return Source("docs", lambda: parts, key, NAMES["docs"].licence, address)

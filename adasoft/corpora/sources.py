@@ -1,4 +1,4 @@
-"""Files, folders and archives as the train, valid and test parts of a text, read as streams."""
+"""Files, folders and archives as the train, valid and test parts of a text, read as streams, for ``load``."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Protocol
 
 from ..counts_files import first_row
 from ..textfiles import decode, stem, unpack
+from .bars import Progress, progress_bar
 from .corpus import PARTS
 from .downloads import sha256
 
@@ -26,7 +27,7 @@ Opened = tuple[str, Any, Callable[[], int]]
 
 
 class Files(Protocol):
-    """Files of text, one behind the other; iterating opens them in turn."""
+    """Files of text, one after the other; iterating opens them in turn."""
 
     size: int
     """Bytes, as stored."""
@@ -57,12 +58,12 @@ class Members:
         self.size = archive.stat().st_size
 
     def __iter__(self) -> Iterator[Opened]:
-        found = False
+        empty = True
         with self.archive.open("rb") as raw:
             for name, stream in self._zipped(raw) if raw.peek(4).startswith(b"PK") else self._tarred(raw):
-                found = True
+                empty = False
                 yield f"{self.archive}/{name}", stream, partial(_place, raw, 0)
-        if not found:
+        if empty:
             raise ValueError(f"{self.archive} holds no file {self.pattern.pattern!r}; is it the right archive?")
 
     def _zipped(self, raw: BinaryIO) -> Iterator[tuple[str, Any]]:
@@ -87,14 +88,14 @@ def _place(raw: Any, before: int) -> int:
 
 @dataclass(frozen=True)
 class Part:
-    """A stretch of characters of the text that ``files`` make, one behind the other. Each file ends its last line."""
+    """A stretch of characters of the text that ``files`` make, one after the other. Each file ends its last line."""
 
     files: Files
     start: int = 0
     stop: int | None = None
 
     def pieces(self, encoding: str, *, whole_lines: bool = False, bar: Any = None) -> Iterator[str]:
-        """Its text, cut behind lines, and behind blanks where a line is long (but for ``whole_lines``).
+        """Its text in pieces that end with a line, or at a blank where a line is long (not with ``whole_lines``).
 
         ``bar`` is told of the bytes read.
 
@@ -126,7 +127,7 @@ class Part:
         except (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, EOFError) as error:
             name = str(self.files.archive) if isinstance(self.files, Members) else name
             raise ValueError(
-                f"source: {name} is damaged or broken off ({error}); delete it, and have it anew"
+                f"source: {name} is damaged or broken off ({error}); delete it and fetch it again"
             ) from error
 
 
@@ -145,7 +146,7 @@ def checked_text(path: Path, encoding: str) -> Path:
     """``path``, unless it is a file of counts: each of its numbers would be a word.
 
     Raises:
-        ValueError: it is one, as ``Vocabulary.read`` finds out.
+        ValueError: it is one, by the rule of ``Vocabulary.read``.
     """
     if row := first_row(path, encoding):
         raise ValueError(
@@ -155,15 +156,19 @@ def checked_text(path: Path, encoding: str) -> Path:
     return path
 
 
+#: The part that a word in a file's name stands for.
 _ROLES = {
-    "train": "train", "training": "train",
-    "valid": "valid", "validation": "valid", "val": "valid", "dev": "valid",
+    "train": "train",
+    "training": "train",
+    "valid": "valid",
+    "validation": "valid",
+    "val": "valid",
+    "dev": "valid",
     "test": "test",
-}  # fmt: skip
+}
 
-
-#: Endings of programs, settings and numbers, which are no part of a text whatever their names: train.py, test.json.
-#: None that is a language as well: train.pl may be Polish.
+#: Endings of programs, settings and numbers, which are not parts of a text whatever their names: train.py, test.json.
+#: None of them is a language as well: train.pl may be Polish.
 _NO_TEXT = {
     *(".py", ".pyc", ".pyi", ".ipynb", ".bash", ".ps1", ".c", ".cc", ".cpp", ".h", ".hpp", ".java", ".js", ".go"),
     *(".rs", ".rb", ".json", ".yaml", ".yml", ".toml", ".cfg", ".ini", ".conf", ".log", ".pt", ".pth", ".ckpt"),
@@ -171,7 +176,7 @@ _NO_TEXT = {
 }
 
 
-def local(path: Path, encoding: str) -> Source:
+def local(path: Path, encoding: str, progress: Progress) -> Source:
     """The parts of a file or folder; see ``load``.
 
     Raises:
@@ -182,7 +187,7 @@ def local(path: Path, encoding: str) -> Source:
         parts = {part: Part(Plain([named[part]])) for part in PARTS}
         return Source(name, lambda: parts, [sha256(named[part]) for part in PARTS], "unknown", str(path))
     paths = _paths(path)
-    cut = partial(by_position, Plain(paths), str(path), encoding)
+    cut = partial(by_position, Plain(paths), str(path), encoding, progress)
     return Source(name, cut, [sha256(p) for p in paths], "unknown", str(path))
 
 
@@ -192,16 +197,16 @@ def beginning(path: Path, n: int = 2**20, encoding: str = "utf-8") -> str:
     OSError if there is no such file.
     """
     named = _named_parts(path) if path.is_dir() else {}
-    out = ""
+    text = ""
     for piece in Part(Plain([named["train"]] if named else _paths(path))).pieces(encoding):
-        out += piece
-        if len(out) >= n:
+        text += piece
+        if len(text) >= n:
             break
-    return out
+    return text
 
 
 def _paths(path: Path) -> list[Path]:
-    """The file, or all of a folder in order, but for hidden ones."""
+    """The file, or all files of a folder in order, except hidden ones."""
     if not path.is_dir():
         return [path]
     inside = {p.relative_to(path).parts: p for p in path.rglob("*") if p.is_file()}
@@ -213,47 +218,53 @@ def _paths(path: Path) -> list[Path]:
 
 def _named_parts(folder: Path) -> dict[str, Path]:
     """The files of a folder that are called train, valid and test; none if no file is called train, or that alone."""
-    found: dict[str, list[Path]] = {part: [] for part in PARTS}
+    files: dict[str, list[Path]] = {part: [] for part in PARTS}
     for path in sorted(p for p in folder.iterdir() if p.is_file() and p.suffix.lower() not in _NO_TEXT):
         roles = {_ROLES[word] for word in re.split(r"[^a-z]+", path.name.lower()) if word in _ROLES}
         for role in roles if len(roles) == 1 else ():
-            found[role].append(path)
-    if len(found["train"]) + len(found["valid"]) + len(found["test"]) == 1 or not found["train"]:
+            files[role].append(path)
+    if sum(map(len, files.values())) == 1 or not files["train"]:
         return {}
-    for part, paths in found.items():
+    for part, paths in files.items():
         if len(paths) != 1:
             raise ValueError(
-                f"source: {folder} has a file for train, so it is expected to have one for {part}, and has "
+                f"source: {folder} has a file for train, so it should have one for {part} as well, got "
                 f"{' and '.join(p.name for p in paths) or 'none'}"
             )
-    return {part: paths[0] for part, paths in found.items()}
+    return {part: paths[0] for part, paths in files.items()}
 
 
-def by_position(files: Files, label: str, encoding: str) -> dict[str, Part]:
-    """Nine tenths for train, a twentieth each for valid and test, cut behind the first line that ends there.
+def by_position(files: Files, label: str, encoding: str, progress: Progress) -> dict[str, Part]:
+    """Nine tenths for train, a twentieth each for valid and test, cut after the first line that ends there.
 
-    Behind a blank if none ends before the next cut.
+    After a blank if no line ends before the next cut.
 
     Raises:
         ValueError: the text is too short.
     """
     text = Part(files)
-    length = sum(map(len, text.pieces(encoding)))
-    marks = [length * 18 // 20, length * 19 // 20]
-    ends, blanks = [length, length], [length, length]
-    at = 0
-    for piece in text.pieces(encoding) if length else ():
-        for found, stop in ((ends, "\n"), (blanks, " ")):
-            for i, mark in enumerate(marks):
-                if found[i] == length and at + len(piece) >= mark:
-                    place = piece.find(stop, max(mark - at - 1, 0))
-                    found[i] = at + place + 1 if place >= 0 else length
-        at += len(piece)
-    first = ends[0] if ends[0] < ends[1] else blanks[0]
-    second = ends[1] if ends[1] < length else blanks[1]
+    with progress_bar(f"{Path(label).name}: where to cut it", progress, files.size, leave=False) as shown:
+        length = sum(map(len, text.pieces(encoding, bar=shown)))
+        shown.reset(files.size)
+        first, second = _cuts(text, encoding, length, shown)
     if not 0 < first < second < length:
         raise ValueError(
             f"source: {label} is too short to be cut into train, valid and test ({length:,} characters); "
             "take more text, or a folder with a file for each"
         )
     return {"train": Part(files, 0, first), "valid": Part(files, first, second), "test": Part(files, second)}
+
+
+def _cuts(text: Part, encoding: str, length: int, shown: Any) -> tuple[int, int]:
+    """Where valid and test begin; ``length`` where there is no such place."""
+    marks = [length * 18 // 20, length * 19 // 20]
+    ends, blanks = [length, length], [length, length]
+    at = 0
+    for piece in text.pieces(encoding, bar=shown) if length else ():
+        for places, character in ((ends, "\n"), (blanks, " ")):
+            for i, mark in enumerate(marks):
+                if places[i] == length and at + len(piece) >= mark:
+                    place = piece.find(character, max(mark - at - 1, 0))
+                    places[i] = at + place + 1 if place >= 0 else length
+        at += len(piece)
+    return ends[0] if ends[0] < ends[1] else blanks[0], ends[1] if ends[1] < length else blanks[1]

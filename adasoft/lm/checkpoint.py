@@ -1,7 +1,7 @@
 """Checkpoints: tensors and what is said of them, in one file that is written whole and carries its own checksum.
 
-The files are safetensors. Their last tensor is the SHA-256 of all bytes before it, so that a file can be written in
-one pass, and any change of any byte is seen when it is read.
+For :mod:`adasoft.lm.run_checkpoint`. The files are safetensors. Their last tensor is the SHA-256 of all
+bytes before it, so that a file can be written in one pass and any change of any byte is noticed when it is read.
 """
 
 from __future__ import annotations
@@ -114,13 +114,13 @@ def read_checkpoint(path: str | os.PathLike[str], kind: str, version: int) -> tu
     while True:
         before = _stamp(path)
         try:
-            found = _read(path, kind, version)
+            contents = _read(path, kind, version)
         except DamagedFile:
             if _stamp(path) == before:
                 raise
         else:
             if _stamp(path) == before:  # else another process has put a new one there meanwhile
-                return found
+                return contents
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:
@@ -139,16 +139,16 @@ def _read(path: Path, kind: str, version: int) -> tuple[dict[str, Any], dict[str
             tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118 - no mapping
         about = json.loads(metadata.get("about", "null"))
     except (SafetensorError, ValueError, RuntimeError, RecursionError) as error:
-        raise DamagedFile(path, f"no checkpoint of adasoft, or torn ({error})", remedy) from error
+        raise DamagedFile(path, f"it is not a checkpoint of adasoft, or torn ({error})", remedy) from error
     if not isinstance(about, dict) or about.get("format") != kind:
-        raise DamagedFile(path, f"no {kind}", remedy)
+        raise DamagedFile(path, f"it is not an {kind}", remedy)
     written = entry(about, "version", kind=int, path=path, remedy=remedy)
     if not 1 <= written <= version:
         raise DamagedFile(path, f"version should be at most {version}, got {written}", remedy)
-    told = tensors.pop(_CHECKSUM, None)
-    if told is None and written < _WITH_CHECKSUM:
+    stored = tensors.pop(_CHECKSUM, None)
+    if stored is None and written < _WITH_CHECKSUM:
         return about, tensors
-    if told is None or told.numpy().tobytes() != _checksum(path):
+    if stored is None or stored.numpy().tobytes() != _checksum(path):
         raise DamagedFile(path, "its numbers do not match their checksum", remedy)
     return about, tensors
 
@@ -169,4 +169,4 @@ def _checksum(path: Path) -> bytes:
 def remedy_of(path: Path) -> str:
     """What to do about a damaged checkpoint."""
     previous = previous_of(path)
-    return f"delete it to go on from the one before it, {previous}" if previous.exists() else "delete it to start anew"
+    return f"delete it to go on from the one before it, {previous}" if previous.exists() else "delete it to start again"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -22,10 +23,14 @@ _PHASE_OF = {
 
 
 class Clock:
-    """Time of steps by phase: marks on the host, or events on a GPU that are read when asked for."""
+    """Time of steps by phase: marks on the host, or events on a GPU that are read when asked for.
 
-    def __init__(self, device: torch.device) -> None:
+    ``now``: the host's clock in seconds; ``time.perf_counter`` if None.
+    """
+
+    def __init__(self, device: torch.device, now: Callable[[], float] | None = None) -> None:
         self.device, self.cuda = device, device.type == "cuda"
+        self._now = now or time.perf_counter
         self.totals = dict.fromkeys(PHASES, 0.0)
         """Seconds in each of :data:`PHASES`, of all steps read so far."""
         self._marks: list[tuple[str, Any]] = []
@@ -42,7 +47,7 @@ class Clock:
             now: Any = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
             now.record(torch.cuda.current_stream(self.device))
         else:
-            now = time.perf_counter()
+            now = self._now()
         self._marks.append((name, now))
 
     def end_step(self) -> None:

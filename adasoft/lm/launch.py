@@ -42,7 +42,7 @@ __all__ = ["Stopped", "record_of", "run_name", "train"]
 
 
 class Stopped(Exception):
-    """A run was stopped by the user, and kept."""
+    """The user stopped a run; it is kept and can go on."""
 
 
 def train(
@@ -59,7 +59,7 @@ def train(
     say: Callable[[str], None] | None = None,
     **more: Any,
 ) -> dict[str, Any]:
-    """Train to the end, or go on where an earlier call stopped or was killed; the record of the run.
+    """Train to the end, or go on where an earlier call stopped or was killed; returns the record of the run.
 
     ``folder`` holds ``checkpoint.safetensors``, written every ``save_every`` seconds and at the end, and then
     ``record.json`` (with ``more``). A run that is done is not repeated; with more ``epochs`` it goes on. Ctrl-C saves,

@@ -46,7 +46,7 @@ def state_tensors(state: State) -> list[Tensor]:
 
 
 def detached(state: State) -> State:
-    """The state as a start of its own: no gradient flows into what made it."""
+    """The state without its history: no gradient flows back through it."""
     return map_state(Tensor.detach, state)
 
 
@@ -75,7 +75,12 @@ class ElmanCell(nn.Module):
 
 
 class Stepwise(nn.Module):
-    """A body made of a cell of your own, ``cell(x, state) -> (output, state)``, run step by step.
+    """A body that runs a cell of your own, ``cell(x, state) -> (output, state)``, step by step.
+
+    >>> body = Stepwise(4, 3, ElmanCell(4, 3))
+    >>> hidden, state = body(torch.zeros(2, 5, 4))
+    >>> hidden.shape, state.shape
+    (torch.Size([2, 5, 3]), torch.Size([2, 3]))
 
     Args:
         in_features: size e of what the cell takes, (b, e).
@@ -96,14 +101,14 @@ class Stepwise(nn.Module):
     def forward(self, x: Tensor, state: State = None) -> tuple[Tensor, State]:
         """All steps: x (b, T, e) -> (b, T, d), and the state after the last.
 
-        Raises TypeError or ValueError if the cell returns something else than promised.
+        Raises TypeError or ValueError if the cell returns anything but such a pair.
         """
         outputs = []
         for step in x.unbind(1):
-            made = self.cell(step, state)
-            if not isinstance(made, tuple) or len(made) != 2:
-                raise TypeError(f"cell should return a pair (output, state), got {type(made).__name__}")
-            output, state = made
+            pair = self.cell(step, state)
+            if not isinstance(pair, tuple) or len(pair) != 2:
+                raise TypeError(f"cell should return a pair (output, state), got {type(pair).__name__}")
+            output, state = pair
             if output.shape != (len(x), self.out_features):
                 raise ValueError(
                     f"cell should return an output of shape ({len(x)}, {self.out_features}), got {tuple(output.shape)}"
@@ -113,7 +118,12 @@ class Stepwise(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """Recurrent layers one above the other: x (b, T, e) -> (b, T, d).
+    """Stacked recurrent layers: x (b, T, e) -> (b, T, d).
+
+    >>> body = Recurrent(4, [8, 3], "gru")
+    >>> hidden, state = body(torch.zeros(2, 5, 4))
+    >>> hidden.shape, len(state)
+    (torch.Size([2, 5, 3]), 2)
 
     Args:
         in_features: size e of the input.
@@ -150,11 +160,11 @@ class Recurrent(nn.Module):
     def _layers(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         before = (None,) * len(self.layers) if state is None else state
         after = []
-        for i, (layer, own) in enumerate(zip(self.layers, before, strict=True)):
+        for i, (layer, own_state) in enumerate(zip(self.layers, before, strict=True)):
             if i:
                 x = F.dropout(x, self.dropout, self.training)
-            x, own = layer(x, own)
-            after.append(own)
+            x, own_state = layer(x, own_state)
+            after.append(own_state)
         return x, tuple(after)
 
 
@@ -174,15 +184,15 @@ def _layer(cell: str, in_features: int, out_features: int) -> nn.Module:
     if cell == "rnn-sigmoid":
         return Stepwise(in_features, out_features, ElmanCell(in_features, out_features))
     if cell in ("lstm", "gru"):
-        made = nn.LSTM if cell == "lstm" else nn.GRU
-        return made(in_features, out_features, batch_first=True)
+        kind = nn.LSTM if cell == "lstm" else nn.GRU
+        return kind(in_features, out_features, batch_first=True)
     return nn.RNN(in_features, out_features, nonlinearity=cell.removeprefix("rnn-"), batch_first=True)
 
 
 class Transformer(nn.Module):
     """A small causal Transformer (Vaswani et al. 2017), layer norm first, sinusoidal positions: (b, T, d) -> (b, T, d).
 
-    It sees the window it is given and carries no state.
+    It sees only the window it is given and carries no state.
 
     Args:
         in_features: size d of input, output and everything between.
@@ -281,9 +291,9 @@ class LanguageModel(nn.Module):
     def generate(self, start: Tensor, n: int, *, window: int = 64, generator: torch.Generator | None = None) -> Tensor:
         """``n`` words drawn one after the other from the model's distribution, after ``start`` (b, T): (b, n).
 
-        Every word is drawn from the whole distribution (``softmax.sample`` where there is one, else from
-        ``log_prob``). A body with state reads all of ``start``, ``window`` words at a time; one without reads the last
-        ``window`` words anew for each word. Dropout is off.
+        Every word is drawn from the whole distribution (by ``softmax.sample`` where there is one, else from
+        ``log_prob``). A body with state reads all of ``start``, ``window`` words at a time; one without state reads the
+        last ``window`` words again for each word. Dropout is off.
         """
         if start.dim() != 2 or not start.shape[1]:
             raise ValueError(f"start should hold ids (b, T) with T at least 1, got the shape {tuple(start.shape)}")

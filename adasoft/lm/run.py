@@ -50,22 +50,22 @@ __all__ = ["Run", "usable_device"]
 
 
 class Run:
-    """One training: the model, its optimizer, where it stands.
+    """One training: the model, its optimizer, and how far it has come.
 
     Args:
-        corpus: what it is trained on.
+        corpus: the text it is trained on.
         settings: see :class:`Settings`.
-        device: ``"cpu"``, ``"cuda"`` ...; with several processes, this process's.
-        cost: cost model of ``cutoffs="plan"``.
+        device: ``"cpu"``, ``"cuda"`` ...; with several processes, this process's own.
+        cost: the cost model for ``cutoffs="plan"``.
         body: makes a body of your own instead of ``settings.model``.
-        clusters: cutoffs and widths, decided already.
+        clusters: cutoffs and widths, if they are decided already.
 
     With an initialised ``torch.distributed`` process group, every process takes its share of the sequences and the
-    gradients are averaged (DistributedDataParallel): the same steps as one process makes, to rounding. Softmaxes that
+    gradients are averaged (DistributedDataParallel): the steps are those of one process, up to rounding. Softmaxes that
     draw samples draw them in each process.
 
-    Raises ValueError if the corpus is shorter than one batch, the sequences cannot be shared out evenly, or PyTorch
-    has no such device here.
+    Raises ValueError if the corpus is shorter than one batch, the sequences cannot be divided evenly among the
+    processes, or PyTorch has no such device on this machine.
     """
 
     def __init__(
@@ -123,13 +123,14 @@ class Run:
         return self.position.tokens / self.position.seconds if self.position.seconds else 0.0
 
     def steps(self, every: int = 1) -> Iterator[Progress]:
-        """Train on from where the run stands; progress after ``every`` windows, and at the end of each epoch.
+        """Train on from where the run stands; yields progress after ``every`` windows and at the end of each epoch.
 
-        Between two of them the run stands still and can be saved, asked, or left. Its random numbers are its own:
-        what else draws from torch's generators changes nothing in it, nor it in them.
+        Between two of them the run stands still: you can save it, evaluate it, or leave it there. Its random numbers
+        are its own: it neither notices nor changes what else draws from torch's generators.
 
-        Raises RuntimeError if the loss is no longer finite. After that, or an interrupt within a step, the run counts
-        as standing before the windows since the last progress, but its weights have moved: go on from a checkpoint.
+        Raises RuntimeError if the loss is no longer finite. After that, or after an interrupt within a step, the run
+        counts as standing before the windows since the last progress, but its weights have moved: go on from a
+        checkpoint.
         """
         if every < 1:
             raise ValueError(f"every should be at least 1, got {every!r}")
@@ -315,11 +316,11 @@ class Run:
         device: str | torch.device = "cpu",
         body: BodyMaker | None = None,
     ) -> Run:
-        """The run of a checkpoint, standing where it stood. ``settings``: what you expect it to be.
+        """The run of a checkpoint, standing where it stood. ``settings``: those you expect it to have.
 
         Raises:
-            FileNotFoundError: there is none.
-            ValueError: the checkpoint is damaged or foreign (a :class:`adasoft.files.DamagedFile`), or of another
+            FileNotFoundError: there is no checkpoint.
+            ValueError: the checkpoint is damaged or foreign (a :class:`adasoft.files.DamagedFile`), belongs to another
                 corpus, other settings or another number of processes, or stands beyond the last epoch of ``settings``.
         """
         path = Path(path)

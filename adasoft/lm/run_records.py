@@ -1,4 +1,4 @@
-"""Records of trainings (``record.json``, ``train-*.json``), read with every field checked that anything here uses."""
+"""Records of trainings (``record.json``, ``train-*.json``), read with every field checked that is used here."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def read_run_record(path: str | os.PathLike[str], remedy: str = "delete it") -> 
 
 
 def _check_perplexity(found: Any, name: str, path: Path, remedy: str, above: str = "") -> None:
-    """Refuse what is no perplexity. It may be nan or infinite: that of a training that has diverged."""
+    """Refuse what cannot be a perplexity. That of a training that has diverged may be nan or infinite."""
     value: Any = found.get(name) if isinstance(found, Mapping) else None
     if type(value) not in (int, float) or value < 1:
         raise DamagedFile(path, f"{above}{name} should be a number of at least 1, got {short(value)}", remedy)
@@ -126,7 +126,7 @@ _TORCHRUN = re.compile(r"--nproc_per_node=\d+")
 
 
 def repeatable(command: str) -> str:
-    """A recorded command, quoted so that pasting it runs adasoft and nothing else; empty if it is no such command."""
+    """A recorded command, quoted so that pasting it runs adasoft and nothing else; empty for any other command."""
     try:
         words = shlex.split(command)
     except ValueError:

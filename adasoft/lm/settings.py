@@ -31,7 +31,11 @@ AUTHORS_CUTOFFS = ((10_000, (2_000,)), (200_000, (2_000, 10_000)), (math.inf, (4
 
 
 def authors_cutoffs(n_classes: int) -> tuple[int, ...]:
-    """The cutoffs that the authors took for a vocabulary of about this size, those that fit into it."""
+    """The cutoffs that the authors chose for a vocabulary of about this size, as far as they fit into it.
+
+    >>> authors_cutoffs(44_000)
+    (2000, 10000)
+    """
     chosen = next(cutoffs for size, cutoffs in AUTHORS_CUTOFFS if n_classes <= size)
     return tuple(c for c in chosen if c < n_classes)
 
@@ -75,7 +79,14 @@ _NUMBERS: dict[str, _Rule] = {
 class Settings:
     """What is trained, and how. The defaults are those of Grave et al. 2017 for Text8.
 
-    Raises ValueError for values that make no sense, TypeError for those of a wrong type.
+    >>> settings = Settings(softmax="adaptive", cutoffs=(2000, 10000), batch=64)
+    >>> settings.tokens, settings.changed()
+    (1280, {'cutoffs': (2000, 10000), 'batch': 64})
+    >>> Settings(dropout=1.5)
+    Traceback (most recent call last):
+    ValueError: dropout should be at least 0 and below 1, got 1.5
+
+    Raises ValueError for a value out of range, TypeError for one of a wrong type.
     """
 
     model: str = "lstm"
@@ -84,28 +95,28 @@ class Settings:
     """d: size of every layer, and of what the softmax gets."""
     layers: int = 1
     heads: int = 4
-    """Of a Transformer."""
+    """Attention heads of a Transformer."""
     embedding: str = "plain"
-    """``"plain"``; ``"adaptive"``, with the softmax's clusters; ``"tied"``: the softmax's words."""
+    """``"plain"``; ``"adaptive"``, with the softmax's clusters; ``"tied"``, with the softmax's own weights."""
     embedding_size: int | None = None
     """Width of a plain embedding; None: d."""
     dropout: float = 0.0
     softmax: str = "adaptive"
     """One of :data:`adasoft.alternatives.NAMES`."""
     cutoffs: str | tuple[int, ...] = "authors"
-    """``"authors"``, ``"plan"``, or numbers; for the softmaxes that have clusters."""
+    """``"authors"``, ``"plan"``, or numbers, for the softmaxes that have clusters."""
     min_head_share: float = 0.75
-    """Of ``cutoffs="plan"``: least share of tokens in the head."""
+    """For ``cutoffs="plan"``: least share of tokens in the head."""
     min_mean_width: float = 0.0
     """Only of stored runs: a floor that plans no longer have, so :func:`partition` refuses anything above 0."""
     n_tails: int | None = None
-    """Of ``cutoffs="plan"``; None: the best of 0 to 5."""
+    """For ``cutoffs="plan"``; None: the best of 0 to 5."""
     width_ratio: float = 4.0
-    """Of the adaptive softmax and D-softmax*: tail i has the width d / width_ratio^i, at least 8."""
+    """For the adaptive softmax and D-softmax*: tail i has the width d / width_ratio^i, at least 8."""
     tail_dropout: float = 0.0
-    """Of the adaptive softmax."""
+    """For the adaptive softmax: dropout of what is projected for a tail."""
     samples: float = 0.2
-    """Of the sampled softmax: share of V."""
+    """For the sampled softmax: share of the V words that is drawn."""
     optimizer: str = "adagrad"
     learning_rate: float = 0.1
     weight_decay: float = 1e-6
@@ -114,9 +125,9 @@ class Settings:
     halve_from: int | None = None
     """The learning rate is halved before each epoch from this one on (counted from 1)."""
     warmup: int = 0
-    """Steps at the start over which the learning rate rises to its value, in a straight line. Adagrad moves every
-    weight by the whole learning rate in its first step; where two matrices follow each other, as in the tails of the
-    adaptive softmax, that throws the logits far off."""
+    """Steps at the start over which the learning rate rises linearly to its value. Adagrad moves every weight by the
+    whole learning rate in its first step; where two matrices follow each other, as in the tails of the adaptive
+    softmax, that throws the logits far off."""
     bptt: int = 20
     """Steps T of a window."""
     batch: int = 128
@@ -161,9 +172,8 @@ class Settings:
                 raise ValueError(f"{name} should be {rule}, got {value!r}")
             if not isinstance(value, (int, float)):
                 object.__setattr__(self, name, float(value))
-        if self.embedding != "plain" and self.softmax != "adaptive" and (self.embedding, self.softmax) != (
-            "tied", "full",
-        ):  # fmt: skip
+        tied_to_full = (self.embedding, self.softmax) == ("tied", "full")
+        if self.embedding != "plain" and self.softmax != "adaptive" and not tied_to_full:
             raise ValueError(
                 f"embedding={self.embedding!r} needs softmax='adaptive' (or 'tied' with 'full'), got {self.softmax!r}"
             )
@@ -185,15 +195,15 @@ class Settings:
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Settings:
-        """From what :func:`dataclasses.asdict` made and JSON kept.
+        """The settings that :func:`dataclasses.asdict` turned into a mapping and JSON kept.
 
         Raises ValueError for names it does not know, and as the class does.
         """
         known = {f.name for f in fields(cls)}
         if unknown := sorted(set(values) - known):
             raise ValueError(f"settings hold {unknown[0]!r}, which this version of adasoft does not know")
-        made: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        return cls(**made)
+        fitting: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**fitting)
 
 
 #: Settings by name. ``authors``: the values of the authors' script where they differ from the paper (their row-wise
@@ -202,10 +212,16 @@ PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
     "authors": {"clip": 0.25, "halve_from": 3, "dropout": 0.25, "weight_decay": 0.0},
     "transformer": {
-        "model": "transformer", "layers": 2, "optimizer": "adamw", "learning_rate": 1e-3, "weight_decay": 0.01,
-        "bptt": 64, "batch": 32, "dropout": 0.1,
+        "model": "transformer",
+        "layers": 2,
+        "optimizer": "adamw",
+        "learning_rate": 1e-3,
+        "weight_decay": 0.01,
+        "bptt": 64,
+        "batch": 32,
+        "dropout": 0.1,
     },
-}  # fmt: skip
+}
 
 
 class Partition(NamedTuple):
@@ -323,14 +339,13 @@ def build_model(
         embedding = AdaptiveEmbedding(n, d, clusters.cutoffs, widths=clusters.widths)
     if body is None and ":" in settings.model:
         body = own_body(settings.model)
-    made: nn.Module
     if body is not None:
-        made = body(width, d)
+        middle = body(width, d)
     elif settings.model == "transformer":
-        made = Transformer(d, settings.layers, settings.heads, settings.dropout)
+        middle = Transformer(d, settings.layers, settings.heads, settings.dropout)
     else:
-        made = Recurrent(width, [d] * settings.layers, settings.model, settings.dropout)
-    return LanguageModel(embedding, made, softmax, settings.dropout)
+        middle = Recurrent(width, [d] * settings.layers, settings.model, settings.dropout)
+    return LanguageModel(embedding, middle, softmax, settings.dropout)
 
 
 def build_optimizer(settings: Settings, model: nn.Module, device: torch.device) -> torch.optim.Optimizer:
@@ -350,11 +365,11 @@ def build_optimizer(settings: Settings, model: nn.Module, device: torch.device) 
 
 
 def own_body(place: str) -> BodyMaker:
-    """What makes the body that ``"file.py:Name"`` names: ``Name(in_features, out_features)`` is a body, or a cell.
+    """A maker of the body that ``"file.py:Name"`` names: ``Name(in_features, out_features)`` gives a body or a cell.
 
-    What it draws should come from torch's generators, which a checkpoint keeps: NumPy's and Python's are not restored.
+    It should draw random numbers from torch's generators only: a checkpoint keeps those, not NumPy's or Python's.
 
-    Raises FileNotFoundError, AttributeError or TypeError with the reason if there is no such thing.
+    Raises FileNotFoundError, AttributeError or TypeError, with the reason, if it cannot be found there.
     """
     import importlib.util
 
@@ -363,7 +378,7 @@ def own_body(place: str) -> BodyMaker:
         raise FileNotFoundError(f"model {place!r}: there is no file {file!r}")
     spec = importlib.util.spec_from_file_location(Path(file).stem, file)
     if spec is None or spec.loader is None:
-        raise TypeError(f"model {place!r}: {file!r} is no Python file")
+        raise TypeError(f"model {place!r}: {file!r} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     if not hasattr(module, name):
@@ -371,7 +386,7 @@ def own_body(place: str) -> BodyMaker:
     maker = getattr(module, name)
 
     def make(in_features: int, out_features: int) -> nn.Module:
-        made = maker(in_features, out_features)
-        return made if hasattr(made, "out_features") else Stepwise(in_features, out_features, made)
+        body: Any = maker(in_features, out_features)
+        return body if hasattr(body, "out_features") else Stepwise(in_features, out_features, body)
 
     return make

@@ -161,7 +161,7 @@ def test_texts_that_are_not_there(tmp_path):
     assert not ts.downloaded("wikitext-2")
     (folder / "test.txt").write_text("a")
     assert ts.downloaded("wikitext-2")
-    with pytest.raises(FileNotFoundError, match="is no file"):
+    with pytest.raises(FileNotFoundError, match="source should be a file"):
         ts.read_text(str(tmp_path / "none.txt"), 1000)
 
 

@@ -17,7 +17,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from torch import nn
-from trainings import CORPUS, SMALL, V, arguments, curve, made_corpus
+from trainings import CORPUS, SMALL, V, arguments, curve, made_corpus, two_processes
 
 from adasoft import PaperCost
 from adasoft.bench import bench_train, save
@@ -26,7 +26,7 @@ from adasoft.cli import table as table_command
 from adasoft.cli import train as train_command
 from adasoft.cli.training_options import training_device
 from adasoft.corpora import load
-from adasoft.lm.clock import PHASES
+from adasoft.lm.clock import PHASES, Clock
 from adasoft.lm.evaluation import nats_by_rank
 from adasoft.lm.launch import Stopped, run_name, train
 from adasoft.lm.run import Run
@@ -40,15 +40,13 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_the_defaults_are_the_papers():
-    s = Settings()
-    paper = ("lstm", 512, 1, "adagrad", 0.1, 20, 128, 1.0, 5, 1e-6)
-    assert (s.model, s.hidden, s.layers, s.optimizer, s.learning_rate, s.bptt, s.batch, s.clip, s.epochs,
-            s.weight_decay) == paper  # fmt: skip
+    paper = {"model": "lstm", "hidden": 512, "layers": 1, "optimizer": "adagrad", "learning_rate": 0.1, "bptt": 20}
+    paper |= {"batch": 128, "clip": 1.0, "epochs": 5, "weight_decay": 1e-6}
+    assert asdict(Settings()).items() >= paper.items()
     assert Settings(**PRESETS["authors"]).clip == 0.25 and Settings(**PRESETS["transformer"]).model == "transformer"
     assert Settings.read(json.loads(json.dumps(asdict(SMALL)))) == SMALL
-    assert [authors_cutoffs(n) for n in (10_000, 44_000, 200_000, 793_471, 1_500)] == [
-        (2000,), (2000, 10000), (2000, 10000), (4000, 40000, 200000), (),
-    ]  # fmt: skip
+    assert [authors_cutoffs(n) for n in (10_000, 44_000, 200_000)] == [(2000,), (2000, 10000), (2000, 10000)]
+    assert [authors_cutoffs(n) for n in (793_471, 1_500)] == [(4000, 40000, 200000), ()]
 
 
 def test_it_learns_and_tells_where_the_time_went():
@@ -63,6 +61,8 @@ def test_it_learns_and_tells_where_the_time_went():
     assert run.position.tokens == 3 * run.batches.targets
     epochs = run.position.epochs
     assert epochs[0].valid > epochs[-1].valid and epochs[0].train > epochs[-1].train
+    assert told[-1].valid == epochs[-1].valid == run.perplexity("valid") != run.perplexity("test")
+    assert told[-1].words_per_second == pytest.approx(run.position.tokens / run.position.seconds)
     # the epoch's perplexity is that of all its tokens
     windows, sizes = len(run.batches), [run.batches[i][1].size for i in range(len(run.batches))]
     expected = math.exp(np.average(run.losses[-windows:], weights=sizes))
@@ -104,6 +104,22 @@ def test_perplexity_is_that_of_every_token_with_the_state_carried():
         hidden, _ = run.model.eval().hidden(ids[:, :-1])
         nll = -run.model.softmax(hidden, ids[:, 1:]).output.mean()
     assert run.perplexity("test") == pytest.approx(math.exp(nll), rel=1e-5)
+    for training in (True, False):  # left as it was
+        run.model.train(training)
+        run.perplexity("valid")
+        assert run.model.training == training
+
+
+def test_each_stretch_of_a_step_counts_for_its_phase():
+    """Forward and backward of the body and of the output layer, then the update: by a clock that says 0, 1, 3, 7 ..."""
+    times = iter([0, 1, 3, 7, 15, 31])
+    clock = Clock(torch.device("cpu"), now=lambda: float(next(times)))
+    clock.start_step()
+    for name in ("body", "output", "output gradient", "backward"):
+        clock.mark(name)
+    clock.end_step()
+    assert clock.read() == 31 and clock.totals == {"body": 1 + 8, "output": 2 + 4, "optimizer": 16}
+    assert clock.read() == 0 and sum(clock.shares().values()) == pytest.approx(1)
 
 
 @pytest.mark.parametrize(
@@ -119,21 +135,23 @@ def test_perplexity_is_that_of_every_token_with_the_state_carried():
     ids=lambda c: "-".join(map(str, c.values())),
 )
 def test_a_resumed_run_goes_on_with_the_very_same_numbers(tmp_path, changes):
-    settings = replace(SMALL, epochs=2, **changes)
-    whole = Run(CORPUS, settings)
-    expected = curve(whole)
-    for stop in (13, len(whole.batches), len(whole.batches) + 5):  # within an epoch, between two, in the second
-        run = Run(CORPUS, settings)
-        steps = run.steps()
-        for _ in range(stop):
-            next(steps)
-        run.save(tmp_path / "c.safetensors")
+    settings, corpus = replace(SMALL, epochs=2, **changes), made_corpus(1_000)
+    expected, whole = Run(corpus, settings), Run(corpus, settings)
+    curve(expected)
+    n = len(whole.batches)
+    stops = (n // 2, n, n + 2)  # within an epoch, between two, in the second
+    for step, _ in enumerate(whole.steps(), 1):
+        if step in stops:
+            whole.save(tmp_path / f"{step}.safetensors")
+    assert whole.losses == expected.losses  # saving changes nothing
+    for stop in stops:
         torch.manual_seed(123)  # whatever happened since
-        again = Run.resume(tmp_path / "c.safetensors", CORPUS, settings=settings)
-        assert curve(again) == expected
-        for (name, a), b in zip(whole.model.named_parameters(), again.model.parameters(), strict=True):
+        resumed = Run.resume(tmp_path / f"{stop}.safetensors", corpus, settings=settings)
+        assert len(resumed.losses) == stop
+        assert curve(resumed) == expected.losses
+        for (name, a), b in zip(expected.model.named_parameters(), resumed.model.parameters(), strict=True):
             assert torch.equal(a, b), name
-        assert [e.valid for e in again.position.epochs] == [e.valid for e in whole.position.epochs]
+        assert [e.valid for e in resumed.position.epochs] == [e.valid for e in expected.position.epochs]
 
 
 def test_the_loss_by_rank_is_the_whole_loss():
@@ -142,23 +160,28 @@ def test_the_loss_by_rank_is_the_whole_loss():
     np.testing.assert_array_equal(ranks, CORPUS.test[1:])  # one sequence: in the order of the text
     assert nats.dtype == np.float64 and math.exp(nats.mean()) == run.perplexity("test")
     bands = nats_by_rank(np.array([0, 99, 100, 2_500, 4_999]), np.array([1.0, 2.0, 4.0, 8.0, 16.0]))
-    assert bands == {
-        "from rank": [0, 100, 200, 500, 1_000, 2_000], "tokens": [2, 1, 0, 0, 0, 2], "nats": [3.0, 4.0, 0, 0, 0, 24.0],
-    }  # fmt: skip
+    assert bands["from rank"] == [0, 100, 200, 500, 1_000, 2_000]
+    assert bands["tokens"] == [2, 1, 0, 0, 0, 2] and bands["nats"] == [3.0, 4.0, 0, 0, 0, 24.0]
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_other_ones():
-    assert curve(Run(CORPUS, SMALL)) == curve(Run(CORPUS, SMALL))
-    assert curve(Run(CORPUS, replace(SMALL, seed=1))) != curve(Run(CORPUS, SMALL))
+    short = replace(SMALL, epochs=1)
+    assert curve(Run(CORPUS, short)) == curve(Run(CORPUS, short))
+    assert curve(Run(CORPUS, replace(short, seed=1))) != curve(Run(CORPUS, short))
 
 
-def test_killed_and_started_again_it_ends_with_the_same_loss_curve(tmp_path, text):
-    environment = {**os.environ, "ADASOFT_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "adasoft"]
-    more = ("--epochs", "12", "--save-every", "0")
+@pytest.mark.parametrize(
+    ("epochs", "save_every"), [(4, "60"), pytest.param(12, "0", marks=pytest.mark.long)], ids=["short", "long"]
+)
+def test_killed_and_started_again_it_ends_with_the_same_loss_curve(tmp_path, text, monkeypatch, epochs, save_every):
+    monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path / "cache"))
     path = tmp_path / "killed" / "checkpoint.safetensors"
+    given = arguments(text, tmp_path / "killed", "--epochs", str(epochs), "--save-every", "0")
     process = subprocess.Popen(
-        [*command, *arguments(text, tmp_path / "killed", *more)], env=environment, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", "adasoft", *given],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         deadline = time.monotonic() + 120
@@ -170,23 +193,19 @@ def test_killed_and_started_again_it_ends_with_the_same_loss_curve(tmp_path, tex
         process.wait()
     _, tensors = read_checkpoint(path)
     killed_at = len(tensors["losses"])
-    assert 0 < killed_at < 12 * 30 and not (path.parent / "record.json").exists()
+    assert 0 < killed_at < epochs * 30 and not (path.parent / "record.json").exists()
 
-    curves = []
+    curves, records = [], []
     for folder in ("killed", "whole"):
-        done = subprocess.run(
-            [*command, *arguments(text, tmp_path / folder, *more)], env=environment, capture_output=True, text=True,
-            timeout=120,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        assert "test perplexity" in done.stdout
+        more = ("--epochs", str(epochs), "--save-every", save_every)
+        assert main(arguments(text, tmp_path / folder, *more)) == 0
         curves.append(read_checkpoint(tmp_path / folder / "checkpoint.safetensors")[1]["losses"].tolist())
+        records.append(json.loads((tmp_path / folder / "record.json").read_text()))
     assert curves[0] == curves[1] and len(curves[0]) > killed_at
-    records = [json.loads((tmp_path / f / "record.json").read_text()) for f in ("killed", "whole")]
     for key in ("test perplexity", "curve", "cutoffs", "parameters"):
         assert records[0][key] == records[1][key], key
     assert [r["command"].partition(" --folder ")[0] for r in records] == [
-        f"python -m adasoft train --corpus {text} --hidden 16 --cutoffs 10,20 --bptt 10 --batch 8 --epochs 12 "
+        f"python -m adasoft train --corpus {text} --hidden 16 --cutoffs 10,20 --bptt 10 --batch 8 --epochs {epochs} "
         "--device cpu"
     ] * 2
 
@@ -423,9 +442,17 @@ def test_settings_that_make_no_sense_are_refused(changes, says):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"seed": 0.5}, {"cutoffs": (10.7,)}, {"cutoffs": 10}, {"cutoffs": None}, {"halve_from": 1.5}, {"warmup": True},
-     {"hidden": "8"}, {"epochs": None}],
-)  # fmt: skip
+    [
+        {"seed": 0.5},
+        {"cutoffs": (10.7,)},
+        {"cutoffs": 10},
+        {"cutoffs": None},
+        {"halve_from": 1.5},
+        {"warmup": True},
+        {"hidden": "8"},
+        {"epochs": None},
+    ],
+)
 def test_settings_of_a_wrong_type_are_refused(changes):
     with pytest.raises(TypeError, match=f"{next(iter(changes))} should be .*integer"):
         replace(SMALL, **changes)
@@ -488,7 +515,7 @@ def test_the_widths_of_d_softmax_are_those_of_its_bands():
 
 
 def test_a_corpus_shorter_than_a_batch_is_refused():
-    with pytest.raises(ValueError, match="fewer than one batch of 128 x 20"):
+    with pytest.raises(ValueError, match="ids should be at least 2,561 tokens, one more than a batch of 128 x 20"):
         Run(made_corpus(2_000), Settings(cutoffs=(10,)))
 
 
@@ -520,7 +547,7 @@ def test_a_torn_checkpoint_is_said_and_the_one_before_it_used(tmp_path):
     run.save(path)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match=r"is damaged: no checkpoint of adasoft, or torn.*delete it to start anew"):
+    with pytest.raises(ValueError, match=r"is not a checkpoint of adasoft, or torn.*delete it to start again"):
         Run.resume(path, CORPUS)
     path.write_bytes(whole)
     next(steps)
@@ -532,7 +559,7 @@ def test_a_torn_checkpoint_is_said_and_the_one_before_it_used(tmp_path):
     assert read_checkpoint(path)[1]["losses"].tolist() == expected
     foreign = tmp_path / "foreign.safetensors"
     foreign.write_bytes(b"not a checkpoint")
-    with pytest.raises(ValueError, match="no checkpoint of adasoft"):
+    with pytest.raises(ValueError, match="it is not a checkpoint of adasoft"):
         read_checkpoint(foreign)
 
 
@@ -587,6 +614,7 @@ def test_a_checkpoint_holds_tied_words_once_and_no_pickle(tmp_path):
 def test_runs_that_differ_have_folders_that_differ():
     names = {run_name(CORPUS, s) for s in (SMALL, replace(SMALL, seed=1), replace(SMALL, clip=0.5))}
     assert len(names) == 3
+    assert run_name(made_corpus(seed=1), SMALL) not in names  # another text of this name
     # but not the processes of one run, whatever GPU is whose
     assert run_name(CORPUS, SMALL, "cuda:0") == run_name(CORPUS, SMALL, "cuda:1") != run_name(CORPUS, SMALL)
 
@@ -596,9 +624,8 @@ def test_each_process_of_torchrun_takes_its_own_gpu(monkeypatch):
         return training_device(parser().parse_args(["train", *given]))
 
     monkeypatch.setenv("LOCAL_RANK", "3")
-    assert (device("--device", "cuda"), device("--device", "cuda:1"), device("--device", "cpu")) == (
-        "cuda:3", "cuda:1", "cpu",
-    )  # fmt: skip
+    given = ("cuda", "cuda:1", "cpu")
+    assert [device("--device", name) for name in given] == ["cuda:3", "cuda:1", "cpu"]
 
 
 def test_runs_draw_from_generators_of_their_own():
@@ -732,33 +759,40 @@ def test_ctrl_c_in_the_last_step_stops_what_follows(tmp_path, monkeypatch):
     assert train(CORPUS, SMALL, tmp_path, progress=False)["done"]
 
 
-def test_two_processes_train_as_one_does(tmp_path, text):
-    """`torchrun -m adasoft train`: the same loss curve to rounding, and a resumed run goes on with the same one."""
-    if not torch.distributed.is_available() or not torch.distributed.is_gloo_available():
-        pytest.skip("needs gloo")
-    environment = {
-        **os.environ, "ADASOFT_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1",
-    }  # fmt: skip
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "adasoft"]
+GLOO = pytest.mark.skipif(
+    not torch.distributed.is_available() or not torch.distributed.is_gloo_available(), reason="needs gloo"
+)
 
-    def curve_of(command, folder, epochs, *more):
-        done = subprocess.run(
-            [*command, *arguments(text, tmp_path / folder, "--epochs", epochs, *more)], env=environment, timeout=150,
-            capture_output=True, text=True,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        if more:
-            assert len(done.stdout.strip().splitlines()[-1].split()) == 5  # words, once
-        return read_checkpoint(tmp_path / folder / "checkpoint.safetensors")[1]["losses"].tolist()
 
-    one = curve_of([sys.executable, "-m", "adasoft"], "one", "2")
-    curve_of(launch, "two", "1")
-    two = curve_of(launch, "two", "2", "--sample", "5")  # goes on from the first epoch
-    np.testing.assert_allclose(two, one, rtol=1e-4)
+@GLOO
+@pytest.mark.parametrize("launched", ["spawned", pytest.param("torchrun", marks=pytest.mark.long)])
+def test_two_processes_train_as_one_does(tmp_path, text, monkeypatch, launched):
+    """The same loss curve to rounding, and a resumed run goes on with the same one: by the command line."""
+    monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    commands = [
+        arguments(text, tmp_path / "two", "--epochs", "1", "--bptt", "30"),
+        arguments(text, tmp_path / "two", "--epochs", "2", "--bptt", "30", "--sample", "5"),  # goes on
+    ]
+    if launched == "spawned":
+        said = two_processes(commands, tmp_path)
+    else:
+        launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "adasoft"]
+        said = []
+        for command in commands:
+            environment = {**os.environ, "MASTER_ADDR": "127.0.0.1"}
+            done = subprocess.run([*launch, *command], env=environment, timeout=150, capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+            said.append(done.stdout)
+    assert all(out.count("test perplexity") == out.count("kept in") == 1 for out in said)
+    assert len(said[1].strip().splitlines()[-1].split()) == 5  # words, once
+
     about, tensors = read_checkpoint(tmp_path / "two" / "checkpoint.safetensors")
+    corpus = load(text, progress=False)
+    np.testing.assert_allclose(tensors["losses"].numpy(), curve(Run(corpus, replace(SMALL, bptt=30))), rtol=1e-4)
     assert about["processes"] == 2
     # each goes on with random numbers of its own
     last = max(key.rpartition(".")[2] for key in tensors if key.startswith("process.0."))
     assert not torch.equal(*(tensors[f"process.{rank}.{last}"] for rank in (0, 1)))
     with pytest.raises(ValueError, match=r"trained by 2 process\(es\) on cpu, this run has 1"):
-        Run.resume(tmp_path / "two" / "checkpoint.safetensors", load(text))
+        Run.resume(tmp_path / "two" / "checkpoint.safetensors", corpus)
