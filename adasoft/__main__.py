@@ -782,8 +782,8 @@ def _of_language(source: str) -> Any:
 
 
 def _plan(options: argparse.Namespace, rest: list[str]) -> None:
-    from .cost import load_cost, read_record
     from .planning import plan
+    from .records import load_cost, read_record
 
     _can_be_written(options.json)
     vocabulary = _read(options)
@@ -970,7 +970,7 @@ LAB_FLAGS = (
 
 def lab_environment() -> dict[str, str]:
     """The environment JupyterLab is started in: ours plus a folder of settings, besides the reader's own."""
-    from .cost import cache_dir
+    from .files import cache_dir
 
     folder = cache_dir() / "jupyter"
     settings = folder / "labconfig" / "default_setting_overrides.json"

@@ -20,17 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .tuning import CHUNK_ELEMENTS, CHUNK_ROWS, GPU_CHUNK_ELEMENTS
 from .watchers import batched_gradient
-
-#: Logits of one chunk, at most. In fp32 that stays just below 32 MiB: larger buffers are handed back to the system by
-#: the C library each time, and their page faults in every step cost more than longer chunks gain.
-CHUNK_ELEMENTS = (1 << 23) - (1 << 14)
-#: Rows of one chunk, at least and at most: with fewer, the gradient of the weights is read and written too often for
-#: the arithmetic in between; with more, the logits leave the caches.
-CHUNK_ROWS = (64, 1024)
-#: On a GPU, logits of one chunk, at most (fp32: 512 MiB): there a chunk bounds the memory and nothing else, since the
-#: gradient of the weights goes through memory once for each.
-GPU_CHUNK_ELEMENTS = 1 << 27
 
 _LOW_PRECISION = (torch.float16, torch.bfloat16)
 

@@ -26,8 +26,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .checks import integer, items, number
-from .cost import Cost, LayerCost, Objective, load_cost
+from .cost import Cost, LayerCost, Objective
 from .files import short
+from .records import load_cost
 from .vocabulary import Vocabulary
 
 Array = npt.NDArray[Any]

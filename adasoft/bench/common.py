@@ -17,7 +17,7 @@ from .. import __version__
 from ..files import cache_dir, write_whole
 
 if TYPE_CHECKING:
-    from ..calibration import Step
+    from ..timing import Step
 
 Row = dict[str, Any]
 Say = Callable[[str], None]
@@ -66,15 +66,15 @@ def provenance(device: str | None = None) -> Row:
     if device is not None:
         import torch
 
-        from ..calibration import describe
+        from ..timing import describe
 
         out |= {"torch": torch.__version__, "threads": torch.get_num_threads(), "device": describe(device)}
     return out
 
 
 def peak_mib(step: Step, device: str) -> float:
-    """:func:`adasoft.calibration.peak_bytes` in MiB, without the lines by which the profiler announces itself."""
-    from ..calibration import peak_bytes
+    """:func:`adasoft.timing.peak_bytes` in MiB, without the lines by which the profiler announces itself."""
+    from ..timing import peak_bytes
 
     with _without_notices():
         return peak_bytes(step, device) / 2**20

@@ -91,7 +91,7 @@ def bench_compare(
     trained, for a corpus with too few words or numbers of experts that are no powers of two.
     """
     from ..alternatives.svd_softmax import SVDSoftmax
-    from ..calibration import interleave
+    from ..timing import interleave
 
     for n_experts in experts:
         _stages(n_experts)
@@ -264,8 +264,8 @@ def bench_svd(
     import torch
 
     from ..alternatives.svd_softmax import SVDSoftmax, power_law, spectrum_matrix
-    from ..calibration import interleave
     from ..decoding import largest, linear
+    from ..timing import interleave
 
     weight = spectrum_matrix(n_classes, power_law(record["singular values"], in_features), device=device)
     out = []

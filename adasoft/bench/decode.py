@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..corpora import text_ids
-from ..cost import load_cost
 from ..files import DamagedFile, cache_dir, write_whole
 from ..planning import Infeasible, Plan, plan
+from ..records import load_cost
 from ..vocabulary import Vocabulary
 from .common import Row, Say, provenance, table
 from .rivals import brief
@@ -113,7 +113,7 @@ def _brief(made: Plan) -> Row:
 def _timed(name: str, layer: AdaptiveSoftmax, hidden: Tensor, size: int, device: str, rounds: int) -> list[Row]:
     import torch
 
-    from ..calibration import interleave
+    from ..timing import interleave
 
     d, n = layer.in_features, layer.n_classes
     stock = torch.nn.AdaptiveLogSoftmaxWithLoss(d, n, layer.cutoffs[:-1], device=device)

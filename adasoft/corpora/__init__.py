@@ -6,7 +6,7 @@
     for input_, target in Batches(corpus.train, batch_size=128, steps=20): ...
 
 The ids are ranks: 0 is the most frequent word of the train part. Encoded texts and downloads are kept in
-``adasoft.cost.cache_dir() / "corpora"``, outside any checkout; what lies there may be deleted at any time.
+``adasoft.files.cache_dir() / "corpora"``, outside any checkout; what lies there may be deleted at any time.
 
 ===================  =============================================================================
 ``corpus.py``        ``Corpus`` and ``Batches``

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..cost import cache_dir, checksum
+from ..files import cache_dir, checksum
 from ..vocabulary import Vocabulary, _frozen, _integer, _splitter, checked_encoding
 from .corpus import PARTS, Corpus, Ids
 from .downloads import DamagedError, whole_folder

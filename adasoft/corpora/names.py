@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from ..cost import write_whole
+from ..files import write_whole
 from . import documentation
 from .corpus import PARTS
 from .downloads import DamagedError, fetch, sha256, whole_folder

@@ -27,10 +27,10 @@ from numpy.typing import NDArray
 from torch import Tensor, distributed, nn
 
 from .. import __version__
-from ..calibration import describe
 from ..corpora import Batches, Corpus
 from ..cost import Cost
 from ..files import DamagedFile, entry, writable_folder, write_whole
+from ..timing import describe
 from .checkpoint import previous_of, remedy_of, write_checkpoint
 from .checkpoint import read_checkpoint as read_file
 from .models import State, map_state, state_tensors

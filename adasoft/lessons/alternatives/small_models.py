@@ -32,12 +32,12 @@ from ... import __version__
 from ...alternatives import FullSoftmax
 from ...alternatives import doubly_sparse_training as training
 from ...alternatives.doubly_sparse import DoublySparseSoftmax
-from ...calibration import describe
 from ...corpora import Batches, Corpus, load
 from ...files import cache_dir, writable_folder, write_whole
 from ...layer import AdaptiveSoftmax
 from ...lm.run import Run, run_name
 from ...lm.settings import Settings
+from ...timing import describe
 from ..kit.recorded import results_folder
 
 FILE = "small-models.safetensors"

@@ -18,8 +18,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...cost import MeasuredCost, read_record, shipped_records, write_whole
+from ...cost import MeasuredCost
+from ...files import write_whole
 from ...planning import two_clusters
+from ...records import read_record, shipped_records
 from . import figures as f
 from .explorer import COUNTED_MULTIPLICATIONS, COUNTED_WORDS, Explorer, load_language
 from .figures import STILLS, Picture, Still, still
