@@ -125,9 +125,9 @@ def shipped_records() -> list[Path]:
     """The machine records that come with adasoft."""
     here = Path(__file__).resolve().parent
     for folder in (here / "_machines", here.parent / "data" / "machines"):
-        found = sorted(folder.glob("*.json"))
-        if found:
-            return found
+        records = sorted(path for path in folder.glob("*.json") if not path.name.endswith(".schema.json"))
+        if records:
+            return records
     return []
 
 

@@ -15,7 +15,7 @@ from adasoft import calibration as M
 from adasoft import timing as T
 from adasoft import workloads as W
 from adasoft.cost import MeasuredCost
-from adasoft.records import read_record, write_record
+from adasoft.records import read_record, shipped_records, write_record
 
 
 def test_interleave_takes_turns_and_rotates_input_sets():
@@ -283,6 +283,14 @@ def test_the_command_says_in_one_line_that_nothing_was_kept(untimed, monkeypatch
 def test_bad_seconds(seconds):
     with pytest.raises(ValueError, match=r"seconds should be a number of seconds above 0 and at most 86,400, got"):
         adasoft.calibrate(seconds=seconds)
+
+
+def test_what_is_written_follows_the_schema(untimed):
+    jsonschema = pytest.importorskip("jsonschema")  # comes with JupyterLab
+    cost = adasoft.calibrate(seconds=3, progress=False)
+    rules = json.loads(shipped_records()[0].with_name("record.schema.json").read_text())
+    errors = jsonschema.Draft202012Validator(rules).iter_errors(json.loads(cost.path.read_text()))
+    assert [error.message for error in errors] == []
 
 
 def test_seconds_may_be_numpys(untimed):

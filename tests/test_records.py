@@ -15,6 +15,7 @@ import adasoft
 from adasoft import load_cost
 from adasoft import records as R
 from adasoft.calibration import predict
+from adasoft.cost import TERMS
 from adasoft.files import checksum
 
 #: No two numbers alike, so that none can be read for another.
@@ -77,6 +78,39 @@ def test_each_number_of_a_record_is_read_into_its_place(stored):
     assert cost.name == f"{R.cpu_name()}, float32, 2026-01-02" and cost.path == stored and cost.record["threads"] == 2
     stored.write_text(json.dumps(record(device={"type": "cuda", "name": "G"}, dtype="bfloat16", itemsize=2)))
     assert R.read_record(stored).on_gpu and R.read_record(stored).itemsize == 2
+
+
+def schema():
+    """What checks a record against the schema that lies beside the shipped ones."""
+    jsonschema = pytest.importorskip("jsonschema")  # comes with JupyterLab
+    path = R.shipped_records()[0].with_name("record.schema.json")
+    return jsonschema.Draft202012Validator(json.loads(path.read_text()))
+
+
+@pytest.mark.parametrize("path", R.shipped_records(), ids=lambda path: path.stem)
+def test_shipped_records_follow_the_schema(path):
+    assert [e.message for e in schema().iter_errors(json.loads(path.read_text()))] == []
+
+
+def test_the_schema_knows_every_field_and_dtype():
+    rules = schema().schema
+    assert rules["properties"]["dtype"]["enum"] == list(R.ITEM_SIZES)
+    assert (rules["properties"]["format"]["const"], rules["properties"]["version"]["const"]) == (
+        R.RECORD_FORMAT,
+        R.RECORD_VERSION,
+    )
+    kinds = rules["$defs"]["kinds"]["properties"]
+    assert {kind: rule["minItems"] for kind, rule in kinds.items()} == {kind: len(t) for kind, t in TERMS.items()}
+    shipped = json.loads(R.shipped_records()[0].read_text())
+    for spoilt in (
+        {"version": 2},
+        {"date": "2026-01-31"},
+        {"flat": {"train": 1.0}},
+        {"samples": [shipped["samples"][0] | {"shape": [1, 2]}]},
+        {"samples": [shipped["samples"][-1] | {"shape": [1, 2, 3, 4, 5]}]},
+        {"extra": 1},
+    ):
+        assert not schema().is_valid(shipped | spoilt), spoilt
 
 
 @pytest.mark.parametrize("path", R.shipped_records(), ids=lambda path: path.stem)
