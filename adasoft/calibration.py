@@ -100,6 +100,10 @@ def calibrate(
 
     Raises RuntimeError if the device is not there, ValueError for another dtype, OSError, before anything is timed, if
     the given file cannot be written. A cache that cannot be written is a RuntimeWarning: the model is returned anyway.
+
+    >>> cost = calibrate("cpu", seconds=60)  # doctest: +SKIP
+    >>> cost.record["errors"]["train layers, not fitted"]["median"]  # doctest: +SKIP
+    0.09
     """
     device, dtype = _check_device(device), _check_dtype(dtype)
     seconds = number("seconds", seconds, math.ulp(0.0), 86_400, "a number of seconds above 0 and at most 86,400")

@@ -89,7 +89,7 @@ def count_operations(products: Sequence[Product], train: bool = True) -> float:
     """Floating-point operations of products, 2 per multiply-add; three times as many where gradients are taken.
 
     >>> count_operations([(128, 2001, 64), (32, 16, 64), (32, 8000, 16)], train=False)
-    41040896.0
+    41041920.0
     """
     return (6.0 if train else 2.0) * sum(float(n) * k * d for n, k, d in products)
 
@@ -286,7 +286,7 @@ class PaperCost(Cost):
     Widths and projections do not enter it: the paper measured one hidden size. The forms differ in the constant that
     a tail pays, and can choose different numbers of clusters:
 
-    - ``"last"`` (the paper's last version, as remembered): every tail pays the whole constant,
+    - ``"last"`` (the paper's last version): every tail pays the whole constant,
       ``C = g(J + k_h, B) + sum_i g(k_i, p_i B)``; above the flat part ``(J + 1) c + ...``.
     - ``"first"`` (the first version): a tail is weighed by its share, ``C = g(J + k_h) + sum_i p_i g(k_i)`` with
       g taken at the whole batch; above the flat part ``c (2 - p_h) + ...``.
@@ -301,6 +301,10 @@ class PaperCost(Cost):
         k0: words up to which the time is flat at the batch B0; the paper gives about 50.
         batch0: B0, the batch of the measurement, 2560 in the paper.
         form: see above.
+
+    >>> cost = PaperCost(c=0.25, lam=0.5, k0=2, batch0=4)
+    >>> float(cost.product_time(1, 1)), float(cost.product_time(10, 4))  # flat, then affine
+    (4.25, 20.25)
     """
 
     c: float
@@ -393,13 +397,17 @@ class MeasuredCost(Cost):
     """A cost model fitted to timings of one device.
 
     A product of n rows, k words and d features takes ``max(flat, sum of coefficient x term)``; the terms are arithmetic
-    (n k d), passes over the logits (n k), traffic of weights and their gradients (k d, dearer beyond 32 MiB), of
+    (n k d), passes over the logits (n k), traffic of weights and their gradients (k d, costlier beyond 32 MiB), of
     rows (n d) and a constant (launches). Projections and the sorting of rows have terms of their own. All
     coefficients are at least 0, so the model is monotone and satisfies the quadrangle inequality.
 
     Made by :func:`adasoft.calibrate` or :func:`load_cost`. ``coefficients[objective][kind]`` holds one number per
-    entry of ``TERMS[kind]``; ``flat[objective]`` is in seconds. Raises ValueError for other numbers than from 0 to
-    1e12.
+    entry of ``TERMS[kind]``; ``flat[objective]`` is in seconds. Raises ValueError for numbers outside 0 to 1e12.
+
+    >>> kinds = {"product": [0.5, 0.25, 0, 0, 0, 0], "projection": [1, 0, 0, 0], "rows": [2, 0, 0]}
+    >>> cost = MeasuredCost({"train": kinds, "decode": kinds}, {"train": 1.0, "decode": 0.0})
+    >>> [float(cost.product_time(1, 1, 1)), float(cost.product_time(2, 3, 4)), cost.flat["decode"]]
+    [1.0, 6.5, 0.0]
     """
 
     monotone = True

@@ -40,7 +40,7 @@ def read_record(path: str | os.PathLike[str]) -> MeasuredCost:
     """The cost model of a machine record.
 
     Raises FileNotFoundError, PermissionError, or ValueError with the name of file and field, and what to do, for a
-    record that is damaged (no JSON, a checksum that does not fit, fields that are missing or of another kind) or
+    record that is damaged (not JSON, a checksum that does not fit, fields that are missing or of another kind) or
     foreign (another format or version).
     """
     path = Path(path)
@@ -52,13 +52,13 @@ def read_record(path: str | os.PathLike[str]) -> MeasuredCost:
     record = read_json(path, remedy=remedy)
     if record.get("format") != RECORD_FORMAT:
         raise ValueError(
-            f"{path} is no machine record: its 'format' should be {RECORD_FORMAT!r}, got "
+            f"{path} is not a machine record: its 'format' should be {RECORD_FORMAT!r}, got "
             f"{short(record.get('format'))}; {remedy}"
         )
     found = entry(record, "version", kind=int, path=path, remedy=remedy)
     if found != RECORD_VERSION:
         raise ValueError(
-            f"{path} is of another adasoft: it has version {short(found)}, expected {RECORD_VERSION}; {remedy}"
+            f"{path} comes from another adasoft: it has version {short(found)}, expected {RECORD_VERSION}; {remedy}"
         )
     _check_fields(record, path, remedy)
     if record.get("sha256") != checksum(record):
@@ -156,6 +156,11 @@ def load_cost(device: str | None = None, *, dtype: str = "float32") -> MeasuredC
     for the newest record in the cache that was made on this machine (the name of a GPU is compared only if torch is
     imported already), then among the records that ship; never calibrates and never imports torch. The name says which
     it is. Raises LookupError if there is none, ValueError for a damaged record, with its name.
+
+    >>> cost = load_cost("cuda", dtype="bfloat16")
+    >>> seconds = cost.full_time(50_000, 8192, 1024)
+    >>> 0 < seconds < 1
+    True
     """
     device, dtype = None if device is None else str(device), str(dtype).removeprefix("torch.")
     kind = None if device is None else device.partition(":")[0]
@@ -174,6 +179,6 @@ def load_cost(device: str | None = None, *, dtype: str = "float32") -> MeasuredC
             cost.name = f"recorded machine: {cost.name}"
             return cost
     raise LookupError(
-        f"no timings of a {device or 'cpu'} device with {dtype} at hand: run `python -m adasoft calibrate"
+        f"there are no timings of a {device or 'cpu'} device with {dtype}: run `python -m adasoft calibrate"
         f"{'' if device is None else ' --device ' + device}` on it, or pass cost=PaperCost(...)"
     )

@@ -216,9 +216,9 @@ DAMAGED = {
     "a name twice": (text()[:-1] + ', "threads": 3}', "the name 'threads' should occur once"),
     "foreign": (
         json.dumps({"format": "other"}),
-        r"no machine record: its 'format' should be .*got 'other'",
+        r"not a machine record: its 'format' should be .*got 'other'",
     ),
-    "format": (text(format=[]), r"no machine record: its 'format' should be .*got \[\]"),
+    "format": (text(format=[]), r"not a machine record: its 'format' should be .*got \[\]"),
     "version": (text(version=99), "version 99, expected 1"),
     "version true": (text(version=True), "version should be a whole number, got True"),
     "version 1.0": (text(version=1.0), "version should be a whole number, got 1.0"),

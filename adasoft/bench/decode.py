@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..corpora import text_ids
-from ..files import DamagedFile, cache_dir, write_whole
+from ..files import DamagedFile, cache_dir
 from ..planning import Infeasible, Plan, plan
 from ..records import load_cost
 from ..vocabulary import Vocabulary
@@ -174,10 +174,11 @@ def trained(
     """A layer trained on a text, 2,048 hidden states of the text's last twentieth, and the perplexity there."""
     import torch
     from safetensors import SafetensorError
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import load_file
     from tqdm.auto import trange
 
     from ..layer import AdaptiveSoftmax
+    from ..lm.checkpoint import write_checkpoint
 
     torch.manual_seed(0)
     layer = AdaptiveSoftmax(d, n_classes, cutoffs, widths=widths, device=device)
@@ -217,7 +218,7 @@ def trained(
             loss = layer(states, tokens[test]).loss
         tensors = {f"layer.{k}": v.contiguous() for k, v in layer.state_dict().items()}
         tensors |= {"hidden": states.contiguous(), "loss": loss.reshape(1)}
-        write_whole(path, lambda part: save_file(tensors, part))
+        write_checkpoint(path, {"bench": "decode"}, tensors)
     try:
         stored = load_file(path, device=device)
         layer.load_state_dict({k.removeprefix("layer."): v for k, v in stored.items() if k.startswith("layer.")})
