@@ -399,8 +399,9 @@ def test_what_a_table_says_of_runs(results, capsys):
     assert adaptive["output ms"] == pytest.approx(200 / 2e3 * 0.2 * 1e3)
     assert full["of authors"] == pytest.approx(4) and adaptive["of authors"] == 1
     assert adaptive["mean width"] == pytest.approx(
-        np.dot(adaptive["head share"], 256) + np.dot(shipped("train-europarl-en-cpu-warmup-100-adaptive-seed0")
-                                                     ["cluster shares"][1:], adaptive["widths"]))  # fmt: skip
+        np.dot(adaptive["head share"], 256)
+        + np.dot(shipped("train-europarl-en-cpu-warmup-100-adaptive-seed0")["cluster shares"][1:], adaptive["widths"])
+    )
     lines = training.print_table(results, commands=True) and capsys.readouterr().out.splitlines()
     head = next(line for line in lines if "softmax" in line)
     row = next(line for line in lines if line.split()[:1] == ["adaptive"])
@@ -412,8 +413,15 @@ def test_what_a_table_says_of_runs(results, capsys):
     said = {
         name: cell(name) for name in ("perplexity", "to full", "minutes", "faster", "words/s", "output", "output ms")
     }
-    assert said == {"perplexity": "110.00", "to full": "+10.0%", "minutes": "~20.0", "faster": "2.00",
-                    "words/s": "2,000", "output": "20%", "output ms": "20.0"}  # fmt: skip
+    assert said == {
+        "perplexity": "110.00",
+        "to full": "+10.0%",
+        "minutes": "~20.0",
+        "faster": "2.00",
+        "words/s": "2,000",
+        "output": "20%",
+        "output ms": "20.0",
+    }
     assert any(line.startswith("  adaptive: python -m adasoft train") for line in lines)
 
 
@@ -468,7 +476,7 @@ WRONG = [
     ("row", [None, []]),
     ("command", [None, ["x"]]),
     ("torch", [None]),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("name", "values"), WRONG, ids=[name for name, _ in WRONG])
@@ -487,8 +495,22 @@ def test_records_with_wrong_entries_are_refused_by_name(name, values, results):
         assert len(str(caught.value).splitlines()) == 1 and len(str(caught.value)) < 700
 
 
-DAMAGED = [b"", b"\0" * 50, b"null", b"[]", b"3", b"{", b'"text"', b"{}", b"\xff\xfe{}", b"[" * 100_000,
-           b'{"a":' * 100_000, b'{"settings": []}', b'{"done": true, "done": false}', b"NaN"]  # fmt: skip
+DAMAGED = [
+    b"",
+    b"\0" * 50,
+    b"null",
+    b"[]",
+    b"3",
+    b"{",
+    b'"text"',
+    b"{}",
+    b"\xff\xfe{}",
+    b"[" * 100_000,
+    b'{"a":' * 100_000,
+    b'{"settings": []}',
+    b'{"done": true, "done": false}',
+    b"NaN",
+]
 
 
 @pytest.mark.parametrize("name", ["train-adaptive.json", "bench-train-x.json"])

@@ -214,11 +214,15 @@ def test_read_record_needs_the_file(tmp_path):
         read_record(tmp_path / "none.json")
 
 
-@pytest.mark.parametrize("shape", [
-    W.Shape(20_000, 128, 512, (1000, 5000), (32, 8)),
-    W.Shape(30_000, 64, 2048, (300,), (64,)),
-    W.Shape(9000, 256, 64, (4000, 8000), (64, 16)),
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "shape",
+    [
+        W.Shape(20_000, 128, 512, (1000, 5000), (32, 8)),
+        W.Shape(30_000, 64, 2048, (300,), (64,)),
+        W.Shape(9000, 256, 64, (4000, 8000), (64, 16)),
+    ],
+    ids=str,
+)
 def test_predicted_memory_is_what_a_step_holds(shape):
     made = adasoft.PaperCost(1e-4, 1e-9).layer(
         shape.n_classes, shape.cutoffs, shape.widths, shape.tail_shares(), shape.in_features, shape.batch

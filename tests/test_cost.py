@@ -147,14 +147,21 @@ def test_a_layer_adds_up():
     cost = make([1e-4, 1e-11, 1e-9, 1e-9, 1e-9, 0], [1e-5, 1e-11, 1e-9, 1e-9], [1e-4, 1e-8, 1e-9], 0.0)
     layer = cost.layer(50_000, [2000, 10_000], [128, 32], [0.15, 0.05], 512, 2560)
     assert [(p.cluster, p.part) for p in layer.parts] == [
-        ("all", "rows"), ("head", "output"), ("tail 1", "projection"), ("tail 1", "output"),
-        ("tail 2", "projection"), ("tail 2", "output"),
-    ]  # fmt: skip
+        ("all", "rows"),
+        ("head", "output"),
+        ("tail 1", "projection"),
+        ("tail 1", "output"),
+        ("tail 2", "projection"),
+        ("tail 2", "output"),
+    ]
     by_hand = (
-        cost.rows_time(2560, 512) + cost.product_time(2002, 2560, 512)
-        + cost.projection_time(384, 512, 128) + cost.product_time(8000, 384, 128)
-        + cost.projection_time(128, 512, 32) + cost.product_time(40_000, 128, 32)
-    )  # fmt: skip
+        cost.rows_time(2560, 512)
+        + cost.product_time(2002, 2560, 512)
+        + cost.projection_time(384, 512, 128)
+        + cost.product_time(8000, 384, 128)
+        + cost.projection_time(128, 512, 32)
+        + cost.product_time(40_000, 128, 32)
+    )
     assert layer.seconds == pytest.approx(float(by_hand))
     assert sum(layer.by_cluster().values()) == pytest.approx(layer.seconds)
     assert layer.parameters == 2002 * 512 + 512 * 128 + 8000 * 128 + 512 * 32 + 40_000 * 32
@@ -192,13 +199,19 @@ def apart():
     """A model in which no two numbers are alike, neither in training nor in decoding."""
     return MeasuredCost(
         {
-            "train": {"product": [1e-4, 2e-9, 3e-9, 4e-9, 5e-9, 6e-9], "projection": [7e-5, 8e-9, 9e-9, 1.1e-9],
-                      "rows": [1.2e-4, 1.3e-8, 1.4e-9]},
-            "decode": {"product": [1.5e-4, 1.6e-9, 1.7e-9, 1.8e-9, 1.9e-9, 2.1e-9], "rows": [2.6e-4, 2.7e-8, 2.8e-9],
-                       "projection": [2.2e-5, 2.3e-9, 2.4e-9, 2.5e-9]},
+            "train": {
+                "product": [1e-4, 2e-9, 3e-9, 4e-9, 5e-9, 6e-9],
+                "projection": [7e-5, 8e-9, 9e-9, 1.1e-9],
+                "rows": [1.2e-4, 1.3e-8, 1.4e-9],
+            },
+            "decode": {
+                "product": [1.5e-4, 1.6e-9, 1.7e-9, 1.8e-9, 1.9e-9, 2.1e-9],
+                "rows": [2.6e-4, 2.7e-8, 2.8e-9],
+                "projection": [2.2e-5, 2.3e-9, 2.4e-9, 2.5e-9],
+            },
         },
         {"train": 0.25, "decode": 0.125},
-    )  # fmt: skip
+    )
 
 
 def test_parts_by_hand():

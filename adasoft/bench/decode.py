@@ -72,8 +72,10 @@ def bench_decode(
         made = plan(vocabulary, d, 256, cost=cost, n_tails=3, objective="decode", **floors)
     except Infeasible as error:
         raise ValueError(f"{vocabulary.name} should have enough words for three tails, got V = {n:,}") from error
-    say(f"planned for decoding with floors: {FLOORS[0]:.0%} of the tokens at width {d}, "
-        f"{FLOORS[1]:.0%} at {made.widths[0]} or more, {FLOORS[2]:.0%} at {made.widths[1]} or more")  # fmt: skip
+    say(
+        f"planned for decoding with floors: {FLOORS[0]:.0%} of the tokens at width {d}, "
+        f"{FLOORS[1]:.0%} at {made.widths[0]} or more, {FLOORS[2]:.0%} at {made.widths[1]} or more"
+    )
     cases = [(f"planned {','.join(map(str, made.cutoffs))}", list(made.cutoffs), list(made.widths))]
     if given:
         widths = [d // 4 ** (i + 1) for i in range(len(given))]
@@ -84,11 +86,16 @@ def bench_decode(
         shares = {k: layer.opened(hidden, k).float().mean(0).tolist() for k in (1, TOP)}
         opened.append(
             {
-                "layer": name, "widths": widths, "perplexity": perplexity, "rows": len(hidden),
-                "opened, top 1": shares[1], "opened, top 10": shares[TOP],
-                "mean, top 1": float(np.mean(shares[1])), "mean, top 10": float(np.mean(shares[TOP])),
+                "layer": name,
+                "widths": widths,
+                "perplexity": perplexity,
+                "rows": len(hidden),
+                "opened, top 1": shares[1],
+                "opened, top 10": shares[TOP],
+                "mean, top 1": float(np.mean(shares[1])),
+                "mean, top 10": float(np.mean(shares[TOP])),
             }
-        )  # fmt: skip
+        )
         for size in (256, 1):
             rows += _timed(name, layer, hidden, size, device, rounds if size > 1 else 8 * rounds)
         follow = cost.layer(
@@ -101,9 +108,17 @@ def bench_decode(
     columns = ["layer", "widths", "perplexity", "opened, top 1", "opened, top 10", "mean, top 1", "mean, top 10"]
     say(table(opened, [*columns, "predicted ms", "measured ms"]))
     return {
-        "bench": "decode", **provenance(device), "text": vocabulary.name, "V": n, "d": d, "steps": steps,
-        "floors": floors, "plan": _brief(made), "rows": rows, "opened": opened,
-    }  # fmt: skip
+        "bench": "decode",
+        **provenance(device),
+        "text": vocabulary.name,
+        "V": n,
+        "d": d,
+        "steps": steps,
+        "floors": floors,
+        "plan": _brief(made),
+        "rows": rows,
+        "opened": opened,
+    }
 
 
 def _brief(made: Plan) -> Row:
@@ -144,11 +159,17 @@ def _timed(name: str, layer: AdaptiveSoftmax, hidden: Tensor, size: int, device:
     ours = timings["ours, top 10"].median
     return [
         {
-            "layer": name, "rows": size, "what": what, "ms": t.median * 1e3, "q1": t.q1 * 1e3, "q3": t.q3 * 1e3,
-            "runs": t.n, "times ours": t.median / ours,
+            "layer": name,
+            "rows": size,
+            "what": what,
+            "ms": t.median * 1e3,
+            "q1": t.q1 * 1e3,
+            "q3": t.q3 * 1e3,
+            "runs": t.n,
+            "times ours": t.median / ours,
         }
         for what, t in timings.items()
-    ]  # fmt: skip
+    ]
 
 
 def read_ids(
