@@ -176,6 +176,13 @@ def test_the_newest_record_that_fits_is_taken(stored):
     assert load_cost("cpu").record["threads"] == 7
 
 
+def test_records_of_other_devices_dtypes_and_threads_do_not_overwrite_each_other():
+    cpu = record(device={"type": "cpu", "name": "AMD EPYC (9V74)"})
+    assert R.file_name(cpu) == "cpu-amd-epyc-9v74-2threads-float32.json"
+    assert R.file_name(cpu | {"threads": 8, "dtype": "bfloat16"}) == "cpu-amd-epyc-9v74-8threads-bfloat16.json"
+    assert R.file_name(cpu | {"device": {"type": "cuda", "name": "NVIDIA H200"}}) == "cuda-nvidia-h200-float32.json"
+
+
 def test_devices_and_dtypes_may_be_torchs(stored):
     import torch
 
