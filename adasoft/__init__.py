@@ -22,7 +22,7 @@ _ROOMS = {
     "compare": "vocabulary",
     "PaperCost": "cost",
     "MeasuredCost": "cost",
-    "load_cost": "cost",
+    "load_cost": "records",
     "Plan": "planning",
     "plan": "planning",
     "front": "tradeoffs",
@@ -38,11 +38,11 @@ if TYPE_CHECKING:
     from .calibration import calibrate as calibrate
     from .cost import MeasuredCost as MeasuredCost
     from .cost import PaperCost as PaperCost
-    from .cost import load_cost as load_cost
     from .embedding import AdaptiveEmbedding as AdaptiveEmbedding
     from .layer import AdaptiveSoftmax as AdaptiveSoftmax
     from .planning import Plan as Plan
     from .planning import plan as plan
+    from .records import load_cost as load_cost
     from .tradeoffs import front as front
     from .tradeoffs import two_clusters as two_clusters
     from .vocabulary import Vocabulary as Vocabulary

@@ -31,13 +31,8 @@ in :mod:`adasoft.planning` relies on monotony, and on QI only where it holds, to
 from __future__ import annotations
 
 import abc
-import contextlib
 import itertools
 import math
-import os
-import platform
-import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,21 +42,56 @@ import numpy as np
 import numpy.typing as npt
 
 from .checks import integer, items, number
-from .files import DamagedFile, entry, read_json, short
-from .files import cache_dir as cache_dir
-from .files import checksum as checksum
-from .files import write_whole as write_whole
+from .files import short
+from .tuning import BEYOND_BYTES, CHUNK_ELEMENTS, CHUNK_ROWS, GPU_CHUNK_ELEMENTS
 
 Objective = Literal["train", "decode"]
 Values = float | npt.NDArray[np.float64]
 
-_OBJECTIVES = ("train", "decode")
+#: What a batch is for: a step of training, or the best words of each row.
+OBJECTIVES = ("train", "decode")
 #: The largest number in a cost model, beyond any clock: sums and products of such stay finite.
 _MOST = 1e12
 
 
 def _amount(name: str, value: Any) -> float:
     return number(name, value, 0, _MOST, f"a finite number of at least 0 and at most {_MOST:g}")
+
+
+#: A matrix product: rows n (a mean, so not always whole), columns k and features d of (n x d) by (d x k).
+Product = tuple[float, int, int]
+
+
+def layer_products(
+    n_classes: int,
+    cutoffs: Sequence[int],
+    widths: Sequence[int],
+    in_features: int,
+    batch: float,
+    tail_rows: Sequence[float],
+) -> list[Product]:
+    """The matrix products of a forward pass: the head's, then the projection and the output of each tail.
+
+    ``cutoffs`` c_1 < ... < c_J (V left out); ``tail_rows``: tokens of each tail. Without cutoffs, the one product of a
+    full softmax.
+
+    >>> layer_products(10_000, [2_000], [16], 64, 128, [32.0])
+    [(128, 2001, 64), (32.0, 16, 64), (32.0, 8000, 16)]
+    """
+    edges = [*cutoffs, n_classes]
+    products: list[Product] = [(batch, edges[0] + len(cutoffs), in_features)]
+    for size, width, rows in zip(np.diff(edges).tolist(), widths, tail_rows, strict=True):
+        products += [(rows, width, in_features), (rows, size, width)]
+    return products
+
+
+def count_operations(products: Sequence[Product], train: bool = True) -> float:
+    """Floating-point operations of products, 2 per multiply-add; three times as many where gradients are taken.
+
+    >>> count_operations([(128, 2001, 64), (32, 16, 64), (32, 8000, 16)], train=False)
+    41041920.0
+    """
+    return (6.0 if train else 2.0) * sum(float(n) * k * d for n, k, d in products)
 
 
 @dataclass(frozen=True)
@@ -194,32 +224,35 @@ class Cost(abc.ABC):
         for argument, given in (("widths", widths), ("tail_shares", tail_shares), ("opened", part_opened)):
             if len(given) != len(cutoffs):
                 raise ValueError(f"{argument} should be one for each of {len(cutoffs)} tails, got {short(given)}")
-        passes = 3 if objective == "train" else 1  # forward, gradient of the input, gradient of the weights
-        edges = [*cutoffs, n_classes]
+        train = objective == "train"
         n_tails, d = len(cutoffs), in_features
-        head = edges[0] + n_tails
+        tail_rows = [share * batch for share in (tail_shares if train else part_opened)]
+        products = layer_products(n_classes, cutoffs, widths, d, batch, tail_rows)
+        head = products[0][1]
         parts = []
+
+        def add(cluster: str, part: str, seconds: float, product: Product) -> None:
+            parts.append(Part(cluster, part, seconds, count_operations([product], train), product[1] * product[2]))
+
         if n_tails:
             parts.append(Part("all", "rows", float(self.rows_time(batch, d, objective)), 0.0, 0))
-            seconds = float(self.head_time(edges[0], n_tails, batch, d, objective))
+            seconds = float(self.head_time(cutoffs[0], n_tails, batch, d, objective))
         else:
             seconds = self.full_time(n_classes, batch, d, objective)
-        parts.append(Part("head", "output", seconds, 2.0 * passes * batch * head * d, head * d))
+        add("head", "output", seconds, products[0])
         # numbers held while the head's logits are there, or a tail's with its rows; gradients pile up meanwhile
-        train = objective == "train"
         # in half precision sums of weight gradients are fp32; so are, on a CPU, probabilities beside the logits
         low = train and self.itemsize == 2
         of_logits, of_weights = (1.0 if self.on_gpu else 3.0, 2.0) if low else (1.0, float(train))
         gradients = of_weights * head * d
         widest = of_logits * _logits_held(batch, head, self.on_gpu) + gradients
         for i in range(n_tails):
-            size, width, share = edges[i + 1] - edges[i], widths[i], tail_shares[i]
-            rows = share * batch if train else part_opened[i] * batch
-            name = f"tail {i + 1}"
-            whole = float(self.tail_time(size, share, batch, d, width, objective, part_opened[i]))
-            projection = float(self.projection_time(rows, d, width, objective))
-            parts.append(Part(name, "projection", projection, 2.0 * passes * rows * d * width, d * width))
-            parts.append(Part(name, "output", whole - projection, 2.0 * passes * rows * width * size, size * width))
+            projection, output = products[2 * i + 1], products[2 * i + 2]
+            rows, size, width = output
+            whole = float(self.tail_time(size, tail_shares[i], batch, d, width, objective, part_opened[i]))
+            projecting = float(self.projection_time(rows, d, width, objective))
+            add(f"tail {i + 1}", "projection", projecting, projection)
+            add(f"tail {i + 1}", "output", whole - projecting, output)
             gradients += of_weights * size * width
             widest = max(
                 widest, gradients + of_logits * _logits_held(rows, size, self.on_gpu) + rows * (d + 2.0 * width)
@@ -234,8 +267,10 @@ class Cost(abc.ABC):
 
 
 def _logits_held(rows: float, words: int, on_gpu: bool) -> float:
-    """Numbers in the largest chunk of logits: as :func:`adasoft.loss.chunk_rows`, which cannot be imported here."""
-    return min(rows, max(64.0, 2**27 / words if on_gpu else min(1024.0, 2**23 / words))) * words
+    """Numbers in the largest chunk of logits, as :func:`adasoft.loss.chunk_rows` (which needs torch) bounds it."""
+    low, high = CHUNK_ROWS
+    chunk = GPU_CHUNK_ELEMENTS / words if on_gpu else min(high, CHUNK_ELEMENTS / words)
+    return min(rows, max(low, chunk)) * words
 
 
 Form = Literal["last", "first", "expected"]
@@ -251,7 +286,7 @@ class PaperCost(Cost):
     Widths and projections do not enter it: the paper measured one hidden size. The forms differ in the constant that
     a tail pays, and can choose different numbers of clusters:
 
-    - ``"last"`` (the paper's last version, as remembered): every tail pays the whole constant,
+    - ``"last"`` (the paper's last version): every tail pays the whole constant,
       ``C = g(J + k_h, B) + sum_i g(k_i, p_i B)``; above the flat part ``(J + 1) c + ...``.
     - ``"first"`` (the first version): a tail is weighed by its share, ``C = g(J + k_h) + sum_i p_i g(k_i)`` with
       g taken at the whole batch; above the flat part ``c (2 - p_h) + ...``.
@@ -266,6 +301,10 @@ class PaperCost(Cost):
         k0: words up to which the time is flat at the batch B0; the paper gives about 50.
         batch0: B0, the batch of the measurement, 2560 in the paper.
         form: see above.
+
+    >>> cost = PaperCost(c=0.25, lam=0.5, k0=2, batch0=4)
+    >>> float(cost.product_time(1, 1)), float(cost.product_time(10, 4))  # flat, then affine
+    (4.25, 20.25)
     """
 
     c: float
@@ -324,8 +363,6 @@ PRODUCT_TERMS = ("1", "n k d", "n k", "k d", "n d", "k d beyond")
 PROJECTION_TERMS = ("1", "n d w", "n (d + w)", "d w")
 ROWS_TERMS = ("1", "n", "n d")
 TERMS: dict[str, tuple[str, ...]] = {"product": PRODUCT_TERMS, "projection": PROJECTION_TERMS, "rows": ROWS_TERMS}
-#: Buffers above 32 MiB are handed back to the system by the C library, so every step pays their page faults anew.
-BEYOND_BYTES = 2**25
 
 
 def product_terms(k: Any, rows: Any, d: Any, itemsize: int) -> list[Any]:
@@ -360,13 +397,17 @@ class MeasuredCost(Cost):
     """A cost model fitted to timings of one device.
 
     A product of n rows, k words and d features takes ``max(flat, sum of coefficient x term)``; the terms are arithmetic
-    (n k d), passes over the logits (n k), traffic of weights and their gradients (k d, dearer beyond 32 MiB), of
+    (n k d), passes over the logits (n k), traffic of weights and their gradients (k d, costlier beyond 32 MiB), of
     rows (n d) and a constant (launches). Projections and the sorting of rows have terms of their own. All
     coefficients are at least 0, so the model is monotone and satisfies the quadrangle inequality.
 
     Made by :func:`adasoft.calibrate` or :func:`load_cost`. ``coefficients[objective][kind]`` holds one number per
-    entry of ``TERMS[kind]``; ``flat[objective]`` is in seconds. Raises ValueError for other numbers than from 0 to
-    1e12.
+    entry of ``TERMS[kind]``; ``flat[objective]`` is in seconds. Raises ValueError for numbers outside 0 to 1e12.
+
+    >>> kinds = {"product": [0.5, 0.25, 0, 0, 0, 0], "projection": [1, 0, 0, 0], "rows": [2, 0, 0]}
+    >>> cost = MeasuredCost({"train": kinds, "decode": kinds}, {"train": 1.0, "decode": 0.0})
+    >>> [float(cost.product_time(1, 1, 1)), float(cost.product_time(2, 3, 4)), cost.flat["decode"]]
+    [1.0, 6.5, 0.0]
     """
 
     monotone = True
@@ -390,7 +431,7 @@ class MeasuredCost(Cost):
         for argument, value in (("coefficients", coefficients), ("flat", flat)):
             if not isinstance(value, Mapping):
                 raise ValueError(f"{argument} should be a mapping, got {short(value)}")
-        for objective in _OBJECTIVES:
+        for objective in OBJECTIVES:
             kinds = coefficients.get(objective)
             if not isinstance(kinds, Mapping):
                 raise ValueError(f"coefficients should hold a mapping for {objective!r}, got {short(kinds)}")
@@ -427,151 +468,3 @@ class MeasuredCost(Cost):
 
     def __repr__(self) -> str:
         return f"MeasuredCost({self.name!r})"
-
-
-# ---------------------------------------------------------------------- machine records
-
-RECORD_FORMAT = "adasoft machine record"
-RECORD_VERSION = 1
-#: Bytes of a number in each dtype that is timed.
-ITEM_SIZES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
-
-
-def cpu_name() -> str:
-    """The processor's name as the system tells it."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine() or "unknown CPU"
-
-
-def read_record(path: str | os.PathLike[str]) -> MeasuredCost:
-    """The cost model of a machine record.
-
-    Raises FileNotFoundError, PermissionError, or ValueError with the name of file and field, and what to do, for a
-    record that is damaged (no JSON, a checksum that does not fit, fields that are missing or of another kind) or
-    foreign (another format or version).
-    """
-    path = Path(path)
-    remedy = "name a machine record, or calibrate again"  # a file that was named is not ours to delete
-    if path in shipped_records():
-        remedy = "install adasoft again"
-    elif path.parent == cache_dir() / "machines":
-        remedy = "delete it and calibrate again"
-    record = read_json(path, remedy=remedy)
-    if record.get("format") != RECORD_FORMAT:
-        raise ValueError(
-            f"{path} is no machine record: its 'format' should be {RECORD_FORMAT!r}, got "
-            f"{short(record.get('format'))}; {remedy}"
-        )
-    found = entry(record, "version", kind=int, path=path, remedy=remedy)
-    if found != RECORD_VERSION:
-        raise ValueError(
-            f"{path} is of another adasoft: it has version {short(found)}, expected {RECORD_VERSION}; {remedy}"
-        )
-    _check_fields(record, path, remedy)
-    if record.get("sha256") != checksum(record):
-        raise ValueError(f"{path} is damaged or was edited: its checksum does not fit its content; {remedy}")
-    name = f"{record['device']['name']}, {record['dtype']}, {record['date'][:10]}"
-    try:
-        return MeasuredCost(
-            record["coefficients"], record["flat"], itemsize=record["itemsize"], name=name, record=record, path=path
-        )
-    except ValueError as error:
-        raise DamagedFile(path, str(error), remedy) from error
-
-
-def _check_fields(record: Mapping[str, Any], path: Path, remedy: str) -> None:
-    """All that is read of a record, but for the coefficients' values."""
-
-    def field(*names: str, kind: type, **limits: float) -> Any:
-        value = entry(record, *names, kind=kind, path=path, remedy=remedy, **limits)
-        if kind is str and not value.isprintable():  # it is printed on terminals
-            raise DamagedFile(path, f"{'.'.join(names)} should be printable, got {short(value)}", remedy)
-        return value
-
-    def refuse(name: str, rule: str, value: Any) -> None:
-        raise DamagedFile(path, f"{name} should be {rule}, got {short(value)}", remedy)
-
-    field("device", "name", kind=str)
-    if (device := field("device", "type", kind=str)) not in ("cpu", "cuda"):
-        refuse("device.type", "'cpu' or 'cuda'", device)
-    if (dtype := field("dtype", kind=str)) not in ITEM_SIZES:
-        refuse("dtype", f"one of {', '.join(ITEM_SIZES)}", dtype)
-    if (itemsize := field("itemsize", kind=int)) != ITEM_SIZES[dtype]:
-        refuse("itemsize", f"{ITEM_SIZES[dtype]} for {dtype}", itemsize)
-    if not re.match(r"\d{4}-\d{2}-\d{2}", date := field("date", kind=str)):
-        refuse("date", "a date like 2026-01-31", date)
-    for text in ("torch", "adasoft"):
-        field(text, kind=str)
-    field("threads", kind=int, least=1)
-    for objective in _OBJECTIVES:
-        field("flat", objective, kind=float)
-        product = field("coefficients", objective, "product", kind=list)
-        if not any(product) and not record["flat"][objective]:  # predicts that everything takes no time
-            refuse(f"coefficients.{objective}.product", "above 0 somewhere", product)
-    field("samples", kind=list)
-    if "errors" in record:
-        for name in field("errors", kind=dict):
-            field("errors", name, "median", kind=float, least=0)
-
-
-def shipped_records() -> list[Path]:
-    """The machine records that come with adasoft."""
-    here = Path(__file__).resolve().parent
-    for folder in (here / "_machines", here.parent / "data" / "machines"):
-        found = sorted(folder.glob("*.json"))
-        if found:
-            return found
-    return []
-
-
-def cached_records() -> list[Path]:
-    """The reader's own machine records, newest first."""
-    found = []
-    for path in (cache_dir() / "machines").glob("*.json"):
-        with contextlib.suppress(OSError):  # deleted just now, or a link to nothing
-            found.append((path.stat().st_mtime, path))
-    return [path for _, path in sorted(found, reverse=True)]
-
-
-def _gpu_name(device: str | None) -> str | None:
-    """What torch calls this GPU; None if torch is not imported, or sees none."""
-    torch: Any = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_available():
-        return None
-    # pragma: no cover - needs a GPU
-    return str(torch.cuda.get_device_name(device if device and device.startswith("cuda") else None))
-
-
-def load_cost(device: str | None = None, *, dtype: str = "float32") -> MeasuredCost:
-    """The cost model of this machine, else the recorded one of the same device type.
-
-    ``device`` is ``"cpu"``, ``"cuda"``, ``"cuda:1"`` ... or None for whatever was calibrated last (else the CPU). Looks
-    for the newest record in the cache that was made on this machine (the name of a GPU is compared only if torch is
-    imported already), then among the records that ship; never calibrates and never imports torch. The name says which
-    it is. Raises LookupError if there is none, ValueError for a damaged record, with its name.
-    """
-    device, dtype = None if device is None else str(device), str(dtype).removeprefix("torch.")
-    kind = None if device is None else device.partition(":")[0]
-    for path in cached_records():
-        cost = read_record(path)
-        record = cost.record or {}
-        name = cpu_name() if record["device"]["type"] == "cpu" else _gpu_name(device)
-        here = name in (None, record["device"]["name"])
-        if here and record["dtype"] == dtype and kind in (None, record["device"]["type"]):
-            cost.name = f"this machine: {cost.name}"
-            return cost
-    for path in shipped_records():
-        cost = read_record(path)
-        record = cost.record or {}
-        if record["dtype"] == dtype and record["device"]["type"] == (kind or "cpu"):
-            cost.name = f"recorded machine: {cost.name}"
-            return cost
-    raise LookupError(
-        f"no timings of a {device or 'cpu'} device with {dtype} at hand: run `python -m adasoft calibrate"
-        f"{'' if device is None else ' --device ' + device}` on it, or pass cost=PaperCost(...)"
-    )

@@ -36,17 +36,11 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from .cost import cpu_name
+from .records import cpu_name
+from .tuning import CHUNK_ELEMENTS, FEW, LARGE, MANY, SMALL
 
-#: Logits held at once. Just below 32 MiB in fp32: the C library keeps such a buffer, larger ones fault in anew.
-CHUNK_ELEMENTS = (1 << 23) - (1 << 14)
 #: Words per block: of the bounds, and of the maxima that a search for the best words goes by.
 BLOCK = 64
-#: Rows from which on test 2 pays on a CPU.
-MANY = 32
-#: Price (:func:`_price`) of a tail's words for all rows up to which a CPU leaves out tests 2 and 3; mean price
-#: of all tails up to which it makes no test.
-SMALL = 1 << 22
 
 
 class TopK(NamedTuple):
@@ -261,16 +255,12 @@ def chunked_logits(z: Tensor, weight: Tensor) -> Iterator[tuple[slice, Tensor]]:
     buffer = None
     for part in _slices(len(z), len(weight)):
         rows = z[part]
-        if len(rows) <= _FEW:
+        if len(rows) <= FEW:
             yield part, linear(rows, weight)
             continue
         if buffer is None:
             buffer = z.new_empty(len(rows), len(weight))
         yield part, torch.mm(rows, weight.t(), out=buffer[: len(rows)])
-
-
-#: Rows that count as few for :func:`linear`, and numbers from which on weights count as many.
-_FEW, _LARGE = 4, 1 << 22
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -282,8 +272,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     product everywhere: threads of a matrix product wait for each other several times, which is long on a busy machine.
     """
     n = len(x)
-    few = x.device.type == "cpu" and 0 < n <= _FEW and x.dtype == torch.float32
-    if not few or x.shape[1] < 64 or weight.numel() < _LARGE or not _columns_pay():
+    few = x.device.type == "cpu" and 0 < n <= FEW and x.dtype == torch.float32
+    if not few or x.shape[1] < 64 or weight.numel() < LARGE or not _columns_pay():
         return torch.nn.functional.linear(x, weight, bias)
     columns = x.contiguous() if n > 1 else torch.cat([x, x])  # either must lie row by row for the fast kernel
     out = torch.mm(weight, columns.t()).t()[:n].contiguous()

@@ -27,6 +27,8 @@ from typing import Any
 
 #: A file still being written: which numbering of processes (machine, boot, container), which process, which write.
 _PART = re.compile(r"\.([0-9a-f]{8})-(\d+)-\d+\.part")
+#: One of an earlier adasoft, which kept the process only. Another program may name its files so: cleared in the cache.
+_EARLIER_PART = re.compile(r"\.()(\d+)\.part")
 #: Part files of processes that cannot be asked (another machine's, in a folder that both use) stay so many seconds.
 _STALE = 24 * 3600.0
 _numbers = itertools.count()
@@ -116,15 +118,17 @@ def _fill(path: Path, data: bytes | Callable[[Path], object]) -> None:
 
 def remove_stale_parts(folder: Path) -> None:
     """Remove the part files in a folder whose processes were killed, where that can be told, or that are a day old."""
-    with contextlib.suppress(OSError), os.scandir(folder) as found:
-        for entry in found:
-            name = _PART.search(entry.name)
-            if name and name.end() == len(entry.name) and _stale(entry, name[1], int(name[2])):
-                with contextlib.suppress(OSError):
-                    os.unlink(entry.path)
+    ours = folder.resolve().is_relative_to(cache_dir().resolve())
+    patterns = [_PART, _EARLIER_PART] if ours else [_PART]
+    with contextlib.suppress(OSError), os.scandir(folder) as files:
+        for file in files:
+            for name in (pattern.search(file.name) for pattern in patterns):
+                if name and name.end() == len(file.name) and _stale(file, name[1], int(name[2])):
+                    with contextlib.suppress(OSError):
+                        os.unlink(file.path)
 
 
-def _stale(entry: os.DirEntry[str], numbering: str, process: int) -> bool:
+def _stale(file: os.DirEntry[str], numbering: str, process: int) -> bool:
     if numbering == _numbering() and os.name != "nt":  # Windows would end the process that is asked
         try:
             os.kill(process, 0)
@@ -133,7 +137,7 @@ def _stale(entry: os.DirEntry[str], numbering: str, process: int) -> bool:
         except OSError:
             pass
     with contextlib.suppress(OSError):
-        return time.time() - entry.stat(follow_symlinks=False).st_mtime > _STALE
+        return time.time() - file.stat(follow_symlinks=False).st_mtime > _STALE
     return False
 
 

@@ -20,8 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .checks import integer, items, number
-from .cost import Cost, LayerCost, Objective, load_cost
+from .cost import Cost, LayerCost, Objective
 from .files import short
+from .records import load_cost
 from .search import Problem, best_cutoffs
 from .vocabulary import Vocabulary
 

@@ -15,12 +15,11 @@ import torch
 from trainings import SMALL, made_corpus
 
 import adasoft
-from adasoft import bench
-from adasoft import calibration as machine
-from adasoft import cost as costs
+from adasoft import bench, calibration, records, timing
 from adasoft.bench import common, compare, layer, search
-from adasoft.calibration import Shape, Timing
 from adasoft.files import DamagedFile
+from adasoft.timing import Timing
+from adasoft.workloads import Shape, layer_steps
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 RESULTS = Path(__file__).resolve().parents[1] / "data" / "results"
@@ -44,7 +43,7 @@ def known_times(monkeypatch):
         times = {name: next(t) if isinstance(t, Iterator) else t for name, t in times.items()}
         return {name: Timing(t, 0.9 * t, 1.2 * t, rounds[name]) for name, t in times.items()}
 
-    monkeypatch.setattr(machine, "interleave", interleave)
+    monkeypatch.setattr(timing, "interleave", interleave)
     return SimpleNamespace(seconds=seconds, rounds=rounds)
 
 
@@ -74,7 +73,9 @@ def test_times_of_layers(known_times, monkeypatch):
     assert rows["full softmax"]["of stock"] == 4 and rows["full softmax"]["of bare"] == 16
     assert known_times.rounds == {"stock": 5, "ours": 5, "bare products": 5, "full softmax": 3}
     shape = Shape(600, 512, 2560, (60, 200), (128, 32))
-    assert ours["GFLOP/s"] == pytest.approx(1e-9 * bench.large.layer_operations(shape) / 1.0)
+    first, second = (share * 2560 for share in shape.tail_shares())
+    multiplications = 2560 * 62 * 512 + first * 128 * (512 + 140) + second * 32 * (512 + 400)
+    assert ours["GFLOP/s"] == pytest.approx(6e-9 * multiplications / 1.0)
     assert rows["full softmax"]["GFLOP/s"] == pytest.approx(6e-9 * 600 * 512 * 2560 / 8.0)
     assert "full softmax" not in {r["what"] for r in layer._compare(600, (60,), "cpu", torch.float32, 5, False)}
 
@@ -114,8 +115,8 @@ def test_a_shape_that_does_not_fit_is_left_out(error):
 
 
 def test_the_profiler_says_nothing(capfd):
-    step = machine.layer_steps(Shape(600, 16, 40, (60,), (8,)))[0]
-    assert bench.common.peak_mib(step, "cpu") * 2**20 == machine.peak_bytes(step) > 0
+    step = layer_steps(Shape(600, 16, 40, (60,), (8,)))[0]
+    assert bench.common.peak_mib(step, "cpu") * 2**20 == timing.peak_bytes(step) > 0
     capfd.readouterr()
     bench.common.peak_mib(step, "cpu")
     assert capfd.readouterr() == ("", "")
@@ -168,7 +169,7 @@ def test_planned_cutoffs_against_the_authors_of_any_vocabulary(n, authors, known
         assert row["head share"] <= row["mean width"] / 64 <= 1
         edges = [*row["cutoffs"], n]
         shares = np.diff(words.cumulative[edges]).tolist()
-        cost = costs.load_cost("cpu")
+        cost = records.load_cost("cpu")
         expected = cost.layer(n, row["cutoffs"], row["widths"], shares, 64, 100).seconds
         assert row["predicted ms"] == pytest.approx(1e3 * expected)
 
@@ -185,13 +186,13 @@ def test_a_vocabulary_that_the_authors_would_not_cut_is_refused():
 
 def test_errors_of_predictions_and_regret(known_times, monkeypatch):
     shapes = [Shape(900, 64, 64, (90,), (16,)), Shape(800, 32, 64, (80, 300), (8, 8))]
-    monkeypatch.setattr(machine, "draw_layers", lambda *a, **k: shapes)
+    monkeypatch.setattr(calibration, "draw_layers", lambda *a, **k: shapes)
     words = adasoft.Vocabulary.synthetic(2000)
     monkeypatch.setattr(adasoft.Vocabulary, "from_wordfreq", classmethod(lambda cls, language: words))
     monkeypatch.setattr(bench.cost, "REGRET_CASES", [{"language": "en", "in_features": 256, "batch": 300}])
-    cost = costs.load_cost("cpu")
+    cost = records.load_cost("cpu")
     made = adasoft.plan(words, 256, 300, cost=cost, min_head_share=0.75)
-    predicted = [machine.predict(cost, "layer", shape) for shape in shapes]
+    predicted = [calibration.predict(cost, "layer", shape) for shape in shapes]
     known_times.seconds.update({str(shape): p / f for shape, p, f in zip(shapes, predicted, (1.5, 0.8), strict=True)})
     known_times.seconds.update({"*": itertools.count(2.0, 1 / 64), str(tuple(made.cutoffs)): 3.0})
     record = bench.bench_cost(rounds=4, say=lambda text: None)
@@ -216,7 +217,7 @@ def test_what_was_measured_stays_where_regret_cannot_be(known_times, monkeypatch
         raise error
 
     monkeypatch.setattr(adasoft.Vocabulary, "from_wordfreq", classmethod(fails))
-    monkeypatch.setattr(machine, "draw_layers", lambda *a, **k: [Shape(900, 64, 64, (90,), (16,))])
+    monkeypatch.setattr(calibration, "draw_layers", lambda *a, **k: [Shape(900, 64, 64, (90,), (16,))])
     known_times.seconds["*"] = 1.0
     said = []
     record = bench.bench_cost(rounds=1, say=said.append)
@@ -255,7 +256,7 @@ def test_the_best_words_of_texts_of_any_size(tmp_path, known_times):
     assert opened["measured ms"] == 1000 and opened["mean, top 10"] == pytest.approx(np.mean(opened["opened, top 10"]))
     assert opened["mean, top 1"] <= opened["mean, top 10"]
     shares = [max(share, 1e-9) for share in opened["opened, top 10"]]
-    cost = costs.load_cost("cpu").layer(given["V"], [300, 1000], [16, 4], [0.0, 0.0], 64, 256, "decode", shares)
+    cost = records.load_cost("cpu").layer(given["V"], [300, 1000], [16, 4], [0.0, 0.0], 64, 256, "decode", shares)
     assert opened["predicted ms"] == pytest.approx(1e3 * cost.seconds)
     # the options
     assert decoded(str(tmp_path / "middle.txt"), max_size=700, steps=1)["V"] == 700

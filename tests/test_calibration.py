@@ -12,22 +12,25 @@ import torch
 
 import adasoft
 from adasoft import calibration as M
-from adasoft.cost import MeasuredCost, read_record
+from adasoft import timing as T
+from adasoft import workloads as W
+from adasoft.cost import MeasuredCost
+from adasoft.records import read_record, shipped_records, write_record
 
 
 def test_interleave_takes_turns_and_rotates_input_sets():
     seen = []
     items = {"a": [lambda: seen.append("a0"), lambda: seen.append("a1")], "b": [lambda: seen.append("b0")]}
-    timings = M.interleave(items, rounds=3)
+    timings = T.interleave(items, rounds=3)
     assert seen == ["a0", "a1", "b0", "a0", "b0", "a1", "b0", "a0", "b0"]
     assert timings["a"].n == timings["b"].n == 3
-    assert M.interleave(items, rounds={"a": 2, "b": 1})["b"].n == 1
+    assert T.interleave(items, rounds={"a": 2, "b": 1})["b"].n == 1
 
 
 def test_interleave_keeps_its_time_and_reports_progress():
     told = []
     started = time.perf_counter()
-    timings = M.interleave(
+    timings = T.interleave(
         {"nap": [lambda: time.sleep(0.02)]}, rounds=1000, seconds=0.3, progress=lambda d, t: told.append(d)
     )
     assert time.perf_counter() - started < 2.0
@@ -39,7 +42,7 @@ def test_warming_up_is_part_of_the_progress():
     """It is half of a calibration: a bar that counts only what follows stands at 0 % meanwhile."""
     told = []
     items = {"a": [lambda: None] * 2, "b": [lambda: None] * 2}
-    M.interleave(items, rounds=2, progress=lambda done, text: told.append((done, text)))
+    T.interleave(items, rounds=2, progress=lambda done, text: told.append((done, text)))
     assert told == [
         (0 / 8, "warm-up: a"),
         (2 / 8, "warm-up: b"),
@@ -49,10 +52,10 @@ def test_warming_up_is_part_of_the_progress():
         (7 / 8, "b"),
     ]
     told.clear()
-    M.interleave(items, rounds=2, seconds=1e-9, progress=lambda done, text: told.append((done, text)))
+    T.interleave(items, rounds=2, seconds=1e-9, progress=lambda done, text: told.append((done, text)))
     assert [done for done, _ in told] == [1.0] * 4  # the time is up: each once, and no more
     told.clear()
-    M.interleave(items, rounds=2, warm_up=False, progress=lambda done, text: told.append((done, text)))
+    T.interleave(items, rounds=2, warm_up=False, progress=lambda done, text: told.append((done, text)))
     assert told == [(0.0, "a"), (0.25, "b"), (0.5, "a"), (0.75, "b")]
 
 
@@ -86,12 +89,12 @@ def small(tmp_path, monkeypatch):
         M, "_products", lambda draw, n, limit: [(64, 500, 32), (200, 800, 64), (20, 5000, 16), (300, 300, 128)]
     )
     shapes = [
-        M.Shape(2000, 64, 128, (200,), (16,)),
-        M.Shape(3000, 64, 256, (300, 900), (16, 8)),
-        M.Shape(2500, 32, 200, (250,), (8,)),
-        M.Shape(4000, 128, 128, (300, 1500), (32, 8)),
-        M.Shape(5000, 64, 300, (500,), (16,)),
-        M.Shape(3000, 32, 256, (300,), (8,)),
+        W.Shape(2000, 64, 128, (200,), (16,)),
+        W.Shape(3000, 64, 256, (300, 900), (16, 8)),
+        W.Shape(2500, 32, 200, (250,), (8,)),
+        W.Shape(4000, 128, 128, (300, 1500), (32, 8)),
+        W.Shape(5000, 64, 300, (500,), (16,)),
+        W.Shape(3000, 32, 256, (300,), (8,)),
     ]
     monkeypatch.setattr(M, "draw_layers", lambda n, seed, **kw: shapes)
     return tmp_path
@@ -100,7 +103,7 @@ def small(tmp_path, monkeypatch):
 @pytest.fixture
 def untimed(small, monkeypatch):
     """As `small`, and every step is said to have taken a millisecond."""
-    monkeypatch.setattr(M, "interleave", lambda items, **_: {name: M.Timing(1e-3, 1e-3, 1e-3, 3) for name in items})
+    monkeypatch.setattr(M, "interleave", lambda items, **_: {name: T.Timing(1e-3, 1e-3, 1e-3, 3) for name in items})
     return small
 
 
@@ -154,37 +157,37 @@ def test_a_record_is_written_whole_or_not_at_all(tmp_path):
     path = tmp_path / "r.json"
     path.write_text("old")
     with pytest.raises(TypeError):
-        M.write_record({"bad": object(), "samples": []}, path)
+        write_record({"bad": object(), "samples": []}, path)
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
-    M.write_record({"a": 1, "samples": [{"x": 1}, {"x": 2}]}, path)
+    write_record({"a": 1, "samples": [{"x": 1}, {"x": 2}]}, path)
     assert json.loads(path.read_text()) == {"a": 1, "samples": [{"x": 1}, {"x": 2}]}
 
 
 def test_targets_hold_each_clusters_share():
-    shares = M.token_shares(5000)
-    counts = np.bincount(M.draw_targets(shares, 1000, 3).numpy(), minlength=5000)
+    shares = W.token_shares(5000)
+    counts = np.bincount(W.draw_targets(shares, 1000, 3).numpy(), minlength=5000)
     expected = shares.cumsum() * 1000
     assert np.abs(counts.cumsum() - expected).max() <= 1 + 1e-9
-    assert not torch.equal(M.draw_targets(shares, 1000, 3), M.draw_targets(shares, 1000, 4))
+    assert not torch.equal(W.draw_targets(shares, 1000, 3), W.draw_targets(shares, 1000, 4))
 
 
 def test_what_is_timed_is_the_layer():
-    shape = M.Shape(500, 32, 64, (50, 200), (8, 2))
-    for make in (M.ours, M.stock, M.FullSoftmax):
+    shape = W.Shape(500, 32, 64, (50, 200), (8, 2))
+    for make in (W.ours, W.stock, W.FullSoftmax):
         layer = make(shape)
-        (step,) = M.layer_steps(shape, sets=1, make=lambda _, layer=layer: layer)
+        (step,) = W.layer_steps(shape, sets=1, make=lambda _, layer=layer: layer)
         step()
         assert all(p.grad is not None for p in layer.parameters())
-    M.bare_products(shape, [10, 3], "cpu", torch.float32)()
-    pool = M._Pool(10_000, torch.device("cpu"), torch.float32)
+    W.bare_products(shape, [10, 3], "cpu", torch.float32)()
+    pool = W.Pool(10_000, torch.device("cpu"), torch.float32)
     for objective in ("train", "decode"):
-        M.product_step(pool, 8, 50, 16, objective)()
-        M.projection_step(pool, 8, 32, 4, objective)()
-        M.rows_step(pool, 8, 16, objective)()
+        W.product_step(pool, 8, 50, 16, objective)()
+        W.projection_step(pool, 8, 32, 4, objective)()
+        W.rows_step(pool, 8, 16, objective)()
 
 
 def test_decoding_is_calibrated_on_tails_and_heads(tmp_path, monkeypatch):
-    monkeypatch.setattr(M, "interleave", lambda items, **_: {name: M.Timing(1e-3, 1e-3, 1e-3, 3) for name in items})
+    monkeypatch.setattr(M, "interleave", lambda items, **_: {name: T.Timing(1e-3, 1e-3, 1e-3, 3) for name in items})
     made = adasoft.calibrate(seconds=3, progress=False, save=False)
     shapes = [s["shape"] for s in made.record["samples"] if (s["kind"], s["objective"]) == ("product", "decode")]
     narrow = [shape for shape in shapes[2:] if shape[2] <= 64]
@@ -192,7 +195,7 @@ def test_decoding_is_calibrated_on_tails_and_heads(tmp_path, monkeypatch):
 
 
 def test_inputs_are_aligned_as_an_allocator_would():
-    pool = M._Pool(2**16, torch.device("cpu"), torch.bfloat16)
+    pool = W.Pool(2**16, torch.device("cpu"), torch.bfloat16)
     assert all(pool.take(7, 9).data_ptr() % 64 == pool.numbers.data_ptr() % 64 for _ in range(20))
 
 
@@ -211,18 +214,22 @@ def test_read_record_needs_the_file(tmp_path):
         read_record(tmp_path / "none.json")
 
 
-@pytest.mark.parametrize("shape", [
-    M.Shape(20_000, 128, 512, (1000, 5000), (32, 8)),
-    M.Shape(30_000, 64, 2048, (300,), (64,)),
-    M.Shape(9000, 256, 64, (4000, 8000), (64, 16)),
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "shape",
+    [
+        W.Shape(20_000, 128, 512, (1000, 5000), (32, 8)),
+        W.Shape(30_000, 64, 2048, (300,), (64,)),
+        W.Shape(9000, 256, 64, (4000, 8000), (64, 16)),
+    ],
+    ids=str,
+)
 def test_predicted_memory_is_what_a_step_holds(shape):
     made = adasoft.PaperCost(1e-4, 1e-9).layer(
         shape.n_classes, shape.cutoffs, shape.widths, shape.tail_shares(), shape.in_features, shape.batch
     )
     # the weights and the input are there before
     predicted = made.peak_bytes - 4 * (made.parameters + shape.batch * shape.in_features)
-    assert M.peak_bytes(M.layer_steps(shape, sets=1)[0]) == pytest.approx(predicted, rel=0.06)
+    assert T.peak_bytes(W.layer_steps(shape, sets=1)[0]) == pytest.approx(predicted, rel=0.06)
 
 
 # ---------------------------------------------------------------------- places that cannot be written
@@ -280,6 +287,14 @@ def test_the_command_says_in_one_line_that_nothing_was_kept(untimed, monkeypatch
 def test_bad_seconds(seconds):
     with pytest.raises(ValueError, match=r"seconds should be a number of seconds above 0 and at most 86,400, got"):
         adasoft.calibrate(seconds=seconds)
+
+
+def test_what_is_written_follows_the_schema(untimed):
+    jsonschema = pytest.importorskip("jsonschema")  # comes with JupyterLab
+    cost = adasoft.calibrate(seconds=3, progress=False)
+    rules = json.loads(shipped_records()[0].with_name("record.schema.json").read_text())
+    errors = jsonschema.Draft202012Validator(rules).iter_errors(json.loads(cost.path.read_text()))
+    assert [error.message for error in errors] == []
 
 
 def test_seconds_may_be_numpys(untimed):

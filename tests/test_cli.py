@@ -197,13 +197,16 @@ def test_the_card():
 
 def test_bench_tables_and_files(tmp_path, monkeypatch, capsys):
     """Each benchmark from end to end at sizes of a moment."""
-    from adasoft import calibration as M
+    from adasoft import calibration
+    from adasoft.workloads import Shape
 
     monkeypatch.setattr(bench.layer, "LAYERS", ((600, (60, 200)),))
     monkeypatch.setattr(bench.layer, "PAIR_SECONDS", 0.0)
     monkeypatch.setattr(bench.layer, "SHAPES", tuple((500 + i, 16, 64, (50, 200)) for i in range(15)))
     monkeypatch.setattr(
-        M, "draw_layers", lambda *a, **k: [M.Shape(900, 64, 64, (90,), (16,)), M.Shape(800, 32, 64, (80, 300), (8, 8))]
+        calibration,
+        "draw_layers",
+        lambda *a, **k: [Shape(900, 64, 64, (90,), (16,)), Shape(800, 32, 64, (80, 300), (8, 8))],
     )
     words = adasoft.Vocabulary.synthetic(2000)
     monkeypatch.setattr(adasoft.Vocabulary, "from_wordfreq", classmethod(lambda cls, language: words))
@@ -301,7 +304,7 @@ def test_the_step_in_a_cuda_graph(monkeypatch):
 
     import torch
 
-    from adasoft.calibration import Shape
+    from adasoft.workloads import Shape
 
     stream = type("Stream", (), {"wait_stream": lambda self, other: None})
     graphs = []
@@ -332,14 +335,15 @@ def test_operations_of_a_layer_are_those_of_its_products():
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from adasoft.calibration import Shape, bare_products
+    from adasoft.cost import count_operations
+    from adasoft.workloads import Shape, bare_products
 
     shape = Shape(600, 16, 40, (60, 200), (8, 4))
     tokens = [share * shape.batch for share in shape.tail_shares()]
     with FlopCounterMode(display=False) as counter:
         bare_products(shape, tokens, "cpu", torch.float32)()
     # whole tokens there, shares of them here
-    assert bench.large.layer_operations(shape) == pytest.approx(counter.get_total_flops(), rel=0.02)
+    assert count_operations(shape.products()) == pytest.approx(counter.get_total_flops(), rel=0.02)
 
 
 def test_rivals_agree_or_are_absent():
@@ -413,17 +417,17 @@ def test_what_fits_alone_but_not_beside_the_others_is_recorded(monkeypatch):
     """`bench.large`: the benchmark goes on."""
     import torch
 
-    from adasoft import calibration as machine
+    from adasoft import timing
     from adasoft.bench import large
 
-    real = machine.interleave
+    real = timing.interleave
 
     def short_of_memory(items, **options):
         if len(items) > 1 or "big" in items:
             raise torch.OutOfMemoryError
         return real(items, **options)
 
-    monkeypatch.setattr(machine, "interleave", short_of_memory)
+    monkeypatch.setattr(timing, "interleave", short_of_memory)
     steps = [lambda: None]
     timings, failed = large._in_turns({"small": steps, "big": steps}, "cpu", 3)
     assert timings["small"].n == 3 and failed == {"big": "out of memory beside the others"}

@@ -44,9 +44,13 @@ def test_all_softmaxes_on_models_trained_alike(tmp_path, monkeypatch):
     monkeypatch.setattr("adasoft.bench.compare.RETRAIN_TOKENS", 800)
     said = []
     record = bench_compare(
-        made_corpus(6_000), SMALL.__class__(hidden=16, batch=8, bptt=10, epochs=1, n_tails=2),
-        experts=(2,), rounds=1, rows=300, say=said.append,
-    )  # fmt: skip
+        made_corpus(6_000),
+        SMALL.__class__(hidden=16, batch=8, bptt=10, epochs=1, n_tails=2),
+        experts=(2,),
+        rounds=1,
+        rows=300,
+        say=said.append,
+    )
     rows = {row["what"]: row for row in record["rows"]}
     assert len(rows) == 4 + 2 * len(ADAPTIVE) and json.loads(json.dumps(record)) == record
     full = rows["full"]
@@ -63,8 +67,12 @@ def test_all_softmaxes_on_models_trained_alike(tmp_path, monkeypatch):
     assert "perplexity inside" in "".join(said)
     # all of it is in the cache: nothing is trained a second time
     monkeypatch.setattr(Run, "_step", lambda *_: pytest.fail("trained again"))
-    run = trained(made_corpus(6_000), SMALL.__class__(hidden=16, batch=8, bptt=10, epochs=1, n_tails=2,
-                                                      softmax="full"), "cpu", "full")  # fmt: skip
+    run = trained(
+        made_corpus(6_000),
+        SMALL.__class__(hidden=16, batch=8, bptt=10, epochs=1, n_tails=2, softmax="full"),
+        "cpu",
+        "full",
+    )
     with pytest.raises(ValueError, match="n_experts should be a power of two, at least 2, got 3"):
         experts_of(run, 3)
 

@@ -248,7 +248,7 @@ def test_few_rows_take_few_large_operations(n_classes, cutoffs, k, rows):
 @pytest.mark.parametrize("pay", [False, True])
 def test_products_of_few_rows(pay, bias, monkeypatch):
     monkeypatch.setattr(D, "_columns_pay", lambda: pay)
-    monkeypatch.setattr(D, "_LARGE", 6400)
+    monkeypatch.setattr(D, "LARGE", 6400)
     weight, b = torch.randn(101, 64), torch.randn(101) if bias else None
     for n in (0, 1, 2, 3, 4, 5):
         x = torch.randn(64, n).t()  # rows that do not lie one after another

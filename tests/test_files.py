@@ -196,6 +196,38 @@ def test_part_files_of_other_machines_go_after_a_day(tmp_path):
     F.remove_stale_parts(tmp_path / "none")
 
 
+def test_part_files_of_an_earlier_adasoft_go_from_the_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path / "cache"))
+    for folder in (tmp_path / "cache" / "runs", tmp_path / "own"):
+        folder.mkdir(parents=True)
+        for name, age in (("old.123.part", 90_000), ("new.123.part", 0), ("words.tgz.part", 90_000)):
+            (folder / name).write_text("x")
+            os.utime(folder / name, (time.time() - age,) * 2)
+        F.remove_stale_parts(folder)
+    assert sorted(os.listdir(tmp_path / "cache" / "runs")) == ["new.123.part", "words.tgz.part"]
+    assert len(os.listdir(tmp_path / "own")) == 3
+
+
+def test_a_folder_is_tried_by_a_file_with_something_in_it(tmp_path, monkeypatch):
+    """On a full disk folders and empty files can still be made."""
+
+    def full(path, data):
+        raise OSError(28, "No space left on device") if data else None
+
+    monkeypatch.setattr(F.Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        F.writable_folder(tmp_path / "new")
+    assert os.listdir(tmp_path / "new") == []
+
+
+def test_a_checksum_is_of_everything_but_itself():
+    record = {"date": "2026", "device": {"name": "x", "cores": 2}, "samples": [1, 2]}
+    whole = F.checksum(record)
+    assert F.checksum(record | {"sha256": whole}) == whole == F.checksum(dict(reversed(record.items())))
+    changed = [{"date": "2027"}, {"device": {"name": "x", "cores": 3}}, {"samples": [2, 1]}, {"more": None}]
+    assert len({whole, *(F.checksum(record | change) for change in changed)}) == 5
+
+
 # ---------------------------------------------------------------------- reading
 
 finite = st.floats(allow_nan=False, allow_infinity=False)

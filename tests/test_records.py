@@ -12,9 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import adasoft
-from adasoft import calibration as M
-from adasoft import cost as C
 from adasoft import load_cost
+from adasoft import records as R
+from adasoft.calibration import predict
+from adasoft.cost import TERMS
+from adasoft.files import checksum
 
 #: No two numbers alike, so that none can be read for another.
 KINDS = {
@@ -33,9 +35,9 @@ KINDS = {
 
 def record(**changes):
     out = {
-        "format": C.RECORD_FORMAT,
+        "format": R.RECORD_FORMAT,
         "version": 1,
-        "device": {"type": "cpu", "name": C.cpu_name()},
+        "device": {"type": "cpu", "name": R.cpu_name()},
         "dtype": "float32",
         "itemsize": 4,
         "torch": "2",
@@ -47,7 +49,7 @@ def record(**changes):
         "errors": {"train check": {"median": 0.1, "largest": 0.2, "n": 3}},
         "samples": [],
     } | changes
-    out["sha256"] = C.checksum(out)
+    out["sha256"] = checksum(out)
     return out
 
 
@@ -70,32 +72,65 @@ def stored(tmp_path, monkeypatch):
 
 def test_each_number_of_a_record_is_read_into_its_place(stored):
     stored.write_text(json.dumps(record()))
-    cost = C.read_record(stored)
+    cost = R.read_record(stored)
     assert {o: {k: v.tolist() for k, v in kinds.items()} for o, kinds in cost.coefficients.items()} == KINDS
     assert cost.flat == {"train": 2e-4, "decode": 1e-4} and cost.itemsize == 4 and not cost.on_gpu
-    assert cost.name == f"{C.cpu_name()}, float32, 2026-01-02" and cost.path == stored and cost.record["threads"] == 2
+    assert cost.name == f"{R.cpu_name()}, float32, 2026-01-02" and cost.path == stored and cost.record["threads"] == 2
     stored.write_text(json.dumps(record(device={"type": "cuda", "name": "G"}, dtype="bfloat16", itemsize=2)))
-    assert C.read_record(stored).on_gpu and C.read_record(stored).itemsize == 2
+    assert R.read_record(stored).on_gpu and R.read_record(stored).itemsize == 2
 
 
-@pytest.mark.parametrize("path", C.shipped_records(), ids=lambda path: path.stem)
+def schema():
+    """What checks a record against the schema that lies beside the shipped ones."""
+    jsonschema = pytest.importorskip("jsonschema")  # comes with JupyterLab
+    path = R.shipped_records()[0].with_name("record.schema.json")
+    return jsonschema.Draft202012Validator(json.loads(path.read_text()))
+
+
+@pytest.mark.parametrize("path", R.shipped_records(), ids=lambda path: path.stem)
+def test_shipped_records_follow_the_schema(path):
+    assert [e.message for e in schema().iter_errors(json.loads(path.read_text()))] == []
+
+
+def test_the_schema_knows_every_field_and_dtype():
+    rules = schema().schema
+    assert rules["properties"]["dtype"]["enum"] == list(R.ITEM_SIZES)
+    assert (rules["properties"]["format"]["const"], rules["properties"]["version"]["const"]) == (
+        R.RECORD_FORMAT,
+        R.RECORD_VERSION,
+    )
+    kinds = rules["$defs"]["kinds"]["properties"]
+    assert {kind: rule["minItems"] for kind, rule in kinds.items()} == {kind: len(t) for kind, t in TERMS.items()}
+    shipped = json.loads(R.shipped_records()[0].read_text())
+    for spoilt in (
+        {"version": 2},
+        {"date": "2026-01-31"},
+        {"flat": {"train": 1.0}},
+        {"samples": [shipped["samples"][0] | {"shape": [1, 2]}]},
+        {"samples": [shipped["samples"][-1] | {"shape": [1, 2, 3, 4, 5]}]},
+        {"extra": 1},
+    ):
+        assert not schema().is_valid(shipped | spoilt), spoilt
+
+
+@pytest.mark.parametrize("path", R.shipped_records(), ids=lambda path: path.stem)
 def test_shipped_records_predict_what_was_predicted_when_they_were_made(path):
     """A hundred shapes each: a swapped pair, a wrong factor or a shifted rank anywhere in the model shows here."""
-    cost = C.read_record(path)
+    cost = R.read_record(path)
     assert {(s["kind"], s["objective"]) for s in cost.record["samples"]} == {
         *((kind, objective) for kind in ("product", "projection", "rows") for objective in ("train", "decode")),
         ("layer", "train"),
         ("check", "train"),
     }
     for sample in cost.record["samples"]:
-        predicted = M.predict(cost, sample["kind"], sample["shape"], sample["objective"])
+        predicted = predict(cost, sample["kind"], sample["shape"], sample["objective"])
         assert predicted == pytest.approx(sample["predicted"], rel=1e-9)
 
 
 def test_shipped_records_are_whole_and_say_where_they_come_from():
-    assert C.shipped_records()
-    for path in C.shipped_records():
-        cost = C.read_record(path)
+    assert R.shipped_records()
+    for path in R.shipped_records():
+        cost = R.read_record(path)
         assert cost.record["command"].startswith("python -m adasoft calibrate")
         assert {"type", "name"} <= set(cost.record["device"])
         assert cost.record["samples"] and cost.record["errors"]["train layers, not fitted"]["median"] < 0.25
@@ -128,7 +163,7 @@ def test_the_newest_record_that_fits_is_taken(stored):
     ):
         (folder / f"{name}.json").write_text(json.dumps(record(**changes)))
         os.utime(folder / f"{name}.json", (number, number))
-    assert [path.stem for path in C.cached_records()] == ["gpu", "double", "new", "old"]
+    assert [path.stem for path in R.cached_records()] == ["gpu", "double", "new", "old"]
     assert load_cost("cpu").record["threads"] == 8
     assert load_cost("cpu", dtype="float64").itemsize == 8
     os.utime(folder / "old.json", (99, 99))
@@ -139,6 +174,13 @@ def test_the_newest_record_that_fits_is_taken(stored):
     except OSError:  # Windows asks for a privilege
         return
     assert load_cost("cpu").record["threads"] == 7
+
+
+def test_records_of_other_devices_dtypes_and_threads_do_not_overwrite_each_other():
+    cpu = record(device={"type": "cpu", "name": "AMD EPYC (9V74)"})
+    assert R.file_name(cpu) == "cpu-amd-epyc-9v74-2threads-float32.json"
+    assert R.file_name(cpu | {"threads": 8, "dtype": "bfloat16"}) == "cpu-amd-epyc-9v74-8threads-bfloat16.json"
+    assert R.file_name(cpu | {"device": {"type": "cuda", "name": "NVIDIA H200"}}) == "cuda-nvidia-h200-float32.json"
 
 
 def test_devices_and_dtypes_may_be_torchs(stored):
@@ -161,7 +203,7 @@ def without(*names):
     for name in names[:-1]:
         inner = inner[name]
     del inner[names[-1]]
-    out["sha256"] = C.checksum(out)
+    out["sha256"] = checksum(out)
     return json.dumps(out)
 
 
@@ -181,9 +223,9 @@ DAMAGED = {
     "a name twice": (text()[:-1] + ', "threads": 3}', "the name 'threads' should occur once"),
     "foreign": (
         json.dumps({"format": "other"}),
-        r"no machine record: its 'format' should be .*got 'other'",
+        r"not a machine record: its 'format' should be .*got 'other'",
     ),
-    "format": (text(format=[]), r"no machine record: its 'format' should be .*got \[\]"),
+    "format": (text(format=[]), r"not a machine record: its 'format' should be .*got \[\]"),
     "version": (text(version=99), "version 99, expected 1"),
     "version true": (text(version=True), "version should be a whole number, got True"),
     "version 1.0": (text(version=1.0), "version should be a whole number, got 1.0"),
@@ -260,7 +302,7 @@ DAMAGED = {
 def test_damaged_and_foreign_records_are_refused_by_file_and_field(stored, content, message):
     stored.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(ValueError, match=message) as caught:
-        C.read_record(stored)
+        R.read_record(stored)
     told = str(caught.value)
     assert told.startswith(str(stored)) and told.count("\n") == 0 and len(told) < len(str(stored)) + 300
     assert "delete it" in told and told.isprintable()
@@ -278,16 +320,16 @@ def test_a_folder_in_a_records_place_is_named(stored):
 
 
 def test_a_damaged_shipped_record_is_not_to_be_deleted(tmp_path, monkeypatch):
-    monkeypatch.setattr(C, "shipped_records", lambda: [tmp_path / "x.json"])
+    monkeypatch.setattr(R, "shipped_records", lambda: [tmp_path / "x.json"])
     (tmp_path / "x.json").write_text("[]")
     with pytest.raises(ValueError, match=r"install adasoft again$"):
-        C.read_record(tmp_path / "x.json")
+        R.read_record(tmp_path / "x.json")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
 def test_records_saved_by_an_editor_in_another_encoding_are_read(stored, encoding):
     stored.write_bytes(json.dumps(record(), ensure_ascii=False).encode(encoding))
-    assert C.read_record(stored).flat["train"] == 2e-4
+    assert R.read_record(stored).flat["train"] == 2e-4
 
 
 junk = st.sampled_from(
@@ -326,7 +368,7 @@ def test_a_file_that_was_named_is_not_to_be_deleted(tmp_path):
     for name, content in (("words.tsv", "a\t3\n"), ("other.json", "{}"), ("old.json", text(version=99))):
         (tmp_path / name).write_text(content)
         with pytest.raises(ValueError, match=rf"{name} .*; name a machine record, or calibrate again$"):
-            C.read_record(tmp_path / name)
+            R.read_record(tmp_path / name)
 
 
 @given(place=st.sampled_from(list(places(record()))), value=junk)
@@ -340,10 +382,10 @@ def test_any_entry_may_be_anything(tmp_path_factory, place, value):
         inner = inner[name]
     inner[place[-1]] = value
     if place[0] != "sha256":
-        drawn["sha256"] = C.checksum(drawn)
+        drawn["sha256"] = checksum(drawn)
     path.write_text(json.dumps(drawn))
     try:
-        cost = C.read_record(path)
+        cost = R.read_record(path)
     except ValueError as error:
         assert str(error).startswith(str(path)) and "calibrate again" in str(error) and str(error).isprintable()
         return

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from ..cost import count_operations, layer_products
 from ..layer import AdaptiveSoftmax
 from ..planning import default_widths
 from ..vocabulary import Vocabulary
@@ -68,7 +68,6 @@ class Adaptive(AdaptiveSoftmax):
             shares = [1.0] * self.n_clusters if opened is None else opened
         if shares is None:
             raise ValueError("counts: the operations of a training step depend on the tails' shares; give counts")
-        d, columns = self.in_features, float(self.head_size * self.in_features)
-        sizes = [b - a for a, b in itertools.pairwise(self.cutoffs)]
-        columns += sum(p * w * (d + k) for p, w, k in zip(shares, self.widths, sizes, strict=True))
-        return (6.0 if train else 2.0) * batch * columns
+        rows = [share * batch for share in shares]
+        cutoffs, d = self.cutoffs[:-1], self.in_features
+        return count_operations(layer_products(self.n_classes, cutoffs, self.widths, d, batch, rows), train)

@@ -20,7 +20,7 @@ from ..text import Say as Say
 from ..text import table as table
 
 if TYPE_CHECKING:
-    from ..calibration import Step
+    from ..timing import Step
 
 
 def provenance(device: str | None = None) -> Row:
@@ -33,15 +33,15 @@ def provenance(device: str | None = None) -> Row:
     if device is not None:
         import torch
 
-        from ..calibration import describe
+        from ..timing import describe
 
         out |= {"torch": torch.__version__, "threads": torch.get_num_threads(), "device": describe(device)}
     return out
 
 
 def peak_mib(step: Step, device: str) -> float:
-    """:func:`adasoft.calibration.peak_bytes` in MiB, without the lines by which the profiler announces itself."""
-    from ..calibration import peak_bytes
+    """:func:`adasoft.timing.peak_bytes` in MiB, without the lines by which the profiler announces itself."""
+    from ..timing import peak_bytes
 
     with _without_notices():
         return peak_bytes(step, device) / 2**20

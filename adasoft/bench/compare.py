@@ -92,7 +92,7 @@ def bench_compare(
     trained, for a corpus with too few words or numbers of experts that are no powers of two.
     """
     from ..alternatives.svd_softmax import SVDSoftmax
-    from ..calibration import interleave
+    from ..timing import interleave
 
     for n_experts in experts:
         _stages(n_experts)
@@ -134,8 +134,11 @@ def bench_compare(
         softmax = runs[name].model.softmax.eval()
         own, own_target = states(runs[name], "test", rows)
         methods[f"{name}, log_prob"] = (
-            softmax, own, own_target, whole(softmax),
-        )  # fmt: skip
+            softmax,
+            own,
+            own_target,
+            whole(softmax),
+        )
         methods[f"{name}, exact top-k"] = (softmax, own, own_target, ask(softmax))
         opened[f"{name}, exact top-k"] = softmax.opened(own, max(TOPS)).float().mean(0).tolist()
 
@@ -157,10 +160,14 @@ def bench_compare(
     say(table(out, ["what", "arithmetic", "ms, 256", "q1, 256", "q3, 256", "faster, 256", "ms, 1", "faster, 1", "MiB"]))
     about = {"name": corpus.name, "digest": corpus.digest, "V": corpus.n_classes, "licence": corpus.licence}
     return {
-        "bench": "compare", **provenance(device), "corpus": about, "d": settings.hidden, "places": len(hidden),
+        "bench": "compare",
+        **provenance(device),
+        "corpus": about,
+        "d": settings.hidden,
+        "places": len(hidden),
         "rows": out,
         "singular values": [round(float(v), 4) for v in common.singular_values.tolist()],
-    }  # fmt: skip
+    }
 
 
 def trained(corpus: Corpus, settings: Settings, device: str, name: str) -> Run:
@@ -224,9 +231,16 @@ def _items(act: Callable[[Tensor], Any], hidden: Tensor, size: int) -> list[Call
 
 
 def _row(
-    name: str, softmax: Any, hidden: Tensor, target: Tensor, act: Callable[[Tensor], Any], best: Tensor, full: Any,
-    times: Mapping[int, Any], opened: list[float] | None,
-) -> Row:  # fmt: skip
+    name: str,
+    softmax: Any,
+    hidden: Tensor,
+    target: Tensor,
+    act: Callable[[Tensor], Any],
+    best: Tensor,
+    full: Any,
+    times: Mapping[int, Any],
+    opened: list[float] | None,
+) -> Row:
     import torch
 
     with torch.no_grad():
@@ -242,8 +256,10 @@ def _row(
     row["arithmetic"] = softmax.operations(1, train=False, **more) / full.operations(1, train=False)
     for size, timing in times.items():
         row |= {
-            f"ms, {size}": timing.median * 1e3, f"q1, {size}": timing.q1 * 1e3, f"q3, {size}": timing.q3 * 1e3,
-        }  # fmt: skip
+            f"ms, {size}": timing.median * 1e3,
+            f"q1, {size}": timing.q1 * 1e3,
+            f"q3, {size}": timing.q3 * 1e3,
+        }
     row["MiB"] = softmax._n_bytes() / 2**20
     return row
 
@@ -266,8 +282,8 @@ def bench_svd(
     import torch
 
     from ..alternatives.svd_softmax import SVDSoftmax, power_law, spectrum_matrix
-    from ..calibration import interleave
     from ..decoding import largest, linear
+    from ..timing import interleave
 
     weight = spectrum_matrix(n_classes, power_law(record["singular values"], in_features), device=device)
     out = []
@@ -284,12 +300,19 @@ def bench_svd(
             times = interleave(items, device=device, rounds=rounds)
             out.append(
                 {
-                    "V": n_classes, "d": in_features, "W": width, "N": n_full, "rows": size,
-                    "arithmetic": svd.utilisation, "full ms": times["full"].median * 1e3,
-                    "svd ms": times["svd"].median * 1e3, "q1": times["svd"].q1 * 1e3, "q3": times["svd"].q3 * 1e3,
+                    "V": n_classes,
+                    "d": in_features,
+                    "W": width,
+                    "N": n_full,
+                    "rows": size,
+                    "arithmetic": svd.utilisation,
+                    "full ms": times["full"].median * 1e3,
+                    "svd ms": times["svd"].median * 1e3,
+                    "q1": times["svd"].q1 * 1e3,
+                    "q3": times["svd"].q3 * 1e3,
                     "faster": times["full"].median / times["svd"].median,
                 }
-            )  # fmt: skip
+            )
     say("\nSVD-softmax at the size of its paper's claim:")
     say(table(out, ["V", "d", "W", "N", "rows", "arithmetic", "full ms", "svd ms", "q1", "q3", "faster"]))
     return {"rows": out, "spectrum": "power law fitted to the trained layer's singular values"}

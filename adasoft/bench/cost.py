@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..cost import MeasuredCost, load_cost
+from ..cost import MeasuredCost
 from ..planning import default_widths, plan
+from ..records import load_cost
 from ..vocabulary import Vocabulary
 from .common import Row, Say, provenance, table
 
@@ -17,7 +18,9 @@ def bench_cost(
     *, device: str = "cpu", layers: int = 24, rounds: int = 7, seed: int = 2026, say: Say = print, regret: bool = True
 ) -> Row:
     """Predicted against measured times of layers that no fit has seen; and the regret of planned cutoffs."""
-    from ..calibration import draw_layers, interleave, layer_steps, predict
+    from ..calibration import draw_layers, predict
+    from ..timing import interleave
+    from ..workloads import layer_steps
 
     cost = load_cost(device)
     say(f"cost model: {cost.name}")
@@ -82,7 +85,8 @@ def bench_regret(
     0.5 to 2, and 15 log-uniform. All are timed in turns; the best five of them are timed again, in turns with
     the plan, and only those timings count (the best of 31 noisy ones would flatter itself).
     """
-    from ..calibration import Shape, interleave, layer_steps
+    from ..timing import interleave
+    from ..workloads import Shape, layer_steps
 
     vocabulary = Vocabulary.from_wordfreq(language)
     made = plan(vocabulary, in_features, batch, cost=cost, min_head_share=floor)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..corpora import text_ids
-from ..cost import load_cost
-from ..files import DamagedFile, cache_dir, write_whole
+from ..files import DamagedFile, cache_dir
 from ..planning import Infeasible, Plan, plan
+from ..records import load_cost
 from ..vocabulary import Vocabulary
 from .common import Row, Say, provenance, table
 from .rivals import brief
@@ -72,8 +72,10 @@ def bench_decode(
         made = plan(vocabulary, d, 256, cost=cost, n_tails=3, objective="decode", **floors)
     except Infeasible as error:
         raise ValueError(f"{vocabulary.name} should have enough words for three tails, got V = {n:,}") from error
-    say(f"planned for decoding with floors: {FLOORS[0]:.0%} of the tokens at width {d}, "
-        f"{FLOORS[1]:.0%} at {made.widths[0]} or more, {FLOORS[2]:.0%} at {made.widths[1]} or more")  # fmt: skip
+    say(
+        f"planned for decoding with floors: {FLOORS[0]:.0%} of the tokens at width {d}, "
+        f"{FLOORS[1]:.0%} at {made.widths[0]} or more, {FLOORS[2]:.0%} at {made.widths[1]} or more"
+    )
     cases = [(f"planned {','.join(map(str, made.cutoffs))}", list(made.cutoffs), list(made.widths))]
     if given:
         widths = [d // 4 ** (i + 1) for i in range(len(given))]
@@ -84,11 +86,16 @@ def bench_decode(
         shares = {k: layer.opened(hidden, k).float().mean(0).tolist() for k in (1, TOP)}
         opened.append(
             {
-                "layer": name, "widths": widths, "perplexity": perplexity, "rows": len(hidden),
-                "opened, top 1": shares[1], "opened, top 10": shares[TOP],
-                "mean, top 1": float(np.mean(shares[1])), "mean, top 10": float(np.mean(shares[TOP])),
+                "layer": name,
+                "widths": widths,
+                "perplexity": perplexity,
+                "rows": len(hidden),
+                "opened, top 1": shares[1],
+                "opened, top 10": shares[TOP],
+                "mean, top 1": float(np.mean(shares[1])),
+                "mean, top 10": float(np.mean(shares[TOP])),
             }
-        )  # fmt: skip
+        )
         for size in (256, 1):
             rows += _timed(name, layer, hidden, size, device, rounds if size > 1 else 8 * rounds)
         follow = cost.layer(
@@ -101,9 +108,17 @@ def bench_decode(
     columns = ["layer", "widths", "perplexity", "opened, top 1", "opened, top 10", "mean, top 1", "mean, top 10"]
     say(table(opened, [*columns, "predicted ms", "measured ms"]))
     return {
-        "bench": "decode", **provenance(device), "text": vocabulary.name, "V": n, "d": d, "steps": steps,
-        "floors": floors, "plan": _brief(made), "rows": rows, "opened": opened,
-    }  # fmt: skip
+        "bench": "decode",
+        **provenance(device),
+        "text": vocabulary.name,
+        "V": n,
+        "d": d,
+        "steps": steps,
+        "floors": floors,
+        "plan": _brief(made),
+        "rows": rows,
+        "opened": opened,
+    }
 
 
 def _brief(made: Plan) -> Row:
@@ -113,7 +128,7 @@ def _brief(made: Plan) -> Row:
 def _timed(name: str, layer: AdaptiveSoftmax, hidden: Tensor, size: int, device: str, rounds: int) -> list[Row]:
     import torch
 
-    from ..calibration import interleave
+    from ..timing import interleave
 
     d, n = layer.in_features, layer.n_classes
     stock = torch.nn.AdaptiveLogSoftmaxWithLoss(d, n, layer.cutoffs[:-1], device=device)
@@ -144,11 +159,17 @@ def _timed(name: str, layer: AdaptiveSoftmax, hidden: Tensor, size: int, device:
     ours = timings["ours, top 10"].median
     return [
         {
-            "layer": name, "rows": size, "what": what, "ms": t.median * 1e3, "q1": t.q1 * 1e3, "q3": t.q3 * 1e3,
-            "runs": t.n, "times ours": t.median / ours,
+            "layer": name,
+            "rows": size,
+            "what": what,
+            "ms": t.median * 1e3,
+            "q1": t.q1 * 1e3,
+            "q3": t.q3 * 1e3,
+            "runs": t.n,
+            "times ours": t.median / ours,
         }
         for what, t in timings.items()
-    ]  # fmt: skip
+    ]
 
 
 def read_ids(
@@ -174,10 +195,11 @@ def trained(
     """A layer trained on a text, 2,048 hidden states of the text's last twentieth, and the perplexity there."""
     import torch
     from safetensors import SafetensorError
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import load_file
     from tqdm.auto import trange
 
     from ..layer import AdaptiveSoftmax
+    from ..lm.checkpoint import write_checkpoint
 
     torch.manual_seed(0)
     layer = AdaptiveSoftmax(d, n_classes, cutoffs, widths=widths, device=device)
@@ -217,7 +239,7 @@ def trained(
             loss = layer(states, tokens[test]).loss
         tensors = {f"layer.{k}": v.contiguous() for k, v in layer.state_dict().items()}
         tensors |= {"hidden": states.contiguous(), "loss": loss.reshape(1)}
-        write_whole(path, lambda part: save_file(tensors, part))
+        write_checkpoint(path, {"bench": "decode"}, tensors)
     try:
         stored = load_file(path, device=device)
         layer.load_state_dict({k.removeprefix("layer."): v for k, v in stored.items() if k.startswith("layer.")})

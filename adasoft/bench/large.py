@@ -11,8 +11,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..cost import load_cost
+from ..cost import count_operations
 from ..planning import plan
+from ..records import load_cost
 from ..vocabulary import Vocabulary
 from .common import Row, Say, peak_mib, table
 from .rivals import FullLoss, brief, full_softmaxes
@@ -20,8 +21,9 @@ from .rivals import FullLoss, brief, full_softmaxes
 if TYPE_CHECKING:
     import torch
 
-    from ..calibration import Shape, Step, Timing
     from ..cost import MeasuredCost
+    from ..timing import Step, Timing
+    from ..workloads import Shape
 
 #: (V, cutoffs) x d x N, the middle of it first: what the time does not reach is the outside.
 VOCABULARIES = ((256_000, (20_000, 40_000, 200_000)), (50_000, (2_000, 10_000)), (1_000_000, (4_000, 40_000, 200_000)))
@@ -62,7 +64,7 @@ def _in_turns(runs: Mapping[str, list[Step]], device: str, rounds: int) -> tuple
     need more memory than there is. And what has none at all."""
     import torch
 
-    from ..calibration import interleave
+    from ..timing import interleave
 
     if not runs:
         return {}, {}
@@ -85,7 +87,7 @@ def captured_steps(shape: Shape, device: str, dtype: torch.dtype, *, sets: int =
     """Training steps of our layer replayed from one CUDA graph: no host read; the targets are copied into it."""
     import torch
 
-    from ..calibration import draw_targets, ours, token_shares
+    from ..workloads import draw_targets, ours, token_shares
 
     layer = ours(shape).to(device=device, dtype=dtype)
     layer.reads_host = False  # type: ignore[assignment]
@@ -119,7 +121,7 @@ def full_steps(shape: Shape, loss: FullLoss, device: str, dtype: torch.dtype) ->
     """A training step of a full softmax: V x d weights, one input set, the same for every ``loss``. Returns it."""
     import torch
 
-    from ..calibration import draw_targets, token_shares
+    from ..workloads import draw_targets, token_shares
 
     random = torch.Generator(device=device).manual_seed(0)
     sizes = ((shape.n_classes, 0.02), (shape.batch, 1.0))
@@ -138,15 +140,6 @@ def full_steps(shape: Shape, loss: FullLoss, device: str, dtype: torch.dtype) ->
     return [step]
 
 
-def layer_operations(shape: Shape) -> float:
-    """Floating-point operations of the products that a training step of the layer cannot avoid."""
-    edges, d = [*shape.cutoffs, shape.n_classes], shape.in_features
-    total = 1.0 * shape.batch * (edges[0] + len(shape.cutoffs)) * d
-    for i, (share, width) in enumerate(zip(shape.tail_shares(), shape.widths, strict=True)):
-        total += share * shape.batch * width * (d + edges[i + 1] - edges[i])
-    return 6 * total
-
-
 def _measured(
     shape: Shape, items: Mapping[str, Callable[[], list[Step]]], device: str, rounds: int, absent: Mapping[str, str]
 ) -> list[Row]:
@@ -157,7 +150,8 @@ def _measured(
     failed.update(absent)
     timings, alone = _in_turns(runs, device, rounds)
     failed.update(alone)
-    full = 6.0 * shape.n_classes * shape.in_features * shape.batch
+    full = count_operations([(shape.batch, shape.n_classes, shape.in_features)])
+    adaptive = count_operations(shape.products())
     rows = []
     for name in (*items, *absent):
         row: Row = {
@@ -170,7 +164,7 @@ def _measured(
         if name in timings:
             timing = timings[name]
             row |= {"ms": timing.median * 1e3, "q1": timing.q1 * 1e3, "q3": timing.q3 * 1e3, "runs": timing.n}
-            operations = full if name.startswith("full") else layer_operations(shape)
+            operations = full if name.startswith("full") else adaptive
             row["TFLOP/s"] = 1e-12 * operations / timing.median
             for other, key in (("stock", "of stock"), ("bare products", "of bare")):
                 if other in timings:
@@ -188,7 +182,7 @@ def _measured(
 
 
 def _ours(shape: Shape, device: str, dtype: torch.dtype) -> dict[str, Callable[[], list[Step]]]:
-    from ..calibration import bare_products, layer_steps, ours
+    from ..workloads import bare_products, layer_steps, ours
 
     tokens = [share * shape.batch for share in shape.tail_shares()]
     items: dict[str, Callable[[], list[Step]]] = {
@@ -206,7 +200,7 @@ def bench_grid(*, device: str, dtype: torch.dtype, rounds: int, until: float, sa
     ``of bound``: ours over the larger of half of stock's time and 1.25 times the bare products'. ``until``: the value
     of ``time.perf_counter`` after which no case is begun; such cases are recorded as that.
     """
-    from ..calibration import Shape, layer_steps, stock
+    from ..workloads import Shape, layer_steps, stock
 
     rows: list[Row] = []
     for d, n, (v, cutoffs) in itertools.product(WIDTHS, TOKENS, VOCABULARIES):
@@ -235,7 +229,7 @@ def bench_against_full(
 
     ``of best full``: time over the fastest full softmax's.
     """
-    from ..calibration import Shape, layer_steps, stock
+    from ..workloads import Shape, layer_steps, stock
 
     v, floor, sizes = AGAINST
     vocabulary = Vocabulary.synthetic(v, shift=2.7)

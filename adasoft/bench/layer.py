@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
+from ..cost import count_operations
 from .common import Row, Say, out_of_memory, peak_mib, provenance, table
 from .large import bench_large
 
 if TYPE_CHECKING:
     import torch
 
-    from ..calibration import Shape
+    from ..workloads import Shape
 
 _Measured = TypeVar("_Measured")
 
@@ -48,7 +49,7 @@ PAIR_SECONDS = 1.0
 
 
 def _shape(n_classes: int, d: int, batch: int, cutoffs: tuple[int, ...]) -> Shape:
-    from ..calibration import Shape
+    from ..workloads import Shape
 
     return Shape(n_classes, d, batch, cutoffs, tuple(d // 4 ** (i + 1) for i in range(len(cutoffs))))
 
@@ -136,7 +137,8 @@ def _bf16(rounds: int, say: Say) -> list[Row]:
 def _compare(
     n_classes: int, cutoffs: tuple[int, ...], device: str, kind: torch.dtype, rounds: int, full: bool
 ) -> list[Row]:
-    from ..calibration import FullSoftmax, bare_products, interleave, layer_steps, ours, stock
+    from ..timing import interleave
+    from ..workloads import FullSoftmax, bare_products, layer_steps, ours, stock
 
     d, batch = 512, 2560
     shape = _shape(n_classes, d, batch, cutoffs)
@@ -151,10 +153,7 @@ def _compare(
         items["full softmax"] = layer_steps(shape, device, kind, make=FullSoftmax, sets=1)
         turns["full softmax"] = 3 if device == "cpu" else rounds
     timings = interleave(items, device=device, rounds=turns)
-    edges = [*cutoffs, n_classes]
-    operations = 1.0 * batch * (edges[0] + len(cutoffs)) * d
-    for i, (n, width) in enumerate(zip(tokens, shape.widths, strict=True)):
-        operations += n * width * (d + edges[i + 1] - edges[i])
+    operations, of_full = count_operations(shape.products()), count_operations([(batch, n_classes, d)])
     return [
         {
             "V": n_classes,
@@ -168,7 +167,7 @@ def _compare(
             "runs": timing.n,
             "of stock": timing.median / timings["stock"].median,
             "of bare": timing.median / timings["bare products"].median,
-            "GFLOP/s": 6e-9 * (n_classes * d * batch if name == "full softmax" else operations) / timing.median,
+            "GFLOP/s": 1e-9 * (of_full if name == "full softmax" else operations) / timing.median,
             "peak MiB": peak_mib(items[name][0], device),
         }
         for name, timing in timings.items()
@@ -176,7 +175,7 @@ def _compare(
 
 
 def _pair(shape: Shape, device: str, kind: torch.dtype, rounds: int) -> Row:
-    from ..calibration import layer_steps, ours, stock
+    from ..workloads import layer_steps, ours, stock
 
     timed = _ratio(
         {make.__name__: layer_steps(shape, device, kind, make=make) for make in (ours, stock)}, device, rounds
@@ -201,7 +200,7 @@ def _ratio(steps: Row, device: str, rounds: int) -> Row:
     """
     import numpy as np
 
-    from ..calibration import interleave
+    from ..timing import interleave
 
     pairs: list[tuple[float, float]] = []
     for name in ("ours", "stock"):
@@ -229,7 +228,7 @@ def _ratio(steps: Row, device: str, rounds: int) -> Row:
 def _missed(shape: Shape, device: str, kind: torch.dtype, rounds: int) -> Row:
     import numpy as np
 
-    from ..calibration import layer_steps, ours, stock
+    from ..workloads import layer_steps, ours, stock
 
     shares = np.zeros(shape.n_classes)
     shares[: shape.cutoffs[0]] = 1 / shape.cutoffs[0]
@@ -246,7 +245,7 @@ def _missed(shape: Shape, device: str, kind: torch.dtype, rounds: int) -> Row:
 def _zeros(sizes: list[int], device: str, kind: torch.dtype, rounds: int) -> float:
     import torch
 
-    from ..calibration import interleave
+    from ..timing import interleave
 
     def step() -> None:
         for n in sizes:

@@ -7,8 +7,9 @@ import tracemalloc
 
 import numpy as np
 
-from ..cost import Cost, PaperCost, load_cost
+from ..cost import Cost, PaperCost
 from ..planning import default_widths, plan
+from ..records import load_cost
 from ..vocabulary import Vocabulary
 from .common import Row, Say, provenance, table
 
@@ -83,7 +84,8 @@ def bench_cutoffs(
     All layers take turns; forward + backward. Of a vocabulary of at most 10,000 words the authors' cutoff is 2000;
     raises ValueError for one of at most 2,000.
     """
-    from ..calibration import Shape, interleave, layer_steps
+    from ..timing import interleave
+    from ..workloads import Shape, layer_steps
 
     authors = authors_cutoffs_of(vocabulary)
     cost = load_cost(device)

@@ -105,7 +105,7 @@ def _layer_options(group: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Print the plan, or write it."""
-    from ..cost import load_cost, read_record
+    from ..records import load_cost, read_record
 
     can_be_written(options.json)
     if options.front:

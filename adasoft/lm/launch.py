@@ -27,10 +27,10 @@ import numpy as np
 import torch
 
 from .. import __version__
-from ..calibration import describe
 from ..corpora import Corpus
 from ..cost import Cost
 from ..files import DamagedFile, writable_folder, write_whole
+from ..timing import describe
 from .checkpoint import previous_of
 from .evaluation import nats_by_rank, perplexity
 from .progress import Progress

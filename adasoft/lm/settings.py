@@ -15,11 +15,12 @@ from torch import nn
 from .. import alternatives
 from ..alternatives.d_softmax import proportional_widths
 from ..corpora import Corpus
-from ..cost import Cost, load_cost
+from ..cost import Cost
 from ..embedding import AdaptiveEmbedding
 from ..files import short
 from ..layer import AdaptiveSoftmax
 from ..planning import Infeasible, default_widths, plan
+from ..records import load_cost
 from .models import CELLS, LanguageModel, Recurrent, Stepwise, Transformer
 
 MODELS = (*CELLS, "transformer")

@@ -61,7 +61,7 @@ def clock(monkeypatch):
             for _ in range(3):
                 heard(name, 1e-3 * (i + 1))
 
-    monkeypatch.setattr("adasoft.calibration.interleave", interleave)
+    monkeypatch.setattr("adasoft.timing.interleave", interleave)
 
 
 @pytest.fixture

@@ -136,7 +136,7 @@ def test_recorded_machines_can_be_asked_for_a_price(explorer):
 
 def test_without_any_record_costs_are_counted(monkeypatch, tmp_path):
     monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path))
-    monkeypatch.setattr("adasoft.cost.shipped_records", list)
+    monkeypatch.setattr("adasoft.records.shipped_records", list)
     explorer = Explorer(Vocabulary.synthetic(100))
     assert explorer.counted
     assert "none at hand" in said(panels.machine_panel(explorer))
@@ -1068,16 +1068,16 @@ def test_the_game_measured(explorer, cost, monkeypatch):
 
 
 def test_a_duel_fits_the_time_and_says_what_it_cannot_do(explorer, monkeypatch):
-    from adasoft import calibration as machine
+    from adasoft import timing
 
     asked = {}
 
     def interleave(items, *, progress, **_):
         asked["rows"] = {name: len(steps) for name, steps in items.items()}
         progress(0.5, "half")
-        return {name: machine.Timing(m, m - 1e-4, m + 1e-4, 9) for name, m in zip(items, (0.020, 0.010), strict=True)}
+        return {name: timing.Timing(m, m - 1e-4, m + 1e-4, 9) for name, m in zip(items, (0.020, 0.010), strict=True)}
 
-    monkeypatch.setattr(machine, "interleave", interleave)
+    monkeypatch.setattr(timing, "interleave", interleave)
     monkeypatch.setattr(panels, "DUEL_SECONDS", 0.15)
     ticks = []
     text = panels.duel(explorer, (1000, 5000), lambda done, what: ticks.append(what))

@@ -81,8 +81,8 @@ def clock(monkeypatch):
         seconds = 1e-3 * (shape.cutoffs or (shape.n_classes,))[0]
         return [lambda: seconds] * sets
 
-    monkeypatch.setattr("adasoft.calibration.layer_steps", steps)
-    monkeypatch.setattr("adasoft.calibration._time_on_host", lambda step: step())
+    monkeypatch.setattr("adasoft.workloads.layer_steps", steps)
+    monkeypatch.setattr("adasoft.timing._time_on_host", lambda step: step())
     return now
 
 
@@ -324,7 +324,7 @@ def test_records_are_read_as_they_are(tmp_path):
 
 
 def test_the_shares_of_the_record_are_those_of_the_benchmark():
-    from adasoft.calibration import token_shares
+    from adasoft.workloads import token_shares
 
     np.testing.assert_allclose(recorded._zipf_mandelbrot(1000), token_shares(1000), rtol=1e-12)
 
@@ -372,7 +372,7 @@ def test_stop_keeps_the_points_so_far(explorer, clock, monkeypatch):
             assert gate.wait(60)
         return step()
 
-    monkeypatch.setattr("adasoft.calibration._time_on_host", timed)
+    monkeypatch.setattr("adasoft.timing._time_on_host", timed)
     box = live_timing.curve_panel(explorer)
     named(box, "Measure the U-curve").click()
     assert reached.wait(60)
@@ -394,7 +394,7 @@ def test_without_cutoffs_and_without_timings(explorer, monkeypatch, tmp_path, cl
     with pytest.raises(LookupError, match="no timings or no cutoff"):
         lf.predicted_bottom(explorer)
     monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path))
-    monkeypatch.setattr("adasoft.cost.shipped_records", list)
+    monkeypatch.setattr("adasoft.records.shipped_records", list)
     explorer.cost = COUNTED_MULTIPLICATIONS
     assert explorer.timings[0] is None
     explorer.cutoffs = (200,)

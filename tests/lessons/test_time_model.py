@@ -89,8 +89,8 @@ def clock(monkeypatch):
         step()
         return 5e-3 + 1e-3 * now["step"]
 
-    monkeypatch.setattr("adasoft.calibration.product_items", items)
-    monkeypatch.setattr("adasoft.calibration._time_on_host", timed)
+    monkeypatch.setattr("adasoft.workloads.product_items", items)
+    monkeypatch.setattr("adasoft.timing._time_on_host", timed)
     return now
 
 
@@ -219,7 +219,7 @@ def test_predictions_come_from_timings_that_fit_the_device(explorer, monkeypatch
         assert cost.on_gpu and whose.startswith("recorded machine") and f", {dtype}, " in whose
     _, whose = timings.model_for(explorer.timings[0], "xpu", "float32")
     assert "another kind of device" in whose
-    monkeypatch.setattr("adasoft.cost.shipped_records", list)
+    monkeypatch.setattr("adasoft.records.shipped_records", list)
     assert timings.model_for(COUNTED_MULTIPLICATIONS, "cpu", "float32")[0] is None
 
 
@@ -384,7 +384,7 @@ def test_stop_ends_at_once_and_keeps_what_was_measured(explorer, monkeypatch, cl
             assert gate.wait(60)
         return 1e-3
 
-    monkeypatch.setattr("adasoft.calibration._time_on_host", timed)
+    monkeypatch.setattr("adasoft.timing._time_on_host", timed)
     box = time_model.product_panel(explorer)
     start, stop = named(box, "Measure the products"), named(box, "Stop")
     assert stop.disabled
@@ -416,7 +416,7 @@ def test_a_measurement_of_old_sizes_is_kept_but_not_shown(explorer, monkeypatch,
             assert gate.wait(60)
         return 1e-3
 
-    monkeypatch.setattr("adasoft.calibration._time_on_host", timed)
+    monkeypatch.setattr("adasoft.timing._time_on_host", timed)
     box = time_model.product_panel(explorer)
     named(box, "Measure the products").click()
     assert reached.wait(60)
@@ -433,7 +433,7 @@ def test_what_fails_in_the_thread_is_shown(explorer, monkeypatch):
     def broken(*_args, **_kw):
         raise RuntimeError("no such\nthing")
 
-    monkeypatch.setattr("adasoft.calibration.product_items", broken)
+    monkeypatch.setattr("adasoft.workloads.product_items", broken)
     box = time_model.product_panel(explorer)
     press(box, "Measure the products")
     end = time.monotonic() + 30
@@ -536,7 +536,7 @@ def test_replanning_by_time(explorer):
 
 def test_without_timings_it_is_said(explorer, monkeypatch, tmp_path):
     monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path))
-    monkeypatch.setattr("adasoft.cost.shipped_records", list)
+    monkeypatch.setattr("adasoft.records.shipped_records", list)
     explorer.cost = COUNTED_MULTIPLICATIONS
     assert explorer.timings[0] is None and next(iter(explorer.models())) == "counted multiplications"
     assert len(explorer.models()) == 3

@@ -197,7 +197,7 @@ def time_case(
     heard: Callable[[str, float], None],
 ) -> dict[str, Any]:  # fmt: skip
     """Make the softmaxes of a case and time them in turns; what is known of them besides."""
-    from ...calibration import interleave
+    from ...timing import interleave
 
     made = softmaxes(case, words, spectrum, tick)
     inputs = states(case, words)

@@ -84,7 +84,7 @@ def svd_panel(explorer: AlternativesExplorer, *, slot: str = "svd") -> w.VBox:
         )
 
     def measure(tick: Tick) -> None:
-        from ...calibration import interleave
+        from ...timing import interleave
 
         with LOCK:
             mine = explorer.width, explorer.n_full
@@ -247,7 +247,7 @@ def skip_panel(explorer: AlternativesExplorer, *, slot: str = "skip") -> w.VBox:
     figure = live(af.skip_figure(explorer, times()))
 
     def measure(tick: Tick) -> None:
-        from ...calibration import interleave
+        from ...timing import interleave
 
         layer, x = explorer.small.adaptive, explorer.small.adaptive_states[: af.TIMED_ROWS]
         items: dict[str, list[Callable[[], Any]]] = {}

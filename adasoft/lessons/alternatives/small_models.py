@@ -32,7 +32,6 @@ from ... import __version__
 from ...alternatives import FullSoftmax
 from ...alternatives import doubly_sparse_training as training
 from ...alternatives.doubly_sparse import DoublySparseSoftmax
-from ...calibration import describe
 from ...corpora import Batches, Corpus, load
 from ...files import cache_dir, writable_folder, write_whole
 from ...layer import AdaptiveSoftmax
@@ -40,6 +39,7 @@ from ...lm.launch import run_name
 from ...lm.run import Run
 from ...lm.settings import Settings
 from ...results.folders import own_results_folder
+from ...timing import describe
 from ..kit.recorded import results_folder
 
 FILE = "small-models.safetensors"

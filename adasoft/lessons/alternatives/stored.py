@@ -313,7 +313,7 @@ def measure_claim(tell: Callable[[str], None]) -> dict[str, Any]:
 
     from ...alternatives import FullSoftmax
     from ...alternatives.svd_softmax import SVDSoftmax, power_law, spectrum_matrix
-    from ...calibration import interleave
+    from ...timing import interleave
 
     values = power_law(SVDSoftmax(small_models().full).singular_values, CLAIM["d"])
     full = FullSoftmax(CLAIM["d"], CLAIM["V"]).eval()
@@ -337,7 +337,7 @@ def make(tell: Callable[[str], None], command: str, *, claim: bool = True) -> di
     """What the lesson's buttons come to with its first choices, some cases, and SVD-softmax at its claim's sizes."""
     import torch
 
-    from ...calibration import describe
+    from ...timing import describe
     from .explorer import AlternativesExplorer
 
     explorer = AlternativesExplorer("en")

@@ -13,9 +13,10 @@ import numpy as np
 import traitlets as t
 from ipywidgets import Widget
 
-from ...cost import Cost, LayerCost, MeasuredCost, PaperCost, cached_records, load_cost, read_record, shipped_records
+from ...cost import Cost, LayerCost, MeasuredCost, PaperCost
 from ...files import short
 from ...planning import Plan, default_widths, plan
+from ...records import cached_records, load_cost, read_record, shipped_records
 from ...vocabulary import Vocabulary
 from . import forms
 from .saved import Choices, say_once

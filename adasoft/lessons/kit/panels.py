@@ -17,9 +17,10 @@ from typing import Any
 import ipywidgets as w
 import numpy as np
 
-from ...cost import MeasuredCost, cpu_name
+from ...cost import MeasuredCost
 from ...files import cache_dir, writable_folder
 from ...planning import Plan, plan
+from ...records import cpu_name
 from ...tokens import wordfreq_tokens
 from ...tradeoffs import two_clusters
 from ...vocabulary import Vocabulary, comparable
@@ -493,7 +494,8 @@ def duel(explorer: Explorer, cutoffs: Sequence[int], tick: Callable[[float, str]
         LookupError: no timings of any machine at hand to predict from.
         ValueError: no cutoffs, or layers too large for the memory.
     """
-    from ...calibration import Shape, interleave, layer_steps
+    from ...timing import interleave
+    from ...workloads import Shape, layer_steps
 
     if not cutoffs:
         raise ValueError("no cutoffs to measure: choose one at least")

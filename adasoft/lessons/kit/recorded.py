@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from ...bench.common import results_folder as results_folder
-from ...cost import MeasuredCost, read_record, shipped_records
+from ...cost import MeasuredCost
 from ...files import read_json
+from ...records import read_record, shipped_records
 from ..time_model.timings import FULL, OURS, STOCK, Array, LayerJob, Spread
 from . import forms
 

@@ -18,7 +18,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...cost import MeasuredCost, read_record, shipped_records, write_whole
+from ...cost import MeasuredCost
+from ...files import write_whole
+from ...records import read_record, shipped_records
 from ...tradeoffs import two_clusters
 from . import figures as f
 from .explorer import COUNTED_MULTIPLICATIONS, COUNTED_WORDS, Explorer, load_language

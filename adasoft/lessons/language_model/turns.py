@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from ...calibration import describe
 from ...corpora import Corpus
 from ...cost import Cost
 from ...lm.run import Run
 from ...lm.settings import BodyMaker, Partition, Settings
+from ...timing import describe
 from ..time_model.timings import Tick
 
 #: Seconds of training in a row.

@@ -46,7 +46,7 @@ def device_text(device: str) -> str:
     """The name of a device, and how many threads a CPU runs."""
     import torch
 
-    from ...calibration import describe
+    from ...timing import describe
 
     threads = torch.get_num_threads()
     more = f", {threads} thread{'s' * (threads > 1)}" if device == "cpu" else ""
@@ -189,7 +189,8 @@ def time_products(
     ks: Sequence[int], batch: int, d: int, *, device: str, what: str, seconds: float, tick: Tick, heard: Any
 ) -> None:
     """Time (B x d) by (d x k) products for all k in turns. ``heard`` gets the k as a text, and seconds."""
-    from ...calibration import interleave, product_items
+    from ...timing import interleave
+    from ...workloads import product_items
 
     made = product_items([(batch, k, d) for k in ks], device, objective=what)
     items = {str(k): made[batch, k, d] for k in ks}
@@ -226,7 +227,7 @@ def wrong_ways(
 ) -> dict[str, float]:
     """Seconds of one product, timed in ways that mislead: once and cold; the same numbers again and again, the best
     counts; and, on a GPU, without waiting for it."""
-    from ...calibration import product_items
+    from ...workloads import product_items
 
     ((step, again),) = product_items([(batch, k, d)], device).values()
     found: dict[str, float] = {}
@@ -262,7 +263,8 @@ def right_way(k: int, batch: int, d: int, *, device: str, seconds: float, tick: 
     that leaves nothing of the product in the caches. ``heard`` gets `TURNS` and seconds."""
     import torch
 
-    from ...calibration import interleave, product_items
+    from ...timing import interleave
+    from ...workloads import product_items
 
     (steps,) = product_items([(batch, k, d)], device, sets=4).values()
     other = torch.zeros(2**24, device=device)
@@ -323,7 +325,7 @@ def layer_items(job: LayerJob, device: str, dtype: str) -> dict[str, list[Step]]
     """Training steps for each layer of a job."""
     import torch
 
-    from ...calibration import FullSoftmax, Shape, layer_steps, ours, stock
+    from ...workloads import FullSoftmax, Shape, layer_steps, ours, stock
 
     out = {}
     for name, cutoffs, widths in job.layers:
@@ -335,7 +337,7 @@ def layer_items(job: LayerJob, device: str, dtype: str) -> dict[str, list[Step]]
 
 def time_layers(job: LayerJob, *, device: str, dtype: str, seconds: float, rounds: int, tick: Tick, heard: Any) -> None:
     """Time the layers of a job in turns."""
-    from ...calibration import interleave
+    from ...timing import interleave
 
     tick(0.0, "making the layers")
     items = layer_items(job, device, dtype)
