@@ -508,6 +508,7 @@ def test_a_function_is_told_how_far_it_is_and_can_stop_it(tmp_path, cache, setti
     assert {total for _, _, total in told} == {size} and max(done for _, done, _ in told) == size
     names = list(dict.fromkeys(what for what, _, _ in told))
     assert names[0] == "text: where to cut it" and names[-3:] == ["text: train", "text: valid", "text: test"]
+    assert told.count((names[0], 0, size)) == (4 if settings else 2)  # read twice, for pieces once more each
     assert len(told) > 3 * len(names)  # often enough for a button that stops it
     for name in names:
 
@@ -709,6 +710,7 @@ def test_what_is_known():
             assert place.file < len(known.files)
     paper = NAMES["text8"]
     assert paper.parts["train"][2:] == (0, 99_000_000) and paper.parts["test"][2:] == (99_000_000, 100_000_000)
+    assert paper.parts["valid"] == paper.parts["test"]
     assert paper.min_count == 11 and not paper.lines
     sizes = {name: known.max_size for name, known in NAMES.items() if known.max_size}
     table = {"bg": 50_000, "cs": 83_000, "da": 128_000, "de": 143_000, "el": 100_000, "es": 87_000}
