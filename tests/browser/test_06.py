@@ -32,7 +32,7 @@ from browser.gestures import (
     value,
 )
 
-from adasoft.lessons.language_model.explorer import LABELS
+from adasoft.lessons.language_model.looks import LABELS
 
 pytestmark = BROWSER
 

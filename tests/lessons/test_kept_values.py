@@ -19,6 +19,7 @@ from adasoft.lessons.kit.explorer import _LIVE, Explorer
 from adasoft.lessons.kit.stills import recorded_cost
 from adasoft.lessons.language_model import explorer as ts
 from adasoft.lessons.language_model import panels as tp
+from adasoft.lessons.language_model.own_cell import CELL
 from adasoft.lessons.language_model.recorded_sessions import recorded_sessions
 from adasoft.lessons.layer import panels as lv
 from adasoft.lessons.live_timing import panels as live_timing
@@ -80,7 +81,7 @@ def good_timing():
 
 
 def good_training():
-    return dict(recorded_sessions()[0].kept) | {"cell code": ts.CELL, "guess live faster": 3.0}
+    return dict(recorded_sessions()[0].kept) | {"cell code": CELL, "guess live faster": 3.0}
 
 
 def good_alternatives():

@@ -23,10 +23,14 @@ from adasoft.lessons.kit.questions import PREDICTIONS, QUESTIONS
 from adasoft.lessons.kit.recorded import results_folder
 from adasoft.lessons.language_model import explorer as ts
 from adasoft.lessons.language_model import figures as tf
+from adasoft.lessons.language_model import looks as lk
+from adasoft.lessons.language_model import own_cell as oc
 from adasoft.lessons.language_model import panels as tp
 from adasoft.lessons.language_model import recorded_sessions as rs
+from adasoft.lessons.language_model import sentences as se
 from adasoft.lessons.language_model import stored_ranks as sr
 from adasoft.lessons.language_model import stored_runs as st
+from adasoft.lessons.language_model import texts as tx
 from adasoft.lessons.language_model import turns as tt
 from adasoft.lessons.time_model.timings import TooLarge
 from adasoft.lm.run import Run
@@ -81,7 +85,7 @@ SMALL = Settings(hidden=16, batch=4, bptt=20, epochs=10**6)
 
 
 def corpus_of(path):
-    return ts.read_text(str(path), 4000)
+    return tx.read_text(str(path), 4000)
 
 
 def every(box, kind):
@@ -126,11 +130,11 @@ def figure_of(box):
 def test_a_text_is_lowered_and_cut_into_words(path, tmp_path):
     corpus = corpus_of(path)
     assert "the" in corpus.vocabulary.words and "The" not in corpus.vocabulary.words
-    assert len(corpus.train) == 4000 and 0 < len(corpus.valid) <= ts.VALID
+    assert len(corpus.train) == 4000 and 0 < len(corpus.valid) <= tx.VALID
     (tmp_path / "prepared").mkdir()
     for name in ("train", "valid", "test"):
         (tmp_path / "prepared" / f"{name}.txt").write_text(text(500).replace("w3 ", "<unk> ") + "don't . Stop\n")
-    kept = ts.read_text(str(tmp_path / "prepared"), 4000)  # somebody has cut it already
+    kept = tx.read_text(str(tmp_path / "prepared"), 4000)  # somebody has cut it already
     assert {"don't", "The", "<unk>"} <= set(kept.vocabulary.words)
 
 
@@ -145,21 +149,21 @@ def test_a_prepared_text_is_known_packed_and_beside_other_files(tmp_path):
     for name in ("train", "valid", "test"):
         (folder / f"wiki.{name}.tokens").write_text(whole)
     for path in (packed, folder):
-        assert {"don't", "The", "<unk>"} <= set(ts.read_text(str(path), 4000).vocabulary.words), path
+        assert {"don't", "The", "<unk>"} <= set(tx.read_text(str(path), 4000).vocabulary.words), path
 
 
 def test_texts_that_are_not_there(tmp_path):
     with pytest.raises(ValueError, match="adasoft train --corpus wikitext-2 downloads it"):
-        ts.read_text("wikitext-2", 1000)
+        tx.read_text("wikitext-2", 1000)
     folder = tmp_path / "cache" / "corpora" / "wikitext-2"
     folder.mkdir(parents=True)
     for name in ("train.txt", "valid.txt"):
         (folder / name).write_text("a")
-    assert not ts.downloaded("wikitext-2")
+    assert not tx.downloaded("wikitext-2")
     (folder / "test.txt").write_text("a")
-    assert ts.downloaded("wikitext-2")
+    assert tx.downloaded("wikitext-2")
     with pytest.raises(FileNotFoundError, match="is no file"):
-        ts.read_text(str(tmp_path / "none.txt"), 1000)
+        tx.read_text(str(tmp_path / "none.txt"), 1000)
 
 
 def test_reading_a_text_makes_its_words_those_of_the_lesson(explorer, path):
@@ -190,7 +194,7 @@ def test_reading_can_be_stopped(explorer, monkeypatch):
         gate.wait(60)
         raise OSError("too late")
 
-    monkeypatch.setattr(ts, "read_text", slow)
+    monkeypatch.setattr(tx, "read_text", slow)
 
     def stop(_done, _text):
         raise parts.Stopped
@@ -455,7 +459,7 @@ YOURS = [[0.5, 100, 410.0, 500.0], [4.0, 800, 60.0, 70.0]]
 
 
 def test_runs_are_compared_after_equal_seconds_and_equal_tokens():
-    full, yours = tf.compared(kept(full=(FULL, 100.0), yours=(YOURS, 200.0)), "full")
+    full, yours = se.compared(kept(full=(FULL, 100.0), yours=(YOURS, 200.0)), "full")
     assert math.isnan(full.at_seconds) and math.isnan(full.at_tokens) and full.faster == 1
     assert yours.faster == 2 and yours.rate == 200 and yours.perplexity == 60
     assert yours.at_seconds == pytest.approx(60 / 100 - 1)
@@ -463,41 +467,41 @@ def test_runs_are_compared_after_equal_seconds_and_equal_tokens():
     between = 410 * (60 / 410) ** (math.log(4) / math.log(8))
     assert yours.at_tokens == pytest.approx(between / 100 - 1)
     early = [[9.0, 5000, 80.0, 80.0]]  # it has nothing where the other has something
-    assert math.isnan(tf.compared(kept(full=(FULL, 1), yours=(early, 1)), "full")[1].at_tokens)
-    (alone,) = tf.compared(kept(yours=(YOURS, 200.0)), "full")
+    assert math.isnan(se.compared(kept(full=(FULL, 1), yours=(early, 1)), "full")[1].at_tokens)
+    (alone,) = se.compared(kept(yours=(YOURS, 200.0)), "full")
     assert math.isnan(alone.faster) and math.isnan(alone.at_seconds)
 
 
 def test_runs_in_words():
     both = kept(full=(FULL, 100.0), yours=(YOURS, 200.0))
-    told = tf.training_sentence(both, ts.LABELS, "full", 3.0)
+    told = se.training_sentence(both, lk.LABELS, "full", 3.0)
     assert "made, 4,000 tokens, V = 100, d = 16, B = 80, seed 0; perplexity on 300 tokens" in told
     assert "on a CPU with 1 thread on 2030-01-02" in told
     assert "full softmax: perplexity 100.0, 100 words per second." in told
     assert "adaptive, your cutoffs: 60.0, 40 % lower after equal seconds" in told and "2 times as many words" in told
     assert "the output layer takes 70 % of a step" in told
     assert told.endswith("You guessed 3 times for your cutoffs; it is 2: a factor 1.5 off.")
-    assert tf.training_sentence(both, ts.LABELS, "full", 2.1).endswith("close.")
-    assert "You guessed" not in tf.training_sentence(both, ts.LABELS, "full")
+    assert se.training_sentence(both, lk.LABELS, "full", 2.1).endswith("close.")
+    assert "You guessed" not in se.training_sentence(both, lk.LABELS, "full")
     many = kept(
         full=(FULL, 100.0), sampled=(FULL, 300.0), adaptive=(FULL, 150.0), planned=(FULL, 400.0), yours=(YOURS, 200.0)
     )
-    told = tf.training_sentence(many, ts.LABELS, "full")
+    told = se.training_sentence(many, lk.LABELS, "full")
     assert "After equal seconds, from 40 % lower (adaptive, your cutoffs) to the same to 0.1 % (" in told
     assert "Most words per second: adaptive, planned cutoffs, 4 times as many. adaptive, your cutoffs: 60.0" in told
     assert "sampled, 20 % of V:" not in told  # the table has it
-    alone = tf.training_sentence(kept(yours=(YOURS, 200.0)), ts.LABELS, "full")
+    alone = se.training_sentence(kept(yours=(YOURS, 200.0)), lk.LABELS, "full")
     assert alone.endswith("Tick full softmax, too, to compare.")
-    assert tf.training_sentence({}, ts.LABELS, "full") == "Nothing trained yet."
-    assert "full softmax 120.0 (validation 100.0)" in tf.loss_sentence(both, ts.LABELS)
+    assert se.training_sentence({}, lk.LABELS, "full") == "Nothing trained yet."
+    assert "full softmax 120.0 (validation 100.0)" in se.loss_sentence(both, lk.LABELS)
     said_of = {0.0: "the same to 0.1 %", 0.021: "2.1 % higher", -0.35: "35 % lower"}
-    assert {value: tf.more_or_less(value) for value in said_of} == said_of
+    assert {value: se.more_or_less(value) for value in said_of} == said_of
 
 
 def test_the_figure_holds_every_run_where_it_belongs():
-    data, layout = tf.training_data(kept(full=(FULL, 100.0), yours=(YOURS, 200.0)), ts.LABELS, shown_loss=True)
+    data, layout = tf.training_data(kept(full=(FULL, 100.0), yours=(YOURS, 200.0)), lk.LABELS, shown_loss=True)
     assert layout["xaxis2.ticktext"] == ("100", "150", "200", "300", "400", "500", "600", "800")
-    names, n = list(ts.LABELS), len(ts.LABELS)
+    names, n = list(lk.LABELS), len(lk.LABELS)
     i = names.index("yours")
     np.testing.assert_allclose([data[i]["x"], data[i]["y"]], [[0.5, 4.0], [410, 60]])
     np.testing.assert_allclose([data[n + i]["x"], data[n + i]["y"]], [[100, 800], [410, 60]])
@@ -505,10 +509,10 @@ def test_the_figure_holds_every_run_where_it_belongs():
     assert [data[k]["showlegend"] for k in range(n)] == [name in ("full", "yours") for name in names]
     assert data[3 * n]["y"] == ["full", "yours"]
     np.testing.assert_allclose(data[3 * n]["x"], [28, 28])  # 0.7 of 40 ms
-    hidden, _ = tf.training_data(kept(full=(FULL, 100.0)), ts.LABELS)
+    hidden, _ = tf.training_data(kept(full=(FULL, 100.0)), lk.LABELS)
     assert np.isnan(hidden[2 * n]["y"]).all()
-    assert np.isnan(tf.training_figure({}, ts.LABELS).data[0].y).all()
-    looks = [tf.LOOKS[name] for name in ts.LABELS]
+    assert np.isnan(tf.training_figure({}, lk.LABELS).data[0].y).all()
+    looks = [lk.LOOKS[name] for name in lk.LABELS]
     assert len({look.color for look in looks}) == len({look.symbol for look in looks}) == len(looks)
 
 
@@ -524,16 +528,16 @@ def test_the_figure_holds_every_run_where_it_belongs():
     ],
 )
 def test_labels_of_logarithmic_axes_are_neither_few_nor_crowded(values, labels):
-    found = tf.log_ticks("xaxis2", np.array(values, float))
+    found = lk.log_ticks("xaxis2", np.array(values, float))
     assert list(found["xaxis2.ticktext"]) == labels and len(found["xaxis2.tickvals"]) == len(labels)
 
 
 def test_the_table():
-    table = tf.training_table(kept(full=(FULL, 100.0), yours=(YOURS, 200.0)), ts.LABELS, "full")
+    table = se.training_table(kept(full=(FULL, 100.0), yours=(YOURS, 200.0)), lk.LABELS, "full")
     for cell in ("10, 30", "60.0", "−40.0\u00a0%", "200", "2.00", "70 %", "1.23 M"):
         assert f"<td>{cell}</td>" in table
-    assert tf.training_table({}, ts.LABELS, "full") == ""
-    assert "&lt;b&gt;" in tf.html_table("x", ["<b>"], [["<b>", "<i>"]]) and "<i>" not in tf.html_table(
+    assert se.training_table({}, lk.LABELS, "full") == ""
+    assert "&lt;b&gt;" in se.html_table("x", ["<b>"], [["<b>", "<i>"]]) and "<i>" not in se.html_table(
         "", [], [["<i>"]]
     )
 
@@ -543,7 +547,7 @@ def test_the_table():
 
 def test_training_from_the_panel(explorer, clock):
     box = tp.training_panel(explorer)
-    figure, n = figure_of(box), len(ts.LABELS)
+    figure, n = figure_of(box), len(lk.LABELS)
     named(box, "shown").value = tp.HERE
     assert np.isnan(figure.data[0].y).all() and "Nothing trained yet" in said(box)
     assert "2 softmaxes, 1 s each: about 3 s" in said(box) and "Yours: cut at 10 and 30." in said(box)
@@ -556,7 +560,7 @@ def test_training_from_the_panel(explorer, clock):
     assert not problem(box)
     lanes = explorer.recall("training")["lanes"]
     assert list(lanes) == ["full", "yours"] and explorer.recall("training")["seed"] == 3
-    i = list(ts.LABELS).index("yours")
+    i = list(lk.LABELS).index("yours")
     np.testing.assert_allclose(figure.data[i].y, [point[2] for point in lanes["yours"]["points"]])
     np.testing.assert_allclose(figure.data[n].x, [point[1] for point in lanes["full"]["points"]])
     assert list(figure.data[3 * n].y) == ["full", "yours"]
@@ -708,7 +712,7 @@ def test_panels_shown_again_replace_the_old_ones(explorer):
 
 
 def test_the_example_cell_fits():
-    assert ts.check_cell(ts.cell_maker(ts.CELL), 16) == 2 * (32 * 16 + 16)
+    assert oc.check_cell(oc.cell_maker(oc.CELL), 16) == 2 * (32 * 16 + 16)
 
 
 @pytest.mark.parametrize(
@@ -729,7 +733,7 @@ def test_the_example_cell_fits():
 )
 def test_mistakes_in_a_cell_are_told_with_their_line(code, says):
     with pytest.raises(ValueError, match=says):
-        ts.check_cell(ts.cell_maker(code), 16)
+        oc.check_cell(oc.cell_maker(code), 16)
 
 
 def test_training_a_cell_of_ones_own(explorer, clock, monkeypatch):
@@ -753,7 +757,7 @@ def test_training_a_cell_of_ones_own(explorer, clock, monkeypatch):
     assert named(tp.own_cell_panel(explorer), "code of your cell").value == code.value
     box = tp.own_cell_panel(explorer)
     press(box, "Back to the example")
-    assert named(box, "code of your cell").value == ts.CELL == explorer.recall("cell code")
+    assert named(box, "code of your cell").value == oc.CELL == explorer.recall("cell code")
 
 
 LOOPS = {
@@ -791,7 +795,7 @@ def test_a_loop_that_never_ends_leaves_the_page_alive(explorer, monkeypatch, clo
     named(box, button).click()
     settled(box)
     assert "your code did not come back within" in problem(box) and "a loop that never ends?" in problem(box)
-    named(box, "code of your cell").value = ts.CELL
+    named(box, "code of your cell").value = oc.CELL
     press(box, "Check the cell")
     assert "Two steps of it ran" in said(box) and not problem(box)
 
@@ -898,7 +902,7 @@ def test_a_cell_handed_over(explorer, clock, monkeypatch):
 
 
 def test_a_session_is_recorded_and_shown(path, tmp_path, explorer, monkeypatch, clock, capsys):
-    monkeypatch.setattr(ts, "VALID", 200)
+    monkeypatch.setattr(tx, "VALID", 200)
     begin = ts.TrainingExplorer
     small = {"in_features": 16, "batch": 80, "cutoffs": (10, 30), "tokens": 4000}
     monkeypatch.setattr(ts, "TrainingExplorer", lambda *a, **k: begin(Vocabulary.synthetic(3000), **small, **k))
@@ -969,7 +973,7 @@ def record(tmp_path_factory):
     """A record as `adasoft table` stores it, to be changed."""
     folder = tmp_path_factory.mktemp("text")
     (folder / "own.txt").write_text(text())
-    corpus = ts.load(folder / "own.txt", tokens=2000, progress=False, cache=folder / "cache")
+    corpus = tx.load(folder / "own.txt", tokens=2000, progress=False, cache=folder / "cache")
     run = Run(corpus, replace(SMALL, softmax="full", epochs=2))
     for _ in run.steps():
         pass
@@ -1122,8 +1126,8 @@ def test_what_ships_can_be_read():
         assert st.stored_table(table).count("<tr>") > len(table.rows)
         assert sr.rank_sentence(table) and len(sr.rank_figure(table).data) == len(st.STORED)
     (session,) = rs.recorded_sessions()
-    assert set(session.kept["training"]["lanes"]) == set(ts.LABELS)
-    assert set(session.kept["written"]["words"]) == set(ts.LABELS)
+    assert set(session.kept["training"]["lanes"]) == set(lk.LABELS)
+    assert set(session.kept["written"]["words"]) == set(lk.LABELS)
 
 
 # ---- questions
@@ -1156,7 +1160,7 @@ def test_predictions(explorer):
 
 
 def test_the_numbers_of_the_example_cell():
-    assert QUESTIONS["numbers of a cell"].expected() == ts.check_cell(ts.cell_maker(ts.CELL), 128)
+    assert QUESTIONS["numbers of a cell"].expected() == oc.check_cell(oc.cell_maker(oc.CELL), 128)
 
 
 def test_the_readme_says_what_is_stored():

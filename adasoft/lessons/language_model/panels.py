@@ -18,10 +18,14 @@ from ..kit.widgets import FileDrop, NumberBox
 from ..time_model.panels import now_and_then
 from ..time_model.timings import Tick, busy_text
 from . import figures as tf
-from .explorer import CELL, CELL_LABELS, LABELS, Request, TrainingExplorer, cell_maker, check_cell
+from . import sentences as said
+from .explorer import TrainingExplorer
+from .looks import CELL_LABELS, LABELS
+from .own_cell import CELL, cell_maker, check_cell
 from .recorded_sessions import recorded_sessions
 from .stored_ranks import rank_data, rank_figure, rank_sentence
 from .stored_runs import StoredTable, stored_data, stored_figure, stored_sentence, stored_table, stored_tables
+from .trainings import Request
 from .turns import Turns
 
 HERE = "trained here, live"
@@ -96,7 +100,7 @@ def text_panel(explorer: TrainingExplorer, *, slot: str = "text") -> w.VBox:
         with panel.writing():
             tokens.value = float(explorer.tokens)
             path.value = explorer.source
-        rows = tf.text_rows(explorer.text, explorer.vocabulary.name)
+        rows = said.text_rows(explorer.text, explorer.vocabulary.name)
         if explorer.text and explorer.corpus is None:
             again = "press Read it, or train: what you set above is read then"
             rows = {"read last": f"in an earlier session, or with other settings; {again}", **rows}
@@ -203,7 +207,7 @@ class _Trainer:
 
     def _show(self, kept: Mapping[str, Any]) -> None:
         self.figure.push(*tf.training_data(kept, self.labels, self.loss.value))
-        self.table.value = tf.training_table(kept, self.labels, self.base)
+        self.table.value = said.training_table(kept, self.labels, self.base)
 
     def redraw(self) -> None:
         """Show everything anew."""
@@ -211,9 +215,9 @@ class _Trainer:
         self._show(kept)
         recorded = self.sessions.get(self.shown.value)
         guess = math.nan if recorded else float(self.explorer.recall(GUESS, math.nan))
-        text = tf.training_sentence(kept, self.labels, self.base, guess)
+        text = said.training_sentence(kept, self.labels, self.base, guess)
         if self.loss.value:
-            text += f" {tf.loss_sentence(kept, self.labels)}"
+            text += f" {said.loss_sentence(kept, self.labels)}"
         self.words.say(f"RECORDED, not this machine. {recorded.provenance} {text}" if recorded else f"In words: {text}")
 
 
@@ -247,7 +251,7 @@ def training_panel(explorer: TrainingExplorer, *, slot: str = "training") -> w.V
             for name, number in numbers.items():
                 number.value = float(getattr(explorer, name))
         n, seconds = len(explorer.ticked), explorer.seconds
-        yours = f" Yours: {tf.cutoffs_text(explorer.cutoffs)}." if "yours" in explorer.ticked else ""
+        yours = f" Yours: {said.cutoffs_text(explorer.cutoffs)}." if "yours" in explorer.ticked else ""
         estimate.say(
             f"{n} softmax{'es' * (n != 1)}, {seconds} s each: about {_duration(1.4 * n * seconds)} with the "
             f"perplexities in between, which count for no clock.{yours} {busy_text()}".strip()
@@ -308,7 +312,7 @@ def writing_panel(explorer: TrainingExplorer, *, slot: str = "writing") -> w.VBo
             return
         text.value = "".join(
             f"<p><b>{html.escape(name)}</b><br>{html.escape(line)}</p>"
-            for name, line in tf.written_paragraphs(written, LABELS).items()
+            for name, line in said.written_paragraphs(written, LABELS).items()
         )
         whose = f"RECORDED, not this machine. {recorded.provenance} " if recorded else "In words: "
         words.say(

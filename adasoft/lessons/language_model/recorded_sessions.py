@@ -17,6 +17,8 @@ from typing import Any
 
 from ...files import read_json, writable_folder, write_whole
 from ..kit.recorded import results_folder
+from .kept import FORMS
+from .looks import LABELS
 
 #: What an explorer keeps of a session, and under which names.
 KEYS = ("text", "training", "own cell", "written")
@@ -37,9 +39,6 @@ def recorded_sessions(folder: Path | None = None) -> list[Session]:
 
     Raises ValueError for a file that is no session.
     """
-    # here, because torch takes seconds to load
-    from .explorer import FORMS
-
     out = []
     for path in sorted((folder or results_folder()).glob("live-*.json")):
         try:
@@ -66,7 +65,8 @@ def recorded_sessions(folder: Path | None = None) -> list[Session]:
 def record(source: str, seconds: int, names: Sequence[str], command: str) -> dict[str, Any]:
     """What the lesson's buttons come to with its first choices: all ``names`` trained, the own cell, 40 words each."""
     # here, because torch takes seconds to load
-    from .explorer import CELL, TrainingExplorer, cell_maker
+    from .explorer import TrainingExplorer
+    from .own_cell import CELL, cell_maker
 
     explorer = TrainingExplorer("en", source=source, ticked=tuple(names), seconds=seconds)
 
@@ -83,8 +83,6 @@ def record(source: str, seconds: int, names: Sequence[str], command: str) -> dic
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train and write the record."""
-    from .explorer import LABELS
-
     parser = argparse.ArgumentParser(prog=f"python -m {__spec__.name}", description=record.__doc__)
     parser.add_argument("--source", default="docs", help="docs, a file or a folder")
     parser.add_argument("--seconds", type=int, default=60, help="for each, by its own clock (60)")

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from ..kit import figures as f
 from ..kit.figures import Data, Layout
-from .figures import log_ticks, look
+from .looks import log_ticks, look
 from .stored_runs import STORED, Row, StoredTable
 
 #: Rows whose difference is put in words, the first that is there.

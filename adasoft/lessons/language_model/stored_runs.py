@@ -17,7 +17,8 @@ from ...bench.training import PAPER_TEXT8, SUITE, _epochs, by_rank, stored_runs,
 from ..kit import figures as f
 from ..kit.figures import Data, Layout
 from ..kit.recorded import results_folder
-from .figures import html_table, log_ticks, look, more_or_less, signed
+from .looks import log_ticks, look
+from .sentences import html_table, more_or_less, signed
 
 Row = dict[str, Any]
 

@@ -47,7 +47,7 @@ class Lane:
     """One of the runs, with its points.
 
     Args:
-        name: as in `training_state.LABELS`.
+        name: as in `looks.LABELS`.
         run: at its start.
     """
 
