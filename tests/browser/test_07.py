@@ -32,7 +32,6 @@ pytestmark = BROWSER
 
 SVD, EXPERTS, STORED = 'predict("cheapest"', "experts_panel(explorer)", "pruned_panel(explorer)"
 SKIP, CASE, WHICH = 'predict("pairs opened"', "case_panel(explorer)", "which_panel()"
-MODULE = "__import__('sys').modules['adasoft.lessons.alternatives.explorer']"
 
 
 @pytest.mark.timeout(1200)
@@ -106,7 +105,7 @@ def test_07_alternatives(lab, page, shots):
     ended(experts, "Train")
     until(lambda: value(notebook, "explorer.recall('experts')['step']"), lambda s: s > step)
     # to its end, which is nearer for a test
-    notebook.evaluate(f"setattr({MODULE}, 'EPOCHS', 5)")
+    notebook.evaluate("setattr(explorer, 'epochs', 5)")
     run_job(experts, "Train")
     until(lambda: value(notebook, "explorer.recall('experts')"), lambda kept: kept["step"] == kept["steps"] == 200)
     experts.get_by_text("4 experts (2 then 4)").wait_for()

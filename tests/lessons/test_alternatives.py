@@ -15,11 +15,14 @@ from safetensors import safe_open
 
 from adasoft import Vocabulary
 from adasoft.alternatives.svd_softmax import SVDSoftmax
+from adasoft.lessons.alternatives import case_panel as cp
 from adasoft.lessons.alternatives import cases as sc
+from adasoft.lessons.alternatives import experts as ex
 from adasoft.lessons.alternatives import explorer as al
 from adasoft.lessons.alternatives import figures as af
 from adasoft.lessons.alternatives import panels as ap
-from adasoft.lessons.alternatives import small_models
+from adasoft.lessons.alternatives import sentences as se
+from adasoft.lessons.alternatives import small_models, windows
 from adasoft.lessons.alternatives import stored as sa
 from adasoft.lessons.kit import parts
 from adasoft.lessons.kit.explorer import _LIVE
@@ -64,12 +67,8 @@ def clock(monkeypatch):
     monkeypatch.setattr("adasoft.calibration.interleave", interleave)
 
 
-@pytest.fixture
-def quick(monkeypatch):
-    """Experts trained for two epochs on few points."""
-    data = al.synthetic_hierarchy.hierarchy(10, 10, 10)
-    monkeypatch.setattr(al, "hierarchy", lambda: data)
-    monkeypatch.setattr(al, "EPOCHS", 6)
+#: Experts trained for six epochs on few points.
+QUICK = {"epochs": 6, "n_items": 10}
 
 
 def every(widget, kind):
@@ -245,11 +244,12 @@ def test_experts_recover_the_groups():
     kept = explorer.recall("experts")
     assert kept["exact"] >= 8 and kept["step"] == kept["steps"]
     assert sum(map(len, kept["known"])) == kept["rows"] < 200
-    assert f"{kept['exact']} of 10 true groups" in af.experts_sentence(kept)
-    assert al.utilised(kept) == pytest.approx(0.2, abs=0.05)
+    assert f"{kept['exact']} of 10 true groups" in se.experts_sentence(kept)
+    assert ex.utilised(kept) == pytest.approx(0.2, abs=0.05)
 
 
-def test_experts_are_trained_stopped_and_gone_on_with(explorer, quick):
+def test_experts_are_trained_stopped_and_gone_on_with():
+    explorer = made(**QUICK)
     box = ap.experts_panel(explorer)
     assert "Nothing trained yet" in said(box)
     press(box, "Go on")
@@ -270,7 +270,7 @@ def test_experts_are_trained_stopped_and_gone_on_with(explorer, quick):
     press(box, "Go on")
     kept = explorer.recall("experts")
     assert not problem(box) and kept["step"] == kept["steps"] == 12
-    straight = made()
+    straight = made(**QUICK)
     straight.train_experts(anew=True, **QUIET)
     assert straight.recall("experts")["known"] == kept["known"]  # as if it had never stopped
     press(box, "Go on")
@@ -279,7 +279,8 @@ def test_experts_are_trained_stopped_and_gone_on_with(explorer, quick):
     assert len(figure.data[0].x) == kept["rows"] and figure.data[2].y[-1] == kept["points"][-1][1]
 
 
-def test_the_controls_of_the_experts(explorer, quick):
+def test_the_controls_of_the_experts():
+    explorer = made(**QUICK)
     box = ap.experts_panel(explorer)
     named(box, "number of experts K").value = 4.0
     named(box, "pruning threshold").value = 0.05
@@ -297,7 +298,7 @@ def test_the_controls_of_the_experts(explorer, quick):
 def test_emptied_experts_are_said():
     kept = {"known": [[1, 2], []], "sizes": {"stages": [2], "threshold": 0.3, "epochs": 1}, "points": [[1, 200, 4.0]],
             "step": 1, "steps": 9, "exact": 0, "task": 4.0, "rows": 2}  # fmt: skip
-    assert "1 lost every row: the gate leaves it out" in af.experts_sentence(kept)
+    assert "1 lost every row: the gate leaves it out" in se.experts_sentence(kept)
     data, _ = af.experts_data(kept)
     assert list(data[1]["x"]) == [2, 0]
 
@@ -371,7 +372,7 @@ def test_drawn_layers_answer_exactly_and_know_the_counts(explorer):
 
 
 def test_bet_then_measure(explorer, clock):
-    box = ap.case_panel(explorer)
+    box = cp.case_panel(explorer)
     press(box, "Measure the case")
     assert "bet first" in problem(box)
     named(box, "your bet").value = sc.FULL
@@ -395,8 +396,9 @@ def test_bet_then_measure(explorer, clock):
 
 
 def test_what_is_measured_is_never_called_recorded(explorer, clock, monkeypatch):
-    monkeypatch.setattr(ap, "now_and_then", lambda act: act)
-    box = ap.case_panel(explorer)
+    for module in (ap, cp):
+        monkeypatch.setattr(module, "now_and_then", lambda act: act)
+    box = cp.case_panel(explorer)
     shown, figure = named(box, "shown"), figure_of(box)
     named(box, "your bet").value = sc.FULL
     shown.value = shown.options[1]
@@ -425,10 +427,10 @@ def test_what_is_measured_is_never_called_recorded(explorer, clock, monkeypatch)
         raise RuntimeError("unplugged")
 
     monkeypatch.setattr(type(explorer), "time_case", broken)
-    shown.value = ap.HERE
+    shown.value = cp.HERE
     before = np.array(figure.data[0].y)
     press(box, "Measure the case")
-    assert "unplugged" in problem(box) and shown.value == ap.HERE
+    assert "unplugged" in problem(box) and shown.value == cp.HERE
     np.testing.assert_array_equal(figure.data[0].y, before)
     labels.check(changes=12)
     shown.value = shown.options[1]
@@ -452,9 +454,9 @@ def test_any_number_of_words_has_cutoffs_that_fit(n_words):
     assert explorer.cutoffs[-1] < 3
 
 
-def test_where_nothing_can_be_kept_experts_are_trained(tmp_path, quick, capsys):
+def test_where_nothing_can_be_kept_experts_are_trained(tmp_path, capsys):
     (tmp_path / "cache").write_text("")  # a file where a folder should be
-    explorer = made(lesson="07t")
+    explorer = made(lesson="07t", **QUICK)
     box = ap.experts_panel(explorer)
     press(box, "Train")
     assert not problem(box) and "step 12 of 12" in said(box) and capsys.readouterr().out.count("not kept") == 1
@@ -464,7 +466,8 @@ def test_where_nothing_can_be_kept_experts_are_trained(tmp_path, quick, capsys):
     assert explorer.recall("experts") is None
 
 
-def test_a_damaged_checkpoint_is_named(explorer, quick):
+def test_a_damaged_checkpoint_is_named():
+    explorer = made(**QUICK)
     box = ap.experts_panel(explorer)
     explorer.train_experts(anew=True, tick=lambda *_: None, heard=lambda _: None)
     explorer.remember("experts", {**explorer.recall("experts"), "step": 5})
@@ -480,13 +483,13 @@ def test_a_damaged_checkpoint_is_named(explorer, quick):
 def test_a_damaged_record_is_said_in_the_panels(explorer, monkeypatch, tmp_path, content):
     (tmp_path / sa.FILE).write_bytes(content)
     monkeypatch.setattr(sa, "results_folder", lambda: tmp_path)
-    for box in (ap.case_panel(explorer), ap.which_panel()):
+    for box in (cp.case_panel(explorer), cp.which_panel()):
         assert sa.FILE in problem(box)
 
 
 def test_what_does_not_fit_is_refused(explorer, monkeypatch, clock):
     monkeypatch.setattr(timings, "free_bytes", lambda device: 2.0**10)
-    box = ap.case_panel(explorer)
+    box = cp.case_panel(explorer)
     named(box, "your bet").value = sc.FULL
     press(box, "Measure the case")
     assert "would need about" in problem(box) and "Take a smaller V" in problem(box)
@@ -494,10 +497,10 @@ def test_what_does_not_fit_is_refused(explorer, monkeypatch, clock):
 
 def test_level_is_no_win():
     near = {sc.FULL: Spread(1.0, 0.9, 1.1, 9), sc.SVD: Spread(1.05, 1.0, 1.2, 9)}
-    text = af.case_sentence(near, {}, sc.SVD, "")
+    text = se.case_sentence(near, {}, sc.SVD, "")
     assert "call it level" in text and "You bet on SVD-softmax: right." in text
     apart = {sc.FULL: Spread(3.0, 2.9, 3.1, 9), sc.SVD: Spread(1.0, 0.9, 1.1, 9)}
-    text = af.case_sentence(apart, {"arithmetic": {sc.SVD: 0.2}}, "", "")
+    text = se.case_sentence(apart, {"arithmetic": {sc.SVD: 0.2}}, "", "")
     assert "SVD-softmax wins, 3 times faster than the next" in text and "its arithmetic promised 5 times" in text
 
 
@@ -555,17 +558,18 @@ def test_the_readme_says_what_is_stored():
 
 
 def test_the_table_panel():
-    box = ap.which_panel()
+    box = cp.which_panel()
     assert not problem(box) and "which softmax when" in said(box) and "claims and measurements" in said(box)
 
 
 # ---- state, questions
 
 
-def test_choices_and_measurements_survive(quick):
+def test_choices_and_measurements_survive():
     def start():
         words = Vocabulary.synthetic(3000, name="synthetic")
-        return al.AlternativesExplorer(words, n_words=2000, in_features=32, batch=16, cutoffs=(200, 900), lesson="07t")
+        sizes = {"n_words": 2000, "in_features": 32, "batch": 16, "cutoffs": (200, 900)}
+        return al.AlternativesExplorer(words, lesson="07t", **sizes, **QUICK)
 
     first = start()
     first.width, first.best, first.task, first.threshold = 9, 7, sc.TRAIN, 0.05
@@ -581,7 +585,7 @@ def test_choices_and_measurements_survive(quick):
 
 
 def test_panels_shown_again_replace_the_old_ones(explorer):
-    for make in (ap.svd_panel, ap.experts_panel, ap.pruned_panel, ap.skip_panel, ap.case_panel):
+    for make in (ap.svd_panel, ap.experts_panel, ap.pruned_panel, ap.skip_panel, cp.case_panel):
         old = make(explorer)
         slots = len(explorer._slots)
         make(explorer)
@@ -599,7 +603,7 @@ def test_answers_and_at_least_three_mistakes(key):
 
 def test_predictions(explorer):
     _, truth, _ = PREDICTIONS["cheapest"]
-    found = SVDSoftmax(explorer.small.full).choose(explorer.chosen_by[: al.SHOWN], 0.99, 10)
+    found = SVDSoftmax(explorer.small.full).choose(explorer.chosen_by[: windows.SHOWN], 0.99, 10)
     assert truth(explorer) == pytest.approx(100 * found.utilisation)
     _, truth, _ = PREDICTIONS["pairs opened"]
     assert truth(explorer) == explorer.pairs_percent(10) > 0

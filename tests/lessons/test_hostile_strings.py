@@ -10,6 +10,7 @@ import pytest
 
 from adasoft import MeasuredCost, Vocabulary
 from adasoft.lessons import Explorer, TimingExplorer
+from adasoft.lessons.alternatives import case_panel as cp
 from adasoft.lessons.alternatives import explorer as al
 from adasoft.lessons.alternatives import panels as ap
 from adasoft.lessons.alternatives import stored as sa
@@ -210,8 +211,8 @@ def test_words_and_records_in_the_lesson_on_alternatives(monkeypatch):
             "all words, then search", "exact, tails skipped")}, **made},
     }  # fmt: skip
     recorded = sa.RecordedCase(EVIL, {}, {EVIL: Spread(2.0, 1.0, 3.0, 9)}, {}, EVIL)
-    monkeypatch.setattr(ap, "recorded_cases", lambda: [recorded])
-    boxes = [make(explorer) for make in (ap.svd_panel, ap.pruned_panel, ap.skip_panel, ap.case_panel)]
+    monkeypatch.setattr(cp, "recorded_cases", lambda: [recorded])
+    boxes = [make(explorer) for make in (ap.svd_panel, ap.pruned_panel, ap.skip_panel, cp.case_panel)]
     check(*boxes)
     (chosen,) = [x for x in every(boxes[-1], w.Dropdown) if x.description == "shown"]
     chosen.value = EVIL

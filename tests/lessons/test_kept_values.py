@@ -10,6 +10,7 @@ import pytest
 
 from adasoft import Vocabulary
 from adasoft.lessons import predict
+from adasoft.lessons.alternatives import case_panel as cp
 from adasoft.lessons.alternatives import cases as sc
 from adasoft.lessons.alternatives import explorer as al
 from adasoft.lessons.alternatives import panels as ap
@@ -65,7 +66,7 @@ def training_panels(explorer):
 
 
 def alternatives_panels(explorer):
-    return [make(explorer) for make in (ap.svd_panel, ap.experts_panel, ap.skip_panel, ap.case_panel)]
+    return [make(explorer) for make in (ap.svd_panel, ap.experts_panel, ap.skip_panel, cp.case_panel)]
 
 
 def good_timing():

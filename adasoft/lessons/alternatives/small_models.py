@@ -90,7 +90,7 @@ class Experts:
         return made.eval()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # what is computed of them is kept by their identity
 class SmallModels:
     """Output layers of a full and of an adaptive model, each with its own hidden states at the same places."""
 

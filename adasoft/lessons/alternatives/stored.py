@@ -1,28 +1,18 @@
-"""What is stored of the lesson on alternatives: recorded cases and trainings, comparisons on trained models, claims.
-
-python -m adasoft.lessons.alternatives.stored        # makes data/results/alternatives-cpu.json anew, in minutes
-"""
+"""What is stored of the lesson on alternatives: recorded cases and trainings, comparisons on trained models, claims."""
 
 from __future__ import annotations
 
-import argparse
-import datetime
-import importlib
 import itertools
-import json
-import shlex
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ...files import read_json, writable_folder, write_whole
+from ...files import read_json
 from ..kit import forms
 from ..kit.figures import percent, seconds_text
 from ..kit.recorded import results_folder
-from ..time_model.timings import Spread, Tally
+from ..time_model.timings import Spread
 from . import cases as sc
 from .small_models import small_models
 
@@ -32,15 +22,6 @@ COMPARE = "python -m adasoft bench decode --run europarl-en --tokens 2000000 --h
 #: What each row of it tells.
 COMPARED = ("what", "perplexity", "arithmetic", "MiB", *(f"{a} {k}" for a in ("agree", "right") for k in (1, 5, 10)),
             *(f"{a}, {rows}" for a in ("ms", "faster") for rows in (256, 1)))  # fmt: skip
-#: The sizes that SVD-softmax's claim is about, as far as they fit a small machine: V as printed, fewer columns.
-CLAIM = {"V": 800_000, "d": 256, "width": 32, "n_full": 50_000, "rows": 16}
-#: Cases that are recorded: task, exact only, V, d, rows.
-CASES = (
-    (sc.BEST, False, 2_000, 128, 256), (sc.BEST, False, 20_000, 256, 256), (sc.BEST, False, 20_000, 256, 1),
-    (sc.BEST, False, 100_000, 256, 256), (sc.BEST, False, 100_000, 256, 1),
-    (sc.TRAIN, False, 2_000, 128, 256), (sc.TRAIN, False, 20_000, 256, 256), (sc.TRAIN, False, 100_000, 256, 256),
-)  # fmt: skip
-
 
 _FORM = forms.fields(
     device=forms.fields(name=forms.text), threads=forms.number(1, whole=True), date=forms.text, torch=forms.text,
@@ -301,86 +282,3 @@ def claims(folder: Path | None = None) -> list[list[str]]:
         ["exact top-k: no paper's claim, but ours: the same words, and tails skipped that cannot hold one of them",
          f"small model, ten best words: {opened:.3g} % of the pairs opened."],
     ]  # fmt: skip
-
-
-# ---------------------------------------------------------------------- making
-
-
-def measure_claim(tell: Callable[[str], None]) -> dict[str, Any]:
-    """SVD-softmax against the full softmax at the sizes of its claim; medians in seconds."""
-    import torch
-
-    from ...alternatives import FullSoftmax
-    from ...alternatives.svd_softmax import SVDSoftmax, power_law, spectrum_matrix
-    from ...calibration import interleave
-
-    values = power_law(SVDSoftmax(small_models().full).singular_values, CLAIM["d"])
-    full = FullSoftmax(CLAIM["d"], CLAIM["V"]).eval()
-    tell("drawing the weights of the claim")
-    with torch.no_grad():
-        full.output.weight.copy_(spectrum_matrix(CLAIM["V"], values))
-    tell("decomposing them")
-    svd = SVDSoftmax(full, CLAIM["width"], CLAIM["n_full"])
-    times: dict[str, dict[str, float]] = {}
-    for rows in (1, CLAIM["rows"]):
-        hidden = torch.randn(rows, CLAIM["d"], generator=torch.Generator().manual_seed(rows))
-        found = interleave(
-            {"full": [partial(full.topk, hidden, 10)], "svd": [partial(svd.topk, hidden, 10)]},
-            rounds=9, seconds=60, progress=lambda _, name: tell(f"the claim, {name}"),
-        )  # fmt: skip
-        times[str(rows)] = {name: timing.median for name, timing in found.items()}
-    return {**CLAIM, "utilisation": svd.utilisation, "times": times}
-
-
-def make(tell: Callable[[str], None], command: str, *, claim: bool = True) -> dict[str, Any]:
-    """What the lesson's buttons come to with its first choices, some cases, and SVD-softmax at its claim's sizes."""
-    import torch
-
-    from ...calibration import describe
-    from .explorer import AlternativesExplorer
-
-    explorer = AlternativesExplorer("en")
-
-    def tick(_done: float, text: str) -> None:
-        tell(text)
-
-    explorer.train_experts(anew=True, tick=tick, heard=lambda _: None)
-    explorer.checkpoint.unlink(missing_ok=True)
-    cases = []
-    for task, exact, v, d, rows in CASES:
-        explorer.n_words = v
-        explorer.task, explorer.exact, explorer.in_features, explorer.batch = task, exact, d, rows
-        explorer.cutoffs = (max(200, v // 20), v // 4)
-        tally = Tally(explorer.case_sizes, "cpu")
-        known = explorer.time_case(20.0, tick, tally.heard)
-        cases.append({"sizes": tally.sizes, "times": tally.json()["times"], "known": known})
-    return {
-        "alternatives": "07", "device": describe("cpu"), "threads": torch.get_num_threads(),
-        "torch": torch.__version__, "command": command,
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "experts": explorer.recall("experts"), "cases": cases, "claim": measure_claim(tell) if claim else {},
-    }  # fmt: skip
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and write the record."""
-    parser = argparse.ArgumentParser(prog="python -m adasoft.lessons.alternatives.stored", description=make.__doc__)
-    parser.add_argument("--output", type=Path, default=results_folder() / FILE)
-    parser.add_argument("--markdown", action="store_true", help="print the README's tables from what is stored")
-    parser.add_argument("--no-claim", action="store_true", help="leave out V = 800,000, which takes 3 GB")
-    options = parser.parse_args(arguments)
-    if options.markdown:
-        print(markdown(options.output.parent))
-        return 0
-    writable_folder(options.output.parent)  # before the work
-    given = sys.argv[1:] if arguments is None else list(arguments)
-    command = shlex.join(["python", "-m", "adasoft.lessons.alternatives.stored", *given])
-    found = make(lambda text: print(f"\r{text:<78}", end="", file=sys.stderr), command, claim=not options.no_claim)
-    write_whole(options.output, json.dumps(found, indent=1) + "\n")
-    print(f"\nwritten to {options.output}", file=sys.stderr)
-    return 0
-
-
-if __name__ == "__main__":
-    # the module as imported, not this copy
-    raise SystemExit(importlib.import_module("adasoft.lessons.alternatives.stored").main())

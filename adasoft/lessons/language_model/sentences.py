@@ -102,14 +102,16 @@ def signed(value: float) -> str:
     return f"{100 * value:+.1f}\u00a0%".replace("-", "−") if math.isfinite(value) else "–"
 
 
-def html_table(label: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table with a head; all cells are escaped."""
-    head = "".join(f'<th scope="col">{html.escape(text)}</th>' for text in heads)
+def html_table(label: str, heads: Sequence[str], rows: Sequence[Sequence[str]], *, left: bool = False) -> str:
+    """A table with a head; all cells are escaped. ``left``: where text stands in the cells, not numbers."""
+    align = ' style="text-align:left"' * left
+    first_style = "min-width:11em" + ";text-align:left" * left
+    head = "".join(f'<th scope="col"{align}>{html.escape(text)}</th>' for text in heads)
     body = "".join(
-        f'<tr><th scope="row" style="min-width:11em">{html.escape(cells[0])}</th>'
-        + "".join(f"<td>{html.escape(text)}</td>" for text in cells[1:])
+        f'<tr><th scope="row" style="{first_style}">{html.escape(first)}</th>'
+        + "".join(f"<td{align}>{html.escape(text)}</td>" for text in others)
         + "</tr>"
-        for cells in rows
+        for first, *others in rows
     )
     return (
         f'<div style="{_TABLE}" tabindex="0" role="region" aria-label="{html.escape(label, quote=True)}">'
