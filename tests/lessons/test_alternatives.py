@@ -15,6 +15,7 @@ from safetensors import safe_open
 
 from adasoft import Vocabulary
 from adasoft.alternatives.svd_softmax import SVDSoftmax
+from adasoft.bench.compare import accuracy
 from adasoft.lessons.alternatives import case_panel as cp
 from adasoft.lessons.alternatives import cases as sc
 from adasoft.lessons.alternatives import experts as ex
@@ -138,7 +139,7 @@ def test_the_small_models_predict_the_text():
     best = models.full.topk(models.states, 10).indices
     for one in models.experts:
         for k in small_models.TOPS:
-            assert one.found[f"full right {k}"] == pytest.approx(small_models.hits(best, models.targets, k), abs=0.01)
+            assert one.found[f"full right {k}"] == pytest.approx(accuracy(best, models.targets, k), abs=0.01)
 
 
 def test_stored_experts_route_as_they_were_measured():

@@ -9,6 +9,7 @@ from typing import Any
 import ipywidgets as w
 
 from ...alternatives.svd_softmax import SVDSoftmax
+from ...bench.compare import agreement
 from ..kit.explorer import LOCK
 from ..kit.figures import push
 from ..kit.parts import (
@@ -28,7 +29,7 @@ from ..time_model.timings import Tally, Tick, busy_text, device_text, spreads
 from . import figures as af
 from . import sentences as said
 from .explorer import MOST, PLACES, AlternativesExplorer
-from .small_models import STATES, best_words
+from .small_models import STATES
 
 
 def _pair(
@@ -88,7 +89,7 @@ def svd_panel(explorer: AlternativesExplorer, *, slot: str = "svd") -> w.VBox:
         made: dict[str, Any] = {"full softmax": full}
         for pair in dict.fromkeys([mine, (max(1, d // 8), n // 100), (max(1, d // 8), n // 8), (d // 2, n // 32)]):
             made[said.window_name(*pair)] = SVDSoftmax(full, *pair)
-        recalls = {name: best_words(softmax.topk(x, 10).indices, true, 10) for name, softmax in made.items()}
+        recalls = {name: agreement(softmax.topk(x, 10).indices, true, 10) for name, softmax in made.items()}
         tally = Tally({"mine": list(mine)}, "cpu")
         interleave(
             {name: [partial(softmax.topk, rows, 10)] for name, softmax in made.items()},

@@ -25,13 +25,14 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from ... import __version__
 from ...alternatives import FullSoftmax
 from ...alternatives import doubly_sparse_training as training
 from ...alternatives.doubly_sparse import DoublySparseSoftmax
+from ...bench.compare import accuracy, agreement
 from ...calibration import describe
 from ...corpora import Batches, Corpus, load
 from ...files import cache_dir, writable_folder, write_whole
@@ -113,16 +114,6 @@ class SmallModels:
     def before(self, state: int) -> str:
         """The words before a state."""
         return " ".join(self.words[i] for i in self.contexts[state].tolist())
-
-
-def best_words(ours: Tensor, full: Tensor, k: int) -> float:
-    """Share of the ``k`` best of ``full`` (n, >= k) that are among the k best of ``ours``."""
-    return float((full[:, :k].unsqueeze(2) == ours[:, :k].unsqueeze(1)).any(2).float().mean())
-
-
-def hits(ours: Tensor, target: Tensor, k: int) -> float:
-    """Share of the targets (n,) that are among the ``k`` best words ``ours`` (n, >= k)."""
-    return float((ours[:, :k] == target.unsqueeze(1)).any(1).float().mean())
 
 
 # ---------------------------------------------------------------------- reading
@@ -225,9 +216,9 @@ def retrain(
     found = {
         "sizes": softmax.sizes.tolist(), "shares": list(quality.shares), "utilisation": quality.utilisation,
         "outside": quality.outside, "perplexity": quality.perplexity_all,
-        **{f"agree {k}": best_words(ours, best, k) for k in TOPS},
-        **{f"right {k}": hits(ours, target, k) for k in TOPS},
-        **{f"full right {k}": hits(best, target, k) for k in TOPS},
+        **{f"agree {k}": agreement(ours, best, k) for k in TOPS},
+        **{f"right {k}": accuracy(ours, target, k) for k in TOPS},
+        **{f"full right {k}": accuracy(best, target, k) for k in TOPS},
         "settings": asdict(settings),
     }  # fmt: skip
     return Experts(n_experts, threshold, softmax.membership(), softmax.gate.weight.detach(), found)
@@ -280,11 +271,7 @@ def make(tell: Tell, command: str, path: Path) -> None:
         "format": FORMAT, "version": str(VERSION), "about": json.dumps(about), "experts": json.dumps(described),
     }  # fmt: skip
 
-    def fill(part: Path) -> None:
-        save_file({k: v.contiguous() for k, v in tensors.items()}, part, notes)
-        part.chmod(0o644)  # as every file of a checkout
-
-    write_whole(path, fill)
+    write_whole(path, save({name: value.contiguous() for name, value in tensors.items()}, notes))
     tell(f"perplexities {about['perplexity']}, written to {path}, {path.stat().st_size / 2**20:.2f} MiB")
 
 

@@ -12,7 +12,8 @@ import numpy as np
 from torch import Tensor
 
 from ...alternatives.svd_softmax import Choice, SVDSoftmax
-from .small_models import STATES, TOPS, SmallModels, best_words
+from ...bench.compare import agreement
+from .small_models import STATES, TOPS, SmallModels
 
 #: Of the states that are not chosen by, how many a picture is made of.
 SHOWN = 128
@@ -51,7 +52,7 @@ def quality(models: SmallModels, width: int, n_full: int) -> dict[str, float]:
     """Recall at 1, 5 and 10, divergence in nats, and arithmetic at a W and N."""
     svd, x = window(models, width, n_full), reported(models)
     ours, true = svd.topk(x, max(TOPS)).indices, _best(models)
-    recalls = {f"recall {k}": best_words(ours, true, k) for k in TOPS}
+    recalls = {f"recall {k}": agreement(ours, true, k) for k in TOPS}
     return recalls | {"divergence": svd.divergence(x), "utilisation": svd.utilisation}
 
 

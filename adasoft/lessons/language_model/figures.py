@@ -77,15 +77,10 @@ def training_figure(kept: Kept, labels: Mapping[str, str], shown_loss: bool = Fa
     figure.update_xaxes(row=1, col=3, title_text="ms", rangemode="tozero")
     figure.update_yaxes(row=1, col=3, type="category", autorange="reversed")
     figure.update_annotations(font_size=13)
-    figure = f.filled(figure, {}, {}, 460)
+    figure = f.filled(figure, *training_data(kept, labels, shown_loss), 460)
     figure.update_layout(
         barmode="stack", showlegend=True, legend={"orientation": "h", "y": -0.22, "yanchor": "top", "x": 0},
         legend2={"orientation": "h", "y": 1.1, "yanchor": "bottom", "x": 1, "xanchor": "right", "traceorder": "normal"},
         margin_b=120, margin_t=80,
     )  # fmt: skip
-    data, layout = training_data(kept, labels, shown_loss)
-    for i, properties in data.items():
-        figure.data[i].update(properties)
-    for name, value in layout.items():
-        figure.layout[name] = value
     return figure

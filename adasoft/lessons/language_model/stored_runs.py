@@ -181,15 +181,10 @@ def stored_figure(table: StoredTable | None) -> go.Figure:
     figure.update_yaxes(row=1, col=2, title_text="perplexity, % above the full softmax's")
     figure.update_annotations(font_size=13)
     # high enough for a legend of all rows, which takes its room from the plots
-    figure = f.filled(figure, {}, {}, 620)
+    figure = f.filled(figure, *stored_data(table), 620)
     figure.update_layout(
         showlegend=True, legend={"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0}, margin_b=120
     )
-    data, layout = stored_data(table)
-    for i, properties in data.items():
-        figure.data[i].update(properties)
-    for name, value in layout.items():
-        figure.layout[name] = value
     return figure
 
 
