@@ -131,8 +131,9 @@ def test_the_small_models_predict_the_text():
     """What is stored belongs together: the next words are as likely as the perplexity says."""
     models = small_models.small_models()
     for layer, states, name in (
-        (models.full, models.states, "full"), (models.adaptive, models.adaptive_states, "adaptive")
-    ):  # fmt: skip
+        (models.full, models.states, "full"),
+        (models.adaptive, models.adaptive_states, "adaptive"),
+    ):
         with torch.no_grad():
             nll = float(layer(states, models.targets).loss)
         assert math.exp(nll) == pytest.approx(models.about["perplexity"][name], rel=0.25)
@@ -297,8 +298,16 @@ def test_the_controls_of_the_experts():
 
 
 def test_emptied_experts_are_said():
-    kept = {"known": [[1, 2], []], "sizes": {"stages": [2], "threshold": 0.3, "epochs": 1}, "points": [[1, 200, 4.0]],
-            "step": 1, "steps": 9, "exact": 0, "task": 4.0, "rows": 2}  # fmt: skip
+    kept = {
+        "known": [[1, 2], []],
+        "sizes": {"stages": [2], "threshold": 0.3, "epochs": 1},
+        "points": [[1, 200, 4.0]],
+        "step": 1,
+        "steps": 9,
+        "exact": 0,
+        "task": 4.0,
+        "rows": 2,
+    }
     assert "1 lost every row: the gate leaves it out" in se.experts_sentence(kept)
     data, _ = af.experts_data(kept)
     assert list(data[1]["x"]) == [2, 0]
@@ -533,12 +542,26 @@ def test_which_when_names_the_fastest(tmp_path):
 def test_the_comparison_is_shown_when_it_is_there(tmp_path):
     rows, said_ = sa.stored_comparisons(tmp_path)
     assert rows == [] and "python -m adasoft bench decode --run" in said_
-    one = {"what": "svd, W = d/8", **{f"agree {k}": 0.9 for k in (1, 5, 10)}, **{f"right {k}": 0.5 for k in (1, 5, 10)},
-           "perplexity": 101.0, "arithmetic": 0.2, "ms, 256": 30.0, "ms, 1": 2.0, "MiB": 80.0,
-           "faster, 256": 3.0, "faster, 1": 1.5}  # fmt: skip
-    record = {"corpus": {"name": "text8", "V": 44_000}, "device": {"name": "a CPU"}, "date": "2026-11-25",
-              "threads": 2, "places": 2048, "rows": [
-        one, {**one, "what": "doubly sparse", "perplexity": None}]}  # fmt: skip
+    one = {
+        "what": "svd, W = d/8",
+        **{f"agree {k}": 0.9 for k in (1, 5, 10)},
+        **{f"right {k}": 0.5 for k in (1, 5, 10)},
+        "perplexity": 101.0,
+        "arithmetic": 0.2,
+        "ms, 256": 30.0,
+        "ms, 1": 2.0,
+        "MiB": 80.0,
+        "faster, 256": 3.0,
+        "faster, 1": 1.5,
+    }
+    record = {
+        "corpus": {"name": "text8", "V": 44_000},
+        "device": {"name": "a CPU"},
+        "date": "2026-11-25",
+        "threads": 2,
+        "places": 2048,
+        "rows": [one, {**one, "what": "doubly sparse", "perplexity": None}],
+    }
     (tmp_path / "bench-compare-text8.json").write_text(json.dumps(record))
     rows, said_ = sa.stored_comparisons(tmp_path)
     assert rows[1][1:5] == ["90/90/90", "50/50/50", "101.0", "20.0 %"] and rows[2][3] == "infinite"

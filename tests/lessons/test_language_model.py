@@ -31,6 +31,7 @@ from adasoft.lessons.language_model import sentences as se
 from adasoft.lessons.language_model import stored_ranks as sr
 from adasoft.lessons.language_model import stored_runs as st
 from adasoft.lessons.language_model import texts as tx
+from adasoft.lessons.language_model import trainer as tr
 from adasoft.lessons.language_model import turns as tt
 from adasoft.lessons.time_model.timings import TooLarge
 from adasoft.lm.run import Run
@@ -86,6 +87,12 @@ SMALL = Settings(hidden=16, batch=4, bptt=20, epochs=10**6)
 
 def corpus_of(path):
     return tx.read_text(str(path), 4000)
+
+
+def show_sessions(monkeypatch, read):
+    """Have the panels show these recorded sessions."""
+    for module in (tp, tr):
+        monkeypatch.setattr(module, "recorded_sessions", read)
 
 
 def every(box, kind):
@@ -231,9 +238,16 @@ def test_text_and_choices_survive_a_restart_and_other_lessons_keep_their_words(p
     assert "words-of-t.json is damaged" in (out := capsys.readouterr().out) and "Read the text again" in out
     assert len(third.read().vocabulary) < 2000  # as it says
     third.forget()
-    assert not third._words_path().exists() and third.source == "docs" and third.text == {} and third.ticked == (
-        "full", "yours",
-    )  # fmt: skip
+    assert (
+        not third._words_path().exists()
+        and third.source == "docs"
+        and third.text == {}
+        and third.ticked
+        == (
+            "full",
+            "yours",
+        )
+    )
 
 
 def test_choices_that_make_no_sense_are_said_and_left(path, capsys):
@@ -442,15 +456,28 @@ def test_several_threads_are_used_where_they_are_quicker(monkeypatch):
 
 
 def kept(**lanes):
-    one = {"corpus": {"name": "made", "train": 4000, "V": 100, "valid": 300}, "d": 16, "B": 80, "seed": 0,
-           "threads": 1, "device": {"name": "a CPU"}, "date": "2030-01-02T03:04:05+00:00", "lanes": {}}  # fmt: skip
+    one = {
+        "corpus": {"name": "made", "train": 4000, "V": 100, "valid": 300},
+        "d": 16,
+        "B": 80,
+        "seed": 0,
+        "threads": 1,
+        "device": {"name": "a CPU"},
+        "date": "2030-01-02T03:04:05+00:00",
+        "lanes": {},
+    }
     for name, (points, rate) in lanes.items():
         seconds = points[-1][0] if points else 0.0
         one["lanes"][name.replace("_", "-")] = {
-            "cutoffs": [] if name == "full" else [10, 30], "points": points, "seconds": seconds, "steps": 100,
-            "tokens": round(rate * seconds), "shares": {"output": 0.7, "body": 0.2, "optimizer": 0.1},
-            "parameters": 1_234_567, "output parameters": 1000,
-        }  # fmt: skip
+            "cutoffs": [] if name == "full" else [10, 30],
+            "points": points,
+            "seconds": seconds,
+            "steps": 100,
+            "tokens": round(rate * seconds),
+            "shares": {"output": 0.7, "body": 0.2, "optimizer": 0.1},
+            "parameters": 1_234_567,
+            "output parameters": 1000,
+        }
     return one
 
 
@@ -548,7 +575,7 @@ def test_the_table():
 def test_training_from_the_panel(explorer, clock):
     box = tp.training_panel(explorer)
     figure, n = figure_of(box), len(lk.LABELS)
-    named(box, "shown").value = tp.HERE
+    named(box, "shown").value = tr.HERE
     assert np.isnan(figure.data[0].y).all() and "Nothing trained yet" in said(box)
     assert "2 softmaxes, 1 s each: about 3 s" in said(box) and "Yours: cut at 10 and 30." in said(box)
     named(box, "seed").value = 3.0
@@ -623,7 +650,7 @@ def test_measurements_survive_a_restart(path, clock):
     first._choices.flush()
     second = ts.TrainingExplorer(Vocabulary.synthetic(3000), lesson="t")
     box = tp.training_panel(second)
-    assert named(box, "shown").value == tp.HERE and np.isfinite(figure_of(box).data[0].y).all()
+    assert named(box, "shown").value == tr.HERE and np.isfinite(figure_of(box).data[0].y).all()
     assert f"on {time.strftime('%Y-', time.gmtime())}" in said(box)
     press(box, "Go on")
     assert "they end with the kernel" in problem(box)
@@ -636,7 +663,7 @@ def test_a_guess_is_held_against_what_is_measured(explorer, clock):
     assert "cutoffs 10, 30" in entry.question
     entry.submit("3")
     assert "You said <b>3 times</b>. Kept." in entry.verdict and opened
-    named(opened[0], "shown").value = tp.HERE
+    named(opened[0], "shown").value = tr.HERE
     press(opened[0], "Train")
     assert "You guessed 3 times for your cutoffs; it is 1" in said(opened[0])
     entry.submit("1")
@@ -669,7 +696,7 @@ def test_texts_from_the_panel(explorer, path, tmp_path):
 
 
 def test_writing(explorer, clock, monkeypatch):
-    monkeypatch.setattr(tp, "recorded_sessions", list)
+    show_sessions(monkeypatch, list)
     box = tp.writing_panel(explorer)
     assert "nothing written yet" in said(box)
     press(box, "Write")
@@ -737,7 +764,7 @@ def test_mistakes_in_a_cell_are_told_with_their_line(code, says):
 
 
 def test_training_a_cell_of_ones_own(explorer, clock, monkeypatch):
-    monkeypatch.setattr(tp, "recorded_sessions", list)
+    show_sessions(monkeypatch, list)
     box = tp.own_cell_panel(explorer)
     press(box, "Check the cell")
     assert "Two steps of it ran: the shapes fit, 1,056 numbers to learn." in said(box)
@@ -774,7 +801,7 @@ LOOPS = {
 @pytest.mark.parametrize("button", ["Check the cell", "Train"])
 def test_a_loop_that_never_ends_leaves_the_page_alive(explorer, monkeypatch, clock, code, button):
     """The lock is free, other widgets work, Stop stops, and without it time runs out."""
-    monkeypatch.setattr(tp, "recorded_sessions", list)
+    show_sessions(monkeypatch, list)
     explorer.read()
     box = tp.own_cell_panel(explorer, patience=600.0)
     named(box, "code of your cell").value = code
@@ -809,7 +836,7 @@ def settled(box, seconds=60):
 
 def test_a_cell_that_stops_coming_back_after_a_while(explorer, monkeypatch, clock):
     """Its models cannot go on: they stand in the middle of a step. What was measured stays on show."""
-    monkeypatch.setattr(tp, "recorded_sessions", list)
+    show_sessions(monkeypatch, list)
     seen = []
 
     class Tired(torch.nn.Module):
@@ -879,7 +906,7 @@ def test_what_is_shown_while_a_cell_trains_runs_none_of_its_code(path):
 
 
 def test_a_cell_handed_over(explorer, clock, monkeypatch):
-    monkeypatch.setattr(tp, "recorded_sessions", list)
+    show_sessions(monkeypatch, list)
 
     class Mine(torch.nn.Module):
         def __init__(self, e, d):
@@ -912,30 +939,30 @@ def test_a_session_is_recorded_and_shown(path, tmp_path, explorer, monkeypatch, 
     assert session.label.startswith("recorded: ") and "own, V = " in session.label
     assert "python -m adasoft.lessons.language_model.recorded_sessions --source" in session.provenance
     assert set(session.kept["training"]["lanes"]) == {"full", "yours"}
-    monkeypatch.setattr(tp, "recorded_sessions", lambda: [session])
+    show_sessions(monkeypatch, lambda: [session])
     box = tp.training_panel(explorer)  # nothing trained here: there is something to look at
     assert named(box, "shown").value == session.label and "RECORDED, not this machine." in said(box)
     assert np.isfinite(figure_of(box).data[0].y).all()
-    named(box, "shown").value = tp.HERE
+    named(box, "shown").value = tr.HERE
     assert "RECORDED" not in said(box) and np.isnan(figure_of(box).data[0].y).all()
     named(box, "shown").value = session.label
     figure, explorer.seed = figure_of(box), 5  # by this clock, the same seed would come to what is recorded
     with monkeypatch.context() as patch:
         labels = Labels(patch, box, figure, figure.data[0].y)
-        patch.setattr(tp, "now_and_then", lambda act, every: act)  # drawn as often as can be
+        patch.setattr(tr, "now_and_then", lambda act, every: act)  # drawn as often as can be
         press(box, "Train")
         named(box, "shown").value = session.label
-        named(box, "shown").value = tp.HERE
+        named(box, "shown").value = tr.HERE
         named(box, "shown").value = session.label
         labels.check(changes=6)
     explorer.ticked = ()  # refused: what is shown is labelled all the same
     named(box, "shown").value = session.label
     press(box, "Train")
     assert "nothing is ticked" in problem(box) and "RECORDED" not in said(box)
-    assert np.isfinite(figure.data[0].y).all() and named(box, "shown").value == tp.HERE
+    assert np.isfinite(figure.data[0].y).all() and named(box, "shown").value == tr.HERE
     explorer.ticked = ("full", "yours")
     press(box, "Train")
-    assert named(box, "shown").value == tp.HERE and "RECORDED" not in said(box)
+    assert named(box, "shown").value == tr.HERE and "RECORDED" not in said(box)
     assert "RECORDED, not this machine." in said(tp.writing_panel(explorer))
     out.write_text("{}")
     with pytest.raises(ValueError, match=r"live-made.json is no recorded session: KeyError"):
@@ -960,7 +987,7 @@ def test_a_broken_record_is_said_in_the_panel(explorer, monkeypatch):
     def broken():
         raise ValueError("live-x.json is no recorded session")
 
-    monkeypatch.setattr(tp, "recorded_sessions", broken)
+    show_sessions(monkeypatch, broken)
     assert "live-x.json is no recorded session" in problem(tp.training_panel(explorer))
     assert "live-x.json is no recorded session" in problem(tp.writing_panel(explorer))
 
@@ -1133,9 +1160,15 @@ def test_what_ships_can_be_read():
 # ---- questions
 
 KEYS = [
-    "nats", "two hundredths", "shares of a step", "one word", "sampled loss", "the right word", "pieces",
+    "nats",
+    "two hundredths",
+    "shares of a step",
+    "one word",
+    "sampled loss",
+    "the right word",
+    "pieces",
     "numbers of a cell",
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("key", KEYS)

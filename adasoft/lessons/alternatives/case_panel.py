@@ -88,8 +88,12 @@ def case_panel(explorer: AlternativesExplorer, *, slot: str = "case") -> w.VBox:
             case, sizes, betted = explorer.case, explorer.case_sizes, explorer.bet
             if betted not in case.names:
                 raise ValueError("bet first: choose under “your bet” which method will take least time")
-            check_memory(case.bytes(len(explorer.vocabulary)), case.device, "timing this case",
-                         "Take a smaller V or d, or fewer rows.")  # fmt: skip
+            check_memory(
+                case.bytes(len(explorer.vocabulary)),
+                case.device,
+                "timing this case",
+                "Take a smaller V or d, or fewer rows.",
+            )
         tally = Tally(sizes, sizes["device"])
 
         def draw() -> None:
@@ -137,8 +141,9 @@ def case_panel(explorer: AlternativesExplorer, *, slot: str = "case") -> w.VBox:
         push(figure, *af.case_data(*figure_state()))
         times, known = found()
         if shown.value in recorded:
-            words.say(f"RECORDED, not this machine. {recorded[shown.value].provenance} "
-                      + case_sentence(times, known, "", ""))  # fmt: skip
+            words.say(
+                f"RECORDED, not this machine. {recorded[shown.value].provenance} " + case_sentence(times, known, "", "")
+            )
         else:
             last: Mapping[str, Any] = explorer.recall("case") or {}
             made = f"Measured on {last['device']}, {last['date'][:10]}." if times else ""
@@ -155,9 +160,17 @@ def case_panel(explorer: AlternativesExplorer, *, slot: str = "case") -> w.VBox:
         score.say(f"Your bets so far: {won} of {len(bets)} right." if bets else "")
 
     box = panel.box(
-        shown, row(task, exact, device), row(*boxes, rows), picker, *(pair.row for pair in cuts),
-        row(bet, budget, job.row, job.line), score, estimate, figure, words,
-    )  # fmt: skip
+        shown,
+        row(task, exact, device),
+        row(*boxes, rows),
+        picker,
+        *(pair.row for pair in cuts),
+        row(bet, budget, job.row, job.line),
+        score,
+        estimate,
+        figure,
+        words,
+    )
     explorer.attach(slot, safely(panel, redraw), box)
     return box
 

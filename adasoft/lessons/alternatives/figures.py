@@ -54,13 +54,25 @@ def svd_figure(explorer: AlternativesExplorer, times: Mapping[str, Any]) -> go.F
     titles = ("ten best words of this state", "recall of the ten best", "recall against time")
     figure = make_subplots(1, 3, subplot_titles=titles, horizontal_spacing=0.1, column_widths=[0.34, 0.33, 0.33])
     figure.add_bar(row=1, col=1, name="full softmax", orientation="h", marker_color=FULL_COLOR)
-    figure.add_scatter(row=1, col=1, name="SVD-softmax", mode="markers",
-                       marker={"symbol": "diamond", "size": 10, "color": COLORS[5]})  # fmt: skip
+    figure.add_scatter(
+        row=1, col=1, name="SVD-softmax", mode="markers", marker={"symbol": "diamond", "size": 10, "color": COLORS[5]}
+    )
     figure.add_scatter(row=1, col=2, name="guaranteed by N", mode="lines", line={"color": COLORS[0], "width": 3})
-    figure.add_scatter(row=1, col=2, name="your W and N, measured", mode="markers",
-                       marker={"symbol": "circle", "size": 13, "color": COLORS[2]})  # fmt: skip
-    figure.add_scatter(row=1, col=3, name="timed here", mode="markers+text",
-                       marker={"symbol": "square", "size": 9, "color": COLORS[0]}, cliponaxis=False)  # fmt: skip
+    figure.add_scatter(
+        row=1,
+        col=2,
+        name="your W and N, measured",
+        mode="markers",
+        marker={"symbol": "circle", "size": 13, "color": COLORS[2]},
+    )
+    figure.add_scatter(
+        row=1,
+        col=3,
+        name="timed here",
+        mode="markers+text",
+        marker={"symbol": "square", "size": 9, "color": COLORS[0]},
+        cliponaxis=False,
+    )
     figure.update_xaxes(title_text="probability", row=1, col=1)
     figure.update_yaxes(autorange="reversed", row=1, col=1)
     figure.update_xaxes(**LOG, row=1, col=2)
@@ -98,14 +110,20 @@ def experts_figure(kept: Mapping[str, Any]) -> go.Figure:
     """What experts know of the 10 x 10 classes."""
     titles = ("which expert knows which class", "classes known", "rows left")
     figure = make_subplots(1, 3, subplot_titles=titles, horizontal_spacing=0.09, column_widths=[0.5, 0.2, 0.3])
-    figure.add_scatter(row=1, col=1, name="knows it", mode="markers",
-                       marker={"symbol": "square", "size": 5, "color": COLORS[0]})  # fmt: skip
+    figure.add_scatter(
+        row=1, col=1, name="knows it", mode="markers", marker={"symbol": "square", "size": 5, "color": COLORS[0]}
+    )
     figure.add_bar(row=1, col=2, name="classes", orientation="h", marker_color=COLORS[1])
     figure.add_scatter(row=1, col=3, name="rows", mode="lines", line={"color": COLORS[2], "width": 3})
     edges = [PER_GROUP * g - 0.5 for g in range(GROUPS + 1)]
-    figure.update_xaxes(tickvals=edges, ticktext=[str(PER_GROUP * g) for g in range(GROUPS + 1)],
-                        range=[-1.5, GROUPS * PER_GROUP + 0.5], title_text="class; a line for each true group",
-                        row=1, col=1)  # fmt: skip
+    figure.update_xaxes(
+        tickvals=edges,
+        ticktext=[str(PER_GROUP * g) for g in range(GROUPS + 1)],
+        range=[-1.5, GROUPS * PER_GROUP + 0.5],
+        title_text="class; a line for each true group",
+        row=1,
+        col=1,
+    )
     figure.update_yaxes(title_text="expert", row=1, col=1)
     figure.update_yaxes(title_text="expert", row=1, col=2)
     figure.update_xaxes(title_text="classes", rangemode="tozero", row=1, col=2)
@@ -125,14 +143,17 @@ def stored_experts_data(experts: Sequence[Experts], chosen: int) -> tuple[Data, 
     names = [f"{i + 1}" for i in range(one.n_experts)]
     x = 100 * np.asarray([e["utilisation"] for e in found])
     data: Data = {
-        0: {"x": x, "y": 100 * np.asarray([e["agree 10"] for e in found]),
-            "text": [f"K = {e.n_experts}" for e in experts]},
+        0: {
+            "x": x,
+            "y": 100 * np.asarray([e["agree 10"] for e in found]),
+            "text": [f"K = {e.n_experts}" for e in experts],
+        },
         1: {"x": x, "y": 100 * np.asarray([e["right 10"] for e in found])},
         2: {"x": np.asarray([0.0, 2 * x.max()]), "y": np.full(2, 100 * found[0]["full right 10"])},
         3: {"x": x[[chosen]], "y": 100 * np.asarray([found[chosen]["agree 10"]])},
         4: {"x": names, "y": np.asarray(one.found["sizes"], dtype=float)},
         5: {"x": names, "y": 100 * np.asarray(one.found["shares"])},
-    }  # fmt: skip
+    }
     return data, {}
 
 
@@ -140,16 +161,32 @@ def stored_experts_figure(experts: Sequence[Experts], chosen: int) -> go.Figure:
     """Stored doubly sparse softmaxes."""
     titles = ("what they find, against arithmetic", "words of each expert", "rows that it gets")
     figure = make_subplots(1, 3, subplot_titles=titles, horizontal_spacing=0.09, column_widths=[0.42, 0.29, 0.29])
-    figure.add_scatter(row=1, col=1, name="of the full softmax's ten best", mode="markers+text",
-                       textposition="top center", marker={"symbol": "square", "size": 9, "color": COLORS[0]},
-                       cliponaxis=False)  # fmt: skip
-    figure.add_scatter(row=1, col=1, name="next word among its ten best", mode="markers",
-                       marker={"symbol": "triangle-up", "size": 10, "color": COLORS[2]})  # fmt: skip
-    figure.add_scatter(row=1, col=1, name="the same, full softmax", mode="lines",
-                       line={"color": FULL_COLOR, "dash": "dash"})  # fmt: skip
-    figure.add_scatter(row=1, col=1, name="chosen", mode="markers",
-                       marker={"symbol": "circle-open", "size": 18, "color": COLORS[5],
-                               "line": {"width": 3}})  # fmt: skip
+    figure.add_scatter(
+        row=1,
+        col=1,
+        name="of the full softmax's ten best",
+        mode="markers+text",
+        textposition="top center",
+        marker={"symbol": "square", "size": 9, "color": COLORS[0]},
+        cliponaxis=False,
+    )
+    figure.add_scatter(
+        row=1,
+        col=1,
+        name="next word among its ten best",
+        mode="markers",
+        marker={"symbol": "triangle-up", "size": 10, "color": COLORS[2]},
+    )
+    figure.add_scatter(
+        row=1, col=1, name="the same, full softmax", mode="lines", line={"color": FULL_COLOR, "dash": "dash"}
+    )
+    figure.add_scatter(
+        row=1,
+        col=1,
+        name="chosen",
+        mode="markers",
+        marker={"symbol": "circle-open", "size": 18, "color": COLORS[5], "line": {"width": 3}},
+    )
     figure.add_bar(row=1, col=2, name="words", marker_color=COLORS[1], showlegend=False)
     figure.add_bar(row=1, col=3, name="rows", marker_color=COLORS[4], showlegend=False)
     most = 100 * max(float(e.found["utilisation"]) for e in experts)
@@ -195,20 +232,29 @@ def skip_figure(explorer: AlternativesExplorer, times: Times) -> go.Figure:
     titles = ("rows that open it, at your k", "pairs opened against k", "time against k")
     figure = make_subplots(1, 3, subplot_titles=titles, horizontal_spacing=0.1, column_widths=[0.26, 0.36, 0.38])
     figure.add_bar(row=1, col=1, name="rows", marker_color=COLORS[1], showlegend=False)
-    figure.add_scatter(row=1, col=2, name="opened", mode="lines+markers", line={"color": COLORS[0], "width": 3},
-                       showlegend=False)  # fmt: skip
-    figure.add_scatter(row=1, col=2, name="your k", mode="markers",
-                       marker={"symbol": "diamond", "size": 14, "color": COLORS[2]})  # fmt: skip
+    figure.add_scatter(
+        row=1, col=2, name="opened", mode="lines+markers", line={"color": COLORS[0], "width": 3}, showlegend=False
+    )
+    figure.add_scatter(
+        row=1, col=2, name="your k", mode="markers", marker={"symbol": "diamond", "size": 14, "color": COLORS[2]}
+    )
     for name, color, symbol, dash in ((ALL, FULL_COLOR, "circle", DASHES[1]), (SKIP, COLORS[0], "square", DASHES[0])):
-        figure.add_scatter(row=1, col=3, name=name, mode="lines+markers", line={"color": color, "dash": dash},
-                           marker={"symbol": symbol, "size": 9},
-                           error_y={"type": "data", "symmetric": False})  # fmt: skip
+        figure.add_scatter(
+            row=1,
+            col=3,
+            name=name,
+            mode="lines+markers",
+            line={"color": color, "dash": dash},
+            marker={"symbol": symbol, "size": 9},
+            error_y={"type": "data", "symmetric": False},
+        )
     figure.update_yaxes(title_text="% of the rows", range=[0, 105], row=1, col=1)
     figure.update_yaxes(title_text="% of (row, tail) pairs", range=[0, 105], row=1, col=2)
     figure.update_yaxes(title_text=f"ms for {TIMED_ROWS} rows", rangemode="tozero", row=1, col=3)
     for column in (2, 3):
-        figure.update_xaxes(title_text="k best words", type="log", tickvals=PLACES, range=[-0.15, 1.85], row=1,
-                            col=column)  # fmt: skip
+        figure.update_xaxes(
+            title_text="k best words", type="log", tickvals=PLACES, range=[-0.15, 1.85], row=1, col=column
+        )
     figure.update_annotations(font_size=13)
     figure = filled(figure, *skip_data(explorer, times), 360)
     figure.update_layout(showlegend=True, legend=LEGEND)
@@ -218,16 +264,25 @@ def skip_figure(explorer: AlternativesExplorer, times: Times) -> go.Figure:
 # ---------------------------------------------------------------------- a case
 
 ORDER = (
-    sc.FULL, sc.SAMPLED, sc.TREE, sc.STAR, sc.ADAPTIVE, sc.ALL_WORDS, sc.SKIPPING, sc.SVD, sc.SPARSE,
-)  # fmt: skip
+    sc.FULL,
+    sc.SAMPLED,
+    sc.TREE,
+    sc.STAR,
+    sc.ADAPTIVE,
+    sc.ALL_WORDS,
+    sc.SKIPPING,
+    sc.SVD,
+    sc.SPARSE,
+)
 
 
 def case_data(names: Sequence[str], times: Times, arithmetic: Mapping[str, float]) -> tuple[Data, Layout]:
     """Measured times with quartiles, and counted arithmetic, by method."""
     shown = [n for n in ORDER if n in names]
     timed = [times.get(n, Spread(math.nan, math.nan, math.nan, 0)) for n in shown]
-    labels = [n.replace(", ", ",<br>").replace(" softmax", "<br>softmax").replace("-softmax", "-<br>softmax")
-              for n in shown]  # fmt: skip
+    labels = [
+        n.replace(", ", ",<br>").replace(" softmax", "<br>softmax").replace("-softmax", "-<br>softmax") for n in shown
+    ]
     data: Data = {
         0: {
             "x": labels,
@@ -244,11 +299,20 @@ def case_figure(names: Sequence[str], times: Times, arithmetic: Mapping[str, flo
     """A case: time and arithmetic."""
     titles = ("measured, in turns", "counted arithmetic")
     figure = make_subplots(1, 2, subplot_titles=titles, horizontal_spacing=0.1)
-    figure.add_bar(row=1, col=1, name="median, quartiles", marker_color=COLORS[0],
-                   error_y={"type": "data", "symmetric": False, "color": "#70777e", "thickness": 2,
-                            "width": 8})  # fmt: skip
-    figure.add_bar(row=1, col=2, name="arithmetic", marker_color=COLORS[1],
-                   marker_pattern={"shape": "/", "fillmode": "overlay", "solidity": 0.25})  # fmt: skip
+    figure.add_bar(
+        row=1,
+        col=1,
+        name="median, quartiles",
+        marker_color=COLORS[0],
+        error_y={"type": "data", "symmetric": False, "color": "#70777e", "thickness": 2, "width": 8},
+    )
+    figure.add_bar(
+        row=1,
+        col=2,
+        name="arithmetic",
+        marker_color=COLORS[1],
+        marker_pattern={"shape": "/", "fillmode": "overlay", "solidity": 0.25},
+    )
     figure.update_yaxes(title_text="ms", rangemode="tozero", row=1, col=1)
     figure.update_yaxes(title_text="% of the full softmax's", rangemode="tozero", row=1, col=2)
     figure.update_xaxes(type="category")

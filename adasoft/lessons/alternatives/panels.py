@@ -33,9 +33,19 @@ from .small_models import STATES
 
 
 def _pair(
-    panel: Panel, explorer: AlternativesExplorer, trait: str, name: str, number_name: str, unit: str, *,
-    high: float, low: float = 1.0, log: bool = False, step: float | None = None, whole: bool = True,
-) -> Pair:  # fmt: skip
+    panel: Panel,
+    explorer: AlternativesExplorer,
+    trait: str,
+    name: str,
+    number_name: str,
+    unit: str,
+    *,
+    high: float,
+    low: float = 1.0,
+    log: bool = False,
+    step: float | None = None,
+    whole: bool = True,
+) -> Pair:
     """Slider and number box of one of the explorer's numbers."""
     number = NumberBox(description=number_name, unit=unit, whole=whole, width="96px")
 
@@ -57,10 +67,25 @@ def svd_panel(explorer: AlternativesExplorer, *, slot: str = "svd") -> w.VBox:
     """W and N of SVD-softmax on the small full model: words, recall, divergence, arithmetic, and measured time."""
     panel, words, note = Panel(), Line(), Line()
     full = explorer.small.full
-    width = _pair(panel, explorer, "width", "W", "width W of the preview", f"of d = {full.in_features} columns",
-                  high=float(full.in_features))  # fmt: skip
-    n_full = _pair(panel, explorer, "n_full", "N", "words N that are re-scored", f"of V = {full.n_classes:,} words",
-                   high=float(full.n_classes), log=True)  # fmt: skip
+    width = _pair(
+        panel,
+        explorer,
+        "width",
+        "W",
+        "width W of the preview",
+        f"of d = {full.in_features} columns",
+        high=float(full.in_features),
+    )
+    n_full = _pair(
+        panel,
+        explorer,
+        "n_full",
+        "N",
+        "words N that are re-scored",
+        f"of V = {full.n_classes:,} words",
+        high=float(full.n_classes),
+        log=True,
+    )
     state = _state_pair(panel, explorer)
     wanted = NumberBox(description="wanted recall, %", whole=False)
     panel.on_number(wanted, partial(setattr, explorer, "wanted"), lambda: explorer.wanted)
@@ -93,13 +118,20 @@ def svd_panel(explorer: AlternativesExplorer, *, slot: str = "svd") -> w.VBox:
         tally = Tally({"mine": list(mine)}, "cpu")
         interleave(
             {name: [partial(softmax.topk, rows, 10)] for name, softmax in made.items()},
-            rounds=25, seconds=8.0, progress=tick, heard=tally.heard,
-        )  # fmt: skip
+            rounds=25,
+            seconds=8.0,
+            progress=tick,
+            heard=tally.heard,
+        )
         found = tally.spreads()
-        explorer.note("svd windows", {
-            "points": [[name, found[name].median, recalls[name]] for name in made], "device": device_text("cpu"),
-            "date": tally.date,
-        })  # fmt: skip
+        explorer.note(
+            "svd windows",
+            {
+                "points": [[name, found[name].median, recalls[name]] for name in made],
+                "device": device_text("cpu"),
+                "date": tally.date,
+            },
+        )
 
     job = Job(panel, "Time W and N", measure, "Your W and N, three others and the full softmax, in turns")
     choose_button = panel.button("Choose for me", choose, "The W and N of least arithmetic for the wanted recall")
@@ -127,8 +159,18 @@ def experts_panel(explorer: AlternativesExplorer, *, slot: str = "experts") -> w
     """Doubly sparse softmax trained live on ten groups of ten classes, every step visible; stop and go on."""
     panel, words, estimate = Panel(), Line(), Line()
     number = _pair(panel, explorer, "n_experts", "experts", "number of experts K", "experts", high=20.0)
-    threshold = _pair(panel, explorer, "threshold", "threshold", "pruning threshold", "root mean square", low=0.0,
-                      high=0.3, step=0.005, whole=False)  # fmt: skip
+    threshold = _pair(
+        panel,
+        explorer,
+        "threshold",
+        "threshold",
+        "pruning threshold",
+        "root mean square",
+        low=0.0,
+        high=0.3,
+        step=0.005,
+        whole=False,
+    )
     mitosis = w.Checkbox(description="clone them in stages (mitosis)", indent=False, layout=w.Layout(width="auto"))
     panel.on_value(mitosis, lambda value: setattr(explorer, "mitosis", value))
     running: list[Mapping[str, Any]] = []
@@ -195,8 +237,12 @@ def pruned_panel(explorer: AlternativesExplorer, *, slot: str = "stored experts"
     """Doubly sparse softmaxes retrained on the small full model, as stored, and the words of their experts."""
     panel, words = Panel(), Line()
     experts = explorer.small.experts
-    which = w.Dropdown(options=[(e.label, i) for i, e in enumerate(experts)], description="stored experts",
-                       style=WIDE, layout=w.Layout(width="340px"))  # fmt: skip
+    which = w.Dropdown(
+        options=[(e.label, i) for i, e in enumerate(experts)],
+        description="stored experts",
+        style=WIDE,
+        layout=w.Layout(width="340px"),
+    )
     expert = NumberBox(description="expert")
 
     def chosen(i: int) -> None:

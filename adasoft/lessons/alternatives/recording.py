@@ -33,10 +33,15 @@ from .stored import FILE, markdown
 CLAIM = {"V": 800_000, "d": 256, "width": 32, "n_full": 50_000, "rows": 16}
 #: Cases that are recorded: task, exact only, V, d, rows.
 CASES = (
-    (sc.BEST, False, 2_000, 128, 256), (sc.BEST, False, 20_000, 256, 256), (sc.BEST, False, 20_000, 256, 1),
-    (sc.BEST, False, 100_000, 256, 256), (sc.BEST, False, 100_000, 256, 1),
-    (sc.TRAIN, False, 2_000, 128, 256), (sc.TRAIN, False, 20_000, 256, 256), (sc.TRAIN, False, 100_000, 256, 256),
-)  # fmt: skip
+    (sc.BEST, False, 2_000, 128, 256),
+    (sc.BEST, False, 20_000, 256, 256),
+    (sc.BEST, False, 20_000, 256, 1),
+    (sc.BEST, False, 100_000, 256, 256),
+    (sc.BEST, False, 100_000, 256, 1),
+    (sc.TRAIN, False, 2_000, 128, 256),
+    (sc.TRAIN, False, 20_000, 256, 256),
+    (sc.TRAIN, False, 100_000, 256, 256),
+)
 
 
 def measure_claim(tell: Callable[[str], None]) -> dict[str, Any]:
@@ -53,8 +58,10 @@ def measure_claim(tell: Callable[[str], None]) -> dict[str, Any]:
         hidden = torch.randn(rows, CLAIM["d"], generator=torch.Generator().manual_seed(rows))
         found = interleave(
             {"full": [partial(full.topk, hidden, 10)], "svd": [partial(svd.topk, hidden, 10)]},
-            rounds=9, seconds=60, progress=lambda _, name: tell(f"the claim, {name}"),
-        )  # fmt: skip
+            rounds=9,
+            seconds=60,
+            progress=lambda _, name: tell(f"the claim, {name}"),
+        )
         times[str(rows)] = {name: timing.median for name, timing in found.items()}
     return {**CLAIM, "utilisation": svd.utilisation, "times": times}
 
@@ -77,11 +84,16 @@ def make(tell: Callable[[str], None], command: str, *, claim: bool = True) -> di
         known = explorer.time_case(20.0, tick, tally.heard)
         cases.append({"sizes": tally.sizes, "times": tally.json()["times"], "known": known})
     return {
-        "alternatives": "07", "device": describe("cpu"), "threads": torch.get_num_threads(),
-        "torch": torch.__version__, "command": command,
+        "alternatives": "07",
+        "device": describe("cpu"),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "command": command,
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "experts": explorer.recall("experts"), "cases": cases, "claim": measure_claim(tell) if claim else {},
-    }  # fmt: skip
+        "experts": explorer.recall("experts"),
+        "cases": cases,
+        "claim": measure_claim(tell) if claim else {},
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -83,10 +83,14 @@ class Experts:
         made = DoublySparseSoftmax(full.in_features, full.n_classes, 1)
         weight = full.output.weight.detach()
         rows = [members.nonzero().squeeze(1) for members in self.members]
-        made.load_state_dict({
-            "gate.weight": self.gate, "weight": torch.cat([weight[r] for r in rows]), "members": torch.cat(rows),
-            "sizes": torch.tensor([len(r) for r in rows]),
-        })  # fmt: skip
+        made.load_state_dict(
+            {
+                "gate.weight": self.gate,
+                "weight": torch.cat([weight[r] for r in rows]),
+                "members": torch.cat(rows),
+                "sizes": torch.tensor([len(r) for r in rows]),
+            }
+        )
         made.shares = tuple(self.found["shares"])
         return made.eval()
 
@@ -142,18 +146,31 @@ def small_models(path: Path | None = None) -> SmallModels:
         with torch.no_grad():
             full.output.weight.copy_(tensors["full"])
         adaptive = AdaptiveSoftmax(d, n, about["cutoffs"], widths=about["widths"]).eval()
-        adaptive.load_state_dict({
-            k.removeprefix("adaptive."): v.float() for k, v in tensors.items() if k.startswith("adaptive.")
-        })  # fmt: skip
+        adaptive.load_state_dict(
+            {k.removeprefix("adaptive."): v.float() for k, v in tensors.items() if k.startswith("adaptive.")}
+        )
         made = [
-            Experts(e["n_experts"], e["threshold"], _unpacked(tensors[f"members.{i}"], n),
-                    tensors[f"gate.{i}"].float(), e["found"])
+            Experts(
+                e["n_experts"],
+                e["threshold"],
+                _unpacked(tensors[f"members.{i}"], n),
+                tensors[f"gate.{i}"].float(),
+                e["found"],
+            )
             for i, e in enumerate(experts)
-        ]  # fmt: skip
+        ]
         return SmallModels(
-            words, tensors["counts"], full, adaptive, tensors["states"].float(), tensors["adaptive_states"].float(),
-            tensors["targets"].long(), tensors["contexts"].long(), tuple(made), about,
-        )  # fmt: skip
+            words,
+            tensors["counts"],
+            full,
+            adaptive,
+            tensors["states"].float(),
+            tensors["adaptive_states"].float(),
+            tensors["targets"].long(),
+            tensors["contexts"].long(),
+            tuple(made),
+            about,
+        )
     except Exception as error:
         raise ValueError(f"{path.name} holds no small models: {type(error).__name__} {error}") from error
 
@@ -197,30 +214,41 @@ def read_states(run: Run, ids: Any, columns: int) -> tuple[Tensor, Tensor]:
 
 
 def retrain(
-    full: FullSoftmax, n_experts: int, threshold: float, train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor],
-    tell: Tell, **more: Any,
-) -> Experts:  # fmt: skip
+    full: FullSoftmax,
+    n_experts: int,
+    threshold: float,
+    train: tuple[Tensor, Tensor],
+    test: tuple[Tensor, Tensor],
+    tell: Tell,
+    **more: Any,
+) -> Experts:
     """Experts made of a trained layer, retrained with its hidden states as they are, and how good they are."""
     settings = training.Settings(stages=(n_experts,), **{**training.RETRAIN, "threshold": threshold, **more})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         softmax = DoublySparseSoftmax.from_full(full, n_experts)
     training.fit(
-        softmax, *train, settings, progress=False,
+        softmax,
+        *train,
+        settings,
+        progress=False,
         callback=lambda step, _: tell(f"{n_experts} experts, {threshold:g}: step {step.step}, {step.n_rows} rows"),
-    )  # fmt: skip
+    )
     softmax.eval()
     hidden, target = test
     quality = softmax.evaluate(hidden, target)
     best, ours = full.topk(hidden, max(TOPS)).indices, softmax.topk(hidden, max(TOPS)).indices
     found = {
-        "sizes": softmax.sizes.tolist(), "shares": list(quality.shares), "utilisation": quality.utilisation,
-        "outside": quality.outside, "perplexity": quality.perplexity_all,
+        "sizes": softmax.sizes.tolist(),
+        "shares": list(quality.shares),
+        "utilisation": quality.utilisation,
+        "outside": quality.outside,
+        "perplexity": quality.perplexity_all,
         **{f"agree {k}": agreement(ours, best, k) for k in TOPS},
         **{f"right {k}": accuracy(ours, target, k) for k in TOPS},
         **{f"full right {k}": accuracy(best, target, k) for k in TOPS},
         "settings": asdict(settings),
-    }  # fmt: skip
+    }
     return Experts(n_experts, threshold, softmax.membership(), softmax.gate.weight.detach(), found)
 
 
@@ -247,29 +275,44 @@ def make(tell: Tell, command: str, path: Path) -> None:
     if any("\n" in word for word in words):
         raise ValueError("a word of the text holds a line end")
     tensors = {
-        "full": full.output.weight.detach().half(), "states": states["full"].half(),
-        "adaptive_states": states["adaptive"].half(), "targets": targets.to(torch.int16),
-        "contexts": contexts.to(torch.int16), "words": torch.tensor(list("\n".join(words).encode()), dtype=torch.uint8),
+        "full": full.output.weight.detach().half(),
+        "states": states["full"].half(),
+        "adaptive_states": states["adaptive"].half(),
+        "targets": targets.to(torch.int16),
+        "contexts": contexts.to(torch.int16),
+        "words": torch.tensor(list("\n".join(words).encode()), dtype=torch.uint8),
         "counts": torch.from_numpy(np.asarray(corpus.vocabulary.counts).astype(np.int32)),
         **{f"adaptive.{k}": v.half() for k, v in layer.state_dict().items()},
         **{f"members.{i}": _packed(e.members) for i, e in enumerate(experts)},
         **{f"gate.{i}": e.gate.half() for i, e in enumerate(experts)},
-    }  # fmt: skip
+    }
     epochs = {name: [asdict(e) for e in run.position.epochs] for name, run in runs.items()}
     about = {
-        "corpus": corpus.name, "source": corpus.source, "licence": corpus.licence, "digest": corpus.digest,
-        "V": corpus.n_classes, "train": len(corpus.train), "cutoffs": list(layer.cutoffs)[:-1],
+        "corpus": corpus.name,
+        "source": corpus.source,
+        "licence": corpus.licence,
+        "digest": corpus.digest,
+        "V": corpus.n_classes,
+        "train": len(corpus.train),
+        "cutoffs": list(layer.cutoffs)[:-1],
         "widths": [tail[0].out_features for tail in layer.tail],
         "settings": {"full": FULL.changed(), "adaptive": ADAPTIVE.changed()},
         "perplexity": {name: run.perplexity("test") for name, run in runs.items()},
-        "epochs": epochs, "device": describe("cpu"), "threads": torch.get_num_threads(), "torch": torch.__version__,
-        "adasoft": __version__, "command": command,
+        "epochs": epochs,
+        "device": describe("cpu"),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "adasoft": __version__,
+        "command": command,
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-    }  # fmt: skip
+    }
     described = [{"n_experts": e.n_experts, "threshold": e.threshold, "found": e.found} for e in experts]
     notes = {
-        "format": FORMAT, "version": str(VERSION), "about": json.dumps(about), "experts": json.dumps(described),
-    }  # fmt: skip
+        "format": FORMAT,
+        "version": str(VERSION),
+        "about": json.dumps(about),
+        "experts": json.dumps(described),
+    }
 
     write_whole(path, save({name: value.contiguous() for name, value in tensors.items()}, notes))
     tell(f"perplexities {about['perplexity']}, written to {path}, {path.stat().st_size / 2**20:.2f} MiB")

@@ -20,19 +20,34 @@ FILE = "alternatives-cpu.json"
 #: Command that makes the comparison of trained models.
 COMPARE = "python -m adasoft bench decode --run europarl-en --tokens 2000000 --hidden 256 --epochs 2"
 #: What each row of it tells.
-COMPARED = ("what", "perplexity", "arithmetic", "MiB", *(f"{a} {k}" for a in ("agree", "right") for k in (1, 5, 10)),
-            *(f"{a}, {rows}" for a in ("ms", "faster") for rows in (256, 1)))  # fmt: skip
+COMPARED = (
+    "what",
+    "perplexity",
+    "arithmetic",
+    "MiB",
+    *(f"{a} {k}" for a in ("agree", "right") for k in (1, 5, 10)),
+    *(f"{a}, {rows}" for a in ("ms", "faster") for rows in (256, 1)),
+)
 
 _FORM = forms.fields(
-    device=forms.fields(name=forms.text), threads=forms.number(1, whole=True), date=forms.text, torch=forms.text,
+    device=forms.fields(name=forms.text),
+    threads=forms.number(1, whole=True),
+    date=forms.text,
+    torch=forms.text,
     command=forms.text,
-    cases=forms.each(forms.fields(
-        sizes=forms.fields(V=forms.number(2, whole=True), d=forms.number(1, whole=True), task=forms.text,
-                           rows=forms.number(1, whole=True)),
-        times=forms.table(forms.SPREAD),
-        known=forms.fields(opened=forms.optional(forms.SHARE), arithmetic=forms.table(forms.SECONDS)),
-    )),
-)  # fmt: skip
+    cases=forms.each(
+        forms.fields(
+            sizes=forms.fields(
+                V=forms.number(2, whole=True),
+                d=forms.number(1, whole=True),
+                task=forms.text,
+                rows=forms.number(1, whole=True),
+            ),
+            times=forms.table(forms.SPREAD),
+            known=forms.fields(opened=forms.optional(forms.SHARE), arithmetic=forms.table(forms.SECONDS)),
+        )
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -106,10 +121,14 @@ def which_when(folder: Path | None = None) -> list[list[str]]:
                 continue
             before = [first, second]
             level = times[second].q1 <= times[first].q3
-            rows.append([
-                f"{_case_text(one.sizes)}; {text}", f"{first}, {_faster(one.times, first)}",
-                f"{second}, {_faster(one.times, second)}{' (level)' if level else ''}", one.label.split(":")[1].strip(),
-            ])  # fmt: skip
+            rows.append(
+                [
+                    f"{_case_text(one.sizes)}; {text}",
+                    f"{first}, {_faster(one.times, first)}",
+                    f"{second}, {_faster(one.times, second)}{' (level)' if level else ''}",
+                    one.label.split(":")[1].strip(),
+                ]
+            )
     if not rows:
         return [["nothing recorded yet", "measure your own case above", "", ""]]
     rows.append(["on a GPU", "choose it under “device” above and measure: nothing is recorded here", "", ""])
@@ -151,17 +170,32 @@ def stored_comparisons(folder: Path | None = None) -> tuple[list[list[str]], str
 
     Raises ValueError for a file that is no such comparison.
     """
-    head = ["model and method", "agrees 1/5/10, %", "right 1/5/10, %", "perplexity", "arithmetic", "256 rows", "1 row",
-            "MiB"]  # fmt: skip
+    head = [
+        "model and method",
+        "agrees 1/5/10, %",
+        "right 1/5/10, %",
+        "perplexity",
+        "arithmetic",
+        "256 rows",
+        "1 row",
+        "MiB",
+    ]
     rows, said = [], []
     for path, found in _compared(folder):
         name = f"{found['corpus']['name']}, V = {found['corpus']['V']:,}"
         for r in found["rows"]:
-            rows.append([
-                f"{name}: {r['what']}", "/".join(f"{100 * r[f'agree {k}']:.0f}" for k in (1, 5, 10)),
-                "/".join(f"{100 * r[f'right {k}']:.0f}" for k in (1, 5, 10)), _perplexity(r), percent(r["arithmetic"]),
-                seconds_text(r["ms, 256"] / 1e3), seconds_text(r["ms, 1"] / 1e3), f"{r['MiB']:,.0f}",
-            ])  # fmt: skip
+            rows.append(
+                [
+                    f"{name}: {r['what']}",
+                    "/".join(f"{100 * r[f'agree {k}']:.0f}" for k in (1, 5, 10)),
+                    "/".join(f"{100 * r[f'right {k}']:.0f}" for k in (1, 5, 10)),
+                    _perplexity(r),
+                    percent(r["arithmetic"]),
+                    seconds_text(r["ms, 256"] / 1e3),
+                    seconds_text(r["ms, 1"] / 1e3),
+                    f"{r['MiB']:,.0f}",
+                ]
+            )
         said.append(
             f"{name}: {found['places']:,} places of the test part, so some percent are noise; "
             f"{found['device']['name']}, {str(found['date'])[:10]}, file data/results/{path.name}."
@@ -191,8 +225,16 @@ def markdown(folder: Path | None = None) -> str:
             text = [f"**{t}**" if paces.get(n) == best else t for n, t in zip(names, text, strict=True)]
             lines.append(_line([f"V = {case.sizes['V']:,}, {_rows(case.sizes['rows'])}", *text]))
     for _, found in _compared(folder):
-        heads = ["trained on " + f"{found['corpus']['name']}, V = {found['corpus']['V']:,}", "finds of the ten best",
-                 "right in ten", "perplexity", "arithmetic", "256 rows", "1 row", "MiB"]  # fmt: skip
+        heads = [
+            "trained on " + f"{found['corpus']['name']}, V = {found['corpus']['V']:,}",
+            "finds of the ten best",
+            "right in ten",
+            "perplexity",
+            "arithmetic",
+            "256 rows",
+            "1 row",
+            "MiB",
+        ]
         lines += ["", _line(heads), _line(["---"] * len(heads))]
         for r in found["rows"]:
             shares = [percent(r[key]) for key in ("agree 10", "right 10")]
@@ -201,9 +243,15 @@ def markdown(folder: Path | None = None) -> str:
         sizes = found.get("svd claim", {}).get("rows", ())
         lines += ["", _line(["SVD-softmax, large", "arithmetic", "times faster"]), _line(["---"] * 3)] if sizes else []
         lines += [
-            _line([f"V = {r['V']:,}, d = {r['d']}, W = {r['W']}, N = {r['N']:,}, {_rows(r['rows'])}",
-                   percent(r["arithmetic"]), f"{r['faster']:.2g}"]) for r in sizes
-        ]  # fmt: skip
+            _line(
+                [
+                    f"V = {r['V']:,}, d = {r['d']}, W = {r['W']}, N = {r['N']:,}, {_rows(r['rows'])}",
+                    percent(r["arithmetic"]),
+                    f"{r['faster']:.2g}",
+                ]
+            )
+            for r in sizes
+        ]
     return "\n".join(lines).strip()
 
 
@@ -232,8 +280,9 @@ def _larger_claims(folder: Path | None = None) -> tuple[str, str]:
             f"{r['what'].removeprefix('doubly sparse, ')}: {1 / r['arithmetic']:.2g} times, 256 rows "
             f"{_pace(r['faster, 256'])}, next word among its ten best {percent(r['right 10'])}, "
             f"the full softmax's {percent(full['right 10'])}"
-            for r in found["rows"] if r["what"].startswith("doubly sparse")
-        ]  # fmt: skip
+            for r in found["rows"]
+            if r["what"].startswith("doubly sparse")
+        ]
         name = f" On {found['corpus']['name']}, V = {found['corpus']['V']:,}: "
         sparse += f"{name}{'; '.join(experts)}." if experts else ""
     return svd, sparse
@@ -258,8 +307,9 @@ def claims(folder: Path | None = None) -> list[list[str]]:
     groups = (
         f"{experts['exact']} of 10 groups are some expert's words exactly, with {experts['sizes']['stages'][-1]} "
         f"experts and threshold {experts['sizes']['threshold']:g}."
-        if experts else "nothing recorded yet"
-    )  # fmt: skip
+        if experts
+        else "nothing recorded yet"
+    )
     best = min(models.experts, key=lambda e: float(e.found["utilisation"]))
     sparse = "; ".join(
         f"{e.label}: {1 / e.found['utilisation']:.2g} times, finds {percent(e.found['agree 10'])} of the ten best"
@@ -275,10 +325,13 @@ def claims(folder: Path | None = None) -> list[list[str]]:
     return [
         ["SVD-softmax: over 3 times faster with about 20 % of the arithmetic, 800,000 words, GPU", svd],
         ["doubly sparse: learns a two-level hierarchy on 10 x 10 classes", groups],
-        ["doubly sparse: 16 times (PTB) and 24 times (WikiText-2) less arithmetic, 64 experts; not checked",
-         sparse],
-        ["adaptive softmax: 2.8 times faster training on Text8 (83 against 30 minutes, all of the model)",
-         f"the layer's training step alone, recorded: {training or 'nothing yet'}."],
-        ["exact top-k: no paper's claim, but ours: the same words, and tails skipped that cannot hold one of them",
-         f"small model, ten best words: {opened:.3g} % of the pairs opened."],
-    ]  # fmt: skip
+        ["doubly sparse: 16 times (PTB) and 24 times (WikiText-2) less arithmetic, 64 experts; not checked", sparse],
+        [
+            "adaptive softmax: 2.8 times faster training on Text8 (83 against 30 minutes, all of the model)",
+            f"the layer's training step alone, recorded: {training or 'nothing yet'}.",
+        ],
+        [
+            "exact top-k: no paper's claim, but ours: the same words, and tails skipped that cannot hold one of them",
+            f"small model, ten best words: {opened:.3g} % of the pairs opened.",
+        ],
+    ]

@@ -54,20 +54,34 @@ def training_figure(kept: Kept, labels: Mapping[str, str], shown_loss: bool = Fa
         for name, label in labels.items():
             color, dash, symbol = LOOKS[name]
             figure.add_scatter(
-                row=1, col=column, mode="lines+markers", name=label, line={"color": color, "width": 2.5, "dash": dash},
-                marker={"symbol": symbol, "size": 8}, showlegend=False, legendgroup=name,
-            )  # fmt: skip
+                row=1,
+                col=column,
+                mode="lines+markers",
+                name=label,
+                line={"color": color, "width": 2.5, "dash": dash},
+                marker={"symbol": symbol, "size": 8},
+                showlegend=False,
+                legendgroup=name,
+            )
     for name, label in labels.items():
         figure.add_scatter(
-            row=1, col=2, mode="markers", name=f"{label}: exp of the training loss", showlegend=False,
+            row=1,
+            col=2,
+            mode="markers",
+            name=f"{label}: exp of the training loss",
+            showlegend=False,
             marker={"symbol": f"{LOOKS[name].symbol}-open", "size": 8, "color": LOOKS[name].color},
-        )  # fmt: skip
+        )
     shapes = (("#5b7fa6", ""), ("#b5bac0", "/"), ("#8f7a9e", "x"))
     for (color, shape), text in zip(shapes, PARTS.values(), strict=True):
         figure.add_bar(
-            row=1, col=3, name=text, legend="legend2", orientation="h",
+            row=1,
+            col=3,
+            name=text,
+            legend="legend2",
+            orientation="h",
             marker={"color": color, "pattern": {"shape": shape, "solidity": 0.25, "fillmode": "overlay"}},
-        )  # fmt: skip
+        )
     figure.update_xaxes(row=1, col=1, title_text="seconds, each run's own clock", type="log")
     figure.update_xaxes(row=1, col=2, title_text="tokens", type="log", tickangle=0)
     for column in (1, 2):
@@ -79,8 +93,11 @@ def training_figure(kept: Kept, labels: Mapping[str, str], shown_loss: bool = Fa
     figure.update_annotations(font_size=13)
     figure = f.filled(figure, *training_data(kept, labels, shown_loss), 460)
     figure.update_layout(
-        barmode="stack", showlegend=True, legend={"orientation": "h", "y": -0.22, "yanchor": "top", "x": 0},
+        barmode="stack",
+        showlegend=True,
+        legend={"orientation": "h", "y": -0.22, "yanchor": "top", "x": 0},
         legend2={"orientation": "h", "y": 1.1, "yanchor": "bottom", "x": 1, "xanchor": "right", "traceorder": "normal"},
-        margin_b=120, margin_t=80,
-    )  # fmt: skip
+        margin_b=120,
+        margin_t=80,
+    )
     return figure

@@ -25,10 +25,17 @@ LABELS = {
 CELL_LABELS = {"lstm": "LSTM", "cell": "your cell"}
 #: Short names, where there is little room.
 SHORT = {
-    "full": "full", "sampled": "sampled", "hierarchical": "hierarchical", "d-softmax": "D-softmax",
-    "d-softmax-star": "D-softmax*", "adaptive": "authors'", "planned": "planned", "yours": "yours", "lstm": "LSTM",
+    "full": "full",
+    "sampled": "sampled",
+    "hierarchical": "hierarchical",
+    "d-softmax": "D-softmax",
+    "d-softmax-star": "D-softmax*",
+    "adaptive": "authors'",
+    "planned": "planned",
+    "yours": "yours",
+    "lstm": "LSTM",
     "cell": "yours",
-}  # fmt: skip
+}
 #: Parts of a step, as in `adasoft.lm.run.PARTS`, and what they are called.
 PARTS = {"output": "output layer", "body": "cell and embedding", "optimizer": "optimizer"}
 

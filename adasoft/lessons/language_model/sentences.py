@@ -62,11 +62,15 @@ def compared(kept: Kept, base: str) -> list[Compared]:
 
     return [
         Compared(
-            name, lanes[name]["points"][-1][2], beside(name, 0), beside(name, 1),
-            rate(name) / rate(base) if base in lanes else math.nan, rate(name),
+            name,
+            lanes[name]["points"][-1][2],
+            beside(name, 0),
+            beside(name, 1),
+            rate(name) / rate(base) if base in lanes else math.nan,
+            rate(name),
         )
         for name in lanes
-    ]  # fmt: skip
+    ]
 
 
 def more_or_less(difference: float) -> str:
@@ -82,17 +86,34 @@ def training_table(kept: Kept, labels: Mapping[str, str], base: str) -> str:
     rows = compared(kept, base)
     if not rows:
         return ""
-    heads = ["", "cutoffs", "perplexity", "after equal seconds", "after equal tokens", "words/s", "times faster",
-             "output layer", "parameters"]  # fmt: skip
+    heads = [
+        "",
+        "cutoffs",
+        "perplexity",
+        "after equal seconds",
+        "after equal tokens",
+        "words/s",
+        "times faster",
+        "output layer",
+        "parameters",
+    ]
     cells = []
     for row in rows:
         lane = kept["lanes"][row.name]
         faster = f"{row.faster:.2f}" if math.isfinite(row.faster) else "–"
-        cells.append([
-            labels[row.name], ", ".join(f"{c:,}" for c in lane["cutoffs"]) or "none", f"{row.perplexity:,.1f}",
-            signed(row.at_seconds), signed(row.at_tokens), f"{row.rate:,.0f}", faster,
-            f"{100 * lane['shares']['output']:.0f} %", f"{lane['parameters'] / 1e6:.2f} M",
-        ])  # fmt: skip
+        cells.append(
+            [
+                labels[row.name],
+                ", ".join(f"{c:,}" for c in lane["cutoffs"]) or "none",
+                f"{row.perplexity:,.1f}",
+                signed(row.at_seconds),
+                signed(row.at_tokens),
+                f"{row.rate:,.0f}",
+                faster,
+                f"{100 * lane['shares']['output']:.0f} %",
+                f"{lane['parameters'] / 1e6:.2f} M",
+            ]
+        )
     return html_table(f"perplexity and speed; differences are to {labels[base]}", heads, cells)
 
 

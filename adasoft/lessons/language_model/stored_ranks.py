@@ -43,16 +43,21 @@ def rank_figure(table: StoredTable | None) -> go.Figure:
     for name, label in STORED.items():
         color, dash, symbol = look(name)
         figure.add_scatter(
-            mode="lines+markers", name=label, line={"color": color, "width": 2.5, "dash": dash},
-            marker={"symbol": symbol, "size": 8}, hovertemplate="%{y:.1f} up to rank %{x:,}",
-        )  # fmt: skip
+            mode="lines+markers",
+            name=label,
+            line={"color": color, "width": 2.5, "dash": dash},
+            marker={"symbol": symbol, "size": 8},
+            hovertemplate="%{y:.1f} up to rank %{x:,}",
+        )
     figure.update_xaxes(title_text="rank of the word", type="log")
     figure.update_yaxes(title_text="thousandths of a nat, summed")
     figure = f.filled(figure, *rank_data(table), 520)
     figure.update_layout(
-        showlegend=True, legend={"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0},
-        title={"font_size": 13, "x": 0.5, "xanchor": "center"}, margin={"t": 40, "b": 100},
-    )  # fmt: skip
+        showlegend=True,
+        legend={"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0},
+        title={"font_size": 13, "x": 0.5, "xanchor": "center"},
+        margin={"t": 40, "b": 100},
+    )
     return figure
 
 

@@ -159,23 +159,45 @@ def stored_figure(table: StoredTable | None) -> go.Figure:
     for name, label in STORED.items():
         color, dash, symbol = look(name)
         figure.add_scatter(
-            row=1, col=1, mode="lines+markers", name=label, line={"color": color, "width": 2.5, "dash": dash},
-            marker={"symbol": symbol, "size": 8}, legendgroup=name,
-        )  # fmt: skip
+            row=1,
+            col=1,
+            mode="lines+markers",
+            name=label,
+            line={"color": color, "width": 2.5, "dash": dash},
+            marker={"symbol": symbol, "size": 8},
+            legendgroup=name,
+        )
     for name, label in STORED.items():
         figure.add_scatter(
-            row=1, col=2, mode="markers", name=label, legendgroup=name, showlegend=False,
-            marker={"symbol": look(name).symbol, "size": 12, "color": look(name).color,
-                    "line": {"width": 1, "color": "#70777e"}},
-        )  # fmt: skip
+            row=1,
+            col=2,
+            mode="markers",
+            name=label,
+            legendgroup=name,
+            showlegend=False,
+            marker={
+                "symbol": look(name).symbol,
+                "size": 12,
+                "color": look(name).color,
+                "line": {"width": 1, "color": "#70777e"},
+            },
+        )
     paper = list(PAPER_TEXT8)
     figure.add_scatter(
-        row=1, col=2, mode="markers+text", name=PAPER, showlegend=True,
+        row=1,
+        col=2,
+        mode="markers+text",
+        name=PAPER,
+        showlegend=True,
         text=[STORED[name].partition(",")[0] for name in paper],
         textposition=["top center", "top center", "bottom center", "middle right", "bottom center", "top center"],
-        marker={"symbol": [f"{look(name).symbol}-open" for name in paper], "size": 13,
-                "color": [look(name).color for name in paper], "line": {"width": 2}},
-    )  # fmt: skip
+        marker={
+            "symbol": [f"{look(name).symbol}-open" for name in paper],
+            "size": 13,
+            "color": [look(name).color for name in paper],
+            "line": {"width": 2},
+        },
+    )
     figure.update_xaxes(row=1, col=1, title_text="minutes of training", type="log")
     figure.update_xaxes(row=1, col=2, title_text="times faster than the full softmax", type="log")
     figure.update_yaxes(row=1, col=2, title_text="perplexity, % above the full softmax's")

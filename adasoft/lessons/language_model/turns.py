@@ -96,12 +96,16 @@ class Lane:
         run, (parameters, output) = self.run, self._sizes
         total = sum(run.parts.values()) or 1.0
         return {
-            "cutoffs": list(run.clusters.cutoffs), "widths": list(run.clusters.widths),
-            "points": [list(point) for point in self.points], "seconds": round(self.seconds, 4),
-            "tokens": run.position.tokens, "steps": len(run.losses),
+            "cutoffs": list(run.clusters.cutoffs),
+            "widths": list(run.clusters.widths),
+            "points": [list(point) for point in self.points],
+            "seconds": round(self.seconds, 4),
+            "tokens": run.position.tokens,
+            "steps": len(run.losses),
             "shares": {part: round(seconds / total, 5) for part, seconds in run.parts.items()},
-            "parameters": parameters, "output parameters": output,
-        }  # fmt: skip
+            "parameters": parameters,
+            "output parameters": output,
+        }
 
 
 class Turns:
@@ -191,14 +195,23 @@ class Turns:
         corpus, settings = self.corpus, self.lanes[0].run.settings
         return {
             "corpus": {
-                "name": corpus.name, "source": corpus.source, "licence": corpus.licence, "digest": corpus.digest,
-                "V": corpus.n_classes, "train": len(corpus.train), "valid": len(corpus.valid),
+                "name": corpus.name,
+                "source": corpus.source,
+                "licence": corpus.licence,
+                "digest": corpus.digest,
+                "V": corpus.n_classes,
+                "train": len(corpus.train),
+                "valid": len(corpus.valid),
             },
-            "d": settings.hidden, "B": settings.tokens, "seed": settings.seed,
+            "d": settings.hidden,
+            "B": settings.tokens,
+            "seed": settings.seed,
             "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-            "torch": torch.__version__, "threads": self.threads, "device": self._device,
+            "torch": torch.__version__,
+            "threads": self.threads,
+            "device": self._device,
             "lanes": {lane.name: lane.json() for lane in self.lanes},
-        }  # fmt: skip
+        }
 
     def write(self, n: int, *, start: str | None, seed: int, tick: Tick) -> dict[str, str]:
         """``n`` words of each model, drawn after ``start``. Raises ValueError for a word that is not in the text."""
