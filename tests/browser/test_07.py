@@ -87,7 +87,7 @@ def test_07_alternatives(lab, page, shots):
     experts.get_by_role("checkbox", name="clone them in stages (mitosis)").press("Space")
     holds(notebook, "explorer.mitosis", True)
     press(experts, "Go on")
-    experts.get_by_role("alert").get_by_text("nothing to go on with").wait_for()
+    experts.get_by_role("alert").get_by_text("there is nothing to continue").wait_for()
     press(experts, "Train")
     until(lambda: finite(experts, 0), lambda n: n > 0)
     press(experts, "Stop")
@@ -95,7 +95,7 @@ def test_07_alternatives(lab, page, shots):
     step = until(lambda: value(notebook, "explorer.recall('experts')['step']"), bool)
     experts.get_by_role("checkbox", name="clone them in stages (mitosis)").press("Space")
     holds(notebook, "explorer.mitosis", False)
-    experts.get_by_text("These are of other settings").wait_for()
+    experts.get_by_text("These were trained with other settings").wait_for()
     experts.get_by_role("checkbox", name="clone them in stages (mitosis)").press("Space")
     holds(notebook, "explorer.mitosis", True)
     points = finite(experts, 2)
@@ -119,7 +119,7 @@ def test_07_alternatives(lab, page, shots):
     typed(stored, "expert", "2")
     stored.get_by_text("Expert 2 knows").wait_for()
     typed(stored, "expert", "99")
-    stored.get_by_role("alert").get_by_text("is refused").wait_for()
+    stored.get_by_role("alert").get_by_text("expert should be from 1 to").wait_for()
 
     # skipped tails
     skip = notebook.show_cell(SKIP)

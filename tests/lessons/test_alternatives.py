@@ -159,7 +159,7 @@ def test_a_missing_or_broken_file_is_said(tmp_path):
     with pytest.raises(LookupError, match=r"python -m adasoft.lessons.alternatives.small_models"):
         small_models.small_models(tmp_path / "none.safetensors")
     (tmp_path / "bad.safetensors").write_bytes(b"not tensors")
-    with pytest.raises(ValueError, match="holds no small models"):
+    with pytest.raises(ValueError, match="does not hold the small models"):
         small_models.small_models(tmp_path / "bad.safetensors")
 
 
@@ -242,11 +242,11 @@ def test_the_recorded_experts_recover_the_groups():
 def test_experts_recover_the_groups():
     """The paper's claim at the sizes of the lesson, and what the panel says of it."""
     explorer = made()
-    explorer.train_experts(anew=True, **QUIET)
+    explorer.train_experts(from_start=True, **QUIET)
     kept = explorer.recall("experts")
     assert kept["exact"] >= 8 and kept["step"] == kept["steps"]
     assert sum(map(len, kept["known"])) == kept["rows"] < 200
-    assert f"{kept['exact']} of 10 true groups" in se.experts_sentence(kept)
+    assert f"{kept['exact']} of the 10 true groups" in se.experts_sentence(kept)
     assert ex.utilised(kept) == pytest.approx(0.2, abs=0.05)
 
 
@@ -255,7 +255,7 @@ def test_experts_are_trained_stopped_and_gone_on_with():
     box = ap.experts_panel(explorer)
     assert "Nothing trained yet" in said(box)
     press(box, "Go on")
-    assert "nothing to go on with" in problem(box)
+    assert "there is nothing to continue" in problem(box)
     steps = itertools.count()
 
     def stop_at_five(_done, _text):
@@ -263,7 +263,7 @@ def test_experts_are_trained_stopped_and_gone_on_with():
             raise parts.Stopped
 
     with pytest.raises(parts.Stopped):
-        explorer.train_experts(anew=True, tick=stop_at_five, heard=lambda _: None)
+        explorer.train_experts(from_start=True, tick=stop_at_five, heard=lambda _: None)
     assert explorer.recall("experts")["step"] == 5 and explorer.checkpoint.exists()
     explorer.threshold = 0.1
     press(box, "Go on")
@@ -273,10 +273,10 @@ def test_experts_are_trained_stopped_and_gone_on_with():
     kept = explorer.recall("experts")
     assert not problem(box) and kept["step"] == kept["steps"] == 12
     straight = made(**QUICK)
-    straight.train_experts(anew=True, **QUIET)
+    straight.train_experts(from_start=True, **QUIET)
     assert straight.recall("experts")["known"] == kept["known"]  # as if it had never stopped
     press(box, "Go on")
-    assert "come to its end" in problem(box)
+    assert "this training is finished" in problem(box)
     figure = figure_of(box)
     assert len(figure.data[0].x) == kept["rows"] and figure.data[2].y[-1] == kept["points"][-1][1]
 
@@ -292,7 +292,7 @@ def test_the_controls_of_the_experts():
     kept = explorer.recall("experts")
     assert not problem(box) and len(kept["known"]) == 4 and "4 experts (2 then 4)" in said(box)
     named(box, "number of experts K").value = 5.0
-    assert explorer.expert_settings.stages == (5,) and "of other settings" in said(box)
+    assert explorer.expert_settings.stages == (5,) and "with other settings" in said(box)
     named(box, "number of experts K").value = 21.0
     assert "should be from 1 to 20" in problem(box)
 
@@ -323,7 +323,7 @@ def test_stored_experts_and_their_words(explorer):
     named(box, "expert").value = float(last.n_experts)
     assert f"Expert {last.n_experts} knows" in said(box)
     named(box, "expert").value = float(last.n_experts + 1)
-    assert "is refused" in problem(box)
+    assert "expert should be from 1 to" in problem(box)
     named(box, "stored experts").value = 0
     assert explorer.expert <= one.n_experts
 
@@ -346,6 +346,74 @@ def test_pairs_opened_are_those_of_the_layer(explorer, clock):
     assert "times SLOWER" in said(box)  # by this clock
     named(box, "best words asked for, k").value = 51.0
     assert "k should be from 1 to 50" in problem(box)
+
+
+# ---- what the figures hold: each number where it belongs
+
+
+def test_the_figure_of_w_and_n_holds_its_numbers(explorer):
+    explorer.width, explorer.n_full, explorer.place = 4, 100, 600
+    models, x = explorer.small, explorer.small.states[599:600]
+    data, _ = af.svd_data(explorer, {})
+    best = models.full.output(x).softmax(1)[0].topk(10)
+    ours = SVDSoftmax(models.full, 4, 100)
+    np.testing.assert_allclose(data[0]["x"], best.values.tolist(), rtol=1e-4)
+    np.testing.assert_allclose(data[1]["x"], ours.log_prob(x)[0, best.indices].exp().tolist(), rtol=1e-4)
+    assert [name.split(". ")[1] for name in data[0]["y"]] == [af.plain(models.words[i]) for i in best.indices]
+    assert data[3]["y"] == pytest.approx(100 * ours.recall(explorer.reported, 10))
+    assert ours.recall(explorer.reported, 1) != ours.recall(explorer.reported, 10)
+    timed, _ = af.svd_data(explorer, {"points": [["full softmax", 3e-3, 1.0], ["4, 100", 2e-3, 0.5]]})
+    assert timed[4]["x"].tolist() == [3, 2] and timed[4]["y"].tolist() == [100, 50]
+
+
+def test_w_and_n_are_chosen_on_other_states_than_those_reported(explorer):
+    assert not {tuple(x.tolist()) for x in explorer.chosen_by} & {tuple(x.tolist()) for x in explorer.reported}
+    found = explorer.choose()
+    svd = SVDSoftmax(explorer.small.full)
+    assert (found.width, found.n_full) == svd.choose(explorer.small.states[:512], 0.99, 10)[:2]
+    assert (explorer.width, explorer.n_full) == (found.width, found.n_full)
+
+
+def test_the_figure_of_skipped_tails_holds_its_times(explorer):
+    slow, quick = Spread(4e-3, 3e-3, 6e-3, 9), Spread(2e-3, 1.5e-3, 2.25e-3, 9)
+    times = {f"{se.ALL}, 10": slow, f"{se.SKIP}, 10": quick}
+    data, _ = af.skip_data(explorer, times)
+    for trace, spread in ((3, slow), (4, quick)):
+        name = af.skip_figure(explorer, times).data[trace].name
+        assert name == (se.ALL if spread is slow else se.SKIP) and data[trace]["x"].tolist() == [10]
+        drawn = [data[trace][key][0] for key in ("y", "error_y.array", "error_y.arrayminus")]
+        median, q1, q3, _ = spread
+        assert drawn == pytest.approx([1e3 * median, 1e3 * (q3 - median), 1e3 * (median - q1)])
+    assert "k = 10: 2 times faster" in se.skip_sentence(explorer, times, "")
+
+
+def test_the_figure_of_a_case_holds_its_numbers():
+    times = {sc.SVD: Spread(2e-3, 1e-3, 4e-3, 9), sc.FULL: Spread(3e-3, 3e-3, 3e-3, 9)}
+    data, _ = af.case_data((sc.FULL, sc.SVD, sc.SPARSE), times, {sc.FULL: 1.0, sc.SVD: 0.25})
+    assert data[0]["x"] == data[1]["x"] == ["full<br>softmax", "SVD-<br>softmax", "doubly sparse"]
+    np.testing.assert_allclose(data[0]["y"], [3, 2, math.nan])
+    np.testing.assert_allclose(data[0]["error_y.array"], [0, 2, math.nan])
+    np.testing.assert_allclose(data[0]["error_y.arrayminus"], [0, 1, math.nan])
+    np.testing.assert_allclose(data[1]["y"], [100, 25, math.nan])
+
+
+def test_the_figure_and_the_sentence_of_stored_experts_are_those_of_the_chosen_ones(explorer):
+    experts, words = explorer.small.experts, explorer.small.words
+    for chosen, one in enumerate(experts):
+        data, _ = af.stored_experts_data(experts, chosen)
+        np.testing.assert_allclose(data[4]["y"], one.members.sum(1))
+        np.testing.assert_allclose(data[5]["y"], 100 * np.array(one.found["shares"]))
+        point = data[3]["x"][0], data[3]["y"][0]
+        assert point == pytest.approx((100 * one.found["utilisation"], 100 * one.found["agree 10"]))
+        explorer.stored, explorer.expert = chosen, 2
+        told = se.stored_experts_sentence(explorer)
+        others = one.members[0] | one.members[2:].any(0)
+        alone = [words[i] for i in (one.members[1] & ~others).nonzero().flatten().tolist()]
+        assert f"Expert 2 knows {int(one.members[1].sum()):,} of" in told
+        assert f"for instance: {', '.join(alone[:12])}." in told if alone else "Other experts know all" in told
+    agree, right = ([e.found[f"{key} 10"] for e in experts] for key in ("agree", "right"))
+    np.testing.assert_allclose(data[0]["y"], 100 * np.array(agree))
+    np.testing.assert_allclose(data[1]["y"], 100 * np.array(right))
 
 
 # ---- cases
@@ -471,7 +539,7 @@ def test_where_nothing_can_be_kept_experts_are_trained(tmp_path, capsys):
     press(box, "Train")
     assert not problem(box) and "step 12 of 12" in said(box) and capsys.readouterr().out.count("not kept") == 1
     press(box, "Go on")
-    assert "nothing to go on with" in problem(box)
+    assert "there is nothing to continue" in problem(box)
     explorer.forget()
     assert explorer.recall("experts") is None
 
@@ -479,12 +547,12 @@ def test_where_nothing_can_be_kept_experts_are_trained(tmp_path, capsys):
 def test_a_damaged_checkpoint_is_named():
     explorer = made(**QUICK)
     box = ap.experts_panel(explorer)
-    explorer.train_experts(anew=True, tick=lambda *_: None, heard=lambda _: None)
+    explorer.train_experts(from_start=True, tick=lambda *_: None, heard=lambda _: None)
     explorer.remember("experts", {**explorer.recall("experts"), "step": 5})
     for content in (b"", b"\x00" * 2000, b"{"):
         explorer.checkpoint.write_bytes(content)
         press(box, "Go on")
-        assert str(explorer.checkpoint) in problem(box) and "press Train to start anew" in problem(box)
+        assert str(explorer.checkpoint) in problem(box) and "press Train to start again" in problem(box)
     press(box, "Train")
     assert not problem(box)
 
@@ -526,7 +594,7 @@ def test_recorded_cases_are_read_as_they_are(tmp_path):
         assert found["device"]["name"] in one.label and "another machine" in one.provenance
     assert sa.recorded_cases(tmp_path) == [] and "nothing recorded" in sa.which_when(tmp_path)[0][0]
     (tmp_path / sa.FILE).write_text('{"alternatives": "07"}')
-    with pytest.raises(ValueError, match="is no record of alternatives: KeyError 'device'"):
+    with pytest.raises(ValueError, match="is not a record of this lesson: KeyError 'device'"):
         sa.record(tmp_path)
 
 
@@ -569,7 +637,7 @@ def test_the_comparison_is_shown_when_it_is_there(tmp_path):
     for torn in ("{}", "{", "[]"):
         (tmp_path / "bench-compare-text8.json").write_text(torn)
         for reader in (sa.stored_comparisons, sa.markdown, sa.claims):
-            with pytest.raises(ValueError, match=r"bench-compare-text8\.json is no comparison"):
+            with pytest.raises(ValueError, match=r"bench-compare-text8\.json is not a comparison"):
                 reader(tmp_path)
 
 
@@ -597,7 +665,7 @@ def test_choices_and_measurements_survive():
 
     first = start()
     first.width, first.best, first.task, first.threshold = 9, 7, sc.TRAIN, 0.05
-    first.train_experts(anew=True, **QUIET)
+    first.train_experts(from_start=True, **QUIET)
     first.close()
     _LIVE.clear()  # as after a restart of the kernel
     second = start()

@@ -311,11 +311,11 @@ def test_a_dropped_file_is_kept_for_the_session_only(path, tmp_path):
     ("name", "value", "says"),
     [
         ("batch", 50, "B should be a multiple of 20"),
-        ("in_features", 2, "d should be from 4 to 1,024 here, got 2"),
+        ("in_features", 2, "d should be from 4 to 1,024, got 2"),
         ("tokens", 10, "the number of tokens should be from 1,000"),
         ("seconds", 0, "seconds for each should be from 1"),
         ("seed", -1, "seed should be from 0"),
-        ("ticked", ("hard",), "ticked: expected some of full"),
+        ("ticked", ("hard",), "ticked should be some of full"),
     ],
 )
 def test_values_out_of_range_are_refused(explorer, name, value, says):
@@ -341,7 +341,7 @@ def test_requests(explorer):
     with pytest.raises(ValueError, match="nothing is ticked"):
         explorer.request()
     explorer.ticked, explorer.cutoffs = ("yours",), ()
-    with pytest.raises(ValueError, match="your cutoffs: there is none"):
+    with pytest.raises(ValueError, match="your cutoffs: none is set"):
         explorer.request()
 
 
@@ -353,7 +353,7 @@ def test_what_does_not_fit_into_memory_is_refused(explorer, monkeypatch):
     explorer.read()
     monkeypatch.setattr("adasoft.lessons.time_model.timings.free_bytes", lambda device: 2.0**10)
     with pytest.raises(TooLarge):
-        explorer.train("training", explorer.request, 1, anew=True, **QUIET)
+        explorer.train("training", explorer.request, 1, from_start=True, **QUIET)
     assert explorer.trained == {}
 
 
@@ -507,7 +507,7 @@ def test_runs_in_words():
     assert "full softmax: perplexity 100.0, 100 words per second." in told
     assert "adaptive, your cutoffs: 60.0, 40 % lower after equal seconds" in told and "2 times as many words" in told
     assert "the output layer takes 70 % of a step" in told
-    assert told.endswith("You guessed 3 times for your cutoffs; it is 2: a factor 1.5 off.")
+    assert told.endswith("You guessed 3 times for your cutoffs; it is 2: off by a factor of 1.5.")
     assert se.training_sentence(both, lk.LABELS, "full", 2.1).endswith("close.")
     assert "You guessed" not in se.training_sentence(both, lk.LABELS, "full")
     many = kept(
@@ -518,7 +518,7 @@ def test_runs_in_words():
     assert "Most words per second: adaptive, planned cutoffs, 4 times as many. adaptive, your cutoffs: 60.0" in told
     assert "sampled, 20 % of V:" not in told  # the table has it
     alone = se.training_sentence(kept(yours=(YOURS, 200.0)), lk.LABELS, "full")
-    assert alone.endswith("Tick full softmax, too, to compare.")
+    assert alone.endswith("Tick full softmax as well to compare.")
     assert se.training_sentence({}, lk.LABELS, "full") == "Nothing trained yet."
     assert "full softmax 120.0 (validation 100.0)" in se.loss_sentence(both, lk.LABELS)
     said_of = {0.0: "the same to 0.1 %", 0.021: "2.1 % higher", -0.35: "35 % lower"}
@@ -653,7 +653,7 @@ def test_measurements_survive_a_restart(path, clock):
     assert named(box, "shown").value == tr.HERE and np.isfinite(figure_of(box).data[0].y).all()
     assert f"on {time.strftime('%Y-', time.gmtime())}" in said(box)
     press(box, "Go on")
-    assert "they end with the kernel" in problem(box)
+    assert "models end with the kernel" in problem(box)
 
 
 def test_a_guess_is_held_against_what_is_measured(explorer, clock):
@@ -701,7 +701,7 @@ def test_writing(explorer, clock, monkeypatch):
     assert "nothing written yet" in said(box)
     press(box, "Write")
     assert "train one above first" in problem(box)
-    explorer.train("training", explorer.request, 0.1, anew=True, **QUIET)
+    explorer.train("training", explorer.request, 0.1, from_start=True, **QUIET)
     named(box, "words of each").value = 5.0
     press(box, "Write")
     written = explorer.recall("written")
@@ -721,7 +721,7 @@ def test_writing(explorer, clock, monkeypatch):
     press(box, "Write")
     assert not problem(box)
     named(box, "words of each").value = 0.0
-    assert "0 is refused, from 1 to 1,000" in problem(box)
+    assert "words of each should be from 1 to 1,000, got 0" in problem(box)
 
 
 def test_panels_shown_again_replace_the_old_ones(explorer):
@@ -922,7 +922,7 @@ def test_a_cell_handed_over(explorer, clock, monkeypatch):
     assert not problem(box) and set(explorer.recall("own cell")["lanes"]) == {"lstm", "cell"}
     explorer.cutoffs = ()
     press(box, "Train")
-    assert "your cutoffs: there is none" in problem(box)
+    assert "your cutoffs: none is set" in problem(box)
 
 
 # ---- recorded sessions
@@ -965,7 +965,7 @@ def test_a_session_is_recorded_and_shown(path, tmp_path, explorer, monkeypatch, 
     assert named(box, "shown").value == tr.HERE and "RECORDED" not in said(box)
     assert "RECORDED, not this machine." in said(tp.writing_panel(explorer))
     out.write_text("{}")
-    with pytest.raises(ValueError, match=r"live-made.json is no recorded session: KeyError"):
+    with pytest.raises(ValueError, match=r"live-made.json is not a recorded session: KeyError"):
         rs.recorded_sessions(tmp_path)
 
 
@@ -975,21 +975,21 @@ def test_a_session_of_another_form_names_the_field(tmp_path):
     assert len(rs.recorded_sessions(tmp_path)) == 1
     good["training"]["lanes"]["full"]["points"][0][0] = 0
     (tmp_path / "live-x.json").write_text(json.dumps(good))
-    with pytest.raises(ValueError, match=r"live-x.json is no .* training.lanes.full.points\[0\]\[0\] should be"):
+    with pytest.raises(ValueError, match=r"live-x.json is not .* training.lanes.full.points\[0\]\[0\] should be"):
         rs.recorded_sessions(tmp_path)
     for content in ("", "[]", "null", "[" * 9999, '{"text": 3}'):
         (tmp_path / "live-x.json").write_text(content)
-        with pytest.raises(ValueError, match=r"live-x.json is no recorded session"):
+        with pytest.raises(ValueError, match=r"live-x.json is not a recorded session"):
             rs.recorded_sessions(tmp_path)
 
 
 def test_a_broken_record_is_said_in_the_panel(explorer, monkeypatch):
     def broken():
-        raise ValueError("live-x.json is no recorded session")
+        raise ValueError("live-x.json is not a recorded session")
 
     show_sessions(monkeypatch, broken)
-    assert "live-x.json is no recorded session" in problem(tp.training_panel(explorer))
-    assert "live-x.json is no recorded session" in problem(tp.writing_panel(explorer))
+    assert "live-x.json is not a recorded session" in problem(tp.training_panel(explorer))
+    assert "live-x.json is not a recorded session" in problem(tp.writing_panel(explorer))
 
 
 # ---- stored runs
@@ -1105,17 +1105,17 @@ def test_where_in_the_vocabulary_the_loss_differs(tmp_path, record):
     planned = data[names.index("planned-0.75")]
     assert planned["x"].tolist() == [100, 200, 300] and planned["showlegend"]
     np.testing.assert_allclose(planned["y"], [-10, 40, 45])
-    assert not data[names.index("full")]["y"].any() and "more than full softmax" in layout["title.text"]
+    assert not data[names.index("full")]["y"].any() and "extra loss over full softmax" in layout["title.text"]
     assert np.isnan(data[names.index("sampled")]["y"]).all() and not data[names.index("sampled")]["showlegend"]
     told = said(tp.stored_panel(tmp_path))
-    assert "head ≥ 75 %: +45 thousandths of a nat per token against full softmax, which is +4.6 % of perplexity" in told
+    assert "head ≥ 75 %: +45 thousandths of a nat per token against full softmax, or +4.6 % in perplexity" in told
     assert "most in one stretch: +50 on the words of rank 100 to 200, 20 % of all tokens." in told
 
 
 def test_without_ranks_the_panel_says_so(tmp_path, record):
     store(tmp_path, record, "full", 100.0, 1000.0, **{"test by rank": None})
-    assert "do not tell the loss by the rank of the word" in said(tp.stored_panel(tmp_path))
-    assert sr.rank_data(None)[1]["title.text"] == "no record here tells it"
+    assert "do not give the loss by word rank" in said(tp.stored_panel(tmp_path))
+    assert sr.rank_data(None)[1]["title.text"] == "none of these records tells it"
 
 
 def test_times_that_are_not_to_be_compared_give_no_ratio(tmp_path, record):

@@ -151,9 +151,9 @@ def case_panel(explorer: AlternativesExplorer, *, slot: str = "case") -> w.VBox:
         needed = explorer.case.bytes(len(explorer.vocabulary)) / 2**30 if explorer.cutoffs else 0.0
         sparse = explorer.experts_for_case
         estimate.say(
-            f"{device_text(explorer.device)}. Memory: about {needed:,.2g} GiB. Weights are drawn, for no model of this "
-            f"size is at hand: SVD-softmax takes W = d/8 and N = V/32; experts are as large as the stored "
-            f"{sparse.label}, {100 * explorer.expert_share:.0f} % of V. {busy_text()}".strip()
+            f"{device_text(explorer.device)}. Memory: about {needed:,.2g} GiB. No model of this size is trained "
+            f"here, so the weights are random: SVD-softmax takes W = d/8 and N = V/32; experts are as large as in "
+            f"the stored {sparse.label}, {100 * explorer.expert_share:.0f} % of V. {busy_text()}".strip()
         )
         bets = explorer.recall("bets") or []
         won = sum(bool(one[0]) for one in bets)

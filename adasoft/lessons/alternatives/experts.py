@@ -1,4 +1,4 @@
-"""Doubly sparse softmax trained live on ten groups of ten classes: how it is trained, and how it stands as JSON."""
+"""Doubly sparse softmax trained live on ten groups of ten classes: how it is trained, and its state as JSON."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def train(
     tick: Tick,
     heard: Callable[[Mapping[str, Any]], None],
 ) -> None:
-    """Train, from the checkpoint if there is one; ``state.now`` tells how the experts stand, also when this ends early.
+    """Train, from the checkpoint if there is one; ``state.now`` tells how far they are, even when this ends early.
 
-    Raises DamagedFile if it cannot go on from the checkpoint.
+    Raises DamagedFile if it cannot continue from the checkpoint.
     """
     going_on = checkpoint is not None and checkpoint.exists()
 
@@ -67,7 +67,7 @@ def train(
             if not going_on or state.now:  # else it did not even begin
                 raise
             reason = error.args[1] if isinstance(error, DamagedFile) else one_line(error)
-            raise DamagedFile(str(checkpoint), reason, "press Train to start anew") from error
+            raise DamagedFile(str(checkpoint), reason, "press Train to start again") from error
         finally:
             torch.set_num_threads(threads)
             if state.now:
@@ -75,7 +75,7 @@ def train(
 
 
 class Watched:
-    """How a training of experts stands, as JSON."""
+    """How far a training of experts is, as JSON."""
 
     def __init__(self, kept: Mapping[str, Any], settings: Settings, n_items: int) -> None:
         self.steps = -(-len(hierarchy(n_items).target) // settings.batch) * settings.epochs * len(settings.stages)

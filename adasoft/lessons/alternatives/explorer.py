@@ -167,7 +167,7 @@ class AlternativesExplorer(TimingExplorer):
             self.version += 1
 
     def forget(self) -> None:
-        """As `Explorer.forget`; the experts' checkpoint goes, too."""
+        """As `Explorer.forget`, and delete the experts' checkpoint."""
         if self._choices is not None:
             removed(self.checkpoint)
         super().forget()
@@ -234,7 +234,7 @@ class AlternativesExplorer(TimingExplorer):
 
     @property
     def checkpoint(self) -> Path:
-        """Where the training of the experts stands, so that it can go on."""
+        """Where the training of the experts is kept, so that it can continue."""
         name = f"experts-of-{self._lesson or 'no-lesson'}.safetensors"
         return cache_dir() / "lessons" / name
 
@@ -251,23 +251,23 @@ class AlternativesExplorer(TimingExplorer):
         """What a training of experts depends on."""
         return experts.sizes_of(self.expert_settings)
 
-    def train_experts(self, *, anew: bool, tick: Tick, heard: Callable[[Mapping[str, Any]], None]) -> None:
-        """Train experts on the 10 x 10 classes; ``heard`` is told now and then how they stand, as it is kept.
+    def train_experts(self, *, from_start: bool, tick: Tick, heard: Callable[[Mapping[str, Any]], None]) -> None:
+        """Train experts on the 10 x 10 classes; ``heard`` is told now and then how far they are, as it is kept.
 
-        Raises ValueError if there is nothing to go on with, or if it was made with other settings.
+        Raises ValueErrX, or if it was made with other settings.
         """
         with LOCK:
             settings, kept = self.expert_settings, self.recall("experts") or {}
         path = self.checkpoint
-        if anew:
+        if from_start:
             removed(path)
             kept = {}
         elif not path.exists() or not kept:
-            raise ValueError("nothing to go on with: press Train to start anew")
+            raise ValueError("there is nothing to continue: press Train to start again")
         elif kept["sizes"] != experts.sizes_of(settings):
             raise ValueError("the experts below were trained with other settings: set those again, or press Train")
         elif kept["step"] >= kept["steps"]:
-            raise ValueError("this training has come to its end: press Train to start anew")
+            raise ValueError("this training is finished: press Train to start again")
         state = experts.Watched(kept, settings, self.n_items)
         checkpoint: Path | None = path
         try:

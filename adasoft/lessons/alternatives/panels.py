@@ -156,7 +156,7 @@ def svd_panel(explorer: AlternativesExplorer, *, slot: str = "svd") -> w.VBox:
 
 
 def experts_panel(explorer: AlternativesExplorer, *, slot: str = "experts") -> w.VBox:
-    """Doubly sparse softmax trained live on ten groups of ten classes, every step visible; stop and go on."""
+    """Doubly sparse softmax trained live on ten groups of ten classes, every step visible; stop and continue."""
     panel, words, estimate = Panel(), Line(), Line()
     number = _pair(panel, explorer, "n_experts", "experts", "number of experts K", "experts", high=20.0)
     threshold = _pair(
@@ -174,7 +174,7 @@ def experts_panel(explorer: AlternativesExplorer, *, slot: str = "experts") -> w
     mitosis = w.Checkbox(description="clone them in stages (mitosis)", indent=False, layout=w.Layout(width="auto"))
     panel.on_value(mitosis, lambda value: setattr(explorer, "mitosis", value))
     running: list[Mapping[str, Any]] = []
-    anew = [True]
+    from_start = [True]
 
     def now() -> Mapping[str, Any]:
         return running[0] if running else explorer.recall("experts") or {}
@@ -187,7 +187,7 @@ def experts_panel(explorer: AlternativesExplorer, *, slot: str = "experts") -> w
         words.say("In words: " + said.experts_sentence(now(), fresh))
 
     def train(tick: Tick) -> None:
-        begin, anew[0] = anew[0], True
+        begin, from_start[0] = from_start[0], True
         show = now_and_then(draw)
 
         def heard(kept: Mapping[str, Any]) -> None:
@@ -195,7 +195,7 @@ def experts_panel(explorer: AlternativesExplorer, *, slot: str = "experts") -> w
             show()
 
         try:
-            explorer.train_experts(anew=begin, tick=tick, heard=heard)
+            explorer.train_experts(from_start=begin, tick=tick, heard=heard)
         finally:
             running.clear()
             with LOCK:
@@ -204,11 +204,11 @@ def experts_panel(explorer: AlternativesExplorer, *, slot: str = "experts") -> w
     job = Job(panel, "Train", train, "From the start: every expert with a row for each of the 100 classes")
 
     def go_on() -> None:
-        anew[0] = False
+        from_start[0] = False
         try:
             job._begin()
         except Exception:
-            anew[0] = True
+            from_start[0] = True
             raise
 
     on = panel.button("Go on", go_on, "From where it was stopped, also after a restart of the kernel")
@@ -252,7 +252,7 @@ def pruned_panel(explorer: AlternativesExplorer, *, slot: str = "stored experts"
     def pick(value: int) -> None:
         most = experts[explorer.stored].n_experts
         if not 1 <= value <= most:
-            raise ValueError(f"expert {value} is refused: there are 1 to {most}")
+            raise ValueError(f"expert should be from 1 to {most}, got {value}")
         explorer.expert = value
 
     panel.on_value(which, chosen)

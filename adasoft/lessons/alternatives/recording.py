@@ -67,13 +67,13 @@ def measure_claim(tell: Callable[[str], None]) -> dict[str, Any]:
 
 
 def make(tell: Callable[[str], None], command: str, *, claim: bool = True) -> dict[str, Any]:
-    """What the lesson's buttons come to with its first choices, some cases, and SVD-softmax at its claim's sizes."""
+    """What the lesson's buttons give with its first choices, some cases, and SVD-softmax at its claim's sizes."""
     explorer = AlternativesExplorer("en")
 
     def tick(_done: float, text: str) -> None:
         tell(text)
 
-    explorer.train_experts(anew=True, tick=tick, heard=lambda _: None)
+    explorer.train_experts(from_start=True, tick=tick, heard=lambda _: None)
     explorer.checkpoint.unlink(missing_ok=True)
     cases = []
     for task, exact, v, d, rows in CASES:

@@ -61,12 +61,13 @@ def experts_sentence(kept: Mapping[str, Any], fresh: bool = True) -> str:
         return "Nothing trained yet."
     sizes = [len(one) for one in kept["known"]]
     settings = kept["sizes"]
-    stages = " then ".join(str(k) for k in settings["stages"])
+    stages = f" ({' then '.join(map(str, settings['stages']))})" if len(settings["stages"]) > 1 else ""
+    known = f"{min(sizes)} to {max(sizes)}" if min(sizes) < max(sizes) else f"{sizes[0]}"
     text = (
-        f"step {kept['step']} of {kept['steps']}: {len(sizes)} experts ({stages}), threshold "
-        f"{settings['threshold']:g}, know {min(sizes)} to {max(sizes)} of the {GROUPS * PER_GROUP} classes, "
-        f"{kept['rows']} rows of {len(sizes) * GROUPS * PER_GROUP} in all. {kept['exact']} of {GROUPS} true groups are "
-        f"some expert's words exactly. Task loss {kept['task']:.2g} nats."
+        f"step {kept['step']} of {kept['steps']}: {len(sizes)} experts{stages}, threshold "
+        f"{settings['threshold']:g}, know {known} of the {GROUPS * PER_GROUP} classes, "
+        f"{kept['rows']} rows of {len(sizes) * GROUPS * PER_GROUP} in all. {kept['exact']} of the {GROUPS} true groups "
+        f"are exactly one expert's words. Task loss {kept['task']:.2g} nats."
     )
     if 0 in sizes:
         text += (
@@ -74,10 +75,10 @@ def experts_sentence(kept: Mapping[str, Any], fresh: bool = True) -> str:
             "smaller threshold spares experts."
         )
     share = utilised(kept)
-    speed = f"{1 / share:.2g} times less" if share < 1 else "no less"
+    speed = f"{1 / share:.2g} times cheaper" if share < 1 else "so it saves nothing"
     text += f" One token reads the gate and one expert: {percent(share)} of the arithmetic, {speed}."
     if not fresh:
-        text += " These are of other settings than those above: press Train."
+        text += " These were trained with other settings than those above: press Train."
     return text
 
 
@@ -87,7 +88,11 @@ def stored_experts_sentence(explorer: AlternativesExplorer) -> str:
     e, found = min(explorer.expert, one.n_experts) - 1, one.found
     alone = one.members[e] & (one.members.sum(0) == 1)
     words = [models.words[i] for i in alone.nonzero().squeeze(1)[:12].tolist()]
-    listed = f"Only it knows, for instance: {', '.join(words)}." if words else "Each of its words is known to others."
+    listed = (
+        f"Words that no other expert knows, for instance: {', '.join(words)}."
+        if words
+        else "Other experts know all of its words."
+    )
     return (
         f"{one.label}: {percent(found['utilisation'])} of the arithmetic. Its ten best words hold "
         f"{percent(found['agree 10'])} of the full softmax's, its five best {percent(found['agree 5'])}, its best "
@@ -123,7 +128,7 @@ def skip_sentence(explorer: AlternativesExplorer, times: Times, whose: str) -> s
             said = f"{ratio:.2g} times faster" if ratio >= 1 else f"{1 / ratio:.2g} times SLOWER"
             parts.append(f"k = {place}: {said if apart else 'too close to call'}")
     return (
-        f"{text} Against all words and a search, {'; '.join(parts)} ({whose})." if parts else f"{text} Not timed yet."
+        f"{text} Compared with scoring all words: {'; '.join(parts)} ({whose})." if parts else f"{text} Not timed yet."
     )
 
 

@@ -1,11 +1,11 @@
-"""Two small trained language models that the lesson on alternatives has at hand: output layers, states and words.
+"""Two small trained language models that the lesson on alternatives uses: output layers, states and words.
 
     # makes data/results/small-models.safetensors again, in some minutes
     python -m adasoft.lessons.alternatives.small_models
 
 The text is the documentation of the packages installed where it was made; no network is used. Kept are the output
-layers alone, in fp16, hidden states at places of the test part with the words before them, and what doubly sparse
-softmaxes retrained on the full one came to. Where it all comes from is in the file's metadata.
+layers alone, in fp16, hidden states at places of the test part with the words before them, and the
+results of doubly sparse softmaxes retrained on the full one. The file's metadata says where it all comes from.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class SmallModels:
 def small_models(path: Path | None = None) -> SmallModels:
     """The models in a file, ``data/results/small-models.safetensors`` by default.
 
-    Raises LookupError if there is none, ValueError if it is no such file.
+    Raises LookupError if there is none, ValueError if it is another kind of file.
     """
     path = path or results_folder() / FILE
     if not path.exists():
@@ -172,7 +172,7 @@ def small_models(path: Path | None = None) -> SmallModels:
             about,
         )
     except Exception as error:
-        raise ValueError(f"{path.name} holds no small models: {type(error).__name__} {error}") from error
+        raise ValueError(f"{path.name} does not hold the small models: {type(error).__name__} {error}") from error
 
 
 def _packed(members: Tensor) -> Tensor:

@@ -62,7 +62,7 @@ class RecordedCase:
 
 
 def record(folder: Path | None = None) -> dict[str, Any]:
-    """The record; empty if there is none. Raises ValueError for a file that is no such record."""
+    """The record; empty if there is none. Raises ValueError for a file that is not such a record."""
     path = (folder or results_folder()) / FILE
     if not path.exists():
         return {}
@@ -74,7 +74,7 @@ def record(folder: Path | None = None) -> dict[str, Any]:
             found[key]
         _FORM(found, "it")
     except (ValueError, KeyError, TypeError, OSError) as error:
-        raise ValueError(f"{path.name} is no record of alternatives: {type(error).__name__} {error}") from error
+        raise ValueError(f"{path.name} is not a record of this lesson: {type(error).__name__} {error}") from error
     return found  # type: ignore[no-any-return]
 
 
@@ -138,9 +138,8 @@ def which_when(folder: Path | None = None) -> list[list[str]]:
 def _faster(times: Mapping[str, Spread], name: str) -> str:
     if name == sc.FULL or sc.FULL not in times:
         return seconds_text(times[name].median)
-    return (
-        f"{seconds_text(times[name].median)}, {times[sc.FULL].median / times[name].median:.2g}x the full softmax's pace"
-    )
+    pace = _pace(times[sc.FULL].median / times[name].median)
+    return f"{seconds_text(times[name].median)}, {pace} than the full softmax"
 
 
 def _pace(ratio: float) -> str:
@@ -150,7 +149,7 @@ def _pace(ratio: float) -> str:
 
 
 def _compared(folder: Path | None = None) -> list[tuple[Path, Any]]:
-    """The stored comparisons of larger models. Raises ValueError for a file that is none."""
+    """The stored comparisons of larger models. Raises ValueError for a file that is not one."""
     out = []
     for path in sorted((folder or results_folder()).glob("bench-compare-*.json")):
         try:
@@ -160,7 +159,7 @@ def _compared(folder: Path | None = None) -> list[tuple[Path, Any]]:
             for row, key in itertools.product(found["rows"], COMPARED):
                 row[key]
         except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path.name} is no comparison: {type(error).__name__} {error}") from error
+            raise ValueError(f"{path.name} is not a comparison: {type(error).__name__} {error}") from error
         out.append((path, found))
     return out
 
@@ -168,7 +167,7 @@ def _compared(folder: Path | None = None) -> list[tuple[Path, Any]]:
 def stored_comparisons(folder: Path | None = None) -> tuple[list[list[str]], str]:
     """The comparison of trained models (`adasoft.bench.compare`) as rows with a head, and a sentence about it.
 
-    Raises ValueError for a file that is no such comparison.
+    Raises ValueError for a file that is not such a comparison.
     """
     head = [
         "model and method",
@@ -305,7 +304,7 @@ def claims(folder: Path | None = None) -> list[list[str]]:
         svd = "nothing recorded yet"
     experts = found.get("experts", {})
     groups = (
-        f"{experts['exact']} of 10 groups are some expert's words exactly, with {experts['sizes']['stages'][-1]} "
+        f"{experts['exact']} of 10 groups are exactly one expert's words, with {experts['sizes']['stages'][-1]} "
         f"experts and threshold {experts['sizes']['threshold']:g}."
         if experts
         else "nothing recorded yet"
@@ -331,7 +330,7 @@ def claims(folder: Path | None = None) -> list[list[str]]:
             f"the layer's training step alone, recorded: {training or 'nothing yet'}.",
         ],
         [
-            "exact top-k: no paper's claim, but ours: the same words, and tails skipped that cannot hold one of them",
+            "exact top-k: our claim, not a paper's: the same words, without the tails that cannot hold any of them",
             f"small model, ten best words: {opened:.3g} % of the pairs opened.",
         ],
     ]

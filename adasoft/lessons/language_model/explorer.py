@@ -1,4 +1,4 @@
-"""What the lesson on perplexity adds to the one state: a text, the softmaxes to train on it, what they came to."""
+"""What the lesson on perplexity adds to the one state: a text, the softmaxes to train on it, their results."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _RANGES = {
 
 
 class TrainingExplorer(Explorer):
-    """An `Explorer` that also holds a text, the softmaxes to train on it, and what the trained models came to.
+    """An `Explorer` that also holds a text, the softmaxes to train on it, and the results of the trained models.
 
     Until a text is read, the most frequent words of the vocabulary given here stand in for its words.
 
@@ -101,7 +101,7 @@ class TrainingExplorer(Explorer):
         name, value = proposal["trait"].name, proposal["value"]
         letter, low, high = _RANGES[name]
         if not low <= value <= high:
-            raise t.TraitError(f"{letter} should be from {low:,} to {high:,} here, got {value:,}")
+            raise t.TraitError(f"{letter} should be from {low:,} to {high:,}, got {value:,}")
         if name == "batch" and value % STEPS:
             raise t.TraitError(f"B should be a multiple of {STEPS}, the steps of a window, got {value:,}")
         return int(value)
@@ -109,7 +109,7 @@ class TrainingExplorer(Explorer):
     @t.validate("ticked")
     def _known_names(self, proposal: Any) -> tuple[str, ...]:
         if unknown := [name for name in proposal["value"] if name not in LABELS]:
-            raise t.TraitError(f"ticked: expected some of {', '.join(LABELS)}, got {unknown[0]!r}")
+            raise t.TraitError(f"ticked should be some of {', '.join(LABELS)}, got {unknown[0]!r}")
         return tuple(name for name in LABELS if name in proposal["value"])
 
     @t.observe(*_BEGIN)
@@ -153,7 +153,7 @@ class TrainingExplorer(Explorer):
         super()._to_start()
 
     def forget(self) -> None:
-        """As `Explorer.forget`; the text and all models are forgotten, too."""
+        """As `Explorer.forget`, and forget the text and all models."""
         self._corpus = None
         self.trained.clear()
         if self._choices is not None:
@@ -235,11 +235,11 @@ class TrainingExplorer(Explorer):
 
     def _own_clusters(self) -> Partition:
         if not self.cutoffs:
-            raise ValueError("your cutoffs: there is none, so it would be the full softmax; set one, or untick it")
+            raise ValueError("your cutoffs: none is set, so it would be the full softmax; set one, or untick it")
         return Partition(tuple(self.cutoffs), tuple(self.widths), "")
 
     def request(self) -> Request:
-        """The ticked softmaxes for the text at hand. Raises ValueError where one makes no sense."""
+        """The ticked softmaxes for the current text. Raises ValueError where one makes no sense."""
         with LOCK:
             settings = settings_of(self.ticked, len(self.vocabulary), self._settings())
             clusters = {"yours": self._own_clusters()} if "yours" in settings else {}
@@ -264,17 +264,17 @@ class TrainingExplorer(Explorer):
         request: Callable[[], Request],
         seconds: float,
         *,
-        anew: bool,
+        from_start: bool,
         tick: Tick,
         heard: Callable[[Turns], None],
     ) -> None:
-        """Read the text if need be, build what is requested (``anew``) or take what is there, and train.
+        """Read the text if necessary, build what is requested (``from_start``) or take the models in memory, and train.
 
-        What it came to is kept under ``key``, also when ``tick`` or an error ends it.
+        The result is kept under ``key``, even when ``tick`` or an error ends the training.
 
-        Raises ValueError for a request that makes no sense, or if there is nothing to go on with.
+        Raises ValueError for a request that makes no sense, or if there is no model to continue with.
         """
-        if anew:
+        if from_start:
             corpus = self.read(tick)
             wanted = request()  # may run code of the reader's, so without the lock
             wanted.check_memory(corpus.n_classes)
@@ -284,12 +284,12 @@ class TrainingExplorer(Explorer):
             )
             self.trained[key] = turns
         elif key not in self.trained:
-            raise ValueError("no model is in memory (they end with the kernel): press Train to start anew")
+            raise ValueError("no model is in memory (models end with the kernel): press Train to start again")
         turns = self.trained[key]
         try:
             turns.train(seconds, tick=tick, heard=lambda: heard(turns))
         except Ended:
-            self.trained.pop(key, None)  # in the middle of a step: it cannot go on
+            self.trained.pop(key, None)  # stopped in the middle of a step: it cannot continue
             raise
         finally:
             if any(lane.points for lane in turns.lanes):

@@ -1,6 +1,6 @@
 """The figure of runs trained in turns: against seconds, against tokens, and where a step's time goes; no torch.
 
-What was trained is told by a mapping, as ``Turns.json`` makes it and as it is kept over restarts and recorded.
+A mapping describes what was trained, as ``Turns.json`` makes it and as it is kept over restarts and recorded.
 """
 
 from __future__ import annotations

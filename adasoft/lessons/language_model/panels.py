@@ -153,7 +153,7 @@ def training_panel(explorer: TrainingExplorer, *, slot: str = "training") -> w.V
         yours = f" Yours: {said.cutoffs_text(explorer.cutoffs)}." if "yours" in explorer.ticked else ""
         estimate.say(
             f"{n} softmax{'es' * (n != 1)}, {seconds} s each: about {_duration(1.4 * n * seconds)} with the "
-            f"perplexities in between, which count for no clock.{yours} {busy_text()}".strip()
+            f"perplexities in between, which no clock counts.{yours} {busy_text()}".strip()
         )
         trainer.redraw()
 
@@ -188,13 +188,13 @@ def writing_panel(explorer: TrainingExplorer, *, slot: str = "writing") -> w.VBo
     seed, n = NumberBox(description="seed", value=last["seed"]), NumberBox(description="words of each", value=40)
     chosen = {"seed": last["seed"], "n": 40}
 
-    def take(name: str, low: int, high: int, value: int) -> None:
+    def take(name: str, called: str, low: int, high: int, value: int) -> None:
         if not low <= value <= high:
-            raise ValueError(f"{name}: {value:,} is refused, from {low:,} to {high:,} here")
+            raise ValueError(f"{called} should be from {low:,} to {high:,}, got {value:,}")
         chosen[name] = value
 
-    panel.on_number(seed, partial(take, "seed", 0, 2**31 - 1), lambda: chosen["seed"])
-    panel.on_number(n, partial(take, "n", 1, 1000), lambda: chosen["n"])
+    panel.on_number(seed, partial(take, "seed", "seed", 0, 2**31 - 1), lambda: chosen["seed"])
+    panel.on_number(n, partial(take, "n", "words of each", 1, 1000), lambda: chosen["n"])
 
     def write(tick: Tick) -> None:
         turns = explorer.trained.get("training")

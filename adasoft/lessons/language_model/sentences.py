@@ -1,6 +1,6 @@
 """What is said of runs trained in turns and of a text: sentences, a table, a card; no torch, no widgets.
 
-What was trained is told by a mapping, as ``Turns.json`` makes it and as it is kept over restarts and recorded.
+A mapping describes what was trained, as ``Turns.json`` makes it and as it is kept over restarts and recorded.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ def training_sentence(kept: Kept, labels: Mapping[str, str], base: str, guess: f
     if own is None or len(rows) == 1:
         parts = [f"{labels[row.name]} {row.perplexity:,.1f} at {row.rate:,.0f} words per second" for row in rows]
         text += f"Perplexity: {'; '.join(parts)}."
-        return text if own else f"{text} Tick {labels[base]}, too, to compare."
+        return text if own else f"{text} Tick {labels[base]} as well to compare."
     text += f"{labels[base]}: perplexity {own.perplexity:,.1f}, {own.rate:,.0f} words per second."
     others = [row for row in rows if row is not own]
     if len(others) > 3:
@@ -178,7 +178,7 @@ def training_sentence(kept: Kept, labels: Mapping[str, str], base: str, guess: f
     yours = next((row.faster for row in rows if row.name == "yours"), math.nan)
     if math.isfinite(guess) and math.isfinite(yours):
         off = max(guess / yours, yours / guess) if guess > 0 else math.inf
-        close = "close" if off < 1.25 else f"a factor {off:,.1f} off" if math.isfinite(off) else "far off"
+        close = "close" if off < 1.25 else f"off by a factor of {off:,.1f}" if math.isfinite(off) else "far off"
         text += f" You guessed {guess:g} times for your cutoffs; it is {yours:.2g}: {close}."
     return text
 

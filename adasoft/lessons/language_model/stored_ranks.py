@@ -33,7 +33,11 @@ def rank_data(table: StoredTable | None) -> tuple[Data, Layout]:
         more = 1e3 * np.cumsum(row["more"]) if row else np.array([math.nan])
         data[i] = {"x": np.array(ends if row else [math.nan]), "y": more, "showlegend": row is not None}
     base = STORED.get(next(iter(rows.values()))["to"], "") if rows else ""
-    title = f"thousandths of a nat per token more than {base}, up to this rank" if rows else "no record here tells it"
+    title = (
+        f"extra loss over {base}, summed up to this rank (0.001 nat per token)"
+        if rows
+        else "none of these records tells it"
+    )
     return data, {**log_ticks("xaxis", np.array(ends, dtype=np.float64)), "title.text": title}
 
 
@@ -66,14 +70,14 @@ def rank_sentence(table: StoredTable | None) -> str:
     rows = {row["name"]: row for row in _told(table)}
     compared = next((rows[name] for name in _IN_WORDS if name in rows and rows[name]["to"] != name), None)
     if compared is None:
-        return "These records do not tell the loss by the rank of the word, or only for one softmax."
+        return "These records do not give the loss by word rank, or only for one softmax."
     more = 1e3 * compared["more"]
     i = int(np.argmax(np.abs(more)))
     ends = [*compared["ranks"][1:], compared["V"]]
     kind = "pieces" if compared["words per token"] < 0.999 else "words"
     return (
         f"{STORED[compared['name']]}: {more.sum():+.0f} thousandths of a nat per token against "
-        f"{STORED[compared['to']]}, which is {100 * math.expm1(more.sum() / 1e3):+.1f} % of perplexity; most in one "
+        f"{STORED[compared['to']]}, or {100 * math.expm1(more.sum() / 1e3):+.1f} % in perplexity; most in one "
         f"stretch: {more[i]:+.0f} on the {kind} of rank {compared['ranks'][i]:,} to {ends[i]:,}, "
         f"{100 * compared['shares'][i]:.0f} % of all tokens. Only runs that recorded it count."
     )

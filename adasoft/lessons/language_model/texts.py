@@ -1,4 +1,4 @@
-"""Texts to train on: where they come from, how they are read beside the page, and what is told of them."""
+"""Texts to train on: where they come from, how they are read beside the page, and what is said of them."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def read_text(source: str, tokens: int, cache: Path | None = None) -> Corpus:
     """
     if source in NAMES and source != "docs" and not downloaded(source):
         raise ValueError(
-            f"{source} is not on this computer. Way out: python -m adasoft train --corpus {source} downloads it "
-            f"({NAMES[source].licence}); the lessons themselves use no network"
+            f"{source} is not on this computer; python -m adasoft train --corpus {source} downloads it "
+            f"({NAMES[source].licence}), the lessons use no network"
         )
     how: dict[str, Any] = {}
     if source not in NAMES and not _prepared(Path(source)):

@@ -51,7 +51,7 @@ class Trainer:
     ) -> None:
         self.explorer, self.key, self.labels, self.base, self._request = explorer, key, labels, base, request
         self._patience = patience
-        self._anew, self._turns = True, None  # type: bool, Turns | None
+        self._from_start, self._turns = True, None  # type: bool, Turns | None
         self.sessions = {session.label: session for session in readable(panel, recorded_sessions)}
         self.shown = w.Dropdown(
             options=[HERE, *self.sessions], description="shown", style=WIDE, layout=w.Layout(width="560px")
@@ -79,15 +79,15 @@ class Trainer:
         return self.explorer.recall(self.key) or {}
 
     def _go_on(self) -> None:
-        self._anew = False
+        self._from_start = False
         try:
             self.job._begin()
         except Exception:
-            self._anew = True
+            self._from_start = True
             raise
 
     def _work(self, tick: Tick) -> None:
-        anew, self._anew = self._anew, True
+        from_start, self._from_start = self._from_start, True
         with LOCK, self.panel.writing():
             self.shown.value = HERE
         self._redraw()
@@ -104,7 +104,7 @@ class Trainer:
                 tick(done, text)
 
             seconds = float(self.explorer.seconds)
-            self.explorer.train(self.key, self._request, seconds, anew=anew, tick=lively, heard=heard)
+            self.explorer.train(self.key, self._request, seconds, from_start=from_start, tick=lively, heard=heard)
 
         try:
             if self._patience is None:
@@ -124,7 +124,7 @@ class Trainer:
         self.table.value = said.training_table(kept, self.labels, self.base)
 
     def redraw(self) -> None:
-        """Show everything anew."""
+        """Draw everything again."""
         kept = self.kept()
         self._show(kept)
         recorded = self.sessions.get(self.shown.value)

@@ -1,7 +1,7 @@
 """Language models trained in turns; no widgets.
 
 Every run takes a slice of training, then the next one has its turn, always the one whose own clock is furthest behind:
-what else the machine does slows all of them alike. Perplexities are taken between the slices and count for no clock.
+whatever else the machine does slows all of them alike. Perplexities are taken between the slices; no clock counts them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ EPOCHS = 10**6
 
 
 class Point(NamedTuple):
-    """What a run has come to at one moment."""
+    """How far a run is at one moment."""
 
     seconds: float
     """Of its own training."""
@@ -217,7 +217,7 @@ class Turns:
         """``n`` words of each model, drawn after ``start``. Raises ValueError for a word that is not in the text."""
         known = self.corpus.vocabulary.words or ()
         if start is not None and start not in known:
-            raise ValueError(f"{start!r} is not among the {len(known):,} words of {self.corpus.name}: take another")
+            raise ValueError(f"{start!r} is not among the {len(known):,} words of {self.corpus.name}: choose another")
         written = {}
         for i, lane in enumerate(self.lanes):
             tick(i / len(self.lanes), f"{lane.name} writes ...")
