@@ -136,7 +136,7 @@ def test_07_alternatives(lab, page, shots):
     typed(skip, "hidden state, number", "5000")
     skip.get_by_role("alert").get_by_text("hidden state should be from 1 to").wait_for()
     press(skip, "Time both ways")
-    skip.get_by_text("Against all words and a search").wait_for(timeout=240_000)
+    skip.get_by_text("Compared with scoring all words").wait_for(timeout=240_000)
     ended(skip, "Time both ways")
     until(lambda: finite(skip, 4), lambda n: n == 6)
     check(notebook.show_cell('ask("pairs")'), "17", "what is opened")
