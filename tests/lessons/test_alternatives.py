@@ -14,6 +14,8 @@ from labels import Labels
 from safetensors import safe_open
 
 from adasoft import Vocabulary
+from adasoft.alternatives import DoublySparseSoftmax
+from adasoft.alternatives.doubly_sparse_training import Step
 from adasoft.alternatives.svd_softmax import SVDSoftmax
 from adasoft.bench.compare import accuracy
 from adasoft.lessons.alternatives import case_panel as cp
@@ -295,6 +297,17 @@ def test_the_controls_of_the_experts():
     assert explorer.expert_settings.stages == (5,) and "with other settings" in said(box)
     named(box, "number of experts K").value = 21.0
     assert "should be from 1 to 20" in problem(box)
+
+
+def test_the_last_step_is_told_wherever_it_stops():
+    """Between two ends of epochs, too: their sizes and loss are those of the last step."""
+    settings = made(**QUICK).expert_settings
+    state, softmax = ex.Watched({}, settings, 10), DoublySparseSoftmax(100, 100, 10)
+    for step, task in enumerate((4.0, 3.0, 2.0, 1.5)):  # two steps in an epoch
+        state.see(Step(step, 0, 10, 1000 - step, task, 0.0, 0.0, 0.0, task), softmax)
+    assert [point[0] for point in state.now["points"]] == [1, 3] and state.now["step"] == 4
+    state.finish()
+    assert state.now["task"] == 1.5 and state.now["rows"] == 1000 and state.now["steps"] == 12
 
 
 def test_emptied_experts_are_said():

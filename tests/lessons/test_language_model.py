@@ -159,6 +159,17 @@ def test_a_prepared_text_is_known_packed_and_beside_other_files(tmp_path):
         assert {"don't", "The", "<unk>"} <= set(tx.read_text(str(path), 4000).vocabulary.words), path
 
 
+def test_what_is_said_of_a_text_is_counted_in_its_parts(tmp_path):
+    (tmp_path / "own").mkdir()
+    for name, line in (("train", "a a a b <unk> b\n"), ("valid", "a <unk> <unk> b\n"), ("test", "a b\n")):
+        (tmp_path / "own" / f"{name}.txt").write_text(line * 50)
+    corpus = tx.read_text(str(tmp_path / "own"), 10_000)
+    about, end = tx.about_text(corpus), corpus.vocabulary.words.count("<eos>")
+    assert about["unknown"] == pytest.approx(2 / (4 + end))
+    assert about["train"] == 50 * (6 + end) and about["valid"] == 50 * (4 + end) and about["V"] == 3 + end
+    assert about["begin"].split()[:6] == ["a", "a", "a", "b", "<unk>", "b"]
+
+
 def test_texts_that_are_not_there(tmp_path):
     with pytest.raises(ValueError, match="adasoft train --corpus wikitext-2 downloads it"):
         tx.read_text("wikitext-2", 1000)
@@ -1188,7 +1199,13 @@ def test_predictions(explorer):
     measured["corpus"]["V"], measured["lanes"]["yours"]["widths"] = 3000, [8, 8]
     explorer.remember("training", measured)
     assert truth(explorer) == pytest.approx(2.5)
-    explorer.set_cutoff(0, 11)  # not measured
+    explorer.width_rule = "d for every tail"  # not measured
+    assert math.isnan(truth(explorer))
+    explorer.width_rule = "d/4, d/16, d/64 ..."
+    measured["lanes"]["yours"]["widths"] = explorer.widths
+    explorer.remember("training", measured)
+    assert truth(explorer) == pytest.approx(2.5)
+    explorer.set_cutoff(0, 11)
     assert math.isnan(truth(explorer))
 
 

@@ -63,7 +63,7 @@ class Case:
 
 
 def drawn_adaptive(case: Case, words: Vocabulary, random: torch.Generator) -> Adaptive:
-    """An adaptive softmax that knows the counts, and drawn logits on top; its states begin with a one."""
+    """An adaptive softmax that knows the counts, with random logits added; its states begin with a one."""
     layer = Adaptive(case.in_features, len(words), case.cutoffs, widths=case.widths)
     shares = torch.from_numpy(np.array(words.shares))
     edges = [*case.cutoffs, len(words)]
@@ -105,8 +105,10 @@ def drawn_experts(case: Case, n_classes: int, random: torch.Generator) -> Doubly
 
 
 def softmaxes(case: Case, words: Vocabulary, spectrum: Any, tick: Tick = lambda _done, _text: None) -> dict[str, Any]:
-    """The softmaxes of a case, by name, weights drawn. ``spectrum``: singular values that the matrix of SVD-softmax
-    follows, extended to d."""
+    """The softmaxes of a case, by name, with random weights.
+
+    ``spectrum``: singular values that the matrix of SVD-softmax follows, extended to d.
+    """
     random = torch.Generator().manual_seed(0)
     d, n = case.in_features, len(words)
     ordered = Vocabulary(np.asarray(words.counts))

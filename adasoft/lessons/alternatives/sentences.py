@@ -152,7 +152,7 @@ def case_sentence(times: Times, known: Mapping[str, Any], bet: str, made: str) -
         text += f" Against the full softmax {ratio:.2g} times"
         text += f"; its arithmetic promised {1 / arithmetic[winner]:.2g} times." if winner in arithmetic else "."
     if known.get("opened") is not None:
-        text += f" Exact top-k opened {percent(known['opened'])} of the pairs of this drawn layer."
+        text += f" Exact top-k opened {percent(known['opened'])} of the pairs of this layer with random weights."
     if bet:
         text += f" You bet on {bet}: {'right' if bet == winner or bet in level else 'wrong'}."
     return f"{text} {made}".strip()

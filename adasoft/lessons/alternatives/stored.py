@@ -298,7 +298,7 @@ def claims(folder: Path | None = None) -> list[list[str]]:
         ]
         svd = (
             f"V = {claim['V']:,}, d = {claim['d']}, {percent(claim['utilisation'])} of the arithmetic, on a CPU "
-            f"({_machine(found)}): {'; '.join(parts)}. The weights are drawn with the spectrum of the small model's."
+            f"({_machine(found)}): {'; '.join(parts)}. The weights are random, with the spectrum of the small model."
         )
     else:
         svd = "nothing recorded yet"
