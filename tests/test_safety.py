@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "adasoft"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 #: The reader's own cell, which they wrote into the notebook themselves.
-ALLOWED = {("lessons/language_model/explorer.py", "exec")}
+ALLOWED = {("lessons/language_model/own_cell.py", "exec")}
 
 PICKLERS = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 

@@ -311,7 +311,7 @@ def test_needed_is_counted_as_by_loops(seed, d, k, flat):
     matrix = matrix if flat else matrix @ torch.diag(torch.tensor([0.5**i for i in range(d)], dtype=torch.float64))
     for width in range(1, d + 1):
         layer = SVDSoftmax(matrix, width)
-        assert sorted(layer._needed(x, k).flatten().tolist()) == needed_by_loops(matrix, x, width, k)
+        assert sorted(layer.needed(x, k).flatten().tolist()) == needed_by_loops(matrix, x, width, k)
 
 
 def test_choice_on_a_flat_spectrum_is_the_whole_width():

@@ -281,7 +281,7 @@ class SVDSoftmax(SoftmaxModule):
                     break
                 self.set_window(width)
                 with torch.autocast(x.device.type, enabled=False):
-                    needed = torch.cat([self._needed(part, k) for part in parts])
+                    needed = torch.cat([self.needed(part, k) for part in parts])
                 n_full = int(needed.flatten().sort().values[enough - 1])
                 cost = self._multiplications(width, n_full)
                 if cost < best_cost:
@@ -294,7 +294,7 @@ class SVDSoftmax(SoftmaxModule):
             found = self.recall(hidden, k)
         return Choice(self.width, self.n_full, found, self.utilisation)
 
-    def _needed(self, x: Tensor, k: int) -> Tensor:
+    def needed(self, x: Tensor, k: int) -> Tensor:
         """(n, k): the N that each of the true k best words asks for, see :meth:`choose`."""
         logits, other = self._preview(x)
         exact = logits + linear(other, self.rest.to(x.dtype))

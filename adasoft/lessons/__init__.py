@@ -24,13 +24,13 @@ from .time_model.explorer import TimingExplorer
 from .time_model.panels import clusters_panel, product_panel, replan_panel, wrong_timing_panel
 
 if TYPE_CHECKING:
+    from .alternatives.case_panel import case_panel as case_panel
+    from .alternatives.case_panel import which_panel as which_panel
     from .alternatives.explorer import AlternativesExplorer as AlternativesExplorer
-    from .alternatives.panels import case_panel as case_panel
     from .alternatives.panels import experts_panel as experts_panel
     from .alternatives.panels import pruned_panel as pruned_panel
     from .alternatives.panels import skip_panel as skip_panel
     from .alternatives.panels import svd_panel as svd_panel
-    from .alternatives.panels import which_panel as which_panel
     from .language_model.explorer import TrainingExplorer as TrainingExplorer
     from .language_model.panels import own_cell_panel as own_cell_panel
     from .language_model.panels import stored_panel as stored_panel
@@ -50,7 +50,7 @@ _WITH_TORCH = {
     "AlternativesExplorer": "alternatives.explorer",
     "LayerExplorer": "layer.panels",
     "TrainingExplorer": "language_model.explorer",
-    "case_panel": "alternatives.panels",
+    "case_panel": "alternatives.case_panel",
     "decoding_panel": "layer.panels",
     "drop_in_panel": "layer.panels",
     "experts_panel": "alternatives.panels",
@@ -64,7 +64,7 @@ _WITH_TORCH = {
     "text_panel": "language_model.panels",
     "train_panel": "layer.panels",
     "training_panel": "language_model.panels",
-    "which_panel": "alternatives.panels",
+    "which_panel": "alternatives.case_panel",
     "word_panel": "layer.panels",
     "writing_panel": "language_model.panels",
 }

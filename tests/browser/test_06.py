@@ -32,7 +32,7 @@ from browser.gestures import (
     value,
 )
 
-from adasoft.lessons.language_model.explorer import LABELS
+from adasoft.lessons.language_model.looks import LABELS
 
 pytestmark = BROWSER
 
@@ -223,7 +223,7 @@ def test_06_language_model(lab, page, shots, novel):
     drawn(notebook, train)
     until(lambda: finite(train, 0), lambda n: n >= 1)
     press(train, "Go on")
-    train.get_by_role("alert").get_by_text("they end with the kernel").wait_for()
+    train.get_by_role("alert").get_by_text("models end with the kernel").wait_for()
     settled(notebook)
     cell = notebook.show_cell(CELL)
     until(lambda: finite(cell, 1), lambda n: n >= 1)

@@ -14,12 +14,18 @@ from labels import Labels
 from safetensors import safe_open
 
 from adasoft import Vocabulary
+from adasoft.alternatives import DoublySparseSoftmax
+from adasoft.alternatives.doubly_sparse_training import Step
 from adasoft.alternatives.svd_softmax import SVDSoftmax
+from adasoft.bench.compare import accuracy
+from adasoft.lessons.alternatives import case_panel as cp
 from adasoft.lessons.alternatives import cases as sc
+from adasoft.lessons.alternatives import experts as ex
 from adasoft.lessons.alternatives import explorer as al
 from adasoft.lessons.alternatives import figures as af
 from adasoft.lessons.alternatives import panels as ap
-from adasoft.lessons.alternatives import small_models
+from adasoft.lessons.alternatives import sentences as se
+from adasoft.lessons.alternatives import small_models, windows
 from adasoft.lessons.alternatives import stored as sa
 from adasoft.lessons.kit import parts
 from adasoft.lessons.kit.explorer import _LIVE
@@ -64,12 +70,8 @@ def clock(monkeypatch):
     monkeypatch.setattr("adasoft.timing.interleave", interleave)
 
 
-@pytest.fixture
-def quick(monkeypatch):
-    """Experts trained for two epochs on few points."""
-    data = al.synthetic_hierarchy.hierarchy(10, 10, 10)
-    monkeypatch.setattr(al, "hierarchy", lambda: data)
-    monkeypatch.setattr(al, "EPOCHS", 6)
+#: Experts trained for six epochs on few points.
+QUICK = {"epochs": 6, "n_items": 10}
 
 
 def every(widget, kind):
@@ -131,15 +133,16 @@ def test_the_small_models_predict_the_text():
     """What is stored belongs together: the next words are as likely as the perplexity says."""
     models = small_models.small_models()
     for layer, states, name in (
-        (models.full, models.states, "full"), (models.adaptive, models.adaptive_states, "adaptive")
-    ):  # fmt: skip
+        (models.full, models.states, "full"),
+        (models.adaptive, models.adaptive_states, "adaptive"),
+    ):
         with torch.no_grad():
             nll = float(layer(states, models.targets).loss)
         assert math.exp(nll) == pytest.approx(models.about["perplexity"][name], rel=0.25)
     best = models.full.topk(models.states, 10).indices
     for one in models.experts:
         for k in small_models.TOPS:
-            assert one.found[f"full right {k}"] == pytest.approx(small_models.hits(best, models.targets, k), abs=0.01)
+            assert one.found[f"full right {k}"] == pytest.approx(accuracy(best, models.targets, k), abs=0.01)
 
 
 def test_stored_experts_route_as_they_were_measured():
@@ -158,7 +161,7 @@ def test_a_missing_or_broken_file_is_said(tmp_path):
     with pytest.raises(LookupError, match=r"python -m adasoft.lessons.alternatives.small_models"):
         small_models.small_models(tmp_path / "none.safetensors")
     (tmp_path / "bad.safetensors").write_bytes(b"not tensors")
-    with pytest.raises(ValueError, match="holds no small models"):
+    with pytest.raises(ValueError, match="does not hold the small models"):
         small_models.small_models(tmp_path / "bad.safetensors")
 
 
@@ -241,19 +244,20 @@ def test_the_recorded_experts_recover_the_groups():
 def test_experts_recover_the_groups():
     """The paper's claim at the sizes of the lesson, and what the panel says of it."""
     explorer = made()
-    explorer.train_experts(anew=True, **QUIET)
+    explorer.train_experts(from_start=True, **QUIET)
     kept = explorer.recall("experts")
     assert kept["exact"] >= 8 and kept["step"] == kept["steps"]
     assert sum(map(len, kept["known"])) == kept["rows"] < 200
-    assert f"{kept['exact']} of 10 true groups" in af.experts_sentence(kept)
-    assert al.utilised(kept) == pytest.approx(0.2, abs=0.05)
+    assert f"{kept['exact']} of the 10 true groups" in se.experts_sentence(kept)
+    assert ex.utilised(kept) == pytest.approx(0.2, abs=0.05)
 
 
-def test_experts_are_trained_stopped_and_gone_on_with(explorer, quick):
+def test_experts_are_trained_stopped_and_gone_on_with():
+    explorer = made(**QUICK)
     box = ap.experts_panel(explorer)
     assert "Nothing trained yet" in said(box)
     press(box, "Go on")
-    assert "nothing to go on with" in problem(box)
+    assert "there is nothing to continue" in problem(box)
     steps = itertools.count()
 
     def stop_at_five(_done, _text):
@@ -261,7 +265,7 @@ def test_experts_are_trained_stopped_and_gone_on_with(explorer, quick):
             raise parts.Stopped
 
     with pytest.raises(parts.Stopped):
-        explorer.train_experts(anew=True, tick=stop_at_five, heard=lambda _: None)
+        explorer.train_experts(from_start=True, tick=stop_at_five, heard=lambda _: None)
     assert explorer.recall("experts")["step"] == 5 and explorer.checkpoint.exists()
     explorer.threshold = 0.1
     press(box, "Go on")
@@ -270,16 +274,17 @@ def test_experts_are_trained_stopped_and_gone_on_with(explorer, quick):
     press(box, "Go on")
     kept = explorer.recall("experts")
     assert not problem(box) and kept["step"] == kept["steps"] == 12
-    straight = made()
-    straight.train_experts(anew=True, **QUIET)
+    straight = made(**QUICK)
+    straight.train_experts(from_start=True, **QUIET)
     assert straight.recall("experts")["known"] == kept["known"]  # as if it had never stopped
     press(box, "Go on")
-    assert "come to its end" in problem(box)
+    assert "this training is finished" in problem(box)
     figure = figure_of(box)
     assert len(figure.data[0].x) == kept["rows"] and figure.data[2].y[-1] == kept["points"][-1][1]
 
 
-def test_the_controls_of_the_experts(explorer, quick):
+def test_the_controls_of_the_experts():
+    explorer = made(**QUICK)
     box = ap.experts_panel(explorer)
     named(box, "number of experts K").value = 4.0
     named(box, "pruning threshold").value = 0.05
@@ -289,15 +294,34 @@ def test_the_controls_of_the_experts(explorer, quick):
     kept = explorer.recall("experts")
     assert not problem(box) and len(kept["known"]) == 4 and "4 experts (2 then 4)" in said(box)
     named(box, "number of experts K").value = 5.0
-    assert explorer.expert_settings.stages == (5,) and "of other settings" in said(box)
+    assert explorer.expert_settings.stages == (5,) and "with other settings" in said(box)
     named(box, "number of experts K").value = 21.0
     assert "should be from 1 to 20" in problem(box)
 
 
+def test_the_last_step_is_told_wherever_it_stops():
+    """Between two ends of epochs, too: their sizes and loss are those of the last step."""
+    settings = made(**QUICK).expert_settings
+    state, softmax = ex.Watched({}, settings, 10), DoublySparseSoftmax(100, 100, 10)
+    for step, task in enumerate((4.0, 3.0, 2.0, 1.5)):  # two steps in an epoch
+        state.see(Step(step, 0, 10, 1000 - step, task, 0.0, 0.0, 0.0, task), softmax)
+    assert [point[0] for point in state.now["points"]] == [1, 3] and state.now["step"] == 4
+    state.finish()
+    assert state.now["task"] == 1.5 and state.now["rows"] == 1000 and state.now["steps"] == 12
+
+
 def test_emptied_experts_are_said():
-    kept = {"known": [[1, 2], []], "sizes": {"stages": [2], "threshold": 0.3, "epochs": 1}, "points": [[1, 200, 4.0]],
-            "step": 1, "steps": 9, "exact": 0, "task": 4.0, "rows": 2}  # fmt: skip
-    assert "1 lost every row: the gate leaves it out" in af.experts_sentence(kept)
+    kept = {
+        "known": [[1, 2], []],
+        "sizes": {"stages": [2], "threshold": 0.3, "epochs": 1},
+        "points": [[1, 200, 4.0]],
+        "step": 1,
+        "steps": 9,
+        "exact": 0,
+        "task": 4.0,
+        "rows": 2,
+    }
+    assert "1 lost every row: the gate leaves it out" in se.experts_sentence(kept)
     data, _ = af.experts_data(kept)
     assert list(data[1]["x"]) == [2, 0]
 
@@ -312,7 +336,7 @@ def test_stored_experts_and_their_words(explorer):
     named(box, "expert").value = float(last.n_experts)
     assert f"Expert {last.n_experts} knows" in said(box)
     named(box, "expert").value = float(last.n_experts + 1)
-    assert "is refused" in problem(box)
+    assert "expert should be from 1 to" in problem(box)
     named(box, "stored experts").value = 0
     assert explorer.expert <= one.n_experts
 
@@ -335,6 +359,74 @@ def test_pairs_opened_are_those_of_the_layer(explorer, clock):
     assert "times SLOWER" in said(box)  # by this clock
     named(box, "best words asked for, k").value = 51.0
     assert "k should be from 1 to 50" in problem(box)
+
+
+# ---- what the figures hold: each number where it belongs
+
+
+def test_the_figure_of_w_and_n_holds_its_numbers(explorer):
+    explorer.width, explorer.n_full, explorer.place = 4, 100, 600
+    models, x = explorer.small, explorer.small.states[599:600]
+    data, _ = af.svd_data(explorer, {})
+    best = models.full.output(x).softmax(1)[0].topk(10)
+    ours = SVDSoftmax(models.full, 4, 100)
+    np.testing.assert_allclose(data[0]["x"], best.values.tolist(), rtol=1e-4)
+    np.testing.assert_allclose(data[1]["x"], ours.log_prob(x)[0, best.indices].exp().tolist(), rtol=1e-4)
+    assert [name.split(". ")[1] for name in data[0]["y"]] == [af.plain(models.words[i]) for i in best.indices]
+    assert data[3]["y"] == pytest.approx(100 * ours.recall(explorer.reported, 10))
+    assert ours.recall(explorer.reported, 1) != ours.recall(explorer.reported, 10)
+    timed, _ = af.svd_data(explorer, {"points": [["full softmax", 3e-3, 1.0], ["4, 100", 2e-3, 0.5]]})
+    assert timed[4]["x"].tolist() == [3, 2] and timed[4]["y"].tolist() == [100, 50]
+
+
+def test_w_and_n_are_chosen_on_other_states_than_those_reported(explorer):
+    assert not {tuple(x.tolist()) for x in explorer.chosen_by} & {tuple(x.tolist()) for x in explorer.reported}
+    found = explorer.choose()
+    svd = SVDSoftmax(explorer.small.full)
+    assert (found.width, found.n_full) == svd.choose(explorer.small.states[:512], 0.99, 10)[:2]
+    assert (explorer.width, explorer.n_full) == (found.width, found.n_full)
+
+
+def test_the_figure_of_skipped_tails_holds_its_times(explorer):
+    slow, quick = Spread(4e-3, 3e-3, 6e-3, 9), Spread(2e-3, 1.5e-3, 2.25e-3, 9)
+    times = {f"{se.ALL}, 10": slow, f"{se.SKIP}, 10": quick}
+    data, _ = af.skip_data(explorer, times)
+    for trace, spread in ((3, slow), (4, quick)):
+        name = af.skip_figure(explorer, times).data[trace].name
+        assert name == (se.ALL if spread is slow else se.SKIP) and data[trace]["x"].tolist() == [10]
+        drawn = [data[trace][key][0] for key in ("y", "error_y.array", "error_y.arrayminus")]
+        median, q1, q3, _ = spread
+        assert drawn == pytest.approx([1e3 * median, 1e3 * (q3 - median), 1e3 * (median - q1)])
+    assert "k = 10: 2 times faster" in se.skip_sentence(explorer, times, "")
+
+
+def test_the_figure_of_a_case_holds_its_numbers():
+    times = {sc.SVD: Spread(2e-3, 1e-3, 4e-3, 9), sc.FULL: Spread(3e-3, 3e-3, 3e-3, 9)}
+    data, _ = af.case_data((sc.FULL, sc.SVD, sc.SPARSE), times, {sc.FULL: 1.0, sc.SVD: 0.25})
+    assert data[0]["x"] == data[1]["x"] == ["full<br>softmax", "SVD-<br>softmax", "doubly sparse"]
+    np.testing.assert_allclose(data[0]["y"], [3, 2, math.nan])
+    np.testing.assert_allclose(data[0]["error_y.array"], [0, 2, math.nan])
+    np.testing.assert_allclose(data[0]["error_y.arrayminus"], [0, 1, math.nan])
+    np.testing.assert_allclose(data[1]["y"], [100, 25, math.nan])
+
+
+def test_the_figure_and_the_sentence_of_stored_experts_are_those_of_the_chosen_ones(explorer):
+    experts, words = explorer.small.experts, explorer.small.words
+    for chosen, one in enumerate(experts):
+        data, _ = af.stored_experts_data(experts, chosen)
+        np.testing.assert_allclose(data[4]["y"], one.members.sum(1))
+        np.testing.assert_allclose(data[5]["y"], 100 * np.array(one.found["shares"]))
+        point = data[3]["x"][0], data[3]["y"][0]
+        assert point == pytest.approx((100 * one.found["utilisation"], 100 * one.found["agree 10"]))
+        explorer.stored, explorer.expert = chosen, 2
+        told = se.stored_experts_sentence(explorer)
+        others = one.members[0] | one.members[2:].any(0)
+        alone = [words[i] for i in (one.members[1] & ~others).nonzero().flatten().tolist()]
+        assert f"Expert 2 knows {int(one.members[1].sum()):,} of" in told
+        assert f"for instance: {', '.join(alone[:12])}." in told if alone else "Other experts know all" in told
+    agree, right = ([e.found[f"{key} 10"] for e in experts] for key in ("agree", "right"))
+    np.testing.assert_allclose(data[0]["y"], 100 * np.array(agree))
+    np.testing.assert_allclose(data[1]["y"], 100 * np.array(right))
 
 
 # ---- cases
@@ -371,7 +463,7 @@ def test_drawn_layers_answer_exactly_and_know_the_counts(explorer):
 
 
 def test_bet_then_measure(explorer, clock):
-    box = ap.case_panel(explorer)
+    box = cp.case_panel(explorer)
     press(box, "Measure the case")
     assert "bet first" in problem(box)
     named(box, "your bet").value = sc.FULL
@@ -395,8 +487,9 @@ def test_bet_then_measure(explorer, clock):
 
 
 def test_what_is_measured_is_never_called_recorded(explorer, clock, monkeypatch):
-    monkeypatch.setattr(ap, "now_and_then", lambda act: act)
-    box = ap.case_panel(explorer)
+    for module in (ap, cp):
+        monkeypatch.setattr(module, "now_and_then", lambda act: act)
+    box = cp.case_panel(explorer)
     shown, figure = named(box, "shown"), figure_of(box)
     named(box, "your bet").value = sc.FULL
     shown.value = shown.options[1]
@@ -425,10 +518,10 @@ def test_what_is_measured_is_never_called_recorded(explorer, clock, monkeypatch)
         raise RuntimeError("unplugged")
 
     monkeypatch.setattr(type(explorer), "time_case", broken)
-    shown.value = ap.HERE
+    shown.value = cp.HERE
     before = np.array(figure.data[0].y)
     press(box, "Measure the case")
-    assert "unplugged" in problem(box) and shown.value == ap.HERE
+    assert "unplugged" in problem(box) and shown.value == cp.HERE
     np.testing.assert_array_equal(figure.data[0].y, before)
     labels.check(changes=12)
     shown.value = shown.options[1]
@@ -452,26 +545,27 @@ def test_any_number_of_words_has_cutoffs_that_fit(n_words):
     assert explorer.cutoffs[-1] < 3
 
 
-def test_where_nothing_can_be_kept_experts_are_trained(tmp_path, quick, capsys):
+def test_where_nothing_can_be_kept_experts_are_trained(tmp_path, capsys):
     (tmp_path / "cache").write_text("")  # a file where a folder should be
-    explorer = made(lesson="07t")
+    explorer = made(lesson="07t", **QUICK)
     box = ap.experts_panel(explorer)
     press(box, "Train")
     assert not problem(box) and "step 12 of 12" in said(box) and capsys.readouterr().out.count("not kept") == 1
     press(box, "Go on")
-    assert "nothing to go on with" in problem(box)
+    assert "there is nothing to continue" in problem(box)
     explorer.forget()
     assert explorer.recall("experts") is None
 
 
-def test_a_damaged_checkpoint_is_named(explorer, quick):
+def test_a_damaged_checkpoint_is_named():
+    explorer = made(**QUICK)
     box = ap.experts_panel(explorer)
-    explorer.train_experts(anew=True, tick=lambda *_: None, heard=lambda _: None)
+    explorer.train_experts(from_start=True, tick=lambda *_: None, heard=lambda _: None)
     explorer.remember("experts", {**explorer.recall("experts"), "step": 5})
     for content in (b"", b"\x00" * 2000, b"{"):
         explorer.checkpoint.write_bytes(content)
         press(box, "Go on")
-        assert str(explorer.checkpoint) in problem(box) and "press Train to start anew" in problem(box)
+        assert str(explorer.checkpoint) in problem(box) and "press Train to start again" in problem(box)
     press(box, "Train")
     assert not problem(box)
 
@@ -480,13 +574,13 @@ def test_a_damaged_checkpoint_is_named(explorer, quick):
 def test_a_damaged_record_is_said_in_the_panels(explorer, monkeypatch, tmp_path, content):
     (tmp_path / sa.FILE).write_bytes(content)
     monkeypatch.setattr(sa, "results_folder", lambda: tmp_path)
-    for box in (ap.case_panel(explorer), ap.which_panel()):
+    for box in (cp.case_panel(explorer), cp.which_panel()):
         assert sa.FILE in problem(box)
 
 
 def test_what_does_not_fit_is_refused(explorer, monkeypatch, clock):
     monkeypatch.setattr(timings, "free_bytes", lambda device: 2.0**10)
-    box = ap.case_panel(explorer)
+    box = cp.case_panel(explorer)
     named(box, "your bet").value = sc.FULL
     press(box, "Measure the case")
     assert "would need about" in problem(box) and "Take a smaller V" in problem(box)
@@ -494,10 +588,10 @@ def test_what_does_not_fit_is_refused(explorer, monkeypatch, clock):
 
 def test_level_is_no_win():
     near = {sc.FULL: Spread(1.0, 0.9, 1.1, 9), sc.SVD: Spread(1.05, 1.0, 1.2, 9)}
-    text = af.case_sentence(near, {}, sc.SVD, "")
+    text = se.case_sentence(near, {}, sc.SVD, "")
     assert "call it level" in text and "You bet on SVD-softmax: right." in text
     apart = {sc.FULL: Spread(3.0, 2.9, 3.1, 9), sc.SVD: Spread(1.0, 0.9, 1.1, 9)}
-    text = af.case_sentence(apart, {"arithmetic": {sc.SVD: 0.2}}, "", "")
+    text = se.case_sentence(apart, {"arithmetic": {sc.SVD: 0.2}}, "", "")
     assert "SVD-softmax wins, 3 times faster than the next" in text and "its arithmetic promised 5 times" in text
 
 
@@ -513,7 +607,7 @@ def test_recorded_cases_are_read_as_they_are(tmp_path):
         assert found["device"]["name"] in one.label and "another machine" in one.provenance
     assert sa.recorded_cases(tmp_path) == [] and "nothing recorded" in sa.which_when(tmp_path)[0][0]
     (tmp_path / sa.FILE).write_text('{"alternatives": "07"}')
-    with pytest.raises(ValueError, match="is no record of alternatives: KeyError 'device'"):
+    with pytest.raises(ValueError, match="is not a record of this lesson: KeyError 'device'"):
         sa.record(tmp_path)
 
 
@@ -529,12 +623,26 @@ def test_which_when_names_the_fastest(tmp_path):
 def test_the_comparison_is_shown_when_it_is_there(tmp_path):
     rows, said_ = sa.stored_comparisons(tmp_path)
     assert rows == [] and "python -m adasoft bench decode --run" in said_
-    one = {"what": "svd, W = d/8", **{f"agree {k}": 0.9 for k in (1, 5, 10)}, **{f"right {k}": 0.5 for k in (1, 5, 10)},
-           "perplexity": 101.0, "arithmetic": 0.2, "ms, 256": 30.0, "ms, 1": 2.0, "MiB": 80.0,
-           "faster, 256": 3.0, "faster, 1": 1.5}  # fmt: skip
-    record = {"corpus": {"name": "text8", "V": 44_000}, "device": {"name": "a CPU"}, "date": "2026-11-25",
-              "threads": 2, "places": 2048, "rows": [
-        one, {**one, "what": "doubly sparse", "perplexity": None}]}  # fmt: skip
+    one = {
+        "what": "svd, W = d/8",
+        **{f"agree {k}": 0.9 for k in (1, 5, 10)},
+        **{f"right {k}": 0.5 for k in (1, 5, 10)},
+        "perplexity": 101.0,
+        "arithmetic": 0.2,
+        "ms, 256": 30.0,
+        "ms, 1": 2.0,
+        "MiB": 80.0,
+        "faster, 256": 3.0,
+        "faster, 1": 1.5,
+    }
+    record = {
+        "corpus": {"name": "text8", "V": 44_000},
+        "device": {"name": "a CPU"},
+        "date": "2026-11-25",
+        "threads": 2,
+        "places": 2048,
+        "rows": [one, {**one, "what": "doubly sparse", "perplexity": None}],
+    }
     (tmp_path / "bench-compare-text8.json").write_text(json.dumps(record))
     rows, said_ = sa.stored_comparisons(tmp_path)
     assert rows[1][1:5] == ["90/90/90", "50/50/50", "101.0", "20.0 %"] and rows[2][3] == "infinite"
@@ -542,7 +650,7 @@ def test_the_comparison_is_shown_when_it_is_there(tmp_path):
     for torn in ("{}", "{", "[]"):
         (tmp_path / "bench-compare-text8.json").write_text(torn)
         for reader in (sa.stored_comparisons, sa.markdown, sa.claims):
-            with pytest.raises(ValueError, match=r"bench-compare-text8\.json is no comparison"):
+            with pytest.raises(ValueError, match=r"bench-compare-text8\.json is not a comparison"):
                 reader(tmp_path)
 
 
@@ -555,21 +663,22 @@ def test_the_readme_says_what_is_stored():
 
 
 def test_the_table_panel():
-    box = ap.which_panel()
+    box = cp.which_panel()
     assert not problem(box) and "which softmax when" in said(box) and "claims and measurements" in said(box)
 
 
 # ---- state, questions
 
 
-def test_choices_and_measurements_survive(quick):
+def test_choices_and_measurements_survive():
     def start():
         words = Vocabulary.synthetic(3000, name="synthetic")
-        return al.AlternativesExplorer(words, n_words=2000, in_features=32, batch=16, cutoffs=(200, 900), lesson="07t")
+        sizes = {"n_words": 2000, "in_features": 32, "batch": 16, "cutoffs": (200, 900)}
+        return al.AlternativesExplorer(words, lesson="07t", **sizes, **QUICK)
 
     first = start()
     first.width, first.best, first.task, first.threshold = 9, 7, sc.TRAIN, 0.05
-    first.train_experts(anew=True, **QUIET)
+    first.train_experts(from_start=True, **QUIET)
     first.close()
     _LIVE.clear()  # as after a restart of the kernel
     second = start()
@@ -581,7 +690,7 @@ def test_choices_and_measurements_survive(quick):
 
 
 def test_panels_shown_again_replace_the_old_ones(explorer):
-    for make in (ap.svd_panel, ap.experts_panel, ap.pruned_panel, ap.skip_panel, ap.case_panel):
+    for make in (ap.svd_panel, ap.experts_panel, ap.pruned_panel, ap.skip_panel, cp.case_panel):
         old = make(explorer)
         slots = len(explorer._slots)
         make(explorer)
@@ -599,7 +708,7 @@ def test_answers_and_at_least_three_mistakes(key):
 
 def test_predictions(explorer):
     _, truth, _ = PREDICTIONS["cheapest"]
-    found = SVDSoftmax(explorer.small.full).choose(explorer.chosen_by[: al.SHOWN], 0.99, 10)
+    found = SVDSoftmax(explorer.small.full).choose(explorer.chosen_by[: windows.SHOWN], 0.99, 10)
     assert truth(explorer) == pytest.approx(100 * found.utilisation)
     _, truth, _ = PREDICTIONS["pairs opened"]
     assert truth(explorer) == explorer.pairs_percent(10) > 0

@@ -10,6 +10,7 @@ import pytest
 
 from adasoft import MeasuredCost, Vocabulary
 from adasoft.lessons import Explorer, TimingExplorer
+from adasoft.lessons.alternatives import case_panel as cp
 from adasoft.lessons.alternatives import explorer as al
 from adasoft.lessons.alternatives import panels as ap
 from adasoft.lessons.alternatives import stored as sa
@@ -17,8 +18,8 @@ from adasoft.lessons.kit import grading as checks
 from adasoft.lessons.kit import panels, parts
 from adasoft.lessons.kit.figures import card_svg, plain, record_rows
 from adasoft.lessons.language_model import explorer as ts
-from adasoft.lessons.language_model import figures as tf
 from adasoft.lessons.language_model import panels as tp
+from adasoft.lessons.language_model import sentences as se
 from adasoft.lessons.language_model.recorded_sessions import recorded_sessions
 from adasoft.lessons.layer import panels as lv
 from adasoft.lessons.live_timing import panels as live_timing
@@ -190,8 +191,8 @@ def test_texts_and_sessions_in_the_lesson_on_perplexity(monkeypatch):
 
     boxes = [make(explorer) for make in (tp.text_panel, tp.training_panel, tp.writing_panel, tp.own_cell_panel)]
     check(*boxes, tp.own_cell_panel(explorer, Evil(), slot="second"))
-    assert not TAGS.search(tf.paragraphs_svg({EVIL: EVIL}))
-    assert not TAGS.search(tf.html_table(EVIL, [EVIL], [[EVIL] * 2]))
+    assert not TAGS.search(se.paragraphs_svg({EVIL: EVIL}))
+    assert not TAGS.search(se.html_table(EVIL, [EVIL], [[EVIL] * 2]))
 
 
 def test_words_and_records_in_the_lesson_on_alternatives(monkeypatch):
@@ -210,8 +211,8 @@ def test_words_and_records_in_the_lesson_on_alternatives(monkeypatch):
             "all words, then search", "exact, tails skipped")}, **made},
     }  # fmt: skip
     recorded = sa.RecordedCase(EVIL, {}, {EVIL: Spread(2.0, 1.0, 3.0, 9)}, {}, EVIL)
-    monkeypatch.setattr(ap, "recorded_cases", lambda: [recorded])
-    boxes = [make(explorer) for make in (ap.svd_panel, ap.pruned_panel, ap.skip_panel, ap.case_panel)]
+    monkeypatch.setattr(cp, "recorded_cases", lambda: [recorded])
+    boxes = [make(explorer) for make in (ap.svd_panel, ap.pruned_panel, ap.skip_panel, cp.case_panel)]
     check(*boxes)
     (chosen,) = [x for x in every(boxes[-1], w.Dropdown) if x.description == "shown"]
     chosen.value = EVIL

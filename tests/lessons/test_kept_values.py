@@ -10,6 +10,7 @@ import pytest
 
 from adasoft import Vocabulary
 from adasoft.lessons import predict
+from adasoft.lessons.alternatives import case_panel as cp
 from adasoft.lessons.alternatives import cases as sc
 from adasoft.lessons.alternatives import explorer as al
 from adasoft.lessons.alternatives import panels as ap
@@ -19,6 +20,7 @@ from adasoft.lessons.kit.explorer import _LIVE, Explorer
 from adasoft.lessons.kit.stills import recorded_cost
 from adasoft.lessons.language_model import explorer as ts
 from adasoft.lessons.language_model import panels as tp
+from adasoft.lessons.language_model.own_cell import CELL
 from adasoft.lessons.language_model.recorded_sessions import recorded_sessions
 from adasoft.lessons.layer import panels as lv
 from adasoft.lessons.live_timing import panels as live_timing
@@ -64,7 +66,7 @@ def training_panels(explorer):
 
 
 def alternatives_panels(explorer):
-    return [make(explorer) for make in (ap.svd_panel, ap.experts_panel, ap.skip_panel, ap.case_panel)]
+    return [make(explorer) for make in (ap.svd_panel, ap.experts_panel, ap.skip_panel, cp.case_panel)]
 
 
 def good_timing():
@@ -80,7 +82,7 @@ def good_timing():
 
 
 def good_training():
-    return dict(recorded_sessions()[0].kept) | {"cell code": ts.CELL, "guess live faster": 3.0}
+    return dict(recorded_sessions()[0].kept) | {"cell code": CELL, "guess live faster": 3.0}
 
 
 def good_alternatives():

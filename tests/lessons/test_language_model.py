@@ -22,10 +22,15 @@ from adasoft.lessons.kit.grading import grade, predict
 from adasoft.lessons.kit.questions import PREDICTIONS, QUESTIONS
 from adasoft.lessons.language_model import explorer as ts
 from adasoft.lessons.language_model import figures as tf
+from adasoft.lessons.language_model import looks as lk
+from adasoft.lessons.language_model import own_cell as oc
 from adasoft.lessons.language_model import panels as tp
 from adasoft.lessons.language_model import recorded_sessions as rs
+from adasoft.lessons.language_model import sentences as se
 from adasoft.lessons.language_model import stored_ranks as sr
 from adasoft.lessons.language_model import stored_runs as st
+from adasoft.lessons.language_model import texts as tx
+from adasoft.lessons.language_model import trainer as tr
 from adasoft.lessons.language_model import turns as tt
 from adasoft.lessons.time_model.timings import TooLarge
 from adasoft.lm.launch import record_of
@@ -84,7 +89,13 @@ SMALL = Settings(hidden=16, batch=4, bptt=20, epochs=10**6)
 
 
 def corpus_of(path):
-    return ts.read_text(str(path), 4000)
+    return tx.read_text(str(path), 4000)
+
+
+def show_sessions(monkeypatch, read):
+    """Have the panels show these recorded sessions."""
+    for module in (tp, tr):
+        monkeypatch.setattr(module, "recorded_sessions", read)
 
 
 def every(box, kind):
@@ -129,11 +140,11 @@ def figure_of(box):
 def test_a_text_is_lowered_and_cut_into_words(path, tmp_path):
     corpus = corpus_of(path)
     assert "the" in corpus.vocabulary.words and "The" not in corpus.vocabulary.words
-    assert len(corpus.train) == 4000 and 0 < len(corpus.valid) <= ts.VALID
+    assert len(corpus.train) == 4000 and 0 < len(corpus.valid) <= tx.VALID
     (tmp_path / "prepared").mkdir()
     for name in ("train", "valid", "test"):
         (tmp_path / "prepared" / f"{name}.txt").write_text(text(500).replace("w3 ", "<unk> ") + "don't . Stop\n")
-    kept = ts.read_text(str(tmp_path / "prepared"), 4000)  # somebody has cut it already
+    kept = tx.read_text(str(tmp_path / "prepared"), 4000)  # somebody has cut it already
     assert {"don't", "The", "<unk>"} <= set(kept.vocabulary.words)
 
 
@@ -148,21 +159,32 @@ def test_a_prepared_text_is_known_packed_and_beside_other_files(tmp_path):
     for name in ("train", "valid", "test"):
         (folder / f"wiki.{name}.tokens").write_text(whole)
     for path in (packed, folder):
-        assert {"don't", "The", "<unk>"} <= set(ts.read_text(str(path), 4000).vocabulary.words), path
+        assert {"don't", "The", "<unk>"} <= set(tx.read_text(str(path), 4000).vocabulary.words), path
+
+
+def test_what_is_said_of_a_text_is_counted_in_its_parts(tmp_path):
+    (tmp_path / "own").mkdir()
+    for name, line in (("train", "a a a b <unk> b\n"), ("valid", "a <unk> <unk> b\n"), ("test", "a b\n")):
+        (tmp_path / "own" / f"{name}.txt").write_text(line * 50)
+    corpus = tx.read_text(str(tmp_path / "own"), 10_000)
+    about, end = tx.about_text(corpus), corpus.vocabulary.words.count("<eos>")
+    assert about["unknown"] == pytest.approx(2 / (4 + end))
+    assert about["train"] == 50 * (6 + end) and about["valid"] == 50 * (4 + end) and about["V"] == 3 + end
+    assert about["begin"].split()[:6] == ["a", "a", "a", "b", "<unk>", "b"]
 
 
 def test_texts_that_are_not_there(tmp_path):
     with pytest.raises(ValueError, match="adasoft train --corpus wikitext-2 downloads it"):
-        ts.read_text("wikitext-2", 1000)
+        tx.read_text("wikitext-2", 1000)
     folder = tmp_path / "cache" / "corpora" / "wikitext-2"
     folder.mkdir(parents=True)
     for name in ("train.txt", "valid.txt"):
         (folder / name).write_text("a")
-    assert not ts.downloaded("wikitext-2")
+    assert not tx.downloaded("wikitext-2")
     (folder / "test.txt").write_text("a")
-    assert ts.downloaded("wikitext-2")
+    assert tx.downloaded("wikitext-2")
     with pytest.raises(FileNotFoundError, match="source should be a file"):
-        ts.read_text(str(tmp_path / "none.txt"), 1000)
+        tx.read_text(str(tmp_path / "none.txt"), 1000)
 
 
 def test_reading_a_text_makes_its_words_those_of_the_lesson(explorer, path):
@@ -193,7 +215,7 @@ def test_reading_can_be_stopped(explorer, monkeypatch):
         gate.wait(60)
         raise OSError("too late")
 
-    monkeypatch.setattr(ts, "read_text", slow)
+    monkeypatch.setattr(tx, "read_text", slow)
 
     def stop(_done, _text):
         raise parts.Stopped
@@ -230,9 +252,16 @@ def test_text_and_choices_survive_a_restart_and_other_lessons_keep_their_words(p
     assert "words-of-t.json is damaged" in (out := capsys.readouterr().out) and "Read the text again" in out
     assert len(third.read().vocabulary) < 2000  # as it says
     third.forget()
-    assert not third._words_path().exists() and third.source == "docs" and third.text == {} and third.ticked == (
-        "full", "yours",
-    )  # fmt: skip
+    assert (
+        not third._words_path().exists()
+        and third.source == "docs"
+        and third.text == {}
+        and third.ticked
+        == (
+            "full",
+            "yours",
+        )
+    )
 
 
 def test_choices_that_make_no_sense_are_said_and_left(path, capsys):
@@ -296,11 +325,11 @@ def test_a_dropped_file_is_kept_for_the_session_only(path, tmp_path):
     ("name", "value", "says"),
     [
         ("batch", 50, "B should be a multiple of 20"),
-        ("in_features", 2, "d should be from 4 to 1,024 here, got 2"),
+        ("in_features", 2, "d should be from 4 to 1,024, got 2"),
         ("tokens", 10, "the number of tokens should be from 1,000"),
         ("seconds", 0, "seconds for each should be from 1"),
         ("seed", -1, "seed should be from 0"),
-        ("ticked", ("hard",), "ticked: expected some of full"),
+        ("ticked", ("hard",), "ticked should be some of full"),
     ],
 )
 def test_values_out_of_range_are_refused(explorer, name, value, says):
@@ -326,7 +355,7 @@ def test_requests(explorer):
     with pytest.raises(ValueError, match="nothing is ticked"):
         explorer.request()
     explorer.ticked, explorer.cutoffs = ("yours",), ()
-    with pytest.raises(ValueError, match="your cutoffs: there is none"):
+    with pytest.raises(ValueError, match="your cutoffs: none is set"):
         explorer.request()
 
 
@@ -338,7 +367,7 @@ def test_what_does_not_fit_into_memory_is_refused(explorer, monkeypatch):
     explorer.read()
     monkeypatch.setattr("adasoft.lessons.time_model.timings.free_bytes", lambda device: 2.0**10)
     with pytest.raises(TooLarge):
-        explorer.train("training", explorer.request, 1, anew=True, **QUIET)
+        explorer.train("training", explorer.request, 1, from_start=True, **QUIET)
     assert explorer.trained == {}
 
 
@@ -441,15 +470,28 @@ def test_several_threads_are_used_where_they_are_quicker(monkeypatch):
 
 
 def kept(**lanes):
-    one = {"corpus": {"name": "made", "train": 4000, "V": 100, "valid": 300}, "d": 16, "B": 80, "seed": 0,
-           "threads": 1, "device": {"name": "a CPU"}, "date": "2030-01-02T03:04:05+00:00", "lanes": {}}  # fmt: skip
+    one = {
+        "corpus": {"name": "made", "train": 4000, "V": 100, "valid": 300},
+        "d": 16,
+        "B": 80,
+        "seed": 0,
+        "threads": 1,
+        "device": {"name": "a CPU"},
+        "date": "2030-01-02T03:04:05+00:00",
+        "lanes": {},
+    }
     for name, (points, rate) in lanes.items():
         seconds = points[-1][0] if points else 0.0
         one["lanes"][name.replace("_", "-")] = {
-            "cutoffs": [] if name == "full" else [10, 30], "points": points, "seconds": seconds, "steps": 100,
-            "tokens": round(rate * seconds), "shares": {"output": 0.7, "body": 0.2, "optimizer": 0.1},
-            "parameters": 1_234_567, "output parameters": 1000,
-        }  # fmt: skip
+            "cutoffs": [] if name == "full" else [10, 30],
+            "points": points,
+            "seconds": seconds,
+            "steps": 100,
+            "tokens": round(rate * seconds),
+            "shares": {"output": 0.7, "body": 0.2, "optimizer": 0.1},
+            "parameters": 1_234_567,
+            "output parameters": 1000,
+        }
     return one
 
 
@@ -458,7 +500,7 @@ YOURS = [[0.5, 100, 410.0, 500.0], [4.0, 800, 60.0, 70.0]]
 
 
 def test_runs_are_compared_after_equal_seconds_and_equal_tokens():
-    full, yours = tf.compared(kept(full=(FULL, 100.0), yours=(YOURS, 200.0)), "full")
+    full, yours = se.compared(kept(full=(FULL, 100.0), yours=(YOURS, 200.0)), "full")
     assert math.isnan(full.at_seconds) and math.isnan(full.at_tokens) and full.faster == 1
     assert yours.faster == 2 and yours.rate == 200 and yours.perplexity == 60
     assert yours.at_seconds == pytest.approx(60 / 100 - 1)
@@ -466,41 +508,41 @@ def test_runs_are_compared_after_equal_seconds_and_equal_tokens():
     between = 410 * (60 / 410) ** (math.log(4) / math.log(8))
     assert yours.at_tokens == pytest.approx(between / 100 - 1)
     early = [[9.0, 5000, 80.0, 80.0]]  # it has nothing where the other has something
-    assert math.isnan(tf.compared(kept(full=(FULL, 1), yours=(early, 1)), "full")[1].at_tokens)
-    (alone,) = tf.compared(kept(yours=(YOURS, 200.0)), "full")
+    assert math.isnan(se.compared(kept(full=(FULL, 1), yours=(early, 1)), "full")[1].at_tokens)
+    (alone,) = se.compared(kept(yours=(YOURS, 200.0)), "full")
     assert math.isnan(alone.faster) and math.isnan(alone.at_seconds)
 
 
 def test_runs_in_words():
     both = kept(full=(FULL, 100.0), yours=(YOURS, 200.0))
-    told = tf.training_sentence(both, ts.LABELS, "full", 3.0)
+    told = se.training_sentence(both, lk.LABELS, "full", 3.0)
     assert "made, 4,000 tokens, V = 100, d = 16, B = 80, seed 0; perplexity on 300 tokens" in told
     assert "on a CPU with 1 thread on 2030-01-02" in told
     assert "full softmax: perplexity 100.0, 100 words per second." in told
     assert "adaptive, your cutoffs: 60.0, 40 % lower after equal seconds" in told and "2 times as many words" in told
     assert "the output layer takes 70 % of a step" in told
-    assert told.endswith("You guessed 3 times for your cutoffs; it is 2: a factor 1.5 off.")
-    assert tf.training_sentence(both, ts.LABELS, "full", 2.1).endswith("close.")
-    assert "You guessed" not in tf.training_sentence(both, ts.LABELS, "full")
+    assert told.endswith("You guessed 3 times for your cutoffs; it is 2: off by a factor of 1.5.")
+    assert se.training_sentence(both, lk.LABELS, "full", 2.1).endswith("close.")
+    assert "You guessed" not in se.training_sentence(both, lk.LABELS, "full")
     many = kept(
         full=(FULL, 100.0), sampled=(FULL, 300.0), adaptive=(FULL, 150.0), planned=(FULL, 400.0), yours=(YOURS, 200.0)
     )
-    told = tf.training_sentence(many, ts.LABELS, "full")
+    told = se.training_sentence(many, lk.LABELS, "full")
     assert "After equal seconds, from 40 % lower (adaptive, your cutoffs) to the same to 0.1 % (" in told
     assert "Most words per second: adaptive, planned cutoffs, 4 times as many. adaptive, your cutoffs: 60.0" in told
     assert "sampled, 20 % of V:" not in told  # the table has it
-    alone = tf.training_sentence(kept(yours=(YOURS, 200.0)), ts.LABELS, "full")
-    assert alone.endswith("Tick full softmax, too, to compare.")
-    assert tf.training_sentence({}, ts.LABELS, "full") == "Nothing trained yet."
-    assert "full softmax 120.0 (validation 100.0)" in tf.loss_sentence(both, ts.LABELS)
+    alone = se.training_sentence(kept(yours=(YOURS, 200.0)), lk.LABELS, "full")
+    assert alone.endswith("Tick full softmax as well to compare.")
+    assert se.training_sentence({}, lk.LABELS, "full") == "Nothing trained yet."
+    assert "full softmax 120.0 (validation 100.0)" in se.loss_sentence(both, lk.LABELS)
     said_of = {0.0: "the same to 0.1 %", 0.021: "2.1 % higher", -0.35: "35 % lower"}
-    assert {value: tf.more_or_less(value) for value in said_of} == said_of
+    assert {value: se.more_or_less(value) for value in said_of} == said_of
 
 
 def test_the_figure_holds_every_run_where_it_belongs():
-    data, layout = tf.training_data(kept(full=(FULL, 100.0), yours=(YOURS, 200.0)), ts.LABELS, shown_loss=True)
+    data, layout = tf.training_data(kept(full=(FULL, 100.0), yours=(YOURS, 200.0)), lk.LABELS, shown_loss=True)
     assert layout["xaxis2.ticktext"] == ("100", "150", "200", "300", "400", "500", "600", "800")
-    names, n = list(ts.LABELS), len(ts.LABELS)
+    names, n = list(lk.LABELS), len(lk.LABELS)
     i = names.index("yours")
     np.testing.assert_allclose([data[i]["x"], data[i]["y"]], [[0.5, 4.0], [410, 60]])
     np.testing.assert_allclose([data[n + i]["x"], data[n + i]["y"]], [[100, 800], [410, 60]])
@@ -508,10 +550,10 @@ def test_the_figure_holds_every_run_where_it_belongs():
     assert [data[k]["showlegend"] for k in range(n)] == [name in ("full", "yours") for name in names]
     assert data[3 * n]["y"] == ["full", "yours"]
     np.testing.assert_allclose(data[3 * n]["x"], [28, 28])  # 0.7 of 40 ms
-    hidden, _ = tf.training_data(kept(full=(FULL, 100.0)), ts.LABELS)
+    hidden, _ = tf.training_data(kept(full=(FULL, 100.0)), lk.LABELS)
     assert np.isnan(hidden[2 * n]["y"]).all()
-    assert np.isnan(tf.training_figure({}, ts.LABELS).data[0].y).all()
-    looks = [tf.LOOKS[name] for name in ts.LABELS]
+    assert np.isnan(tf.training_figure({}, lk.LABELS).data[0].y).all()
+    looks = [lk.LOOKS[name] for name in lk.LABELS]
     assert len({look.color for look in looks}) == len({look.symbol for look in looks}) == len(looks)
 
 
@@ -527,16 +569,16 @@ def test_the_figure_holds_every_run_where_it_belongs():
     ],
 )
 def test_labels_of_logarithmic_axes_are_neither_few_nor_crowded(values, labels):
-    found = tf.log_ticks("xaxis2", np.array(values, float))
+    found = lk.log_ticks("xaxis2", np.array(values, float))
     assert list(found["xaxis2.ticktext"]) == labels and len(found["xaxis2.tickvals"]) == len(labels)
 
 
 def test_the_table():
-    table = tf.training_table(kept(full=(FULL, 100.0), yours=(YOURS, 200.0)), ts.LABELS, "full")
+    table = se.training_table(kept(full=(FULL, 100.0), yours=(YOURS, 200.0)), lk.LABELS, "full")
     for cell in ("10, 30", "60.0", "−40.0\u00a0%", "200", "2.00", "70 %", "1.23 M"):
         assert f"<td>{cell}</td>" in table
-    assert tf.training_table({}, ts.LABELS, "full") == ""
-    assert "&lt;b&gt;" in tf.html_table("x", ["<b>"], [["<b>", "<i>"]]) and "<i>" not in tf.html_table(
+    assert se.training_table({}, lk.LABELS, "full") == ""
+    assert "&lt;b&gt;" in se.html_table("x", ["<b>"], [["<b>", "<i>"]]) and "<i>" not in se.html_table(
         "", [], [["<i>"]]
     )
 
@@ -546,8 +588,8 @@ def test_the_table():
 
 def test_training_from_the_panel(explorer, clock):
     box = tp.training_panel(explorer)
-    figure, n = figure_of(box), len(ts.LABELS)
-    named(box, "shown").value = tp.HERE
+    figure, n = figure_of(box), len(lk.LABELS)
+    named(box, "shown").value = tr.HERE
     assert np.isnan(figure.data[0].y).all() and "Nothing trained yet" in said(box)
     assert "2 softmaxes, 1 s each: about 3 s" in said(box) and "Yours: cut at 10 and 30." in said(box)
     named(box, "seed").value = 3.0
@@ -559,7 +601,7 @@ def test_training_from_the_panel(explorer, clock):
     assert not problem(box)
     lanes = explorer.recall("training")["lanes"]
     assert list(lanes) == ["full", "yours"] and explorer.recall("training")["seed"] == 3
-    i = list(ts.LABELS).index("yours")
+    i = list(lk.LABELS).index("yours")
     np.testing.assert_allclose(figure.data[i].y, [point[2] for point in lanes["yours"]["points"]])
     np.testing.assert_allclose(figure.data[n].x, [point[1] for point in lanes["full"]["points"]])
     assert list(figure.data[3 * n].y) == ["full", "yours"]
@@ -622,10 +664,10 @@ def test_measurements_survive_a_restart(path, clock):
     first._choices.flush()
     second = ts.TrainingExplorer(Vocabulary.synthetic(3000), lesson="t")
     box = tp.training_panel(second)
-    assert named(box, "shown").value == tp.HERE and np.isfinite(figure_of(box).data[0].y).all()
+    assert named(box, "shown").value == tr.HERE and np.isfinite(figure_of(box).data[0].y).all()
     assert f"on {time.strftime('%Y-', time.gmtime())}" in said(box)
     press(box, "Go on")
-    assert "they end with the kernel" in problem(box)
+    assert "models end with the kernel" in problem(box)
 
 
 def test_a_guess_is_held_against_what_is_measured(explorer, clock):
@@ -635,7 +677,7 @@ def test_a_guess_is_held_against_what_is_measured(explorer, clock):
     assert "cutoffs 10, 30" in entry.question
     entry.submit("3")
     assert "You said <b>3 times</b>. Kept." in entry.verdict and opened
-    named(opened[0], "shown").value = tp.HERE
+    named(opened[0], "shown").value = tr.HERE
     press(opened[0], "Train")
     assert "You guessed 3 times for your cutoffs; it is 1" in said(opened[0])
     entry.submit("1")
@@ -668,12 +710,12 @@ def test_texts_from_the_panel(explorer, path, tmp_path):
 
 
 def test_writing(explorer, clock, monkeypatch):
-    monkeypatch.setattr(tp, "recorded_sessions", list)
+    show_sessions(monkeypatch, list)
     box = tp.writing_panel(explorer)
     assert "nothing written yet" in said(box)
     press(box, "Write")
     assert "train one above first" in problem(box)
-    explorer.train("training", explorer.request, 0.1, anew=True, **QUIET)
+    explorer.train("training", explorer.request, 0.1, from_start=True, **QUIET)
     named(box, "words of each").value = 5.0
     press(box, "Write")
     written = explorer.recall("written")
@@ -693,7 +735,7 @@ def test_writing(explorer, clock, monkeypatch):
     press(box, "Write")
     assert not problem(box)
     named(box, "words of each").value = 0.0
-    assert "0 is refused, from 1 to 1,000" in problem(box)
+    assert "words of each should be from 1 to 1,000, got 0" in problem(box)
 
 
 def test_panels_shown_again_replace_the_old_ones(explorer):
@@ -711,7 +753,7 @@ def test_panels_shown_again_replace_the_old_ones(explorer):
 
 
 def test_the_example_cell_fits():
-    assert ts.check_cell(ts.cell_maker(ts.CELL), 16) == 2 * (32 * 16 + 16)
+    assert oc.check_cell(oc.cell_maker(oc.CELL), 16) == 2 * (32 * 16 + 16)
 
 
 @pytest.mark.parametrize(
@@ -732,11 +774,11 @@ def test_the_example_cell_fits():
 )
 def test_mistakes_in_a_cell_are_told_with_their_line(code, says):
     with pytest.raises(ValueError, match=says):
-        ts.check_cell(ts.cell_maker(code), 16)
+        oc.check_cell(oc.cell_maker(code), 16)
 
 
 def test_training_a_cell_of_ones_own(explorer, clock, monkeypatch):
-    monkeypatch.setattr(tp, "recorded_sessions", list)
+    show_sessions(monkeypatch, list)
     box = tp.own_cell_panel(explorer)
     press(box, "Check the cell")
     assert "Two steps of it ran: the shapes fit, 1,056 numbers to learn." in said(box)
@@ -756,7 +798,7 @@ def test_training_a_cell_of_ones_own(explorer, clock, monkeypatch):
     assert named(tp.own_cell_panel(explorer), "code of your cell").value == code.value
     box = tp.own_cell_panel(explorer)
     press(box, "Back to the example")
-    assert named(box, "code of your cell").value == ts.CELL == explorer.recall("cell code")
+    assert named(box, "code of your cell").value == oc.CELL == explorer.recall("cell code")
 
 
 LOOPS = {
@@ -773,7 +815,7 @@ LOOPS = {
 @pytest.mark.parametrize("button", ["Check the cell", "Train"])
 def test_a_loop_that_never_ends_leaves_the_page_alive(explorer, monkeypatch, clock, code, button):
     """The lock is free, other widgets work, Stop stops, and without it time runs out."""
-    monkeypatch.setattr(tp, "recorded_sessions", list)
+    show_sessions(monkeypatch, list)
     explorer.read()
     box = tp.own_cell_panel(explorer, patience=600.0)
     named(box, "code of your cell").value = code
@@ -794,7 +836,7 @@ def test_a_loop_that_never_ends_leaves_the_page_alive(explorer, monkeypatch, clo
     named(box, button).click()
     settled(box)
     assert "your code did not come back within" in problem(box) and "a loop that never ends?" in problem(box)
-    named(box, "code of your cell").value = ts.CELL
+    named(box, "code of your cell").value = oc.CELL
     press(box, "Check the cell")
     assert "Two steps of it ran" in said(box) and not problem(box)
 
@@ -808,7 +850,7 @@ def settled(box, seconds=60):
 
 def test_a_cell_that_stops_coming_back_after_a_while(explorer, monkeypatch, clock):
     """Its models cannot go on: they stand in the middle of a step. What was measured stays on show."""
-    monkeypatch.setattr(tp, "recorded_sessions", list)
+    show_sessions(monkeypatch, list)
     seen = []
 
     class Tired(torch.nn.Module):
@@ -878,7 +920,7 @@ def test_what_is_shown_while_a_cell_trains_runs_none_of_its_code(path):
 
 
 def test_a_cell_handed_over(explorer, clock, monkeypatch):
-    monkeypatch.setattr(tp, "recorded_sessions", list)
+    show_sessions(monkeypatch, list)
 
     class Mine(torch.nn.Module):
         def __init__(self, e, d):
@@ -894,14 +936,14 @@ def test_a_cell_handed_over(explorer, clock, monkeypatch):
     assert not problem(box) and set(explorer.recall("own cell")["lanes"]) == {"lstm", "cell"}
     explorer.cutoffs = ()
     press(box, "Train")
-    assert "your cutoffs: there is none" in problem(box)
+    assert "your cutoffs: none is set" in problem(box)
 
 
 # ---- recorded sessions
 
 
 def test_a_session_is_recorded_and_shown(path, tmp_path, explorer, monkeypatch, clock, capsys):
-    monkeypatch.setattr(ts, "VALID", 200)
+    monkeypatch.setattr(tx, "VALID", 200)
     begin = ts.TrainingExplorer
     small = {"in_features": 16, "batch": 80, "cutoffs": (10, 30), "tokens": 4000}
     monkeypatch.setattr(ts, "TrainingExplorer", lambda *a, **k: begin(Vocabulary.synthetic(3000), **small, **k))
@@ -911,33 +953,33 @@ def test_a_session_is_recorded_and_shown(path, tmp_path, explorer, monkeypatch, 
     assert session.label.startswith("recorded: ") and "own, V = " in session.label
     assert "python -m adasoft.lessons.language_model.recorded_sessions --source" in session.provenance
     assert set(session.kept["training"]["lanes"]) == {"full", "yours"}
-    monkeypatch.setattr(tp, "recorded_sessions", lambda: [session])
+    show_sessions(monkeypatch, lambda: [session])
     box = tp.training_panel(explorer)  # nothing trained here: there is something to look at
     assert named(box, "shown").value == session.label and "RECORDED, not this machine." in said(box)
     assert np.isfinite(figure_of(box).data[0].y).all()
-    named(box, "shown").value = tp.HERE
+    named(box, "shown").value = tr.HERE
     assert "RECORDED" not in said(box) and np.isnan(figure_of(box).data[0].y).all()
     named(box, "shown").value = session.label
     figure, explorer.seed = figure_of(box), 5  # by this clock, the same seed would come to what is recorded
     with monkeypatch.context() as patch:
         labels = Labels(patch, box, figure, figure.data[0].y)
-        patch.setattr(tp, "now_and_then", lambda act, every: act)  # drawn as often as can be
+        patch.setattr(tr, "now_and_then", lambda act, every: act)  # drawn as often as can be
         press(box, "Train")
         named(box, "shown").value = session.label
-        named(box, "shown").value = tp.HERE
+        named(box, "shown").value = tr.HERE
         named(box, "shown").value = session.label
         labels.check(changes=6)
     explorer.ticked = ()  # refused: what is shown is labelled all the same
     named(box, "shown").value = session.label
     press(box, "Train")
     assert "nothing is ticked" in problem(box) and "RECORDED" not in said(box)
-    assert np.isfinite(figure.data[0].y).all() and named(box, "shown").value == tp.HERE
+    assert np.isfinite(figure.data[0].y).all() and named(box, "shown").value == tr.HERE
     explorer.ticked = ("full", "yours")
     press(box, "Train")
-    assert named(box, "shown").value == tp.HERE and "RECORDED" not in said(box)
+    assert named(box, "shown").value == tr.HERE and "RECORDED" not in said(box)
     assert "RECORDED, not this machine." in said(tp.writing_panel(explorer))
     out.write_text("{}")
-    with pytest.raises(ValueError, match=r"live-made.json is no recorded session: KeyError"):
+    with pytest.raises(ValueError, match=r"live-made.json is not a recorded session: KeyError"):
         rs.recorded_sessions(tmp_path)
 
 
@@ -947,21 +989,21 @@ def test_a_session_of_another_form_names_the_field(tmp_path):
     assert len(rs.recorded_sessions(tmp_path)) == 1
     good["training"]["lanes"]["full"]["points"][0][0] = 0
     (tmp_path / "live-x.json").write_text(json.dumps(good))
-    with pytest.raises(ValueError, match=r"live-x.json is no .* training.lanes.full.points\[0\]\[0\] should be"):
+    with pytest.raises(ValueError, match=r"live-x.json is not .* training.lanes.full.points\[0\]\[0\] should be"):
         rs.recorded_sessions(tmp_path)
     for content in ("", "[]", "null", "[" * 9999, '{"text": 3}'):
         (tmp_path / "live-x.json").write_text(content)
-        with pytest.raises(ValueError, match=r"live-x.json is no recorded session"):
+        with pytest.raises(ValueError, match=r"live-x.json is not a recorded session"):
             rs.recorded_sessions(tmp_path)
 
 
 def test_a_broken_record_is_said_in_the_panel(explorer, monkeypatch):
     def broken():
-        raise ValueError("live-x.json is no recorded session")
+        raise ValueError("live-x.json is not a recorded session")
 
-    monkeypatch.setattr(tp, "recorded_sessions", broken)
-    assert "live-x.json is no recorded session" in problem(tp.training_panel(explorer))
-    assert "live-x.json is no recorded session" in problem(tp.writing_panel(explorer))
+    show_sessions(monkeypatch, broken)
+    assert "live-x.json is not a recorded session" in problem(tp.training_panel(explorer))
+    assert "live-x.json is not a recorded session" in problem(tp.writing_panel(explorer))
 
 
 # ---- stored runs
@@ -972,7 +1014,7 @@ def record(tmp_path_factory):
     """A record as `adasoft table` stores it, to be changed."""
     folder = tmp_path_factory.mktemp("text")
     (folder / "own.txt").write_text(text())
-    corpus = ts.load(folder / "own.txt", tokens=2000, progress=False, cache=folder / "cache")
+    corpus = tx.load(folder / "own.txt", tokens=2000, progress=False, cache=folder / "cache")
     run = Run(corpus, replace(SMALL, softmax="full", epochs=2))
     for _ in run.steps():
         pass
@@ -1077,17 +1119,17 @@ def test_where_in_the_vocabulary_the_loss_differs(tmp_path, record):
     planned = data[names.index("planned-0.75")]
     assert planned["x"].tolist() == [100, 200, 300] and planned["showlegend"]
     np.testing.assert_allclose(planned["y"], [-10, 40, 45])
-    assert not data[names.index("full")]["y"].any() and "more than full softmax" in layout["title.text"]
+    assert not data[names.index("full")]["y"].any() and "extra loss over full softmax" in layout["title.text"]
     assert np.isnan(data[names.index("sampled")]["y"]).all() and not data[names.index("sampled")]["showlegend"]
     told = said(tp.stored_panel(tmp_path))
-    assert "head ≥ 75 %: +45 thousandths of a nat per token against full softmax, which is +4.6 % of perplexity" in told
+    assert "head ≥ 75 %: +45 thousandths of a nat per token against full softmax, or +4.6 % in perplexity" in told
     assert "most in one stretch: +50 on the words of rank 100 to 200, 20 % of all tokens." in told
 
 
 def test_without_ranks_the_panel_says_so(tmp_path, record):
     store(tmp_path, record, "full", 100.0, 1000.0, **{"test by rank": None})
-    assert "do not tell the loss by the rank of the word" in said(tp.stored_panel(tmp_path))
-    assert sr.rank_data(None)[1]["title.text"] == "no record here tells it"
+    assert "do not give the loss by word rank" in said(tp.stored_panel(tmp_path))
+    assert sr.rank_data(None)[1]["title.text"] == "none of these records tells it"
 
 
 def test_times_that_are_not_to_be_compared_give_no_ratio(tmp_path, record):
@@ -1125,16 +1167,22 @@ def test_what_ships_can_be_read():
         assert st.stored_table(table).count("<tr>") > len(table.rows)
         assert sr.rank_sentence(table) and len(sr.rank_figure(table).data) == len(ROW_LABELS)
     (session,) = rs.recorded_sessions()
-    assert set(session.kept["training"]["lanes"]) == set(ts.LABELS)
-    assert set(session.kept["written"]["words"]) == set(ts.LABELS)
+    assert set(session.kept["training"]["lanes"]) == set(lk.LABELS)
+    assert set(session.kept["written"]["words"]) == set(lk.LABELS)
 
 
 # ---- questions
 
 KEYS = [
-    "nats", "two hundredths", "shares of a step", "one word", "sampled loss", "the right word", "pieces",
+    "nats",
+    "two hundredths",
+    "shares of a step",
+    "one word",
+    "sampled loss",
+    "the right word",
+    "pieces",
     "numbers of a cell",
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -1154,9 +1202,15 @@ def test_predictions(explorer):
     measured["corpus"]["V"], measured["lanes"]["yours"]["widths"] = 3000, [8, 8]
     explorer.remember("training", measured)
     assert truth(explorer) == pytest.approx(2.5)
-    explorer.set_cutoff(0, 11)  # not measured
+    explorer.width_rule = "d for every tail"  # not measured
+    assert math.isnan(truth(explorer))
+    explorer.width_rule = "d/4, d/16, d/64 ..."
+    measured["lanes"]["yours"]["widths"] = explorer.widths
+    explorer.remember("training", measured)
+    assert truth(explorer) == pytest.approx(2.5)
+    explorer.set_cutoff(0, 11)
     assert math.isnan(truth(explorer))
 
 
 def test_the_numbers_of_the_example_cell():
-    assert QUESTIONS["numbers of a cell"].expected() == ts.check_cell(ts.cell_maker(ts.CELL), 128)
+    assert QUESTIONS["numbers of a cell"].expected() == oc.check_cell(oc.cell_maker(oc.CELL), 128)

@@ -74,7 +74,8 @@ def test_shape(path):
     assert not [c.source for c in code if re.search(r"^\s*(def|class) ", c.source, re.M)]
     first = notebook.cells[0].source
     assert first.startswith("# ") and "?" in first.splitlines()[0] and re.search(r"\*\*\d+ minutes", first)
-    assert "to know before" in first.lower() and "do after" in first.lower()
+    assert re.search("to know before|before you start", first.lower())
+    assert re.search("do after|afterwards you can", first.lower())
     assert sum("predict(" in c.source for c in code) >= 2
     assert sum("ask(" in c.source for c in code) >= 3
     assert "What you should see" in prose and "<details>" in prose

@@ -63,7 +63,7 @@ class Case:
 
 
 def drawn_adaptive(case: Case, words: Vocabulary, random: torch.Generator) -> Adaptive:
-    """An adaptive softmax that knows the counts, and drawn logits on top; its states begin with a one."""
+    """An adaptive softmax that knows the counts, with random logits added; its states begin with a one."""
     layer = Adaptive(case.in_features, len(words), case.cutoffs, widths=case.widths)
     shares = torch.from_numpy(np.array(words.shares))
     edges = [*case.cutoffs, len(words)]
@@ -93,17 +93,22 @@ def drawn_experts(case: Case, n_classes: int, random: torch.Generator) -> Doubly
     softmax = DoublySparseSoftmax(case.in_features, n_classes, 1)
     k, size = case.n_experts, max(1, round(case.expert_share * n_classes))
     rows = [torch.randperm(n_classes, generator=random)[:size].sort().values for _ in range(k)]
-    softmax.load_state_dict({
-        "gate.weight": torch.randn(k, case.in_features, generator=random),
-        "weight": torch.randn(k * size, case.in_features, generator=random) / case.in_features**0.5,
-        "members": torch.cat(rows), "sizes": torch.full((k,), size),
-    })  # fmt: skip
+    softmax.load_state_dict(
+        {
+            "gate.weight": torch.randn(k, case.in_features, generator=random),
+            "weight": torch.randn(k * size, case.in_features, generator=random) / case.in_features**0.5,
+            "members": torch.cat(rows),
+            "sizes": torch.full((k,), size),
+        }
+    )
     return softmax.eval()
 
 
 def softmaxes(case: Case, words: Vocabulary, spectrum: Any, tick: Tick = lambda _done, _text: None) -> dict[str, Any]:
-    """The softmaxes of a case, by name, weights drawn. ``spectrum``: singular values that the matrix of SVD-softmax
-    follows, extended to d."""
+    """The softmaxes of a case, by name, with random weights.
+
+    ``spectrum``: singular values that the matrix of SVD-softmax follows, extended to d.
+    """
     random = torch.Generator().manual_seed(0)
     d, n = case.in_features, len(words)
     ordered = Vocabulary(np.asarray(words.counts))
@@ -193,18 +198,21 @@ def _step(case: Case, name: str, softmax: Any, hidden: Tensor, target: Tensor) -
 
 
 def time_case(
-    case: Case, words: Vocabulary, spectrum: Any, *, seconds: float, tick: Tick,
+    case: Case,
+    words: Vocabulary,
+    spectrum: Any,
+    *,
+    seconds: float,
+    tick: Tick,
     heard: Callable[[str, float], None],
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Make the softmaxes of a case and time them in turns; what is known of them besides."""
     from ...timing import interleave
 
     made = softmaxes(case, words, spectrum, tick)
     inputs = states(case, words)
     known = {"opened": opened_share(made, inputs[0][0]), "arithmetic": arithmetic(case, made, inputs[0][0], words)}
-    interleave(
-        items(case, made, inputs), device=case.device, rounds=25, seconds=seconds, progress=tick, heard=heard
-    )  # fmt: skip
+    interleave(items(case, made, inputs), device=case.device, rounds=25, seconds=seconds, progress=tick, heard=heard)
     made.clear()
     gc.collect()
     return known

@@ -2,42 +2,30 @@
 
 from __future__ import annotations
 
-import math
-import warnings
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 import traitlets as t
 from torch import Tensor
 
-from ...alternatives import DoublySparseSoftmax, synthetic_hierarchy
-from ...alternatives.doubly_sparse_training import Settings, Step
+from ...alternatives.doubly_sparse_training import Settings
 from ...alternatives.svd_softmax import Choice, SVDSoftmax
-from ...files import DamagedFile, cache_dir, writable_folder
-from ...vocabulary import Vocabulary
+from ...files import cache_dir, writable_folder
 from ..kit import forms
 from ..kit.explorer import LOCK
-from ..kit.parts import one_line
 from ..kit.saved import not_kept, removed
 from ..time_model.explorer import TimingExplorer
 from ..time_model.timings import Tick
 from . import cases as sc
-from .small_models import STATES, TOPS, SmallModels, best_words, small_models
+from . import experts, windows
+from .small_models import STATES, TOPS, SmallModels, small_models
 
-#: Of the states that are not chosen by, how many a picture is made of.
-SHOWN = 128
 #: Up to how many best words may be asked for.
 MOST = 50
 #: For how many best words pairs and times are shown.
 PLACES = (1, 2, 5, 10, 20, 50)
-#: The synthetic classes: ten groups of ten.
-GROUPS, PER_GROUP = 10, 10
-#: Epochs of each stage of the training on them, of 20 steps each.
-EPOCHS = 40
 
 
 def _with_full_softmax(points: Any, name: str) -> None:
@@ -47,30 +35,54 @@ def _with_full_softmax(points: Any, name: str) -> None:
 
 
 _BEGIN: dict[str, Any] = {
-    "width": 6, "n_full": 250, "wanted": 99.0, "best": 10, "place": 1, "n_experts": 10, "threshold": 0.03,
-    "mitosis": False, "stored": 0, "expert": 1, "task": sc.BEST, "exact": False, "bet": "",
-}  # fmt: skip
+    "width": 6,
+    "n_full": 250,
+    "wanted": 99.0,
+    "best": 10,
+    "place": 1,
+    "n_experts": 10,
+    "threshold": 0.03,
+    "mitosis": False,
+    "stored": 0,
+    "expert": 1,
+    "task": sc.BEST,
+    "exact": False,
+    "bet": "",
+}
 _FORMS = {
-    "skipped tails": forms.measured(), "case": forms.both(forms.measured(), forms.fields(
-        bet=forms.text, known=forms.fields(opened=forms.optional(forms.SHARE), arithmetic=forms.table(forms.SECONDS)),
-    )),
+    "skipped tails": forms.measured(),
+    "case": forms.both(
+        forms.measured(),
+        forms.fields(
+            bet=forms.text,
+            known=forms.fields(opened=forms.optional(forms.SHARE), arithmetic=forms.table(forms.SECONDS)),
+        ),
+    ),
     "bets": forms.each(forms.row(forms.flag)),
     "svd windows": forms.fields(
         points=forms.both(forms.each(forms.row(forms.text, forms.SECONDS, forms.SHARE)), _with_full_softmax),
-        device=forms.text, date=forms.text,
+        device=forms.text,
+        date=forms.text,
     ),
     "experts": forms.fields(
         sizes=forms.fields(stages=forms.each(forms.COUNT, fewest=1), threshold=forms.number(0), epochs=forms.COUNT),
-        known=forms.each(forms.each(forms.number(0, GROUPS * PER_GROUP - 1, whole=True)), fewest=1),
-        points=forms.each(forms.row(forms.COUNT, forms.COUNT, forms.number()), fewest=1), step=forms.COUNT,
-        steps=forms.COUNT, exact=forms.COUNT, rows=forms.COUNT, task=forms.number(),
+        known=forms.each(forms.each(forms.number(0, experts.GROUPS * experts.PER_GROUP - 1, whole=True)), fewest=1),
+        points=forms.each(forms.row(forms.COUNT, forms.COUNT, forms.number()), fewest=1),
+        step=forms.COUNT,
+        steps=forms.COUNT,
+        exact=forms.COUNT,
+        rows=forms.COUNT,
+        task=forms.number(),
     ),
-}  # fmt: skip
+}
 _RANGES = {
-    "wanted": ("the wanted recall, in percent,", 1.0, 100.0), "best": ("k", 1, MOST),
-    "place": ("hidden state", 1, STATES), "n_experts": ("the number of experts", 1, 20),
-    "threshold": ("the threshold", 0.0, 0.3), "expert": ("expert", 1, 64),
-}  # fmt: skip
+    "wanted": ("the wanted recall, in percent,", 1.0, 100.0),
+    "best": ("k", 1, MOST),
+    "place": ("hidden state", 1, STATES),
+    "n_experts": ("the number of experts", 1, 20),
+    "threshold": ("the threshold", 0.0, 0.3),
+    "expert": ("expert", 1, 64),
+}
 
 
 class AlternativesExplorer(TimingExplorer):
@@ -87,8 +99,11 @@ class AlternativesExplorer(TimingExplorer):
     """
 
     _begin: ClassVar[Mapping[str, Any]] = {
-        "n_words": 20_000, "in_features": 256, "batch": 256, "cutoffs": (1000, 5000),
-    }  # fmt: skip
+        "n_words": 20_000,
+        "in_features": 256,
+        "batch": 256,
+        "cutoffs": (1000, 5000),
+    }
     _kept_traits: ClassVar[tuple[str, ...]] = (*TimingExplorer._kept_traits, *_BEGIN)
     _forms: ClassVar[Mapping[str, forms.Form]] = {**TimingExplorer._forms, **_FORMS}
 
@@ -106,6 +121,10 @@ class AlternativesExplorer(TimingExplorer):
     threshold = t.Float(_BEGIN["threshold"])
     mitosis = t.Bool(_BEGIN["mitosis"])
     """Whether the experts begin as half of them and are cloned."""
+    epochs = t.Int(experts.EPOCHS)
+    """Of each stage of their training; not kept."""
+    n_items = t.Int(experts.ITEMS)
+    """Points of each synthetic class; not kept."""
     stored = t.Int(_BEGIN["stored"])
     """Which of the stored doubly sparse softmaxes."""
     expert = t.Int(_BEGIN["expert"])
@@ -115,10 +134,6 @@ class AlternativesExplorer(TimingExplorer):
     """Whether only exact methods will do."""
     bet = t.Unicode(_BEGIN["bet"])
     """The method that the reader bets on; empty: none yet."""
-
-    def __init__(self, vocabulary: Vocabulary | str | None = None, **traits: Any) -> None:
-        self._windows: dict[Any, Any] = {}
-        super().__init__(vocabulary, **traits)
 
     # ---- what may be set, and what is kept
 
@@ -152,7 +167,7 @@ class AlternativesExplorer(TimingExplorer):
             self.version += 1
 
     def forget(self) -> None:
-        """As `Explorer.forget`; the experts' checkpoint goes, too."""
+        """As `Explorer.forget`, and delete the experts' checkpoint."""
         if self._choices is not None:
             removed(self.checkpoint)
         super().forget()
@@ -167,59 +182,30 @@ class AlternativesExplorer(TimingExplorer):
     @property
     def reported(self) -> Tensor:
         """The hidden states that pictures are made of; W and N are chosen by others."""
-        return self.small.states[STATES // 2 : STATES // 2 + SHOWN]
+        return windows.reported(self.small)
 
     @property
     def chosen_by(self) -> Tensor:
         """The hidden states that W and N are chosen by."""
-        return self.small.states[: STATES // 2]
+        return windows.chosen_by(self.small)
 
-    def window(self, width: int | None = None, n_full: int | None = None) -> SVDSoftmax:
-        """SVD-softmax of the full small model at this W and N."""
-        svd = _svd()
-        svd.set_window(width or self.width, n_full or self.n_full)
-        return svd
+    def window(self) -> SVDSoftmax:
+        """SVD-softmax of the full small model at the present W and N."""
+        return windows.window(self.small, self.width, self.n_full)
 
     def quality(self) -> dict[str, float]:
         """Recall at 1, 5 and 10, divergence in nats, and arithmetic at the present W and N."""
-
-        def make() -> dict[str, float]:
-            svd, x = self.window(), self.reported
-            ours, true = svd.topk(x, max(TOPS)).indices, _true_best()
-            found = {f"recall {k}": best_words(ours, true, k) for k in TOPS}
-            return found | {"divergence": svd.divergence(x), "utilisation": svd.utilisation}
-
-        return self._kept_window(("quality", self.width, self.n_full), make)  # type: ignore[no-any-return]
+        return windows.quality(self.small, self.width, self.n_full)
 
     def recall_curve(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """N, and the recall of the ten best words that it guarantees at the present W (see `SVDSoftmax.choose`)."""
-
-        def make() -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-            svd = self.window(n_full=1)
-            needed = svd._needed(self.reported, max(TOPS)).flatten().sort().values.numpy()
-            places = np.unique(np.geomspace(1, svd.n_classes, 60).round().astype(np.int64))
-            return places.astype(float), np.searchsorted(needed, places, side="right") / len(needed)
-
-        return self._kept_window(("curve", self.width), make)  # type: ignore[no-any-return]
-
-    def _kept_window(self, key: Any, make: Callable[[], Any]) -> Any:
-        if key not in self._windows:
-            if len(self._windows) > 256:
-                self._windows.clear()
-            self._windows[key] = make()
-        return self._windows[key]
+        return windows.recall_curve(self.small, self.width)
 
     def choose(self) -> Choice:
         """Set the W and N of least arithmetic for the wanted recall of the ten best words."""
-        svd = self.window()
-        found = svd.choose(self.chosen_by, self.wanted / 100, max(TOPS))
-        with LOCK:
-            self._quiet, self.width = True, found.width
-            self._quiet = False
-            self._keep("width")
-            if self.n_full == found.n_full:
-                self.version += 1
-            self.n_full = found.n_full
+        found = windows.choose(self.small, self.wanted / 100)
+        with LOCK, self.hold_trait_notifications():  # views see both at once
+            self.width, self.n_full = found.width, found.n_full
         return found
 
     def top_words(self) -> tuple[list[str], list[float], list[float]]:
@@ -238,11 +224,7 @@ class AlternativesExplorer(TimingExplorer):
 
     def opened_shares(self, k: int) -> list[float]:
         """Share of the rows for which ``topk(k)`` opens each tail of the small adaptive model."""
-
-        def make() -> list[float]:
-            return self.small.adaptive.opened(self.small.adaptive_states, k).float().mean(0).tolist()  # type: ignore[no-any-return]
-
-        return self._kept_window(("opened", k), make)  # type: ignore[no-any-return]
+        return windows.opened_shares(self.small, k)
 
     def pairs_percent(self, k: int) -> float:
         """Percent of the (row, tail) pairs that are opened."""
@@ -252,7 +234,7 @@ class AlternativesExplorer(TimingExplorer):
 
     @property
     def checkpoint(self) -> Path:
-        """Where the training of the experts stands, so that it can go on."""
+        """Where the training of the experts is kept, so that it can continue."""
         name = f"experts-of-{self._lesson or 'no-lesson'}.safetensors"
         return cache_dir() / "lessons" / name
 
@@ -262,63 +244,42 @@ class AlternativesExplorer(TimingExplorer):
         stages = [self.n_experts]
         if self.mitosis and stages[0] % 2 == 0:
             stages.insert(0, stages[0] // 2)
-        return Settings(stages=tuple(stages), threshold=self.threshold, epochs=EPOCHS)
+        return Settings(stages=tuple(stages), threshold=self.threshold, epochs=self.epochs)
 
     @property
     def expert_sizes(self) -> dict[str, Any]:
         """What a training of experts depends on."""
-        settings = self.expert_settings
-        return {"stages": list(settings.stages), "threshold": settings.threshold, "epochs": settings.epochs}
+        return experts.sizes_of(self.expert_settings)
 
-    def train_experts(self, *, anew: bool, tick: Tick, heard: Callable[[Mapping[str, Any]], None]) -> None:
-        """Train experts on the 10 x 10 classes; ``heard`` is told now and then how they stand, as it is kept.
+    def train_experts(self, *, from_start: bool, tick: Tick, heard: Callable[[Mapping[str, Any]], None]) -> None:
+        """Train experts on the 10 x 10 classes; ``heard`` is told now and then how far they are, as it is kept.
 
-        Raises ValueError if there is nothing to go on with, or if it was made with other settings.
+        Raises ValueErrX, or if it was made with other settings.
         """
         with LOCK:
-            settings, sizes = self.expert_settings, self.expert_sizes
-        kept = self.recall("experts") or {}
-        path: Path | None = self.checkpoint
-        assert path is not None
-        if anew:
+            settings, kept = self.expert_settings, self.recall("experts") or {}
+        path = self.checkpoint
+        if from_start:
             removed(path)
             kept = {}
         elif not path.exists() or not kept:
-            raise ValueError("nothing to go on with: press Train to start anew")
-        elif kept["sizes"] != sizes:
+            raise ValueError("there is nothing to continue: press Train to start again")
+        elif kept["sizes"] != experts.sizes_of(settings):
             raise ValueError("the experts below were trained with other settings: set those again, or press Train")
         elif kept["step"] >= kept["steps"]:
-            raise ValueError("this training has come to its end: press Train to start anew")
-        state = _Watched(kept, sizes, settings)
+            raise ValueError("this training is finished: press Train to start again")
+        state = experts.Watched(kept, settings, self.n_items)
+        checkpoint: Path | None = path
         try:
             writable_folder(path.parent)
         except OSError as error:
             not_kept(path, error)
-            path = None
-
-        def follow(step: Step, softmax: DoublySparseSoftmax) -> None:
-            state.see(step, softmax)
-            tick((step.step + 1) / state.steps, f"step {step.step + 1} of {state.steps}, {step.n_rows} rows")
-            heard(state.now)
-
-        before = torch.get_num_threads()
-        with warnings.catch_warnings():  # an emptied expert and a collapsed gate are told by the panel
-            warnings.simplefilter("ignore", RuntimeWarning)
-            try:
-                torch.set_num_threads(1)  # many tiny products: more threads would wait for each other
-                synthetic_hierarchy.train_hierarchy(
-                    hierarchy(), settings, checkpoint=path, callback=follow, progress=False
-                )
-            except Exception as error:
-                if anew or state.now:  # else it did not even begin
-                    raise
-                reason = error.args[1] if isinstance(error, DamagedFile) else one_line(error)
-                raise DamagedFile(str(path), reason, "press Train to start anew") from error
-            finally:
-                torch.set_num_threads(before)
-                if state.now:
-                    state.finish()
-                    self.note("experts", state.now)
+            checkpoint = None
+        try:
+            experts.train(state, checkpoint, tick=tick, heard=heard)
+        finally:
+            if state.now:
+                self.note("experts", state.now)
 
     # ---- a case
 
@@ -326,9 +287,16 @@ class AlternativesExplorer(TimingExplorer):
     def case(self) -> sc.Case:
         """What is to be timed with the present settings."""
         return sc.Case(
-            self.task, self.exact, self.in_features, self.batch, tuple(self.cutoffs), tuple(self.widths), self.device,
-            self.experts_for_case.n_experts, self.expert_share,
-        )  # fmt: skip
+            self.task,
+            self.exact,
+            self.in_features,
+            self.batch,
+            tuple(self.cutoffs),
+            tuple(self.widths),
+            self.device,
+            self.experts_for_case.n_experts,
+            self.expert_share,
+        )
 
     @property
     def experts_for_case(self) -> Any:
@@ -347,83 +315,27 @@ class AlternativesExplorer(TimingExplorer):
         """What the timings of a case depend on."""
         case = self.case
         return {
-            "words": self.vocabulary.name, "V": len(self.vocabulary), "d": case.in_features, "rows": case.rows,
-            "cutoffs": list(case.cutoffs), "widths": list(case.widths), "device": case.device, "task": case.task,
-            "exact": case.exact, "experts": [case.n_experts, round(case.expert_share, 4)],
-        }  # fmt: skip
+            "words": self.vocabulary.name,
+            "V": len(self.vocabulary),
+            "d": case.in_features,
+            "rows": case.rows,
+            "cutoffs": list(case.cutoffs),
+            "widths": list(case.widths),
+            "device": case.device,
+            "task": case.task,
+            "exact": case.exact,
+            "experts": [case.n_experts, round(case.expert_share, 4)],
+        }
 
     def time_case(self, seconds: float, tick: Tick, heard: Callable[[str, float], None]) -> dict[str, Any]:
         """Time the case in turns; what is known of the softmaxes besides."""
         with LOCK:
             case, words = self.case, self.vocabulary
-        return sc.time_case(case, words, _svd().singular_values, seconds=seconds, tick=tick, heard=heard)
+        return sc.time_case(
+            case, words, windows.svd_of(self.small).singular_values, seconds=seconds, tick=tick, heard=heard
+        )
 
 
-@lru_cache(maxsize=1)
-def _svd() -> SVDSoftmax:
-    return SVDSoftmax(small_models().full)
-
-
-@lru_cache(maxsize=1)
-def _true_best() -> Tensor:
-    models = small_models()
-    return models.full.topk(models.states[STATES // 2 : STATES // 2 + SHOWN], max(TOPS)).indices
-
-
-@lru_cache(maxsize=1)
-def hierarchy() -> synthetic_hierarchy.Hierarchy:
-    """The paper's synthetic data: ten groups of ten classes."""
-    return synthetic_hierarchy.hierarchy(GROUPS, PER_GROUP)
-
-
-class _Watched:
-    """How a training of experts stands, as JSON."""
-
-    def __init__(self, kept: Mapping[str, Any], sizes: Mapping[str, Any], settings: Settings) -> None:
-        self.steps = -(-len(hierarchy().target) // settings.batch) * settings.epochs * len(settings.stages)
-        self._points: list[list[float]] = [list(p) for p in kept.get("points", ())]
-        self._settings, self._sizes = settings, dict(sizes)
-        self._softmax: DoublySparseSoftmax | None = None
-        self._last: Step | None = None
-        self.now: dict[str, Any] = {}
-
-    def see(self, step: Step, softmax: DoublySparseSoftmax) -> None:
-        """One more step."""
-        self._softmax, self._last = softmax, step
-        per_epoch = self.steps // (self._settings.epochs * len(self._settings.stages))
-        if step.step % per_epoch == 0 or not self.now:
-            self._points.append([step.step + 1, step.n_rows, step.task])
-            self._describe(step, softmax)
-        self.now = {**self.now, "step": step.step + 1}
-
-    def finish(self) -> None:
-        """The last state, pruned as it is."""
-        if self._softmax is not None and self._last is not None:
-            self._describe(self._last, self._softmax)
-
-    def _describe(self, step: Step, softmax: DoublySparseSoftmax) -> None:
-        known = [softmax.expert(k).tolist() for k in range(softmax.n_experts)]
-        found = synthetic_hierarchy.recovery(softmax, hierarchy().groups)
-        self.now = {
-            "sizes": self._sizes, "known": known, "points": self._points, "step": step.step + 1, "steps": self.steps,
-            "exact": found.exact, "task": step.task, "rows": sum(map(len, known)),
-        }  # fmt: skip
-
-
-def utilised(kept: Mapping[str, Any]) -> float:
-    """Arithmetic of trained experts as a share of the full softmax's, if all get equally many of the tokens."""
-    alive = [len(one) for one in kept["known"] if one]
-    n = GROUPS * PER_GROUP
-    return (len(kept["known"]) + float(np.mean(alive))) / n if alive else math.nan
-
-
-@lru_cache(maxsize=1)
-def _cheapest() -> float:
-    models = small_models()
-    svd = SVDSoftmax(models.full)
-    return 100 * svd.choose(models.states[:SHOWN], 0.99, max(TOPS)).utilisation
-
-
-def cheapest_percent(_explorer: Any) -> float:
+def cheapest_percent(explorer: AlternativesExplorer) -> float:
     """Percent of the arithmetic that the cheapest W and N need for 99 % of the ten best words of the small model."""
-    return _cheapest()
+    return windows.cheapest_percent(explorer.small)

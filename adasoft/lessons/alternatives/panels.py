@@ -1,4 +1,4 @@
-"""The panels of the lesson on alternatives: W and N, experts, skipped tails, a case to bet on, which when."""
+"""The panels of the lesson on alternatives that show the small models: W and N, experts, skipped tails."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 import ipywidgets as w
 
 from ...alternatives.svd_softmax import SVDSoftmax
-from ..kit.explorer import LOCK, replace
+from ...bench.compare import agreement
+from ..kit.explorer import LOCK
 from ..kit.figures import push
 from ..kit.parts import (
     UNDER_WAY,
@@ -18,30 +19,33 @@ from ..kit.parts import (
     Line,
     Pair,
     Panel,
-    cut_picker,
-    cutoff_pair,
     live,
-    one_line,
-    readable,
     row,
     safely,
 )
 from ..kit.widgets import NumberBox
-from ..time_model.panels import budget_box, device_box, kept, now_and_then, size_boxes
-from ..time_model.timings import Tally, Tick, busy_text, check_memory, device_text, spreads
-from . import cases as sc
+from ..time_model.panels import kept, now_and_then
+from ..time_model.timings import Tally, Tick, busy_text, device_text, spreads
 from . import figures as af
+from . import sentences as said
 from .explorer import MOST, PLACES, AlternativesExplorer
-from .small_models import STATES, best_words
-from .stored import claims, recorded_cases, stored_comparisons, which_when
-
-HERE = "measured here, live"
+from .small_models import STATES
 
 
 def _pair(
-    panel: Panel, explorer: AlternativesExplorer, trait: str, name: str, number_name: str, unit: str, *,
-    high: float, low: float = 1.0, log: bool = False, step: float | None = None, whole: bool = True,
-) -> Pair:  # fmt: skip
+    panel: Panel,
+    explorer: AlternativesExplorer,
+    trait: str,
+    name: str,
+    number_name: str,
+    unit: str,
+    *,
+    high: float,
+    low: float = 1.0,
+    log: bool = False,
+    step: float | None = None,
+    whole: bool = True,
+) -> Pair:
     """Slider and number box of one of the explorer's numbers."""
     number = NumberBox(description=number_name, unit=unit, whole=whole, width="96px")
 
@@ -63,10 +67,25 @@ def svd_panel(explorer: AlternativesExplorer, *, slot: str = "svd") -> w.VBox:
     """W and N of SVD-softmax on the small full model: words, recall, divergence, arithmetic, and measured time."""
     panel, words, note = Panel(), Line(), Line()
     full = explorer.small.full
-    width = _pair(panel, explorer, "width", "W", "width W of the preview", f"of d = {full.in_features} columns",
-                  high=float(full.in_features))  # fmt: skip
-    n_full = _pair(panel, explorer, "n_full", "N", "words N that are re-scored", f"of V = {full.n_classes:,} words",
-                   high=float(full.n_classes), log=True)  # fmt: skip
+    width = _pair(
+        panel,
+        explorer,
+        "width",
+        "W",
+        "width W of the preview",
+        f"of d = {full.in_features} columns",
+        high=float(full.in_features),
+    )
+    n_full = _pair(
+        panel,
+        explorer,
+        "n_full",
+        "N",
+        "words N that are re-scored",
+        f"of V = {full.n_classes:,} words",
+        high=float(full.n_classes),
+        log=True,
+    )
     state = _state_pair(panel, explorer)
     wanted = NumberBox(description="wanted recall, %", whole=False)
     panel.on_number(wanted, partial(setattr, explorer, "wanted"), lambda: explorer.wanted)
@@ -94,18 +113,25 @@ def svd_panel(explorer: AlternativesExplorer, *, slot: str = "svd") -> w.VBox:
         tick(0.0, "making the windows")
         made: dict[str, Any] = {"full softmax": full}
         for pair in dict.fromkeys([mine, (max(1, d // 8), n // 100), (max(1, d // 8), n // 8), (d // 2, n // 32)]):
-            made[af.window_name(*pair)] = SVDSoftmax(full, *pair)
-        recalls = {name: best_words(softmax.topk(x, 10).indices, true, 10) for name, softmax in made.items()}
+            made[said.window_name(*pair)] = SVDSoftmax(full, *pair)
+        recalls = {name: agreement(softmax.topk(x, 10).indices, true, 10) for name, softmax in made.items()}
         tally = Tally({"mine": list(mine)}, "cpu")
         interleave(
             {name: [partial(softmax.topk, rows, 10)] for name, softmax in made.items()},
-            rounds=25, seconds=8.0, progress=tick, heard=tally.heard,
-        )  # fmt: skip
+            rounds=25,
+            seconds=8.0,
+            progress=tick,
+            heard=tally.heard,
+        )
         found = tally.spreads()
-        explorer.note("svd windows", {
-            "points": [[name, found[name].median, recalls[name]] for name in made], "device": device_text("cpu"),
-            "date": tally.date,
-        })  # fmt: skip
+        explorer.note(
+            "svd windows",
+            {
+                "points": [[name, found[name].median, recalls[name]] for name in made],
+                "device": device_text("cpu"),
+                "date": tally.date,
+            },
+        )
 
     job = Job(panel, "Time W and N", measure, "Your W and N, three others and the full softmax, in turns")
     choose_button = panel.button("Choose for me", choose, "The W and N of least arithmetic for the wanted recall")
@@ -117,7 +143,7 @@ def svd_panel(explorer: AlternativesExplorer, *, slot: str = "svd") -> w.VBox:
         with panel.writing():
             wanted.value = explorer.wanted
         push(figure, *af.svd_data(explorer, times()))
-        words.say("In words: " + af.svd_sentence(explorer, times()))
+        words.say("In words: " + said.svd_sentence(explorer, times()))
 
     box = panel.box(
         width.row, n_full.row, state.row, row(wanted, choose_button, note), row(job.row, job.line), figure, words
@@ -130,15 +156,25 @@ def svd_panel(explorer: AlternativesExplorer, *, slot: str = "svd") -> w.VBox:
 
 
 def experts_panel(explorer: AlternativesExplorer, *, slot: str = "experts") -> w.VBox:
-    """Doubly sparse softmax trained live on ten groups of ten classes, every step visible; stop and go on."""
+    """Doubly sparse softmax trained live on ten groups of ten classes, every step visible; stop and continue."""
     panel, words, estimate = Panel(), Line(), Line()
     number = _pair(panel, explorer, "n_experts", "experts", "number of experts K", "experts", high=20.0)
-    threshold = _pair(panel, explorer, "threshold", "threshold", "pruning threshold", "root mean square", low=0.0,
-                      high=0.3, step=0.005, whole=False)  # fmt: skip
+    threshold = _pair(
+        panel,
+        explorer,
+        "threshold",
+        "threshold",
+        "pruning threshold",
+        "root mean square",
+        low=0.0,
+        high=0.3,
+        step=0.005,
+        whole=False,
+    )
     mitosis = w.Checkbox(description="clone them in stages (mitosis)", indent=False, layout=w.Layout(width="auto"))
     panel.on_value(mitosis, lambda value: setattr(explorer, "mitosis", value))
     running: list[Mapping[str, Any]] = []
-    anew = [True]
+    from_start = [True]
 
     def now() -> Mapping[str, Any]:
         return running[0] if running else explorer.recall("experts") or {}
@@ -148,10 +184,10 @@ def experts_panel(explorer: AlternativesExplorer, *, slot: str = "experts") -> w
     def draw() -> None:
         push(figure, *af.experts_data(now()))
         fresh = not now() or now()["sizes"] == explorer.expert_sizes
-        words.say("In words: " + af.experts_sentence(now(), fresh))
+        words.say("In words: " + said.experts_sentence(now(), fresh))
 
     def train(tick: Tick) -> None:
-        begin, anew[0] = anew[0], True
+        begin, from_start[0] = from_start[0], True
         show = now_and_then(draw)
 
         def heard(kept: Mapping[str, Any]) -> None:
@@ -159,7 +195,7 @@ def experts_panel(explorer: AlternativesExplorer, *, slot: str = "experts") -> w
             show()
 
         try:
-            explorer.train_experts(anew=begin, tick=tick, heard=heard)
+            explorer.train_experts(from_start=begin, tick=tick, heard=heard)
         finally:
             running.clear()
             with LOCK:
@@ -168,11 +204,11 @@ def experts_panel(explorer: AlternativesExplorer, *, slot: str = "experts") -> w
     job = Job(panel, "Train", train, "From the start: every expert with a row for each of the 100 classes")
 
     def go_on() -> None:
-        anew[0] = False
+        from_start[0] = False
         try:
             job._begin()
         except Exception:
-            anew[0] = True
+            from_start[0] = True
             raise
 
     on = panel.button("Go on", go_on, "From where it was stopped, also after a restart of the kernel")
@@ -201,8 +237,12 @@ def pruned_panel(explorer: AlternativesExplorer, *, slot: str = "stored experts"
     """Doubly sparse softmaxes retrained on the small full model, as stored, and the words of their experts."""
     panel, words = Panel(), Line()
     experts = explorer.small.experts
-    which = w.Dropdown(options=[(e.label, i) for i, e in enumerate(experts)], description="stored experts",
-                       style=WIDE, layout=w.Layout(width="340px"))  # fmt: skip
+    which = w.Dropdown(
+        options=[(e.label, i) for i, e in enumerate(experts)],
+        description="stored experts",
+        style=WIDE,
+        layout=w.Layout(width="340px"),
+    )
     expert = NumberBox(description="expert")
 
     def chosen(i: int) -> None:
@@ -212,7 +252,7 @@ def pruned_panel(explorer: AlternativesExplorer, *, slot: str = "stored experts"
     def pick(value: int) -> None:
         most = experts[explorer.stored].n_experts
         if not 1 <= value <= most:
-            raise ValueError(f"expert {value} is refused: there are 1 to {most}")
+            raise ValueError(f"expert should be from 1 to {most}, got {value}")
         explorer.expert = value
 
     panel.on_value(which, chosen)
@@ -224,7 +264,7 @@ def pruned_panel(explorer: AlternativesExplorer, *, slot: str = "stored experts"
             which.value = explorer.stored
             expert.value = explorer.expert
         push(figure, *af.stored_experts_data(experts, explorer.stored))
-        words.say("STORED, made on another machine. " + af.stored_experts_sentence(explorer))
+        words.say("STORED, made on another machine. " + said.stored_experts_sentence(explorer))
 
     box = panel.box(row(which, expert), figure, words)
     explorer.attach(slot, safely(panel, redraw), box)
@@ -252,8 +292,8 @@ def skip_panel(explorer: AlternativesExplorer, *, slot: str = "skip") -> w.VBox:
         layer, x = explorer.small.adaptive, explorer.small.adaptive_states[: af.TIMED_ROWS]
         items: dict[str, list[Callable[[], Any]]] = {}
         for place in PLACES:
-            items[f"{af.ALL}, {place}"] = [partial(_all_words, layer, x, place)]
-            items[f"{af.SKIP}, {place}"] = [partial(layer.topk, x, place)]
+            items[f"{said.ALL}, {place}"] = [partial(_all_words, layer, x, place)]
+            items[f"{said.SKIP}, {place}"] = [partial(layer.topk, x, place)]
         tally = Tally(sizes, "cpu")
 
         def draw() -> None:
@@ -279,7 +319,7 @@ def skip_panel(explorer: AlternativesExplorer, *, slot: str = "skip") -> w.VBox:
         push(figure, *af.skip_data(explorer, times()))
         last = explorer.recall("skipped tails") or {"device": "", "date": ""}
         whose = f"{last['device']}, {last['date'][:10]}"
-        words.say("In words: " + af.skip_sentence(explorer, times(), whose))
+        words.say("In words: " + said.skip_sentence(explorer, times(), whose))
 
     box = panel.box(k.row, state.row, row(job.row, job.line), figure, words)
     explorer.attach(slot, safely(panel, redraw), box)
@@ -291,148 +331,3 @@ def _all_words(layer: Any, x: Any, k: int) -> Any:
 
     with torch.no_grad():
         return layer.log_prob(x).topk(k)
-
-
-# ---------------------------------------------------------------------- a case
-
-
-def case_panel(explorer: AlternativesExplorer, *, slot: str = "case") -> w.VBox:
-    """A case: the reader bets on a method, then all that answer it are timed in turns."""
-    panel, words, estimate, score = Panel(), Line(), Line(), Line()
-    picker, redraw_picker = cut_picker(panel, explorer, height=200)
-    cuts = [cutoff_pair(panel, explorer, i, f"cutoff {i + 1}", f"cutoff {i + 1}, words") for i in range(2)]
-    boxes, redraw_boxes = size_boxes(panel, explorer, ("n_words", "in_features"))
-    rows = NumberBox(description="rows at once")
-    panel.on_number(rows, partial(setattr, explorer, "batch"), lambda: explorer.batch)
-    device, redraw_device = device_box(panel, explorer)
-    task = w.Dropdown(options=list(sc.TASKS), description="task", style=WIDE, layout=w.Layout(width="270px"))
-    exact = w.Checkbox(description="exact only", indent=False, layout=w.Layout(width="auto"))
-    bet = w.Dropdown(description="your bet", style=WIDE, layout=w.Layout(width="280px"))
-    budget = budget_box()
-    recorded = {one.label: one for one in readable(panel, recorded_cases)}
-    shown = w.Dropdown(options=[HERE, *recorded], description="shown", style=WIDE, layout=w.Layout(width="560px"))
-    panel.on_value(task, lambda value: setattr(explorer, "task", value))
-    panel.on_value(exact, lambda value: setattr(explorer, "exact", value))
-    panel.on_value(bet, lambda value: setattr(explorer, "bet", value))
-    for control in (shown, budget):
-        panel.on_value(control, lambda _: redraw())
-
-    def found() -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-        if shown.value in recorded:
-            one = recorded[shown.value]
-            return one.times, one.known
-        last: Mapping[str, Any] = explorer.recall("case") or {}
-        times = spreads(last, explorer.case_sizes)
-        return times, last.get("known", {}) if times else {}
-
-    def names() -> tuple[str, ...]:
-        if shown.value in recorded:
-            return tuple(recorded[shown.value].times)
-        return explorer.case.names if explorer.cutoffs else (sc.FULL,)
-
-    def figure_state() -> tuple[Any, ...]:
-        times, known = found()
-        return names(), times, known.get("arithmetic", {})
-
-    figure = live(af.case_figure(*figure_state()))
-
-    def measure(tick: Tick) -> None:
-        with LOCK:
-            with panel.writing():
-                shown.value = HERE
-            redraw()
-            case, sizes, betted = explorer.case, explorer.case_sizes, explorer.bet
-            if betted not in case.names:
-                raise ValueError("bet first: choose under “your bet” which method will take least time")
-            check_memory(case.bytes(len(explorer.vocabulary)), case.device, "timing this case",
-                         "Take a smaller V or d, or fewer rows.")  # fmt: skip
-        tally = Tally(sizes, sizes["device"])
-
-        def draw() -> None:
-            if explorer.case_sizes == sizes and shown.value == HERE:
-                push(figure, *af.case_data(case.names, tally.spreads(), {}))
-                words.say(UNDER_WAY)
-
-        show = now_and_then(draw)
-
-        def heard(name: str, seconds: float) -> None:
-            tally.heard(name, seconds)
-            show()
-
-        try:
-            known = explorer.time_case(float(budget.value), tick, heard)
-        except BaseException:
-            with LOCK:
-                redraw()  # what was drawn meanwhile is not kept
-            raise
-        result = tally.json() | {"known": known, "bet": betted}
-        winner = min(tally.spreads().items(), key=lambda item: item[1].median)[0]
-        bets = [*(explorer.recall("bets") or []), [betted == winner]][-50:]
-        explorer.remember("bets", bets)
-        explorer.note("case", result)
-
-    job = Job(panel, "Measure the case", measure, "Makes every method that answers the case, and times them in turns")
-
-    def redraw() -> None:
-        redraw_boxes()
-        redraw_device()
-        redraw_picker()
-        for i, pair in enumerate(cuts):
-            there = i < len(explorer.cutoffs)
-            pair.row.layout.display = "flex" if there else "none"
-            if there:
-                pair.show(explorer.cutoffs[i], explorer.limits(i)[1])
-        allowed = explorer.case.names if explorer.cutoffs else ()
-        options = [("choose ...", ""), *((name, name) for name in allowed)]
-        with panel.writing():
-            rows.value = float(explorer.batch)
-            task.value, exact.value = explorer.task, explorer.exact
-            if list(bet.options) != options:
-                bet.options = options
-            bet.value = explorer.bet if explorer.bet in allowed else ""
-        push(figure, *af.case_data(*figure_state()))
-        times, known = found()
-        if shown.value in recorded:
-            words.say(f"RECORDED, not this machine. {recorded[shown.value].provenance} "
-                      + af.case_sentence(times, known, "", ""))  # fmt: skip
-        else:
-            last: Mapping[str, Any] = explorer.recall("case") or {}
-            made = f"Measured on {last['device']}, {last['date'][:10]}." if times else ""
-            words.say("In words: " + af.case_sentence(times, known, last.get("bet", "") if times else "", made))
-        needed = explorer.case.bytes(len(explorer.vocabulary)) / 2**30 if explorer.cutoffs else 0.0
-        sparse = explorer.experts_for_case
-        estimate.say(
-            f"{device_text(explorer.device)}. Memory: about {needed:,.2g} GiB. Weights are drawn, for no model of this "
-            f"size is at hand: SVD-softmax takes W = d/8 and N = V/32; experts are as large as the stored "
-            f"{sparse.label}, {100 * explorer.expert_share:.0f} % of V. {busy_text()}".strip()
-        )
-        bets = explorer.recall("bets") or []
-        won = sum(bool(one[0]) for one in bets)
-        score.say(f"Your bets so far: {won} of {len(bets)} right." if bets else "")
-
-    box = panel.box(
-        shown, row(task, exact, device), row(*boxes, rows), picker, *(pair.row for pair in cuts),
-        row(bet, budget, job.row, job.line), score, estimate, figure, words,
-    )  # fmt: skip
-    explorer.attach(slot, safely(panel, redraw), box)
-    return box
-
-
-# ---------------------------------------------------------------------- which when
-
-
-def which_panel() -> w.VBox:
-    """What the papers claim beside what was measured, and which method when, all from stored results."""
-    panel, first, second, third, words = Panel(), w.HTML(), w.HTML(), w.HTML(), Line()
-    try:
-        first.value = af.table_html("claims and measurements", ("claim", "what we measured"), claims())
-        second.value = af.table_html("which softmax when", ("case", "fastest", "next", "from"), which_when())
-        rows, said = stored_comparisons()
-        third.value = af.table_html("trained models compared", rows[0], rows[1:]) if rows else ""
-        words.say(said)
-    except (ValueError, LookupError) as error:
-        panel.problem.say(one_line(error))
-    box = panel.box(second, first, third, words)
-    box.add_class("adasoft-long")
-    replace("which when", box)
-    return box

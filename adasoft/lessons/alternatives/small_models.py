@@ -1,11 +1,11 @@
-"""Two small trained language models that the lesson on alternatives has at hand: output layers, states and words.
+"""Two small trained language models that the lesson on alternatives uses: output layers, states and words.
 
     # makes data/results/small-models.safetensors again, in some minutes
     python -m adasoft.lessons.alternatives.small_models
 
 The text is the documentation of the packages installed where it was made; no network is used. Kept are the output
-layers alone, in fp16, hidden states at places of the test part with the words before them, and what doubly sparse
-softmaxes retrained on the full one came to. Where it all comes from is in the file's metadata.
+layers alone, in fp16, hidden states at places of the test part with the words before them, and the
+results of doubly sparse softmaxes retrained on the full one. The file's metadata says where it all comes from.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from ... import __version__
 from ...alternatives import FullSoftmax
 from ...alternatives import doubly_sparse_training as training
 from ...alternatives.doubly_sparse import DoublySparseSoftmax
+from ...bench.compare import accuracy, agreement
 from ...corpora import Batches, Corpus, load
 from ...files import cache_dir, writable_folder, write_whole
 from ...layer import AdaptiveSoftmax
@@ -84,15 +85,19 @@ class Experts:
         made = DoublySparseSoftmax(full.in_features, full.n_classes, 1)
         weight = full.output.weight.detach()
         rows = [members.nonzero().squeeze(1) for members in self.members]
-        made.load_state_dict({
-            "gate.weight": self.gate, "weight": torch.cat([weight[r] for r in rows]), "members": torch.cat(rows),
-            "sizes": torch.tensor([len(r) for r in rows]),
-        })  # fmt: skip
+        made.load_state_dict(
+            {
+                "gate.weight": self.gate,
+                "weight": torch.cat([weight[r] for r in rows]),
+                "members": torch.cat(rows),
+                "sizes": torch.tensor([len(r) for r in rows]),
+            }
+        )
         made.shares = tuple(self.found["shares"])
         return made.eval()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # what is computed of them is kept by their identity
 class SmallModels:
     """Output layers of a full and of an adaptive model, each with its own hidden states at the same places."""
 
@@ -117,16 +122,6 @@ class SmallModels:
         return " ".join(self.words[i] for i in self.contexts[state].tolist())
 
 
-def best_words(ours: Tensor, full: Tensor, k: int) -> float:
-    """Share of the ``k`` best of ``full`` (n, >= k) that are among the k best of ``ours``."""
-    return float((full[:, :k].unsqueeze(2) == ours[:, :k].unsqueeze(1)).any(2).float().mean())
-
-
-def hits(ours: Tensor, target: Tensor, k: int) -> float:
-    """Share of the targets (n,) that are among the ``k`` best words ``ours`` (n, >= k)."""
-    return float((ours[:, :k] == target.unsqueeze(1)).any(1).float().mean())
-
-
 # ---------------------------------------------------------------------- reading
 
 
@@ -134,7 +129,7 @@ def hits(ours: Tensor, target: Tensor, k: int) -> float:
 def small_models(path: Path | None = None) -> SmallModels:
     """The models in a file, ``data/results/small-models.safetensors`` by default.
 
-    Raises LookupError if there is none, ValueError if it is no such file.
+    Raises LookupError if there is none, ValueError if it is another kind of file.
     """
     path = path or results_folder() / FILE
     if not path.exists():
@@ -153,20 +148,33 @@ def small_models(path: Path | None = None) -> SmallModels:
         with torch.no_grad():
             full.output.weight.copy_(tensors["full"])
         adaptive = AdaptiveSoftmax(d, n, about["cutoffs"], widths=about["widths"]).eval()
-        adaptive.load_state_dict({
-            k.removeprefix("adaptive."): v.float() for k, v in tensors.items() if k.startswith("adaptive.")
-        })  # fmt: skip
+        adaptive.load_state_dict(
+            {k.removeprefix("adaptive."): v.float() for k, v in tensors.items() if k.startswith("adaptive.")}
+        )
         made = [
-            Experts(e["n_experts"], e["threshold"], _unpacked(tensors[f"members.{i}"], n),
-                    tensors[f"gate.{i}"].float(), e["found"])
+            Experts(
+                e["n_experts"],
+                e["threshold"],
+                _unpacked(tensors[f"members.{i}"], n),
+                tensors[f"gate.{i}"].float(),
+                e["found"],
+            )
             for i, e in enumerate(experts)
-        ]  # fmt: skip
+        ]
         return SmallModels(
-            words, tensors["counts"], full, adaptive, tensors["states"].float(), tensors["adaptive_states"].float(),
-            tensors["targets"].long(), tensors["contexts"].long(), tuple(made), about,
-        )  # fmt: skip
+            words,
+            tensors["counts"],
+            full,
+            adaptive,
+            tensors["states"].float(),
+            tensors["adaptive_states"].float(),
+            tensors["targets"].long(),
+            tensors["contexts"].long(),
+            tuple(made),
+            about,
+        )
     except Exception as error:
-        raise ValueError(f"{path.name} holds no small models: {type(error).__name__} {error}") from error
+        raise ValueError(f"{path.name} does not hold the small models: {type(error).__name__} {error}") from error
 
 
 def _packed(members: Tensor) -> Tensor:
@@ -208,30 +216,41 @@ def read_states(run: Run, ids: Any, columns: int) -> tuple[Tensor, Tensor]:
 
 
 def retrain(
-    full: FullSoftmax, n_experts: int, threshold: float, train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor],
-    tell: Tell, **more: Any,
-) -> Experts:  # fmt: skip
+    full: FullSoftmax,
+    n_experts: int,
+    threshold: float,
+    train: tuple[Tensor, Tensor],
+    test: tuple[Tensor, Tensor],
+    tell: Tell,
+    **more: Any,
+) -> Experts:
     """Experts made of a trained layer, retrained with its hidden states as they are, and how good they are."""
     settings = training.Settings(stages=(n_experts,), **{**training.RETRAIN, "threshold": threshold, **more})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         softmax = DoublySparseSoftmax.from_full(full, n_experts)
     training.fit(
-        softmax, *train, settings, progress=False,
+        softmax,
+        *train,
+        settings,
+        progress=False,
         callback=lambda step, _: tell(f"{n_experts} experts, {threshold:g}: step {step.step}, {step.n_rows} rows"),
-    )  # fmt: skip
+    )
     softmax.eval()
     hidden, target = test
     quality = softmax.evaluate(hidden, target)
     best, ours = full.topk(hidden, max(TOPS)).indices, softmax.topk(hidden, max(TOPS)).indices
     found = {
-        "sizes": softmax.sizes.tolist(), "shares": list(quality.shares), "utilisation": quality.utilisation,
-        "outside": quality.outside, "perplexity": quality.perplexity_all,
-        **{f"agree {k}": best_words(ours, best, k) for k in TOPS},
-        **{f"right {k}": hits(ours, target, k) for k in TOPS},
-        **{f"full right {k}": hits(best, target, k) for k in TOPS},
+        "sizes": softmax.sizes.tolist(),
+        "shares": list(quality.shares),
+        "utilisation": quality.utilisation,
+        "outside": quality.outside,
+        "perplexity": quality.perplexity_all,
+        **{f"agree {k}": agreement(ours, best, k) for k in TOPS},
+        **{f"right {k}": accuracy(ours, target, k) for k in TOPS},
+        **{f"full right {k}": accuracy(best, target, k) for k in TOPS},
         "settings": asdict(settings),
-    }  # fmt: skip
+    }
     return Experts(n_experts, threshold, softmax.membership(), softmax.gate.weight.detach(), found)
 
 
@@ -258,35 +277,46 @@ def make(tell: Tell, command: str, path: Path) -> None:
     if any("\n" in word for word in words):
         raise ValueError("a word of the text holds a line end")
     tensors = {
-        "full": full.output.weight.detach().half(), "states": states["full"].half(),
-        "adaptive_states": states["adaptive"].half(), "targets": targets.to(torch.int16),
-        "contexts": contexts.to(torch.int16), "words": torch.tensor(list("\n".join(words).encode()), dtype=torch.uint8),
+        "full": full.output.weight.detach().half(),
+        "states": states["full"].half(),
+        "adaptive_states": states["adaptive"].half(),
+        "targets": targets.to(torch.int16),
+        "contexts": contexts.to(torch.int16),
+        "words": torch.tensor(list("\n".join(words).encode()), dtype=torch.uint8),
         "counts": torch.from_numpy(np.asarray(corpus.vocabulary.counts).astype(np.int32)),
         **{f"adaptive.{k}": v.half() for k, v in layer.state_dict().items()},
         **{f"members.{i}": _packed(e.members) for i, e in enumerate(experts)},
         **{f"gate.{i}": e.gate.half() for i, e in enumerate(experts)},
-    }  # fmt: skip
+    }
     epochs = {name: [asdict(e) for e in run.position.epochs] for name, run in runs.items()}
     about = {
-        "corpus": corpus.name, "source": corpus.source, "licence": corpus.licence, "digest": corpus.digest,
-        "V": corpus.n_classes, "train": len(corpus.train), "cutoffs": list(layer.cutoffs)[:-1],
+        "corpus": corpus.name,
+        "source": corpus.source,
+        "licence": corpus.licence,
+        "digest": corpus.digest,
+        "V": corpus.n_classes,
+        "train": len(corpus.train),
+        "cutoffs": list(layer.cutoffs)[:-1],
         "widths": [tail[0].out_features for tail in layer.tail],
         "settings": {"full": FULL.changed(), "adaptive": ADAPTIVE.changed()},
         "perplexity": {name: run.perplexity("test") for name, run in runs.items()},
-        "epochs": epochs, "device": describe("cpu"), "threads": torch.get_num_threads(), "torch": torch.__version__,
-        "adasoft": __version__, "command": command,
+        "epochs": epochs,
+        "device": describe("cpu"),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "adasoft": __version__,
+        "command": command,
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-    }  # fmt: skip
+    }
     described = [{"n_experts": e.n_experts, "threshold": e.threshold, "found": e.found} for e in experts]
     notes = {
-        "format": FORMAT, "version": str(VERSION), "about": json.dumps(about), "experts": json.dumps(described),
-    }  # fmt: skip
+        "format": FORMAT,
+        "version": str(VERSION),
+        "about": json.dumps(about),
+        "experts": json.dumps(described),
+    }
 
-    def fill(part: Path) -> None:
-        save_file({k: v.contiguous() for k, v in tensors.items()}, part, notes)
-        part.chmod(0o644)  # as every file of a checkout
-
-    write_whole(path, fill)
+    write_whole(path, save({name: value.contiguous() for name, value in tensors.items()}, notes))
     tell(f"perplexities {about['perplexity']}, written to {path}, {path.stat().st_size / 2**20:.2f} MiB")
 
 

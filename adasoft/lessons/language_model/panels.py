@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import html
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,19 +15,15 @@ from ..kit.explorer import LOCK, replace
 from ..kit.parts import WIDE, Job, Line, Panel, Stopped, live, one_line, readable, row, safely
 from ..kit.readers_code import run_readers_code
 from ..kit.widgets import FileDrop, NumberBox
-from ..time_model.panels import now_and_then
 from ..time_model.timings import Tick, busy_text
-from . import figures as tf
-from .explorer import CELL, CELL_LABELS, LABELS, Request, TrainingExplorer, cell_maker, check_cell
+from . import sentences as said
+from .explorer import TrainingExplorer
+from .looks import CELL_LABELS, LABELS
+from .own_cell import CELL, cell_maker, check_cell
 from .recorded_sessions import recorded_sessions
 from .stored_ranks import rank_data, rank_figure, rank_sentence
 from .stored_runs import stored_data, stored_figure, stored_sentence, stored_table
-from .turns import Turns
-
-HERE = "trained here, live"
-#: Of `predict`, where the guess of the speed-up is kept.
-GUESS = "guess live faster"
-
+from .trainer import Trainer
 
 # ---------------------------------------------------------------------- stored runs
 
@@ -41,8 +36,12 @@ def stored_panel(folder: Path | None = None) -> w.VBox:
         found = {one.label: one for one in stored_tables(folder)}
     except ValueError as error:
         panel.problem.say(one_line(error))
-    shown = w.Dropdown(options=list(found) or ["nothing is stored yet"], description="stored runs", style=WIDE,
-                       layout=w.Layout(width="560px"))  # fmt: skip
+    shown = w.Dropdown(
+        options=list(found) or ["nothing is stored yet"],
+        description="stored runs",
+        style=WIDE,
+        layout=w.Layout(width="560px"),
+    )
     figure, ranks = live(stored_figure(found.get(shown.value))), live(rank_figure(found.get(shown.value)))
 
     def redraw() -> None:
@@ -55,8 +54,10 @@ def stored_panel(folder: Path | None = None) -> w.VBox:
         commands = "\n".join(dict.fromkeys(one.commands)) if one else ""
         made.value = (
             f'<details><summary>The commands that made them</summary><pre style="white-space:pre-wrap">'
-            f"{html.escape(commands)}</pre></details>" if commands else ""
-        )  # fmt: skip
+            f"{html.escape(commands)}</pre></details>"
+            if commands
+            else ""
+        )
 
     panel.on_value(shown, lambda _: redraw())
     redraw_safely = safely(panel, redraw)
@@ -72,8 +73,13 @@ def stored_panel(folder: Path | None = None) -> w.VBox:
 def text_panel(explorer: TrainingExplorer, *, slot: str = "text") -> w.VBox:
     """The text to train on: the documentation of the installed packages, a path, or a dropped file."""
     panel, card = Panel(), w.HTML()
-    path = w.Text(description="text", placeholder="docs, or the path of a file or folder", continuous_update=False,
-                  style=WIDE, layout=w.Layout(width="420px"))  # fmt: skip
+    path = w.Text(
+        description="text",
+        placeholder="docs, or the path of a file or folder",
+        continuous_update=False,
+        style=WIDE,
+        layout=w.Layout(width="420px"),
+    )
     tokens = NumberBox(description="tokens at most", width="120px")
     panel.on_number(tokens, partial(setattr, explorer, "tokens"), lambda: explorer.tokens)
     panel.on_value(path, lambda value: setattr(explorer, "source", value.strip() or "docs"))
@@ -97,7 +103,7 @@ def text_panel(explorer: TrainingExplorer, *, slot: str = "text") -> w.VBox:
         with panel.writing():
             tokens.value = float(explorer.tokens)
             path.value = explorer.source
-        rows = tf.text_rows(explorer.text, explorer.vocabulary.name)
+        rows = said.text_rows(explorer.text, explorer.vocabulary.name)
         if explorer.text and explorer.corpus is None:
             again = "press Read it, or train: what you set above is read then"
             rows = {"read last": f"in an earlier session, or with other settings; {again}", **rows}
@@ -115,109 +121,6 @@ def text_panel(explorer: TrainingExplorer, *, slot: str = "text") -> w.VBox:
 # ---------------------------------------------------------------------- training
 
 
-class _Trainer:
-    """A figure, a table and a sentence of runs that are trained in turns, with the buttons that train them.
-
-    Args:
-        panel: where all is shown.
-        explorer: what is read and written.
-        key: what the result is kept under.
-        labels: of the runs.
-        base: the run that others are compared with.
-        request: what to train, asked for at each press of Train.
-        patience: of code of the reader's that is trained: seconds that it may be silent; None if there is none.
-    """
-
-    def __init__(
-        self, panel: Panel, explorer: TrainingExplorer, key: str, labels: Mapping[str, str], base: str,
-        request: Callable[[], Request], *, patience: float | None = None,
-    ) -> None:  # fmt: skip
-        self.explorer, self.key, self.labels, self.base, self._request = explorer, key, labels, base, request
-        self._patience = patience
-        self._anew, self._turns = True, None  # type: bool, Turns | None
-        self.sessions = {session.label: session for session in readable(panel, recorded_sessions)}
-        self.shown = w.Dropdown(options=[HERE, *self.sessions], description="shown", style=WIDE,
-                                layout=w.Layout(width="560px"))  # fmt: skip
-        if not self.kept() and self.sessions:
-            self.shown.value = next(iter(self.sessions))  # something to look at before the first training
-        self.loss = w.Checkbox(False, description="also exp of the training loss", indent=False,
-                               layout=w.Layout(width="auto"))  # fmt: skip
-        self.panel, self.words, self.table = panel, Line(), w.HTML()
-        self.figure = live(tf.training_figure(self.kept(), labels))
-        self.job = Job(panel, "Train", self._work, "Trains what is chosen from the start, in turns")
-        self.on = panel.button("Go on", self._go_on, "Trains the models in memory for as many seconds more")
-        self.job.row.children = (self.job.start, self.on, self.job.stop, self.job.bar)
-        self.buttons = row(self.job.row, self.job.line)
-        for control in (self.shown, self.loss):
-            panel.on_value(control, lambda _: self.redraw())
-
-    def kept(self) -> Mapping[str, Any]:
-        """What is shown: a recorded session, or what was trained here."""
-        if self.shown.value in self.sessions:
-            return self.sessions[self.shown.value].kept[self.key]  # type: ignore[no-any-return]
-        if self._turns is not None:  # under way
-            return self._turns.json()
-        return self.explorer.recall(self.key) or {}
-
-    def _go_on(self) -> None:
-        self._anew = False
-        try:
-            self.job._begin()
-        except Exception:
-            self._anew = True
-            raise
-
-    def _work(self, tick: Tick) -> None:
-        anew, self._anew = self._anew, True
-        with LOCK, self.panel.writing():
-            self.shown.value = HERE
-        self._redraw()
-        show = now_and_then(self._redraw, every=0.5)
-
-        def heard(turns: Turns) -> None:
-            self._turns = turns
-            if self.shown.value == HERE:
-                show()
-
-        def train(alive: Callable[[], None] = lambda: None) -> None:
-            def lively(done: float, text: str) -> None:
-                alive()
-                tick(done, text)
-
-            seconds = float(self.explorer.seconds)
-            self.explorer.train(self.key, self._request, seconds, anew=anew, tick=lively, heard=heard)
-
-        try:
-            if self._patience is None:
-                train()
-            else:
-                run_readers_code(
-                    train, patience=self._patience, stopped=lambda: self.job.stopped, on_stop=Stopped()
-                )  # fmt: skip
-        finally:
-            self._turns = None
-            self._redraw()
-
-    def _redraw(self) -> None:
-        with LOCK:
-            self.redraw()
-
-    def _show(self, kept: Mapping[str, Any]) -> None:
-        self.figure.push(*tf.training_data(kept, self.labels, self.loss.value))
-        self.table.value = tf.training_table(kept, self.labels, self.base)
-
-    def redraw(self) -> None:
-        """Show everything anew."""
-        kept = self.kept()
-        self._show(kept)
-        recorded = self.sessions.get(self.shown.value)
-        guess = math.nan if recorded else float(self.explorer.recall(GUESS, math.nan))
-        text = tf.training_sentence(kept, self.labels, self.base, guess)
-        if self.loss.value:
-            text += f" {tf.loss_sentence(kept, self.labels)}"
-        self.words.say(f"RECORDED, not this machine. {recorded.provenance} {text}" if recorded else f"In words: {text}")
-
-
 def _number(panel: Panel, explorer: TrainingExplorer, name: str, text: str) -> NumberBox:
     box = NumberBox(description=text)
     panel.on_number(box, partial(setattr, explorer, name), partial(getattr, explorer, name))
@@ -227,7 +130,7 @@ def _number(panel: Panel, explorer: TrainingExplorer, name: str, text: str) -> N
 def training_panel(explorer: TrainingExplorer, *, slot: str = "training") -> w.VBox:
     """Softmaxes trained in turns on the text: perplexity against seconds and tokens as they train, and a table."""
     panel, estimate = Panel(), Line()
-    trainer = _Trainer(panel, explorer, "training", LABELS, "full", explorer.request)
+    trainer = Trainer(panel, explorer, "training", LABELS, "full", explorer.request)
     ticks = {
         name: w.Checkbox(description=label, indent=False, layout=w.Layout(width="auto", margin="0 16px 0 0"))
         for name, label in LABELS.items()
@@ -248,17 +151,23 @@ def training_panel(explorer: TrainingExplorer, *, slot: str = "training") -> w.V
             for name, number in numbers.items():
                 number.value = float(getattr(explorer, name))
         n, seconds = len(explorer.ticked), explorer.seconds
-        yours = f" Yours: {tf.cutoffs_text(explorer.cutoffs)}." if "yours" in explorer.ticked else ""
+        yours = f" Yours: {said.cutoffs_text(explorer.cutoffs)}." if "yours" in explorer.ticked else ""
         estimate.say(
             f"{n} softmax{'es' * (n != 1)}, {seconds} s each: about {_duration(1.4 * n * seconds)} with the "
-            f"perplexities in between, which count for no clock.{yours} {busy_text()}".strip()
+            f"perplexities in between, which no clock counts.{yours} {busy_text()}".strip()
         )
         trainer.redraw()
 
     box = panel.box(
-        row(*ticks.values()), row(*numbers.values()), trainer.buttons, estimate,
-        row(trainer.shown, trainer.loss), trainer.figure, trainer.words, trainer.table,
-    )  # fmt: skip
+        row(*ticks.values()),
+        row(*numbers.values()),
+        trainer.buttons,
+        estimate,
+        row(trainer.shown, trainer.loss),
+        trainer.figure,
+        trainer.words,
+        trainer.table,
+    )
     explorer.attach(slot, safely(panel, redraw), box)
     return box
 
@@ -274,18 +183,19 @@ def writing_panel(explorer: TrainingExplorer, *, slot: str = "writing") -> w.VBo
     """Words drawn from each of the trained models, after a word of the reader's."""
     panel, text, words = Panel(), w.HTML(), Line()
     last = explorer.recall("written") or {"start": "the", "seed": 1}
-    start = w.Text(last["start"], description="first word", continuous_update=False, style=WIDE,
-                   layout=w.Layout(width="240px"))  # fmt: skip
+    start = w.Text(
+        last["start"], description="first word", continuous_update=False, style=WIDE, layout=w.Layout(width="240px")
+    )
     seed, n = NumberBox(description="seed", value=last["seed"]), NumberBox(description="words of each", value=40)
     chosen = {"seed": last["seed"], "n": 40}
 
-    def take(name: str, low: int, high: int, value: int) -> None:
+    def take(name: str, called: str, low: int, high: int, value: int) -> None:
         if not low <= value <= high:
-            raise ValueError(f"{name}: {value:,} is refused, from {low:,} to {high:,} here")
+            raise ValueError(f"{called} should be from {low:,} to {high:,}, got {value:,}")
         chosen[name] = value
 
-    panel.on_number(seed, partial(take, "seed", 0, 2**31 - 1), lambda: chosen["seed"])
-    panel.on_number(n, partial(take, "n", 1, 1000), lambda: chosen["n"])
+    panel.on_number(seed, partial(take, "seed", "seed", 0, 2**31 - 1), lambda: chosen["seed"])
+    panel.on_number(n, partial(take, "n", "words of each", 1, 1000), lambda: chosen["n"])
 
     def write(tick: Tick) -> None:
         turns = explorer.trained.get("training")
@@ -309,7 +219,7 @@ def writing_panel(explorer: TrainingExplorer, *, slot: str = "writing") -> w.VBo
             return
         text.value = "".join(
             f"<p><b>{html.escape(name)}</b><br>{html.escape(line)}</p>"
-            for name, line in tf.written_paragraphs(written, LABELS).items()
+            for name, line in said.written_paragraphs(written, LABELS).items()
         )
         whose = f"RECORDED, not this machine. {recorded.provenance} " if recorded else "In words: "
         words.say(
@@ -326,9 +236,12 @@ def writing_panel(explorer: TrainingExplorer, *, slot: str = "writing") -> w.VBo
 
 
 def own_cell_panel(
-    explorer: TrainingExplorer, cell: Callable[[int, int], Any] | None = None, *, slot: str = "own cell",
+    explorer: TrainingExplorer,
+    cell: Callable[[int, int], Any] | None = None,
+    *,
+    slot: str = "own cell",
     patience: float = 20.0,
-) -> w.VBox:  # fmt: skip
+) -> w.VBox:
     """A cell of the reader's own beside an LSTM, both with the adaptive softmax and the reader's cutoffs.
 
     Args:
@@ -348,9 +261,11 @@ def own_cell_panel(
         tick(0.0, "running two steps of it ...")
         d = explorer.in_features
         n = run_readers_code(
-            lambda _alive: check_cell(maker(), d), patience=patience, stopped=lambda: trainer.job.stopped,
+            lambda _alive: check_cell(maker(), d),
+            patience=patience,
+            stopped=lambda: trainer.job.stopped,
             on_stop=Stopped(),
-        )  # fmt: skip
+        )
         return f"Two steps of it ran: the shapes fit, {n:,} numbers to learn."
 
     def typed(value: str) -> None:
@@ -362,22 +277,39 @@ def own_cell_panel(
             top.value = CELL
         typed(CELL)
 
-    trainer = _Trainer(
-        panel, explorer, "own cell", CELL_LABELS, "lstm", lambda: explorer.cell_request(maker()),
+    trainer = Trainer(
+        panel,
+        explorer,
+        "own cell",
+        CELL_LABELS,
+        "lstm",
+        lambda: explorer.cell_request(maker()),
         patience=3 * patience,
-    )  # fmt: skip
+    )
     buttons = [trainer.job.also("Check the cell", check, "Runs it for two steps")]
     if cell is None:
-        top = w.Textarea(explorer.recall("cell code") or CELL, description="code of your cell", rows=15, style=WIDE,
-                         continuous_update=False, layout=w.Layout(width="100%", max_width="760px"))  # fmt: skip
+        top = w.Textarea(
+            explorer.recall("cell code") or CELL,
+            description="code of your cell",
+            rows=15,
+            style=WIDE,
+            continuous_update=False,
+            layout=w.Layout(width="100%", max_width="760px"),
+        )
         top.add_class("adasoft-code")
         panel.on_value(top, typed)
         buttons.append(panel.button("Back to the example", reset))
     else:
         top = w.HTML(f"Your cell: <code>{html.escape(getattr(cell, '__name__', repr(cell)))}</code>")
     box = panel.box(
-        top, style, row(*buttons), trainer.buttons, row(trainer.shown, trainer.loss), trainer.figure,
-        trainer.words, trainer.table,
-    )  # fmt: skip
+        top,
+        style,
+        row(*buttons),
+        trainer.buttons,
+        row(trainer.shown, trainer.loss),
+        trainer.figure,
+        trainer.words,
+        trainer.table,
+    )
     explorer.attach(slot, safely(panel, trainer.redraw), box)
     return box

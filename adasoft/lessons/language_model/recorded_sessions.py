@@ -1,6 +1,6 @@
-"""Trainings of the lesson on perplexity that ship with the project, for readers who train nothing.
+"""Trainings of the lesson on perplexity that ship with the project, for readers who do not train.
 
-python -m adasoft.lessons.language_model.recorded_sessions            # makes data/results/live-docs-cpu.json anew
+python -m adasoft.lessons.language_model.recorded_sessions            # makes data/results/live-docs-cpu.json again
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from typing import Any
 from ...files import read_json, writable_folder, write_whole
 from ...results.folders import own_results_folder
 from ..kit.recorded import results_folder
+from .kept import FORMS
+from .looks import LABELS
 
 #: What an explorer keeps of a session, and under which names.
 KEYS = ("text", "training", "own cell", "written")
@@ -36,11 +38,8 @@ class Session:
 def recorded_sessions(folder: Path | None = None) -> list[Session]:
     """The sessions in a folder (``data/results`` by default); none if there are none.
 
-    Raises ValueError for a file that is no session.
+    Raises ValueError for a file that is not a session.
     """
-    # here, because torch takes seconds to load
-    from .explorer import FORMS
-
     out = []
     for path in sorted((folder or results_folder()).glob("live-*.json")):
         try:
@@ -60,21 +59,22 @@ def recorded_sessions(folder: Path | None = None) -> list[Session]:
                 )
             )
         except (ValueError, KeyError, TypeError, OSError) as error:
-            raise ValueError(f"{path.name} is no recorded session: {type(error).__name__} {error}") from error
+            raise ValueError(f"{path.name} is not a recorded session: {type(error).__name__} {error}") from error
     return out
 
 
 def record(source: str, seconds: int, names: Sequence[str], command: str) -> dict[str, Any]:
-    """What the lesson's buttons come to with its first choices: all ``names`` trained, the own cell, 40 words each."""
+    """What the lesson's buttons give with its first choices: all ``names`` trained, the own cell, 40 words each."""
     # here, because torch takes seconds to load
-    from .explorer import CELL, TrainingExplorer, cell_maker
+    from .explorer import TrainingExplorer
+    from .own_cell import CELL, cell_maker
 
     explorer = TrainingExplorer("en", source=source, ticked=tuple(names), seconds=seconds)
 
     def tick(done: float, text: str) -> None:
         print(f"\r{100 * done:3.0f} % {text:<60}", end="", file=sys.stderr)
 
-    how: dict[str, Any] = {"anew": True, "tick": tick, "heard": lambda _: None}
+    how: dict[str, Any] = {"from_start": True, "tick": tick, "heard": lambda _: None}
     explorer.train("training", explorer.request, seconds, **how)
     written = explorer.trained["training"].write(40, start="the", seed=1, tick=tick)
     explorer.train("own cell", lambda: explorer.cell_request(cell_maker(CELL)), seconds, **how)
@@ -84,8 +84,6 @@ def record(source: str, seconds: int, names: Sequence[str], command: str) -> dic
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train and write the record."""
-    from .explorer import LABELS
-
     parser = argparse.ArgumentParser(prog=f"python -m {__spec__.name}", description=record.__doc__)
     parser.add_argument("--source", default="docs", help="docs, a file or a folder")
     parser.add_argument("--seconds", type=int, default=60, help="for each, by its own clock (60)")

@@ -9,7 +9,9 @@ from ..kit import figures as f
 from ..kit.explorer import load_language
 from ..kit.figures import Picture, still
 from . import figures as tf
-from .explorer import CELL_LABELS, LABELS, TrainingExplorer
+from . import sentences as said
+from .explorer import TrainingExplorer
+from .looks import CELL_LABELS, LABELS
 from .recorded_sessions import Session, recorded_sessions
 from .stored_runs import still_rows, stored_figure
 
@@ -39,7 +41,7 @@ def _stored_still() -> Picture:
     "ones and of unknown ones, and how it begins.",
 )
 def _text_still() -> Picture:
-    return tf.paragraphs_svg(tf.text_rows(_session().kept["text"], ""))
+    return said.paragraphs_svg(said.text_rows(_session().kept["text"], ""))
 
 
 @still(
@@ -69,7 +71,7 @@ def _training_still() -> Picture:
     "What each model wrote after “the”: words, brackets and <unk>, which make sense for a few words at a time.",
 )
 def _writing_still() -> Picture:
-    return tf.paragraphs_svg(tf.written_paragraphs(_session().kept["written"], LABELS))
+    return said.paragraphs_svg(said.written_paragraphs(_session().kept["written"], LABELS))
 
 
 @still(

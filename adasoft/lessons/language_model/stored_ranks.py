@@ -13,7 +13,7 @@ from ...results.suite import ROW_LABELS
 from ...text import Row
 from ..kit import figures as f
 from ..kit.figures import Data, Layout
-from .figures import log_ticks, look
+from .looks import log_ticks, look
 
 #: Rows whose difference is put in words, the first that is there.
 _IN_WORDS = ("planned-wide", "planned-wide-0.85", "planned-0.75", "planned-mean-0.75", "adaptive")
@@ -35,7 +35,11 @@ def rank_data(table: StoredTable | None) -> tuple[Data, Layout]:
         more = 1e3 * np.cumsum(row["more"]) if row else np.array([math.nan])
         data[i] = {"x": np.array(ends if row else [math.nan]), "y": more, "showlegend": row is not None}
     base = ROW_LABELS.get(next(iter(rows.values()))["to"], "") if rows else ""
-    title = f"thousandths of a nat per token more than {base}, up to this rank" if rows else "no record here tells it"
+    title = (
+        f"extra loss over {base}, summed up to this rank (0.001 nat per token)"
+        if rows
+        else "none of these records tells it"
+    )
     return data, {**log_ticks("xaxis", np.array(ends, dtype=np.float64)), "title.text": title}
 
 
@@ -45,16 +49,21 @@ def rank_figure(table: StoredTable | None) -> go.Figure:
     for name, label in ROW_LABELS.items():
         color, dash, symbol = look(name)
         figure.add_scatter(
-            mode="lines+markers", name=label, line={"color": color, "width": 2.5, "dash": dash},
-            marker={"symbol": symbol, "size": 8}, hovertemplate="%{y:.1f} up to rank %{x:,}",
-        )  # fmt: skip
+            mode="lines+markers",
+            name=label,
+            line={"color": color, "width": 2.5, "dash": dash},
+            marker={"symbol": symbol, "size": 8},
+            hovertemplate="%{y:.1f} up to rank %{x:,}",
+        )
     figure.update_xaxes(title_text="rank of the word", type="log")
     figure.update_yaxes(title_text="thousandths of a nat, summed")
     figure = f.filled(figure, *rank_data(table), 520)
     figure.update_layout(
-        showlegend=True, legend={"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0},
-        title={"font_size": 13, "x": 0.5, "xanchor": "center"}, margin={"t": 40, "b": 100},
-    )  # fmt: skip
+        showlegend=True,
+        legend={"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0},
+        title={"font_size": 13, "x": 0.5, "xanchor": "center"},
+        margin={"t": 40, "b": 100},
+    )
     return figure
 
 
@@ -63,14 +72,14 @@ def rank_sentence(table: StoredTable | None) -> str:
     rows = {row["name"]: row for row in _told(table)}
     compared = next((rows[name] for name in _IN_WORDS if name in rows and rows[name]["to"] != name), None)
     if compared is None:
-        return "These records do not tell the loss by the rank of the word, or only for one softmax."
+        return "These records do not give the loss by word rank, or only for one softmax."
     more = 1e3 * compared["more"]
     i = int(np.argmax(np.abs(more)))
     ends = [*compared["ranks"][1:], compared["V"]]
     kind = "pieces" if compared["words per token"] < 0.999 else "words"
     return (
         f"{ROW_LABELS[compared['name']]}: {more.sum():+.0f} thousandths of a nat per token against "
-        f"{ROW_LABELS[compared['to']]}, which is {100 * math.expm1(more.sum() / 1e3):+.1f} % of perplexity; most in "
-        f"one stretch: {more[i]:+.0f} on the {kind} of rank {compared['ranks'][i]:,} to {ends[i]:,}, "
+        f"{ROW_LABELS[compared['to']]}, or {100 * math.expm1(more.sum() / 1e3):+.1f} % in perplexity; most in one "
+        f"stretch: {more[i]:+.0f} on the {kind} of rank {compared['ranks'][i]:,} to {ends[i]:,}, "
         f"{100 * compared['shares'][i]:.0f} % of all tokens. Only runs that recorded it count."
     )

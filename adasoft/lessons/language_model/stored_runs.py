@@ -15,7 +15,8 @@ from ...results.suite import PAPER_TEXT8, ROW_LABELS
 from ...text import Row, signed
 from ..kit import figures as f
 from ..kit.figures import Data, Layout
-from .figures import html_table, log_ticks, look, more_or_less
+from .looks import log_ticks, look
+from .sentences import html_table, more_or_less
 
 PAPER = "hollow: the paper, Text8"
 #: What the paper claims on Text8: at most so much perplexity more, at least so many times faster.
@@ -62,37 +63,54 @@ def stored_figure(table: StoredTable | None) -> go.Figure:
     for name, label in ROW_LABELS.items():
         color, dash, symbol = look(name)
         figure.add_scatter(
-            row=1, col=1, mode="lines+markers", name=label, line={"color": color, "width": 2.5, "dash": dash},
-            marker={"symbol": symbol, "size": 8}, legendgroup=name,
-        )  # fmt: skip
+            row=1,
+            col=1,
+            mode="lines+markers",
+            name=label,
+            line={"color": color, "width": 2.5, "dash": dash},
+            marker={"symbol": symbol, "size": 8},
+            legendgroup=name,
+        )
     for name, label in ROW_LABELS.items():
         figure.add_scatter(
-            row=1, col=2, mode="markers", name=label, legendgroup=name, showlegend=False,
-            marker={"symbol": look(name).symbol, "size": 12, "color": look(name).color,
-                    "line": {"width": 1, "color": "#70777e"}},
-        )  # fmt: skip
+            row=1,
+            col=2,
+            mode="markers",
+            name=label,
+            legendgroup=name,
+            showlegend=False,
+            marker={
+                "symbol": look(name).symbol,
+                "size": 12,
+                "color": look(name).color,
+                "line": {"width": 1, "color": "#70777e"},
+            },
+        )
     paper = list(PAPER_TEXT8)
     figure.add_scatter(
-        row=1, col=2, mode="markers+text", name=PAPER, showlegend=True,
+        row=1,
+        col=2,
+        mode="markers+text",
+        name=PAPER,
+        showlegend=True,
         text=[ROW_LABELS[name].partition(",")[0] for name in paper],
         textposition=["top center", "top center", "bottom center", "middle right", "bottom center", "top center"],
-        marker={"symbol": [f"{look(name).symbol}-open" for name in paper], "size": 13,
-                "color": [look(name).color for name in paper], "line": {"width": 2}},
-    )  # fmt: skip
+        marker={
+            "symbol": [f"{look(name).symbol}-open" for name in paper],
+            "size": 13,
+            "color": [look(name).color for name in paper],
+            "line": {"width": 2},
+        },
+    )
     figure.update_xaxes(row=1, col=1, title_text="minutes of training", type="log")
     figure.update_xaxes(row=1, col=2, title_text="times faster than the full softmax", type="log")
     figure.update_yaxes(row=1, col=2, title_text="perplexity, % above the full softmax's")
     figure.update_annotations(font_size=13)
     # high enough for a legend of all rows, which takes its room from the plots
-    figure = f.filled(figure, {}, {}, 620)
+    figure = f.filled(figure, *stored_data(table), 620)
     figure.update_layout(
         showlegend=True, legend={"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0}, margin_b=120
     )
-    data, layout = stored_data(table)
-    for i, properties in data.items():
-        figure.data[i].update(properties)
-    for name, value in layout.items():
-        figure.layout[name] = value
     return figure
 
 

@@ -1,7 +1,7 @@
 """Language models trained in turns; no widgets.
 
 Every run takes a slice of training, then the next one has its turn, always the one whose own clock is furthest behind:
-what else the machine does slows all of them alike. Perplexities are taken between the slices and count for no clock.
+whatever else the machine does slows all of them alike. Perplexities are taken between the slices; no clock counts them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ EPOCHS = 10**6
 
 
 class Point(NamedTuple):
-    """What a run has come to at one moment."""
+    """How far a run is at one moment."""
 
     seconds: float
     """Of its own training."""
@@ -47,7 +47,7 @@ class Lane:
     """One of the runs, with its points.
 
     Args:
-        name: as in `training_state.LABELS`.
+        name: as in `looks.LABELS`.
         run: at its start.
     """
 
@@ -96,12 +96,16 @@ class Lane:
         run, (parameters, output) = self.run, self._sizes
         total = sum(run.phases.values()) or 1.0
         return {
-            "cutoffs": list(run.clusters.cutoffs), "widths": list(run.clusters.widths),
-            "points": [list(point) for point in self.points], "seconds": round(self.seconds, 4),
-            "tokens": run.position.tokens, "steps": len(run.losses),
+            "cutoffs": list(run.clusters.cutoffs),
+            "widths": list(run.clusters.widths),
+            "points": [list(point) for point in self.points],
+            "seconds": round(self.seconds, 4),
+            "tokens": run.position.tokens,
+            "steps": len(run.losses),
             "shares": {part: round(seconds / total, 5) for part, seconds in run.phases.items()},
-            "parameters": parameters, "output parameters": output,
-        }  # fmt: skip
+            "parameters": parameters,
+            "output parameters": output,
+        }
 
 
 class Turns:
@@ -191,20 +195,29 @@ class Turns:
         corpus, settings = self.corpus, self.lanes[0].run.settings
         return {
             "corpus": {
-                "name": corpus.name, "source": corpus.source, "licence": corpus.licence, "digest": corpus.digest,
-                "V": corpus.n_classes, "train": len(corpus.train), "valid": len(corpus.valid),
+                "name": corpus.name,
+                "source": corpus.source,
+                "licence": corpus.licence,
+                "digest": corpus.digest,
+                "V": corpus.n_classes,
+                "train": len(corpus.train),
+                "valid": len(corpus.valid),
             },
-            "d": settings.hidden, "B": settings.tokens, "seed": settings.seed,
+            "d": settings.hidden,
+            "B": settings.tokens,
+            "seed": settings.seed,
             "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-            "torch": torch.__version__, "threads": self.threads, "device": self._device,
+            "torch": torch.__version__,
+            "threads": self.threads,
+            "device": self._device,
             "lanes": {lane.name: lane.json() for lane in self.lanes},
-        }  # fmt: skip
+        }
 
     def write(self, n: int, *, start: str | None, seed: int, tick: Tick) -> dict[str, str]:
         """``n`` words of each model, drawn after ``start``. Raises ValueError for a word that is not in the text."""
         known = self.corpus.vocabulary.words or ()
         if start is not None and start not in known:
-            raise ValueError(f"{start!r} is not among the {len(known):,} words of {self.corpus.name}: take another")
+            raise ValueError(f"{start!r} is not among the {len(known):,} words of {self.corpus.name}: choose another")
         written = {}
         for i, lane in enumerate(self.lanes):
             tick(i / len(self.lanes), f"{lane.name} writes ...")

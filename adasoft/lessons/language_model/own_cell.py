@@ -1,0 +1,77 @@
+"""A cell of the reader's own: the example, the code that defines one, and a first run of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ...lm.models import Stepwise, map_state, state_tensors
+from ..kit.parts import one_line
+
+_FILE = "<your cell>"
+
+CELL = """class Cell(nn.Module):
+    # minimal gated unit (Zhou et al. 2016)
+    def __init__(self, e, d):  # sizes of input and output
+        super().__init__()
+        self.d = d
+        self.forget = nn.Linear(e + d, d)
+        self.new = nn.Linear(e + d, d)
+
+    def forward(self, x, state):  # x (b, e); at first, state is None
+        h = x.new_zeros(len(x), self.d) if state is None else state
+        f = torch.sigmoid(self.forget(torch.cat([x, h], 1)))
+        new = torch.tanh(self.new(torch.cat([x, f * h], 1)))
+        h = (1 - f) * h + f * new
+        return h, h  # output (b, d), state
+"""
+
+
+def cell_maker(code: str) -> Callable[[int, int], Any]:
+    """The ``Cell`` that a piece of code defines; torch, nn and F are there already.
+
+    Raises ValueError with the line and the reason if the code fails or defines no ``Cell``.
+    """
+    room: dict[str, Any] = {"torch": torch, "nn": nn, "F": F, "__name__": "own_cell"}
+    try:
+        exec(compile(code, _FILE, "exec"), room)
+    except SyntaxError as error:
+        raise ValueError(f"your code, line {error.lineno}: {error.msg}") from None
+    except Exception as error:
+        raise ValueError(_told(error)) from None
+    if not callable(room.get("Cell")):
+        raise ValueError("your code defines no Cell: it needs `class Cell(nn.Module)`, made as Cell(e, d)")
+    return room["Cell"]  # type: ignore[no-any-return]
+
+
+def check_cell(maker: Callable[[int, int], Any], d: int) -> int:
+    """Run a cell for two steps of two sequences; how many numbers it can learn.
+
+    Raises ValueError with the reason if it fails or returns something else than (output (b, d), state).
+    """
+    try:
+        cell = maker(d, d)
+        body = Stepwise(d, d, cell)
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            _, state = body(torch.zeros(2, 2, d))
+        if not all(isinstance(part, torch.Tensor) for part in state_tensors(state)):
+            raise TypeError(f"the state should be a tensor or a tuple of tensors, got {type(state).__name__}")
+        map_state(torch.Tensor.detach, state)
+    except Exception as error:
+        raise ValueError(_told(error)) from None
+    return sum(p.numel() for p in body.parameters())
+
+
+def _told(error: BaseException) -> str:
+    """What went wrong in the reader's code, and in which of its lines."""
+    line, trace = None, error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == _FILE:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    where = "your cell" if line is None else f"your code, line {line}"
+    return f"{where}: {type(error).__name__}: {one_line(error)}"

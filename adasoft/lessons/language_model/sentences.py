@@ -1,0 +1,253 @@
+"""What is said of runs trained in turns and of a text: sentences, a table, a card; no torch, no widgets.
+
+A mapping describes what was trained, as ``Turns.json`` makes it and as it is kept over restarts and recorded.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..kit import figures as f
+from ..kit.parts import listed
+
+Kept = Mapping[str, Any]
+_TABLE = "overflow-x:auto;line-height:1.4"
+BOLD = ' font-weight="bold"'
+
+
+class Compared(NamedTuple):
+    """A run beside the one it is compared with."""
+
+    name: str
+    perplexity: float
+    """At its last point."""
+    at_seconds: float
+    """Perplexity over that of the other, minus 1, after the same seconds of training; nan without one."""
+    at_tokens: float
+    """The same after the same tokens."""
+    faster: float
+    """Words per second over those of the other."""
+    rate: float
+    """Words per second."""
+
+
+def compared(kept: Kept, base: str) -> list[Compared]:
+    """Every run with points beside ``base``, at the last moment that both have reached; between points, interpolated.
+
+    Perplexities are interpolated on the logarithmic axes that they are drawn on.
+    """
+    lanes = {name: lane for name, lane in kept.get("lanes", {}).items() if lane["points"]}
+
+    def at(name: str, column: int, place: float) -> float:
+        points = np.array(lanes[name]["points"], dtype=np.float64)
+        return float(np.interp(math.log(place), np.log(points[:, column]), np.log(points[:, 2])))
+
+    def rate(name: str) -> float:
+        return float(lanes[name]["tokens"] / lanes[name]["seconds"])
+
+    def beside(name: str, column: int) -> float:
+        if base not in lanes or name == base:
+            return math.nan
+        # before the first point of one of them there is nothing to compare
+        last = min(lanes[one]["points"][-1][column] for one in (name, base))
+        if last < max(lanes[one]["points"][0][column] for one in (name, base)):
+            return math.nan
+        return math.expm1(at(name, column, last) - at(base, column, last))
+
+    return [
+        Compared(
+            name,
+            lanes[name]["points"][-1][2],
+            beside(name, 0),
+            beside(name, 1),
+            rate(name) / rate(base) if base in lanes else math.nan,
+            rate(name),
+        )
+        for name in lanes
+    ]
+
+
+def more_or_less(difference: float) -> str:
+    """2.1 % higher, 35 % lower, the same to 0.1 %."""
+    if abs(difference) < 5e-4:
+        return "the same to 0.1 %"
+    text = f"{100 * abs(difference):.1f}" if abs(difference) < 0.1 else f"{100 * abs(difference):.0f}"
+    return f"{text} % {'higher' if difference > 0 else 'lower'}"
+
+
+def training_table(kept: Kept, labels: Mapping[str, str], base: str) -> str:
+    """The runs as an HTML table: perplexity, words per second, the output layer's share, parameters."""
+    rows = compared(kept, base)
+    if not rows:
+        return ""
+    heads = [
+        "",
+        "cutoffs",
+        "perplexity",
+        "after equal seconds",
+        "after equal tokens",
+        "words/s",
+        "times faster",
+        "output layer",
+        "parameters",
+    ]
+    cells = []
+    for row in rows:
+        lane = kept["lanes"][row.name]
+        faster = f"{row.faster:.2f}" if math.isfinite(row.faster) else "–"
+        cells.append(
+            [
+                labels[row.name],
+                ", ".join(f"{c:,}" for c in lane["cutoffs"]) or "none",
+                f"{row.perplexity:,.1f}",
+                signed(row.at_seconds),
+                signed(row.at_tokens),
+                f"{row.rate:,.0f}",
+                faster,
+                f"{100 * lane['shares']['output']:.0f} %",
+                f"{lane['parameters'] / 1e6:.2f} M",
+            ]
+        )
+    return html_table(f"perplexity and speed; differences are to {labels[base]}", heads, cells)
+
+
+def signed(value: float) -> str:
+    """+2.1 %, −35.0 %; a dash where there is nothing to compare."""
+    # kept on one line by its space
+    return f"{100 * value:+.1f}\u00a0%".replace("-", "−") if math.isfinite(value) else "–"
+
+
+def html_table(label: str, heads: Sequence[str], rows: Sequence[Sequence[str]], *, left: bool = False) -> str:
+    """A table with a head; all cells are escaped. ``left``: where text stands in the cells, not numbers."""
+    align = ' style="text-align:left"' * left
+    first_style = "min-width:11em" + ";text-align:left" * left
+    head = "".join(f'<th scope="col"{align}>{html.escape(text)}</th>' for text in heads)
+    body = "".join(
+        f'<tr><th scope="row" style="{first_style}">{html.escape(first)}</th>'
+        + "".join(f"<td{align}>{html.escape(text)}</td>" for text in others)
+        + "</tr>"
+        for first, *others in rows
+    )
+    return (
+        f'<div style="{_TABLE}" tabindex="0" role="region" aria-label="{html.escape(label, quote=True)}">'
+        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def conditions(kept: Kept) -> str:
+    """What the runs have in common, and where and when they ran."""
+    corpus, n = kept["corpus"], kept["threads"]
+    return (
+        f"{corpus['name']}, {corpus['train']:,} tokens, V = {corpus['V']:,}, d = {kept['d']}, B = {kept['B']:,}, seed "
+        f"{kept['seed']}; perplexity on {corpus['valid']:,} tokens of the validation part. Trained in turns on "
+        f"{kept['device']['name']} with {n} thread{'s' * (n > 1)} on {kept['date'][:10]}"
+    )
+
+
+def training_sentence(kept: Kept, labels: Mapping[str, str], base: str, guess: float = math.nan) -> str:
+    """The runs in words: after equal seconds, after equal tokens, the speed, and how close the reader's guess was."""
+    rows = compared(kept, base)
+    if not rows:
+        return "Nothing trained yet."
+    own = next((row for row in rows if row.name == base), None)
+    text = f"{conditions(kept)}. "
+    if own is None or len(rows) == 1:
+        parts = [f"{labels[row.name]} {row.perplexity:,.1f} at {row.rate:,.0f} words per second" for row in rows]
+        text += f"Perplexity: {'; '.join(parts)}."
+        return text if own else f"{text} Tick {labels[base]} as well to compare."
+    text += f"{labels[base]}: perplexity {own.perplexity:,.1f}, {own.rate:,.0f} words per second."
+    others = [row for row in rows if row is not own]
+    if len(others) > 3:
+        text += _best_and_worst(others, labels)
+        others = [row for row in others if row.name == "yours"]
+    for row in others:
+        parts = [f"{row.perplexity:,.1f}"]
+        if math.isfinite(row.at_seconds):
+            parts.append(f"{more_or_less(row.at_seconds)} after equal seconds")
+        if math.isfinite(row.at_tokens):
+            parts.append(f"{more_or_less(row.at_tokens)} after equal tokens")
+        text += f" {labels[row.name]}: {', '.join(parts)}; {row.faster:.2g} times as many words per second."
+    lane = kept["lanes"][base]["shares"]["output"]
+    text += f" With {labels[base]}, the output layer takes {100 * lane:.0f} % of a step."
+    yours = next((row.faster for row in rows if row.name == "yours"), math.nan)
+    if math.isfinite(guess) and math.isfinite(yours):
+        off = max(guess / yours, yours / guess) if guess > 0 else math.inf
+        close = "close" if off < 1.25 else f"off by a factor of {off:,.1f}" if math.isfinite(off) else "far off"
+        text += f" You guessed {guess:g} times for your cutoffs; it is {yours:.2g}: {close}."
+    return text
+
+
+def _best_and_worst(rows: Sequence[Compared], labels: Mapping[str, str]) -> str:
+    """Of many runs, the ends of the field; the table has all of them."""
+    text = ""
+    for column, when in (("at_seconds", "equal seconds"), ("at_tokens", "equal tokens")):
+        found = sorted((getattr(row, column), row.name) for row in rows if math.isfinite(getattr(row, column)))
+        if found:
+            (low, best), (high, worst) = found[0], found[-1]
+            text += (
+                f" After {when}, from {more_or_less(low)} ({labels[best]}) to {more_or_less(high)} ({labels[worst]})."
+            )
+    fast = max(rows, key=lambda row: row.faster)
+    return f"{text} Most words per second: {labels[fast.name]}, {fast.faster:.2g} times as many."
+
+
+def loss_sentence(kept: Kept, labels: Mapping[str, str]) -> str:
+    """What exp of the training loss says beside the perplexity on the same words' validation part."""
+    parts = []
+    for name, label in labels.items():
+        lane = kept.get("lanes", {}).get(name)
+        if lane and lane["points"]:
+            _, _, valid, train = lane["points"][-1]
+            parts.append(f"{label} {train:,.1f} (validation {valid:,.1f})")
+    return f"exp of the training loss, lately: {'; '.join(parts)}." if parts else ""
+
+
+# ---------------------------------------------------------------------- the text
+
+
+def text_rows(text: Kept, stand_in: str) -> dict[str, str]:
+    """What is known of a text, for a card. ``stand_in``: the words that stand in for those of a text not yet read."""
+    if not text:
+        return {"text": "not read yet", "words below": f"those of {stand_in} stand in for its words until then"}
+    shares = ", ".join(f"{f.percent(share)} for {int(n):,}" for n, share in text["shares"].items())
+    return {
+        "text": f"{text['name']}: {text['source']}",
+        "licence": str(text["licence"]),
+        "trained on": f"{text['train']:,} tokens; perplexity is taken on {text['valid']:,} others",
+        "words": f"V = {text['V']:,}; share of the tokens, most frequent first: {shares or 'too few words to say'}",
+        "unknown": f"{f.percent(text['unknown'])} of the validation part are <unk>: words seen once, or never",
+        "begins": " ".join(str(text["begin"]).split()),
+    }
+
+
+def paragraphs_svg(paragraphs: Mapping[str, str]) -> str:
+    """Headings and the text below each of them, as a picture, in the grey that reads on light and dark."""
+    lines = [(line, line is name) for name, text in paragraphs.items() for line in (name, *textwrap.wrap(text, 120))]
+    body = "".join(
+        f'<text x="8" y="{20 + 19 * i}"{BOLD if bold else ""}>{html.escape(line)}</text>'
+        for i, (line, bold) in enumerate(lines)
+    )
+    height = 14 + 19 * len(lines)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 780 {height}" width="780" style="font:13px sans-serif" '
+        f'fill="{f.TEXT_COLOR}">{body}</svg>'
+    )
+
+
+def written_paragraphs(written: Kept, labels: Mapping[str, str]) -> dict[str, str]:
+    """What the models wrote, by their names; ↵ for the end of a line."""
+    return {
+        labels.get(name, name): f"{written['start']} {text}".replace("\n", " ↵ ").strip()
+        for name, text in written["words"].items()
+    }
+
+
+def cutoffs_text(cutoffs: Sequence[int]) -> str:
+    """Cut at 1,000 and 4,000; no cutoffs."""
+    return f"cut at {listed(cutoffs)}" if cutoffs else "no cutoffs"

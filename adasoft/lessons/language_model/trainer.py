@@ -1,0 +1,135 @@
+"""What the panels share that train: a figure, a table and a sentence of runs in turns, and the buttons."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import ipywidgets as w
+
+from ..kit.explorer import LOCK
+from ..kit.parts import WIDE, Job, Line, Panel, Stopped, live, readable, row
+from ..kit.readers_code import run_readers_code
+from ..time_model.panels import now_and_then
+from ..time_model.timings import Tick
+from . import figures as tf
+from . import sentences as said
+from .explorer import TrainingExplorer
+from .recorded_sessions import recorded_sessions
+from .trainings import Request
+from .turns import Turns
+
+HERE = "trained here, live"
+#: Of `predict`, where the guess of the speed-up is kept.
+GUESS = "guess live faster"
+
+
+class Trainer:
+    """A figure, a table and a sentence of runs that are trained in turns, with the buttons that train them.
+
+    Args:
+        panel: where all is shown.
+        explorer: what is read and written.
+        key: what the result is kept under.
+        labels: of the runs.
+        base: the run that others are compared with.
+        request: what to train, asked for at each press of Train.
+        patience: of code of the reader's that is trained: seconds that it may be silent; None if there is none.
+    """
+
+    def __init__(
+        self,
+        panel: Panel,
+        explorer: TrainingExplorer,
+        key: str,
+        labels: Mapping[str, str],
+        base: str,
+        request: Callable[[], Request],
+        *,
+        patience: float | None = None,
+    ) -> None:
+        self.explorer, self.key, self.labels, self.base, self._request = explorer, key, labels, base, request
+        self._patience = patience
+        self._from_start, self._turns = True, None  # type: bool, Turns | None
+        self.sessions = {session.label: session for session in readable(panel, recorded_sessions)}
+        self.shown = w.Dropdown(
+            options=[HERE, *self.sessions], description="shown", style=WIDE, layout=w.Layout(width="560px")
+        )
+        if not self.kept() and self.sessions:
+            self.shown.value = next(iter(self.sessions))  # something to look at before the first training
+        self.loss = w.Checkbox(
+            False, description="also exp of the training loss", indent=False, layout=w.Layout(width="auto")
+        )
+        self.panel, self.words, self.table = panel, Line(), w.HTML()
+        self.figure = live(tf.training_figure(self.kept(), labels))
+        self.job = Job(panel, "Train", self._work, "Trains what is chosen from the start, in turns")
+        self.on = panel.button("Go on", self._go_on, "Trains the models in memory for as many seconds more")
+        self.job.row.children = (self.job.start, self.on, self.job.stop, self.job.bar)
+        self.buttons = row(self.job.row, self.job.line)
+        for control in (self.shown, self.loss):
+            panel.on_value(control, lambda _: self.redraw())
+
+    def kept(self) -> Mapping[str, Any]:
+        """What is shown: a recorded session, or what was trained here."""
+        if self.shown.value in self.sessions:
+            return self.sessions[self.shown.value].kept[self.key]  # type: ignore[no-any-return]
+        if self._turns is not None:  # under way
+            return self._turns.json()
+        return self.explorer.recall(self.key) or {}
+
+    def _go_on(self) -> None:
+        self._from_start = False
+        try:
+            self.job._begin()
+        except Exception:
+            self._from_start = True
+            raise
+
+    def _work(self, tick: Tick) -> None:
+        from_start, self._from_start = self._from_start, True
+        with LOCK, self.panel.writing():
+            self.shown.value = HERE
+        self._redraw()
+        show = now_and_then(self._redraw, every=0.5)
+
+        def heard(turns: Turns) -> None:
+            self._turns = turns
+            if self.shown.value == HERE:
+                show()
+
+        def train(alive: Callable[[], None] = lambda: None) -> None:
+            def lively(done: float, text: str) -> None:
+                alive()
+                tick(done, text)
+
+            seconds = float(self.explorer.seconds)
+            self.explorer.train(self.key, self._request, seconds, from_start=from_start, tick=lively, heard=heard)
+
+        try:
+            if self._patience is None:
+                train()
+            else:
+                run_readers_code(train, patience=self._patience, stopped=lambda: self.job.stopped, on_stop=Stopped())
+        finally:
+            self._turns = None
+            self._redraw()
+
+    def _redraw(self) -> None:
+        with LOCK:
+            self.redraw()
+
+    def _show(self, kept: Mapping[str, Any]) -> None:
+        self.figure.push(*tf.training_data(kept, self.labels, self.loss.value))
+        self.table.value = said.training_table(kept, self.labels, self.base)
+
+    def redraw(self) -> None:
+        """Draw everything again."""
+        kept = self.kept()
+        self._show(kept)
+        recorded = self.sessions.get(self.shown.value)
+        guess = math.nan if recorded else float(self.explorer.recall(GUESS, math.nan))
+        text = said.training_sentence(kept, self.labels, self.base, guess)
+        if self.loss.value:
+            text += f" {said.loss_sentence(kept, self.labels)}"
+        self.words.say(f"RECORDED, not this machine. {recorded.provenance} {text}" if recorded else f"In words: {text}")
