@@ -223,7 +223,7 @@ def test_a_text_is_cut_as_the_lists_are(tmp_path):
 
 
 def test_lesson_01_cuts_own_texts_so(tmp_path):
-    panels = pytest.importorskip("adasoft.lessons.kit.panels")
+    panels = pytest.importorskip("adasoft.lessons.kit.explorer")
     path = tmp_path / "text"
     path.write_text("Don't stop, don’t STOP. " * 9)
     assert panels.read_words(path, "mine").words == ("don't", "stop")
@@ -276,7 +276,7 @@ def test_lists_of_wordfreq_end_where_the_shortest_does():
 
 
 def test_lesson_01_says_where_lists_end():
-    panels = pytest.importorskip("adasoft.lessons.kit.panels")
+    panels = pytest.importorskip("adasoft.lessons.words.panels")
     from adasoft.lessons import Explorer
     from adasoft.lessons.kit.explorer import load_language
 

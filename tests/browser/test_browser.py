@@ -283,7 +283,7 @@ def test_02_clusters(lab, page, shots):
     game.get_by_text("Your score, the planner's time over yours").wait_for(timeout=120_000)
     # without an end, so that the stop cannot come too late
     notebook.evaluate(
-        "vars(__import__('sys').modules['adasoft.lessons.kit.panels']).update(_ROUNDS=10**6, DUEL_SECONDS=600)"
+        "vars(__import__('sys').modules['adasoft.lessons.clusters.duel']).update(_ROUNDS=10**6, DUEL_SECONDS=600)"
     )
     press(game, "Measure both")
     press(game, "Stop")

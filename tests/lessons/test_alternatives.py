@@ -23,11 +23,10 @@ from adasoft.lessons.alternatives import small_models
 from adasoft.lessons.alternatives import stored as sa
 from adasoft.lessons.kit import parts
 from adasoft.lessons.kit.explorer import _LIVE
-from adasoft.lessons.kit.grading import grade
-from adasoft.lessons.kit.questions import PREDICTIONS, QUESTIONS
-from adasoft.lessons.kit.recorded import results_folder
+from adasoft.lessons.kit.grading import PREDICTIONS, QUESTIONS, grade
 from adasoft.lessons.kit.stills import recorded_cost
 from adasoft.lessons.time_model import timings
+from adasoft.lessons.time_model.recorded import results_folder
 from adasoft.lessons.time_model.timings import Spread
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -88,7 +87,7 @@ def said(box):
 
 
 def problem(box):
-    return [x.value for x in every(box, parts.Line) if x._kind == "problem"][-1]
+    return [x.value for x in every(box, parts.Line) if x.kind == "problem"][-1]
 
 
 def finished(button, seconds=120):

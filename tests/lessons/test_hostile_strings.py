@@ -7,15 +7,18 @@ import re
 import ipywidgets as w
 import numpy as np
 import pytest
+from panels import every, problem, upload
 
 from adasoft import MeasuredCost, Vocabulary
 from adasoft.lessons import Explorer, TimingExplorer
 from adasoft.lessons.alternatives import explorer as al
 from adasoft.lessons.alternatives import panels as ap
 from adasoft.lessons.alternatives import stored as sa
+from adasoft.lessons.clusters.panels import beat_the_planner, two_clusters_panel
 from adasoft.lessons.kit import grading as checks
-from adasoft.lessons.kit import panels, parts
-from adasoft.lessons.kit.figures import card_svg, plain, record_rows
+from adasoft.lessons.kit import parts
+from adasoft.lessons.kit.cuts import cut_panel
+from adasoft.lessons.kit.plots import card_svg, plain
 from adasoft.lessons.language_model import explorer as ts
 from adasoft.lessons.language_model import figures as tf
 from adasoft.lessons.language_model import panels as tp
@@ -24,6 +27,8 @@ from adasoft.lessons.layer import panels as lv
 from adasoft.lessons.live_timing import panels as live_timing
 from adasoft.lessons.time_model import panels as time_model
 from adasoft.lessons.time_model.timings import OURS, Spread
+from adasoft.lessons.words import panels as word_panels
+from adasoft.lessons.words.figures import record_rows
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 #: What would be a link, an image or bold text in HTML and in plotly's labels, or end an attribute or an element.
@@ -49,11 +54,6 @@ def hostile_words(n=400):
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path / "cache"))
-
-
-def every(box, kind):
-    found = [box] if isinstance(box, kind) else []
-    return found + [x for child in getattr(box, "children", ()) for x in every(child, kind)]
 
 
 def texts(value):
@@ -96,8 +96,7 @@ def check(*boxes, visible=True):
     wild, everything = shown(*boxes)
     assert wild == []
     assert not visible or "<a href=" in everything  # it is there, as text
-    problems = [line.value for box in boxes for line in every(box, parts.Line) if line._kind == "problem"]
-    assert not any(problems)
+    assert problem(*boxes) == ""
 
 
 def test_the_guard_sees_markup():
@@ -113,8 +112,15 @@ def test_the_guard_sees_markup():
 def test_names_words_and_records_in_the_first_lessons():
     explorer = Explorer(hostile_words(), cost=hostile_cost(), cutoffs=(20, 90))
     explorer.remember("game", EVIL)
-    makers = [panels.cut_panel, panels.machine_panel, panels.coverage_panel, panels.languages_panel,
-              panels.own_text_panel, panels.two_clusters_panel, panels.beat_the_planner]  # fmt: skip
+    makers = [
+        cut_panel,
+        word_panels.machine_panel,
+        word_panels.coverage_panel,
+        word_panels.languages_panel,
+        word_panels.own_text_panel,
+        two_clusters_panel,
+        beat_the_planner,
+    ]
     boxes = {make.__name__: make(explorer) for make in makers}
     explorer.vocabulary = hostile_words(300)  # and drawn again
     for name, box in boxes.items():
@@ -126,10 +132,7 @@ def test_names_words_and_records_in_the_first_lessons():
     next(x for x in every(box, w.Button) if x.description == "Read it").click()
     wild, everything = shown(box)
     assert wild == [] and "was not read" in everything
-    (drop,) = every(box, panels.FileDrop)
-    drop.send = lambda *_: None
-    text = f"{EVIL} the cat and the dog ".encode() * 9
-    drop._handle_custom_msg({"kind": "part", "name": EVIL, "first": True, "last": True}, [memoryview(text)])
+    upload(box, EVIL, f"{EVIL} the cat and the dog ".encode() * 9)
     check(box)
     box = checks.predict("half", explorer)
     box.children[0].submit(EVIL)

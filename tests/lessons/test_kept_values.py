@@ -1,12 +1,11 @@
 """Kept measurements of any kind: panels show them if they make sense, else they are named, and the lesson goes on."""
 
 import copy
-import html
 import json
 
-import ipywidgets as w
 import numpy as np
 import pytest
+from panels import every, problem
 
 from adasoft import Vocabulary
 from adasoft.lessons import predict
@@ -120,20 +119,6 @@ def kept(tmp_path, monkeypatch):
     return opened
 
 
-def every(box, kind):
-    found = [box] if isinstance(box, kind) else []
-    return found + [x for child in getattr(box, "children", ()) for x in every(child, kind)]
-
-
-def problems(boxes):
-    lines = [line for box in boxes for line in every(box, parts.Line) if line._kind == "problem"]
-    return "".join(line.value for line in lines)
-
-
-def said(boxes):
-    return html.unescape(" ".join(x.value for box in boxes for x in every(box, w.HTML)))
-
-
 @pytest.mark.parametrize("lesson", LESSONS)
 def test_what_was_measured_is_shown_again(kept, capsys, lesson):
     make, show, good = LESSONS[lesson]
@@ -141,7 +126,7 @@ def test_what_was_measured_is_shown_again(kept, capsys, lesson):
     explorer = kept(make, kept=values)
     assert set(values) - {"guess live faster"} <= set(explorer._forms)  # each has a form
     assert all(explorer.recall(key) == value for key, value in values.items())
-    assert problems(show(explorer)) == "" and "not used" not in capsys.readouterr().out
+    assert problem(*show(explorer)) == "" and "not used" not in capsys.readouterr().out
 
 
 def places(value, path=()):
@@ -188,9 +173,9 @@ def test_junk_anywhere_is_named_or_harmless(kept, lesson, draw):
     gone = set(values) - set(explorer._kept)
     assert len(gone) == len(refused) and all(any(text.startswith(key) for text in refused) for key in gone)
     boxes = show(explorer)
-    assert problems(boxes) == "", changed
+    assert problem(*boxes) == "", changed
     explorer.cutoffs = explorer.cutoffs[:1]  # and all is drawn again
-    assert problems(boxes) == "", changed
+    assert problem(*boxes) == "", changed
 
 
 def test_the_field_is_named(kept, capsys):
@@ -261,4 +246,4 @@ def test_a_refreshed_lesson_is_as_careful(kept, capsys):
     explorer.refresh()
     assert explorer.recall("layers") is None and explorer.recall("curve") is not None
     explorer.batch = 128
-    assert problems(boxes) == "" and np.isnan(np.array(every(boxes[2], parts.LiveFigure)[0].data[0].y)).all()
+    assert problem(*boxes) == "" and np.isnan(np.array(every(boxes[2], parts.LiveFigure)[0].data[0].y)).all()

@@ -18,9 +18,7 @@ from labels import Labels
 
 from adasoft import MeasuredCost, Vocabulary
 from adasoft.lessons.kit import parts
-from adasoft.lessons.kit.grading import grade, predict
-from adasoft.lessons.kit.questions import PREDICTIONS, QUESTIONS
-from adasoft.lessons.kit.recorded import results_folder
+from adasoft.lessons.kit.grading import PREDICTIONS, QUESTIONS, grade, predict
 from adasoft.lessons.language_model import explorer as ts
 from adasoft.lessons.language_model import figures as tf
 from adasoft.lessons.language_model import panels as tp
@@ -28,6 +26,7 @@ from adasoft.lessons.language_model import recorded_sessions as rs
 from adasoft.lessons.language_model import stored_ranks as sr
 from adasoft.lessons.language_model import stored_runs as st
 from adasoft.lessons.language_model import turns as tt
+from adasoft.lessons.time_model.recorded import results_folder
 from adasoft.lessons.time_model.timings import TooLarge
 from adasoft.lm.run import Run
 from adasoft.lm.settings import Partition, Settings
@@ -101,7 +100,7 @@ def said(box):
 
 
 def problem(box):
-    return html.unescape([x.value for x in every(box, parts.Line) if x._kind == "problem"][-1])
+    return html.unescape([x.value for x in every(box, parts.Line) if x.kind == "problem"][-1])
 
 
 def press(box, description):

@@ -15,10 +15,9 @@ import traitlets
 
 from adasoft import Vocabulary
 from adasoft.lessons import COUNTED_MULTIPLICATIONS
-from adasoft.lessons.kit.grading import grade
+from adasoft.lessons.kit.grading import PREDICTIONS, QUESTIONS, grade
 from adasoft.lessons.kit.parts import Line
 from adasoft.lessons.kit.picker import CutPicker
-from adasoft.lessons.kit.questions import PREDICTIONS, QUESTIONS
 from adasoft.lessons.kit.widgets import LiveFigure, Slider
 from adasoft.lessons.layer import panels as lv
 
@@ -63,7 +62,7 @@ def said(box):
 
 
 def problem(box):
-    return html.unescape([x.value for x in every(box, Line) if x._kind == "problem"][-1])
+    return html.unescape([x.value for x in every(box, Line) if x.kind == "problem"][-1])
 
 
 def brute(explorer, x):

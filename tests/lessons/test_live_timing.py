@@ -13,13 +13,12 @@ from labels import Labels
 
 from adasoft import MeasuredCost, Vocabulary
 from adasoft.lessons import COUNTED_MULTIPLICATIONS, TimingExplorer
-from adasoft.lessons.kit import parts, recorded
-from adasoft.lessons.kit.grading import grade
-from adasoft.lessons.kit.questions import PREDICTIONS, QUESTIONS
-from adasoft.lessons.kit.recorded import ALONE, recorded_layers
+from adasoft.lessons.kit import parts
+from adasoft.lessons.kit.grading import PREDICTIONS, QUESTIONS, grade
 from adasoft.lessons.live_timing import figures as lf
 from adasoft.lessons.live_timing import panels as live_timing
-from adasoft.lessons.time_model import timings
+from adasoft.lessons.time_model import recorded, timings
+from adasoft.lessons.time_model.recorded import ALONE, recorded_layers
 from adasoft.lessons.time_model.timings import FULL, OURS, PLAN, STOCK, Spread
 
 KINDS = {"product": [1e-4, 3e-11, 5e-9, 2e-9, 6e-9, 0], "projection": [1e-5, 5e-11, 0, 0], "rows": [1e-5, 0, 0]}
@@ -49,7 +48,7 @@ def said(box):
 
 
 def problem(box):
-    return [x.value for x in every(box, parts.Line) if x._kind == "problem"][-1]
+    return [x.value for x in every(box, parts.Line) if x.kind == "problem"][-1]
 
 
 def finished(button, seconds=60):

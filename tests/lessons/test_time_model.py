@@ -17,9 +17,8 @@ from labels import Labels
 from adasoft import MeasuredCost, PaperCost, Vocabulary
 from adasoft.lessons import COUNTED_MULTIPLICATIONS, TimingExplorer, predict
 from adasoft.lessons.kit import parts
-from adasoft.lessons.kit.figures import push
-from adasoft.lessons.kit.grading import grade
-from adasoft.lessons.kit.questions import PREDICTIONS, QUESTIONS
+from adasoft.lessons.kit.grading import PREDICTIONS, QUESTIONS, grade
+from adasoft.lessons.kit.plots import push
 from adasoft.lessons.time_model import figures as tf
 from adasoft.lessons.time_model import panels as time_model
 from adasoft.lessons.time_model import timings
@@ -56,7 +55,7 @@ def said(box):
 
 
 def problem(box):
-    return [x.value for x in every(box, parts.Line) if x._kind == "problem"][-1]
+    return [x.value for x in every(box, parts.Line) if x.kind == "problem"][-1]
 
 
 def press(box, description, seconds=60):

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adasoft.lessons.kit.explorer import COUNTED_MULTIPLICATIONS, Explorer
-from adasoft.lessons.kit.grading import ask, grade, number, predict
-from adasoft.lessons.kit.questions import PREDICTIONS, QUESTIONS
+from adasoft.lessons.kit.grading import PREDICTIONS, QUESTIONS, ask, grade, number, predict
 from adasoft.lessons.kit.typed_numbers import DEEPEST, LONGEST, read_number
 from adasoft.lessons.kit.widgets import AnswerBox
 

@@ -869,7 +869,7 @@ def test_an_installed_package_writes_its_results_into_the_cache(tmp_path, text):
     (stored,) = (tmp_path / "cache" / "results").iterdir()
     assert stored.name.startswith("train-text") and sorted(root.rglob("*")) == before
     code = (
-        "import adasoft, sys; from adasoft.lessons.kit.recorded import results_folder, recorded_layers\n"
+        "import adasoft, sys; from adasoft.lessons.time_model.recorded import results_folder, recorded_layers\n"
         "print(adasoft.__file__); print(results_folder()); print(recorded_layers())"
     )
     out = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, cwd=tmp_path)

@@ -12,7 +12,7 @@ import pytest
 from nbclient import NotebookClient
 from offline import GUARD
 
-from adasoft.lessons.kit.questions import PREDICTIONS, QUESTIONS
+from adasoft.lessons.kit.grading import PREDICTIONS, QUESTIONS
 from adasoft.lessons.kit.stills import every_still, stale
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"

@@ -11,8 +11,8 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from ..kit.figures import DASHES, FULL_COLOR, LOG, Data, Layout, filled, percent, plain, seconds_text
 from ..kit.picker import COLORS
+from ..kit.plots import DASHES, FULL_COLOR, LOG, Data, Layout, filled, percent, plain, seconds_text
 from ..time_model.timings import Spread
 from . import cases as sc
 from .explorer import GROUPS, PER_GROUP, PLACES, SHOWN, AlternativesExplorer, utilised

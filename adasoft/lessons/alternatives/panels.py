@@ -9,8 +9,8 @@ from typing import Any
 import ipywidgets as w
 
 from ...alternatives.svd_softmax import SVDSoftmax
+from ..kit.cuts import cut_picker, cutoff_pair
 from ..kit.explorer import LOCK, replace
-from ..kit.figures import push
 from ..kit.parts import (
     UNDER_WAY,
     WIDE,
@@ -18,14 +18,13 @@ from ..kit.parts import (
     Line,
     Pair,
     Panel,
-    cut_picker,
-    cutoff_pair,
     live,
     one_line,
     readable,
     row,
     safely,
 )
+from ..kit.plots import push
 from ..kit.widgets import NumberBox
 from ..time_model.panels import budget_box, device_box, kept, now_and_then, size_boxes
 from ..time_model.timings import Tally, Tick, busy_text, check_memory, device_text, spreads

@@ -38,7 +38,7 @@ from ...files import cache_dir, writable_folder, write_whole
 from ...layer import AdaptiveSoftmax
 from ...lm.run import Run, run_name
 from ...lm.settings import Settings
-from ..kit.recorded import results_folder
+from ..time_model.recorded import results_folder
 
 FILE = "small-models.safetensors"
 FORMAT, VERSION = "adasoft small models", 1

@@ -20,8 +20,8 @@ from typing import Any
 
 from ...files import read_json, writable_folder, write_whole
 from ..kit import forms
-from ..kit.figures import percent, seconds_text
-from ..kit.recorded import results_folder
+from ..kit.plots import percent, seconds_text
+from ..time_model.recorded import results_folder
 from ..time_model.timings import Spread, Tally
 from . import cases as sc
 from .small_models import small_models

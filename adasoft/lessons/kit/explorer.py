@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -16,7 +17,7 @@ from ipywidgets import Widget
 from ...cost import Cost, LayerCost, MeasuredCost, PaperCost, cached_records, load_cost, read_record, shipped_records
 from ...files import short
 from ...planning import Plan, default_widths, plan
-from ...vocabulary import Vocabulary
+from ...vocabulary import Vocabulary, wordfreq_tokens
 from . import forms
 from .saved import Choices, say_once
 
@@ -146,6 +147,15 @@ def language_of(words: Vocabulary) -> str | None:
     """The code of a language whose list these words are."""
     code = next((c for c in LANGUAGES if LANGUAGES[c] == words.name), None)
     return code if code is not None and words is load_language(code) else None
+
+
+def read_words(path: str | os.PathLike[str], name: str | None = None) -> Vocabulary:
+    """The words of a text, cut and folded as the lists of languages are (so that both can be compared), or of a file
+    of counts, whichever it looks like."""
+    try:
+        return Vocabulary.read(path, tokenizer=wordfreq_tokens, name=name)
+    except TypeError:  # counts: their reader knows no tokenizer
+        return Vocabulary.from_counts_file(path, name=name)
 
 
 def _code(value: Any) -> str:

@@ -1,27 +1,61 @@
 """Questions that grade themselves, and predictions to commit before an answer is shown.
 
 A question computes its expected answer from the package, knows typical wrong answers, and says what each of them
-mistook. :func:`grade` is pure; :func:`ask` and :func:`predict` are its widgets.
+mistook. The questions themselves are in each lesson's ``questions.py``, which registers them here. :func:`grade` is
+pure; :func:`ask` and :func:`predict` are its widgets.
 """
 
 from __future__ import annotations
 
 import html
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
 
 import ipywidgets as w
 
 from .explorer import LOCK, Explorer, replace
 from .parts import failure
-from .questions import PREDICTIONS, QUESTIONS
 from .typed_numbers import read_number
 from .widgets import AnswerBox
 
 Status = Literal["missing", "almost", "keep working", "correct"]
 _SIGNS = {"missing": "○", "almost": "≈", "keep working": "✗", "correct": "✓"}
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question with one number as its answer."""
+
+    text: str
+    expected: Callable[[], float]
+    wrong: dict[str, Callable[[], float]] = field(default_factory=dict)
+    """Hint -> the wrong answer it is for."""
+    why: str = ""
+    tolerance: float = 0.02
+    unit: str = ""
+
+
+class Prediction(NamedTuple):
+    """What the reader guesses before it is shown; both functions are called with the notebook's explorer."""
+
+    question: str | Callable[[Any], str]
+    truth: Callable[[Any], float]
+    unit: str
+
+
+#: Of all lessons, by the key that a notebook's cell names.
+QUESTIONS: dict[str, Question] = {}
+PREDICTIONS: dict[str, Prediction] = {}
+
+
+def register(questions: Mapping[str, Question], predictions: Mapping[str, Prediction]) -> None:
+    """Make a lesson's questions known to `ask` and `predict`."""
+    if doubles := [*(questions.keys() & QUESTIONS.keys()), *(predictions.keys() & PREDICTIONS.keys())]:
+        raise ValueError(f"questions should have names of their own, got {sorted(doubles)} again")
+    QUESTIONS.update(questions)
+    PREDICTIONS.update(predictions)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Building blocks of the panels: a box that shows its errors, controls in pairs, figures that take no data back.
 
-Everything here knows nothing of a single lesson. A panel is made of a :class:`Panel`, its controls (:class:`Pair`,
-:func:`cut_picker`), a :class:`LiveFigure` changed by ``figures.push``, and a :class:`Line` that says it in words; it is
-bound to an `Explorer` by ``explorer.attach(slot, safely(panel, redraw), box)``.
+A panel is made of a :class:`Panel`, its controls (:class:`Pair`, `cuts.cut_picker`), a :class:`LiveFigure` changed by
+its ``push``, and a :class:`Line` that says it in words; it is bound to an `Explorer` by
+``explorer.attach(slot, safely(panel, redraw), box)``.
 """
 
 from __future__ import annotations
@@ -21,10 +21,8 @@ import plotly.graph_objects as go
 import traitlets as t
 
 from ...cost import Cost
-from ...planning import Plan
-from . import figures as f
 from .explorer import COUNTED_MULTIPLICATIONS, COUNTED_WORDS, LOCK, Explorer, measured_cost, recorded_costs
-from .picker import CutPicker
+from .plots import percent
 from .widgets import LiveFigure, NumberBox, PageHelper, Slider
 
 WIDE = {"description_width": "initial"}
@@ -36,12 +34,12 @@ class Line(w.HTML):  # type: ignore[misc]
 
     def __init__(self, kind: str = "words") -> None:
         super().__init__("")
-        self._kind = kind
+        self.kind = kind
 
     def say(self, text: str) -> None:
         """Show plain text; nothing for an empty one."""
-        role = "alert" if self._kind == "problem" else "status"
-        new = f'<div class="adasoft-{self._kind}" role="{role}">{html.escape(text)}</div>' if text else ""
+        role = "alert" if self.kind == "problem" else "status"
+        new = f'<div class="adasoft-{self.kind}" role="{role}">{html.escape(text)}</div>' if text else ""
         if new != self.value:  # type: ignore[has-type]
             self.value = new
 
@@ -316,33 +314,6 @@ class Pair:
             self.slider.value = self.number.value = float(value)
 
 
-def cutoff_pair(panel: Panel, explorer: Explorer, i: int, name: str, number_name: str, unit: str = "words") -> Pair:
-    """Slider and number box of cutoff i (from 0)."""
-    number = NumberBox(description=number_name, unit=unit, width="120px")
-    act = lambda value, clip: explorer.set_cutoff(i, round(value), clip=clip)  # noqa: E731
-    return Pair(panel, number, name, act, log=True)
-
-
-def cut_picker(panel: Panel, explorer: Explorer, height: int = 260) -> tuple[CutPicker, Callable[[], None]]:
-    """The curve of the words with a handle for each cutoff, and the function that draws it anew."""
-    picker = CutPicker(height=height)
-
-    def dragged(cuts: Sequence[int]) -> None:
-        # both come in one message, so `moved` is already new
-        if len(cuts) == len(explorer.cutoffs):
-            explorer.set_cutoff(min(picker.moved, len(cuts) - 1), cuts[picker.moved], clip=True)
-            explorer.cutoffs = tuple(cuts)
-
-    panel.on_value(picker, dragged, "cuts")
-
-    def redraw() -> None:
-        bands = [f"{n} · {f.percent(p)} of tokens" for n, p in zip(explorer.names, explorer.token_shares, strict=True)]
-        with panel.writing():
-            picker.show(explorer.vocabulary, explorer.cutoffs, bands)
-
-    return picker, redraw
-
-
 def forget_button(panel: Panel, explorer: Explorer) -> w.Button:
     """Forgets what the reader chose and measured in all lessons."""
     return panel.button("Forget my choices", explorer.forget, "In all lessons: words, cutoffs, sizes and measurements "
@@ -366,20 +337,8 @@ def listed(cutoffs: Sequence[int]) -> str:
     return " and ".join(f"{c:,}" for c in cutoffs) or "none"
 
 
-def plan_text(explorer: Explorer, found: Plan) -> str:
-    """A plan in one sentence."""
-    if not found.cutoffs:
-        return "Planned: no cutoffs, so there is nothing to place; choose how many you want."
-    others = "no other cutoff is" if found.n_tails == 1 else f"no other {found.n_tails} cutoffs are"
-    return (
-        f"Planned: {listed(found.cutoffs)} (at least {100 * found.min_head_share:.0f} % of the tokens in the head). "
-        f"{f.amount_text(explorer, found.time)}, {found.speedup:,.1f} times less than the full softmax; {others} "
-        "better under this cost model."
-    )
-
-
 def cell_text(value: float | int | str) -> str:
     """A name, a whole number or a share, for a table."""
     if isinstance(value, str):
         return html.escape(value)
-    return f"{value:,}" if isinstance(value, int) else f.percent(value)
+    return f"{value:,}" if isinstance(value, int) else percent(value)

@@ -15,10 +15,10 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from ..kit import figures as f
-from ..kit.figures import Data, Layout
+from ..kit import plots as f
 from ..kit.parts import listed
 from ..kit.picker import COLORS
+from ..kit.plots import Data, Layout
 
 #: Short names, where there is little room.
 SHORT = {

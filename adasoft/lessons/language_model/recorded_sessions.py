@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ...files import read_json, writable_folder, write_whole
-from ..kit.recorded import results_folder
+from ..time_model.recorded import results_folder
 
 #: What an explorer keeps of a session, and under which names.
 KEYS = ("text", "training", "own cell", "written")

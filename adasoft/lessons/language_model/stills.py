@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from ..kit import figures as f
+from ..kit.cuts import cut_figure
 from ..kit.explorer import load_language
-from ..kit.figures import Picture, still
+from ..kit.plots import Picture, still
 from . import figures as tf
 from .explorer import CELL_LABELS, LABELS, TrainingExplorer
 from .recorded_sessions import Session, recorded_sessions
@@ -50,7 +50,7 @@ def _cut_still() -> Picture:
     # here, because that module renders the stills of all others
     from ..kit.stills import recorded_cost
 
-    return f.cut_figure(TrainingExplorer(load_language("en"), cost=recorded_cost()))
+    return cut_figure(TrainingExplorer(load_language("en"), cost=recorded_cost()))
 
 
 @still(

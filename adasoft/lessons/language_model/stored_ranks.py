@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from ..kit import figures as f
-from ..kit.figures import Data, Layout
+from ..kit import plots as f
+from ..kit.plots import Data, Layout
 from .figures import log_ticks, look
 from .stored_runs import STORED, Row, StoredTable
 

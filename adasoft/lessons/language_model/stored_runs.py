@@ -14,9 +14,9 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from ...bench.training import PAPER_TEXT8, SUITE, _epochs, by_rank, stored_runs, summary
-from ..kit import figures as f
-from ..kit.figures import Data, Layout
-from ..kit.recorded import results_folder
+from ..kit import plots as f
+from ..kit.plots import Data, Layout
+from ..time_model.recorded import results_folder
 from .figures import html_table, log_ticks, look, more_or_less, signed
 
 Row = dict[str, Any]

@@ -31,10 +31,10 @@ from torch import Tensor, nn
 from ...layer import AdaptiveSoftmax
 from ...loss import route, target_ranks
 from ...vocabulary import Vocabulary
-from ..kit import figures as f
 from ..kit import parts
-from ..kit.explorer import COUNTED_MULTIPLICATIONS, LOCK, MAX_TAILS, Explorer
-from ..kit.panels import read_words
+from ..kit import plots as f
+from ..kit.cuts import cut_picker, cutoff_pair
+from ..kit.explorer import COUNTED_MULTIPLICATIONS, LOCK, MAX_TAILS, Explorer, read_words
 from ..kit.picker import COLORS, places
 from ..kit.widgets import NumberBox
 
@@ -1049,9 +1049,9 @@ def _pair(
 def word_panel(explorer: LayerExplorer, *, slot: str = "word") -> w.VBox:
     """One word after one hidden state: which products, the loss in two parts, and that all words sum to one."""
     panel, words, picture = parts.Panel(), parts.Line(), w.HTML()
-    picker, redraw_picker = parts.cut_picker(panel, explorer, height=200)
+    picker, redraw_picker = cut_picker(panel, explorer, height=200)
     names = [f"cutoff {i + 1}" for i in range(MAX_TAILS)]
-    cuts = [parts.cutoff_pair(panel, explorer, i, name, f"{name}, words") for i, name in enumerate(names)]
+    cuts = [cutoff_pair(panel, explorer, i, name, f"{name}, words") for i, name in enumerate(names)]
     n_tails = w.Dropdown(options=list(range(1, MAX_TAILS + 1)), description="number of cutoffs", style=parts.WIDE,
                          layout=w.Layout(width="190px"))  # fmt: skip
     panel.on_value(n_tails, explorer.set_n_tails)

@@ -1,0 +1,213 @@
+"""Panels of the first two lessons: this machine, how unequal words are, languages side by side, the reader's own words.
+
+Every function returns a widget. A panel shown again for the same explorer (its cell run again) replaces the old one.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as w
+
+from ...cost import MeasuredCost, cpu_name
+from ...files import cache_dir, writable_folder
+from ...vocabulary import comparable
+from ..kit.explorer import LANGUAGES, LOCK, Explorer, language_of, load_language, measured_cost, read_words
+from ..kit.parts import (
+    WIDE,
+    Job,
+    Line,
+    Pair,
+    Panel,
+    cell_text,
+    forget_button,
+    live,
+    one_line,
+    row,
+    safely,
+)
+from ..kit.saved import not_kept
+from ..kit.widgets import FileDrop, NumberBox
+from . import figures as f
+
+
+def _gpu_in_sight() -> bool:
+    """Whether there may be an NVIDIA GPU; told without torch, which takes seconds to load."""
+    return Path("/dev/nvidia0").exists() or shutil.which("nvidia-smi") is not None
+
+
+def machine_panel(explorer: Explorer, *, slot: str = "machine") -> w.VBox:
+    """Which processor this is, whose timings the predictions rest on, and a button that times this machine."""
+    panel, card, done = Panel(), w.HTML(), Line()
+    lengths = [("10 seconds, rough", 10.0), ("60 seconds", 60.0), ("3 minutes, best", 180.0)]
+    seconds = w.Dropdown(options=lengths, value=60.0, description="time for it", style=WIDE,
+                         layout=w.Layout(width="230px"))  # fmt: skip
+    device = w.Dropdown(options=["cpu", "cuda"], description="device", style=WIDE, layout=w.Layout(width="150px"))
+    device.layout.display = None if _gpu_in_sight() else "none"
+
+    def calibrate(tick: Callable[[float, str], None]) -> None:
+        done.say("")
+        tick(0.0, "Timing this machine; leave it alone as far as you can ...")
+        # here, because timing needs torch, which takes seconds to load
+        from ... import calibrate as run
+
+        folder, kept = cache_dir() / "machines", True
+        try:
+            writable_folder(folder)
+        except OSError as error:  # better known before minutes of timing than after
+            not_kept(folder / "record", error)
+            kept = False
+        how: dict[str, Any] = {} if kept else {"save": False}
+        cost = run(device.value, seconds=float(seconds.value), progress=tick, **how)
+        if not kept:
+            cost.name = f"this machine: {cost.name}"
+        with LOCK:
+            explorer.cost = (measured_cost() if kept else None) or cost
+            done.say(
+                "Timed. All predictions on this page now rest on this machine"
+                + ("." if kept else f", until the kernel ends: {folder} cannot be written.")
+            )
+
+    job = Job(panel, "Time this machine", calibrate, "Runs matrix products and saves the record")
+
+    def redraw() -> None:
+        cores = os.cpu_count() or 1
+        rows = {"this machine": f"{cpu_name()}, {cores} logical processor{'s' * (cores > 1)}"}
+        cost = explorer.cost
+        record = cost.record if isinstance(cost, MeasuredCost) else None
+        if record:
+            rows |= f.record_rows(record, mine=cost.name.startswith("this machine"))
+            if not cost.name.startswith(("this", "recorded")):
+                rows["timings used"] = cost.name
+        elif explorer.counted:
+            rows["timings used"] = "none at hand: costs are counted, not timed, until you time this machine"
+        else:
+            rows["timings used"] = cost.name
+        cells = "".join(f"<tr><th>{html.escape(k)}</th><td>{html.escape(v)}</td></tr>" for k, v in rows.items())
+        card.value = f'<table aria-label="machine card">{cells}</table>'
+
+    settings = row(seconds, device, forget_button(panel, explorer))
+    box = panel.box(card, settings, row(job.row, job.line), done)
+    explorer.attach(slot, safely(panel, redraw), box)
+    return box
+
+
+def _language_box(panel: Panel, explorer: Explorer) -> tuple[w.Dropdown, Callable[[], None]]:
+    options = [(name, code) for code, name in LANGUAGES.items()]
+    box = w.Dropdown(options=[*options, ("own text", "")], description="language", style=WIDE)
+
+    def choose(code: str) -> None:
+        if code:
+            explorer.vocabulary = load_language(code)
+
+    panel.on_value(box, choose)
+
+    def redraw() -> None:
+        with panel.writing():
+            box.value = language_of(explorer.vocabulary) or ""
+
+    return box, redraw
+
+
+def coverage_panel(explorer: Explorer, *, slot: str = "coverage") -> w.VBox:
+    """A language, its rank-frequency curve with two fitted laws, and the words that a share of the tokens needs."""
+    panel = Panel()
+    language, redraw_language = _language_box(panel, explorer)
+    state = {"share": 80.0}
+    number = NumberBox(description="share of the tokens, %", unit="%", whole=False)
+    figure, words = live(f.coverage_figure(explorer.vocabulary, 0.8)), Line()
+
+    def redraw() -> None:
+        redraw_language()
+        pair.show(state["share"])
+        figure.push(*f.coverage_data(explorer.vocabulary, state["share"] / 100))
+        words.say("In words: " + f.coverage_sentence(explorer.vocabulary, state["share"] / 100))
+
+    def set_share(value: float, _clip: bool) -> None:
+        if not 0 < value <= 100:
+            raise ValueError(f"{value:g} % is refused: a share is above 0 and at most 100 %")
+        state["share"] = float(value)
+        redraw()
+
+    pair = Pair(panel, number, "share", set_share, high=100.0, step=0.1)
+    box = panel.box(row(language, pair.row), figure, words)
+    explorer.attach(slot, safely(panel, redraw), box)
+    return box
+
+
+def languages_panel(explorer: Explorer, *, slot: str = "languages") -> w.VBox:
+    """Coverage of up to six languages side by side, with a table; the explorer's words come along if they are none."""
+    panel = Panel()
+    options = [(name, code) for code, name in LANGUAGES.items()]
+    chosen = w.SelectMultiple(options=options, value=("en", "de", "fi"), rows=6, description="languages")
+    figure, table, words = live(f.languages_figure([])), w.HTML(), Line()
+
+    def redraw() -> None:
+        own = [explorer.vocabulary] if language_of(explorer.vocabulary) is None else []
+        codes = list(chosen.value)[: f.MOST_LINES - len(own)]
+        vocabularies = comparable([*own, *map(load_language, codes)])
+        figure.push(*f.languages_data(vocabularies))
+        rows = f.languages_table(vocabularies)
+        heads = {"name": "words of", "n_classes": "V", "first 2000": "in the first 2,000", "50%": "words for 50 %",
+                 "80%": "for 80 %", "95%": "for 95 %", "99%": "for 99 %"}  # fmt: skip
+        table.value = (
+            f"<table><tr>{''.join(f'<th>{h}</th>' for h in heads.values())}</tr>"
+            + "".join(f"<tr>{''.join(f'<td>{cell_text(entry[k])}</td>' for k in heads)}</tr>" for entry in rows)
+            + "</table>"
+        )
+        words.say("In words: " + f.languages_sentence(vocabularies))
+        if len(chosen.value) > len(codes):
+            raise ValueError(f"{f.MOST_LINES} curves at most: {len(chosen.value) - len(codes)} of your choice left out")
+
+    panel.on_value(chosen, lambda _: redraw())
+    note = w.HTML("<small>Several: hold Ctrl (on a Mac: Command), or Shift with the arrow keys.</small>")
+    box = panel.box(chosen, note, figure, table, words)
+    explorer.attach(slot, safely(panel, redraw), box)
+    return box
+
+
+def own_text_panel(explorer: Explorer, *, slot: str = "own text") -> w.VBox:
+    """The reader's own words: a file picked or dropped, or a path typed."""
+    panel, words = Panel(), Line()
+    path = w.Text(placeholder="a path on this computer", description="or its path", continuous_update=False,
+                  style=WIDE, layout=w.Layout(width="420px"))  # fmt: skip
+
+    def take(file: str | Path, name: str) -> None:
+        try:
+            vocabulary = read_words(file, name)
+            if len(vocabulary) < 3:
+                raise ValueError(f"only {len(vocabulary)} different words")
+        except Exception as error:
+            reason = one_line(error).replace(str(file), name)
+            raise ValueError(
+                f"{name} was not read: {reason}. Way out: a plain text in UTF-8 with a few hundred words, or lines of "
+                "word, tab, count; also as .gz, .xz or .bz2."
+            ) from None
+        explorer.vocabulary = vocabulary
+        words.say(
+            f"Read {name}: {vocabulary.total:,} tokens, {len(vocabulary):,} different words; this page and all "
+            "lessons now use it (counts only are kept). Most frequent: "
+            + " ".join(f"“{word}”" for word in (vocabulary.words or ())[:8])
+            + "."
+        )
+
+    def typed(_value: Any = None) -> None:
+        if path.value.strip():
+            file = Path(path.value.strip()).expanduser()
+            take(file, file.name or str(file))
+
+    def back() -> None:
+        explorer.vocabulary = load_language("en")
+        explorer.use_in_all_lessons()
+        words.say("")
+
+    drop = FileDrop(take, panel.guarded)
+    buttons = (panel.button("Read it", typed), panel.button("Back to English", back))
+    box = panel.box(row(drop), row(path, *buttons), words)
+    explorer.attach(slot, lambda: None, box)
+    return box
