@@ -3,14 +3,13 @@
 import itertools
 import json
 import math
-import time
 from pathlib import Path
 
-import ipywidgets as w
 import numpy as np
 import pytest
 import torch
 from labels import Labels
+from panels import figure_of, finished, named, problem, said
 from safetensors import safe_open
 
 from adasoft import Vocabulary
@@ -71,42 +70,11 @@ def quick(monkeypatch):
     monkeypatch.setattr(al, "EPOCHS", 6)
 
 
-def every(widget, kind):
-    found = [widget] if isinstance(widget, kind) else []
-    return found + [x for child in getattr(widget, "children", ()) for x in every(child, kind)]
-
-
-def named(box, text):
-    found = [x for x in every(box, w.Widget) if getattr(x, "description", None) == text]
-    assert found, text
-    return found[0]
-
-
-def said(box):
-    return " ".join(x.value for x in every(box, w.HTML)).replace("&#x27;", "'")
-
-
-def problem(box):
-    return [x.value for x in every(box, parts.Line) if x.kind == "problem"][-1]
-
-
-def finished(button, seconds=120):
-    end = time.monotonic() + seconds
-    while button.disabled:
-        assert time.monotonic() < end
-        time.sleep(0.005)
-
-
 def press(box, text):
     button = named(box, text)
     assert not button.disabled
     button.click()
     finished(named(box, "Train") if text == "Go on" else button)
-
-
-def figure_of(box):
-    (figure,) = every(box, parts.LiveFigure)
-    return figure
 
 
 # ---- the small models

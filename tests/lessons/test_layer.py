@@ -1,6 +1,5 @@
 """The lesson on the layer: its numbers against brute force, its controls, its questions. No browser."""
 
-import html
 import math
 import subprocess
 import sys
@@ -12,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 import traitlets
+from panels import every, named, problem, said
 
 from adasoft import Vocabulary
 from adasoft.lessons import COUNTED_MULTIPLICATIONS
 from adasoft.lessons.kit.grading import PREDICTIONS, QUESTIONS, grade
-from adasoft.lessons.kit.parts import Line
 from adasoft.lessons.kit.picker import CutPicker
 from adasoft.lessons.kit.widgets import LiveFigure, Slider
 from adasoft.lessons.layer import panels as lv
@@ -43,26 +42,6 @@ def trained():
     explorer = small()
     explorer.train(60)
     return explorer
-
-
-def every(box, kind):
-    found = [box] if isinstance(box, kind) else []
-    for child in getattr(box, "children", ()):
-        found += every(child, kind)
-    return found
-
-
-def named(box, description):
-    (found,) = [x for x in every(box, w.Widget) if getattr(x, "description", None) == description]
-    return found
-
-
-def said(box):
-    return html.unescape(" ".join(x.value for x in every(box, w.HTML)))
-
-
-def problem(box):
-    return html.unescape([x.value for x in every(box, Line) if x.kind == "problem"][-1])
 
 
 def brute(explorer, x):
