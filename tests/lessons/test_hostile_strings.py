@@ -228,7 +228,7 @@ def test_records_as_pictures():
 
 def test_words_in_plotly_are_no_formulas():
     """Two dollar signs would be typeset, or vanish."""
-    assert "typesetMath: false" in parts.LiveFigure._esm
+    assert "typesetMath: false" in str(parts.LiveFigure._esm)
 
 
 def test_plain_text_stays_what_it_is():
