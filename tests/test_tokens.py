@@ -278,7 +278,7 @@ def test_lists_of_wordfreq_end_where_the_shortest_does():
 def test_lesson_01_says_where_lists_end():
     panels = pytest.importorskip("adasoft.lessons.words.panels")
     from adasoft.lessons import Explorer
-    from adasoft.lessons.kit.explorer import load_language
+    from adasoft.lessons.kit.languages import load_language
 
     box = panels.languages_panel(Explorer(Vocabulary.synthetic(5000), cutoffs=(100,)))
     chosen = next(child for child in box.children if hasattr(child, "options"))

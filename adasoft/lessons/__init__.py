@@ -8,8 +8,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .clusters.panels import beat_the_planner, swap_panel, two_clusters_panel
+from .kit.costs import COUNTED_MULTIPLICATIONS, COUNTED_WORDS
 from .kit.cuts import cut_panel
-from .kit.explorer import COUNTED_MULTIPLICATIONS, COUNTED_WORDS, Explorer
+from .kit.explorer import Explorer
 from .kit.grading import ask, predict
 from .live_timing.panels import curve_panel, live_panel
 from .time_model.explorer import TimingExplorer

@@ -289,7 +289,7 @@ def test_02_clusters(lab, page, shots):
     press(game, "Stop")
     game.get_by_text("Stopped.").wait_for(timeout=60_000)
     # the cell that makes the explorer, run again alone: the panels of the other cells stay linked to it
-    assert notebook.run_cell("layer = Explorer("), notebook.errors()
+    assert notebook.run_cell("layer = Explorer.for_lesson("), notebook.errors()
     cut = notebook.show_cell("cut_panel(layer)")
     drawn(notebook, cut)
     typed(cut, "cutoff 2, words", "12345")

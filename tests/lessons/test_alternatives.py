@@ -21,7 +21,7 @@ from adasoft.lessons.alternatives import panels as ap
 from adasoft.lessons.alternatives import small_models
 from adasoft.lessons.alternatives import stored as sa
 from adasoft.lessons.kit import parts
-from adasoft.lessons.kit.explorer import _LIVE
+from adasoft.lessons.kit.explorer import LIVE
 from adasoft.lessons.kit.grading import PREDICTIONS, QUESTIONS, grade
 from adasoft.lessons.kit.stills import recorded_cost
 from adasoft.lessons.time_model import timings
@@ -538,7 +538,7 @@ def test_choices_and_measurements_survive(quick):
     first.width, first.best, first.task, first.threshold = 9, 7, sc.TRAIN, 0.05
     first.train_experts(anew=True, **QUIET)
     first.close()
-    _LIVE.clear()  # as after a restart of the kernel
+    LIVE.clear()  # as after a restart of the kernel
     second = start()
     assert second is not first
     assert (second.width, second.best, second.task, second.threshold) == (9, 7, sc.TRAIN, 0.05)

@@ -10,7 +10,7 @@ from adasoft.lessons import COUNTED_WORDS, Explorer
 from adasoft.lessons.clusters import duel as duels
 from adasoft.lessons.clusters import panels as cluster_panels
 from adasoft.lessons.kit import cuts, parts
-from adasoft.lessons.kit.explorer import measured_cost
+from adasoft.lessons.kit.costs import measured_cost
 from adasoft.lessons.kit.picker import CutPicker
 from adasoft.lessons.kit.widgets import NumberBox
 

@@ -16,8 +16,9 @@ from adasoft import Vocabulary, plan
 from adasoft.lessons import COUNTED_MULTIPLICATIONS, COUNTED_WORDS, Explorer
 from adasoft.lessons.clusters import panels as cluster_panels
 from adasoft.lessons.kit import cuts
-from adasoft.lessons.kit import explorer as state
-from adasoft.lessons.kit.explorer import WIDTH_RULES, _cost_named, load_language, measured_cost
+from adasoft.lessons.kit.costs import cost_named, measured_cost
+from adasoft.lessons.kit.explorer import LIVE, WIDTH_RULES
+from adasoft.lessons.kit.languages import load_language
 from adasoft.lessons.words import panels as word_panels
 
 
@@ -86,14 +87,13 @@ def test_recorded_machines_can_be_asked_for_a_price(explorer):
     assert name.startswith("recorded machine: ")
     costs.value = name
     assert explorer.cost.name == name and explorer.cost.on_gpu and name in costs.options
-    assert _cost_named(name).name == name
+    assert cost_named(name).name == name
 
 
 def fresh(lesson, **more):
     """What a restarted kernel would make; the old one has written what it had to."""
-    for old in state._LIVE.values():
-        old._choices.flush()
-    state._LIVE.clear()
+    for live, _ in LIVE.values():
+        live.close()
     return Explorer(lesson=lesson, **more)
 
 
@@ -104,31 +104,31 @@ def again(explorer, **more):
 
 
 def test_its_cell_run_again_is_the_same_object(cache):
-    first = Explorer(lesson="a", cutoffs=(500,))
+    first = Explorer.for_lesson("a", cutoffs=(500,))
     box = cuts.cut_panel(first)
     first.cutoffs = (77,)
-    assert Explorer(lesson="a", cutoffs=(500,)) is first and first.cutoffs == (77,)
-    assert Explorer(lesson="b", cutoffs=(500,)) is not first
+    assert Explorer.for_lesson("a", cutoffs=(500,)) is first and first.cutoffs == (77,)
+    assert Explorer.for_lesson("b", cutoffs=(500,)) is not first
     assert Explorer(cutoffs=(500,)) is not Explorer(cutoffs=(500,))
-    other = Explorer(lesson="a", cutoffs=(600,))  # with other arguments it is another one, and the old views end
+    other = Explorer.for_lesson("a", cutoffs=(600,))  # with other arguments it is another one, and the old views end
     assert other is not first and box.comm is None and first._slots == {}
     assert other.cutoffs == (600,)  # and what it names holds
 
 
 def test_what_another_notebook_chose_arrives_when_its_cell_is_run_again(cache):
-    here, there = Explorer(lesson="a"), Explorer(lesson="b")  # in two kernels, for all they know
+    here, there = Explorer.for_lesson("a"), Explorer.for_lesson("b")  # in two kernels, for all they know
     here.batch, own = 99, Vocabulary([5, 4, 3], ["x", "y", "z"], name="tale")
     words = here.vocabulary
-    assert Explorer(lesson="a") is here and here.vocabulary is words and here.batch == 99
+    assert Explorer.for_lesson("a") is here and here.vocabulary is words and here.batch == 99
     there.vocabulary = own
     there._choices.flush()
     redrawn = []
     here.observe(lambda _: redrawn.append(here.vocabulary.name), "version")
-    assert Explorer(lesson="a").vocabulary.words == ("x", "y", "z") and redrawn == ["tale"] and here.batch == 99
+    assert Explorer.for_lesson("a").vocabulary.words == ("x", "y", "z") and redrawn == ["tale"] and here.batch == 99
     kept = here.vocabulary
-    assert Explorer(lesson="a").vocabulary is kept  # nothing new, nothing read again
+    assert Explorer.for_lesson("a").vocabulary is kept  # nothing new, nothing read again
     there.forget()
-    assert Explorer(lesson="a").vocabulary is words and here.batch == 2560
+    assert Explorer.for_lesson("a").vocabulary is words and here.batch == 2560
 
 
 def test_choices_survive_a_restart(cache, capsys):
@@ -211,7 +211,6 @@ def test_a_language_that_is_looked_at_stays_in_its_lesson(cache):
     there.vocabulary = load_language("de")
     assert again(there).vocabulary.name == "German" and fresh("03").vocabulary.name == "tale.txt"
     named(word_panels.own_text_panel(fresh("01")), "Back to English").click()
-    state._LIVE[next(iter(state._LIVE))]._choices.flush()
     assert [fresh(lesson).vocabulary.name for lesson in ("01", "02", "03")] == ["English"] * 3
     with pytest.raises(ValueError, match="should have words to be kept, 'counts' has counts only"):
         Explorer(Vocabulary([3, 2, 1])).use_in_all_lessons()
@@ -354,10 +353,10 @@ def test_kept_values_of_any_type_never_stop_a_lesson(cache, capsys, junk):
     """Every field, one after the other: taken because it makes sense, or named; the rest is taken all the same."""
     path = Explorer(lesson="a")._choices.path
     path.parent.mkdir(parents=True)
-    start = {name: repr(getattr(Explorer(), name)) for name in state._KEPT}
-    for name in state._KEPT:
+    start = {name: repr(getattr(Explorer(), name)) for name in Explorer().kept_traits}
+    for name in start:
         path.write_bytes(entries_of(**{"lesson a": {name: junk, "given": junk, "words": junk}}))
-        state._LIVE.clear()
+        LIVE.clear()
         explorer = Explorer(lesson="a")
         out = capsys.readouterr().out
         value = getattr(explorer, name)
@@ -437,15 +436,15 @@ def test_an_unwritable_cache_is_said_once_and_the_lesson_goes_on(cache, capsys, 
     failed = []
     threading.excepthook, before = lambda args: failed.append(args.exc_value), threading.excepthook
     try:
-        explorer = Explorer(lesson="01")
+        explorer = Explorer.for_lesson("01")
         out = capsys.readouterr().out
         assert out.count("\n") == 1 and "not kept" in out and "ADASOFT_CACHE" in out and str(cache) in out
         choose_all(explorer)
         time.sleep(0.02)
         words = explorer.vocabulary
-        assert Explorer(lesson="01") is explorer  # its cell run again
+        assert Explorer.for_lesson("01") is explorer  # its cell run again
         assert explorer.vocabulary is words and explorer.batch == 77 and explorer.recall("steps") == 3
-        with_others = Explorer(lesson="01", batch=5)
+        with_others = Explorer.for_lesson("01", batch=5)
         assert with_others.batch == 5
         with_others.start_over()
         box = word_panels.machine_panel(with_others)

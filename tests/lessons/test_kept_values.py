@@ -14,7 +14,7 @@ from adasoft.lessons.alternatives import explorer as al
 from adasoft.lessons.alternatives import panels as ap
 from adasoft.lessons.alternatives import stored as sa
 from adasoft.lessons.kit import forms, parts
-from adasoft.lessons.kit.explorer import _LIVE, Explorer
+from adasoft.lessons.kit.explorer import LIVE, Explorer
 from adasoft.lessons.kit.stills import recorded_cost
 from adasoft.lessons.language_model import explorer as ts
 from adasoft.lessons.language_model import panels as tp
@@ -110,10 +110,10 @@ def kept(tmp_path, monkeypatch):
     path.parent.mkdir()
 
     def opened(make, **entries):
-        for old in _LIVE.values():
-            old._choices.flush()  # else it would write while the new one reads
+        for live, _ in LIVE.values():
+            live.close()  # else it would write while the new one reads
         path.write_text(json.dumps({"format": "adasoft choices", "version": 1, "entries": entries}))
-        _LIVE.clear()
+        LIVE.clear()
         return make(lesson="x")
 
     return opened
@@ -205,7 +205,7 @@ TRAITS = [None, True, -1, 10**290, 1.5, "x", [], [[]], {}, ["a"], [1, "b"], [Tru
 @pytest.mark.parametrize("make", [Explorer, timing, training, alternatives, layer], ids=lambda make: make.__name__)
 def test_choices_of_any_kind_are_named_or_harmless(kept, capsys, make):
     explorer = make()
-    names = (*explorer._before_words, *explorer._kept_traits)
+    names = explorer.kept_traits
     start = {name: repr(getattr(explorer, name)) for name in names}
     for junk in TRAITS:
         explorer = kept(make, **{"lesson x": dict.fromkeys(names, junk)})

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adasoft.lessons.kit.explorer import COUNTED_MULTIPLICATIONS, Explorer
+from adasoft.lessons.kit.costs import COUNTED_MULTIPLICATIONS
+from adasoft.lessons.kit.explorer import Explorer
 from adasoft.lessons.kit.grading import PREDICTIONS, QUESTIONS, ask, grade, number, predict
 from adasoft.lessons.kit.typed_numbers import DEEPEST, LONGEST, read_number
 from adasoft.lessons.kit.widgets import AnswerBox

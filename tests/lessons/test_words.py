@@ -10,7 +10,7 @@ import adasoft
 from adasoft import MeasuredCost, Vocabulary
 from adasoft.lessons import Explorer
 from adasoft.lessons.kit import parts
-from adasoft.lessons.kit.explorer import load_language
+from adasoft.lessons.kit.languages import load_language
 from adasoft.lessons.words import figures as word_figures
 from adasoft.lessons.words import panels as word_panels
 

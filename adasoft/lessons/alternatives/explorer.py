@@ -20,9 +20,9 @@ from ...alternatives.svd_softmax import Choice, SVDSoftmax
 from ...files import DamagedFile, cache_dir, writable_folder
 from ...vocabulary import Vocabulary
 from ..kit import forms
-from ..kit.explorer import LOCK
 from ..kit.parts import one_line
 from ..kit.saved import not_kept, removed
+from ..kit.views import LOCK
 from ..time_model.explorer import TimingExplorer
 from ..time_model.timings import Tick
 from . import cases as sc
@@ -214,8 +214,8 @@ class AlternativesExplorer(TimingExplorer):
         svd = self.window()
         found = svd.choose(self.chosen_by, self.wanted / 100, max(TOPS))
         with LOCK:
-            self._quiet, self.width = True, found.width
-            self._quiet = False
+            with self.muted():
+                self.width = found.width
             self._keep("width")
             if self.n_full == found.n_full:
                 self.version += 1

@@ -10,7 +10,6 @@ import ipywidgets as w
 
 from ...alternatives.svd_softmax import SVDSoftmax
 from ..kit.cuts import cut_picker, cutoff_pair
-from ..kit.explorer import LOCK, replace
 from ..kit.parts import (
     UNDER_WAY,
     WIDE,
@@ -25,6 +24,7 @@ from ..kit.parts import (
     safely,
 )
 from ..kit.plots import push
+from ..kit.views import LOCK, replace
 from ..kit.widgets import NumberBox
 from ..time_model.panels import budget_box, device_box, kept, now_and_then, size_boxes
 from ..time_model.timings import Tally, Tick, busy_text, check_memory, device_text, spreads

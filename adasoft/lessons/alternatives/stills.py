@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from ..kit.explorer import load_language
+from ..kit.languages import load_language
 from ..kit.plots import Picture, still
 from . import figures as af
 from .explorer import AlternativesExplorer

@@ -8,7 +8,8 @@ import numpy as np
 
 from ...cost import MeasuredCost
 from ...planning import Plan, plan
-from ..kit.explorer import Explorer, cost_at_hand
+from ..kit.costs import cost_at_hand
+from ..kit.explorer import Explorer
 from ..kit.parts import listed
 from ..kit.plots import seconds_text
 

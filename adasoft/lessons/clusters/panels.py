@@ -9,10 +9,12 @@ import ipywidgets as w
 import numpy as np
 
 from ...planning import two_clusters
+from ..kit.costs import COUNTED_WORDS
 from ..kit.cuts import cut_picker, cutoff_pair, plan_text
-from ..kit.explorer import COUNTED_WORDS, Explorer, replace
+from ..kit.explorer import Explorer
 from ..kit.parts import WIDE, Job, Line, Pair, Panel, costs_at_hand, listed, live, row, safely
 from ..kit.plots import amount_text, percent
+from ..kit.views import replace
 from ..kit.widgets import NumberBox
 from . import figures as f
 from .duel import duel

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..kit.explorer import COUNTED_WORDS, Explorer, cost_at_hand
+from ..kit.costs import COUNTED_WORDS, cost_at_hand
+from ..kit.explorer import Explorer
 from ..kit.grading import Prediction, Question, register
 
 

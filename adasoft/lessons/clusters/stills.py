@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from ...planning import two_clusters
+from ..kit.costs import COUNTED_MULTIPLICATIONS, COUNTED_WORDS
 from ..kit.cuts import cut_figure, picker_figure
-from ..kit.explorer import COUNTED_MULTIPLICATIONS, COUNTED_WORDS, Explorer, load_language
+from ..kit.explorer import Explorer
+from ..kit.languages import load_language
 from ..kit.plots import TEXT_COLOR, Picture, still
 from . import figures as f
 

@@ -11,7 +11,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from ...planning import Plan
-from .explorer import COUNTED_MULTIPLICATIONS, MAX_TAILS, WIDTH_RULES, Explorer
+from .costs import COUNTED_MULTIPLICATIONS
+from .explorer import MAX_TAILS, WIDTH_RULES, Explorer
 from .parts import WIDE, Line, Pair, Panel, costs_at_hand, listed, live, row, safely
 from .picker import COLORS, CutPicker, places
 from .plots import FULL_COLOR, LOG, TEXT_COLOR, Data, Layout, amount_text, filled, percent

@@ -15,9 +15,10 @@ from typing import Any, Literal, NamedTuple
 
 import ipywidgets as w
 
-from .explorer import LOCK, Explorer, replace
+from .explorer import Explorer
 from .parts import failure
 from .typed_numbers import read_number
+from .views import LOCK, replace
 from .widgets import AnswerBox
 
 Status = Literal["missing", "almost", "keep working", "correct"]

@@ -21,8 +21,9 @@ import plotly.graph_objects as go
 import traitlets as t
 
 from ...cost import Cost
-from .explorer import COUNTED_MULTIPLICATIONS, COUNTED_WORDS, LOCK, Explorer, measured_cost, recorded_costs
-from .plots import percent
+from .costs import COUNTED_MULTIPLICATIONS, COUNTED_WORDS, measured_cost, recorded_costs
+from .explorer import Explorer
+from .views import LOCK
 from .widgets import LiveFigure, NumberBox, PageHelper, Slider
 
 WIDE = {"description_width": "initial"}
@@ -314,12 +315,6 @@ class Pair:
             self.slider.value = self.number.value = float(value)
 
 
-def forget_button(panel: Panel, explorer: Explorer) -> w.Button:
-    """Forgets what the reader chose and measured in all lessons."""
-    return panel.button("Forget my choices", explorer.forget, "In all lessons: words, cutoffs, sizes and measurements "
-                        "go back to the start; timings of this machine stay")  # fmt: skip
-
-
 def safely(panel: Panel, redraw: Callable[[], None]) -> Callable[[], None]:
     """A redraw whose failure is shown in the panel instead of being lost."""
 
@@ -335,10 +330,3 @@ def safely(panel: Panel, redraw: Callable[[], None]) -> Callable[[], None]:
 def listed(cutoffs: Sequence[int]) -> str:
     """2,000 and 10,000; none."""
     return " and ".join(f"{c:,}" for c in cutoffs) or "none"
-
-
-def cell_text(value: float | int | str) -> str:
-    """A name, a whole number or a share, for a table."""
-    if isinstance(value, str):
-        return html.escape(value)
-    return f"{value:,}" if isinstance(value, int) else percent(value)

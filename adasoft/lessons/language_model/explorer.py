@@ -28,10 +28,11 @@ from ...lm.models import Stepwise, map_state, state_tensors
 from ...lm.settings import AUTHORS_CUTOFFS, BodyMaker, Partition, Settings, authors_cutoffs
 from ...vocabulary import Vocabulary
 from ..kit import forms
-from ..kit.explorer import LOCK, Explorer
+from ..kit.explorer import Explorer
 from ..kit.parts import one_line
 from ..kit.readers_code import Ended
 from ..kit.saved import Choices, kept_whole, read_words, removed, say_once, words_text
+from ..kit.views import LOCK
 from ..time_model.timings import Tick, check_memory
 from .turns import EPOCHS, Turns
 

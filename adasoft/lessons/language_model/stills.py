@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from ..kit.cuts import cut_figure
-from ..kit.explorer import load_language
+from ..kit.languages import load_language
 from ..kit.plots import Picture, still
 from . import figures as tf
 from .explorer import CELL_LABELS, LABELS, TrainingExplorer

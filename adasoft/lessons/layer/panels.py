@@ -33,9 +33,13 @@ from ...loss import route, target_ranks
 from ...vocabulary import Vocabulary
 from ..kit import parts
 from ..kit import plots as f
+from ..kit.costs import COUNTED_MULTIPLICATIONS
 from ..kit.cuts import cut_picker, cutoff_pair
-from ..kit.explorer import COUNTED_MULTIPLICATIONS, LOCK, MAX_TAILS, Explorer, read_words
+from ..kit.explorer import MAX_TAILS, Explorer
+from ..kit.languages import read_words
 from ..kit.picker import COLORS, places
+from ..kit.traits import Whole, kept
+from ..kit.views import LOCK
 from ..kit.widgets import NumberBox
 
 #: Situations that a drawn hidden state can stand for, and how strongly words prefer one.
@@ -119,6 +123,8 @@ class LayerExplorer(Explorer):
     _kept_traits: ClassVar[tuple[str, ...]] = (*Explorer._kept_traits, *_MOVED)
 
     n_words = t.Int(5000)
+    in_features = kept(Whole(32, 4, 128, "d"))
+    batch = kept(Whole(1024, 16, 8192, "B"))
     word = t.Int(1000)
     """Rank of the chosen word, from 1."""
     state = t.Int(1)

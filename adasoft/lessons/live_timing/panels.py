@@ -9,8 +9,8 @@ from typing import Any
 import ipywidgets as w
 
 from ..kit import plots as f
-from ..kit.explorer import LOCK
 from ..kit.parts import UNDER_WAY, WIDE, Job, Line, Panel, live, readable, row, safely
+from ..kit.views import LOCK
 from ..time_model.explorer import TimingExplorer
 from ..time_model.panels import budget_box, device_box, estimate_text, kept, now_and_then, size_boxes
 from ..time_model.recorded import recorded_layers

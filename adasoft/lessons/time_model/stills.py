@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from ..kit.cuts import cut_figure
-from ..kit.explorer import load_language
+from ..kit.languages import load_language
 from ..kit.picker import COLORS
 from ..kit.plots import FULL_COLOR, Picture, still
 from ..live_timing import figures as lf

@@ -145,15 +145,34 @@ def languages_figure(vocabularies: Sequence[Vocabulary]) -> go.Figure:
     return figure
 
 
+#: Of the table beside the curves, by the name that :func:`adasoft.vocabulary.compare` gives to a column.
+HEADS = {
+    "name": "words of",
+    "n_classes": "V",
+    "first 2000": "in the first 2,000",
+    "50%": "words for 50 %",
+    "80%": "for 80 %",
+    "95%": "for 95 %",
+    "99%": "for 99 %",
+}
+
+
 @lru_cache(maxsize=24)
 def _row(vocabulary: Vocabulary) -> Mapping[str, float | int | str]:
     # by itself, so that a fit is made once per vocabulary
     return compare([vocabulary], first=(2000, 10000), shares=(0.5, 0.8, 0.95, 0.99))[0]
 
 
-def languages_table(vocabularies: Sequence[Vocabulary]) -> list[Mapping[str, float | int | str]]:
-    """The numbers beside the curves."""
-    return [_row(v) for v in vocabularies]
+def languages_table(vocabularies: Sequence[Vocabulary]) -> list[list[str]]:
+    """The numbers beside the curves, a row for each vocabulary, under `HEADS`."""
+    return [[_cell(_row(vocabulary)[name]) for name in HEADS] for vocabulary in vocabularies]
+
+
+def _cell(value: float | int | str) -> str:
+    """A name, a whole number or a share."""
+    if isinstance(value, str):
+        return value
+    return f"{value:,}" if isinstance(value, int) else percent(value)
 
 
 def languages_sentence(vocabularies: Sequence[Vocabulary]) -> str:

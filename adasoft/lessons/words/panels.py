@@ -5,7 +5,6 @@ Every function returns a widget. A panel shown again for the same explorer (its 
 
 from __future__ import annotations
 
-import html
 import os
 import shutil
 from collections.abc import Callable
@@ -17,21 +16,23 @@ import ipywidgets as w
 from ...cost import MeasuredCost, cpu_name
 from ...files import cache_dir, writable_folder
 from ...vocabulary import comparable
-from ..kit.explorer import LANGUAGES, LOCK, Explorer, language_of, load_language, measured_cost, read_words
+from ..kit.costs import measured_cost
+from ..kit.explorer import Explorer
+from ..kit.languages import LANGUAGES, language_of, load_language, read_words
 from ..kit.parts import (
     WIDE,
     Job,
     Line,
     Pair,
     Panel,
-    cell_text,
-    forget_button,
     live,
     one_line,
     row,
     safely,
 )
 from ..kit.saved import not_kept
+from ..kit.tables import html_table
+from ..kit.views import LOCK
 from ..kit.widgets import FileDrop, NumberBox
 from . import figures as f
 
@@ -88,10 +89,14 @@ def machine_panel(explorer: Explorer, *, slot: str = "machine") -> w.VBox:
             rows["timings used"] = "none at hand: costs are counted, not timed, until you time this machine"
         else:
             rows["timings used"] = cost.name
-        cells = "".join(f"<tr><th>{html.escape(k)}</th><td>{html.escape(v)}</td></tr>" for k, v in rows.items())
-        card.value = f'<table aria-label="machine card">{cells}</table>'
+        card.value = html_table(list(rows.items()), label="machine card")
 
-    settings = row(seconds, device, forget_button(panel, explorer))
+    forget = panel.button(
+        "Forget my choices",
+        explorer.forget,
+        "In all lessons: words, cutoffs, sizes and measurements go back to the start; timings of this machine stay",
+    )
+    settings = row(seconds, device, forget)
     box = panel.box(card, settings, row(job.row, job.line), done)
     explorer.attach(slot, safely(panel, redraw), box)
     return box
@@ -152,14 +157,7 @@ def languages_panel(explorer: Explorer, *, slot: str = "languages") -> w.VBox:
         codes = list(chosen.value)[: f.MOST_LINES - len(own)]
         vocabularies = comparable([*own, *map(load_language, codes)])
         figure.push(*f.languages_data(vocabularies))
-        rows = f.languages_table(vocabularies)
-        heads = {"name": "words of", "n_classes": "V", "first 2000": "in the first 2,000", "50%": "words for 50 %",
-                 "80%": "for 80 %", "95%": "for 95 %", "99%": "for 99 %"}  # fmt: skip
-        table.value = (
-            f"<table><tr>{''.join(f'<th>{h}</th>' for h in heads.values())}</tr>"
-            + "".join(f"<tr>{''.join(f'<td>{cell_text(entry[k])}</td>' for k in heads)}</tr>" for entry in rows)
-            + "</table>"
-        )
+        table.value = html_table(f.languages_table(vocabularies), list(f.HEADS.values()), label="languages compared")
         words.say("In words: " + f.languages_sentence(vocabularies))
         if len(chosen.value) > len(codes):
             raise ValueError(f"{f.MOST_LINES} curves at most: {len(chosen.value) - len(codes)} of your choice left out")

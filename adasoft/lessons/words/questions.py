@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..kit.explorer import fitted, load_language
 from ..kit.grading import Prediction, Question, register
+from ..kit.kept import fitted
+from ..kit.languages import load_language
 
 
 def _en() -> Any:

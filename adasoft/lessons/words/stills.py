@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..kit.cuts import cut_figure, picker_figure
-from ..kit.explorer import Explorer, load_language, read_words
+from ..kit.explorer import Explorer
+from ..kit.languages import load_language, read_words
 from ..kit.plots import Picture, card_svg, still
 from ..kit.stills import FOLDER, recorded_cost
 from . import figures as f

@@ -1,0 +1,37 @@
+"""Words to look at: the lists of languages, each read once, and the reader's own files, cut as the lists are."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+
+from ...vocabulary import Vocabulary, wordfreq_tokens
+
+LANGUAGES = {
+    "en": "English", "de": "German", "fi": "Finnish", "fr": "French", "es": "Spanish", "it": "Italian", "nl": "Dutch",
+    "pl": "Polish", "cs": "Czech", "ru": "Russian", "tr": "Turkish", "ar": "Arabic", "bg": "Bulgarian",
+    "da": "Danish", "el": "Greek", "hu": "Hungarian", "ja": "Japanese", "zh": "Chinese",
+}  # fmt: skip
+
+
+@lru_cache(maxsize=24)
+def load_language(code: str) -> Vocabulary:
+    """The words of a language (wordfreq), read once per session."""
+    vocabulary = Vocabulary.from_wordfreq(code)
+    vocabulary.name = LANGUAGES.get(code, code)
+    return vocabulary
+
+
+def language_of(words: Vocabulary) -> str | None:
+    """The code of a language whose list these words are."""
+    code = next((c for c in LANGUAGES if LANGUAGES[c] == words.name), None)
+    return code if code is not None and words is load_language(code) else None
+
+
+def read_words(path: str | os.PathLike[str], name: str | None = None) -> Vocabulary:
+    """The words of a text, cut and folded as the lists of languages are (so that both can be compared), or of a file
+    of counts, whichever it looks like."""
+    try:
+        return Vocabulary.read(path, tokenizer=wordfreq_tokens, name=name)
+    except TypeError:  # counts: their reader knows no tokenizer
+        return Vocabulary.from_counts_file(path, name=name)
