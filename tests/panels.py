@@ -59,7 +59,7 @@ def press(box, description, seconds=60):
 
 
 def upload(box, name, content, part=20):
-    """Drop a file on a panel as the browser does: in parts, each asked for."""
+    """Drop a file on a panel as the browser does, in parts, each asked for; wait until it is read."""
     (drop,) = every(box, FileDrop)
     asked = []
     drop.send = asked.append
@@ -69,3 +69,4 @@ def upload(box, name, content, part=20):
         drop._handle_custom_msg(message, [memoryview(piece)])
         assert last or asked.pop() == {"kind": "next"}
     assert not asked and drop._copy is None
+    finished(named(box, "Read it"))

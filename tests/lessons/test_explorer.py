@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from panels import named, problem, upload
 
 from adasoft import Vocabulary, plan
+from adasoft.cost import Cost
 from adasoft.lessons import COUNTED_MULTIPLICATIONS, COUNTED_WORDS, Explorer
 from adasoft.lessons.clusters import panels as cluster_panels
 from adasoft.lessons.kit import cuts
@@ -88,6 +89,34 @@ def test_recorded_machines_can_be_asked_for_a_price(explorer):
     costs.value = name
     assert explorer.cost.name == name and explorer.cost.on_gpu and name in costs.options
     assert cost_named(name).name == name
+
+
+class OwnCost(Cost):
+    """What a reader may write: it may never come back."""
+
+    name, endless = "mine", False
+
+    def product_time(self, k, rows, d, objective="train"):
+        while self.endless:
+            time.sleep(0.001)
+        return 1e-6 * np.asarray(k)
+
+
+def test_a_cost_model_of_the_readers_own():
+    mine = OwnCost()
+    explorer = Explorer(Vocabulary.synthetic(500), cost=mine, cutoffs=(50,))
+    box = cuts.cut_panel(explorer)
+    assert problem(box) == "" and explorer.plan_for_me().cutoffs
+    mine.endless = True
+    explorer.patience = 0.2
+    started = time.monotonic()
+    explorer.cutoffs = (60,)
+    assert "did not come back within" in problem(box)
+    explorer.cutoffs = (70,)
+    assert "'mine' takes too long: choose another" in problem(box)
+    assert time.monotonic() - started < 10
+    explorer.cost = COUNTED_WORDS
+    assert problem(box) == ""
 
 
 def fresh(lesson, **more):

@@ -7,7 +7,7 @@ import re
 import ipywidgets as w
 import numpy as np
 import pytest
-from panels import every, problem, upload
+from panels import every, press, problem, upload
 
 from adasoft import MeasuredCost, Vocabulary
 from adasoft.lessons import Explorer, TimingExplorer
@@ -129,7 +129,7 @@ def test_names_words_and_records_in_the_first_lessons():
     box = boxes["own_text_panel"]
     (path,) = [x for x in every(box, w.Text)]
     path.value = f"/{EVIL}"
-    next(x for x in every(box, w.Button) if x.description == "Read it").click()
+    press(box, "Read it")
     wild, everything = shown(box)
     assert wild == [] and "was not read" in everything
     upload(box, EVIL, f"{EVIL} the cat and the dog ".encode() * 9)

@@ -1,15 +1,18 @@
 """The first two lessons: this machine, how unequal words are, the reader's own text. No browser."""
 
+import re
+import threading
 import time
 
 import numpy as np
 import pytest
-from panels import every, named, problem, said, upload
+from panels import every, finished, named, press, problem, said, upload
 
 import adasoft
 from adasoft import MeasuredCost, Vocabulary
 from adasoft.lessons import Explorer
 from adasoft.lessons.kit import parts
+from adasoft.lessons.kit.costs import recorded_costs
 from adasoft.lessons.kit.languages import load_language
 from adasoft.lessons.words import figures as word_figures
 from adasoft.lessons.words import panels as word_panels
@@ -33,60 +36,59 @@ def test_a_file_called_as_a_language_is_no_language(explorer):
     assert explorer.vocabulary is load_language("de") and figure.data[0].name == "English"
 
 
-def test_a_machine_is_timed_where_nothing_can_be_kept(cache, explorer, cost, monkeypatch):
-    cache.write_text("")  # a file where a folder should be
+@pytest.mark.parametrize("writable", [False, True], ids=["a folder in the way", "not kept all the same"])
+def test_a_machine_is_timed_where_nothing_can_be_kept(cache, explorer, cost, monkeypatch, writable):
+    if not writable:
+        cache.write_text("")  # a file where a folder should be
     asked = []
 
-    def calibrate(device, *, seconds, progress, save=True):
+    def calibrate(device, *, seconds, progress, save):
         asked.append(save)
         return MeasuredCost(cost.coefficients, cost.flat, name="chip")
 
     monkeypatch.setitem(adasoft.__dict__, "calibrate", calibrate)
     box = word_panels.machine_panel(explorer)
-    named(box, "Time this machine").click()
-    end = time.monotonic() + 60
-    while named(box, "Time this machine").disabled:
-        assert time.monotonic() < end
-        time.sleep(0.01)
-    assert problem(box) == "" and asked == [False] and explorer.cost.name == "this machine: chip"
+    press(box, "Time this machine")
+    assert problem(box) == "" and asked == [writable] and explorer.cost.name == "this machine: chip"
     assert "until the kernel ends" in said(box) and "recorded machine" not in said(box)
 
 
-def test_machine_panel_times_and_labels(explorer, cost, monkeypatch):
+def test_machine_panel_times_and_labels(explorer, cost, monkeypatch, tmp_path):
     box = word_panels.machine_panel(explorer)
     assert "made by hand" in said(box)
     record = {
-        "device": {"name": "chip <x>"}, "threads": 2, "dtype": "float32", "date": "2026-01-02T", "torch": "2",
+        "device": {"name": "chip <x>"},
+        "threads": 2,
+        "dtype": "float32",
+        "date": "2026-01-02T",
+        "torch": "2",
         "errors": {"train layers, not fitted": {"median": 0.11}},
-    }  # fmt: skip
+    }
     steps = []
 
-    def timed():
-        named(box, "Time this machine").click()
-        end = time.monotonic() + 60
-        while named(box, "Time this machine").disabled:
-            assert time.monotonic() < end
-            time.sleep(0.01)
-
-    def calibrate(device, *, seconds, progress):
+    def calibrate(device, *, seconds, progress, save):
         progress(0.5, "half")
         steps.append((device, seconds, named(box, "Time this machine").disabled, named(box, "Stop").disabled))
-        new = MeasuredCost(cost.coefficients, cost.flat, name="this machine: chip", record=record)
+        name, path = "this machine: chip", tmp_path / "record.json"
+        new = MeasuredCost(cost.coefficients, cost.flat, name=name, record=record, path=path)
         monkeypatch.setattr(word_panels, "measured_cost", lambda: new)
         return new
 
     monkeypatch.setitem(adasoft.__dict__, "calibrate", calibrate)
     named(box, "time for it").value = 10.0
-    timed()
-    assert steps == [("cpu", 10.0, True, False)] and named(box, "Stop").disabled and "Timed. All" in said(box)
+    press(box, "Time this machine")
+    assert steps == [("cpu", 10.0, True, False)] and named(box, "Stop").disabled
+    assert "Timed. All" in said(box) and "until the kernel ends" not in said(box)
     assert explorer.cost.name == "this machine: chip" and problem(box) == ""
     assert "chip <x>, 2 threads" in said(box) and "11.0 %" in said(box)
+    used = re.compile('<th scope="row">timings used</th><td>([^<]*)</td>')
+    assert used.findall(said(box)) == ["this machine"]
 
     def broken(*_, **__):
         raise RuntimeError("no\nway")
 
     monkeypatch.setitem(adasoft.__dict__, "calibrate", broken)
-    timed()
+    press(box, "Time this machine")
     assert "RuntimeError: no way" in problem(box) and "Timed. All" not in said(box)
 
     def endless(*_, progress, **__):
@@ -96,11 +98,10 @@ def test_machine_panel_times_and_labels(explorer, cost, monkeypatch):
     monkeypatch.setitem(adasoft.__dict__, "calibrate", endless)
     named(box, "Time this machine").click()
     named(box, "Stop").click()
-    timed_out = time.monotonic() + 60
-    while named(box, "Time this machine").disabled:
-        assert time.monotonic() < timed_out
-        time.sleep(0.01)
+    finished(named(box, "Time this machine"), 10)
     assert "Stopped." in said(box) and explorer.cost.name == "this machine: chip"
+    explorer.cost = recorded_costs()[0]
+    assert used.findall(said(box)) == ["a recorded machine, not this one"]
 
 
 def test_coverage_panel(explorer):
@@ -157,10 +158,50 @@ def test_own_text(explorer, tmp_path):
     counts = tmp_path / "counts.tsv"
     counts.write_text("a\t5\nb\t0\nc\t7\nd\t1\n")
     named(box, "or its path").value = str(counts)
-    named(box, "Read it").click()
+    press(box, "Read it")
     assert explorer.vocabulary.words == ("c", "a", "d", "b")
     named(box, "Back to English").click()
     assert explorer.vocabulary is load_language("en")
+
+
+def test_a_text_that_looks_like_counts(explorer, tmp_path):
+    box = word_panels.own_text_panel(explorer)
+    path = tmp_path / "ranks.txt"
+    path.write_text("one 1\ntwo 2\nthree 3\n")
+    named(box, "or its path").value = str(path)
+    for kind, words in ((None, ("three", "two", "one")), ("counts", ("three", "two", "one"))):
+        named(box, "read it as").value = kind
+        press(box, "Read it")
+        assert explorer.vocabulary.words == words
+    named(box, "read it as").value = "text"
+    press(box, "Read it")
+    assert set(explorer.vocabulary.words) == {"one", "two", "three", "1", "2", "3"} and problem(box) == ""
+
+
+def test_reading_can_be_stopped(explorer, monkeypatch):
+    def endless(*_):
+        while True:
+            time.sleep(0.001)
+
+    before, read = explorer.vocabulary, threading.Event()
+    monkeypatch.setattr(word_panels, "read_words", lambda *_: read.set() or endless())
+    box = word_panels.own_text_panel(explorer)
+    named(box, "or its path").value = "/large.txt"
+    named(box, "Read it").click()
+    assert read.wait(10)
+    named(box, "Stop").click()
+    finished(named(box, "Read it"), 10)
+    assert "Stopped." in said(box) and problem(box) == "" and explorer.vocabulary is before
+    named(box, "or its path").value = " "
+    press(box, "Read it")
+    assert "type the path of a file" in problem(box)
+
+
+def test_how_many_times_as_many_words():
+    few, many = Vocabulary([90] + [1] * 4, name="few"), Vocabulary([1] * 50_000, name="many")
+    assert "many 47,500: 47,500 times as many." in word_figures.languages_sentence([few, many])
+    even = Vocabulary([1] * 1000, name="even")
+    assert "950 words and many 47,500: 50.0 times as many." in word_figures.languages_sentence([even, many])
 
 
 @pytest.mark.parametrize(
@@ -180,5 +221,5 @@ def test_broken_files_say_the_way_out_and_change_nothing(explorer, content, reas
 def test_a_path_that_is_not_there(explorer, tmp_path):
     box = word_panels.own_text_panel(explorer)
     named(box, "or its path").value = str(tmp_path / "none.txt")
-    named(box, "Read it").click()
+    press(box, "Read it")
     assert "none.txt was not read" in problem(box)

@@ -8,7 +8,6 @@ from typing import Any
 import ipywidgets as w
 import numpy as np
 
-from ...planning import two_clusters
 from ..kit.costs import COUNTED_WORDS
 from ..kit.cuts import cut_picker, cutoff_pair, plan_text
 from ..kit.explorer import Explorer
@@ -28,14 +27,9 @@ def two_clusters_panel(explorer: Explorer, *, slot: str = "two clusters") -> w.V
     pair = cutoff_pair(panel, explorer, 0, "cut", "words in the first cluster", "words in the first cluster")
     words, shown = Line(), {"best": False}
 
-    def found() -> Any:
-        key = ("two clusters", explorer._sizes)
-        return explorer._cached(key, lambda: two_clusters(
-            explorer.vocabulary, explorer.in_features, explorer.batch, cost=explorer.cost))  # fmt: skip
-
     if explorer.cost.name not in costs:
         explorer.cost = COUNTED_WORDS
-    figure = live(f.two_clusters_figure(explorer, found()))
+    figure = live(f.two_clusters_figure(explorer, explorer.two_clusters()))
 
     def redraw() -> None:
         if explorer.cost.name not in costs:
@@ -46,8 +40,8 @@ def two_clusters_panel(explorer: Explorer, *, slot: str = "two clusters") -> w.V
             cost.value = explorer.cost.name
         if explorer.cutoffs:
             pair.show(explorer.cutoffs[0], len(explorer.vocabulary) - 1)
-        figure.push(*f.two_clusters_data(explorer, found()))
-        words.say("In words: " + f.two_clusters_sentence(explorer, found(), shown["best"]))
+        figure.push(*f.two_clusters_data(explorer, explorer.two_clusters()))
+        words.say("In words: " + f.two_clusters_sentence(explorer, explorer.two_clusters(), shown["best"]))
 
     def reveal() -> None:
         shown["best"] = not shown["best"]
@@ -112,7 +106,7 @@ def beat_the_planner(explorer: Explorer, *, slot: str = "game") -> w.VBox:
     best: dict[Any, tuple[float, tuple[int, ...]]] = {}
 
     def key() -> Any:
-        return (*explorer._sizes, len(explorer.cutoffs))
+        return (*explorer.sizes, len(explorer.cutoffs))
 
     def redraw() -> None:
         redraw_picker()

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import traitlets as t
 
 from ...cost import Cost, LayerCost
-from ...planning import Plan, default_widths, plan
+from ...planning import Plan, TwoClusters, default_widths, plan, two_clusters
 from ...vocabulary import Vocabulary
 from .costs import COUNTED_MULTIPLICATIONS, COUNTED_WORDS, counts, measured_cost
 from .kept import Kept, fitted, given
 from .languages import load_language
+from .readers_code import TookTooLong, run_readers_code
 from .saved import Choices
 from .traits import Whole, kept, kept_names
 from .views import LOCK, close_all
 
 E = TypeVar("E", bound="Explorer")
+T = TypeVar("T")
 
 #: How the width of tail i follows from d.
 WIDTH_RULES: dict[str, Callable[[int, int], list[int]]] = {
@@ -52,6 +55,8 @@ class Explorer(Kept):
         TraitError, ValueError: a value out of range; it says which range.
     """
 
+    #: Seconds that a cost model of the reader's own may take for one figure; a plan may take twelve times as long.
+    patience = 5.0
     #: What it starts with where nothing is given.
     _begin: ClassVar[Mapping[str, Any]] = {"cutoffs": (2000,)}
 
@@ -107,6 +112,7 @@ class Explorer(Kept):
         self._quiet = True
         self._slots: dict[str, tuple[Callable[[Any], None], Any]] = {}
         self._memo: dict[Any, Any] = {}
+        self._endless: Cost | None = None
         super().__init__()
         start = {**self._begin, **traits}
         for name in self._first:
@@ -183,11 +189,23 @@ class Explorer(Kept):
     ) -> Plan:
         """The exact plan with ``n_tails`` tails (as many as now, if None) and the present widths; does not set it."""
         n_tails = len(self.cutoffs) if n_tails is None else n_tails
-        return plan(
-            self.vocabulary, self.in_features, self.batch, cost=cost or self.cost, n_tails=n_tails,
+        search = partial(
+            plan,
+            self.vocabulary,
+            self.in_features,
+            self.batch,
+            cost=cost or self.cost,
+            n_tails=n_tails,
             widths=self.widths_for(n_tails),
-            min_head_share=min_head_share, objective=self.objective,  # type: ignore[arg-type]
-        )  # fmt: skip
+            min_head_share=min_head_share,
+            objective=self.objective,  # type: ignore[arg-type]
+        )
+        return self.priced(search, cost, patience=12 * self.patience)
+
+    def two_clusters(self) -> TwoClusters:
+        """The paper's first experiment with the present words, sizes and cost model."""
+        search = partial(two_clusters, self.vocabulary, self.in_features, self.batch, cost=self.cost)
+        return self._cached(("two clusters", self.sizes), lambda: self.priced(search))  # type: ignore[no-any-return]
 
     def paper_cutoffs(self) -> tuple[int, ...]:
         """The cutoffs that the paper's authors took for a vocabulary of about this size."""
@@ -202,6 +220,22 @@ class Explorer(Kept):
 
     # ---- what follows
 
+    def priced(self, make: Callable[[], T], cost: Cost | None = None, patience: float | None = None) -> T:
+        """What follows from a cost model, the present one by default. One that the reader wrote cannot stop the page.
+
+        Raises `TookTooLong` if it takes more than ``patience`` seconds (see the class), and from then on at once.
+        """
+        cost = cost or self.cost
+        if type(cost).__module__.partition(".")[0] == "adasoft":
+            return make()
+        if self._endless is cost:
+            raise TookTooLong(f"the cost model {cost.name!r} takes too long: choose another")
+        try:
+            return run_readers_code(lambda _alive: make(), patience=patience or self.patience)
+        except TookTooLong:
+            self._endless = cost
+            raise
+
     def _cached(self, key: Any, make: Callable[[], Any]) -> Any:
         if key not in self._memo:
             if len(self._memo) > 32:
@@ -210,7 +244,8 @@ class Explorer(Kept):
         return self._memo[key]
 
     @property
-    def _sizes(self) -> tuple[Any, ...]:
+    def sizes(self) -> tuple[Any, ...]:
+        """All that a price depends on, the cutoffs left out."""
         # the objects themselves: an id could be given again
         return self.vocabulary, self.in_features, self.batch, self.width_rule, self.cost, self.objective
 
@@ -251,12 +286,12 @@ class Explorer(Kept):
     @property
     def prediction(self) -> LayerCost:
         """Predicted cost of the layer with these cutoffs."""
-        return self._cached((self._sizes, self.cutoffs), lambda: self._layer(self.cutoffs))  # type: ignore[no-any-return]
+        return self._cached((self.sizes, self.cutoffs), lambda: self.priced(lambda: self._layer(self.cutoffs)))  # type: ignore[no-any-return]
 
     @property
     def full(self) -> LayerCost:
         """Predicted cost of a full softmax."""
-        return self._cached((self._sizes, ()), lambda: self._layer(()))  # type: ignore[no-any-return]
+        return self._cached((self.sizes, ()), lambda: self.priced(lambda: self._layer(())))  # type: ignore[no-any-return]
 
     @property
     def speedup(self) -> float:
@@ -265,7 +300,8 @@ class Explorer(Kept):
 
     def speedup_at(self, cutoffs: Sequence[int]) -> float:
         """The same for other cutoffs, as far as they fit these words."""
-        return self.full.seconds / self._layer(fitted(cutoffs, len(self.vocabulary))).seconds
+        fitting = fitted(cutoffs, len(self.vocabulary))
+        return self.full.seconds / self.priced(lambda: self._layer(fitting)).seconds
 
     def curve(self, i: int, points: int = 72) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """Total against cutoff i between its neighbours, the others fixed: places and predicted seconds."""
@@ -281,7 +317,7 @@ class Explorer(Kept):
             seconds = [self._layer((*others[:i], int(c), *others[i:])).seconds for c in places]
             return places.astype(np.float64), np.asarray(seconds)
 
-        return self._cached((self._sizes, "curve", i, others), make)  # type: ignore[no-any-return]
+        return self._cached((self.sizes, "curve", i, others), lambda: self.priced(make))  # type: ignore[no-any-return]
 
     @property
     def counted(self) -> bool:

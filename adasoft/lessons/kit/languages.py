@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import lru_cache
+from typing import Literal
 
 from ...vocabulary import Vocabulary, wordfreq_tokens
 
@@ -28,10 +29,14 @@ def language_of(words: Vocabulary) -> str | None:
     return code if code is not None and words is load_language(code) else None
 
 
-def read_words(path: str | os.PathLike[str], name: str | None = None) -> Vocabulary:
+def read_words(
+    path: str | os.PathLike[str], name: str | None = None, kind: Literal["text", "counts"] | None = None
+) -> Vocabulary:
     """The words of a text, cut and folded as the lists of languages are (so that both can be compared), or of a file
-    of counts, whichever it looks like."""
+    of counts; ``kind``: which of them it is, by default whichever it looks like."""
+    if kind == "counts":
+        return Vocabulary.from_counts_file(path, name=name)
     try:
-        return Vocabulary.read(path, tokenizer=wordfreq_tokens, name=name)
+        return Vocabulary.read(path, kind=kind, tokenizer=wordfreq_tokens, name=name)
     except TypeError:  # counts: their reader knows no tokenizer
         return Vocabulary.from_counts_file(path, name=name)

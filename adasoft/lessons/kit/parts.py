@@ -35,10 +35,11 @@ class Line(w.HTML):  # type: ignore[misc]
 
     def __init__(self, kind: str = "words") -> None:
         super().__init__("")
-        self.kind = kind
+        self.kind, self.text = kind, ""
 
     def say(self, text: str) -> None:
         """Show plain text; nothing for an empty one."""
+        self.text = text
         role = "alert" if self.kind == "problem" else "status"
         new = f'<div class="adasoft-{self.kind}" role="{role}">{html.escape(text)}</div>' if text else ""
         if new != self.value:  # type: ignore[has-type]
@@ -174,9 +175,9 @@ class Job:
 
     def __init__(self, panel: Panel, text: str, work: Work, tooltip: str = "") -> None:
         self.panel, self._stopped, self._said = panel, False, 0.0
-        self._begin = partial(self._begin_with, work)
+        self._work = work
         self.thread: threading.Thread | None = None
-        self.start = panel.button(text, self._begin, tooltip)
+        self.start = panel.button(text, self.begin, tooltip)
         self._starts = [self.start]
         self.stop = panel.button("Stop", self._halt, f"Stops: {text}")
         self.stop.disabled = True
@@ -189,7 +190,7 @@ class Job:
 
     def also(self, text: str, work: Work, tooltip: str = "") -> w.Button:
         """A second button, which starts other work with the same bar, line and Stop."""
-        self._starts.append(self.panel.button(text, partial(self._begin_with, work), tooltip))
+        self._starts.append(self.panel.button(text, partial(self.begin, work), tooltip))
         return self._starts[-1]
 
     @property
@@ -202,15 +203,18 @@ class Job:
             button.disabled = not idle
         self.stop.disabled = idle
 
-    def _begin_with(self, work: Work) -> None:
+    def begin(self, work: Work | None = None) -> None:
+        """Start it, as its button does, or start other work. Raises ValueError while another job runs."""
         if not Job._running.acquire(blocking=False):
             Job._turned_away.append(self.panel.problem)
             raise ValueError(Job._BUSY)
         self._stopped = False
         self._idle(False)
         self.bar.value, self.bar.layout.visibility = 0.0, "visible"
-        self.thread = threading.Thread(target=self._run, args=(work,), daemon=True)
+        self.thread = threading.Thread(target=self._run, args=(work or self._work,), daemon=True)
         self.thread.start()
+
+    _begin = begin
 
     def tick(self, done: float, text: str) -> None:
         """Show how far it is; raises `Stopped` if it should end."""
@@ -316,13 +320,19 @@ class Pair:
 
 
 def safely(panel: Panel, redraw: Callable[[], None]) -> Callable[[], None]:
-    """A redraw whose failure is shown in the panel instead of being lost."""
+    """A redraw whose failure is shown in the panel instead of being lost, until it succeeds again."""
+    told = ""
 
     def act() -> None:
+        nonlocal told
         try:
             redraw()
         except Exception as error:
-            panel.problem.say(failure(error))
+            told = failure(error)
+            panel.problem.say(told)
+        else:
+            if told and panel.problem.text == told:
+                panel.problem.say("")
 
     return act
 

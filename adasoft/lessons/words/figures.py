@@ -175,18 +175,20 @@ def _cell(value: float | int | str) -> str:
     return f"{value:,}" if isinstance(value, int) else percent(value)
 
 
-def languages_sentence(vocabularies: Sequence[Vocabulary]) -> str:
-    """The comparison in words."""
+def languages_sentence(vocabularies: Sequence[Vocabulary], cut: bool = False) -> str:
+    """The comparison in words; ``cut``: some of them were cut where the shortest list ends."""
     if not vocabularies:
         return "Choose at least one language."
     words = {v.name: v.words_for_share(0.95) for v in vocabularies}
     few, many = min(words, key=lambda k: words[k]), max(words, key=lambda k: words[k])
     if few == many:
         return f"{few} needs {words[few]:,} words for 95 % of its tokens."
-    floor = max(v.floor for v in vocabularies)
+    ratio = words[many] / words[few]
     text = (
         f"For 95 % of the tokens, {few} needs {words[few]:,} words and {many} {words[many]:,}: "
-        f"{words[many] / words[few]:.1f} times as many."
+        f"{ratio:{',.0f' if ratio >= 100 else '.1f'}} times as many."
     )
-    # Where lists of different depth meet, the longer ones are cut.
-    return text + (f" Only words as frequent as one in {1 / floor:,.0f} count: a list ends there." if floor else "")
+    if not cut:
+        return text
+    floor = max(v.floor for v in vocabularies)
+    return f"{text} Only words with at least one in {1 / floor:,.0f} tokens count: one of the lists ends there."

@@ -5,11 +5,12 @@ Every function returns a widget. A panel shown again for the same explorer (its 
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import ipywidgets as w
 
@@ -25,11 +26,13 @@ from ..kit.parts import (
     Line,
     Pair,
     Panel,
+    Stopped,
     live,
     one_line,
     row,
     safely,
 )
+from ..kit.readers_code import run_readers_code
 from ..kit.saved import not_kept
 from ..kit.tables import html_table
 from ..kit.views import LOCK
@@ -57,21 +60,21 @@ def machine_panel(explorer: Explorer, *, slot: str = "machine") -> w.VBox:
         # here, because timing needs torch, which takes seconds to load
         from ... import calibrate as run
 
-        folder, kept = cache_dir() / "machines", True
+        folder, save = cache_dir() / "machines", True
         try:
             writable_folder(folder)
         except OSError as error:  # better known before minutes of timing than after
             not_kept(folder / "record", error)
-            kept = False
-        how: dict[str, Any] = {} if kept else {"save": False}
-        cost = run(device.value, seconds=float(seconds.value), progress=tick, **how)
-        if not kept:
+            save = False
+        cost = run(device.value, seconds=float(seconds.value), progress=tick, save=save)
+        if cost.path is None:
             cost.name = f"this machine: {cost.name}"
         with LOCK:
-            explorer.cost = (measured_cost() if kept else None) or cost
+            # a record that is kept is taken as every lesson reads it
+            explorer.cost = cost if cost.path is None else measured_cost() or cost
             done.say(
                 "Timed. All predictions on this page now rest on this machine"
-                + ("." if kept else f", until the kernel ends: {folder} cannot be written.")
+                + (f", until the kernel ends: {folder} cannot be written." if cost.path is None else ".")
             )
 
     job = Job(panel, "Time this machine", calibrate, "Runs matrix products and saves the record")
@@ -155,10 +158,12 @@ def languages_panel(explorer: Explorer, *, slot: str = "languages") -> w.VBox:
     def redraw() -> None:
         own = [explorer.vocabulary] if language_of(explorer.vocabulary) is None else []
         codes = list(chosen.value)[: f.MOST_LINES - len(own)]
-        vocabularies = comparable([*own, *map(load_language, codes)])
+        whole = [*own, *map(load_language, codes)]
+        vocabularies = comparable(whole)
         figure.push(*f.languages_data(vocabularies))
         table.value = html_table(f.languages_table(vocabularies), list(f.HEADS.values()), label="languages compared")
-        words.say("In words: " + f.languages_sentence(vocabularies))
+        cut = any(len(after) < len(before) for after, before in zip(vocabularies, whole, strict=True))
+        words.say("In words: " + f.languages_sentence(vocabularies, cut=cut))
         if len(chosen.value) > len(codes):
             raise ValueError(f"{f.MOST_LINES} curves at most: {len(chosen.value) - len(codes)} of your choice left out")
 
@@ -172,40 +177,72 @@ def languages_panel(explorer: Explorer, *, slot: str = "languages") -> w.VBox:
 def own_text_panel(explorer: Explorer, *, slot: str = "own text") -> w.VBox:
     """The reader's own words: a file picked or dropped, or a path typed."""
     panel, words = Panel(), Line()
-    path = w.Text(placeholder="a path on this computer", description="or its path", continuous_update=False,
-                  style=WIDE, layout=w.Layout(width="420px"))  # fmt: skip
+    path = w.Text(
+        placeholder="a path on this computer",
+        description="or its path",
+        continuous_update=False,
+        style=WIDE,
+        layout=w.Layout(width="420px"),
+    )
+    kinds = [("what it looks like", None), ("a text", "text"), ("a list of words and counts", "counts")]
+    kind = w.Dropdown(options=kinds, description="read it as", style=WIDE)
 
-    def take(file: str | Path, name: str) -> None:
+    def read(file: Path, name: str, tick: Callable[[float, str], None]) -> None:
+        tick(0.0, f"Reading {name} ...")
         try:
-            vocabulary = read_words(file, name)
+            vocabulary = run_readers_code(
+                lambda _alive: read_words(file, name, kind.value),
+                patience=math.inf,
+                stopped=lambda: job.stopped,
+                on_stop=Stopped(),
+            )
             if len(vocabulary) < 3:
                 raise ValueError(f"only {len(vocabulary)} different words")
+        except Stopped:
+            raise
         except Exception as error:
-            reason = one_line(error).replace(str(file), name)
+            reason = one_line(error).replace(str(file), name).replace("give kind='text'", "read it as a text")
             raise ValueError(
                 f"{name} was not read: {reason}. Way out: a plain text in UTF-8 with a few hundred words, or lines of "
                 "word, tab, count; also as .gz, .xz or .bz2."
             ) from None
-        explorer.vocabulary = vocabulary
-        words.say(
-            f"Read {name}: {vocabulary.total:,} tokens, {len(vocabulary):,} different words; this page and all "
-            "lessons now use it (counts only are kept). Most frequent: "
-            + " ".join(f"“{word}”" for word in (vocabulary.words or ())[:8])
-            + "."
-        )
+        with LOCK:
+            explorer.vocabulary = vocabulary
+            words.say(
+                f"Read {name}: {vocabulary.total:,} tokens, {len(vocabulary):,} different words; this page and all "
+                "lessons now use it (counts only are kept). Most frequent: "
+                + " ".join(f"“{word}”" for word in (vocabulary.words or ())[:8])
+                + "."
+            )
 
-    def typed(_value: Any = None) -> None:
-        if path.value.strip():
-            file = Path(path.value.strip()).expanduser()
-            take(file, file.name or str(file))
+    def typed(tick: Callable[[float, str], None]) -> None:
+        if not path.value.strip():
+            raise ValueError("type the path of a file, or pick one")
+        file = Path(path.value.strip()).expanduser()
+        read(file, file.name or str(file), tick)
+
+    def dropped(copy: Path, name: str) -> None:
+        folder = tempfile.TemporaryDirectory(prefix="adasoft-")  # the copy is gone once this returns
+        file = Path(shutil.move(copy, folder.name))
+
+        def read_copy(tick: Callable[[float, str], None]) -> None:
+            with folder:
+                read(file, name, tick)
+
+        try:
+            job.begin(read_copy)
+        except ValueError:
+            folder.cleanup()
+            raise
 
     def back() -> None:
         explorer.vocabulary = load_language("en")
         explorer.use_in_all_lessons()
         words.say("")
 
-    drop = FileDrop(take, panel.guarded)
-    buttons = (panel.button("Read it", typed), panel.button("Back to English", back))
-    box = panel.box(row(drop), row(path, *buttons), words)
+    job = Job(panel, "Read it", typed, "Reads the file at this path")
+    drop = FileDrop(dropped, panel.guarded)
+    back_button = panel.button("Back to English", back)
+    box = panel.box(row(drop, kind), row(path, job.row, back_button), job.line, words)
     explorer.attach(slot, lambda: None, box)
     return box
