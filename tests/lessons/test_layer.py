@@ -526,6 +526,22 @@ def test_the_decoding_panel(trained):
     assert (trained.confidence, trained.k) == (1.0, 10) and "The layer is trained" in said(box)
 
 
+def test_open_and_skip_are_told_apart(trained):
+    """A tail that is skipped holds none of the words wanted; one that holds some is open. In the figure and in words."""
+    trained.k, trained.confidence = 1, 10.0
+    marks = set()
+    for state in range(1, 65):
+        trained.state = state
+        data, _ = lv.decoding_data(trained)
+        threshold, sentence = data[2]["y"][0], lv.decoding_sentence(trained)
+        for i, (mark, best) in enumerate(zip(data[0]["text"], data[1]["y"], strict=True)):
+            assert best < threshold or mark == " open"
+            told = "is skipped" if mark == " skip" else "is opened"
+            assert told in sentence.split(f"tail {i + 1} (")[1].split(",")[0]
+            marks.add((mark, bool(best < threshold)))
+    assert {(" skip", True), (" open", False)} <= marks
+
+
 def wait(good, seconds=60):
     end = time.monotonic() + seconds
     while not good():
