@@ -287,7 +287,7 @@ def test_lesson_01_says_where_lists_end():
         chosen.value = codes
         values = [getattr(child, "value", None) for child in box.children]
         texts.append(" ".join(value for value in values if isinstance(value, str)))
-    assert "at least one in 1,000,000 tokens count" in texts[0] and "tokens count" not in texts[1]  # both end there
+    assert "rarer than one in 1,000,000 tokens" in texts[0] and "rarer than" not in texts[1]  # both end there
     german = load_language("de")
     assert f"{len(german):,}" not in texts[0] and f"{len(german):,}" in texts[1]
 

@@ -425,5 +425,5 @@ def move_cutoff_every_way(notebook, output, explorer, i):
     assert plot.evaluate("g => g.data.map(t => t.x.length === t.y.length)") == [True] * 6
     number.fill("0")
     number.press("Enter")
-    output.get_by_role("alert").get_by_text("refused").wait_for()
+    output.get_by_role("alert").get_by_text(", got ").wait_for()
     assert until(everywhere, lambda found: len(set(found)) == 1)[0] == moved

@@ -83,7 +83,7 @@ def test_00_start_here(lab, page, shots):
     assert value(notebook, "explorer.cutoffs") == (2000,)
     for nonsense in ("1.5", "1e9", "-3"):
         box = typed(output, "cutoff 1, words", nonsense)
-        output.get_by_role("alert").get_by_text("refused").wait_for()
+        output.get_by_role("alert").get_by_text("got").wait_for()
         until(box.input_value, lambda text: text == "2000")
     check(notebook.show_cell('ask("head outputs")'), "2000", "one entry more")
     check(notebook.show_cell('ask("tail share")'), "21,4 %", "correct")
@@ -167,7 +167,7 @@ def test_01_zipf(lab, page, shots):
     chooser.value.set_files(lab[2] / "own.txt")
     own.get_by_text("Read own.txt").wait_for()
     output = notebook.show_cell('predict("coverage 95"')
-    output.get_by_text("In words: own.txt").wait_for()
+    output.get_by_text("own.txt: ").wait_for()
     languages = notebook.show_cell('predict("finnish"')
     commit(languages, "16000")
     drawn(notebook, languages)

@@ -28,7 +28,7 @@ def test_two_clusters_panel(cost):
     every(box, parts.Slider)[0].value = 10.0
     assert explorer.cutoffs == (10,)
     named(box, "words in the first cluster").value = 5000
-    assert "refused" in problem(box) and named(box, "words in the first cluster").value == 10
+    assert "got 5,000" in problem(box) and named(box, "words in the first cluster").value == 10
     explorer.cost = cost
     assert named(box, "cost model").value == cost.name and figure.layout.yaxis.title.text == "ms per step"
 
@@ -39,7 +39,7 @@ def test_swap_panel():
     named(box, "Swap the shares").click()
     assert "as set: 1,100 words" in said(box) and "better as set" in said(box)
     named(box, "words of the small one", NumberBox).value = 9000
-    assert "9,000 is refused, from 100 to 5,000" in problem(box)
+    assert "words of the small one should be from 100 to 5,000, got 9,000" in problem(box)
     named(box, "words of the small one", NumberBox).value = 5000
     assert "k = 5,000" in said(box) and problem(box) == ""
     named(box, "share of the large one, %", parts.Slider).value = 20

@@ -41,7 +41,7 @@ def test_impossible_values_are_refused_and_nothing_changes(explorer):
     for bad in ((5000, 1000), (0, 5), (5, 20_000), (1, 2, 3, 4, 5, 6)):
         with pytest.raises(traitlets.TraitError, match="cutoffs"):
             explorer.cutoffs = bad
-    with pytest.raises(ValueError, match=r"c2 = 900 is refused: here it can be 1,001 to 19,999"):
+    with pytest.raises(ValueError, match="c2 should be from 1,001 to 19,999 here, got 900"):
         explorer.set_cutoff(1, 900)
     for name in ("in_features", "batch"):
         with pytest.raises(traitlets.TraitError, match="should be from 1"):
@@ -172,7 +172,7 @@ def test_choices_survive_a_restart(cache, capsys):
         assert getattr(second, name) == getattr(first, name), name
     assert capsys.readouterr().out == (
         "Kept from last time: words of German; d 64; B 100; width rule 'd/4 for every tail'; objective 'decode'; cost "
-        "model counted: words scored; cutoffs 30, 400, 5,000. The way back: start_over() of this explorer.\n"
+        "model counted: words scored; cutoffs 30, 400, 5,000. To go back, call start_over() on this explorer.\n"
     )
     second.reset()
     assert second.cutoffs == (2000, 10000)

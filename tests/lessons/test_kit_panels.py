@@ -53,7 +53,7 @@ def test_drag_slide_and_type_move_the_same_cutoff(explorer):
     sliders[0].value = 10**4.2  # stops at its neighbour
     assert explorer.cutoffs == (6999, 7000)
     boxes[1].value = 10
-    assert "c2 = 10 is refused: here it can be 7,000 to 19,999" in problem(box)
+    assert "c2 should be from 7,000 to 19,999 here, got 10" in problem(box)
     agree()
     boxes[1].value = 8000
     assert problem(box) == ""

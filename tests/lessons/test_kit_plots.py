@@ -118,11 +118,11 @@ def test_the_hash_of_a_figure_knows_numbers_to_three_digits():
 
 def test_the_gain_in_words(explorer):
     assert explorer.speedup > 2
-    assert f", {explorer.speedup:,.1f} times less than the full softmax's" in cuts.cut_sentence(explorer)
+    assert f", {explorer.speedup:,.1f} times cheaper than the full softmax with" in cuts.cut_sentence(explorer)
     assert f"{plots.seconds_text(explorer.prediction.seconds)}, " in cuts.cut_sentence(explorer)
     explorer.in_features, explorer.batch, explorer.cutoffs = 4, 4, (19_990, 19_995)  # two tails for nothing
     assert explorer.speedup < 1
-    assert f", {1 / explorer.speedup:,.1f} times MORE than the full softmax's" in cuts.cut_sentence(explorer)
+    assert f", {1 / explorer.speedup:,.1f} times MORE EXPENSIVE than the full" in cuts.cut_sentence(explorer)
 
 
 def test_shares_are_told_in_percent():

@@ -527,7 +527,7 @@ def test_the_decoding_panel(trained):
 
 
 def test_open_and_skip_are_told_apart(trained):
-    """A tail that is skipped holds none of the words wanted; one that holds some is open. In the figure and in words."""
+    """A tail that is skipped holds none of the words wanted; one that holds some is open. In figure and sentence."""
     trained.k, trained.confidence = 1, 10.0
     marks = set()
     for state in range(1, 65):

@@ -43,8 +43,8 @@ REFUSED = {
     "": "type a number", "  ": "type a number", "x": "not understood", "no idea": "not understood",
     "9^9^9": "too large", "9**9**9**9": "too large", "1e999": "too large", "1e-999": "too small",
     "9" * 150 + "e" + "9" * 20: "too large", "1/0": "divides by zero", "5/(3-3)": "divides by zero",
-    "0^-1": "no number", "sqrt(-1)": "no number", "log(0)": "no number", "ln(-1)": "no number",
-    "(-8)^(1/3)": "no number", "nan": "not understood", "inf": "not understood", "∞": "missing",
+    "0^-1": "not a number", "sqrt(-1)": "not a number", "log(0)": "not a number", "ln(-1)": "not a number",
+    "(-8)^(1/3)": "not a number", "nan": "not understood", "inf": "not understood", "∞": "missing",
     "2 to 3": "not understood", "2 or 3": "not understood", "between 2 and 3": "not understood", "2-3": "range",
     "2–3": "range", "2 – 3": "range", "20-25 ms": "range", "2..3": "range", "5±1": "not understood", "> 5": "missing",
     "less than 5": "not understood", "not 5": "not understood", "1,234,5": "commas", "1.2.3": "commas",
@@ -162,7 +162,7 @@ def test_brackets_up_to_the_limit():
 def test_a_half_read_answer_is_never_graded():
     for text in ("128 or 32", "32 apples", "9^9^9", "1/0", "32-128", "(32"):
         verdict = grade("tail width", text)
-        assert verdict.status == "missing" and verdict.hint.startswith("Not understood, for "), text
+        assert verdict.status == "missing" and verdict.hint.startswith("Not understood: "), text
     assert grade("chain", "-log(0.2*0.01)").status == grade("nats", "exp(4.6)").status == "correct"
     assert grade("full cost", "164 million").status == "correct"
     assert "in millions" in grade("full cost", "164,444,160").hint
@@ -187,7 +187,7 @@ def test_guesses_are_read_whole_too():
     (entry,) = [x for x in predict("half", explorer).children if isinstance(x, AnswerBox)]
     for text in ("100 to 200", "a few", "2 %", "1/0"):
         entry.submit(text)
-        assert "Not understood, for" in entry.verdict and "Any number will do" in entry.verdict
+        assert "Not understood:" in entry.verdict and "Any number will do" in entry.verdict
     entry.submit("0.1 thousand")
     assert "You said <b>100</b>" in entry.verdict
     for text in ("0", "-5", "1e300"):

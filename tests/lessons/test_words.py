@@ -23,7 +23,7 @@ def test_without_any_record_costs_are_counted(monkeypatch, tmp_path):
     monkeypatch.setattr("adasoft.cost.shipped_records", list)
     explorer = Explorer(Vocabulary.synthetic(100))
     assert explorer.counted
-    assert "none at hand" in said(word_panels.machine_panel(explorer))
+    assert "none yet" in said(word_panels.machine_panel(explorer))
 
 
 def test_a_file_called_as_a_language_is_no_language(explorer):
@@ -121,10 +121,10 @@ def test_the_first_fifth_beside_the_paper():
     steep, even = Vocabulary(np.array([91, 4, 2, 2, 1])), Vocabulary(np.full(5, 4))
     as_there = Vocabulary(np.array([87, 5, 4, 3, 1]))
     for words, covers, says in [
-        (steep, 0.91, "cover 91.0 %: the longer a list"),
-        (even, 0.2, "cover 20.0 %: in a short or even list"),
-        (as_there, 0.87, "cover 87.0 %, as there."),
-        (Vocabulary(np.array([3, 1])), 0, "cover 0.0 %: in a short"),
+        (steep, 0.91, "cover 91.0 %: the longer the list"),
+        (even, 0.2, "cover 20.0 %: in a short list, or an even one"),
+        (as_there, 0.87, "cover 87.0 %, too."),
+        (Vocabulary(np.array([3, 1])), 0, "cover 0.0 %: in a short list"),
     ]:
         assert words.share_of_first(len(words) // 5) == pytest.approx(covers)
         assert says in word_figures.coverage_sentence(words, 0.8)

@@ -32,12 +32,12 @@ QUESTIONS: dict[str, Question] = {
     ),
     "gate and expert": Question(
         "100 classes in 10 experts of 10 classes each, all equally busy. A token reads the gate, one row per expert, "
-        "and one expert. How many times less is that than the full softmax?",
+        "and one expert. How many times cheaper is that than the full softmax?",
         lambda: 5.0,
         {
             "The gate is missing: it has a row for each expert.": lambda: 10.0,
             "That runs all ten experts; the gate picks one.": lambda: 100 / 110,
-            "That is the number of rows read; the question is how many times less than 100.": lambda: 20.0,
+            "That is the number of rows read; divide 100 by it.": lambda: 20.0,
             "That is the share of the arithmetic; turn it around.": lambda: 0.2,
         },
         "100 rows against 10 for the gate and 10 for the expert.",
@@ -54,7 +54,7 @@ QUESTIONS: dict[str, Question] = {
             "That is tail 1 alone.": lambda: 70.0,
             "That is tail 2 alone.": lambda: 96.0,
         },
-        "(70 + 96) / 2. The words are the same ones that all tails would give.",
+        "(70 + 96) / 2. The words found are the same as with all tails opened.",
         tolerance=0.005,
         unit="%",
     ),
@@ -66,7 +66,7 @@ QUESTIONS: dict[str, Question] = {
             "That is its time in percent of the full one; compare 3 times with the 5 times promised.": (
                 lambda: 100 / 3
             ),
-            "20 % of the arithmetic promises 5 times, and 3 times came true: put them in relation.": lambda: 300.0,
+            "20 % of the arithmetic promises 5 times, and 3 times came true: divide them.": lambda: 300.0,
             "That is upside down: what was promised over what came true.": lambda: 500 / 3,
             "Those are the percent of time saved.": lambda: 200 / 3,
             "That is the time saved over the time promised to be saved; the question is about the factors.": (
@@ -82,7 +82,7 @@ QUESTIONS: dict[str, Question] = {
 
 PREDICTIONS: dict[str, Prediction] = {
     "cheapest": Prediction(
-        "A small trained model, V = 8,000 and d = 48. SVD-softmax shall find 99 % of the ten best words. What "
+        "A small trained model, V = 8,000 and d = 48. SVD-softmax should find 99 % of the ten best words. What "
         "percentage of the full softmax's multiplications does it need at least? Commit to a guess.",
         lambda e: _explorer().cheapest_percent(e),
         "% of the multiplications",

@@ -24,7 +24,7 @@ def duel(explorer: Explorer, cutoffs: Sequence[int], tick: Callable[[float, str]
     The batch is halved until the predicted time is at most `DUEL_SECONDS`; the planner plans for that batch.
 
     Raises:
-        LookupError: no timings of any machine at hand to predict from.
+        LookupError: no timings of any machine to predict from.
         ValueError: no cutoffs, or layers too large for the memory.
     """
     from ...calibration import Shape, interleave, layer_steps

@@ -49,16 +49,16 @@ def two_clusters_sentence(explorer: Explorer, found: TwoClusters, best: bool = F
     here = explorer.cutoffs[0] if explorer.cutoffs else 1
     root, leaf = float(found.root[here - 1]), float(found.leaf[here - 1])
     text = (
-        f"Your cut: {here:,} words first, {len(explorer.vocabulary) - here:,} after. "
+        f"Your cut: {here:,} words in the first cluster, {len(explorer.vocabulary) - here:,} in the second. "
         f"{amount_text(explorer, root)} with the frequent words in the root, {amount_text(explorer, leaf)} with both "
         f"in leaves, {amount_text(explorer, found.full)} for the full "
-        f"softmax ({found.full / root:,.1f} times the first)."
+        f"softmax ({found.full / root:,.1f} times as much as the first)."
     )
     if best:
         at = int(found.root.argmin())
         text += (
             f" Best in the root: {int(found.sizes[at]):,} words, {amount_text(explorer, float(found.root[at]))}, "
-            f"{found.full / found.root[at]:,.1f} times less than the full softmax."
+            f"{found.full / found.root[at]:,.1f} times cheaper than the full softmax."
         )
     return text
 
@@ -94,6 +94,6 @@ def swap_sentence(k_small: int, k_large: int, p_small: float, p_large: float) ->
     better = "better as set" if now < swapped else "better swapped"
     return (
         f"As set, {now:,.0f} words scored per token in these two clusters; swapped, {swapped:,.0f}. It is {better}: "
-        "the more frequent words belong to the smaller cluster. The difference is (p - p')(k' - k) = "
+        "the more frequent words belong in the smaller cluster. The difference is (p - p')(k' - k) = "
         f"{abs(now - swapped):,.0f}."
     )

@@ -41,7 +41,7 @@ def two_clusters_panel(explorer: Explorer, *, slot: str = "two clusters") -> w.V
         if explorer.cutoffs:
             pair.show(explorer.cutoffs[0], len(explorer.vocabulary) - 1)
         figure.push(*f.two_clusters_data(explorer, explorer.two_clusters()))
-        words.say("In words: " + f.two_clusters_sentence(explorer, explorer.two_clusters(), shown["best"]))
+        words.say(f.two_clusters_sentence(explorer, explorer.two_clusters(), shown["best"]))
 
     def reveal() -> None:
         shown["best"] = not shown["best"]
@@ -65,7 +65,7 @@ def swap_panel() -> w.VBox:
 
         def act(new: float, _clip: bool) -> None:
             if not low <= new <= high:
-                raise ValueError(f"{name}: {new:,g} is refused, from {low:,g} to {high:,g} here")
+                raise ValueError(f"{name} should be from {low:,g} to {high:,g}, got {new:,g}")
             new_pair.show(new)
             redraw()
 
@@ -83,7 +83,7 @@ def swap_panel() -> w.VBox:
     def redraw() -> None:
         a, b, p, q = (pair.number.value for pair in pairs)
         picture.value = f.swap_svg(int(a), int(b), p / 100, q / 100)
-        words.say("In words: " + f.swap_sentence(int(a), int(b), p / 100, q / 100))
+        words.say(f.swap_sentence(int(a), int(b), p / 100, q / 100))
 
     def swap() -> None:
         p, q = pairs[2:]
@@ -120,7 +120,7 @@ def beat_the_planner(explorer: Explorer, *, slot: str = "game") -> w.VBox:
             + f"head {percent(share)} of the tokens"
             + ("" if allowed else " - not allowed, the head must hold 75 %")
             + (f". Your best: {amount_text(explorer, record[0])} at {listed(record[1])}." if record else ".")
-            + (" This counts; for time, set the cost model of section 3 to a machine's." if explorer.counted else "")
+            + (" These are counts; for times, choose a machine in section 3." if explorer.counted else "")
         )
         verdict.say("")
 
@@ -136,7 +136,7 @@ def beat_the_planner(explorer: Explorer, *, slot: str = "game") -> w.VBox:
         if behind < 1e-9:
             text = "A draw: you found the optimum."
         elif behind < 0.02:
-            text = f"Within {100 * behind:.2g} %: as good in practice, for the bottom of the curve is flat."
+            text = f"Within {100 * behind:.2g} %: as good in practice, because the bottom of the curve is flat."
         else:
             text = f"The planner is ahead by {100 * behind:.0f} %."
         verdict.say(f"{text} You: {listed(record[1])}. {plan_text(explorer, found)}")

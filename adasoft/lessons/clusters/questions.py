@@ -8,7 +8,7 @@ from ..kit.grading import Prediction, Question, register
 
 
 def _best_time(explorer: Explorer, n_tails: int) -> float:
-    """Of the best plan, by the explorer's timings, else those at hand. Raises LookupError if there are none."""
+    """Of the best plan, by the explorer's timings, else by those of a machine. Raises LookupError if there are none."""
     return explorer.plan_for_me(n_tails, cost=cost_at_hand() if explorer.counted else None).time
 
 
@@ -17,9 +17,9 @@ QUESTIONS: dict[str, Question] = {
         "10,000 words, cut at 2,000; the tail has 20 % of the tokens. How many words are scored per token, on average?",
         lambda: 2001 + 0.2 * 8000,
         {
-            "That pays the tail for every token; only 20 % of them open it.": lambda: 10_001.0,
+            "That counts the tail for every token; only 20 % of them open it.": lambda: 10_001.0,
             "The head's entry for the tail is missing.": lambda: 3600.0,
-            "Every token pays the head, also those that go on to the tail.": lambda: 0.8 * 2001 + 0.2 * 8000,
+            "Every token passes through the head, also those that go on to the tail.": lambda: 0.8 * 2001 + 0.2 * 8000,
             "You took the share of the head (80 %) for the tail.": lambda: 2001 + 0.8 * 8000,
         },
         "k_h + 1 + p_t k_t = 2,000 + 1 + 0.2 x 8,000.",
@@ -27,14 +27,14 @@ QUESTIONS: dict[str, Question] = {
         unit="words",
     ),
     "swap saving": Question(
-        "Two clusters whose words cost the same, 1,000 and 9,000 of them, with shares 20 % and 10 % to give away. How "
-        "many words per token does the better order save over the worse?",
+        "Two clusters of 1,000 and 9,000 words, all equally expensive; one gets 20 % of the tokens, the other 10 %. "
+        "How many words per token does the better order save?",
         lambda: 800.0,
         {
-            "That is what the better order costs; the question is the difference.": lambda: 1100.0,
-            "That is what the worse order costs; the question is the difference.": lambda: 1900.0,
+            "That is what the better order costs; the question is about the difference.": lambda: 1100.0,
+            "That is what the worse order costs; the question is about the difference.": lambda: 1900.0,
             "That is the difference of sizes; multiply it by the difference of the shares, 0.1.": lambda: 8000.0,
-            "The better order saves: no minus.": lambda: -800.0,
+            "The better order saves words: no minus sign.": lambda: -800.0,
         },
         "(0.2 - 0.1) x (9,000 - 1,000).",
         unit="words",
@@ -53,7 +53,7 @@ QUESTIONS: dict[str, Question] = {
     ),
     "tail token": Question(
         "A token falls into a tail of 10,000 words and width 128; d = 512. How many multiplications for projection and "
-        "scores together, head left out?",
+        "scores together, without the head?",
         lambda: 512.0 * 128 + 128 * 10_000,
         {
             "The projection from d to the width is missing.": lambda: 1_280_000.0,
@@ -68,7 +68,7 @@ QUESTIONS: dict[str, Question] = {
         "projection and words. How many milliseconds go into starting?",
         lambda: (1 + 2 * 4) * 0.2,
         {
-            "The head is a product too.": lambda: 8 * 0.2,
+            "The head is a product, too.": lambda: 8 * 0.2,
             "Each tail has two products: the projection, and the scores.": lambda: 5 * 0.2,
             "That is the number of products; each takes 0.2 ms.": lambda: 9.0,
             "That is one product.": lambda: 0.2,
@@ -86,8 +86,7 @@ PREDICTIONS: dict[str, Prediction] = {
         "words",
     ),
     "second cutoff": Prediction(
-        "In time: the best single cutoff takes a while. How many times faster is the best PAIR of cutoffs? Commit to a "
-        "guess.",
+        "Now in time: how many times faster is the best PAIR of cutoffs than the best single one? Commit to a guess.",
         lambda e: _best_time(e, 1) / _best_time(e, 2),
         "times, by the timings",
     ),

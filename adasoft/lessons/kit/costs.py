@@ -23,7 +23,7 @@ def counts(cost: Cost) -> bool:
 
 
 def cost_at_hand(device: str | None = None, *, dtype: str = "float32") -> MeasuredCost:
-    """As `adasoft.load_cost`; a damaged record of this machine is said once, and a recorded one takes its place.
+    """As `adasoft.load_cost`; a damaged record of this machine is reported once, and a recorded one takes its place.
 
     Raises LookupError if there is none.
     """
@@ -36,7 +36,7 @@ def cost_at_hand(device: str | None = None, *, dtype: str = "float32") -> Measur
         record = cost.record or {}
         if (record["device"]["type"], record["dtype"]) == (kind, dtype):
             return cost
-    raise LookupError(f"no timings of a {kind} device with {dtype} are at hand")
+    raise LookupError(f"there are no timings of a {kind} device with {dtype}")
 
 
 def measured_cost() -> MeasuredCost | None:
@@ -78,4 +78,4 @@ def cost_named(name: str) -> Cost:
     for cost in (COUNTED_WORDS, COUNTED_MULTIPLICATIONS, *recorded, *recorded_costs()):
         if cost.name == name:
             return cost
-    raise LookupError(f"there is none named {name!r} any more")
+    raise LookupError(f"there is no cost model named {name!r} any more")

@@ -82,19 +82,19 @@ def cut_sentence(explorer: Explorer) -> str:
     if not cutoffs:
         return f"No cutoffs: a full softmax over all {len(explorer.vocabulary):,} words, {full}."
     costs = {k: v for k, v in explorer.prediction.by_cluster().items() if k != "all"}
-    dearest = max(costs, key=lambda name: costs[name])
+    costliest = max(costs, key=lambda name: costs[name])
     tails = ", ".join(
         f"{name} {percent(share)} (width {width})"
         for name, share, width in zip(explorer.names[1:], shares[1:], explorer.widths, strict=True)
     )
-    dearest = "The head" if dearest == "head" else dearest.capitalize()
+    costliest = "The head" if costliest == "head" else costliest.capitalize()
     verb = "counted" if explorer.counted else "predicted"
     ratio = explorer.speedup
-    compared = f"{ratio:,.1f} times less" if ratio >= 1 else f"{1 / ratio:,.1f} times MORE"
+    compared = f"{ratio:,.1f} times cheaper" if ratio >= 1 else f"{1 / ratio:,.1f} times MORE EXPENSIVE"
     return (
         f"The head holds {cutoffs[0]:,} words ({percent(cutoffs[0] / len(explorer.vocabulary))} of them) and "
-        f"{percent(shares[0])} of the tokens; {tails}. {dearest} costs most. In all {verb}: "
-        f"{amount_text(explorer, explorer.prediction.seconds)}, {compared} than the full softmax's {full}."
+        f"{percent(shares[0])} of the tokens; {tails}. {costliest} costs most. In total, {verb}: "
+        f"{amount_text(explorer, explorer.prediction.seconds)}, {compared} than the full softmax with {full}."
     )
 
 
@@ -156,11 +156,11 @@ def cut_picker(panel: Panel, explorer: Explorer, height: int = 260) -> tuple[Cut
 def plan_text(explorer: Explorer, found: Plan) -> str:
     """A plan in one sentence."""
     if not found.cutoffs:
-        return "Planned: no cutoffs, so there is nothing to place; choose how many you want."
+        return "Planned: no cutoffs, so there is nothing to place. Choose how many you want."
     others = "no other cutoff is" if found.n_tails == 1 else f"no other {found.n_tails} cutoffs are"
     return (
         f"Planned: {listed(found.cutoffs)} (at least {100 * found.min_head_share:.0f} % of the tokens in the head). "
-        f"{amount_text(explorer, found.time)}, {found.speedup:,.1f} times less than the full softmax; {others} "
+        f"{amount_text(explorer, found.time)}, {found.speedup:,.1f} times cheaper than the full softmax; {others} "
         "better under this cost model."
     )
 
@@ -206,7 +206,7 @@ def cut_panel(explorer: Explorer, *, most: int = MAX_TAILS, settings: bool = Tru
 
     def paper() -> None:
         explorer.cutoffs = explorer.paper_cutoffs()[:most]
-        remark(f"The authors took these for a vocabulary of about this size: {listed(explorer.cutoffs)}.")
+        remark(f"The authors used these for a vocabulary of about this size: {listed(explorer.cutoffs)}.")
 
     buttons = row(
         panel.button("Plan for me", plan_it, "The exact best cutoffs, with at least 75 % of the tokens in the head"),
@@ -231,7 +231,7 @@ def cut_panel(explorer: Explorer, *, most: int = MAX_TAILS, settings: bool = Tru
             cost.value, widths.value = explorer.cost.name, explorer.width_rule
             d.value, batch.value = explorer.in_features, explorer.batch
         figure.push(*cut_data(explorer))
-        words.say("In words: " + cut_sentence(explorer))
+        words.say(cut_sentence(explorer))
 
     # what is not offered is there all the same: so it is closed with the rest
     settings_rows = [row(cost, widths), row(d, batch)]

@@ -103,7 +103,7 @@ class Explorer(Kept):
     ) -> None:
         words = vocabulary if isinstance(vocabulary, Vocabulary) else load_language(vocabulary or "en")
         if len(words) < 2:
-            raise ValueError(f"vocabulary: expected at least 2 words, {words.name!r} has {len(words)}")
+            raise ValueError(f"vocabulary should have at least 2 words, {words.name!r} has {len(words)}")
         if lesson is not None:
             earlier, _ = LIVE.get((lesson, Choices().path), (None, None))
             if earlier is not None:
@@ -133,14 +133,14 @@ class Explorer(Kept):
     @t.validate("vocabulary")
     def _enough_words(self, proposal: Any) -> Vocabulary:
         if len(proposal["value"]) < 2:
-            raise t.TraitError("a vocabulary needs at least 2 words to be cut")
+            raise t.TraitError("vocabulary should have at least 2 words to be cut")
         return proposal["value"]  # type: ignore[no-any-return]
 
     @t.validate("cutoffs")
     def _in_order(self, proposal: Any) -> tuple[int, ...]:
         cutoffs, n = tuple(int(c) for c in proposal["value"]), len(self.vocabulary)
         if len(cutoffs) > MAX_TAILS:
-            raise t.TraitError(f"cutoffs: expected at most {MAX_TAILS}, got {len(cutoffs)}")
+            raise t.TraitError(f"cutoffs should be at most {MAX_TAILS}, got {len(cutoffs)}")
         if any(b <= a for a, b in zip((0, *cutoffs), (*cutoffs, n), strict=True)):
             raise t.TraitError(f"cutoffs should rise and lie between 1 and V - 1 = {n - 1:,}, got {list(cutoffs)}")
         return cutoffs
@@ -168,7 +168,7 @@ class Explorer(Kept):
         low, high = self.limits(i)
         if not low <= value <= high:
             if not clip:
-                raise ValueError(f"c{i + 1} = {value:,} is refused: here it can be {low:,} to {high:,}")
+                raise ValueError(f"c{i + 1} should be from {low:,} to {high:,} here, got {value:,}")
             value = min(max(value, low), high)
         with self.muted():  # one round of redrawing for both
             self.active = i

@@ -80,7 +80,7 @@ def _understood(answer: str | float | None, unit: str | None) -> float:
     if answer is None or isinstance(answer, str):
         return read_number(answer or "", unit)
     if not math.isfinite(answer):
-        raise ValueError("it is no finite number")
+        raise ValueError("it is not a finite number")
     return float(answer)
 
 
@@ -96,7 +96,7 @@ def grade(key: str, answer: str | float | None) -> Verdict:
         value = _understood(answer, question.unit)
     except ValueError as error:
         asked = answer is not None and str(answer).strip()
-        why = f"Not understood, for {error}." if asked else "Type a number, then press the button."
+        why = f"Not understood: {error}." if asked else "Type a number, then press the button."
         return Verdict("missing", why)
     expected = question.expected()
 
@@ -109,7 +109,7 @@ def grade(key: str, answer: str | float | None) -> Verdict:
     if mistakes:
         return Verdict("keep working", min(mistakes, key=lambda hint: abs(mistakes[hint] - value)))
     if near(expected, max(0.1, 3 * question.tolerance)):
-        return Verdict("almost", "Within reach: look again, or compute it to the last digit.")
+        return Verdict("almost", "Close: look again, or compute it to the last digit.")
     ratio = value / expected
     power = round(math.log10(ratio)) if 1e-30 < ratio < 1e30 else 0  # beyond that it is no wrong unit
     if power and near(expected * 10.0**power, question.tolerance):
@@ -161,7 +161,7 @@ def predict(key: str, explorer: Explorer, then: Callable[[], w.Widget] | None = 
         try:
             guess = read_number(answer, unit)
         except ValueError as error:
-            why = f"Not understood, for {error}. " if answer.strip() else ""
+            why = f"Not understood: {error}. " if answer.strip() else ""
             return _line("missing", f"{why}Any number will do; a wrong guess teaches more than none.")
         try:
             with LOCK:
@@ -177,8 +177,8 @@ def predict(key: str, explorer: Explorer, then: Callable[[], w.Widget] | None = 
                         "under the figure below will say how close you were."
                     )
                 off = max(guess / true, true / guess) if guess > 0 and true > 0 else 1.0 if guess == true else math.inf
-                factor = f"{off:,.1f}" if off < 100 else f"{off:,.0f}" if off < 1e6 else "of more than a million"
-                said = "close" if off < 1.25 else f"a factor {factor} off" if math.isfinite(off) else "far off"
+                factor = f"{off:,.1f}" if off < 100 else f"{off:,.0f}" if off < 1e6 else "more than a million"
+                said = "close" if off < 1.25 else f"off by a factor of {factor}" if math.isfinite(off) else "far off"
                 shown = f"{true:,.0f}" if true >= 100 or true == round(true) else f"{true:,.3g}"
                 if then is not None and not rest.children:
                     rest.children = [then()]

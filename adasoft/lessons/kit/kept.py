@@ -195,7 +195,7 @@ class Kept(t.HasTraits):  # type: ignore[misc]
     def _read(self, name: str, value: Any) -> Any:
         """A trait's value from what JSON says of it."""
         if isinstance(value, bool) and not isinstance(self.traits()[name], t.Bool):
-            raise ValueError(f"should be no {str(value).lower()}")
+            raise ValueError(f"should not be {str(value).lower()}")
         if name == "cost":
             return cost_named(value)
         if name == "cutoffs":
@@ -253,7 +253,7 @@ class Kept(t.HasTraits):  # type: ignore[misc]
             if value != self._start[name]:
                 told.append(f"{_LETTERS.get(name, name.replace('_', ' '))} {_told(value)}")
         if told:
-            print(f"Kept from last time: {'; '.join(told)}. The way back: start_over() of this explorer.")
+            print(f"Kept from last time: {'; '.join(told)}. To go back, call start_over() on this explorer.")
 
     def use_in_all_lessons(self) -> None:
         """Make the present words those of all lessons; without it, a language that is looked at stays in its lesson.

@@ -47,7 +47,7 @@ class Line(w.HTML):  # type: ignore[misc]
 
 
 #: Under a figure while it shows what is being measured.
-UNDER_WAY = "Measuring here, now: the figure shows the medians so far; the sentence comes at the end."
+UNDER_WAY = "Measuring here, now: the figure shows the medians so far; the sentence follows at the end."
 
 
 class Panel:
@@ -99,7 +99,7 @@ class Panel:
         def typed(value: float) -> None:
             try:
                 if box.whole and value != round(value):
-                    raise ValueError(f"{box.description} = {value:g} is refused: it should be a whole number")
+                    raise ValueError(f"{box.description} should be a whole number, got {value:g}")
                 act(round(value) if box.whole else value)
             except Exception:
                 with self.writing():
@@ -261,7 +261,7 @@ def readable(panel: Panel, read: Callable[[], list[T]]) -> list[T]:
 
 
 def costs_at_hand(counted: Cost, explorer: Explorer) -> dict[str, Cost]:
-    """What can be asked for a price: the counting model, the timings at hand, recorded ones, and the explorer's own."""
+    """The cost models to choose from: the counting one, this machine's, recorded ones, and the explorer's own."""
     measured = measured_cost()
     costs: dict[str, Cost] = {counted.name: counted}
     for cost in (measured, *recorded_costs(), explorer.cost):

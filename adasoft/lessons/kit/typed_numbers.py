@@ -121,7 +121,7 @@ def _no_range(text: str) -> None:
         return
     low, high = (_plain(found[i]) for i in (1, 3))
     if found[2].strip() != "-" or low < high:
-        raise ValueError("it looks like a range: give one number (and put blanks around a minus)")
+        raise ValueError("it looks like a range: give one number (and put spaces around a minus)")
 
 
 def _plain(typed: str) -> float:
@@ -252,7 +252,7 @@ class _Reader:
             try:
                 return math.pow(value, exponent)
             except ValueError:
-                raise ValueError(f"{value:g} to the {exponent:g} is no number") from None
+                raise ValueError(f"{value:g} to the {exponent:g} is not a number") from None
         return value
 
     def _atom(self) -> float:
@@ -290,4 +290,4 @@ class _Reader:
         try:
             return _FUNCTIONS[name](value)
         except ValueError:
-            raise ValueError(f"{name}({value:g}) is no number") from None
+            raise ValueError(f"{name}({value:g}) is not a number") from None

@@ -70,7 +70,7 @@ QUESTIONS: dict[str, Question] = {
     ),
     "sampled loss": Question(
         "V = 13,000. In training, a sampled softmax reports 3.0 nats per token, among the target and its samples; over "
-        "all words it needs 5.1 nats on the validation part. Which perplexity may stand beside the full softmax's?",
+        "all words it needs 5.1 nats on the validation part. Which perplexity can be compared with the full softmax's?",
         lambda: math.exp(5.1),
         {
             "That is among the target and a few samples: an easier question than among all words.": lambda: math.exp(3),
@@ -78,7 +78,7 @@ QUESTIONS: dict[str, Question] = {
             "The two do not add up: one is an estimate of something else.": lambda: math.exp(8.1),
             "Their mean is neither the one nor the other.": lambda: math.exp(4.05),
         },
-        "e to the 5.1, about 164: a loss over samples is no perplexity.",
+        "e to the 5.1, about 164: a loss over samples does not give a perplexity.",
         tolerance=0.01,
     ),
     "the right word": Question(
@@ -105,7 +105,7 @@ QUESTIONS: dict[str, Question] = {
             "Each map sees the input and the state: e + d numbers, not d.": lambda: 2.0 * (128 * 128 + 128),
             "That is with four maps, as an LSTM has; this cell has two.": lambda: 4.0 * (256 * 128 + 128),
         },
-        "2 x (256 x 128 + 128). “Check the cell” tells it for yours.",
+        "2 x (256 x 128 + 128). “Check the cell” shows the number for yours.",
         tolerance=0.001,
     ),
     "pieces": Question(

@@ -8,7 +8,7 @@ from . import figures as f
 
 QUESTIONS: dict[str, Question] = {
     "which number": Question(
-        "Five runs of a layer: 10, 11, 10, 48 and 12 ms. Which number tells best what a run takes?",
+        "Five runs of a layer: 10, 11, 10, 48 and 12 ms. Which number describes best what a run takes?",
         lambda: 11.0,
         {
             "That is the mean: one busy moment of the machine makes up half of it.": lambda: 18.2,
@@ -24,7 +24,7 @@ QUESTIONS: dict[str, Question] = {
         "Predicted 20 ms, measured 25 ms. By how many percent of the measured time is the prediction too low?",
         lambda: 20.0,
         {
-            "That is 5 of 20: the difference against the prediction. Truth is the measurement.": lambda: 25.0,
+            "That is 5 of 20: the difference relative to the prediction. The measurement is the truth.": lambda: 25.0,
             "That is the difference in milliseconds.": lambda: 5.0,
             "That is what is left; the question is what is missing.": lambda: 80.0,
             "That is what was measured in percent of the prediction.": lambda: 125.0,
@@ -39,7 +39,7 @@ QUESTIONS: dict[str, Question] = {
         {
             "That is the layer alone; 40 % of the step is as slow as before.": lambda: 10.0,
             "That would hold if the layer cost nothing at all.": lambda: 2.5,
-            "That is 60 % of 10: speed-ups do not add up like that, times do.": lambda: 6.0,
+            "That is 60 % of 10: speed-ups do not add up; times do.": lambda: 6.0,
             "That is the part of the time that is left; turn it around.": lambda: 0.46,
         },
         "1 / (0.40 + 0.60 / 10).",
@@ -55,7 +55,7 @@ QUESTIONS: dict[str, Question] = {
             "That is with eight bytes per number, as in float64.": lambda: 8e-9 * 2560 * 267_735,
             "That is one token's logits; there are 2,560 tokens.": lambda: 4e-9 * 267_735,
         },
-        "2,560 x 267,735 x 4 bytes. In training, their softmax and their gradient come on top.",
+        "2,560 x 267,735 x 4 bytes. In training, their softmax and their gradients need more memory still.",
         unit="GB",
     ),
 }

@@ -27,7 +27,7 @@ QUESTIONS: dict[str, Question] = {
             "That is one hand-over; there were 100.": lambda: 0.01,
             "The hand-overs and the work: the clock did not wait for the work.": lambda: 201.0,
         },
-        "100 x 0.01 ms. It would make the product look 200 times as fast as it is.",
+        "100 x 0.01 ms. That would make the product look 200 times as fast as it is.",
         unit="ms",
     ),
     "on the flat part": Question(
@@ -53,12 +53,12 @@ QUESTIONS: dict[str, Question] = {
             "You added: the flat part already holds lambda k0.": lambda: 0.4 + 50 * 2.4e-3,
             "One word only was taken off, not 50.": lambda: 0.4 - 2.4e-3,
         },
-        "0.40 ms - 50 x 0.0024 ms. A bound from arithmetic, not a figure of the paper's: lambda was never printed.",
+        "0.40 ms - 50 x 0.0024 ms. A bound from arithmetic, not a number from the paper, which never printed lambda.",
         unit="ms",
     ),
     "one more tail": Question(
         "Three tails, c = 0.3 ms per cluster, and 4.0 ms for all words together. A fourth tail would bring the words "
-        "down to 3.8 ms. By the last form, (J + 1) c + words, how many milliseconds is the whole then?",
+        "down to 3.8 ms. By the last form, (J + 1) c + words, how many milliseconds does the whole layer take then?",
         lambda: 5 * 0.3 + 3.8,
         {
             "The head is a cluster, too: J + 1 constants.": lambda: 4 * 0.3 + 3.8,

@@ -39,7 +39,7 @@ def fits(vocabulary: Vocabulary) -> dict[str, ZipfFit | str]:
         try:
             out[model] = vocabulary.fit(model)
         except (RuntimeError, ValueError):
-            out[model] = f"no {model} fit: these counts have another shape, or are too few"
+            out[model] = f"no {model} fit: these counts have a different shape, or are too few"
     return out
 
 
@@ -92,7 +92,7 @@ def coverage_sentence(vocabulary: Vocabulary, share: float) -> str:
     """The coverage figure in words, and where the fits fail."""
     words = max(1, vocabulary.words_for_share(share))
     text = (
-        f"{vocabulary.name}: {words:,} of {len(vocabulary):,} words ({percent(words / len(vocabulary))}) are "
+        f"{vocabulary.name}: {words:,} of {len(vocabulary):,} words ({percent(words / len(vocabulary))}) make up "
         f"{percent(vocabulary.share_of_first(words))} of all tokens; the other "
         f"{len(vocabulary) - words:,} share the rest."
     )
@@ -104,8 +104,9 @@ def coverage_sentence(vocabulary: Vocabulary, share: float) -> str:
         worst = int(np.abs(gap).argmax()) + 1
         shift = f", q = {fit.shift:.2f}" if model != "zipf" else ""
         text += (
-            f" {model.title()} (s = {fit.exponent:.2f}{shift}) is worst at the first {worst:,} words: it gives them "
-            f"{100 * abs(gap[worst - 1]):.1f} points too {'little' if gap[worst - 1] > 0 else 'much'}."
+            f" {model.title()} (s = {fit.exponent:.2f}{shift}) is furthest off at the first {worst:,} words, which "
+            f"get "
+            f"{100 * abs(gap[worst - 1]):.1f} percentage points too {'little' if gap[worst - 1] > 0 else 'much'}."
         )
     part, covered = PENN_TREEBANK
     first = int(part * len(vocabulary))
@@ -113,10 +114,10 @@ def coverage_sentence(vocabulary: Vocabulary, share: float) -> str:
     text += f" The paper says of Penn Treebank that {percent(part)} of its words cover {percent(covered)} of its text; "
     text += "here they "
     if abs(here - covered) <= 0.02:
-        return text + f"cover {percent(here)}, as there."
+        return text + f"cover {percent(here)}, too."
     why = (
-        "the longer a list, the rarer its other four fifths" if here > covered
-        else "in a short or even list the first words stand out less"
+        "the longer the list, the rarer the other four fifths" if here > covered
+        else "in a short list, or an even one, the first words stand out less"
     )  # fmt: skip
     return text + f"cover {percent(here)}: {why}."
 
@@ -191,4 +192,4 @@ def languages_sentence(vocabularies: Sequence[Vocabulary], cut: bool = False) ->
     if not cut:
         return text
     floor = max(v.floor for v in vocabularies)
-    return f"{text} Only words with at least one in {1 / floor:,.0f} tokens count: one of the lists ends there."
+    return f"{text} Words rarer than one in {1 / floor:,.0f} tokens are left out, because one of the lists ends there."

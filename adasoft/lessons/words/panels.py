@@ -89,7 +89,7 @@ def machine_panel(explorer: Explorer, *, slot: str = "machine") -> w.VBox:
             if not cost.name.startswith(("this", "recorded")):
                 rows["timings used"] = cost.name
         elif explorer.counted:
-            rows["timings used"] = "none at hand: costs are counted, not timed, until you time this machine"
+            rows["timings used"] = "none yet: costs are counted, not timed, until you time this machine"
         else:
             rows["timings used"] = cost.name
         card.value = html_table(list(rows.items()), label="machine card")
@@ -134,11 +134,11 @@ def coverage_panel(explorer: Explorer, *, slot: str = "coverage") -> w.VBox:
         redraw_language()
         pair.show(state["share"])
         figure.push(*f.coverage_data(explorer.vocabulary, state["share"] / 100))
-        words.say("In words: " + f.coverage_sentence(explorer.vocabulary, state["share"] / 100))
+        words.say(f.coverage_sentence(explorer.vocabulary, state["share"] / 100))
 
     def set_share(value: float, _clip: bool) -> None:
         if not 0 < value <= 100:
-            raise ValueError(f"{value:g} % is refused: a share is above 0 and at most 100 %")
+            raise ValueError(f"the share should be above 0 and at most 100 %, got {value:g} %")
         state["share"] = float(value)
         redraw()
 
@@ -149,7 +149,7 @@ def coverage_panel(explorer: Explorer, *, slot: str = "coverage") -> w.VBox:
 
 
 def languages_panel(explorer: Explorer, *, slot: str = "languages") -> w.VBox:
-    """Coverage of up to six languages side by side, with a table; the explorer's words come along if they are none."""
+    """Coverage of up to six languages side by side, and of the reader's own words, with a table."""
     panel = Panel()
     options = [(name, code) for code, name in LANGUAGES.items()]
     chosen = w.SelectMultiple(options=options, value=("en", "de", "fi"), rows=6, description="languages")
@@ -163,12 +163,14 @@ def languages_panel(explorer: Explorer, *, slot: str = "languages") -> w.VBox:
         figure.push(*f.languages_data(vocabularies))
         table.value = html_table(f.languages_table(vocabularies), list(f.HEADS.values()), label="languages compared")
         cut = any(len(after) < len(before) for after, before in zip(vocabularies, whole, strict=True))
-        words.say("In words: " + f.languages_sentence(vocabularies, cut=cut))
+        words.say(f.languages_sentence(vocabularies, cut=cut))
         if len(chosen.value) > len(codes):
-            raise ValueError(f"{f.MOST_LINES} curves at most: {len(chosen.value) - len(codes)} of your choice left out")
+            raise ValueError(
+                f"at most {f.MOST_LINES} curves fit: {len(chosen.value) - len(codes)} of your choice are left out"
+            )
 
     panel.on_value(chosen, lambda _: redraw())
-    note = w.HTML("<small>Several: hold Ctrl (on a Mac: Command), or Shift with the arrow keys.</small>")
+    note = w.HTML("<small>To choose several, hold Ctrl (Command on a Mac), or press Shift with the arrow keys.</small>")
     box = panel.box(chosen, note, figure, table, words)
     explorer.attach(slot, safely(panel, redraw), box)
     return box
@@ -210,7 +212,7 @@ def own_text_panel(explorer: Explorer, *, slot: str = "own text") -> w.VBox:
             explorer.vocabulary = vocabulary
             words.say(
                 f"Read {name}: {vocabulary.total:,} tokens, {len(vocabulary):,} different words; this page and all "
-                "lessons now use it (counts only are kept). Most frequent: "
+                "lessons now use it (only the counts are kept). Most frequent: "
                 + " ".join(f"“{word}”" for word in (vocabulary.words or ())[:8])
                 + "."
             )

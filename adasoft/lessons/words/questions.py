@@ -34,13 +34,13 @@ QUESTIONS: dict[str, Question] = {
             "Those are the words. The head must also say 'it is in the tail': one entry more per tail.": lambda: 2000.0,
             "That is the tail's size; the head holds the frequent words.": lambda: 321_180.0 - 2000,
             "That is the whole vocabulary, which is what we want to avoid.": lambda: 321_180.0,
-            "One entry per tail, and there is one tail only.": lambda: 2002.0,
+            "There is one entry per tail, and only one tail.": lambda: 2002.0,
         },
         "k_h + J = 2,000 words and 1 entry for the tail.",
         tolerance=0.0,
     ),
     "tail share": Question(
-        "English, one cutoff at 2,000: which percentage of the tokens falls into the tail?",
+        "English, one cutoff at 2,000: what percentage of the tokens falls into the tail?",
         lambda: 100 * (1 - _en().share_of_first(2000)),
         {
             "That is p_h, the head's share; the tail has the rest.": lambda: 100 * _en().share_of_first(2000),
@@ -56,9 +56,9 @@ QUESTIONS: dict[str, Question] = {
         "milliseconds is a typical prediction off?",
         lambda: 0.08 * 250,
         {
-            "That is the error in percent; of 250 ms it is more.": lambda: 8.0,
-            "That is where it may end above; the question is how far off.": lambda: 270.0,
-            "That is where it may end below; the question is how far off.": lambda: 230.0,
+            "That is the error in percent; the question is in milliseconds.": lambda: 8.0,
+            "That is how long the layer may take; the question is how far off the prediction is.": lambda: 270.0,
+            "That is how little the layer may take; the question is how far off the prediction is.": lambda: 230.0,
             "8 % is 0.08, not 0.008.": lambda: 2.0,
         },
         "8 % of 250 ms. Half of the layers are off by less, half by more.",
@@ -78,16 +78,16 @@ QUESTIONS: dict[str, Question] = {
         unit="times",
     ),
     "five points more": Question(
-        "English: going from 90 % to 95 % of the tokens, how many words come on top?",
+        "English: going from 90 % to 95 % of the tokens, how many more words are needed?",
         lambda: float(_en().words_for_share(0.95) - _en().words_for_share(0.9)),
         {
             "Those are all words for 95 %; the first 90 % need many of them already.": lambda: float(
                 _en().words_for_share(0.95)
             ),
-            "Those are the words for 90 %; the question is about the five points after.": lambda: float(
+            "Those are the words for 90 %; the question is about the next five points.": lambda: float(
                 _en().words_for_share(0.9)
             ),
-            "That is from 80 % to 90 %; the next five points are dearer.": lambda: float(
+            "That is from 80 % to 90 %; the next five points need more.": lambda: float(
                 _en().words_for_share(0.9) - _en().words_for_share(0.8)
             ),
             "That is 5 % of the words; the question is about 5 % of the tokens.": lambda: 0.05 * len(_en()),
@@ -103,7 +103,7 @@ QUESTIONS: dict[str, Question] = {
             "That is 1 % of the words, not the words of the last 1 % of tokens.": lambda: 0.01 * len(_en()),
             "That is the last 5 %.": lambda: float(len(_en()) - _en().words_for_share(0.95)),
         },
-        "V less the words that hold 99 %.",
+        "V minus the words that hold 99 %.",
         unit="words",
     ),
     "finnish tail": Question(
@@ -116,11 +116,11 @@ QUESTIONS: dict[str, Question] = {
             "Upside down: Finnish has the larger tail.": lambda: (
                 (1 - _en().share_of_first(2000)) / (1 - load_language("fi").share_of_first(2000))
             ),
-            "That is the difference in points; the question is the ratio.": lambda: (
+            "That is the difference in percentage points; the question is about the ratio.": lambda: (
                 100 * (_en().share_of_first(2000) - load_language("fi").share_of_first(2000))
             ),
         },
-        "(1 - p_h) of Finnish over that of English; the table has p_h in its column for the first 2,000.",
+        "(1 - p_h) of Finnish, divided by that of English; the table shows p_h in the column for the first 2,000.",
         tolerance=0.03,
         unit="times",
     ),
@@ -129,7 +129,7 @@ QUESTIONS: dict[str, Question] = {
 PREDICTIONS: dict[str, Prediction] = {
     "half": Prediction(
         lambda e: (
-            f"Half of all words on a page ({e.vocabulary.name}) are among the n most frequent ones. What is n? "
+            f"Half of the words on a page ({e.vocabulary.name}) are among the n most frequent ones. What is n? "
             "Commit to a guess."
         ),
         lambda e: float(e.vocabulary.words_for_share(0.5)),
@@ -137,8 +137,8 @@ PREDICTIONS: dict[str, Prediction] = {
     ),
     "speedup": Prediction(
         lambda e: (
-            f"One cutoff at {fitted((2000,), len(e.vocabulary))[0]:,} words. How many times less will the layer cost "
-            "than the full softmax? Commit to a guess."
+            f"One cutoff at {fitted((2000,), len(e.vocabulary))[0]:,} words. How many times cheaper will the layer "
+            "be than the full softmax? Commit to a guess."
         ),
         lambda e: e.speedup_at((2000,)),
         "times",
@@ -149,7 +149,7 @@ PREDICTIONS: dict[str, Prediction] = {
         "words",
     ),
     "finnish": Prediction(
-        "And Finnish, which builds words by endings: how many words for 95 % of the tokens? Commit to a guess.",
+        "And Finnish, which builds words with endings: how many words make up 95 % of the tokens? Commit to a guess.",
         lambda e: float(load_language("fi").words_for_share(0.95)),
         "words",
     ),
