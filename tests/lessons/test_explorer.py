@@ -338,16 +338,39 @@ def entries_of(**entries):
 
 @pytest.mark.parametrize(
     "content, reason",
-    [(b"{", "not JSON"), (b"\xff\xfe\xff", "not JSON"), (b"[]", "should hold an object, got []"), (b"null", "got None"),
-     (b"", "it is empty"), (b"\x00" * 2000, "it is empty"), (b'{"format": "other"}', "its format should be"),
-     (b"[" * 100_000 + b"]" * 100_000, "not JSON"), (b'{"a":' * 200 + b"1" + b"}" * 200, "nested at most"),
-     (b'{"format": "adasoft choices", "version": 9}', "version 1"), (entries_of(words=3), "entries.words should be"),
-     (b'{"format": "adasoft choices", "version": 1}', "entries should be an object, got None"),
-     (entries_of(words={"read": 1}).replace(b"1}}", b"1e999}}"), "finite"),
-     (entries_of(words={"read": 1}).replace(b"1}}", b"1" * 500 + b"}}"), "finite")],
-    ids=["cut", "binary", "list", "null", "empty", "zeros", "other", "deep", "deeper", "version", "section", "none",
-         "infinite", "long number"],
-)  # fmt: skip
+    [
+        (b"{", "not JSON"),
+        (b"\xff\xfe\xff", "not JSON"),
+        (b"[]", "should hold an object, got []"),
+        (b"null", "got None"),
+        (b"", "it is empty"),
+        (b"\x00" * 2000, "it is empty"),
+        (b'{"format": "other"}', "its format should be"),
+        (b"[" * 100_000 + b"]" * 100_000, "not JSON"),
+        (b'{"a":' * 200 + b"1" + b"}" * 200, "nested at most"),
+        (b'{"format": "adasoft choices", "version": 9}', "version 1"),
+        (entries_of(words=3), "entries.words should be"),
+        (b'{"format": "adasoft choices", "version": 1}', "entries should be an object, got None"),
+        (entries_of(words={"read": 1}).replace(b"1}}", b"1e999}}"), "finite"),
+        (entries_of(words={"read": 1}).replace(b"1}}", b"1" * 500 + b"}}"), "finite"),
+    ],
+    ids=[
+        "cut",
+        "binary",
+        "list",
+        "null",
+        "empty",
+        "zeros",
+        "other",
+        "deep",
+        "deeper",
+        "version",
+        "section",
+        "none",
+        "infinite",
+        "long number",
+    ],
+)
 def test_a_broken_or_foreign_file_is_said_in_one_line_and_replaced(cache, capsys, content, reason):
     path = Explorer(lesson="a")._choices.path
     path.parent.mkdir(parents=True)
@@ -412,9 +435,10 @@ def test_damaged_words_are_named_and_replaced(cache, capsys):
     good = json.loads(path.read_text())
     assert good == {"name": "tale", "words": ["x", "y", "z"], "counts": [5, 4, 3]}
     bad = {
-        "name": [None, 3], "words": [None, 3, ["x", "y"], ["x", "y", 3], ["x", "x", "z"]],
+        "name": [None, 3],
+        "words": [None, 3, ["x", "y"], ["x", "y", 3], ["x", "x", "z"]],
         "counts": [None, "5", [5, 4], [5, 4, "3"], [5, 4, True], [5, 4, -3], [5, 4, 10**40], [[5], 4, 3]],
-    }  # fmt: skip
+    }
     for field, values in bad.items():
         for value in values:
             path.write_text(json.dumps({**good, field: value}))

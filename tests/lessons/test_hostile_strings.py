@@ -39,9 +39,13 @@ COST = {"product": [1e-4, 3e-11, 5e-9, 2e-9, 6e-9, 0], "projection": [1e-4, 5e-1
 
 def hostile_cost():
     record = {
-        "device": {"name": EVIL, "type": "cpu"}, "threads": 2, "dtype": "float32", "date": EVIL, "torch": EVIL,
+        "device": {"name": EVIL, "type": "cpu"},
+        "threads": 2,
+        "dtype": "float32",
+        "date": EVIL,
+        "torch": EVIL,
         "errors": {"train layers, not fitted": {"median": 0.11}},
-    }  # fmt: skip
+    }
     kinds = {"train": COST, "decode": COST}
     return MeasuredCost(kinds, {"train": 5e-4, "decode": 1e-4}, name=f"this machine: {EVIL}", record=record)
 
@@ -102,8 +106,11 @@ def check(*boxes, visible=True):
 def test_the_guard_sees_markup():
     import plotly.graph_objects as go
 
-    for figure in (go.Figure(go.Bar(x=[EVIL], y=[1])), go.Figure(go.Scatter(y=[1], name=EVIL)),
-                   go.Figure(layout={"title": {"text": "<b>x</b><i>y</i>"}})):  # fmt: skip
+    for figure in (
+        go.Figure(go.Bar(x=[EVIL], y=[1])),
+        go.Figure(go.Scatter(y=[1], name=EVIL)),
+        go.Figure(layout={"title": {"text": "<b>x</b><i>y</i>"}}),
+    ):
         assert shown(w.VBox([parts.live(figure)]))[0]
     assert shown(w.VBox([w.HTML(EVIL)]))[0] and not shown(w.VBox([w.HTML(html.escape(EVIL))]))[0]
     assert not shown(w.VBox([parts.live(go.Figure(go.Bar(x=[plain(EVIL)], y=[1])))]))[0]
@@ -154,8 +161,16 @@ def test_names_and_choices_in_the_lessons_on_time(monkeypatch):
         "curve": {"sizes": json.loads(json.dumps(explorer.curve_sizes)), "times": {"20": spread}, **made},
         "product sweep": {"sizes": explorer.product_sizes, "times": {str(k): spread for k in (1, 2, 4, 9)}, **made},
     }
-    boxes = [make(explorer) for make in (time_model.product_panel, live_timing.live_panel, live_timing.curve_panel,
-                                         time_model.clusters_panel, time_model.replan_panel)]  # fmt: skip
+    boxes = [
+        make(explorer)
+        for make in (
+            time_model.product_panel,
+            live_timing.live_panel,
+            live_timing.curve_panel,
+            time_model.clusters_panel,
+            time_model.replan_panel,
+        )
+    ]
     check(*boxes)
 
 
@@ -206,12 +221,20 @@ def test_words_and_records_in_the_lesson_on_alternatives(monkeypatch):
     made = {"device": EVIL, "date": EVIL}
     known = {"opened": None, "arithmetic": {}}
     explorer._kept = {
-        "case": {"sizes": json.loads(json.dumps(explorer.case_sizes)), "times": {EVIL: spread}, "bet": EVIL,
-                 "known": known, **made},
+        "case": {
+            "sizes": json.loads(json.dumps(explorer.case_sizes)),
+            "times": {EVIL: spread},
+            "bet": EVIL,
+            "known": known,
+            **made,
+        },
         "svd windows": {"points": [["full softmax", 1.0, 1.0], [EVIL, 0.5, 0.99]], **made},
-        "skipped tails": {"sizes": {"rows": 256, "device": "cpu"}, "times": {f"{name}, 10": spread for name in (
-            "all words, then search", "exact, tails skipped")}, **made},
-    }  # fmt: skip
+        "skipped tails": {
+            "sizes": {"rows": 256, "device": "cpu"},
+            "times": {f"{name}, 10": spread for name in ("all words, then search", "exact, tails skipped")},
+            **made,
+        },
+    }
     recorded = sa.RecordedCase(EVIL, {}, {EVIL: Spread(2.0, 1.0, 3.0, 9)}, {}, EVIL)
     monkeypatch.setattr(ap, "recorded_cases", lambda: [recorded])
     boxes = [make(explorer) for make in (ap.svd_panel, ap.pruned_panel, ap.skip_panel, ap.case_panel)]

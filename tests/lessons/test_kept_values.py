@@ -52,8 +52,11 @@ def layer(**more):
 
 def timing_panels(explorer):
     makers = (
-        time_model.wrong_timing_panel, time_model.product_panel, live_timing.live_panel, live_timing.curve_panel,
-    )  # fmt: skip
+        time_model.wrong_timing_panel,
+        time_model.product_panel,
+        live_timing.live_panel,
+        live_timing.curve_panel,
+    )
     return [make(explorer) for make in makers]
 
 
@@ -71,11 +74,12 @@ def good_timing():
     layers = measured(explorer.layer_sizes, FULL, STOCK, OURS, PLAN)
     return {
         "product sweep": measured(explorer.product_sizes, "1", "4", "20", "100"),
-        "timed rightly": measured(explorer.once_sizes, TURNS), "layers": layers,
+        "timed rightly": measured(explorer.once_sizes, TURNS),
+        "layers": layers,
         "timed wrongly": {"sizes": explorer.once_sizes, "presses": [{ONCE: 0.1, HOT: 0.01}] * 2},
         "curve": measured(explorer.curve_sizes, "100", "200", "300"),
         "layers timed wrongly": {"sizes": explorer.layer_sizes, "seconds": {FULL: 3.0, OURS: 1.0}},
-    }  # fmt: skip
+    }
 
 
 def good_training():
@@ -89,10 +93,14 @@ def good_alternatives():
     return {
         "skipped tails": skipped,
         "case": measured(explorer.case_sizes, sc.FULL, sc.SVD) | {"known": known, "bet": sc.SVD},
-        "bets": [[True], [False]], "experts": sa.record()["experts"],
-        "svd windows": {"points": [["full softmax", 1e-3, 1.0], ["6, 250", 5e-4, 0.97]], "device": "a CPU",
-                        "date": "2030-01-02T03:04"},
-    }  # fmt: skip
+        "bets": [[True], [False]],
+        "experts": sa.record()["experts"],
+        "svd windows": {
+            "points": [["full softmax", 1e-3, 1.0], ["6, 250", 5e-4, 0.97]],
+            "device": "a CPU",
+            "date": "2030-01-02T03:04",
+        },
+    }
 
 
 LESSONS = {
@@ -230,7 +238,7 @@ def test_forms():
         (forms.row(forms.text, forms.flag), [["x", True]], [["x"], ["x", True, 1], [True, "x"]]),
         (forms.table(forms.COUNT, keys=forms.decimal), [{}, {"12": 0}], [{"0": 1}, {"x": 1}, {"1": -1}, [], {"²": 1}]),
         (forms.fields(a_b=forms.text), [{"a b": "x", "c": 1}], [{}, {"a b": 1}, {"a_b": "x"}, []]),
-    ]:  # fmt: skip
+    ]:
         for value in good:
             form(value, "it")
         for value in bad:

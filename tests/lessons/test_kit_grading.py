@@ -28,8 +28,13 @@ def test_every_question_knows_its_answer_and_three_mistakes(key):
 
 def test_numbers_as_they_are_shown():
     assert [number_text(x) for x in (98.0, 164_444_160, 8.8, 0.3, 1e20, -5)] == [
-        "98", "164,444,160", "8.8", "0.3", "1e+20", "-5",
-    ]  # fmt: skip
+        "98",
+        "164,444,160",
+        "8.8",
+        "0.3",
+        "1e+20",
+        "-5",
+    ]
 
 
 def test_right_digits_in_the_wrong_unit_are_told():
@@ -39,11 +44,20 @@ def test_right_digits_in_the_wrong_unit_are_told():
 
 @pytest.mark.parametrize(
     "answer, status, hint",
-    [(32, "correct", "512 / 4 / 4"), (32.01, "almost", "Close"), (35.1, "almost", "Close"),
-     (28.9, "almost", "Close"), (35.3, "keep working", "Too large."), (28.7, "keep working", "Too small."),
-     (45, "keep working", "Too large."), (20, "keep working", "Too small."), (-32, "keep working", "Too small."),
-     (320, "keep working", "10 times too large"), (0.32, "keep working", "100 times too small")],
-)  # fmt: skip
+    [
+        (32, "correct", "512 / 4 / 4"),
+        (32.01, "almost", "Close"),
+        (35.1, "almost", "Close"),
+        (28.9, "almost", "Close"),
+        (35.3, "keep working", "Too large."),
+        (28.7, "keep working", "Too small."),
+        (45, "keep working", "Too large."),
+        (20, "keep working", "Too small."),
+        (-32, "keep working", "Too small."),
+        (320, "keep working", "10 times too large"),
+        (0.32, "keep working", "100 times too small"),
+    ],
+)
 def test_how_far_off_an_answer_is(answer, status, hint):
     """32 is asked for, with no tolerance: a tenth is "almost"; beyond it, the direction is told."""
     verdict = grade("tail width", answer)

@@ -183,9 +183,7 @@ def test_a_button_that_can_be_pressed_starts_its_job():
     """The moment it says so, no other job is in the way."""
     panel, free = parts.Panel(), []
     job = parts.Job(panel, "Go", lambda tick: None)
-    job.start.observe(
-        lambda change: change["new"] or free.append(not parts.Job._running.locked()), "disabled"
-    )  # fmt: skip
+    job.start.observe(lambda change: change["new"] or free.append(not parts.Job._running.locked()), "disabled")
     panel.box(job.row)
     for _ in range(3):
         job.start.click()

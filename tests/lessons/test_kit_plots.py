@@ -126,7 +126,14 @@ def test_the_gain_in_words(explorer):
 
 
 def test_shares_are_told_in_percent():
-    told = {0.2139: "21.4 %", 0.01: "1.0 %", 0.0099: "0.99 %", 0.0: "0.0 %", 1.0: "100.0 %", 0.9996: "99.960 %",
-            0.999999: "nearly 100 %"}  # fmt: skip
+    told = {
+        0.2139: "21.4 %",
+        0.01: "1.0 %",
+        0.0099: "0.99 %",
+        0.0: "0.0 %",
+        1.0: "100.0 %",
+        0.9996: "99.960 %",
+        0.999999: "nearly 100 %",
+    }
     assert {share: plots.percent(share) for share in told} == told
     assert [plots.seconds_text(s) for s in (1.25, 0.0345, 5.6e-4, 5.6e-5)] == ["1.2 s", "34.5 ms", "0.56 ms", "56 µs"]

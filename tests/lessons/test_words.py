@@ -206,10 +206,15 @@ def test_how_many_times_as_many_words():
 
 @pytest.mark.parametrize(
     "content, reason",
-    [(b"", "holds no"), (b"\xff\xd8\x00binary\x00" * 9, "not read"), (b"one one one", "only 1 different words"),
-     (b"a\t1\na\t2\nb\t3\n", "line 2"), (b"a\t0\nb\t0\nc\t0\n", "not read")],
+    [
+        (b"", "holds no"),
+        (b"\xff\xd8\x00binary\x00" * 9, "not read"),
+        (b"one one one", "only 1 different words"),
+        (b"a\t1\na\t2\nb\t3\n", "line 2"),
+        (b"a\t0\nb\t0\nc\t0\n", "not read"),
+    ],
     ids=["empty", "binary", "one word", "twice", "all zero"],
-)  # fmt: skip
+)
 def test_broken_files_say_the_way_out_and_change_nothing(explorer, content, reason):
     before = explorer.vocabulary
     box = word_panels.own_text_panel(explorer)

@@ -118,10 +118,15 @@ def test_the_letters_are_those_of_the_design():
     prose = "\n".join(c.source for c in read(FOLDER / "00_start_here.ipynb").cells)
     rows = dict(re.findall(r"^\| ([^|]+?) \| ([^|]+?) \|$", prose, re.M))
     expected = {
-        "V": "number of words", "B": "tokens in a batch", "d": "hidden size", "J": "number of tails",
-        "k_h, k_i": "words in the head, in tail i", "p_h, p_i": "share of the tokens in the head, in tail i",
-        "d_i": "width of tail i", "c_1 < ... < c_J": "cutoffs",
-    }  # fmt: skip
+        "V": "number of words",
+        "B": "tokens in a batch",
+        "d": "hidden size",
+        "J": "number of tails",
+        "k_h, k_i": "words in the head, in tail i",
+        "p_h, p_i": "share of the tokens in the head, in tail i",
+        "d_i": "width of tail i",
+        "c_1 < ... < c_J": "cutoffs",
+    }
     assert {letter: rows[letter] for letter in expected} == expected and "(B x d) by (d x k)" in rows["g(k, B, d)"]
 
 
@@ -190,9 +195,12 @@ def executed(notebook, tmp_path):
     """Run it all; the seconds it took."""
     started = time.perf_counter()
     NotebookClient(
-        notebook, timeout=60, kernel_name="python3", store_widget_state=False,
+        notebook,
+        timeout=60,
+        kernel_name="python3",
+        store_widget_state=False,
         resources={"metadata": {"path": str(tmp_path)}},
-    ).execute()  # fmt: skip
+    ).execute()
     assert not [o for c in notebook.cells if c.cell_type == "code" for o in c.outputs if o.get("name") == "stderr"]
     return time.perf_counter() - started
 

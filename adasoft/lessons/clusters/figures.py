@@ -35,8 +35,9 @@ def two_clusters_figure(explorer: Explorer, found: TwoClusters) -> go.Figure:
     figure.add_scatter(mode="lines", line={"color": COLORS[1], "dash": "dash"}, name="both clusters in leaves")
     figure.add_scatter(mode="lines", line={"color": FULL_COLOR, "dash": "dot"}, name="full softmax")
     figure.add_scatter(mode="markers", marker={"size": 14, "symbol": "diamond", "color": COLORS[5]}, name="your cut")
-    figure.add_scatter(mode="markers", marker={"size": 13, "symbol": "star", "color": COLORS[2]}, name="best",
-                       visible=False)  # fmt: skip
+    figure.add_scatter(
+        mode="markers", marker={"size": 13, "symbol": "star", "color": COLORS[2]}, name="best", visible=False
+    )
     figure.update_xaxes(title_text="words in the first cluster, k<sub>h</sub>", **LOG)
     figure.update_yaxes(type="log", dtick="D2", tickformat=",.6~r")
     figure = filled(figure, *two_clusters_data(explorer, found), 340)

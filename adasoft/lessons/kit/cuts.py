@@ -58,14 +58,26 @@ def cut_figure(explorer: Explorer) -> go.Figure:
     plain = {"color": colors}
     figure.add_bar(row=1, col=1, marker=striped, name="words", hovertemplate=hover + "words</extra>")
     figure.add_bar(row=1, col=1, marker=plain, name="tokens", hovertemplate=hover + "tokens</extra>", **percent_bar)
-    figure.add_bar(row=1, col=2, marker={"color": colors}, texttemplate="%{y:,.3~r}", **{
-        k: v for k, v in percent_bar.items() if k != "texttemplate"
-    })  # fmt: skip
+    figure.add_bar(
+        row=1,
+        col=2,
+        marker={"color": colors},
+        texttemplate="%{y:,.3~r}",
+        **{k: v for k, v in percent_bar.items() if k != "texttemplate"},
+    )
     figure.add_scatter(row=1, col=3, mode="lines", line={"color": COLORS[0], "width": 2.5}, name="these cutoffs")
-    figure.add_scatter(row=1, col=3, mode="lines+text", line={"color": FULL_COLOR, "dash": "dash"}, name="full softmax",
-                       text=["<br>full softmax", ""], textposition="bottom right")  # fmt: skip
-    figure.add_scatter(row=1, col=3, mode="markers", name="here",
-                       marker={"size": 13, "symbol": "diamond", "color": COLORS[5]})  # fmt: skip
+    figure.add_scatter(
+        row=1,
+        col=3,
+        mode="lines+text",
+        line={"color": FULL_COLOR, "dash": "dash"},
+        name="full softmax",
+        text=["<br>full softmax", ""],
+        textposition="bottom right",
+    )
+    figure.add_scatter(
+        row=1, col=3, mode="markers", name="here", marker={"size": 13, "symbol": "diamond", "color": COLORS[5]}
+    )
     figure.update_yaxes(row=1, col=1, tickformat=".0%", range=[0, 1.12], title_text="share (striped: words)")
     figure.update_yaxes(row=1, col=2, rangemode="tozero", tickformat=",.6~r")
     figure.update_xaxes(row=1, col=3, **LOG)
@@ -105,24 +117,44 @@ def picker_figure(explorer: Explorer) -> go.Figure:
     seen = ranks[words.counts[ranks - 1] > 0]
     figure = make_subplots(specs=[[{"secondary_y": True}]])
     figure.add_scatter(x=seen, y=words.shares[seen - 1], mode="lines", line={"color": TEXT_COLOR, "width": 2})
-    figure.add_scatter(x=ranks, y=words.cumulative[ranks], mode="lines", line={"color": TEXT_COLOR, "dash": "dash"},
-                       secondary_y=True)  # fmt: skip
+    figure.add_scatter(
+        x=ranks, y=words.cumulative[ranks], mode="lines", line={"color": TEXT_COLOR, "dash": "dash"}, secondary_y=True
+    )
     edges = [1, *explorer.cutoffs, n]
     for i, (name, share) in enumerate(zip(explorer.names, explorer.token_shares, strict=True)):
         low, high = edges[i], edges[i + 1]
         figure.add_vrect(low, high, fillcolor=COLORS[i], opacity=0.22, line_width=0, layer="below")
-        figure.add_annotation(x=(np.log10(low) + np.log10(high)) / 2, y=1.1, yref="paper", showarrow=False,
-                              text=f"<b>{name} · {percent(share)} of tokens</b>")  # fmt: skip
+        figure.add_annotation(
+            x=(np.log10(low) + np.log10(high)) / 2,
+            y=1.1,
+            yref="paper",
+            showarrow=False,
+            text=f"<b>{name} · {percent(share)} of tokens</b>",
+        )
     for i, cutoff in enumerate(explorer.cutoffs):
         figure.add_vline(cutoff, line={"color": TEXT_COLOR, "width": 2})
-        figure.add_scatter(x=[cutoff], y=[0.9 - 0.1 * i], mode="markers+text", text=[f"  c{i + 1} = {cutoff:,}"],
-                           textposition="middle right", marker={"size": 15, "color": COLORS[0]},
-                           secondary_y=True)  # fmt: skip
-    figure.update_xaxes(type="log", dtick=1, tickformat=",d", title_text="words, most frequent first",
-                        range=[0, np.log10(n)])  # fmt: skip
+        figure.add_scatter(
+            x=[cutoff],
+            y=[0.9 - 0.1 * i],
+            mode="markers+text",
+            text=[f"  c{i + 1} = {cutoff:,}"],
+            textposition="middle right",
+            marker={"size": 15, "color": COLORS[0]},
+            secondary_y=True,
+        )
+    figure.update_xaxes(
+        type="log", dtick=1, tickformat=",d", title_text="words, most frequent first", range=[0, np.log10(n)]
+    )
     figure.update_yaxes(**{**LOG, "dtick": 2}, title_text="share of tokens, each word")
-    figure.update_yaxes(type="linear", dtick=0.25, tickformat=".0%", range=[0, 1], showgrid=False, secondary_y=True,
-                        title_text="all words so far (dashed)")  # fmt: skip
+    figure.update_yaxes(
+        type="linear",
+        dtick=0.25,
+        tickformat=".0%",
+        range=[0, 1],
+        showgrid=False,
+        secondary_y=True,
+        title_text="all words so far (dashed)",
+    )
     return filled(figure, {}, {}, 300)
 
 
@@ -180,12 +212,14 @@ def cut_panel(explorer: Explorer, *, most: int = MAX_TAILS, settings: bool = Tru
     names = [f"cutoff {i + 1}" for i in range(most)]
     pairs = [cutoff_pair(panel, explorer, i, name, f"{name}, words") for i, name in enumerate(names)]
 
-    n_tails = w.Dropdown(options=list(range(most + 1)), description="number of cutoffs", style=WIDE,
-                         layout=w.Layout(width="190px"))  # fmt: skip
+    n_tails = w.Dropdown(
+        options=list(range(most + 1)), description="number of cutoffs", style=WIDE, layout=w.Layout(width="190px")
+    )
     costs = costs_at_hand(COUNTED_MULTIPLICATIONS, explorer)
     cost = w.Dropdown(options=list(costs), description="cost model", style=WIDE, layout=w.Layout(width="430px"))
-    widths = w.Dropdown(options=list(WIDTH_RULES), description="width of the tails", style=WIDE,
-                        layout=w.Layout(width="270px"))  # fmt: skip
+    widths = w.Dropdown(
+        options=list(WIDTH_RULES), description="width of the tails", style=WIDE, layout=w.Layout(width="270px")
+    )
     d, batch = NumberBox(description="hidden size d"), NumberBox(description="tokens per step B")
     panel.on_value(n_tails, explorer.set_n_tails)
     panel.on_value(cost, lambda name: setattr(explorer, "cost", costs[name]))
@@ -237,8 +271,6 @@ def cut_panel(explorer: Explorer, *, most: int = MAX_TAILS, settings: bool = Tru
     settings_rows = [row(cost, widths), row(d, batch)]
     for hidden in [*([] if settings else settings_rows), *([n_tails] if most == 1 else [])]:
         hidden.layout.display = "none"
-    box = panel.box(
-        picker, *(pair.row for pair in pairs), row(n_tails, buttons), *settings_rows, note, figure, words
-    )  # fmt: skip
+    box = panel.box(picker, *(pair.row for pair in pairs), row(n_tails, buttons), *settings_rows, note, figure, words)
     explorer.attach(slot, safely(panel, redraw), box)
     return box

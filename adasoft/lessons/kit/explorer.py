@@ -279,9 +279,14 @@ class Explorer(Kept):
 
     def _layer(self, cutoffs: Sequence[int]) -> LayerCost:
         return self.cost.layer(
-            len(self.vocabulary), cutoffs, self.widths_for(len(cutoffs)),
-            self._token_shares(cutoffs)[1:], self.in_features, self.batch, self.objective,  # type: ignore[arg-type]
-        )  # fmt: skip
+            len(self.vocabulary),
+            cutoffs,
+            self.widths_for(len(cutoffs)),
+            self._token_shares(cutoffs)[1:],
+            self.in_features,
+            self.batch,
+            self.objective,  # type: ignore[arg-type]
+        )
 
     @property
     def prediction(self) -> LayerCost:

@@ -9,10 +9,25 @@ from typing import Literal
 from ...vocabulary import Vocabulary, wordfreq_tokens
 
 LANGUAGES = {
-    "en": "English", "de": "German", "fi": "Finnish", "fr": "French", "es": "Spanish", "it": "Italian", "nl": "Dutch",
-    "pl": "Polish", "cs": "Czech", "ru": "Russian", "tr": "Turkish", "ar": "Arabic", "bg": "Bulgarian",
-    "da": "Danish", "el": "Greek", "hu": "Hungarian", "ja": "Japanese", "zh": "Chinese",
-}  # fmt: skip
+    "en": "English",
+    "de": "German",
+    "fi": "Finnish",
+    "fr": "French",
+    "es": "Spanish",
+    "it": "Italian",
+    "nl": "Dutch",
+    "pl": "Polish",
+    "cs": "Czech",
+    "ru": "Russian",
+    "tr": "Turkish",
+    "ar": "Arabic",
+    "bg": "Bulgarian",
+    "da": "Danish",
+    "el": "Greek",
+    "hu": "Hungarian",
+    "ja": "Japanese",
+    "zh": "Chinese",
+}
 
 
 @lru_cache(maxsize=24)

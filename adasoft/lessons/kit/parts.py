@@ -290,9 +290,17 @@ class Pair:
     """
 
     def __init__(
-        self, panel: Panel, number: NumberBox, name: str, act: Callable[[float, bool], None], *,
-        low: float = 1.0, high: float = 10.0, step: float = 0.005, log: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        panel: Panel,
+        number: NumberBox,
+        name: str,
+        act: Callable[[float, bool], None],
+        *,
+        low: float = 1.0,
+        high: float = 10.0,
+        step: float = 0.005,
+        log: bool = False,
+    ) -> None:
         self.panel, self.number, self.step, self.log, self.high = panel, number, step, log, high
         self._shown = low
         limits = {"min": 0.0, "max": self._grid(high) * step} if log else {"min": low, "max": high}

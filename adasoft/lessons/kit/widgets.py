@@ -198,9 +198,11 @@ class FileDrop(anywidget.AnyWidget):  # type: ignore[misc]
     description = t.Unicode("Pick a file").tag(sync=True)
 
     def __init__(
-        self, act: Callable[[Path, str], None], guarded: Callable[[], AbstractContextManager[None]],
+        self,
+        act: Callable[[Path, str], None],
+        guarded: Callable[[], AbstractContextManager[None]],
         description: str = "Pick a file",
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(description=description)
         self._act, self._guarded = act, guarded
         self._copy: tempfile.TemporaryDirectory[str] | None = None

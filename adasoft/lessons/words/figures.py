@@ -66,17 +66,31 @@ def coverage_data(vocabulary: Vocabulary, share: float) -> tuple[Data, Layout]:
 
 def coverage_figure(vocabulary: Vocabulary, share: float) -> go.Figure:
     """Left: frequency against rank, with the laws of Zipf and Mandelbrot. Right: coverage."""
-    figure = make_subplots(1, 2, subplot_titles=("how often each word comes", "what the first words cover"),
-                           horizontal_spacing=0.12)  # fmt: skip
+    figure = make_subplots(
+        1, 2, subplot_titles=("how often each word comes", "what the first words cover"), horizontal_spacing=0.12
+    )
     figure.add_scatter(row=1, col=1, mode="lines", line={"color": COLORS[0], "width": 3}, name="words")
     figure.add_scatter(row=1, col=1, mode="lines", line={"color": COLORS[5], "dash": "dash"}, name="Zipf")
-    figure.add_scatter(row=1, col=1, mode="lines", line={"color": COLORS[2], "dash": "dot", "width": 3},
-                       name="Zipf-Mandelbrot")  # fmt: skip
+    figure.add_scatter(
+        row=1, col=1, mode="lines", line={"color": COLORS[2], "dash": "dot", "width": 3}, name="Zipf-Mandelbrot"
+    )
     figure.add_scatter(row=1, col=2, mode="lines", line={"color": COLORS[0], "width": 3}, showlegend=False)
-    figure.add_scatter(row=1, col=2, mode="lines+markers", line={"color": COLORS[5], "width": 2, "dash": "dash"},
-                       marker={"size": [0, 13, 0], "symbol": "diamond"}, showlegend=False, name="share")  # fmt: skip
-    figure.add_scatter(row=1, col=2, mode="markers", marker={"size": 12, "symbol": "square-open", "color": COLORS[3],
-                       "line": {"width": 2}}, name="hollow: the paper, Penn Treebank")  # fmt: skip
+    figure.add_scatter(
+        row=1,
+        col=2,
+        mode="lines+markers",
+        line={"color": COLORS[5], "width": 2, "dash": "dash"},
+        marker={"size": [0, 13, 0], "symbol": "diamond"},
+        showlegend=False,
+        name="share",
+    )
+    figure.add_scatter(
+        row=1,
+        col=2,
+        mode="markers",
+        marker={"size": 12, "symbol": "square-open", "color": COLORS[3], "line": {"width": 2}},
+        name="hollow: the paper, Penn Treebank",
+    )
     figure.update_xaxes(row=1, col=1, title_text="rank r (1 = most frequent)", **LOG)
     figure.update_yaxes(row=1, col=1, title_text="share of tokens p<sub>r</sub>", **LOG)
     figure.update_xaxes(row=1, col=2, **LOG)
@@ -116,9 +130,10 @@ def coverage_sentence(vocabulary: Vocabulary, share: float) -> str:
     if abs(here - covered) <= 0.02:
         return text + f"cover {percent(here)}, too."
     why = (
-        "the longer the list, the rarer the other four fifths" if here > covered
+        "the longer the list, the rarer the other four fifths"
+        if here > covered
         else "in a short list, or an even one, the first words stand out less"
-    )  # fmt: skip
+    )
     return text + f"cover {percent(here)}: {why}."
 
 

@@ -49,8 +49,9 @@ def machine_panel(explorer: Explorer, *, slot: str = "machine") -> w.VBox:
     """Which processor this is, whose timings the predictions rest on, and a button that times this machine."""
     panel, card, done = Panel(), w.HTML(), Line()
     lengths = [("10 seconds, rough", 10.0), ("60 seconds", 60.0), ("3 minutes, best", 180.0)]
-    seconds = w.Dropdown(options=lengths, value=60.0, description="time for it", style=WIDE,
-                         layout=w.Layout(width="230px"))  # fmt: skip
+    seconds = w.Dropdown(
+        options=lengths, value=60.0, description="time for it", style=WIDE, layout=w.Layout(width="230px")
+    )
     device = w.Dropdown(options=["cpu", "cuda"], description="device", style=WIDE, layout=w.Layout(width="150px"))
     device.layout.display = None if _gpu_in_sight() else "none"
 
