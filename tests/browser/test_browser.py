@@ -90,12 +90,12 @@ def test_00_start_here(lab, page, shots):
     machine = notebook.show_cell("machine_panel(explorer)")
     machine.get_by_text("a recorded machine, not this one").wait_for()
     # in the place of minutes of timing, which has tests of its own
-    quick = "lambda device, seconds, progress: (progress(0.5, 'half'), adasoft.load_cost(device))[1]"
+    quick = "lambda device, seconds, progress, save: (progress(0.5, 'half'), adasoft.load_cost(device))[1]"
     notebook.evaluate(f"exec('import adasoft') or setattr(adasoft, 'calibrate', {quick})")
     machine.get_by_role("combobox", name="time for it").select_option(index=0)
     run_job(machine, "Time this machine")
     machine.get_by_text("Timed. All predictions").wait_for()
-    endless = "lambda device, seconds, progress: [progress(0.5, 'on and on') for _ in iter(int, 1)]"
+    endless = "lambda device, seconds, progress, save: [progress(0.5, 'on and on') for _ in iter(int, 1)]"
     notebook.evaluate(f"setattr(adasoft, 'calibrate', {endless})")
     press(machine, "Time this machine")
     press(machine, "Stop")
