@@ -169,7 +169,7 @@ def test_a_text_that_looks_like_counts(explorer, tmp_path):
     path = tmp_path / "ranks.txt"
     path.write_text("one 1\ntwo 2\nthree 3\n")
     named(box, "or its path").value = str(path)
-    for kind, words in ((None, ("three", "two", "one")), ("counts", ("three", "two", "one"))):
+    for kind, words in (("", ("three", "two", "one")), ("counts", ("three", "two", "one"))):
         named(box, "read it as").value = kind
         press(box, "Read it")
         assert explorer.vocabulary.words == words

@@ -187,14 +187,14 @@ def own_text_panel(explorer: Explorer, *, slot: str = "own text") -> w.VBox:
         style=WIDE,
         layout=w.Layout(width="420px"),
     )
-    kinds = [("what it looks like", None), ("a text", "text"), ("a list of words and counts", "counts")]
+    kinds = [("what it looks like", ""), ("a text", "text"), ("a list of words and counts", "counts")]
     kind = w.Dropdown(options=kinds, description="read it as", style=WIDE)
 
     def read(file: Path, name: str, tick: Callable[[float, str], None]) -> None:
         tick(0.0, f"Reading {name} ...")
         try:
             vocabulary = run_readers_code(
-                lambda _alive: read_words(file, name, kind.value),
+                lambda _alive: read_words(file, name, kind.value or None),
                 patience=math.inf,
                 stopped=lambda: job.stopped,
                 on_stop=Stopped(),
