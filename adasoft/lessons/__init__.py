@@ -7,21 +7,18 @@ return widgets bound to it: whatever one of them changes, all others show. Needs
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .kit.explorer import COUNTED_MULTIPLICATIONS, COUNTED_WORDS, Explorer
+from .clusters.panels import beat_the_planner, swap_panel, two_clusters_panel
+from .kit.costs import COUNTED_MULTIPLICATIONS, COUNTED_WORDS
+from .kit.cuts import cut_panel
+from .kit.explorer import Explorer
 from .kit.grading import ask, predict
-from .kit.panels import (
-    beat_the_planner,
-    coverage_panel,
-    cut_panel,
-    languages_panel,
-    machine_panel,
-    own_text_panel,
-    swap_panel,
-    two_clusters_panel,
-)
 from .live_timing.panels import curve_panel, live_panel
 from .time_model.explorer import TimingExplorer
 from .time_model.panels import clusters_panel, product_panel, replan_panel, wrong_timing_panel
+from .words.panels import coverage_panel, languages_panel, machine_panel, own_text_panel
+
+for _lesson in ("words", "clusters", "time_model", "live_timing", "layer", "language_model", "alternatives"):
+    import_module(f".{_lesson}.questions", __name__)  # registers them
 
 if TYPE_CHECKING:
     from .alternatives.case_panel import case_panel as case_panel

@@ -9,12 +9,15 @@ import pytest
 from browser.labdriver import CHROMIUM, Notebook
 
 _missing = [
-    name for name, there in [
-        ("playwright", importlib.util.find_spec("playwright")), ("jupyterlab", importlib.util.find_spec("jupyterlab")),
+    name
+    for name, there in [
+        ("playwright", importlib.util.find_spec("playwright")),
+        ("jupyterlab", importlib.util.find_spec("jupyterlab")),
         ("axe-playwright-python", importlib.util.find_spec("axe_playwright_python")),
         ("a Chromium (set CHROMIUM to its path)", CHROMIUM),
-    ] if not there
-]  # fmt: skip
+    ]
+    if not there
+]
 #: Every module of browser tests says ``pytestmark = BROWSER``.
 BROWSER = [
     pytest.mark.browser,
@@ -374,7 +377,7 @@ def plan_authors_reset(notebook, cuts, explorer):
     press(cuts, "Plan for me")
     cuts.get_by_text("Planned:").wait_for()
     press(cuts, "The authors' cutoffs")
-    cuts.get_by_text("The authors took these").wait_for()
+    cuts.get_by_text("The authors used these").wait_for()
     begun = value(notebook, f"{explorer}.cost.name")
     cost = cuts.get_by_role("combobox", name="cost model")
     cost.select_option("counted: multiplications")
@@ -425,5 +428,5 @@ def move_cutoff_every_way(notebook, output, explorer, i):
     assert plot.evaluate("g => g.data.map(t => t.x.length === t.y.length)") == [True] * 6
     number.fill("0")
     number.press("Enter")
-    output.get_by_role("alert").get_by_text("refused").wait_for()
+    output.get_by_role("alert").get_by_text(", got ").wait_for()
     assert until(everywhere, lambda found: len(set(found)) == 1)[0] == moved

@@ -25,12 +25,21 @@ from adasoft.cli.lab import LAB_FLAGS, lab_environment
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 _CHROMIUM_ARGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 _FLAGS = [
-    *LAB_FLAGS, "--no-browser", "--ip=127.0.0.1", "--ServerApp.port_retries=0", "--LabApp.expose_app_in_browser=True",
-]  # fmt: skip
+    *LAB_FLAGS,
+    "--no-browser",
+    "--ip=127.0.0.1",
+    "--ServerApp.port_retries=0",
+    "--LabApp.expose_app_in_browser=True",
+]
 
 
 def _free_port():
@@ -56,9 +65,14 @@ def jupyter_lab(root_dir, state_dir, env_extra=None, timeout=90):
     env["JUPYTERLAB_SETTINGS_DIR"] = str(state_dir / "settings")
     env["JUPYTERLAB_WORKSPACES_DIR"] = str(state_dir / "workspaces")
     command = [
-        sys.executable, "-m", "jupyterlab", *_FLAGS, f"--port={port}", f"--IdentityProvider.token={token}",
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        *_FLAGS,
+        f"--port={port}",
+        f"--IdentityProvider.token={token}",
         f"--ServerApp.root_dir={root_dir}",
-    ]  # fmt: skip
+    ]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")
     address, log = f"http://127.0.0.1:{port}", state_dir / "lab.log"
@@ -118,8 +132,9 @@ class Notebook:
             return !!(w && w.context && w.context.path === name && w.context.isReady && w.sessionContext
               && w.sessionContext.isReady && w.sessionContext.session && w.sessionContext.session.kernel
               && w.sessionContext.session.kernel.status === 'idle'); }""",
-            arg=name, timeout=timeout,
-        )  # fmt: skip
+            arg=name,
+            timeout=timeout,
+        )
         # A failing widget callback shows up nowhere but among the kernel's messages.
         page.evaluate(
             """() => { window.__io = [];

@@ -188,7 +188,7 @@ def test_04_live_timing(lab, page, shots):
     live.get_by_text("Measured on").wait_for()
     machine = notebook.show_cell(MACHINE)
     # in the place of minutes of timing, which has tests of its own
-    quick = "lambda device, seconds, progress: (progress(0.5, 'half'), adasoft.load_cost(device))[1]"
+    quick = "lambda device, seconds, progress, save: (progress(0.5, 'half'), adasoft.load_cost(device))[1]"
     notebook.evaluate(f"exec('import adasoft') or setattr(adasoft, 'calibrate', {quick})")
     machine.get_by_role("combobox", name="time for it").select_option(index=0)
     run_job(machine, "Time this machine")

@@ -83,19 +83,19 @@ def test_00_start_here(lab, page, shots):
     assert value(notebook, "explorer.cutoffs") == (2000,)
     for nonsense in ("1.5", "1e9", "-3"):
         box = typed(output, "cutoff 1, words", nonsense)
-        output.get_by_role("alert").get_by_text("refused").wait_for()
+        output.get_by_role("alert").get_by_text("got").wait_for()
         until(box.input_value, lambda text: text == "2000")
     check(notebook.show_cell('ask("head outputs")'), "2000", "one entry more")
     check(notebook.show_cell('ask("tail share")'), "21,4 %", "correct")
     machine = notebook.show_cell("machine_panel(explorer)")
     machine.get_by_text("a recorded machine, not this one").wait_for()
     # in the place of minutes of timing, which has tests of its own
-    quick = "lambda device, seconds, progress: (progress(0.5, 'half'), adasoft.load_cost(device))[1]"
+    quick = "lambda device, seconds, progress, save: (progress(0.5, 'half'), adasoft.load_cost(device))[1]"
     notebook.evaluate(f"exec('import adasoft') or setattr(adasoft, 'calibrate', {quick})")
     machine.get_by_role("combobox", name="time for it").select_option(index=0)
     run_job(machine, "Time this machine")
     machine.get_by_text("Timed. All predictions").wait_for()
-    endless = "lambda device, seconds, progress: [progress(0.5, 'on and on') for _ in iter(int, 1)]"
+    endless = "lambda device, seconds, progress, save: [progress(0.5, 'on and on') for _ in iter(int, 1)]"
     notebook.evaluate(f"setattr(adasoft, 'calibrate', {endless})")
     press(machine, "Time this machine")
     press(machine, "Stop")
@@ -162,12 +162,20 @@ def test_01_zipf(lab, page, shots):
     own.get_by_role("textbox", name="or its path").fill(str(lab[2] / "nothing.txt"))
     press(own, "Read it")
     own.get_by_role("alert").get_by_text("Way out").wait_for()
+    module = "__import__('sys').modules['adasoft.lessons.words.panels']"
+    notebook.evaluate(f"setattr({module}, 'read_words', lambda *_: all(x == 0 for x in iter(int, 1)))")
+    press(own, "Read it")
+    press(own, "Stop")
+    own.get_by_text("Stopped.").wait_for()
+    languages = "__import__('sys').modules['adasoft.lessons.kit.languages']"
+    notebook.evaluate(f"setattr({module}, 'read_words', {languages}.read_words)")
+    own.get_by_role("combobox", name="read it as").select_option("a text")
     with page.expect_file_chooser() as chooser:
         own.get_by_role("button", name="Pick a file").press("Enter")
     chooser.value.set_files(lab[2] / "own.txt")
     own.get_by_text("Read own.txt").wait_for()
     output = notebook.show_cell('predict("coverage 95"')
-    output.get_by_text("In words: own.txt").wait_for()
+    output.get_by_text("own.txt: ").wait_for()
     languages = notebook.show_cell('predict("finnish"')
     commit(languages, "16000")
     drawn(notebook, languages)
@@ -283,13 +291,13 @@ def test_02_clusters(lab, page, shots):
     game.get_by_text("Your score, the planner's time over yours").wait_for(timeout=120_000)
     # without an end, so that the stop cannot come too late
     notebook.evaluate(
-        "vars(__import__('sys').modules['adasoft.lessons.kit.panels']).update(_ROUNDS=10**6, DUEL_SECONDS=600)"
+        "vars(__import__('sys').modules['adasoft.lessons.clusters.duel']).update(_ROUNDS=10**6, DUEL_SECONDS=600)"
     )
     press(game, "Measure both")
     press(game, "Stop")
     game.get_by_text("Stopped.").wait_for(timeout=60_000)
     # the cell that makes the explorer, run again alone: the panels of the other cells stay linked to it
-    assert notebook.run_cell("layer = Explorer("), notebook.errors()
+    assert notebook.run_cell("layer = Explorer.for_lesson("), notebook.errors()
     cut = notebook.show_cell("cut_panel(layer)")
     drawn(notebook, cut)
     typed(cut, "cutoff 2, words", "12345")

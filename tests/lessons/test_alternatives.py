@@ -3,14 +3,13 @@
 import itertools
 import json
 import math
-import time
 from pathlib import Path
 
-import ipywidgets as w
 import numpy as np
 import pytest
 import torch
 from labels import Labels
+from panels import figure_of, finished, named, problem, said
 from safetensors import safe_open
 
 from adasoft import Vocabulary
@@ -28,12 +27,11 @@ from adasoft.lessons.alternatives import sentences as se
 from adasoft.lessons.alternatives import small_models, windows
 from adasoft.lessons.alternatives import stored as sa
 from adasoft.lessons.kit import parts
-from adasoft.lessons.kit.explorer import _LIVE
-from adasoft.lessons.kit.grading import grade
-from adasoft.lessons.kit.questions import PREDICTIONS, QUESTIONS
-from adasoft.lessons.kit.recorded import results_folder
+from adasoft.lessons.kit.explorer import LIVE
+from adasoft.lessons.kit.grading import PREDICTIONS, QUESTIONS, grade
 from adasoft.lessons.kit.stills import recorded_cost
 from adasoft.lessons.time_model import timings
+from adasoft.lessons.time_model.recorded import results_folder
 from adasoft.lessons.time_model.timings import Spread
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -74,42 +72,11 @@ def clock(monkeypatch):
 QUICK = {"epochs": 6, "n_items": 10}
 
 
-def every(widget, kind):
-    found = [widget] if isinstance(widget, kind) else []
-    return found + [x for child in getattr(widget, "children", ()) for x in every(child, kind)]
-
-
-def named(box, text):
-    found = [x for x in every(box, w.Widget) if getattr(x, "description", None) == text]
-    assert found, text
-    return found[0]
-
-
-def said(box):
-    return " ".join(x.value for x in every(box, w.HTML)).replace("&#x27;", "'")
-
-
-def problem(box):
-    return [x.value for x in every(box, parts.Line) if x._kind == "problem"][-1]
-
-
-def finished(button, seconds=120):
-    end = time.monotonic() + seconds
-    while button.disabled:
-        assert time.monotonic() < end
-        time.sleep(0.005)
-
-
 def press(box, text):
     button = named(box, text)
     assert not button.disabled
     button.click()
     finished(named(box, "Train") if text == "Go on" else button)
-
-
-def figure_of(box):
-    (figure,) = every(box, parts.LiveFigure)
-    return figure
 
 
 # ---- the small models
@@ -680,7 +647,7 @@ def test_choices_and_measurements_survive():
     first.width, first.best, first.task, first.threshold = 9, 7, sc.TRAIN, 0.05
     first.train_experts(from_start=True, **QUIET)
     first.close()
-    _LIVE.clear()  # as after a restart of the kernel
+    LIVE.clear()  # as after a restart of the kernel
     second = start()
     assert second is not first
     assert (second.width, second.best, second.task, second.threshold) == (9, 7, sc.TRAIN, 0.05)

@@ -7,6 +7,7 @@ import re
 import ipywidgets as w
 import numpy as np
 import pytest
+from panels import every, press, problem, upload
 
 from adasoft import MeasuredCost, Vocabulary
 from adasoft.lessons import Explorer, TimingExplorer
@@ -14,9 +15,11 @@ from adasoft.lessons.alternatives import case_panel as cp
 from adasoft.lessons.alternatives import explorer as al
 from adasoft.lessons.alternatives import panels as ap
 from adasoft.lessons.alternatives import stored as sa
+from adasoft.lessons.clusters.panels import beat_the_planner, two_clusters_panel
 from adasoft.lessons.kit import grading as checks
-from adasoft.lessons.kit import panels, parts
-from adasoft.lessons.kit.figures import card_svg, plain, record_rows
+from adasoft.lessons.kit import parts
+from adasoft.lessons.kit.cuts import cut_panel
+from adasoft.lessons.kit.plots import card_svg, plain
 from adasoft.lessons.language_model import explorer as ts
 from adasoft.lessons.language_model import panels as tp
 from adasoft.lessons.language_model import sentences as se
@@ -25,6 +28,8 @@ from adasoft.lessons.layer import panels as lv
 from adasoft.lessons.live_timing import panels as live_timing
 from adasoft.lessons.time_model import panels as time_model
 from adasoft.lessons.time_model.timings import OURS, Spread
+from adasoft.lessons.words import panels as word_panels
+from adasoft.lessons.words.figures import record_rows
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 #: What would be a link, an image or bold text in HTML and in plotly's labels, or end an attribute or an element.
@@ -35,9 +40,13 @@ COST = {"product": [1e-4, 3e-11, 5e-9, 2e-9, 6e-9, 0], "projection": [1e-4, 5e-1
 
 def hostile_cost():
     record = {
-        "device": {"name": EVIL, "type": "cpu"}, "threads": 2, "dtype": "float32", "date": EVIL, "torch": EVIL,
+        "device": {"name": EVIL, "type": "cpu"},
+        "threads": 2,
+        "dtype": "float32",
+        "date": EVIL,
+        "torch": EVIL,
         "errors": {"train layers, not fitted": {"median": 0.11}},
-    }  # fmt: skip
+    }
     kinds = {"train": COST, "decode": COST}
     return MeasuredCost(kinds, {"train": 5e-4, "decode": 1e-4}, name=f"this machine: {EVIL}", record=record)
 
@@ -50,11 +59,6 @@ def hostile_words(n=400):
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path / "cache"))
-
-
-def every(box, kind):
-    found = [box] if isinstance(box, kind) else []
-    return found + [x for child in getattr(box, "children", ()) for x in every(child, kind)]
 
 
 def texts(value):
@@ -97,15 +101,17 @@ def check(*boxes, visible=True):
     wild, everything = shown(*boxes)
     assert wild == []
     assert not visible or "<a href=" in everything  # it is there, as text
-    problems = [line.value for box in boxes for line in every(box, parts.Line) if line._kind == "problem"]
-    assert not any(problems)
+    assert problem(*boxes) == ""
 
 
 def test_the_guard_sees_markup():
     import plotly.graph_objects as go
 
-    for figure in (go.Figure(go.Bar(x=[EVIL], y=[1])), go.Figure(go.Scatter(y=[1], name=EVIL)),
-                   go.Figure(layout={"title": {"text": "<b>x</b><i>y</i>"}})):  # fmt: skip
+    for figure in (
+        go.Figure(go.Bar(x=[EVIL], y=[1])),
+        go.Figure(go.Scatter(y=[1], name=EVIL)),
+        go.Figure(layout={"title": {"text": "<b>x</b><i>y</i>"}}),
+    ):
         assert shown(w.VBox([parts.live(figure)]))[0]
     assert shown(w.VBox([w.HTML(EVIL)]))[0] and not shown(w.VBox([w.HTML(html.escape(EVIL))]))[0]
     assert not shown(w.VBox([parts.live(go.Figure(go.Bar(x=[plain(EVIL)], y=[1])))]))[0]
@@ -114,8 +120,15 @@ def test_the_guard_sees_markup():
 def test_names_words_and_records_in_the_first_lessons():
     explorer = Explorer(hostile_words(), cost=hostile_cost(), cutoffs=(20, 90))
     explorer.remember("game", EVIL)
-    makers = [panels.cut_panel, panels.machine_panel, panels.coverage_panel, panels.languages_panel,
-              panels.own_text_panel, panels.two_clusters_panel, panels.beat_the_planner]  # fmt: skip
+    makers = [
+        cut_panel,
+        word_panels.machine_panel,
+        word_panels.coverage_panel,
+        word_panels.languages_panel,
+        word_panels.own_text_panel,
+        two_clusters_panel,
+        beat_the_planner,
+    ]
     boxes = {make.__name__: make(explorer) for make in makers}
     explorer.vocabulary = hostile_words(300)  # and drawn again
     for name, box in boxes.items():
@@ -124,13 +137,10 @@ def test_names_words_and_records_in_the_first_lessons():
     box = boxes["own_text_panel"]
     (path,) = [x for x in every(box, w.Text)]
     path.value = f"/{EVIL}"
-    next(x for x in every(box, w.Button) if x.description == "Read it").click()
+    press(box, "Read it")
     wild, everything = shown(box)
     assert wild == [] and "was not read" in everything
-    (drop,) = every(box, panels.FileDrop)
-    drop.send = lambda *_: None
-    text = f"{EVIL} the cat and the dog ".encode() * 9
-    drop._handle_custom_msg({"kind": "part", "name": EVIL, "first": True, "last": True}, [memoryview(text)])
+    upload(box, EVIL, f"{EVIL} the cat and the dog ".encode() * 9)
     check(box)
     box = checks.predict("half", explorer)
     box.children[0].submit(EVIL)
@@ -152,8 +162,16 @@ def test_names_and_choices_in_the_lessons_on_time(monkeypatch):
         "curve": {"sizes": json.loads(json.dumps(explorer.curve_sizes)), "times": {"20": spread}, **made},
         "product sweep": {"sizes": explorer.product_sizes, "times": {str(k): spread for k in (1, 2, 4, 9)}, **made},
     }
-    boxes = [make(explorer) for make in (time_model.product_panel, live_timing.live_panel, live_timing.curve_panel,
-                                         time_model.clusters_panel, time_model.replan_panel)]  # fmt: skip
+    boxes = [
+        make(explorer)
+        for make in (
+            time_model.product_panel,
+            live_timing.live_panel,
+            live_timing.curve_panel,
+            time_model.clusters_panel,
+            time_model.replan_panel,
+        )
+    ]
     check(*boxes)
 
 
@@ -204,12 +222,20 @@ def test_words_and_records_in_the_lesson_on_alternatives(monkeypatch):
     made = {"device": EVIL, "date": EVIL}
     known = {"opened": None, "arithmetic": {}}
     explorer._kept = {
-        "case": {"sizes": json.loads(json.dumps(explorer.case_sizes)), "times": {EVIL: spread}, "bet": EVIL,
-                 "known": known, **made},
+        "case": {
+            "sizes": json.loads(json.dumps(explorer.case_sizes)),
+            "times": {EVIL: spread},
+            "bet": EVIL,
+            "known": known,
+            **made,
+        },
         "svd windows": {"points": [["full softmax", 1.0, 1.0], [EVIL, 0.5, 0.99]], **made},
-        "skipped tails": {"sizes": {"rows": 256, "device": "cpu"}, "times": {f"{name}, 10": spread for name in (
-            "all words, then search", "exact, tails skipped")}, **made},
-    }  # fmt: skip
+        "skipped tails": {
+            "sizes": {"rows": 256, "device": "cpu"},
+            "times": {f"{name}, 10": spread for name in ("all words, then search", "exact, tails skipped")},
+            **made,
+        },
+    }
     recorded = sa.RecordedCase(EVIL, {}, {EVIL: Spread(2.0, 1.0, 3.0, 9)}, {}, EVIL)
     monkeypatch.setattr(cp, "recorded_cases", lambda: [recorded])
     boxes = [make(explorer) for make in (ap.svd_panel, ap.pruned_panel, ap.skip_panel, cp.case_panel)]
@@ -226,7 +252,7 @@ def test_records_as_pictures():
 
 def test_words_in_plotly_are_no_formulas():
     """Two dollar signs would be typeset, or vanish."""
-    assert "typesetMath: false" in parts.LiveFigure._esm
+    assert "typesetMath: false" in str(parts.LiveFigure._esm)
 
 
 def test_plain_text_stays_what_it_is():

@@ -1,12 +1,11 @@
 """Kept measurements of any kind: panels show them if they make sense, else they are named, and the lesson goes on."""
 
 import copy
-import html
 import json
 
-import ipywidgets as w
 import numpy as np
 import pytest
+from panels import every, problem
 
 from adasoft import Vocabulary
 from adasoft.lessons import predict
@@ -16,7 +15,7 @@ from adasoft.lessons.alternatives import explorer as al
 from adasoft.lessons.alternatives import panels as ap
 from adasoft.lessons.alternatives import stored as sa
 from adasoft.lessons.kit import forms, parts
-from adasoft.lessons.kit.explorer import _LIVE, Explorer
+from adasoft.lessons.kit.explorer import LIVE, Explorer
 from adasoft.lessons.kit.stills import recorded_cost
 from adasoft.lessons.language_model import explorer as ts
 from adasoft.lessons.language_model import panels as tp
@@ -55,8 +54,11 @@ def layer(**more):
 
 def timing_panels(explorer):
     makers = (
-        time_model.wrong_timing_panel, time_model.product_panel, live_timing.live_panel, live_timing.curve_panel,
-    )  # fmt: skip
+        time_model.wrong_timing_panel,
+        time_model.product_panel,
+        live_timing.live_panel,
+        live_timing.curve_panel,
+    )
     return [make(explorer) for make in makers]
 
 
@@ -74,11 +76,12 @@ def good_timing():
     layers = measured(explorer.layer_sizes, FULL, STOCK, OURS, PLAN)
     return {
         "product sweep": measured(explorer.product_sizes, "1", "4", "20", "100"),
-        "timed rightly": measured(explorer.once_sizes, TURNS), "layers": layers,
+        "timed rightly": measured(explorer.once_sizes, TURNS),
+        "layers": layers,
         "timed wrongly": {"sizes": explorer.once_sizes, "presses": [{ONCE: 0.1, HOT: 0.01}] * 2},
         "curve": measured(explorer.curve_sizes, "100", "200", "300"),
         "layers timed wrongly": {"sizes": explorer.layer_sizes, "seconds": {FULL: 3.0, OURS: 1.0}},
-    }  # fmt: skip
+    }
 
 
 def good_training():
@@ -92,10 +95,14 @@ def good_alternatives():
     return {
         "skipped tails": skipped,
         "case": measured(explorer.case_sizes, sc.FULL, sc.SVD) | {"known": known, "bet": sc.SVD},
-        "bets": [[True], [False]], "experts": sa.record()["experts"],
-        "svd windows": {"points": [["full softmax", 1e-3, 1.0], ["6, 250", 5e-4, 0.97]], "device": "a CPU",
-                        "date": "2030-01-02T03:04"},
-    }  # fmt: skip
+        "bets": [[True], [False]],
+        "experts": sa.record()["experts"],
+        "svd windows": {
+            "points": [["full softmax", 1e-3, 1.0], ["6, 250", 5e-4, 0.97]],
+            "device": "a CPU",
+            "date": "2030-01-02T03:04",
+        },
+    }
 
 
 LESSONS = {
@@ -113,27 +120,13 @@ def kept(tmp_path, monkeypatch):
     path.parent.mkdir()
 
     def opened(make, **entries):
-        for old in _LIVE.values():
-            old._choices.flush()  # else it would write while the new one reads
+        for live, _ in LIVE.values():
+            live.close()  # else it would write while the new one reads
         path.write_text(json.dumps({"format": "adasoft choices", "version": 1, "entries": entries}))
-        _LIVE.clear()
+        LIVE.clear()
         return make(lesson="x")
 
     return opened
-
-
-def every(box, kind):
-    found = [box] if isinstance(box, kind) else []
-    return found + [x for child in getattr(box, "children", ()) for x in every(child, kind)]
-
-
-def problems(boxes):
-    lines = [line for box in boxes for line in every(box, parts.Line) if line._kind == "problem"]
-    return "".join(line.value for line in lines)
-
-
-def said(boxes):
-    return html.unescape(" ".join(x.value for box in boxes for x in every(box, w.HTML)))
 
 
 @pytest.mark.parametrize("lesson", LESSONS)
@@ -143,7 +136,7 @@ def test_what_was_measured_is_shown_again(kept, capsys, lesson):
     explorer = kept(make, kept=values)
     assert set(values) - {"guess live faster"} <= set(explorer._forms)  # each has a form
     assert all(explorer.recall(key) == value for key, value in values.items())
-    assert problems(show(explorer)) == "" and "not used" not in capsys.readouterr().out
+    assert problem(*show(explorer)) == "" and "not used" not in capsys.readouterr().out
 
 
 def places(value, path=()):
@@ -190,9 +183,9 @@ def test_junk_anywhere_is_named_or_harmless(kept, lesson, draw):
     gone = set(values) - set(explorer._kept)
     assert len(gone) == len(refused) and all(any(text.startswith(key) for text in refused) for key in gone)
     boxes = show(explorer)
-    assert problems(boxes) == "", changed
+    assert problem(*boxes) == "", changed
     explorer.cutoffs = explorer.cutoffs[:1]  # and all is drawn again
-    assert problems(boxes) == "", changed
+    assert problem(*boxes) == "", changed
 
 
 def test_the_field_is_named(kept, capsys):
@@ -222,7 +215,7 @@ TRAITS = [None, True, -1, 10**290, 1.5, "x", [], [[]], {}, ["a"], [1, "b"], [Tru
 @pytest.mark.parametrize("make", [Explorer, timing, training, alternatives, layer], ids=lambda make: make.__name__)
 def test_choices_of_any_kind_are_named_or_harmless(kept, capsys, make):
     explorer = make()
-    names = (*explorer._before_words, *explorer._kept_traits)
+    names = explorer.kept_traits
     start = {name: repr(getattr(explorer, name)) for name in names}
     for junk in TRAITS:
         explorer = kept(make, **{"lesson x": dict.fromkeys(names, junk)})
@@ -247,7 +240,7 @@ def test_forms():
         (forms.row(forms.text, forms.flag), [["x", True]], [["x"], ["x", True, 1], [True, "x"]]),
         (forms.table(forms.COUNT, keys=forms.decimal), [{}, {"12": 0}], [{"0": 1}, {"x": 1}, {"1": -1}, [], {"²": 1}]),
         (forms.fields(a_b=forms.text), [{"a b": "x", "c": 1}], [{}, {"a b": 1}, {"a_b": "x"}, []]),
-    ]:  # fmt: skip
+    ]:
         for value in good:
             form(value, "it")
         for value in bad:
@@ -263,4 +256,4 @@ def test_a_refreshed_lesson_is_as_careful(kept, capsys):
     explorer.refresh()
     assert explorer.recall("layers") is None and explorer.recall("curve") is not None
     explorer.batch = 128
-    assert problems(boxes) == "" and np.isnan(np.array(every(boxes[2], parts.LiveFigure)[0].data[0].y)).all()
+    assert problem(*boxes) == "" and np.isnan(np.array(every(boxes[2], parts.LiveFigure)[0].data[0].y)).all()

@@ -1,6 +1,5 @@
 """The lesson on perplexity: texts, runs in turns, stored runs, sentences and panels; tiny models, a clock of ours."""
 
-import html
 import json
 import lzma
 import math
@@ -15,11 +14,11 @@ import numpy as np
 import pytest
 import torch
 from labels import Labels
+from panels import every, figure_of, named, problem, said
 
 from adasoft import MeasuredCost, Vocabulary
 from adasoft.lessons.kit import parts
-from adasoft.lessons.kit.grading import grade, predict
-from adasoft.lessons.kit.questions import PREDICTIONS, QUESTIONS
+from adasoft.lessons.kit.grading import PREDICTIONS, QUESTIONS, grade, predict
 from adasoft.lessons.language_model import explorer as ts
 from adasoft.lessons.language_model import figures as tf
 from adasoft.lessons.language_model import looks as lk
@@ -98,26 +97,6 @@ def show_sessions(monkeypatch, read):
         monkeypatch.setattr(module, "recorded_sessions", read)
 
 
-def every(box, kind):
-    found = [box] if isinstance(box, kind) else []
-    for child in getattr(box, "children", ()):
-        found += every(child, kind)
-    return found
-
-
-def named(box, description):
-    (found,) = [x for x in every(box, w.Widget) if getattr(x, "description", None) == description]
-    return found
-
-
-def said(box):
-    return html.unescape(" ".join(x.value for x in every(box, w.HTML)))
-
-
-def problem(box):
-    return html.unescape([x.value for x in every(box, parts.Line) if x._kind == "problem"][-1])
-
-
 def press(box, description):
     button = named(box, description)
     assert not button.disabled
@@ -127,11 +106,6 @@ def press(box, description):
     while any(x.disabled for x in waiting) or parts.Job._running.locked():
         assert time.monotonic() < end
         time.sleep(0.005)
-
-
-def figure_of(box):
-    """Its figure, the first where there are two."""
-    return every(box, parts.LiveFigure)[0]
 
 
 # ---- texts

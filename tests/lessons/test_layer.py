@@ -1,6 +1,5 @@
 """The lesson on the layer: its numbers against brute force, its controls, its questions. No browser."""
 
-import html
 import math
 import subprocess
 import sys
@@ -12,13 +11,12 @@ import numpy as np
 import pytest
 import torch
 import traitlets
+from panels import every, named, problem, said
 
 from adasoft import Vocabulary
 from adasoft.lessons import COUNTED_MULTIPLICATIONS
-from adasoft.lessons.kit.grading import grade
-from adasoft.lessons.kit.parts import Line
+from adasoft.lessons.kit.grading import PREDICTIONS, QUESTIONS, grade
 from adasoft.lessons.kit.picker import CutPicker
-from adasoft.lessons.kit.questions import PREDICTIONS, QUESTIONS
 from adasoft.lessons.kit.widgets import LiveFigure, Slider
 from adasoft.lessons.layer import panels as lv
 
@@ -44,26 +42,6 @@ def trained():
     explorer = small()
     explorer.train(60)
     return explorer
-
-
-def every(box, kind):
-    found = [box] if isinstance(box, kind) else []
-    for child in getattr(box, "children", ()):
-        found += every(child, kind)
-    return found
-
-
-def named(box, description):
-    (found,) = [x for x in every(box, w.Widget) if getattr(x, "description", None) == description]
-    return found
-
-
-def said(box):
-    return html.unescape(" ".join(x.value for x in every(box, w.HTML)))
-
-
-def problem(box):
-    return html.unescape([x.value for x in every(box, Line) if x._kind == "problem"][-1])
 
 
 def brute(explorer, x):
@@ -546,6 +524,22 @@ def test_the_decoding_panel(trained):
     assert "confidence should be from 0.1 to 10" in problem(box) and trained.confidence == 2.5
     named(box, "Reset").click()
     assert (trained.confidence, trained.k) == (1.0, 10) and "The layer is trained" in said(box)
+
+
+def test_open_and_skip_are_told_apart(trained):
+    """A tail that is skipped holds none of the words wanted; one that holds some is open. In figure and sentence."""
+    trained.k, trained.confidence = 1, 10.0
+    marks = set()
+    for state in range(1, 65):
+        trained.state = state
+        data, _ = lv.decoding_data(trained)
+        threshold, sentence = data[2]["y"][0], lv.decoding_sentence(trained)
+        for i, (mark, best) in enumerate(zip(data[0]["text"], data[1]["y"], strict=True)):
+            assert best < threshold or mark == " open"
+            told = "is skipped" if mark == " skip" else "is opened"
+            assert told in sentence.split(f"tail {i + 1} (")[1].split(",")[0]
+            marks.add((mark, bool(best < threshold)))
+    assert {(" skip", True), (" open", False)} <= marks
 
 
 def wait(good, seconds=60):

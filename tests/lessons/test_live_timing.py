@@ -4,22 +4,19 @@ import itertools
 import json
 import math
 import threading
-import time
 
-import ipywidgets as w
 import numpy as np
 import pytest
 from labels import Labels
+from panels import figure_of, finished, named, press, problem, said
 
 from adasoft import MeasuredCost, Vocabulary
 from adasoft.lessons import COUNTED_MULTIPLICATIONS, TimingExplorer
-from adasoft.lessons.kit import parts, recorded
-from adasoft.lessons.kit.grading import grade
-from adasoft.lessons.kit.questions import PREDICTIONS, QUESTIONS
-from adasoft.lessons.kit.recorded import ALONE, recorded_layers
+from adasoft.lessons.kit.grading import PREDICTIONS, QUESTIONS, grade
 from adasoft.lessons.live_timing import figures as lf
 from adasoft.lessons.live_timing import panels as live_timing
-from adasoft.lessons.time_model import timings
+from adasoft.lessons.time_model import recorded, timings
+from adasoft.lessons.time_model.recorded import ALONE, recorded_layers
 from adasoft.lessons.time_model.timings import FULL, OURS, PLAN, STOCK, Spread
 
 KINDS = {"product": [1e-4, 3e-11, 5e-9, 2e-9, 6e-9, 0], "projection": [1e-5, 5e-11, 0, 0], "rows": [1e-5, 0, 0]}
@@ -30,45 +27,6 @@ def explorer():
     cost = MeasuredCost({"train": KINDS, "decode": KINDS}, {"train": 5e-5, "decode": 1e-5}, name="made by hand")
     words = Vocabulary.synthetic(3000, name="synthetic")
     return TimingExplorer(words, cost=cost, batch=64, in_features=64, cutoffs=(200, 900))
-
-
-def every(box, kind):
-    found = [box] if isinstance(box, kind) else []
-    for child in getattr(box, "children", ()):
-        found += every(child, kind)
-    return found
-
-
-def named(box, description):
-    (found,) = [x for x in every(box, w.Widget) if getattr(x, "description", None) == description]
-    return found
-
-
-def said(box):
-    return " ".join(x.value for x in every(box, w.HTML)).replace("&#x27;", "'")
-
-
-def problem(box):
-    return [x.value for x in every(box, parts.Line) if x._kind == "problem"][-1]
-
-
-def finished(button, seconds=60):
-    end = time.monotonic() + seconds
-    while button.disabled:
-        assert time.monotonic() < end
-        time.sleep(0.005)
-
-
-def press(box, description):
-    button = named(box, description)
-    assert not button.disabled
-    button.click()
-    finished(button)
-
-
-def figure_of(box):
-    (figure,) = every(box, parts.LiveFigure)
-    return figure
 
 
 @pytest.fixture

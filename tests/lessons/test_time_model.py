@@ -6,20 +6,19 @@ import math
 import threading
 import time
 
-import ipywidgets as w
 import numpy as np
 import pytest
 import traitlets
 from hypothesis import given
 from hypothesis import strategies as st
 from labels import Labels
+from panels import every, finished, named, press, problem, said
 
 from adasoft import MeasuredCost, PaperCost, Vocabulary
 from adasoft.lessons import COUNTED_MULTIPLICATIONS, TimingExplorer, predict
 from adasoft.lessons.kit import parts
-from adasoft.lessons.kit.figures import push
-from adasoft.lessons.kit.grading import grade
-from adasoft.lessons.kit.questions import PREDICTIONS, QUESTIONS
+from adasoft.lessons.kit.grading import PREDICTIONS, QUESTIONS, grade
+from adasoft.lessons.kit.plots import push
 from adasoft.lessons.time_model import figures as tf
 from adasoft.lessons.time_model import panels as time_model
 from adasoft.lessons.time_model import timings
@@ -37,41 +36,6 @@ def by_hand(name="made by hand"):
 def explorer():
     words = Vocabulary.synthetic(5000, name="synthetic")
     return TimingExplorer(words, cost=by_hand(), batch=64, in_features=64, cutoffs=(300, 1500), most=200)
-
-
-def every(box, kind):
-    found = [box] if isinstance(box, kind) else []
-    for child in getattr(box, "children", ()):
-        found += every(child, kind)
-    return found
-
-
-def named(box, description):
-    (found,) = [x for x in every(box, w.Widget) if getattr(x, "description", None) == description]
-    return found
-
-
-def said(box):
-    return " ".join(x.value for x in every(box, w.HTML))
-
-
-def problem(box):
-    return [x.value for x in every(box, parts.Line) if x._kind == "problem"][-1]
-
-
-def press(box, description, seconds=60):
-    """Press the start button of a job, and wait until it has ended."""
-    button = named(box, description)
-    assert not button.disabled
-    button.click()
-    finished(button, seconds)
-
-
-def finished(button, seconds=60):
-    end = time.monotonic() + seconds
-    while button.disabled:
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 @pytest.fixture

@@ -8,22 +8,10 @@ from typing import Any
 
 import ipywidgets as w
 
-from ..kit.explorer import LOCK, replace
-from ..kit.figures import push
-from ..kit.parts import (
-    UNDER_WAY,
-    WIDE,
-    Job,
-    Line,
-    Panel,
-    cut_picker,
-    cutoff_pair,
-    live,
-    one_line,
-    readable,
-    row,
-    safely,
-)
+from ..kit.cuts import cut_picker, cutoff_pair
+from ..kit.parts import UNDER_WAY, WIDE, Job, Line, Panel, live, one_line, readable, row, safely
+from ..kit.plots import push
+from ..kit.views import LOCK, replace
 from ..kit.widgets import NumberBox
 from ..language_model.sentences import html_table
 from ..time_model.panels import budget_box, device_box, now_and_then, size_boxes

@@ -14,8 +14,8 @@ from ...alternatives.doubly_sparse_training import Settings
 from ...alternatives.svd_softmax import Choice, SVDSoftmax
 from ...files import cache_dir, writable_folder
 from ..kit import forms
-from ..kit.explorer import LOCK
 from ..kit.saved import not_kept, removed
+from ..kit.views import LOCK
 from ..time_model.explorer import TimingExplorer
 from ..time_model.timings import Tick
 from . import cases as sc

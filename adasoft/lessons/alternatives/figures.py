@@ -10,8 +10,8 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from ..kit.figures import DASHES, FULL_COLOR, LOG, Data, Layout, filled, plain
 from ..kit.picker import COLORS
+from ..kit.plots import DASHES, FULL_COLOR, LOG, Data, Layout, filled, plain
 from ..time_model.timings import Spread
 from . import cases as sc
 from .experts import GROUPS, PER_GROUP

@@ -10,8 +10,6 @@ import ipywidgets as w
 
 from ...alternatives.svd_softmax import SVDSoftmax
 from ...bench.compare import agreement
-from ..kit.explorer import LOCK
-from ..kit.figures import push
 from ..kit.parts import (
     UNDER_WAY,
     WIDE,
@@ -23,6 +21,8 @@ from ..kit.parts import (
     row,
     safely,
 )
+from ..kit.plots import push
+from ..kit.views import LOCK
 from ..kit.widgets import NumberBox
 from ..time_model.panels import kept, now_and_then
 from ..time_model.timings import Tally, Tick, busy_text, device_text, spreads

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..kit.figures import percent, seconds_text
+from ..kit.plots import percent, seconds_text
 from ..time_model.timings import Spread
 from . import cases as sc
 from .experts import GROUPS, PER_GROUP, utilised

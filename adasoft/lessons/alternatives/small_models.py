@@ -41,7 +41,7 @@ from ...lm.run import Run
 from ...lm.settings import Settings
 from ...results.folders import own_results_folder
 from ...timing import describe
-from ..kit.recorded import results_folder
+from ..time_model.recorded import results_folder
 
 FILE = "small-models.safetensors"
 FORMAT, VERSION = "adasoft small models", 1

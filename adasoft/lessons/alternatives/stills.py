@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from ..kit.explorer import load_language
-from ..kit.figures import Picture, still
+from ..kit.languages import load_language
+from ..kit.plots import Picture, still
 from . import figures as af
 from .explorer import AlternativesExplorer
 from .stored import record, recorded_cases

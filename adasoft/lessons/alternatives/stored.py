@@ -10,8 +10,8 @@ from typing import Any
 
 from ...files import read_json
 from ..kit import forms
-from ..kit.figures import percent, seconds_text
-from ..kit.recorded import results_folder
+from ..kit.plots import percent, seconds_text
+from ..time_model.recorded import results_folder
 from ..time_model.timings import Spread
 from . import cases as sc
 from .small_models import small_models

@@ -1,27 +1,62 @@
 """Questions that grade themselves, and predictions to commit before an answer is shown.
 
 A question computes its expected answer from the package, knows typical wrong answers, and says what each of them
-mistook. :func:`grade` is pure; :func:`ask` and :func:`predict` are its widgets.
+mistook. The questions themselves are in each lesson's ``questions.py``, which registers them here. :func:`grade` is
+pure; :func:`ask` and :func:`predict` are its widgets.
 """
 
 from __future__ import annotations
 
 import html
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
 
 import ipywidgets as w
 
-from .explorer import LOCK, Explorer, replace
+from .explorer import Explorer
 from .parts import failure
-from .questions import PREDICTIONS, QUESTIONS
 from .typed_numbers import read_number
+from .views import LOCK, replace
 from .widgets import AnswerBox
 
 Status = Literal["missing", "almost", "keep working", "correct"]
 _SIGNS = {"missing": "○", "almost": "≈", "keep working": "✗", "correct": "✓"}
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question with one number as its answer."""
+
+    text: str
+    expected: Callable[[], float]
+    wrong: dict[str, Callable[[], float]] = field(default_factory=dict)
+    """Hint -> the wrong answer it is for."""
+    why: str = ""
+    tolerance: float = 0.02
+    unit: str = ""
+
+
+class Prediction(NamedTuple):
+    """What the reader guesses before it is shown; both functions are called with the notebook's explorer."""
+
+    question: str | Callable[[Any], str]
+    truth: Callable[[Any], float]
+    unit: str
+
+
+#: Of all lessons, by the key that a notebook's cell names.
+QUESTIONS: dict[str, Question] = {}
+PREDICTIONS: dict[str, Prediction] = {}
+
+
+def register(questions: Mapping[str, Question], predictions: Mapping[str, Prediction]) -> None:
+    """Make a lesson's questions known to `ask` and `predict`."""
+    if doubles := [*(questions.keys() & QUESTIONS.keys()), *(predictions.keys() & PREDICTIONS.keys())]:
+        raise ValueError(f"questions should have names of their own, got {sorted(doubles)} again")
+    QUESTIONS.update(questions)
+    PREDICTIONS.update(predictions)
 
 
 @dataclass(frozen=True)
@@ -45,7 +80,7 @@ def _understood(answer: str | float | None, unit: str | None) -> float:
     if answer is None or isinstance(answer, str):
         return read_number(answer or "", unit)
     if not math.isfinite(answer):
-        raise ValueError("it is no finite number")
+        raise ValueError("it is not a finite number")
     return float(answer)
 
 
@@ -61,7 +96,7 @@ def grade(key: str, answer: str | float | None) -> Verdict:
         value = _understood(answer, question.unit)
     except ValueError as error:
         asked = answer is not None and str(answer).strip()
-        why = f"Not understood, for {error}." if asked else "Type a number, then press the button."
+        why = f"Not understood: {error}." if asked else "Type a number, then press the button."
         return Verdict("missing", why)
     expected = question.expected()
 
@@ -74,7 +109,7 @@ def grade(key: str, answer: str | float | None) -> Verdict:
     if mistakes:
         return Verdict("keep working", min(mistakes, key=lambda hint: abs(mistakes[hint] - value)))
     if near(expected, max(0.1, 3 * question.tolerance)):
-        return Verdict("almost", "Within reach: look again, or compute it to the last digit.")
+        return Verdict("almost", "Close: look again, or compute it to the last digit.")
     ratio = value / expected
     power = round(math.log10(ratio)) if 1e-30 < ratio < 1e30 else 0  # beyond that it is no wrong unit
     if power and near(expected * 10.0**power, question.tolerance):
@@ -126,7 +161,7 @@ def predict(key: str, explorer: Explorer, then: Callable[[], w.Widget] | None = 
         try:
             guess = read_number(answer, unit)
         except ValueError as error:
-            why = f"Not understood, for {error}. " if answer.strip() else ""
+            why = f"Not understood: {error}. " if answer.strip() else ""
             return _line("missing", f"{why}Any number will do; a wrong guess teaches more than none.")
         try:
             with LOCK:
@@ -142,8 +177,8 @@ def predict(key: str, explorer: Explorer, then: Callable[[], w.Widget] | None = 
                         "under the figure below will say how close you were."
                     )
                 off = max(guess / true, true / guess) if guess > 0 and true > 0 else 1.0 if guess == true else math.inf
-                factor = f"{off:,.1f}" if off < 100 else f"{off:,.0f}" if off < 1e6 else "of more than a million"
-                said = "close" if off < 1.25 else f"a factor {factor} off" if math.isfinite(off) else "far off"
+                factor = f"{off:,.1f}" if off < 100 else f"{off:,.0f}" if off < 1e6 else "more than a million"
+                said = "close" if off < 1.25 else f"off by a factor of {factor}" if math.isfinite(off) else "far off"
                 shown = f"{true:,.0f}" if true >= 100 or true == round(true) else f"{true:,.3g}"
                 if then is not None and not rest.children:
                     rest.children = [then()]

@@ -1,8 +1,8 @@
 """Building blocks of the panels: a box that shows its errors, controls in pairs, figures that take no data back.
 
-Everything here knows nothing of a single lesson. A panel is made of a :class:`Panel`, its controls (:class:`Pair`,
-:func:`cut_picker`), a :class:`LiveFigure` changed by ``figures.push``, and a :class:`Line` that says it in words; it is
-bound to an `Explorer` by ``explorer.attach(slot, safely(panel, redraw), box)``.
+A panel is made of a :class:`Panel`, its controls (:class:`Pair`, `cuts.cut_picker`), a :class:`LiveFigure` changed by
+its ``push``, and a :class:`Line` that says it in words; it is bound to an `Explorer` by
+``explorer.attach(slot, safely(panel, redraw), box)``.
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ import plotly.graph_objects as go
 import traitlets as t
 
 from ...cost import Cost
-from ...planning import Plan
-from . import figures as f
-from .explorer import COUNTED_MULTIPLICATIONS, COUNTED_WORDS, LOCK, Explorer, measured_cost, recorded_costs
-from .picker import CutPicker
+from .costs import COUNTED_MULTIPLICATIONS, COUNTED_WORDS, measured_cost, recorded_costs
+from .explorer import Explorer
+from .views import LOCK
 from .widgets import LiveFigure, NumberBox, PageHelper, Slider
 
 WIDE = {"description_width": "initial"}
@@ -36,18 +35,19 @@ class Line(w.HTML):  # type: ignore[misc]
 
     def __init__(self, kind: str = "words") -> None:
         super().__init__("")
-        self._kind = kind
+        self.kind, self.text = kind, ""
 
     def say(self, text: str) -> None:
         """Show plain text; nothing for an empty one."""
-        role = "alert" if self._kind == "problem" else "status"
-        new = f'<div class="adasoft-{self._kind}" role="{role}">{html.escape(text)}</div>' if text else ""
+        self.text = text
+        role = "alert" if self.kind == "problem" else "status"
+        new = f'<div class="adasoft-{self.kind}" role="{role}">{html.escape(text)}</div>' if text else ""
         if new != self.value:  # type: ignore[has-type]
             self.value = new
 
 
 #: Under a figure while it shows what is being measured.
-UNDER_WAY = "Measuring here, now: the figure shows the medians so far; the sentence comes at the end."
+UNDER_WAY = "Measuring here, now: the figure shows the medians so far; the sentence follows at the end."
 
 
 class Panel:
@@ -99,7 +99,7 @@ class Panel:
         def typed(value: float) -> None:
             try:
                 if box.whole and value != round(value):
-                    raise ValueError(f"{box.description} = {value:g} is refused: it should be a whole number")
+                    raise ValueError(f"{box.description} should be a whole number, got {value:g}")
                 act(round(value) if box.whole else value)
             except Exception:
                 with self.writing():
@@ -175,9 +175,9 @@ class Job:
 
     def __init__(self, panel: Panel, text: str, work: Work, tooltip: str = "") -> None:
         self.panel, self._stopped, self._said = panel, False, 0.0
-        self._begin = partial(self._begin_with, work)
+        self._work = work
         self.thread: threading.Thread | None = None
-        self.start = panel.button(text, self._begin, tooltip)
+        self.start = panel.button(text, self.begin, tooltip)
         self._starts = [self.start]
         self.stop = panel.button("Stop", self._halt, f"Stops: {text}")
         self.stop.disabled = True
@@ -190,7 +190,7 @@ class Job:
 
     def also(self, text: str, work: Work, tooltip: str = "") -> w.Button:
         """A second button, which starts other work with the same bar, line and Stop."""
-        self._starts.append(self.panel.button(text, partial(self._begin_with, work), tooltip))
+        self._starts.append(self.panel.button(text, partial(self.begin, work), tooltip))
         return self._starts[-1]
 
     @property
@@ -203,15 +203,18 @@ class Job:
             button.disabled = not idle
         self.stop.disabled = idle
 
-    def _begin_with(self, work: Work) -> None:
+    def begin(self, work: Work | None = None) -> None:
+        """Start it, as its button does, or start other work. Raises ValueError while another job runs."""
         if not Job._running.acquire(blocking=False):
             Job._turned_away.append(self.panel.problem)
             raise ValueError(Job._BUSY)
         self._stopped = False
         self._idle(False)
         self.bar.value, self.bar.layout.visibility = 0.0, "visible"
-        self.thread = threading.Thread(target=self._run, args=(work,), daemon=True)
+        self.thread = threading.Thread(target=self._run, args=(work or self._work,), daemon=True)
         self.thread.start()
+
+    _begin = begin
 
     def tick(self, done: float, text: str) -> None:
         """Show how far it is; raises `Stopped` if it should end."""
@@ -258,7 +261,7 @@ def readable(panel: Panel, read: Callable[[], list[T]]) -> list[T]:
 
 
 def costs_at_hand(counted: Cost, explorer: Explorer) -> dict[str, Cost]:
-    """What can be asked for a price: the counting model, the timings at hand, recorded ones, and the explorer's own."""
+    """The cost models to choose from: the counting one, this machine's, recorded ones, and the explorer's own."""
     measured = measured_cost()
     costs: dict[str, Cost] = {counted.name: counted}
     for cost in (measured, *recorded_costs(), explorer.cost):
@@ -287,9 +290,17 @@ class Pair:
     """
 
     def __init__(
-        self, panel: Panel, number: NumberBox, name: str, act: Callable[[float, bool], None], *,
-        low: float = 1.0, high: float = 10.0, step: float = 0.005, log: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        panel: Panel,
+        number: NumberBox,
+        name: str,
+        act: Callable[[float, bool], None],
+        *,
+        low: float = 1.0,
+        high: float = 10.0,
+        step: float = 0.005,
+        log: bool = False,
+    ) -> None:
         self.panel, self.number, self.step, self.log, self.high = panel, number, step, log, high
         self._shown = low
         limits = {"min": 0.0, "max": self._grid(high) * step} if log else {"min": low, "max": high}
@@ -316,47 +327,20 @@ class Pair:
             self.slider.value = self.number.value = float(value)
 
 
-def cutoff_pair(panel: Panel, explorer: Explorer, i: int, name: str, number_name: str, unit: str = "words") -> Pair:
-    """Slider and number box of cutoff i (from 0)."""
-    number = NumberBox(description=number_name, unit=unit, width="120px")
-    act = lambda value, clip: explorer.set_cutoff(i, round(value), clip=clip)  # noqa: E731
-    return Pair(panel, number, name, act, log=True)
-
-
-def cut_picker(panel: Panel, explorer: Explorer, height: int = 260) -> tuple[CutPicker, Callable[[], None]]:
-    """The curve of the words with a handle for each cutoff, and the function that draws it anew."""
-    picker = CutPicker(height=height)
-
-    def dragged(cuts: Sequence[int]) -> None:
-        # both come in one message, so `moved` is already new
-        if len(cuts) == len(explorer.cutoffs):
-            explorer.set_cutoff(min(picker.moved, len(cuts) - 1), cuts[picker.moved], clip=True)
-            explorer.cutoffs = tuple(cuts)
-
-    panel.on_value(picker, dragged, "cuts")
-
-    def redraw() -> None:
-        bands = [f"{n} · {f.percent(p)} of tokens" for n, p in zip(explorer.names, explorer.token_shares, strict=True)]
-        with panel.writing():
-            picker.show(explorer.vocabulary, explorer.cutoffs, bands)
-
-    return picker, redraw
-
-
-def forget_button(panel: Panel, explorer: Explorer) -> w.Button:
-    """Forgets what the reader chose and measured in all lessons."""
-    return panel.button("Forget my choices", explorer.forget, "In all lessons: words, cutoffs, sizes and measurements "
-                        "go back to the start; timings of this machine stay")  # fmt: skip
-
-
 def safely(panel: Panel, redraw: Callable[[], None]) -> Callable[[], None]:
-    """A redraw whose failure is shown in the panel instead of being lost."""
+    """A redraw whose failure is shown in the panel instead of being lost, until it succeeds again."""
+    told = ""
 
     def act() -> None:
+        nonlocal told
         try:
             redraw()
         except Exception as error:
-            panel.problem.say(failure(error))
+            told = failure(error)
+            panel.problem.say(told)
+        else:
+            if told and panel.problem.text == told:
+                panel.problem.say("")
 
     return act
 
@@ -364,22 +348,3 @@ def safely(panel: Panel, redraw: Callable[[], None]) -> Callable[[], None]:
 def listed(cutoffs: Sequence[int]) -> str:
     """2,000 and 10,000; none."""
     return " and ".join(f"{c:,}" for c in cutoffs) or "none"
-
-
-def plan_text(explorer: Explorer, found: Plan) -> str:
-    """A plan in one sentence."""
-    if not found.cutoffs:
-        return "Planned: no cutoffs, so there is nothing to place; choose how many you want."
-    others = "no other cutoff is" if found.n_tails == 1 else f"no other {found.n_tails} cutoffs are"
-    return (
-        f"Planned: {listed(found.cutoffs)} (at least {100 * found.min_head_share:.0f} % of the tokens in the head). "
-        f"{f.amount_text(explorer, found.time)}, {found.speedup:,.1f} times less than the full softmax; {others} "
-        "better under this cost model."
-    )
-
-
-def cell_text(value: float | int | str) -> str:
-    """A name, a whole number or a share, for a table."""
-    if isinstance(value, str):
-        return html.escape(value)
-    return f"{value:,}" if isinstance(value, int) else f.percent(value)

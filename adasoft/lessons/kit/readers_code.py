@@ -1,5 +1,7 @@
 """Code that the reader wrote, run so that the page outlives it: in a thread of its own, with a time limit and a Stop.
 
+Other long work that never looks whether it should end, such as reading a file, is run in the same way.
+
 Python ends a thread only between two of its steps. A loop that never ends is ended so; a single call that never comes
 back (a sleep of an hour) is left behind, which is said.
 """
@@ -18,22 +20,32 @@ T = TypeVar("T")
 GRACE, LAST = 1.0, 3.0
 
 
+class TookTooLong(ValueError):
+    """Code that did not come back in time."""
+
+
 class Ended(BaseException):
     """Raised in the reader's code to end it: no Exception, for code may pass over all of those."""
 
 
 def run_readers_code(
-    work: Callable[[Callable[[], None]], T], *, patience: float, stopped: Callable[[], bool], on_stop: BaseException
+    work: Callable[[Callable[[], None]], T],
+    *,
+    patience: float,
+    stopped: Callable[[], bool] = lambda: False,
+    on_stop: BaseException | None = None,
 ) -> T:
     """``work(alive)`` in a thread of its own; its result.
 
     Args:
         work: calls ``alive()`` now and then. Must hold no lock that others need while it runs the reader's code.
         patience: seconds that may pass between two such calls.
-        stopped: whether the reader wants it to end.
+        stopped: whether the reader wants it to end; never, by default.
         on_stop: raised if it had to be ended for that.
 
-    Raises ValueError if it was ended for taking too long, and whatever it raises; what would end the process ends it.
+    Raises:
+        TookTooLong: it was ended for that.
+        Exception: whatever it raises; what would end the process ends it, with a ValueError.
     """
     made: list[T] = []
     failed: list[BaseException] = []
@@ -61,9 +73,9 @@ def run_readers_code(
         if late or (halted is not None and now - halted > GRACE):
             gone = _ended(thread)
             if halted is not None and not late:
-                raise on_stop
+                raise on_stop or Ended()
             left = "" if gone else "; it is still running: restart the kernel to be rid of it"
-            raise ValueError(
+            raise TookTooLong(
                 f"your code did not come back within {patience:g} s, so it was stopped (a loop that never ends?){left}"
             )
     if failed:

@@ -18,10 +18,24 @@ LONGEST, DEEPEST = 200, 20
 
 _BLANKS = "\u00a0\u2007\u2008\u2009\u200a\u202f\u2002\u2003\u2004\u2005\u2006\u3000\t\r\n\v\f"
 _SIGNS = {
-    **dict.fromkeys("−－﹣", "-"), **dict.fromkeys("×✕✖⋅·∙∗＊", "*"), "÷": "/", "⁄": "/", "∕": "/", "√": "sqrt",
-    **dict.fromkeys("’‘ʼ´`＇", "'"), "٫": ".", "٬": "'", "π": "pi", "≈": "~", "∼": "~", "％": "%", "٪": "%", "µ": "μ",
-    **dict.fromkeys(_BLANKS, " "), **dict.fromkeys("\u200b\u200e\u200f\u2060\ufeff", ""),
-}  # fmt: skip
+    **dict.fromkeys("−－﹣", "-"),
+    **dict.fromkeys("×✕✖⋅·∙∗＊", "*"),
+    "÷": "/",
+    "⁄": "/",
+    "∕": "/",
+    "√": "sqrt",
+    **dict.fromkeys("’‘ʼ´`＇", "'"),
+    "٫": ".",
+    "٬": "'",
+    "π": "pi",
+    "≈": "~",
+    "∼": "~",
+    "％": "%",
+    "٪": "%",
+    "µ": "μ",
+    **dict.fromkeys(_BLANKS, " "),
+    **dict.fromkeys("\u200b\u200e\u200f\u2060\ufeff", ""),
+}
 _RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+", strict=True))
 
 _POWER = r"(?:[eE][+-]?\d+)?"
@@ -29,31 +43,101 @@ _POWER = r"(?:[eE][+-]?\d+)?"
 _NUMBER = re.compile(rf"(?:\d(?:[\d,.'_]|(?<=\d) (?=\d{{3}}(?!\d)))*|\.\d[\d.,]*){_POWER}")
 _NAME = re.compile(r"log10|log2|[^\W\d_]+(?:-[^\W\d_]+)*")
 _FUNCTIONS: dict[str, Callable[[float], float]] = {
-    "sqrt": math.sqrt, "ln": math.log, "log": math.log, "log10": math.log10, "log2": math.log2, "exp": math.exp,
-}  # fmt: skip
+    "sqrt": math.sqrt,
+    "ln": math.log,
+    "log": math.log,
+    "log10": math.log10,
+    "log2": math.log2,
+    "exp": math.exp,
+}
 _CONSTANTS = {"pi": math.pi, "e": math.e}
 _ABOUT = re.compile(r"(?:(?:about|around|approximately|approx\.?|roughly|circa|ca\.?)(?![^\W\d_])|[~=])\s*", re.I)
 
 #: Names of quantities: what is counted or measured, and how many of the first one make one of them.
 _UNITS: dict[str, dict[str, float]] = {
     "%": {"%": 1.0, "percent": 1.0, "per cent": 1.0, "pct": 1.0},
-    "ms": {"ms": 1.0, "millisecond": 1.0, "milliseconds": 1.0, "s": 1e3, "sec": 1e3, "second": 1e3, "seconds": 1e3,
-           "μs": 1e-3, "us": 1e-3, "microsecond": 1e-3, "microseconds": 1e-3, "ns": 1e-6, "min": 6e4, "minute": 6e4,
-           "minutes": 6e4, "h": 3.6e6, "hour": 3.6e6, "hours": 3.6e6},
-    "GB": {"GB": 1.0, "MB": 1e-3, "kB": 1e-6, "KB": 1e-6, "TB": 1e3, "bytes": 1e-9, "byte": 1e-9, "gigabyte": 1.0,
-           "gigabytes": 1.0, "GiB": 2**30 / 1e9, "MiB": 2**20 / 1e9},
-    "times": dict.fromkeys(("times", "x", "fold", "*"), 1.0), "nats": {"nats": 1.0, "nat": 1.0},
-}  # fmt: skip
+    "ms": {
+        "ms": 1.0,
+        "millisecond": 1.0,
+        "milliseconds": 1.0,
+        "s": 1e3,
+        "sec": 1e3,
+        "second": 1e3,
+        "seconds": 1e3,
+        "μs": 1e-3,
+        "us": 1e-3,
+        "microsecond": 1e-3,
+        "microseconds": 1e-3,
+        "ns": 1e-6,
+        "min": 6e4,
+        "minute": 6e4,
+        "minutes": 6e4,
+        "h": 3.6e6,
+        "hour": 3.6e6,
+        "hours": 3.6e6,
+    },
+    "GB": {
+        "GB": 1.0,
+        "MB": 1e-3,
+        "kB": 1e-6,
+        "KB": 1e-6,
+        "TB": 1e3,
+        "bytes": 1e-9,
+        "byte": 1e-9,
+        "gigabyte": 1.0,
+        "gigabytes": 1.0,
+        "GiB": 2**30 / 1e9,
+        "MiB": 2**20 / 1e9,
+    },
+    "times": dict.fromkeys(("times", "x", "fold", "*"), 1.0),
+    "nats": {"nats": 1.0, "nat": 1.0},
+}
 #: Things that are counted one by one.
 _THINGS = (
-    "word", "words", "token", "tokens", "cluster", "clusters", "row", "rows", "digit", "digits", "number", "numbers",
-    "entry", "entries", "output", "outputs", "multiplication", "multiplications", "class", "classes", "weight",
-    "weights", "matrix", "matrices", "tail", "tails", "column", "columns", "operations",
-)  # fmt: skip
+    "word",
+    "words",
+    "token",
+    "tokens",
+    "cluster",
+    "clusters",
+    "row",
+    "rows",
+    "digit",
+    "digits",
+    "number",
+    "numbers",
+    "entry",
+    "entries",
+    "output",
+    "outputs",
+    "multiplication",
+    "multiplications",
+    "class",
+    "classes",
+    "weight",
+    "weights",
+    "matrix",
+    "matrices",
+    "tail",
+    "tails",
+    "column",
+    "columns",
+    "operations",
+)
 _LARGE = {
-    "k": 1e3, "K": 1e3, "thousand": 1e3, "M": 1e6, "mio": 1e6, "million": 1e6, "millions": 1e6, "G": 1e9, "bn": 1e9,
-    "billion": 1e9, "billions": 1e9, "trillion": 1e12,
-}  # fmt: skip
+    "k": 1e3,
+    "K": 1e3,
+    "thousand": 1e3,
+    "M": 1e6,
+    "mio": 1e6,
+    "million": 1e6,
+    "millions": 1e6,
+    "G": 1e9,
+    "bn": 1e9,
+    "billion": 1e9,
+    "billions": 1e9,
+    "trillion": 1e12,
+}
 
 
 def read_number(answer: str, unit: str | None = None) -> float:
@@ -121,7 +205,7 @@ def _no_range(text: str) -> None:
         return
     low, high = (_plain(found[i]) for i in (1, 3))
     if found[2].strip() != "-" or low < high:
-        raise ValueError("it looks like a range: give one number (and put blanks around a minus)")
+        raise ValueError("it looks like a range: give one number (and put spaces around a minus)")
 
 
 def _plain(typed: str) -> float:
@@ -252,7 +336,7 @@ class _Reader:
             try:
                 return math.pow(value, exponent)
             except ValueError:
-                raise ValueError(f"{value:g} to the {exponent:g} is no number") from None
+                raise ValueError(f"{value:g} to the {exponent:g} is not a number") from None
         return value
 
     def _atom(self) -> float:
@@ -290,4 +374,4 @@ class _Reader:
         try:
             return _FUNCTIONS[name](value)
         except ValueError:
-            raise ValueError(f"{name}({value:g}) is no number") from None
+            raise ValueError(f"{name}({value:g}) is not a number") from None

@@ -18,10 +18,11 @@ from ...lm.models import Stepwise
 from ...lm.settings import Partition, Settings
 from ...vocabulary import Vocabulary
 from ..kit import forms
-from ..kit.explorer import LOCK, Explorer
+from ..kit.explorer import Explorer
 from ..kit.parts import one_line
 from ..kit.readers_code import Ended
 from ..kit.saved import Choices, kept_whole, read_words, removed, say_once, words_text
+from ..kit.views import LOCK
 from ..time_model.timings import Tick
 from .kept import FORMS
 from .looks import CELL_LABELS, LABELS

@@ -13,8 +13,8 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from ..kit import figures as f
-from ..kit.figures import Data, Layout
+from ..kit import plots as f
+from ..kit.plots import Data, Layout
 from .looks import LOOKS, PARTS, SHORT, log_ticks
 
 Kept = Mapping[str, Any]

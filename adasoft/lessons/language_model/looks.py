@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..kit.figures import Layout
 from ..kit.picker import COLORS
+from ..kit.plots import Layout
 
 #: What can be trained, and what it is called.
 LABELS = {

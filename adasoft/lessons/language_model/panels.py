@@ -11,9 +11,9 @@ from typing import Any
 import ipywidgets as w
 
 from ...results.short_tables import StoredTable, stored_tables
-from ..kit.explorer import LOCK, replace
 from ..kit.parts import WIDE, Job, Line, Panel, Stopped, live, one_line, readable, row, safely
 from ..kit.readers_code import run_readers_code
+from ..kit.views import LOCK, replace
 from ..kit.widgets import FileDrop, NumberBox
 from ..time_model.timings import Tick, busy_text
 from . import sentences as said

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..kit import figures as f
+from ..kit import plots as f
 from ..kit.parts import listed
 
 Kept = Mapping[str, Any]

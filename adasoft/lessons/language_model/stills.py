@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 
 from ...results.short_tables import stored_tables
-from ..kit import figures as f
-from ..kit.explorer import load_language
-from ..kit.figures import Picture, still
+from ..kit.cuts import cut_figure
+from ..kit.languages import load_language
+from ..kit.plots import Picture, still
 from . import figures as tf
 from . import sentences as said
 from .explorer import TrainingExplorer
@@ -53,7 +53,7 @@ def _cut_still() -> Picture:
     # here, because that module renders the stills of all others
     from ..kit.stills import recorded_cost
 
-    return f.cut_figure(TrainingExplorer(load_language("en"), cost=recorded_cost()))
+    return cut_figure(TrainingExplorer(load_language("en"), cost=recorded_cost()))
 
 
 @still(

@@ -11,8 +11,8 @@ import plotly.graph_objects as go
 from ...results.short_tables import StoredTable
 from ...results.suite import ROW_LABELS
 from ...text import Row
-from ..kit import figures as f
-from ..kit.figures import Data, Layout
+from ..kit import plots as f
+from ..kit.plots import Data, Layout
 from .looks import log_ticks, look
 
 #: Rows whose difference is put in words, the first that is there.

@@ -13,8 +13,8 @@ from plotly.subplots import make_subplots
 from ...results.short_tables import StoredTable
 from ...results.suite import PAPER_TEXT8, ROW_LABELS
 from ...text import Row, signed
-from ..kit import figures as f
-from ..kit.figures import Data, Layout
+from ..kit import plots as f
+from ..kit.plots import Data, Layout
 from .looks import log_ticks, look
 from .sentences import html_table, more_or_less
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import ipywidgets as w
 
-from ..kit.explorer import LOCK
 from ..kit.parts import WIDE, Job, Line, Panel, Stopped, live, readable, row
 from ..kit.readers_code import run_readers_code
+from ..kit.views import LOCK
 from ..time_model.panels import now_and_then
 from ..time_model.timings import Tick
 from . import figures as tf

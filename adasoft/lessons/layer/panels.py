@@ -31,11 +31,15 @@ from torch import Tensor, nn
 from ...layer import AdaptiveSoftmax
 from ...loss import route, target_ranks
 from ...vocabulary import Vocabulary
-from ..kit import figures as f
 from ..kit import parts
-from ..kit.explorer import COUNTED_MULTIPLICATIONS, LOCK, MAX_TAILS, Explorer
-from ..kit.panels import read_words
+from ..kit import plots as f
+from ..kit.costs import COUNTED_MULTIPLICATIONS
+from ..kit.cuts import cut_picker, cutoff_pair
+from ..kit.explorer import MAX_TAILS, Explorer
+from ..kit.languages import read_words
 from ..kit.picker import COLORS, places
+from ..kit.traits import Whole, kept
+from ..kit.views import LOCK
 from ..kit.widgets import NumberBox
 
 #: Situations that a drawn hidden state can stand for, and how strongly words prefer one.
@@ -119,6 +123,8 @@ class LayerExplorer(Explorer):
     _kept_traits: ClassVar[tuple[str, ...]] = (*Explorer._kept_traits, *_MOVED)
 
     n_words = t.Int(5000)
+    in_features = kept(Whole(32, 4, 128, "d"))
+    batch = kept(Whole(1024, 16, 8192, "B"))
     word = t.Int(1000)
     """Rank of the chosen word, from 1."""
     state = t.Int(1)
@@ -1049,9 +1055,9 @@ def _pair(
 def word_panel(explorer: LayerExplorer, *, slot: str = "word") -> w.VBox:
     """One word after one hidden state: which products, the loss in two parts, and that all words sum to one."""
     panel, words, picture = parts.Panel(), parts.Line(), w.HTML()
-    picker, redraw_picker = parts.cut_picker(panel, explorer, height=200)
+    picker, redraw_picker = cut_picker(panel, explorer, height=200)
     names = [f"cutoff {i + 1}" for i in range(MAX_TAILS)]
-    cuts = [parts.cutoff_pair(panel, explorer, i, name, f"{name}, words") for i, name in enumerate(names)]
+    cuts = [cutoff_pair(panel, explorer, i, name, f"{name}, words") for i, name in enumerate(names)]
     n_tails = w.Dropdown(options=list(range(1, MAX_TAILS + 1)), description="number of cutoffs", style=parts.WIDE,
                          layout=w.Layout(width="190px"))  # fmt: skip
     panel.on_value(n_tails, explorer.set_n_tails)

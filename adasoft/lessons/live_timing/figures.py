@@ -11,11 +11,11 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from ..kit.figures import FULL_COLOR, LOG, Data, Layout, filled, percent, seconds_text
 from ..kit.parts import listed
 from ..kit.picker import COLORS
-from ..kit.recorded import ALONE, CUT, GRAPH, Recorded, recorded_layers
+from ..kit.plots import FULL_COLOR, LOG, Data, Layout, filled, percent, seconds_text
 from ..time_model.explorer import TimingExplorer
+from ..time_model.recorded import ALONE, CUT, GRAPH, Recorded, recorded_layers
 from ..time_model.timings import FULL, OURS, PLAN, STOCK, Spread, percent_off
 
 #: The same place and colour for each, whatever is shown.

@@ -8,12 +8,12 @@ from typing import Any
 
 import ipywidgets as w
 
-from ..kit import figures as f
-from ..kit.explorer import LOCK
+from ..kit import plots as f
 from ..kit.parts import UNDER_WAY, WIDE, Job, Line, Panel, live, readable, row, safely
-from ..kit.recorded import recorded_layers
+from ..kit.views import LOCK
 from ..time_model.explorer import TimingExplorer
 from ..time_model.panels import budget_box, device_box, estimate_text, kept, now_and_then, size_boxes
+from ..time_model.recorded import recorded_layers
 from ..time_model.timings import (
     DTYPES,
     FULL,

@@ -13,7 +13,9 @@ from ...planning import Plan, plan
 from ...tradeoffs import TwoClusters, two_clusters
 from ...vocabulary import Vocabulary
 from ..kit import forms
-from ..kit.explorer import COUNTED_MULTIPLICATIONS, LOCK, Explorer
+from ..kit.costs import COUNTED_MULTIPLICATIONS
+from ..kit.explorer import Explorer
+from ..kit.views import LOCK
 from .flat_affine import FlatAffine, fit_flat_affine, sweep_sizes
 from .timings import DTYPES, FULL, OURS, PLAN, PRODUCTS, STOCK, WAYS, LayerJob, Spread, model_for, spreads
 

@@ -11,8 +11,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from ...planning import Plan
-from ..kit.figures import DASHES, FULL_COLOR, LOG, Data, Layout, filled, percent, seconds_text
 from ..kit.picker import COLORS, places
+from ..kit.plots import DASHES, FULL_COLOR, LOG, Data, Layout, filled, percent, seconds_text
 from .explorer import MOST_TAILS, TimingExplorer
 from .flat_affine import (
     PAPER_FLAT,

@@ -10,9 +10,10 @@ from typing import Any
 
 import ipywidgets as w
 
-from ..kit import figures as f
-from ..kit.explorer import LOCK, MAX_TAILS, WIDTH_RULES
+from ..kit import plots as f
+from ..kit.explorer import MAX_TAILS, WIDTH_RULES
 from ..kit.parts import UNDER_WAY, WIDE, Job, Line, Pair, Panel, Stopped, live, row, safely
+from ..kit.views import LOCK
 from ..kit.widgets import NumberBox
 from . import figures as tf
 from .explorer import MOST_TAILS, TimingExplorer

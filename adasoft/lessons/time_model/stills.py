@@ -5,14 +5,14 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from ..kit import figures as f
-from ..kit.explorer import load_language
-from ..kit.figures import FULL_COLOR, Picture, still
+from ..kit.cuts import cut_figure
+from ..kit.languages import load_language
 from ..kit.picker import COLORS
-from ..kit.recorded import recorded_layers
+from ..kit.plots import FULL_COLOR, Picture, still
 from ..live_timing import figures as lf
 from . import figures as tf
 from .explorer import MOST_TAILS, TimingExplorer
+from .recorded import recorded_layers
 
 
 def still_explorer(**more: Any) -> TimingExplorer:
@@ -134,7 +134,7 @@ def _curve_still() -> Picture:
 def _plan_still() -> Picture:
     explorer = still_explorer()
     explorer.cutoffs = explorer.best_plan(explorer.cost).cutoffs
-    return f.cut_figure(explorer)
+    return cut_figure(explorer)
 
 
 @still(
@@ -143,4 +143,4 @@ def _plan_still() -> Picture:
     "most; the total is far below the dashed line of the full softmax.",
 )
 def _cut_still() -> Picture:
-    return f.cut_figure(still_explorer(in_features=256, batch=512, cutoffs=(1000, 5000)))
+    return cut_figure(still_explorer(in_features=256, batch=512, cutoffs=(1000, 5000)))

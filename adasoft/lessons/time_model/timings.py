@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...cost import Cost, MeasuredCost
-from ..kit.explorer import cost_at_hand, counts
+from ..kit.costs import cost_at_hand, counts
 
 Array = npt.NDArray[Any]
 Step = Callable[[], Any]

@@ -13,8 +13,8 @@ from ...bench.common import results_folder as results_folder
 from ...cost import MeasuredCost
 from ...files import read_json
 from ...records import read_record, shipped_records
-from ..time_model.timings import FULL, OURS, STOCK, Array, LayerJob, Spread
-from . import forms
+from ..kit import forms
+from .timings import FULL, OURS, STOCK, Array, LayerJob, Spread
 
 #: The matrix products of our layer and nothing else. On a GPU, as PyTorch runs them at these very sizes: a layer that
 #: pads its words to what the tensor cores like can be faster.

@@ -1,0 +1,1 @@
+"""Lesson 02: clusters, counted by hand and cut by the reader."""

@@ -1,0 +1,25 @@
+// Once a page: names for the handles of ipywidgets' sliders, and Escape as the keyboard's way out of a panel.
+function names() {
+  for (const s of document.querySelectorAll('.adasoft .widget-slider')) {
+    const name = s.querySelector('.widget-label')?.textContent;
+    const handles = name ? s.querySelectorAll('.noUi-handle:not([aria-label])') : [];
+    for (const h of handles) h.setAttribute('aria-label', name);
+  }
+}
+export default {
+  render({ el }) {
+    el.style.display = 'none';
+    const page = globalThis.__adasoft ??= {};
+    if (!page.names) {                       // one for the page
+      page.names = new MutationObserver(() => {
+        if (!page.named) page.named = requestAnimationFrame(() => { page.named = 0; names(); }); });
+      page.names.observe(document.body, {childList: true, subtree: true});
+    }
+    names();
+    if (!page.escape) {
+      page.escape = true;
+      document.addEventListener('keydown', e => {
+        if (e.key === 'Escape') e.target.closest?.('.adasoft')?.closest('.jp-Cell')?.focus();
+      }, true);
+    }
+  } }

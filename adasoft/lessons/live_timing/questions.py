@@ -1,0 +1,80 @@
+"""What the lesson on live timing asks: questions with one number as their answer, and predictions."""
+
+from __future__ import annotations
+
+from ..kit.grading import Prediction, Question, register
+from ..time_model.questions import timed
+from . import figures as f
+
+QUESTIONS: dict[str, Question] = {
+    "which number": Question(
+        "Five runs of a layer: 10, 11, 10, 48 and 12 ms. Which number describes best what a run takes?",
+        lambda: 11.0,
+        {
+            "That is the mean: one busy moment of the machine makes up half of it.": lambda: 18.2,
+            "That is the fastest, which a cache may have helped; most runs take longer.": lambda: 10.0,
+            "That is the busy moment itself.": lambda: 48.0,
+            "That is the mean of the largest and the smallest.": lambda: 29.0,
+        },
+        "The median: sorted 10, 10, 11, 12, 48, the middle one.",
+        tolerance=0.01,
+        unit="ms",
+    ),
+    "how far off": Question(
+        "Predicted 20 ms, measured 25 ms. By how many percent of the measured time is the prediction too low?",
+        lambda: 20.0,
+        {
+            "That is 5 of 20: the difference relative to the prediction. The measurement is the truth.": lambda: 25.0,
+            "That is the difference in milliseconds.": lambda: 5.0,
+            "That is what is left; the question is what is missing.": lambda: 80.0,
+            "That is what was measured in percent of the prediction.": lambda: 125.0,
+        },
+        "1 - 20/25.",
+        unit="%",
+    ),
+    "the whole step": Question(
+        "In a training step, the full softmax takes 60 % of the time. An adaptive layer is 10 times as fast. How many "
+        "times as fast is the whole step?",
+        lambda: 1 / (0.4 + 0.06),
+        {
+            "That is the layer alone; 40 % of the step is as slow as before.": lambda: 10.0,
+            "That would hold if the layer cost nothing at all.": lambda: 2.5,
+            "That is 60 % of 10: speed-ups do not add up; times do.": lambda: 6.0,
+            "That is the part of the time that is left; turn it around.": lambda: 0.46,
+        },
+        "1 / (0.40 + 0.60 / 10).",
+        tolerance=0.01,
+        unit="times",
+    ),
+    "room for logits": Question(
+        "A full softmax at B = 2,560 and V = 267,735 in float32: how many gigabytes (1e9 bytes) are its logits alone?",
+        lambda: 4e-9 * 2560 * 267_735,
+        {
+            "That is the number of logits; each takes four bytes.": lambda: 1e-9 * 2560 * 267_735,
+            "That is with two bytes per number, as in bfloat16.": lambda: 2e-9 * 2560 * 267_735,
+            "That is with eight bytes per number, as in float64.": lambda: 8e-9 * 2560 * 267_735,
+            "That is one token's logits; there are 2,560 tokens.": lambda: 4e-9 * 267_735,
+        },
+        "2,560 x 267,735 x 4 bytes. In training, their softmax and their gradients need more memory still.",
+        unit="GB",
+    ),
+}
+
+PREDICTIONS: dict[str, Prediction] = {
+    "PyTorch beside ours": Prediction(
+        "PyTorch's adaptive layer computes the same as ours with the same cutoffs. How many times as long does a "
+        "training step of it take? A recorded machine answers; your clock comes next. Commit to a guess.",
+        lambda e: f.recorded_ratio(timed(e)),
+        "times, on the recorded machine",
+    ),
+    "beside the bottom": Prediction(
+        lambda e: (
+            f"Only cutoff c{e.active + 1} moves. You miss the best place and put it at half of that. By how many "
+            "percent does the step get longer? The cost model answers; then you measure. Commit to a guess."
+        ),
+        lambda e: f.price_of_half(timed(e)),
+        "%, by the cost model",
+    ),
+}
+
+register(QUESTIONS, PREDICTIONS)

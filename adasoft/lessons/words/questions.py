@@ -1,0 +1,158 @@
+"""What the first two lessons ask: questions with one number as their answer, and predictions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..kit.grading import Prediction, Question, register
+from ..kit.kept import fitted
+from ..kit.languages import load_language
+
+
+def _en() -> Any:
+    return load_language("en")
+
+
+QUESTIONS: dict[str, Question] = {
+    "full cost": Question(
+        "A full softmax scores V = 321,180 words with a hidden size of d = 512. How many million multiplications is "
+        "that for one token?",
+        lambda: 321_180 * 512 / 1e6,
+        {
+            "That is V alone: each word's score is a sum of d products.": lambda: 0.32118,
+            "That is V x d, but the question is in millions.": lambda: 321_180.0 * 512,
+            "That is for a whole batch of 2,560 tokens; here it is one token.": lambda: 321_180 * 512 * 2560 / 1e6,
+            "That is V + d; every word meets every feature.": lambda: (321_180 + 512) / 1e6,
+        },
+        "V x d = 321,180 x 512, about 164 million.",
+        unit="million",
+    ),
+    "head outputs": Question(
+        "One cutoff at 2,000, so one tail. How many numbers does the head compute for each token?",
+        lambda: 2001.0,
+        {
+            "Those are the words. The head must also say 'it is in the tail': one entry more per tail.": lambda: 2000.0,
+            "That is the tail's size; the head holds the frequent words.": lambda: 321_180.0 - 2000,
+            "That is the whole vocabulary, which is what we want to avoid.": lambda: 321_180.0,
+            "There is one entry per tail, and only one tail.": lambda: 2002.0,
+        },
+        "k_h + J = 2,000 words and 1 entry for the tail.",
+        tolerance=0.0,
+    ),
+    "tail share": Question(
+        "English, one cutoff at 2,000: what percentage of the tokens falls into the tail?",
+        lambda: 100 * (1 - _en().share_of_first(2000)),
+        {
+            "That is p_h, the head's share; the tail has the rest.": lambda: 100 * _en().share_of_first(2000),
+            "That is its share of the WORDS; tokens are counted with repetition.": lambda: 100 * (1 - 2000 / 321_180),
+            "Right as a share, but the question is in percent.": lambda: 1 - _en().share_of_first(2000),
+        },
+        "1 - p_h: read the label of the tail's band in the plot.",
+        tolerance=0.03,
+        unit="%",
+    ),
+    "typical error": Question(
+        "Suppose the model predicts 250 ms for a layer, and a card says that its median error is 8 %. By how many "
+        "milliseconds is a typical prediction off?",
+        lambda: 0.08 * 250,
+        {
+            "That is the error in percent; the question is in milliseconds.": lambda: 8.0,
+            "That is how long the layer may take; the question is how far off the prediction is.": lambda: 270.0,
+            "That is how little the layer may take; the question is how far off the prediction is.": lambda: 230.0,
+            "8 % is 0.08, not 0.008.": lambda: 2.0,
+        },
+        "8 % of 250 ms. Half of the layers are off by less, half by more.",
+        unit="ms",
+    ),
+    "zipf ratio": Question(
+        "If Zipf's law held exactly with s = 1, how many times as frequent as the word of "
+        "rank 1,000 is the word of rank 10?",
+        lambda: 100.0,
+        {
+            "That is the difference of the ranks; the law is about their ratio.": lambda: 990.0,
+            "That is the difference of the logarithms: two powers of ten apart.": lambda: 2.0,
+            "That compares rank 1,000 with rank 1.": lambda: 1000.0,
+            "Upside down: the word of rank 10 is the more frequent one.": lambda: 0.01,
+        },
+        "p_r = 1 / (r Z), so p_10 / p_1000 = 1000 / 10.",
+        unit="times",
+    ),
+    "five points more": Question(
+        "English: going from 90 % to 95 % of the tokens, how many more words are needed?",
+        lambda: float(_en().words_for_share(0.95) - _en().words_for_share(0.9)),
+        {
+            "Those are all words for 95 %; the first 90 % need many of them already.": lambda: float(
+                _en().words_for_share(0.95)
+            ),
+            "Those are the words for 90 %; the question is about the next five points.": lambda: float(
+                _en().words_for_share(0.9)
+            ),
+            "That is from 80 % to 90 %; the next five points need more.": lambda: float(
+                _en().words_for_share(0.9) - _en().words_for_share(0.8)
+            ),
+            "That is 5 % of the words; the question is about 5 % of the tokens.": lambda: 0.05 * len(_en()),
+        },
+        "Set the share to 90 and to 95, and read the sentence under the figure.",
+        unit="words",
+    ),
+    "the tail": Question(
+        "English again: how many words share the last 1 % of the tokens?",
+        lambda: float(len(_en()) - _en().words_for_share(0.99)),
+        {
+            "Those make the first 99 %; the question is about the others.": lambda: float(_en().words_for_share(0.99)),
+            "That is 1 % of the words, not the words of the last 1 % of tokens.": lambda: 0.01 * len(_en()),
+            "That is the last 5 %.": lambda: float(len(_en()) - _en().words_for_share(0.95)),
+        },
+        "V minus the words that hold 99 %.",
+        unit="words",
+    ),
+    "finnish tail": Question(
+        "A head of 2,000 words. How many times as many tokens fall into the tail in Finnish as in English?",
+        lambda: (1 - load_language("fi").share_of_first(2000)) / (1 - _en().share_of_first(2000)),
+        {
+            "That is the ratio of the heads, upside down; the tails differ by more.": lambda: (
+                _en().share_of_first(2000) / load_language("fi").share_of_first(2000)
+            ),
+            "Upside down: Finnish has the larger tail.": lambda: (
+                (1 - _en().share_of_first(2000)) / (1 - load_language("fi").share_of_first(2000))
+            ),
+            "That is the difference in percentage points; the question is about the ratio.": lambda: (
+                100 * (_en().share_of_first(2000) - load_language("fi").share_of_first(2000))
+            ),
+        },
+        "(1 - p_h) of Finnish, divided by that of English; the table shows p_h in the column for the first 2,000.",
+        tolerance=0.03,
+        unit="times",
+    ),
+}
+
+PREDICTIONS: dict[str, Prediction] = {
+    "half": Prediction(
+        lambda e: (
+            f"Half of the words on a page ({e.vocabulary.name}) are among the n most frequent ones. What is n? "
+            "Commit to a guess."
+        ),
+        lambda e: float(e.vocabulary.words_for_share(0.5)),
+        "words",
+    ),
+    "speedup": Prediction(
+        lambda e: (
+            f"One cutoff at {fitted((2000,), len(e.vocabulary))[0]:,} words. How many times cheaper will the layer "
+            "be than the full softmax? Commit to a guess."
+        ),
+        lambda e: e.speedup_at((2000,)),
+        "times",
+    ),
+    "coverage 95": Prediction(
+        "English, 321,180 words. How many of the most frequent ones make up 95 % of all tokens? Commit to a guess.",
+        lambda e: float(_en().words_for_share(0.95)),
+        "words",
+    ),
+    "finnish": Prediction(
+        "And Finnish, which builds words with endings: how many words make up 95 % of the tokens? Commit to a guess.",
+        lambda e: float(load_language("fi").words_for_share(0.95)),
+        "words",
+    ),
+}
+
+register(QUESTIONS, PREDICTIONS)

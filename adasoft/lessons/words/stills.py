@@ -1,0 +1,72 @@
+"""The stills of the first two lessons."""
+
+from __future__ import annotations
+
+from ..kit.cuts import cut_figure, picker_figure
+from ..kit.explorer import Explorer
+from ..kit.languages import load_language, read_words
+from ..kit.plots import Picture, card_svg, still
+from ..kit.stills import FOLDER, recorded_cost
+from . import figures as f
+
+
+@still(
+    "00_picker",
+    "The words of English on logarithmic axes, most frequent first: the share of each word falls, the share of all "
+    "words so far (dashed) rises. A line with a handle at 2,000 words parts the plot into the head, with 78.6 percent "
+    "of the tokens, and tail 1.",
+)
+def _picker() -> Picture:
+    return picker_figure(Explorer(load_language("en"), cost=recorded_cost()))
+
+
+@still(
+    "00_one_cutoff",
+    "Three plots for English with one cutoff at 2,000. Left: the head has 0.6 percent of the words and 78.6 percent of "
+    "the tokens. Middle: the tail costs several times as much as the head. Right: the total time is a U-shaped curve "
+    "of the cutoff, far below the dashed line of the full softmax.",
+)
+def _one_cutoff() -> Picture:
+    return cut_figure(Explorer(load_language("en"), cost=recorded_cost()))
+
+
+@still(
+    "00_machine",
+    "The card of a recorded machine: this machine, the timings used (a recorded machine, not this one), the timed "
+    "device, the date, the version of torch, and the median error of predictions.",
+)
+def _machine() -> Picture:
+    cost = recorded_cost()
+    record = cost.record or {}
+    here = f"{record['device']['name']}, {record['threads']} logical processors"
+    return card_svg({"this machine": here, **f.record_rows(record, mine=False)})
+
+
+@still(
+    "01_coverage",
+    "Left: the frequency of English words against their rank on logarithmic axes, with a straight line for Zipf and a "
+    "curve for Zipf-Mandelbrot; the data bend below the line at the end. Right: the part of all tokens that the most "
+    "frequent words cover; a dashed line marks 80 percent at 2,286 words, and a hollow square, what the paper says of "
+    "Penn Treebank: a fifth of its words cover 87 percent; here the curve is above it.",
+)
+def _coverage() -> Picture:
+    return f.coverage_figure(load_language("en"), 0.8)
+
+
+@still(
+    "01_languages",
+    "Coverage curves of English, German and Finnish against the number of most frequent words. English rises fastest, "
+    "then German, then Finnish, which needs several times as many words for every share.",
+)
+def _languages() -> Picture:
+    return f.languages_figure([load_language(code) for code in ("en", "de", "fi")])
+
+
+@still(
+    "01_own_text",
+    "Coverage curves of a short text and of English against the number of most frequent words. The short text, this "
+    "project's licence, ends at its 96th word; there English covers about half of its tokens.",
+)
+def _own_text() -> Picture:
+    licence = read_words(FOLDER.parents[1] / "LICENSE", "LICENSE")
+    return f.languages_figure([licence, load_language("en")])

@@ -1,0 +1,132 @@
+"""Questions, their typical mistakes, and predictions."""
+
+import ipywidgets as w
+import pytest
+from panels import every
+
+from adasoft import Vocabulary
+from adasoft.lessons import COUNTED_MULTIPLICATIONS, Explorer, TimingExplorer
+from adasoft.lessons.kit.grading import QUESTIONS, ask, grade, number_text, predict
+from adasoft.lessons.kit.widgets import AnswerBox
+
+
+@pytest.mark.parametrize("key", QUESTIONS)
+def test_every_question_knows_its_answer_and_three_mistakes(key):
+    question = QUESTIONS[key]
+    expected = question.expected()
+    assert grade(key, expected).status == "correct"
+    assert grade(key, f"{expected:,.2f}").status == "correct"
+    assert grade(key, None).status == grade(key, "no idea").status == grade(key, " ").status == "missing"
+    assert len(question.wrong) >= 3
+    for hint, wrong in question.wrong.items():
+        verdict = grade(key, wrong())
+        assert verdict.status == "keep working" and verdict.hint == hint
+    if question.tolerance:
+        assert grade(key, expected * (1 + 2 * question.tolerance)).status in ("almost", "keep working")
+    assert grade(key, expected * 50 + 7).status == "keep working"
+
+
+def test_numbers_as_they_are_shown():
+    assert [number_text(x) for x in (98.0, 164_444_160, 8.8, 0.3, 1e20, -5)] == [
+        "98",
+        "164,444,160",
+        "8.8",
+        "0.3",
+        "1e+20",
+        "-5",
+    ]
+
+
+def test_right_digits_in_the_wrong_unit_are_told():
+    assert "1,000 times too large" in grade("typical error", "20 000").hint
+    assert "10,000 times too small" in grade("tail share", 0.00213839).hint
+
+
+@pytest.mark.parametrize(
+    "answer, status, hint",
+    [
+        (32, "correct", "512 / 4 / 4"),
+        (32.01, "almost", "Close"),
+        (35.1, "almost", "Close"),
+        (28.9, "almost", "Close"),
+        (35.3, "keep working", "Too large."),
+        (28.7, "keep working", "Too small."),
+        (45, "keep working", "Too large."),
+        (20, "keep working", "Too small."),
+        (-32, "keep working", "Too small."),
+        (320, "keep working", "10 times too large"),
+        (0.32, "keep working", "100 times too small"),
+    ],
+)
+def test_how_far_off_an_answer_is(answer, status, hint):
+    """32 is asked for, with no tolerance: a tenth is "almost"; beyond it, the direction is told."""
+    verdict = grade("tail width", answer)
+    assert verdict.status == status and hint in verdict.hint
+
+
+OFF = {
+    1: "close",
+    1.24: "close",
+    1 / 1.24: "close",
+    1.26: "off by a factor of 1.3",
+    1 / 1.26: "off by a factor of 1.3",
+    10: "off by a factor of 10.0",
+    0.1: "off by a factor of 10.0",
+    1e9: "off by a factor of more than a million",
+    -1: "far off",
+}
+
+
+@pytest.mark.parametrize("factor, says", OFF.items())
+def test_how_far_off_a_guess_is(factor, says):
+    explorer = Explorer("en", cost=COUNTED_MULTIPLICATIONS)
+    (entry,) = every(predict("coverage 95", explorer), AnswerBox)
+    entry.submit(repr(16_300 * factor))
+    assert entry.verdict.endswith(f"it is <b>16,300 words</b>: {says}.")
+
+
+def test_ask_shows_the_verdict():
+    box = ask("tail width")
+    box.submit("")
+    assert "missing" in box.verdict
+    box._handle_custom_msg({"answer": "128"}, [])  # as the browser does
+    assert "keep working" in box.verdict and "tail 1" in box.verdict and box.answer == "128"
+    box.submit("32")
+    assert "correct" in box.verdict and "Expected: 32." in box.verdict
+    box.submit("<b>7")
+    assert "<b>7" not in box.verdict
+
+
+FIRST = ["half", "speedup", "coverage 95", "finnish", "best cut", "second cutoff"]
+
+
+@pytest.mark.parametrize("key", FIRST)  # the later lessons' have explorers and tests of their own
+def test_predictions_reveal_only_after_a_guess(key):
+    explorer = Explorer("en", cost=COUNTED_MULTIPLICATIONS)
+    box = predict(key, explorer, then=lambda: w.Label("the panel"))
+    (entry,) = every(box, AnswerBox)
+    entry.submit("no idea")
+    assert "missing" in entry.verdict and not every(box, w.Label)
+    entry.submit("12")
+    entry.submit("12")
+    assert "You said <b>12</b>" in entry.verdict and len(every(box, w.Label)) == 1
+
+
+def test_a_question_follows_the_sizes_until_the_guess_is_committed():
+    explorer = TimingExplorer(Vocabulary.synthetic(3000), cost=COUNTED_MULTIPLICATIONS, batch=64, in_features=32)
+    (entry,) = every(predict("best number", explorer), AnswerBox)
+    assert "3,000 words, B = 64" in entry.question
+    explorer.batch = 128
+    assert "3,000 words, B = 128" in entry.question
+    entry.submit("4")
+    explorer.batch = 256
+    assert "B = 128" in entry.question
+    entry.submit("4")  # committed again: it asks for what it answers
+    assert "B = 256" in entry.question
+
+
+def test_a_prediction_that_fails_says_so(explorer):
+    box = predict("speedup", explorer, then=lambda: 1 / 0)
+    (entry,) = every(box, AnswerBox)
+    entry.submit("12")
+    assert "ZeroDivisionError" in entry.verdict
