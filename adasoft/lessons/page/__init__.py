@@ -1,0 +1,70 @@
+"""One self-contained page for people who have not installed anything: the cut explorer, words and recorded machines.
+
+It makes no request and works from a file. ``python -m adasoft page`` writes it.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ...cost import Cost
+from ...files import write_whole
+from ...vocabulary import Vocabulary
+from ..kit.explorer import COUNTED_MULTIPLICATIONS, load_language, recorded_costs
+from ..kit.static_files import STATIC, script
+from .data import cost_data, plans, scene_data, text_data
+
+HIDDEN_SIZES = (256, 512, 1024)
+BATCHES = (256, 2560, 8192)
+
+
+def page(vocabularies: Sequence[Vocabulary], costs: Sequence[Cost] | None = None) -> str:
+    """The page as HTML. ``costs``: besides counted multiplications; those of recorded machines by default."""
+    if not vocabularies:
+        raise ValueError("vocabularies should hold at least one, got none")
+    costs = recorded_costs() if costs is None else costs
+    first = vocabularies[0]
+    explorer: dict[str, Any] = {
+        "texts": [text_data(vocabulary) for vocabulary in vocabularies],
+        "costs": [cost_data(COUNTED_MULTIPLICATIONS, counted="multiplications"), *map(cost_data, costs)],
+        "text": 0,
+        "cost": min(1, len(costs)),  # a machine where there is one
+        "d": 512,
+        "batch": 2560,  # the paper's
+        "ratio": 4,
+        "cuts": [min(40_000, max(1, len(first) // 2))],
+        "sizes": {"d": list(HIDDEN_SIZES), "batch": list(BATCHES)},
+        "plans": plans(vocabularies, [COUNTED_MULTIPLICATIONS, *costs], HIDDEN_SIZES, BATCHES),
+        "ask": True,
+    }
+    data = {"explorer": explorer, "scene": scene_data(first)}
+    # "<" as an escape: a word or name of a file cannot end the script
+    packed = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    filled = {
+        "STYLE": (STATIC / "page.css").read_text(encoding="utf-8")
+        + (STATIC / "cut_explorer.css").read_text(encoding="utf-8"),
+        "DATA": packed,
+        "SCRIPT": script("cost.js", "cut_explorer.js", "token_scene.js", "page.js"),
+        "N_WORDS": f"{len(first):,}",
+        "WORDS_NAME": html.escape(first.name),
+    }
+    text = (STATIC / "page.html").read_text(encoding="utf-8")
+    for name, value in filled.items():
+        text = text.replace(f"[[{name}]]", value)
+    return text
+
+
+def write_page(path: str | os.PathLike[str], vocabularies: Sequence[Vocabulary] | None = None) -> Path:
+    """Write the page, whole or not at all; English by default. Returns its path.
+
+    Raises OSError where it cannot be written.
+    """
+    path = Path(path)
+    text = page([load_language("en")] if vocabularies is None else vocabularies)
+    write_whole(path, text)
+    return path
