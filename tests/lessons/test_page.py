@@ -2,13 +2,14 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from adasoft import PaperCost, Vocabulary, plan
 from adasoft.lessons.kit.explorer import COUNTED_MULTIPLICATIONS, load_language, recorded_costs
-from adasoft.lessons.page import page, write_page
+from adasoft.lessons.page import WORDFREQ, page, write_page
 from adasoft.lessons.page.data import ALL_WORDS, cost_data, plans, sampled_ranks, scene_data, text_data
 
 WORDS = Vocabulary(np.array([50, 20, 20, 9, 5, 5, 5, 2, 1, 1, 1]), [f"w{i}" for i in range(11)], name="eleven")
@@ -20,7 +21,7 @@ def data_of(text):
 
 @pytest.fixture(scope="module")
 def english():
-    return page([load_language("en")])
+    return page([load_language("en")], credit=WORDFREQ)
 
 
 def test_one_file_that_asks_nobody(english):
@@ -28,7 +29,7 @@ def test_one_file_that_asks_nobody(english):
     assert not re.search(r"\[\[[A-Z_]+\]\]", english)
     for asks in (" src=", "@import", "url(", "fetch(", "import(", "XMLHttpRequest", "<link"):
         assert asks not in english.replace("'url(#adasoft-curve)'", ""), asks
-    assert "from './" not in english
+    assert "from './" not in english and WORDFREQ in english
     assert set(re.findall(r"https?://[^\s'\"<]+", english)) == {"http://www.w3.org/2000/svg"}
 
 
@@ -97,3 +98,10 @@ def test_the_scene_knows_the_rank_of_each_of_its_words():
 def test_the_file_is_written_whole(tmp_path, english):
     path = write_page(tmp_path / "new" / "page.html")
     assert path.read_text(encoding="utf-8") == english and [p.name for p in path.parent.iterdir()] == ["page.html"]
+
+
+def test_the_committed_page_is_what_the_command_makes(english):
+    committed = Path(__file__).parents[2] / "notebooks" / "try_it.html"
+    assert committed.read_text(encoding="utf-8") == english, (
+        "write it again: python -m adasoft page --out notebooks/try_it.html"
+    )

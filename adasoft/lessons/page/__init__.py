@@ -23,8 +23,20 @@ HIDDEN_SIZES = (256, 512, 1024)
 BATCHES = (256, 2560, 8192)
 
 
-def page(vocabularies: Sequence[Vocabulary], costs: Sequence[Cost] | None = None) -> str:
-    """The page as HTML. ``costs``: besides counted multiplications; those of recorded machines by default."""
+#: What the licence of wordfreq's lists (CC BY-SA 4.0) asks for.
+WORDFREQ = "Word frequencies: wordfreq by Robyn Speer, CC BY-SA 4.0."
+
+
+def page(vocabularies: Sequence[Vocabulary], costs: Sequence[Cost] | None = None, *, credit: str = "") -> str:
+    """The page as HTML.
+
+    Args:
+        vocabularies: the words to choose from, the first of them shown first; each with its words.
+        costs: besides counted multiplications; those of recorded machines by default.
+        credit: where the words are from, as their licence asks.
+
+    Raises ValueError without vocabularies, or if the first one brings no words.
+    """
     if not vocabularies:
         raise ValueError("vocabularies should hold at least one, got none")
     costs = recorded_costs() if costs is None else costs
@@ -51,7 +63,7 @@ def page(vocabularies: Sequence[Vocabulary], costs: Sequence[Cost] | None = None
         "DATA": packed,
         "SCRIPT": script("cost.js", "cut_explorer.js", "token_scene.js", "page.js"),
         "N_WORDS": f"{len(first):,}",
-        "WORDS_NAME": html.escape(first.name),
+        "CREDIT": html.escape(f"{credit} ") if credit else "",
     }
     text = (STATIC / "page.html").read_text(encoding="utf-8")
     for name, value in filled.items():
@@ -59,12 +71,15 @@ def page(vocabularies: Sequence[Vocabulary], costs: Sequence[Cost] | None = None
     return text
 
 
-def write_page(path: str | os.PathLike[str], vocabularies: Sequence[Vocabulary] | None = None) -> Path:
-    """Write the page, whole or not at all; English by default. Returns its path.
+def write_page(
+    path: str | os.PathLike[str], vocabularies: Sequence[Vocabulary] | None = None, *, credit: str = ""
+) -> Path:
+    """Write the page, whole or not at all; with wordfreq's English words by default. Returns its path.
 
-    Raises OSError where it cannot be written.
+    Raises OSError where it cannot be written, and what :func:`page` raises.
     """
+    if vocabularies is None:
+        vocabularies, credit = [load_language("en")], WORDFREQ
     path = Path(path)
-    text = page([load_language("en")] if vocabularies is None else vocabularies)
-    write_whole(path, text)
+    write_whole(path, page(vocabularies, credit=credit))
     return path

@@ -71,14 +71,15 @@ export function mountScene(root, data) {
       { draw('text', {x, y, class: kind, 'text-anchor': anchor}, stage).textContent = text; };
     label(8, GROUND.full - 10, `Full softmax: scores all ${words.n.toLocaleString('en')} words`);
     draw('rect', {x: X(0), y: GROUND.full, width: X(words.n) - X(0), height: GROUND.unit, class: 'block full-block', 'data-block': 'full'}, stage);
-    label(8, GROUND.head - 10, `Adaptive softmax: a head of ${edges[1].toLocaleString('en')} words, the rest in ${tails === 1 ? 'a tail' : `${tails} tails`} of fewer numbers`);
+    label(8, GROUND.head - 10, `Adaptive softmax: a head of ${edges[1].toLocaleString('en')} words`
+      + (width < 520 ? '' : `, the rest in ${tails === 1 ? 'a tail' : `${tails} tails`} with fewer numbers per word`));
     own.forEach((numbers, i) => draw('rect', {
       x: X(edges[i]), y: GROUND.head, width: Math.max(3, X(edges[i + 1]) - X(edges[i]) - 1), height: height(numbers),
       class: `block c${i}`, 'data-block': i}, stage));
     own.forEach((numbers, i) => {
       const x = i === 0 ? X(0) : i === tails ? (X(edges[i]) + X(edges[i + 1])) / 2 : X(edges[i]);
       const y = i === 0 ? bottom + 14 : GROUND.head + height(numbers) + 15;
-      label(x, y, width < 520 && i && i < tails ? '' : `${names[i]}: ${numbers} numbers a word`, `own c${i}`, i === tails && tails ? 'middle' : 'start');
+      label(x, y, width < 520 && i && i < tails ? '' : `${names[i]}: ${numbers} numbers per word`, `own c${i}`, i === tails && tails ? 'middle' : 'start');
     });
     show();
   }
