@@ -6,12 +6,12 @@ import re
 from pathlib import Path
 
 STATIC = Path(__file__).parent / "static"
-_IMPORT = re.compile(r"^import .* from '\./[a-z_]+\.js';\n", re.MULTILINE)
+_IMPORT = re.compile(r"^import .* from '[./a-z_]+\.js';\n", re.MULTILINE)
 
 
-def script(*names: str) -> str:
-    """Modules of ``static/`` as one, each after those that it imports; all exported names are exported again.
+def script(*names: str | Path) -> str:
+    """Modules as one, each after those that it imports; what they export is exported again.
 
-    A page opened from a file cannot import modules, and anywidget takes one.
+    A page opened from a file cannot import modules, and anywidget takes one. ``names``: files in ``static/``, or paths.
     """
     return "\n".join(_IMPORT.sub("", (STATIC / name).read_text(encoding="utf-8")) for name in names)

@@ -19,6 +19,7 @@ from ..kit.explorer import COUNTED_MULTIPLICATIONS, load_language, recorded_cost
 from ..kit.static_files import STATIC, script
 from .data import cost_data, plans, scene_data, text_data
 
+_PAGE = Path(__file__).parent / "static"
 HIDDEN_SIZES = (256, 512, 1024)
 BATCHES = (256, 2560, 8192)
 
@@ -58,14 +59,14 @@ def page(vocabularies: Sequence[Vocabulary], costs: Sequence[Cost] | None = None
     # "<" as an escape: a word or name of a file cannot end the script
     packed = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     filled = {
-        "STYLE": (STATIC / "page.css").read_text(encoding="utf-8")
+        "STYLE": (_PAGE / "page.css").read_text(encoding="utf-8")
         + (STATIC / "cut_explorer.css").read_text(encoding="utf-8"),
         "DATA": packed,
-        "SCRIPT": script("cost.js", "cut_explorer.js", "token_scene.js", "page.js"),
+        "SCRIPT": script("cost.js", "cut_explorer.js", "token_scene.js", _PAGE / "page.js"),
         "N_WORDS": f"{len(first):,}",
         "CREDIT": html.escape(f"{credit} ") if credit else "",
     }
-    text = (STATIC / "page.html").read_text(encoding="utf-8")
+    text = (_PAGE / "page.html").read_text(encoding="utf-8")
     for name, value in filled.items():
         text = text.replace(f"[[{name}]]", value)
     return text

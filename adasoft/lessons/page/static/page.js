@@ -1,6 +1,6 @@
 // The page without installing: the scene, the explorer, and a button for the colours.
-import {mount} from './cut_explorer.js';
-import {mountScene} from './token_scene.js';
+import {mount} from '../../kit/static/cut_explorer.js';
+import {mountScene} from '../../kit/static/token_scene.js';
 
 const given = JSON.parse(document.getElementById('data').textContent);
 const dark = matchMedia('(prefers-color-scheme: dark)');
