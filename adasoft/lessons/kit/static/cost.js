@@ -1,0 +1,97 @@
+// What a layer costs, computed in the page: the shares of words and the cost models of adasoft/cost.py, term by term.
+// No DOM here. A test holds every function against Python on drawn cases.
+
+/** Words in falling order: `runs` of [count, number of words with that count], and some of the words by rank. */
+export function makeWords({name, runs, ranks = [], words = []}) {
+  const ends = [], sums = [];
+  let n = 0, sum = 0;
+  for (const [count, many] of runs) { n += many; sum += count * many; ends.push(n); sums.push(sum); }
+  const total = sum;
+  const run = rank => {                       // the run that holds a rank, counted from 1
+    let low = 0, high = ends.length - 1;
+    while (low < high) { const middle = (low + high) >> 1; if (ends[middle] >= rank) high = middle; else low = middle + 1; }
+    return low;
+  };
+  /** Share of the tokens that the k most frequent words make up. */
+  const cumulative = k => {
+    if (k <= 0) return 0;
+    const at = run(Math.min(k, n));
+    return (sums[at] - (ends[at] - Math.min(k, n)) * runs[at][0]) / total;
+  };
+  const share = rank => runs[run(rank)][0] / total;
+  /** The word at a rank, or the nearest one that is known: {rank, word}; null where no words are known. */
+  const word = rank => {
+    if (!ranks.length) return null;
+    let low = 0, high = ranks.length - 1;
+    while (low < high) { const middle = (low + high + 1) >> 1; if (ranks[middle] <= rank) low = middle; else high = middle - 1; }
+    if (low + 1 < ranks.length && ranks[low + 1] - rank < rank - ranks[low]) low += 1;
+    return {rank: ranks[low], word: words[low]};
+  };
+  return {name, n, total, cumulative, share, word};
+}
+
+const BEYOND_BYTES = 2 ** 25;
+
+function measured({coefficients, flat, itemsize}) {
+  const product = (k, rows, d, objective) => {
+    const a = coefficients[objective].product, kd = k * d;
+    const perRow = a[1] * kd + a[2] * k + a[4] * d;
+    const fixed = a[0] + a[3] * kd + a[5] * Math.max(kd - BEYOND_BYTES / itemsize, 0);
+    return Math.max(flat[objective], fixed + perRow * rows);
+  };
+  const projection = (rows, d, width, objective) => {
+    const a = coefficients[objective].projection;
+    return a[0] + a[1] * rows * (d * width) + a[2] * rows * (d + width) + a[3] * (d * width);
+  };
+  const sorting = (batch, d, objective) => {
+    const a = coefficients[objective].rows;
+    return a[0] + a[1] * batch + a[2] * batch * d;
+  };
+  const tail = (size, share, batch, d, width, objective, opened = 1) => {
+    const rows = objective === 'train' ? share * batch : opened * batch;
+    return product(size, rows, width, objective) + projection(rows, d, width, objective);
+  };
+  return {product, projection, sorting, tail};
+}
+
+const SURE = 40;                              // tokens expected from which 1 - exp(-tokens) is 1
+
+function paper({c, lam, k0, batch0, form}) {
+  const product = (k, rows) => Math.max(c + lam * k0 * batch0, c + lam * (k * rows));
+  const tail = (size, share, batch, d, width, objective, opened = 1) => {
+    const p = objective === 'decode' ? opened : share;
+    if (form === 'first') return p * product(size, batch);
+    if (form === 'last') return product(size, p * batch);
+    const q = p * batch < SURE ? -Math.expm1(batch * Math.log1p(-Math.min(p, 1 - 2 ** -53))) : 1;
+    return Math.max(q * (c + lam * k0 * batch0), q * c + lam * (size * p) * batch);
+  };
+  return {product, tail, projection: () => 0, sorting: () => 0};
+}
+
+/** A cost model of adasoft/cost.py: {kind: 'measured' | 'paper', name, ...its numbers}. Seconds. */
+export function makeCost(given) {
+  const model = given.kind === 'paper' ? paper(given) : measured(given);
+  return {name: given.name, ...model};
+}
+
+/** Width of tail i, counted from 1: d / ratio^i, rounded down, at least 8, and never above d. */
+export const widths = (d, tails, ratio = 4) =>
+  Array.from({length: tails}, (_, i) => Math.min(d, Math.max(Math.floor(d / ratio ** (i + 1)), 8)));
+
+/** A layer with these cutoffs, V left out: {seconds, full, clusters: [{size, share, width, seconds}], sorting}. */
+export function layer(words, cost, cutoffs, {d, batch, ratio = 4, objective = 'train'}) {
+  const edges = [...cutoffs, words.n], tails = cutoffs.length;
+  const full = cost.product(words.n, batch, d, objective);
+  if (!tails) return {seconds: full, full, sorting: 0, clusters: [{size: words.n, share: 1, width: d, seconds: full}]};
+  const clusters = [{size: edges[0], share: words.cumulative(edges[0]), width: d,
+                     seconds: cost.product(edges[0] + tails, batch, d, objective)}];
+  const sorting = cost.sorting(batch, d, objective);
+  let seconds = sorting + clusters[0].seconds;
+  widths(d, tails, ratio).forEach((width, i) => {
+    const size = edges[i + 1] - edges[i], share = words.cumulative(edges[i + 1]) - words.cumulative(edges[i]);
+    const own = cost.tail(size, share, batch, d, width, objective);
+    clusters.push({size, share, width, seconds: own});
+    seconds += own;
+  });
+  return {seconds, full, sorting, clusters};
+}

@@ -1,0 +1,112 @@
+"""What the browser gets of words and cost models: small enough for a page, exact enough for the digits it prints."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ...cost import Cost, MeasuredCost, PaperCost
+from ...planning import plan
+from ...vocabulary import Vocabulary
+
+#: Ranks up to which every word is sent; beyond, one in some hundred.
+ALL_WORDS = 20_000
+#: Steps between the ranks beyond, as a ratio.
+_STEP = 1.003
+
+
+def text_data(vocabulary: Vocabulary) -> dict[str, Any]:
+    """Counts as runs ``[count, number of words]`` in falling order, and words of some ranks.
+
+    Frequency lists are rounded, so that 300,000 words have some 600 different counts; those of a text are small whole
+    numbers at its end. Shares in the browser are therefore those of Python up to the order of additions.
+    """
+    counts = vocabulary.counts
+    edges = np.flatnonzero(np.diff(counts)) + 1
+    lengths = np.diff([0, *edges, len(counts)])
+    firsts = counts[np.concatenate([[0], edges]).astype(np.int64)]
+    runs = [[float(count), int(length)] for count, length in zip(firsts, lengths, strict=True)]
+    data: dict[str, Any] = {"name": vocabulary.name, "runs": runs}
+    if vocabulary.words is not None:
+        ranks = sampled_ranks(len(counts))
+        data |= {"ranks": ranks, "words": [vocabulary.words[rank - 1] for rank in ranks]}
+    return data
+
+
+def sampled_ranks(n: int) -> list[int]:
+    """Ranks 1..n of the words that are sent, in rising order, both ends among them."""
+    few = np.arange(1, min(n, ALL_WORDS) + 1)
+    if n <= ALL_WORDS:
+        return [int(rank) for rank in few]
+    steps = int(np.ceil(np.log(n / ALL_WORDS) / np.log(_STEP)))
+    beyond = np.geomspace(ALL_WORDS, n, steps + 1).round().astype(np.int64)
+    return [int(rank) for rank in np.unique(np.concatenate([few, beyond]))]
+
+
+def cost_data(cost: Cost, *, counted: str | None = None) -> dict[str, Any]:
+    """A cost model as ``cost.js`` reads it. ``counted``: ``"words"`` or ``"multiplications"`` where it holds no time.
+
+    Raises TypeError for a model of another class than PaperCost and MeasuredCost, whose formula the browser lacks.
+    """
+    data: dict[str, Any] = {"counted": counted} if counted else {}
+    if isinstance(cost, PaperCost):
+        numbers = {name: getattr(cost, name) for name in ("name", "c", "lam", "k0", "batch0", "form")}
+        return data | {"kind": "paper"} | numbers
+    if isinstance(cost, MeasuredCost):
+        coefficients = {
+            objective: {kind: values.tolist() for kind, values in kinds.items()}
+            for objective, kinds in cost.coefficients.items()
+        }
+        numbers = {"name": cost.name, "flat": dict(cost.flat), "itemsize": cost.itemsize}
+        return data | {"kind": "measured", "coefficients": coefficients} | numbers
+    raise TypeError(f"cost should be a PaperCost or a MeasuredCost, got {cost!r}")
+
+
+def plans(
+    vocabularies: Sequence[Vocabulary],
+    costs: Sequence[Cost],
+    hidden_sizes: Sequence[int],
+    batches: Sequence[int],
+    numbers_of_tails: Sequence[int] = (1, 2, 3),
+) -> list[dict[str, Any]]:
+    """The fastest cutoffs for every combination, as the explorer looks them up; some 40 ms each.
+
+    Without a floor on the head's share: what the page asks is the least time.
+    """
+    found = []
+    for (i, vocabulary), (j, cost) in itertools.product(enumerate(vocabularies), enumerate(costs)):
+        possible = [tails for tails in numbers_of_tails if tails < len(vocabulary)]
+        for d, batch, tails in itertools.product(hidden_sizes, batches, possible):
+            best = plan(vocabulary, d, batch, cost=cost, n_tails=tails, min_head_share=0.0)
+            found.append({"text": i, "cost": j, "d": d, "batch": batch, "cuts": list(best.cutoffs)})
+    return found
+
+
+#: What the scene begins with where the words are English.
+SENTENCES = ("the cat sat on the mat and watched an axolotl", "we found a greenhouse full of orchids near reykjavik")
+
+
+def scene_data(vocabulary: Vocabulary) -> dict[str, Any]:
+    """The scene of a token: the authors' cutoffs where they fit, and sentences with the rank of each word.
+
+    English sentences where all their words are known; otherwise frequent and rare words of the list itself.
+    Raises ValueError for a vocabulary without words or with fewer than ten.
+    """
+    words = vocabulary.words
+    if words is None or len(words) < 10:
+        raise ValueError(f"vocabulary should bring at least 10 words for the scene, got {len(words or ())}")
+    n = len(words)
+    ranks = {word: rank for rank, word in enumerate(words, start=1)}
+    sentences = [sentence.split() for sentence in SENTENCES]
+    if not all(word in ranks for sentence in sentences for word in sentence):
+        places = [1, 2, n // 40, 3, n // 3, 5, n - 1, 4, n // 9]
+        sentences = [[words[max(place, 1) - 1] for place in places]]
+    cuts = [cut for cut in (2000, 10000) if cut < n // 2] or [max(1, n // 5)]
+    return {
+        "cuts": cuts,
+        "d": 512,
+        "sentences": [[[word, ranks[word]] for word in sentence] for sentence in sentences],
+    }

@@ -1,0 +1,263 @@
+"""The page without installing, from a file: equal to Python, within a frame, by mouse, by keyboard, on a phone."""
+
+import json
+import random
+import statistics
+
+import numpy as np
+import pytest
+from axe_playwright_python.base import AXE_FILE_PATH
+from browser.gestures import BROWSER
+from browser.labdriver import browser_page
+
+from adasoft import PaperCost, Vocabulary
+from adasoft.lessons.kit.explorer import COUNTED_MULTIPLICATIONS, COUNTED_WORDS, load_language, recorded_costs
+from adasoft.lessons.kit.static_files import script
+from adasoft.lessons.page import write_page
+from adasoft.lessons.page.data import cost_data, text_data
+from adasoft.planning import default_widths
+
+pytestmark = BROWSER
+
+PAPER = [PaperCost(c=3e-4, lam=2e-9, k0=50, batch0=2560, form=form) for form in ("last", "first", "expected")]
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    return write_page(tmp_path_factory.mktemp("page") / "try_it.html").as_uri()
+
+
+@pytest.fixture(params=["light", "dark"])
+def page(request, address):
+    with browser_page(1000, 800) as page:
+        page.emulate_media(color_scheme=request.param)
+        page.goto(address)
+        yield page
+        assert all(url.startswith("file:") for url in page.requests_seen)
+        assert not [line for line in page.console_seen if line[0] in ("error", "pageerror")]
+
+
+def shown(page):
+    page.get_by_role("button", name="Show what it costs").click()
+    in_sight(page)
+
+
+def result(page):
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    return page.locator("#explorer .result").inner_text()
+
+
+def in_sight(page):
+    page.evaluate("document.getElementById('explorer').scrollIntoView()")
+
+
+def cuts(page):
+    return page.evaluate("window.adasoft.explorer.state.cuts")
+
+
+def test_what_the_page_computes_is_what_python_computes():
+    """1,000 drawn layers: three vocabularies, every kind of cost model, up to five tails."""
+    drawn = random.Random(5)
+    texts = [
+        load_language("en"),
+        Vocabulary(1_000_000 // np.arange(1, 1_000_001)),
+        Vocabulary(np.array([9, 5, 5, 2, 2, 2, 1, 1, 1, 1])),
+    ]
+    costs = [COUNTED_WORDS, COUNTED_MULTIPLICATIONS, *recorded_costs(), *PAPER]
+    cases, expected = [], []
+    for _ in range(1000):
+        i, j = drawn.randrange(len(texts)), drawn.randrange(len(costs))
+        words, cost = texts[i], costs[j]
+        n = len(words)
+        d, batch = drawn.choice([8, 100, 512, 1024, 4096]), drawn.choice([1, 7, 256, 2560, 30_000])
+        ratio, objective = drawn.choice([1, 2, 4, 7.5]), drawn.choice(["train", "decode"])
+        tails = drawn.randrange(min(6, n - 1))
+        chosen = (
+            sorted(drawn.sample(range(1, n), tails))
+            if drawn.random() < 0.5
+            else sorted({min(n - 1, round(n ** drawn.random())) for _ in range(tails)})
+        )
+        shares = np.diff(words.cumulative[[*chosen, n]])
+        made = cost.layer(n, chosen, default_widths(d, len(chosen), ratio), shares, d, batch, objective)
+        parts = {}
+        for part in made.parts:
+            parts[part.cluster] = parts.get(part.cluster, 0.0) + part.seconds
+        cases.append(
+            {"text": i, "cost": j, "cuts": chosen, "d": d, "batch": batch, "ratio": ratio, "objective": objective}
+        )
+        names = ["head", *(f"tail {k + 1}" for k in range(len(chosen)))]
+        expected.append(
+            [made.seconds, float(cost.full_time(n, batch, d, objective)), *(parts[name] for name in names), *shares]
+        )
+    given = {"texts": [text_data(text) for text in texts], "costs": [cost_data(cost) for cost in costs], "cases": cases}
+    with browser_page() as page:
+        page.set_content("<p></p>")
+        page.add_script_tag(
+            content=script("cost.js").replace("export ", "") + "\nwindow.cost = {makeWords, makeCost, layer};"
+        )
+        found = page.evaluate(
+            """({texts, costs, cases}) => {
+            const words = texts.map(cost.makeWords), models = costs.map(cost.makeCost);
+            return cases.map(c => { const made = cost.layer(words[c.text], models[c.cost], c.cuts, c);
+              return [made.seconds, made.full, ...made.clusters.map(k => k.seconds),
+                      ...(c.cuts.length ? made.clusters.slice(1).map(k => k.share) : [])]; }); }""",
+            given,
+        )
+    assert max(len(values) for values in expected) == 2 + 6 + 5
+    for case, ours, theirs in zip(cases, found, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12, err_msg=json.dumps(case))
+
+
+def test_every_way_to_move_a_cutoff(page):
+    assert "98.0 %" in result(page) and page.locator("#explorer .line.total").count() == 0
+    handle = page.get_by_role("slider", name="cutoff 1")
+    in_sight(page)
+    box = handle.locator(".knob").bounding_box()
+    page.mouse.move(box["x"] + 8, box["y"] + 8)
+    page.mouse.down()
+    page.mouse.move(box["x"] - 200, box["y"] + 8, steps=5)
+    page.mouse.up()
+    [guess] = cuts(page)
+    assert 500 < guess < 10_000 and handle.get_attribute("aria-valuenow") == str(guess)
+    shown(page)
+    assert page.locator("#explorer .guess").is_visible() and "times faster than the full softmax" in result(page)
+    # by the ring on the curve
+    box = page.locator("#explorer .you").bounding_box()
+    page.mouse.move(box["x"] + 7, box["y"] + 7)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 107, box["y"] - 40, steps=5)
+    page.mouse.up()
+    assert cuts(page)[0] > 1.5 * guess
+    # typed
+    page.get_by_label("cutoff 1, in words").fill("3,000")
+    page.keyboard.press("Enter")
+    assert cuts(page) == [3000]
+    page.get_by_label("cutoff 1, in words").fill("many")
+    page.keyboard.press("Enter")
+    assert cuts(page) == [3000]
+    # keys
+    handle.focus()
+    page.keyboard.press("ArrowRight")
+    assert cuts(page) == [3060]
+    page.keyboard.press("Home")
+    assert cuts(page) == [1]
+    page.keyboard.press("End")
+    assert cuts(page) == [321_179]
+    assert "times slower" in result(page) or "1.0 times faster" in result(page)
+
+
+def test_plans_tails_words_and_machines(page):
+    shown(page)
+    explorer = "window.adasoft.explorer.state"
+    page.get_by_role("button", name="Plan for me").click()
+    one = result(page)
+    assert page.locator("#explorer .star").is_visible()
+    page.get_by_role("button", name="one tail more").click()
+    page.get_by_role("button", name="Plan for me").click()
+    assert len(cuts(page)) == 2 and result(page) != one and page.get_by_role("slider").count() == 2
+    page.locator("#explorer summary").click()
+    page.locator("#explorer select").nth(1).select_option(index=0)
+    assert "multiplications per token" in result(page)
+    page.get_by_label("Hidden size d").select_option("1024")
+    assert page.evaluate(f"{explorer}.d") == 1024
+    page.get_by_role("button", name="one tail fewer").click()
+    assert len(cuts(page)) == 1 and page.get_by_role("button", name="one tail fewer").is_disabled()
+    # neither handle can pass the other
+    page.get_by_role("button", name="one tail more").click()
+    page.get_by_role("slider", name="cutoff 1").focus()
+    page.keyboard.press("End")
+    first, second = cuts(page)
+    assert first == second - 1
+    # words under the pointer
+    box = page.locator("#explorer .strip").bounding_box()
+    page.mouse.move(box["x"] + 3, box["y"] + 60)
+    assert "the 1st word: the, 5.4 % of tokens" in page.locator("#explorer .tooltip").inner_text()
+
+
+def test_the_scene_counts_what_the_cost_model_counts(page):
+    step = page.locator("#scene").get_by_role("button", name="Step", exact=True)
+    for _ in range(10):
+        step.click()
+    state = page.evaluate("window.adasoft.scene.state")
+    words, cutoffs = load_language("en"), (2000, 10_000)
+    ranks = {word: rank for rank, word in enumerate(words.words, 1)}
+    expected = 0
+    for word in state["sentence"]:
+        expected += 2002 * 512
+        cluster = sum(ranks[word] > cutoff for cutoff in cutoffs)
+        if cluster:
+            width, size = (128, 8000) if cluster == 1 else (32, len(words) - 10_000)
+            expected += 512 * width + width * size
+    assert state["adaptive"] == expected and state["full"] == 10 * 321_180 * 512
+    assert "axolotl is the 92,701st most frequent word" in page.locator("#scene .story").inner_text()
+    assert page.locator("#scene .lit").count() == 3
+    page.locator("#scene").get_by_label("Yours").fill("The qwzzq, again")
+    page.keyboard.press("Enter")
+    step.click()
+    step.click()
+    assert "rarer than the words this page carries" in page.locator("#scene .story").inner_text()
+    page.locator("#scene").get_by_role("button", name="Play", exact=True).click()
+    page.wait_for_function("window.adasoft.scene.state.at === 2 && !window.adasoft.scene.state.playing")
+
+
+def test_within_a_frame(address, capsys):
+    """From the key to the painted frame, at 321,180 words; the median is printed."""
+    with browser_page(1000, 800) as page:
+        page.goto(address)
+        shown(page)
+        page.get_by_role("slider", name="cutoff 1").focus()
+        page.evaluate(
+            """() => { window.spent = []; let begun = null;
+            document.addEventListener('keydown', () => { begun = performance.now(); }, true);
+            const seen = new MutationObserver(() => { if (begun === null) return; const from = begun; begun = null;
+              // drawn in an animation frame, so that a message comes after the paint
+              const channel = new MessageChannel();
+              channel.port1.onmessage = () => window.spent.push(performance.now() - from);
+              channel.port2.postMessage(0); });
+            seen.observe(document.querySelector('#explorer .you'), {attributes: true}); }"""
+        )
+        for i in range(60):
+            page.keyboard.press("ArrowLeft" if i < 30 else "ArrowRight")
+            page.wait_for_timeout(40)
+        spent = page.evaluate("window.spent")
+        work = page.evaluate(
+            """() => { const explorer = window.adasoft.explorer, spent = [];
+            for (let i = 0; i < 40; i++) {
+              const from = performance.now(); explorer.redraw(); spent.push(performance.now() - from); }
+            return spent; }"""
+        )
+    assert len(spent) >= 50
+    with capsys.disabled():
+        print(
+            f"\ncut explorer, V = 321,180: from key to painted frame {statistics.median(spent):.1f} ms (median of "
+            f"{len(spent)}), of which computing and drawing {statistics.median(work):.1f} ms"
+        )
+    assert statistics.median(work) < 8 and statistics.median(spent) < 16.7
+
+
+@pytest.mark.parametrize(("width", "height"), [(1000, 680), (1400, 760), (360, 740)])
+def test_it_fits(address, width, height):
+    with browser_page(width, height) as page:
+        page.goto(address)
+        shown(page)
+        page.get_by_role("button", name="one tail more").click()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        box = page.locator("#explorer").bounding_box()
+        if width > 500:
+            assert box["height"] <= 680, box  # the instruction, the picker, both views and the controls in one screen
+
+
+def test_accessible_in_every_state(page):
+    page.evaluate(AXE_FILE_PATH.read_text(encoding="utf-8"))
+    run = """async () => {
+      const run = {type: 'tag', values: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice']};
+      const found = await axe.run(document, {runOnly: run, resultTypes: ['violations']});
+      return found.violations.flatMap(v => v.nodes.map(n => v.id + ': ' + n.html.slice(0, 160))); }"""
+    assert page.evaluate(run) == []
+    shown(page)
+    page.get_by_role("button", name="one tail more").click()
+    page.locator("#explorer summary").click()
+    page.locator("#scene").get_by_role("button", name="Step", exact=True).click()
+    assert page.evaluate(run) == []
+    page.get_by_role("button", name="colours").click()
+    assert page.evaluate(run) == []

@@ -1,0 +1,107 @@
+"""The page without installing: what is in it, and that nothing of a reader's text can leave its place."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from adasoft import PaperCost, Vocabulary, plan
+from adasoft.lessons.kit.explorer import COUNTED_MULTIPLICATIONS, load_language, recorded_costs
+from adasoft.lessons.page import WORDFREQ, page, write_page
+from adasoft.lessons.page.data import ALL_WORDS, cost_data, plans, sampled_ranks, scene_data, text_data
+
+WORDS = Vocabulary(np.array([50, 20, 20, 9, 5, 5, 5, 2, 1, 1, 1]), [f"w{i}" for i in range(11)], name="eleven")
+
+
+def data_of(text):
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)[1])
+
+
+@pytest.fixture(scope="module")
+def english():
+    return page([load_language("en")], credit=WORDFREQ)
+
+
+def test_one_file_that_asks_nobody(english):
+    assert len(english.encode()) < 1.5 * 2**20
+    assert not re.search(r"\[\[[A-Z_]+\]\]", english)
+    for asks in (" src=", "@import", "url(", "fetch(", "import(", "XMLHttpRequest", "<link"):
+        assert asks not in english.replace("'url(#adasoft-curve)'", ""), asks
+    assert "from './" not in english and WORDFREQ in english
+    assert set(re.findall(r"https?://[^\s'\"<]+", english)) == {"http://www.w3.org/2000/svg"}
+
+
+def test_counts_come_back_exactly_and_words_by_rank():
+    for vocabulary in (WORDS, load_language("en")):
+        data = text_data(vocabulary)
+        counts = np.concatenate([np.full(many, count) for count, many in data["runs"]])
+        np.testing.assert_array_equal(counts, vocabulary.counts)
+        assert data["words"] == [vocabulary.words[rank - 1] for rank in data["ranks"]]
+    assert text_data(Vocabulary([3, 2, 1])) == {"name": "counts", "runs": [[3.0, 1], [2.0, 1], [1.0, 1]]}
+
+
+@pytest.mark.parametrize("n", [1, 10, ALL_WORDS - 1, ALL_WORDS, ALL_WORDS + 1, 1_000_000])
+def test_sampled_ranks_rise_from_the_first_to_the_last(n):
+    ranks = sampled_ranks(n)
+    assert ranks[0] == 1 and ranks[-1] == n and sorted(set(ranks)) == ranks
+    assert ranks[: min(n, ALL_WORDS)] == list(range(1, min(n, ALL_WORDS) + 1)) and len(ranks) < ALL_WORDS + 2000
+
+
+def test_plans_are_those_of_the_planner(english):
+    explorer = data_of(english)["explorer"]
+    costs = [COUNTED_MULTIPLICATIONS, *recorded_costs()]
+    assert len(explorer["costs"]) == len(costs)
+    assert len(explorer["plans"]) == len(costs) * len(explorer["sizes"]["d"]) * len(explorer["sizes"]["batch"]) * 3
+    for stored in explorer["plans"][::17]:
+        best = plan(
+            load_language("en"),
+            stored["d"],
+            stored["batch"],
+            cost=costs[stored["cost"]],
+            n_tails=len(stored["cuts"]),
+            min_head_share=0.0,
+        )
+        assert stored["cuts"] == list(best.cutoffs)
+
+
+def test_plans_of_a_list_with_few_words_are_left_out_where_there_are_none():
+    few = Vocabulary([3, 2, 1], ["a", "b", "c"])
+    assert {len(p["cuts"]) for p in plans([few], [COUNTED_MULTIPLICATIONS], [8], [4])} == {1, 2}
+
+
+def test_hostile_words_and_names_stay_data():
+    hostile = ["</script><script>alert(1)</script>", "<b>", "\u2028", *[f"w{i}" for i in range(9)]]
+    text = page([Vocabulary(np.arange(12, 0, -1), hostile, name="<img src=x onerror=alert(1)>")], costs=[])
+    assert text.count("<script") == 2 and "<img" not in text and "<b>" not in text
+    assert data_of(text)["explorer"]["texts"][0]["words"][:3] == hostile[:3]
+
+
+def test_what_the_browser_cannot_compute_is_refused():
+    with pytest.raises(ValueError, match="vocabularies should hold at least one, got none"):
+        page([])
+    with pytest.raises(TypeError, match="cost should be a PaperCost or a MeasuredCost, got 3"):
+        cost_data(3)
+    with pytest.raises(ValueError, match="vocabulary should bring at least 10 words for the scene, got 0"):
+        scene_data(Vocabulary([3, 2, 1]))
+    assert cost_data(PaperCost(c=1e-4, lam=1e-9))["form"] == "last"
+
+
+def test_the_scene_knows_the_rank_of_each_of_its_words():
+    for vocabulary in (load_language("en"), load_language("de"), WORDS):
+        data = scene_data(vocabulary)
+        assert all(vocabulary.words[rank - 1] == word for sentence in data["sentences"] for word, rank in sentence)
+        assert all(0 < cut < len(vocabulary) for cut in data["cuts"]) and data["cuts"] == sorted(data["cuts"])
+
+
+def test_the_file_is_written_whole(tmp_path, english):
+    path = write_page(tmp_path / "new" / "page.html")
+    assert path.read_text(encoding="utf-8") == english and [p.name for p in path.parent.iterdir()] == ["page.html"]
+
+
+def test_the_committed_page_is_what_the_command_makes(english):
+    committed = Path(__file__).parents[2] / "notebooks" / "try_it.html"
+    assert committed.read_text(encoding="utf-8") == english, (
+        "write it again: python -m adasoft page --out notebooks/try_it.html"
+    )
