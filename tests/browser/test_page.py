@@ -11,7 +11,8 @@ from browser.gestures import BROWSER
 from browser.labdriver import browser_page
 
 from adasoft import PaperCost, Vocabulary
-from adasoft.lessons.kit.explorer import COUNTED_MULTIPLICATIONS, COUNTED_WORDS, load_language, recorded_costs
+from adasoft.lessons.kit.costs import COUNTED_MULTIPLICATIONS, COUNTED_WORDS, recorded_costs
+from adasoft.lessons.kit.languages import load_language
 from adasoft.lessons.kit.static_files import script
 from adasoft.lessons.page import write_page
 from adasoft.lessons.page.data import cost_data, text_data

@@ -31,8 +31,8 @@ from adasoft.lessons.kit.explorer import LIVE
 from adasoft.lessons.kit.grading import PREDICTIONS, QUESTIONS, grade
 from adasoft.lessons.kit.stills import recorded_cost
 from adasoft.lessons.time_model import timings
-from adasoft.lessons.time_model.recorded import results_folder
 from adasoft.lessons.time_model.timings import Spread
+from adasoft.results.folders import results_folder
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 QUIET = {"tick": lambda _done, _text: None, "heard": lambda *_: None}

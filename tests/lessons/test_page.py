@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from adasoft import PaperCost, Vocabulary, plan
-from adasoft.lessons.kit.explorer import COUNTED_MULTIPLICATIONS, load_language, recorded_costs
+from adasoft.cli import main
+from adasoft.lessons.kit.costs import COUNTED_MULTIPLICATIONS, recorded_costs
+from adasoft.lessons.kit.languages import load_language
 from adasoft.lessons.page import WORDFREQ, page, write_page
 from adasoft.lessons.page.data import ALL_WORDS, cost_data, plans, sampled_ranks, scene_data, text_data
 
@@ -105,3 +107,16 @@ def test_the_committed_page_is_what_the_command_makes(english):
     assert committed.read_text(encoding="utf-8") == english, (
         "write it again: python -m adasoft page --out notebooks/try_it.html"
     )
+
+
+def test_the_command_writes_it(tmp_path, capsys, english):
+    path, own = tmp_path / "page.html", tmp_path / "counts.tsv"
+    assert main(["page", "--out", str(path)]) == 0 and path.read_text(encoding="utf-8") == english
+    own.write_text("".join(f"w{i}\t{99 - i}\n" for i in range(50)))
+    assert main(["page", str(own), "de", "--out", str(path)]) == 0
+    texts = data_of(path.read_text(encoding="utf-8"))["explorer"]["texts"]
+    assert [text["name"] for text in texts] == ["counts", "German"] and WORDFREQ in path.read_text(encoding="utf-8")
+    assert main(["page", str(own), "--out", str(path)]) == 0 and WORDFREQ not in path.read_text(encoding="utf-8")
+    capsys.readouterr()
+    assert main(["page", "nowhere.txt", "--out", str(path)]) == 2
+    assert "is not a file, nor a language of wordfreq" in capsys.readouterr().err

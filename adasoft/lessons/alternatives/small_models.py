@@ -39,9 +39,8 @@ from ...layer import AdaptiveSoftmax
 from ...lm.launch import run_name
 from ...lm.run import Run
 from ...lm.settings import Settings
-from ...results.folders import own_results_folder
+from ...results.folders import own_results_folder, results_folder
 from ...timing import describe
-from ..time_model.recorded import results_folder
 
 FILE = "small-models.safetensors"
 FORMAT, VERSION = "adasoft small models", 1

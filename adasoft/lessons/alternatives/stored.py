@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ...files import read_json
+from ...results.folders import results_folder
 from ..kit import forms
 from ..kit.plots import percent, seconds_text
-from ..time_model.recorded import results_folder
 from ..time_model.timings import Spread
 from . import cases as sc
 from .small_models import small_models

@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ...files import read_json, writable_folder, write_whole
-from ...results.folders import own_results_folder
-from ..time_model.recorded import results_folder
+from ...results.folders import own_results_folder, results_folder
 from .kept import FORMS
 from .looks import LABELS
 

@@ -15,7 +15,8 @@ from typing import Any
 from ...cost import Cost
 from ...files import write_whole
 from ...vocabulary import Vocabulary
-from ..kit.explorer import COUNTED_MULTIPLICATIONS, load_language, recorded_costs
+from ..kit.costs import COUNTED_MULTIPLICATIONS, recorded_costs
+from ..kit.languages import load_language
 from ..kit.static_files import STATIC, script
 from .data import cost_data, plans, scene_data, text_data
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ...bench.common import results_folder as results_folder
 from ...cost import MeasuredCost
 from ...files import read_json
 from ...records import read_record, shipped_records
+from ...results.folders import results_folder
 from ..kit import forms
 from .timings import FULL, OURS, STOCK, Array, LayerJob, Spread
 
