@@ -47,7 +47,7 @@ def _clock(explorer: Explorer) -> Cost:
 
 def _layer_views() -> Any:
     # here, because it needs torch, which takes seconds to load
-    from ..layer import panels as layer_views
+    from ..layer import comparisons as layer_views
 
     return layer_views
 
