@@ -128,8 +128,10 @@ def test_a_reading_against_brute_force(trained, rank):
 def test_multiplications_by_hand(explorer):
     # d = 16: tails of width 8 (the floor), 80 and 180 words
     assert [lf.multiplications(explorer, i) for i in range(3)] == [
-        16 * 42, 16 * 42 + 16 * 8 + 8 * 80, 16 * 42 + 16 * 8 + 8 * 180
-    ]  # fmt: skip
+        16 * 42,
+        16 * 42 + 16 * 8 + 8 * 80,
+        16 * 42 + 16 * 8 + 8 * 180,
+    ]
 
 
 # ---- what may be set
@@ -150,11 +152,14 @@ def test_a_word_is_chosen_by_itself_or_by_its_rank(explorer):
 @pytest.mark.parametrize(
     ("name", "bad", "said"),
     [
-        ("n_words", 19, "V should be from 20 to 10,000"), ("in_features", 3, "d should be from 4 to 128"),
-        ("batch", 0, "B should be from 16"), ("state", 65, "hidden state should be from 1 to 64"),
-        ("k", 51, "k should be from 1 to 50"), ("confidence", 0.0, "confidence should be from 0.1"),
+        ("n_words", 19, "V should be from 20 to 10,000"),
+        ("in_features", 3, "d should be from 4 to 128"),
+        ("batch", 0, "B should be from 16"),
+        ("state", 65, "hidden state should be from 1 to 64"),
+        ("k", 51, "k should be from 1 to 50"),
+        ("confidence", 0.0, "confidence should be from 0.1"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_is_refused(explorer, name, bad, said):
     before = getattr(explorer, name)
     with pytest.raises(traitlets.TraitError, match=said):
@@ -212,8 +217,9 @@ def test_entropies_by_hand(explorer):
     of_situation = [sum(p[i] * chances[i, z] for i in range(300)) for z in range(le.SITUATIONS)]
     mutual = sum(
         p[i] * chances[i, z] * math.log(chances[i, z] / of_situation[z])
-        for i in range(300) for z in range(le.SITUATIONS)
-    )  # fmt: skip
+        for i in range(300)
+        for z in range(le.SITUATIONS)
+    )
     assert least == pytest.approx(counts - mutual) and 0 < least < counts
 
 
@@ -595,8 +601,13 @@ def test_training_ends_when_the_cutoffs_move(explorer):
 
 def test_a_cell_run_again_replaces_its_panel(explorer):
     panels = (
-        lv.word_panel, lv.routing_panel, lv.gradient_panel, lv.drop_in_panel, lv.train_panel, lv.decoding_panel,
-    )  # fmt: skip
+        lv.word_panel,
+        lv.routing_panel,
+        lv.gradient_panel,
+        lv.drop_in_panel,
+        lv.train_panel,
+        lv.decoding_panel,
+    )
     first = [panel(explorer) for panel in panels]
     handlers = len(explorer._trait_notifiers["version"]["change"])
     for panel in panels:
@@ -607,8 +618,14 @@ def test_a_cell_run_again_replaces_its_panel(explorer):
 
 def test_every_control_has_a_name(explorer):
     kinds = (w.Button, w.Text, w.IntText, w.FloatText, w.Dropdown, w.Checkbox, Slider)
-    for panel in (lv.word_panel, lv.routing_panel, lv.gradient_panel, lv.drop_in_panel, lv.train_panel,
-                  lv.decoding_panel):  # fmt: skip
+    for panel in (
+        lv.word_panel,
+        lv.routing_panel,
+        lv.gradient_panel,
+        lv.drop_in_panel,
+        lv.train_panel,
+        lv.decoding_panel,
+    ):
         box = panel(explorer)
         assert all(x.description for kind in kinds for x in every(box, kind))
         assert "In words:" in said(box)

@@ -123,10 +123,15 @@ def gradient_table(explorer: LayerExplorer, skip_last: bool) -> list[GradientRow
     for name, ours in layer.named_parameters():
         tokens = len(target) if name.startswith("head") else int((cluster == int(name.split(".")[1]) + 1).sum())
         other = theirs[name].grad
-        rows.append(GradientRow(
-            name, tuple(ours.shape), tokens, float(ours.grad.norm()),  # type: ignore[union-attr]
-            None if other is None else float(other.norm()),
-        ))  # fmt: skip
+        rows.append(
+            GradientRow(
+                name,
+                tuple(ours.shape),
+                tokens,
+                float(ours.grad.norm()),  # type: ignore[union-attr]
+                None if other is None else float(other.norm()),
+            )
+        )
     return rows
 
 
@@ -216,17 +221,24 @@ def _autocast(layer: Any, explorer: LayerExplorer) -> Any:
 CASES: dict[str, tuple[str, Callable[[Any, LayerExplorer], Any]]] = {
     "a plain batch": ("layer(x, target).loss", lambda layer, e: layer(*_half(e)).loss),
     "sentences of words (three dimensions)": (
-        "layer(x.view(4, 6, d), target.view(4, 6)).loss", lambda layer, e: layer(*_sentences(e)).loss),
+        "layer(x.view(4, 6, d), target.view(4, 6)).loss",
+        lambda layer, e: layer(*_sentences(e)).loss,
+    ),
     "padding (targets of -100)": (
-        "target[::5] = -100; layer(x, target).loss", lambda layer, e: layer(*_padded(e)).loss),
+        "target[::5] = -100; layer(x, target).loss",
+        lambda layer, e: layer(*_padded(e)).loss,
+    ),
     "autocast to bfloat16": ("with torch.autocast('cpu', torch.bfloat16): layer(x, target).loss", _autocast),
     "predict for sentences of words": (
-        "layer.predict(x.view(4, 6, d))", lambda layer, e: layer.predict(_sentences(e)[0])),
+        "layer.predict(x.view(4, 6, d))",
+        lambda layer, e: layer.predict(_sentences(e)[0]),
+    ),
     "the ten best words": ("layer.topk(x, 10).indices", lambda layer, e: layer.topk(_half(e)[0], 10).indices),
     "a div_value that leaves a tail no width": (
         "Layer(d, V, cutoffs, div_value=2 * d).tail[0][0].weight",
-        lambda layer, e: type(layer)(*_sizes(e), div_value=2.0 * e.in_features).tail[0][0].weight),
-}  # fmt: skip
+        lambda layer, e: type(layer)(*_sizes(e), div_value=2.0 * e.in_features).tail[0][0].weight,
+    ),
+}
 
 
 @one_thread()

@@ -34,9 +34,13 @@ LICENCE = Path(__file__).resolve().parents[3] / "LICENSE"
 TOP = (1, 2, 3, 5, 10, 20, 30, 50)
 _MOVED = ("word", "state", "confidence", "k")
 _RANGES = {
-    "n_words": ("V", 20, 10_000), "in_features": ("d", 4, 128), "batch": ("B", 16, 8192),
-    "state": ("hidden state", 1, STATES), "k": ("k", 1, TOP[-1]), "confidence": ("confidence", 0.1, 10.0),
-}  # fmt: skip
+    "n_words": ("V", 20, 10_000),
+    "in_features": ("d", 4, 128),
+    "batch": ("B", 16, 8192),
+    "state": ("hidden state", 1, STATES),
+    "k": ("k", 1, TOP[-1]),
+    "confidence": ("confidence", 0.1, 10.0),
+}
 
 
 @contextmanager
@@ -384,10 +388,15 @@ class LayerExplorer(Explorer):
         def make() -> Pairs:
             found, layer, x = self._decoded(), self.layer, self.states
             ks = tuple(k for k in TOP if k <= layer.n_classes)
-            shares = np.array([
-                [float((found[name] >= found["best"][:, k - 1 : k]).double().mean()) for name in ("tails", "within")]
-                for k in ks
-            ])  # fmt: skip
+            shares = np.array(
+                [
+                    [
+                        float((found[name] >= found["best"][:, k - 1 : k]).double().mean())
+                        for name in ("tails", "within")
+                    ]
+                    for k in ks
+                ]
+            )
             opened = np.array([float(layer.opened(x, k).double().mean()) for k in ks])
             return Pairs(ks, shares[:, 0], shares[:, 1], opened)
 

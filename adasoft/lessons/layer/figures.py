@@ -67,12 +67,15 @@ def path_svg(explorer: LayerExplorer, reading: WordReading) -> str:
     layer, chosen = explorer.layer, reading.cluster
     d, sizes = layer.in_features, [b - a for a, b in pairwise(layer.cutoffs)]
     parts_ = [
-        _text(12, 18, "hidden state"), _box(12, 28, 82, 34, _GREY), _text(22, 49, f"{d} numbers"),
+        _text(12, 18, "hidden state"),
+        _box(12, 28, 82, 34, _GREY),
+        _text(22, 49, f"{d} numbers"),
         _line([(94, 45), (126, 45)], 'stroke-width="2"'),
-        _text(130, 18, "head, for every token"), _box(130, 28, 190, 34, COLORS[0]),
+        _text(130, 18, "head, for every token"),
+        _box(130, 28, 190, 34, COLORS[0]),
         _text(138, 49, f"{d} x ({layer.shortlist_size:,} words + J = {layer.n_clusters})"),
         _text(420, 18, "tails: a projection, then the words"),
-    ]  # fmt: skip
+    ]
     name, p = explorer.word_name(explorer.rank), math.exp(-reading.head_part - reading.tail_part)
     if chosen == 0:
         parts_.append(_text(130, 84, f"p({name}) = {_probability(p)}", 'font-weight="bold"'))
@@ -80,18 +83,20 @@ def path_svg(explorer: LayerExplorer, reading: WordReading) -> str:
         y, on = 28 + 46 * i, chosen == i + 1
         color, faint = COLORS[i + 1] if on else None, "" if on else 'opacity=".7"'
         parts_ += [
-            _box(420, y, 96, 34, color), _text(428, y + 21, f"{d} x {width}", faint),
+            _box(420, y, 96, 34, color),
+            _text(428, y + 21, f"{d} x {width}", faint),
             _line([(516, y + 17), (534, y + 17)], faint),
-            _box(534, y, 130, 34, color), _text(542, y + 21, f"{width} x {size:,} words", faint),
+            _box(534, y, 130, 34, color),
+            _text(542, y + 21, f"{width} x {size:,} words", faint),
             _text(672, y + 21, f"tail {i + 1}" + ("" if on else ", not run"), faint),
-        ]  # fmt: skip
+        ]
         if on:
             parts_ += [
                 _line([(320, 45), (366, 45), (366, y + 17), (420, y + 17)], 'stroke-width="2"'),
                 _text(130, 84, f"p(tail {i + 1}) = {_probability(math.exp(-reading.head_part))}"),
                 _text(130, 104, f"x  p({name} in tail {i + 1}) = {_probability(math.exp(-reading.tail_part))}"),
                 _text(130, 124, f"=  p({name}) = {_probability(p)}", 'font-weight="bold"'),
-            ]  # fmt: skip
+            ]
     where = "the head alone" if chosen == 0 else f"the head and tail {chosen}"
     return _svg(
         parts_,
@@ -126,24 +131,42 @@ def word_figure(explorer: LayerExplorer) -> go.Figure:
     """Three views of one hidden state: the loss of the chosen word, the sum over all words, and each of them."""
     titles = ("loss of the word, −log p", "all words sum to one", "probability of each word")
     figure = make_subplots(1, 3, subplot_titles=titles, horizontal_spacing=0.11, column_widths=[0.2, 0.33, 0.47])
-    inside = {"textposition": "inside", "insidetextanchor": "middle", "textangle": 0, "constraintext": "none",
-              "insidetextfont": {"color": f.TEXT_COLOR}}  # fmt: skip
+    inside = {
+        "textposition": "inside",
+        "insidetextanchor": "middle",
+        "textangle": 0,
+        "constraintext": "none",
+        "insidetextfont": {"color": f.TEXT_COLOR},
+    }
 
     def pale(color: str, **more: Any) -> dict[str, Any]:
         # the theme's text must be legible on it, dark or light
         return {"marker": {"color": color, "opacity": 0.35, **more}, **inside}
 
     figure.add_bar(row=1, col=1, name="head", texttemplate="head %{y:.2f}", **pale(COLORS[0]))
-    figure.add_bar(row=1, col=1, name="tail", texttemplate="tail %{y:.2f}",
-                   **pale(COLORS[5], pattern={"shape": "/", "solidity": 0.2}))  # fmt: skip
+    figure.add_bar(
+        row=1,
+        col=1,
+        name="tail",
+        texttemplate="tail %{y:.2f}",
+        **pale(COLORS[5], pattern={"shape": "/", "solidity": 0.2}),
+    )
     for i, color in enumerate(COLORS):
-        figure.add_bar(row=1, col=2, x=["this state", "the counts"], name="head" if i == 0 else f"tail {i}",
-                       hovertemplate="%{y:.4f}", **pale(color))  # fmt: skip
+        figure.add_bar(
+            row=1,
+            col=2,
+            x=["this state", "the counts"],
+            name="head" if i == 0 else f"tail {i}",
+            hovertemplate="%{y:.4f}",
+            **pale(color),
+        )
     for i, color in enumerate(COLORS):
-        figure.add_scatter(row=1, col=3, mode="lines", line={"color": color, "width": 2.5},
-                           name="head" if i == 0 else f"tail {i}")  # fmt: skip
-    figure.add_scatter(row=1, col=3, mode="markers", name="the word",
-                       marker={"size": 13, "symbol": "diamond", "color": COLORS[5]})  # fmt: skip
+        figure.add_scatter(
+            row=1, col=3, mode="lines", line={"color": color, "width": 2.5}, name="head" if i == 0 else f"tail {i}"
+        )
+    figure.add_scatter(
+        row=1, col=3, mode="markers", name="the word", marker={"size": 13, "symbol": "diamond", "color": COLORS[5]}
+    )
     figure.update_yaxes(row=1, col=1, title_text="nats", rangemode="tozero")
     figure.update_yaxes(row=1, col=2, title_text="probability", range=[0, 1.02])
     figure.update_xaxes(row=1, col=3, title_text="rank r", **f.LOG)
@@ -158,9 +181,13 @@ def word_sentence(explorer: LayerExplorer, reading: WordReading) -> str:
     n, name = len(explorer.vocabulary), explorer.word_name(explorer.rank)
     total = reading.head_part + reading.tail_part
     where = "the head" if reading.cluster == 0 else f"tail {reading.cluster}"
-    chain = f"{reading.head_part:.4f}" if reading.cluster == 0 else (
-        f"{reading.head_part:.4f} (the head's entry for the tail) + {reading.tail_part:.4f} (the word in the tail)"
-    )  # fmt: skip
+    chain = (
+        f"{reading.head_part:.4f}"
+        if reading.cluster == 0
+        else (
+            f"{reading.head_part:.4f} (the head's entry for the tail) + {reading.tail_part:.4f} (the word in the tail)"
+        )
+    )
     sums = " + ".join(f"{mass:.4f}" for mass in reading.masses)
     cost, full = multiplications(explorer, reading.cluster), n * explorer.in_features
     return (
@@ -204,9 +231,12 @@ def routed_batch(explorer: LayerExplorer, n: int, seed: int, padding: bool) -> R
     names = ["ignored" if rank == n_words else explorer.word_name(rank) for rank in ranks.tolist()]
     whole = torch.bucketize(batch[: explorer.batch], edges, right=True)
     return RoutedBatch(
-        torch.bucketize(ranks, edges, right=True).tolist(), routing.permutation.tolist(), names, routing.sizes,
+        torch.bucketize(ranks, edges, right=True).tolist(),
+        routing.permutation.tolist(),
+        names,
+        routing.sizes,
         torch.bincount(whole, minlength=len(edges)).tolist(),
-    )  # fmt: skip
+    )
 
 
 def routing_svg(clusters: Sequence[int], order: Sequence[int], names: Sequence[str], ignored: int) -> str:
@@ -334,10 +364,17 @@ def decoding_figure(explorer: LayerExplorer) -> go.Figure:
     figure = make_subplots(
         1, 2, subplot_titles=("this hidden state", f"all {STATES} hidden states"), horizontal_spacing=0.12
     )
-    figure.add_scatter(row=1, col=1, mode="markers+text", name="a whole tail", textposition="middle right",
-                       marker={"size": 13, "symbol": "diamond", "color": COLORS[0]})  # fmt: skip
-    figure.add_scatter(row=1, col=1, mode="markers", name="best word in it",
-                       marker={"size": 11, "symbol": "x", "color": COLORS[5]})  # fmt: skip
+    figure.add_scatter(
+        row=1,
+        col=1,
+        mode="markers+text",
+        name="a whole tail",
+        textposition="middle right",
+        marker={"size": 13, "symbol": "diamond", "color": COLORS[0]},
+    )
+    figure.add_scatter(
+        row=1, col=1, mode="markers", name="best word in it", marker={"size": 11, "symbol": "x", "color": COLORS[5]}
+    )
     figure.add_scatter(row=1, col=1, mode="lines", name="k-th best word", line={"color": _GREY, "dash": "dash"})
     for name, color, dash in (
         ("tail not below the k-th word", COLORS[0], "solid"),

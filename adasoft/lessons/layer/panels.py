@@ -60,8 +60,12 @@ def word_panel(explorer: LayerExplorer, *, slot: str = "word") -> w.VBox:
     picker, redraw_picker = parts.cut_picker(panel, explorer, height=200)
     names = [f"cutoff {i + 1}" for i in range(MAX_TAILS)]
     cuts = [parts.cutoff_pair(panel, explorer, i, name, f"{name}, words") for i, name in enumerate(names)]
-    n_tails = w.Dropdown(options=list(range(1, MAX_TAILS + 1)), description="number of cutoffs", style=parts.WIDE,
-                         layout=w.Layout(width="190px"))  # fmt: skip
+    n_tails = w.Dropdown(
+        options=list(range(1, MAX_TAILS + 1)),
+        description="number of cutoffs",
+        style=parts.WIDE,
+        layout=w.Layout(width="190px"),
+    )
     panel.on_value(n_tails, explorer.set_n_tails)
     sizes = {
         "n_words": _typed(panel, explorer, "n_words", "words V"),
@@ -105,9 +109,15 @@ def word_panel(explorer: LayerExplorer, *, slot: str = "word") -> w.VBox:
 
     reset = panel.button("Reset", explorer.reset, "Back to the start: sizes, cutoffs, word, hidden state")
     box = panel.box(
-        picker, *(pair.row for pair in cuts), parts.row(n_tails, *sizes.values(), reset), parts.row(text, rank.row),
-        state.row, picture, figure, words,
-    )  # fmt: skip
+        picker,
+        *(pair.row for pair in cuts),
+        parts.row(n_tails, *sizes.values(), reset),
+        parts.row(text, rank.row),
+        state.row,
+        picture,
+        figure,
+        words,
+    )
     explorer.attach(slot, parts.safely(panel, redraw), box)
     return box
 
@@ -224,8 +234,12 @@ def gradient_panel(explorer: LayerExplorer, *, slot: str = "gradients") -> w.VBo
     def draw() -> None:
         names = parameter_names(explorer)
         key = ("gradient", explorer.layer, explorer.confidence, *shown.values())
-        check = explorer._cached(key, lambda: gradient_check(
-            explorer, shown["name"], shown["row"], shown["column"], shown["step"], shown["skip"]))  # fmt: skip
+        check = explorer._cached(
+            key,
+            lambda: gradient_check(
+                explorer, shown["name"], shown["row"], shown["column"], shown["step"], shown["skip"]
+            ),
+        )
         key = ("gradients", explorer.layer, explorer.confidence, shown["skip"])
         rows = explorer._cached(key, lambda: gradient_table(explorer, shown["skip"]))
         with panel.writing():
@@ -245,20 +259,28 @@ def gradient_panel(explorer: LayerExplorer, *, slot: str = "gradients") -> w.VBo
         table.value = _table(
             ("parameter", "shape", "tokens", "|gradient|, ours", "PyTorch's layer"),
             [
-                (r.name, " x ".join(f"{n:,}" for n in r.shape), str(r.tokens), f"{r.ours:.6g}",
-                 "None" if r.stock is None else f"{r.stock:.6g}")
+                (
+                    r.name,
+                    " x ".join(f"{n:,}" for n in r.shape),
+                    str(r.tokens),
+                    f"{r.ours:.6g}",
+                    "None" if r.stock is None else f"{r.stock:.6g}",
+                )
                 for r in rows
             ],
-        )  # fmt: skip
+        )
         digits = -math.log10(max(check.error, 1e-16))
         best = min(check.curve, key=lambda point: point[1])
         unset = [r.name for r in rows if r.stock is None]
         words.say(
             f"In words: with this step the two agree to {max(0.0, digits):.1f} digits; of the steps drawn, "
             f"{best[0]:.0e} agrees best. "
-            + (f"No token used {', '.join(unset)}: ours has zeros there, PyTorch's layer no gradient at all."
-               if unset else "Each parameter was used by some token, and each has a gradient in both layers.")
-        )  # fmt: skip
+            + (
+                f"No token used {', '.join(unset)}: ours has zeros there, PyTorch's layer no gradient at all."
+                if unset
+                else "Each parameter was used by some token, and each has a gradient in both layers."
+            )
+        )
 
     box = panel.box(parts.row(name, row, column), step.row, pair_table, picture, skip, table, words)
     explorer.attach(slot, parts.safely(panel, redraw), box)
@@ -268,8 +290,13 @@ def gradient_panel(explorer: LayerExplorer, *, slot: str = "gradients") -> w.VBo
 def drop_in_panel(explorer: LayerExplorer, *, slot: str = "drop-in") -> w.VBox:
     """PyTorch's layer and ours with the same weights: their numbers, and what only one of them takes."""
     panel, table, tried, words = parts.Panel(), w.HTML(), w.HTML(), parts.Line()
-    case = w.Dropdown(options=list(CASES), value="padding (targets of -100)", description="hand both layers",
-                      style=parts.WIDE, layout=w.Layout(width="420px"))  # fmt: skip
+    case = w.Dropdown(
+        options=list(CASES),
+        value="padding (targets of -100)",
+        description="hand both layers",
+        style=parts.WIDE,
+        layout=w.Layout(width="420px"),
+    )
 
     def redraw() -> None:
         key = (explorer.vocabulary, explorer.in_features, explorer.cutoffs)
@@ -352,9 +379,14 @@ def decoding_panel(explorer: LayerExplorer, *, slot: str = "decoding") -> w.VBox
     )
     number = NumberBox(description="confidence (times the state)", unit="times the state", whole=False)
     confidence = parts.Pair(
-        panel, number, "confidence", lambda value, _clip: setattr(explorer, "confidence", round(value, 3)),
-        low=0.1, high=10.0, step=0.1,
-    )  # fmt: skip
+        panel,
+        number,
+        "confidence",
+        lambda value, _clip: setattr(explorer, "confidence", round(value, 3)),
+        low=0.1,
+        high=10.0,
+        step=0.1,
+    )
     state = _pair(panel, explorer, "state", "state", "hidden state, number", high=float(STATES), step=1.0)
     figure = parts.live(decoding_figure(explorer))
 
