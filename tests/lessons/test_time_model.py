@@ -134,7 +134,7 @@ def test_a_line_and_its_refusals():
     assert line(10) == line(50) == line.flat == pytest.approx(3e-4)
     assert line(100) == pytest.approx(4e-4) and line.start_in_words == pytest.approx(150)
     assert FlatAffine(1.0, 0.0, 0.0).start_in_words == math.inf
-    told = "c = 0.2 ms, λ = 2 µs per word, k0 = 50: flat at 0.3 ms, as dear as 150 words"
+    told = "c = 0.2 ms, λ = 2 µs per word, k0 = 50: flat at 0.3 ms, as expensive as 150 words"
     assert tf.line_text(line) == told
     assert line.cost(512) == PaperCost(2e-4, 2e-6 / 512, 50, 512.0, name="the paper's last form")
     assert line.cost(512).product_time(100, 512) == pytest.approx(line(100))

@@ -165,7 +165,7 @@ class LayerExplorer(Explorer):
             return
         self._keep(change["name"])
         if change["name"] == "n_words":
-            self.vocabulary = self._whole  # cut anew
+            self.vocabulary = self._whole  # cut again
         else:
             self.version += 1
 
@@ -293,7 +293,7 @@ class LayerExplorer(Explorer):
             for i, (projection, words) in enumerate(layer.tail):  # type: ignore[misc]
                 inside = log[edges[i + 1] : edges[i + 2]]
                 layer.head.weight[edges[1] + i, 0] = inside.logsumexp(0)
-                # the first direction of the tail carries the constant; the others are free to be learnt
+                # the first direction of the tail carries the constant; the others are free to be learned
                 projection.weight[0] = 0.0  # type: ignore[has-type]
                 projection.weight[0, 0] = 1.0  # type: ignore[has-type]
                 words.weight.zero_()  # type: ignore[has-type]

@@ -363,7 +363,7 @@ def train_panel(explorer: LayerExplorer, *, steps: int = TRAIN_STEPS, slot: str 
             words.say(f"In words: not trained here. The layer knows the counts only: {counts:.2f} nats per token.")
 
     start = panel.button("Train", begin, "Train the layer for these words and cutoffs")
-    stop = panel.button("Stop", stopped.set, "Stop training and keep what was learnt")
+    stop = panel.button("Stop", stopped.set, "Stop training and keep what was learned")
     forget = panel.button("Back to the counts", explorer.untrain, "Forget all training")
     stop.disabled = True
     box = panel.box(parts.row(start, stop, forget, bar), picture, words)

@@ -113,7 +113,7 @@ class TimingExplorer(Explorer):
         with LOCK:
             self._keep(change["name"])
             if change["name"] == "n_words":
-                self.vocabulary = self._whole  # cut anew
+                self.vocabulary = self._whole  # cut again
             else:
                 self.version += 1
 
@@ -280,7 +280,7 @@ class TimingExplorer(Explorer):
             raise ValueError("there is no cutoff to move: set one in the panel of the cutoffs")
         i = self.active
         low, high = self.limits(i)
-        # the ends are dear and tell little: a head of nearly all words, a tail of one
+        # the ends are expensive and tell little: a head of nearly all words, a tail of one
         places = np.geomspace(max(low, 16), max(high * 0.9, low), points).round().astype(np.int64).clip(low, high)
         layers = []
         for c in np.unique([*places.tolist(), self.cutoffs[i]]).tolist():

@@ -178,7 +178,7 @@ def line_text(line: FlatAffine) -> str:
     """A line in words."""
     return (
         f"c = {seconds_text(line.c)}, λ = {1e6 * line.lam:,.3g} µs per word, k0 = {line.k0:,.3g}: flat at "
-        f"{seconds_text(line.flat)}" + (f", as dear as {line.start_in_words:,.0f} words" if line.lam else "")
+        f"{seconds_text(line.flat)}" + (f", as expensive as {line.start_in_words:,.0f} words" if line.lam else "")
     )
 
 

@@ -44,7 +44,7 @@ _SIZES = {"n_words": "words V", "in_features": "hidden size d", "batch": "tokens
 def size_boxes(
     panel: Panel, explorer: TimingExplorer, names: Sequence[str]
 ) -> tuple[list[NumberBox], Callable[[], None]]:
-    """Number boxes for sizes of the explorer, and the function that shows them anew. A refused number goes back."""
+    """Number boxes for sizes of the explorer, and the function that shows them again. A refused number goes back."""
     boxes: dict[str, NumberBox] = {}
 
     def present(name: str) -> int:
