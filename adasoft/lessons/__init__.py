@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from .language_model.panels import text_panel as text_panel
     from .language_model.panels import training_panel as training_panel
     from .language_model.panels import writing_panel as writing_panel
-    from .layer.panels import LayerExplorer as LayerExplorer
+    from .layer.explorer import LayerExplorer as LayerExplorer
     from .layer.panels import decoding_panel as decoding_panel
     from .layer.panels import drop_in_panel as drop_in_panel
     from .layer.panels import gradient_panel as gradient_panel
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 # These need torch, which takes seconds to load: they are loaded when first used.
 _WITH_TORCH = {
     "AlternativesExplorer": "alternatives.explorer",
-    "LayerExplorer": "layer.panels",
+    "LayerExplorer": "layer.explorer",
     "TrainingExplorer": "language_model.explorer",
     "case_panel": "alternatives.case_panel",
     "decoding_panel": "layer.panels",

@@ -21,7 +21,7 @@ from adasoft.lessons.language_model import explorer as ts
 from adasoft.lessons.language_model import panels as tp
 from adasoft.lessons.language_model.own_cell import CELL
 from adasoft.lessons.language_model.recorded_sessions import recorded_sessions
-from adasoft.lessons.layer import panels as lv
+from adasoft.lessons.layer import explorer as le
 from adasoft.lessons.live_timing import panels as live_timing
 from adasoft.lessons.time_model import panels as time_model
 from adasoft.lessons.time_model.explorer import TimingExplorer
@@ -49,7 +49,7 @@ def alternatives(**more):
 
 
 def layer(**more):
-    return lv.LayerExplorer(WORDS, n_words=300, cutoffs=(40, 120), in_features=16, batch=256, **more)
+    return le.LayerExplorer(WORDS, n_words=300, cutoffs=(40, 120), in_features=16, batch=256, **more)
 
 
 def timing_panels(explorer):

@@ -18,6 +18,9 @@ from adasoft.lessons import COUNTED_MULTIPLICATIONS
 from adasoft.lessons.kit.grading import PREDICTIONS, QUESTIONS, grade
 from adasoft.lessons.kit.picker import CutPicker
 from adasoft.lessons.kit.widgets import LiveFigure, Slider
+from adasoft.lessons.layer import comparisons as lc
+from adasoft.lessons.layer import explorer as le
+from adasoft.lessons.layer import figures as lf
 from adasoft.lessons.layer import panels as lv
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -27,7 +30,7 @@ def small(n=300, cutoffs=(40, 120), d=16, **more):
     words = [f"w{i}" for i in range(1, n + 1)]
     counts = np.maximum(1, (10_000 / np.arange(1, n + 1)).astype(int))
     vocabulary = Vocabulary(counts, words, name="made")
-    return lv.LayerExplorer(
+    return le.LayerExplorer(
         vocabulary, n_words=n, cutoffs=cutoffs, in_features=d, batch=256, word=100, cost=COUNTED_MULTIPLICATIONS, **more
     )
 
@@ -68,7 +71,7 @@ def brute(explorer, x):
 @pytest.mark.parametrize("cutoffs", [(1,), (40, 120), (299,), (5, 6, 7, 100, 250)])
 def test_it_starts_from_the_counts_wherever_the_cutoffs_are(cutoffs):
     explorer = small(cutoffs=cutoffs)
-    for state in (1, 7, lv.STATES):
+    for state in (1, 7, le.STATES):
         explorer.state = state
         reading = explorer.reading()
         np.testing.assert_allclose(np.exp(reading.log_prob), explorer.vocabulary.shares, rtol=1e-12)
@@ -76,7 +79,7 @@ def test_it_starts_from_the_counts_wherever_the_cutoffs_are(cutoffs):
 
 
 def test_words_without_a_count_get_less_than_any_other():
-    explorer = lv.LayerExplorer(Vocabulary([50, 20, 10, 5, 0, 0, 0], name="zeros"), cutoffs=(2, 4), word=1)
+    explorer = le.LayerExplorer(Vocabulary([50, 20, 10, 5, 0, 0, 0], name="zeros"), cutoffs=(2, 4), word=1)
     p = np.exp(explorer.reading().log_prob)
     assert p.sum() == pytest.approx(1, abs=1e-12) and (p[4:] > 0).all() and p[4:].max() < p[3]
     assert explorer.word_name(4) == "word 5"
@@ -95,16 +98,18 @@ def test_a_reading_against_brute_force(trained, rank):
     assert -reading.head_part - reading.tail_part == pytest.approx(expected[rank - 1], rel=1e-10)
     assert reading.forward == pytest.approx(expected[rank - 1], rel=1e-10)
     assert (reading.tail_part == 0) == (rank <= 40)
-    sentence = lv.word_sentence(trained, reading)
+    sentence = lf.word_sentence(trained, reading)
     assert f"{-expected[rank - 1]:.4f}" in sentence and "1.0000000000" in sentence
     trained.confidence = 1.0
 
 
 def test_multiplications_by_hand(explorer):
     # d = 16: tails of width 8 (the floor), 80 and 180 words
-    assert [lv.multiplications(explorer, i) for i in range(3)] == [
-        16 * 42, 16 * 42 + 16 * 8 + 8 * 80, 16 * 42 + 16 * 8 + 8 * 180
-    ]  # fmt: skip
+    assert [lf.multiplications(explorer, i) for i in range(3)] == [
+        16 * 42,
+        16 * 42 + 16 * 8 + 8 * 80,
+        16 * 42 + 16 * 8 + 8 * 180,
+    ]
 
 
 # ---- what may be set
@@ -125,11 +130,14 @@ def test_a_word_is_chosen_by_itself_or_by_its_rank(explorer):
 @pytest.mark.parametrize(
     ("name", "bad", "said"),
     [
-        ("n_words", 19, "V should be from 20 to 10,000"), ("in_features", 3, "d should be from 4 to 128"),
-        ("batch", 0, "B should be from 16"), ("state", 65, "hidden state should be from 1 to 64"),
-        ("k", 51, "k should be from 1 to 50"), ("confidence", 0.0, "confidence should be from 0.1"),
+        ("n_words", 19, "V should be from 20 to 10,000"),
+        ("in_features", 3, "d should be from 4 to 128"),
+        ("batch", 0, "B should be from 16"),
+        ("state", 65, "hidden state should be from 1 to 64"),
+        ("k", 51, "k should be from 1 to 50"),
+        ("confidence", 0.0, "confidence should be from 0.1"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_is_refused(explorer, name, bad, said):
     before = getattr(explorer, name)
     with pytest.raises(traitlets.TraitError, match=said):
@@ -184,11 +192,12 @@ def test_entropies_by_hand(explorer):
     p = explorer.vocabulary.shares
     assert counts == pytest.approx(-sum(q * math.log(q) for q in p))
     chances, _ = explorer._situations()
-    of_situation = [sum(p[i] * chances[i, z] for i in range(300)) for z in range(lv.SITUATIONS)]
+    of_situation = [sum(p[i] * chances[i, z] for i in range(300)) for z in range(le.SITUATIONS)]
     mutual = sum(
         p[i] * chances[i, z] * math.log(chances[i, z] / of_situation[z])
-        for i in range(300) for z in range(lv.SITUATIONS)
-    )  # fmt: skip
+        for i in range(300)
+        for z in range(le.SITUATIONS)
+    )
     assert least == pytest.approx(counts - mutual) and 0 < least < counts
 
 
@@ -248,12 +257,12 @@ def plain_loss(layer, x, target):
 
 @pytest.mark.parametrize("name", ["head.weight", "tail.0.0.weight", "tail.1.1.weight"])
 def test_the_gradient_check(trained, name):
-    x, target = lv.gradient_batch(trained, False)
+    x, target = lc.gradient_batch(trained, False)
     assert set(torch.bucketize(target, torch.tensor(trained.cutoffs), right=True).tolist()) == {0, 1, 2}
     weight = dict(trained.layer.named_parameters())[name]
     (expected,) = torch.autograd.grad(plain_loss(trained.layer, x, target), weight)
     before = weight.detach().clone()
-    check = lv.gradient_check(trained, name, 3, 2, -5.0, False)
+    check = lc.gradient_check(trained, name, 3, 2, -5.0, False)
     assert check.analytic == pytest.approx(float(expected[3, 2]), rel=1e-9)
     assert check.numeric == pytest.approx(check.analytic, rel=1e-5)
     assert check.error == pytest.approx(
@@ -266,29 +275,29 @@ def test_the_gradient_check(trained, name):
 
 def test_a_gradient_check_of_what_is_not_there(explorer):
     with pytest.raises(ValueError, match=r"no parameter 'tail.9.0.weight'; there are head.weight"):
-        lv.gradient_check(explorer, "tail.9.0.weight", 0, 0, -5, False)
+        lc.gradient_check(explorer, "tail.9.0.weight", 0, 0, -5, False)
     with pytest.raises(ValueError, match=r"row 42 is refused: head\.weight has rows 0 to 41"):
-        lv.gradient_check(explorer, "head.weight", 42, 0, -5, False)
+        lc.gradient_check(explorer, "head.weight", 42, 0, -5, False)
     with pytest.raises(ValueError, match="column -1 is refused"):
-        lv.gradient_check(explorer, "head.weight", 0, -1, -5, False)
+        lc.gradient_check(explorer, "head.weight", 0, -1, -5, False)
 
 
 def test_every_parameter_has_a_gradient_and_stock_leaves_some_unset(trained):
-    rows = lv.gradient_table(trained, skip_last=True)
-    assert [r.name for r in rows] == lv.parameter_names(trained) and len(rows) == 5
+    rows = lc.gradient_table(trained, skip_last=True)
+    assert [r.name for r in rows] == lc.parameter_names(trained) and len(rows) == 5
     for row in rows:
         if row.name.startswith("tail.1"):
             assert row.tokens == 0 and row.ours == 0.0 and row.stock is None
         else:
             assert row.tokens > 0 and row.ours == pytest.approx(row.stock, rel=1e-9) and row.ours > 0
-    assert all(row.stock is not None and row.tokens > 0 for row in lv.gradient_table(trained, skip_last=False))
+    assert all(row.stock is not None and row.tokens > 0 for row in lc.gradient_table(trained, skip_last=False))
 
 
 # ---- beside PyTorch's layer
 
 
 def test_the_same_numbers_as_the_stock_layer(explorer):
-    table = dict(lv.drop_in_table(explorer))
+    table = dict(lc.drop_in_table(explorer))
     assert table["keys of the state_dict"] == "the same"
     assert "successfully" in table["theirs into ours, strict"] and "successfully" in table["ours into theirs, strict"]
     assert float(table["loss, theirs"]) == pytest.approx(float(table["loss, ours"]), rel=1e-5)
@@ -308,7 +317,7 @@ def test_the_same_numbers_as_the_stock_layer(explorer):
     ],
 )
 def test_what_only_one_of_them_takes(explorer, case, stock, ours):
-    said = lv.drop_in_case(explorer, case)
+    said = lc.drop_in_case(explorer, case)
     assert said[0].startswith(stock)
     if ours is None:
         assert 1 < float(said[1]) < 20
@@ -317,19 +326,19 @@ def test_what_only_one_of_them_takes(explorer, case, stock, ours):
 
 
 def test_cases_that_both_answer(explorer):
-    stock, ours = lv.drop_in_case(explorer, "a plain batch")
+    stock, ours = lc.drop_in_case(explorer, "a plain batch")
     assert float(stock) == pytest.approx(float(ours), abs=2e-6)
-    stock, ours = lv.drop_in_case(explorer, "predict for sentences of words")
+    stock, ours = lc.drop_in_case(explorer, "predict for sentences of words")
     assert ours == "a tensor of shape (4, 6)" != stock
 
 
 def test_sizes_that_cannot_be_compared(explorer):
     explorer.in_features, explorer.cutoffs = 4, (10, 20, 30)
     with pytest.raises(ValueError, match="d = 4 cannot be halved 3 times"):
-        lv.drop_in_table(explorer)
+        lc.drop_in_table(explorer)
     explorer.cutoffs = ()
     with pytest.raises(ValueError, match="no cutoffs"):
-        lv.drop_in_case(explorer, "a plain batch")
+        lc.drop_in_case(explorer, "a plain batch")
 
 
 # ---- decoding
@@ -346,7 +355,7 @@ def test_pairs_against_brute_force(trained):
             for i in range(2):
                 bound[j] += head[edges[0] + i] >= best[k - 1]
                 needed[j] += max(log_prob[edges[i] : edges[i + 1]]) >= best[k - 1]
-    total = 2 * lv.STATES
+    total = 2 * le.STATES
     np.testing.assert_allclose(pairs.bound, bound / total, atol=1e-12)
     np.testing.assert_allclose(pairs.needed, needed / total, atol=1e-12)
     for k in (1, 10):  # exact: no tail that holds one of the k is passed over
@@ -358,17 +367,17 @@ def test_pairs_against_brute_force(trained):
 def test_the_prediction_asks_for_a_trained_layer(explorer, trained):
     with pytest.raises(ValueError, match=r"not trained for these cutoffs yet\. Press Train"):
         PREDICTIONS["opened"][1](explorer)
-    assert PREDICTIONS["opened"][1](trained) == pytest.approx(100 * trained.pairs().bound[lv.TOP.index(10)])
+    assert PREDICTIONS["opened"][1](trained) == pytest.approx(100 * trained.pairs().bound[le.TOP.index(10)])
     assert PREDICTIONS["tail tokens"][1](explorer) == pytest.approx(256 * explorer.token_shares[-1])
     assert "60 % of the words. Of 256 tokens" in PREDICTIONS["tail tokens"][0](explorer)
     assert 6 < PREDICTIONS["digits"][1](trained) < 13
 
 
 def test_few_words_have_few_best():
-    tiny = lv.LayerExplorer(Vocabulary([9, 5, 4, 3, 2, 1], name="six"), cutoffs=(2, 4), in_features=8, word=6)
+    tiny = le.LayerExplorer(Vocabulary([9, 5, 4, 3, 2, 1], name="six"), cutoffs=(2, 4), in_features=8, word=6)
     assert tiny.pairs().ks == (1, 2, 3, 5)
-    assert "word number 6" in lv.decoding_sentence(tiny)
-    assert lv.decoding_figure(tiny).data and lv.word_figure(tiny).data
+    assert "word number 6" in lf.decoding_sentence(tiny)
+    assert lf.decoding_figure(tiny).data and lf.word_figure(tiny).data
 
 
 # ---- panels
@@ -441,7 +450,7 @@ def test_the_sum_does_not_depend_on_the_cutoffs_before_training(explorer):
 
 
 def test_the_routing_panel(explorer):
-    batch = lv.routed_batch(explorer, 40, 3, True)
+    batch = lf.routed_batch(explorer, 40, 3, True)
     assert sorted(batch.order) == list(range(40)) and sum(batch.sizes) == 40 and sum(batch.drawn) == 256
     ordered = [batch.clusters[i] for i in batch.order]
     assert ordered == sorted(ordered) and batch.clusters.count(3) == batch.sizes[-1] == 8
@@ -470,11 +479,11 @@ def test_the_routing_panel(explorer):
 def test_the_gradient_panel(explorer):
     box = lv.gradient_panel(explorer)
     name, row, column = (named(box, d) for d in ("parameter", "row, from 0", "column, from 0"))
-    check = lv.gradient_check(explorer, "head.weight", 0, 0, -5.0, False)
+    check = lc.gradient_check(explorer, "head.weight", 0, 0, -5.0, False)
     assert f"{check.analytic:+.15e}" in said(box) and f"{check.numeric:+.15e}" in said(box)
     name.value = "tail.1.1.weight"
     row.value, column.value = 17, 3
-    check = lv.gradient_check(explorer, "tail.1.1.weight", 17, 3, -5.0, False)
+    check = lc.gradient_check(explorer, "tail.1.1.weight", 17, 3, -5.0, False)
     assert f"{check.analytic:+.15e}" in said(box) and "tail.1.1.weight[17, 3]" in said(box)
     row.value = 180
     assert "row 180 is refused" in problem(box) and row.value == 17
@@ -496,7 +505,7 @@ def test_the_drop_in_panel(explorer):
     box = lv.drop_in_panel(explorer)
     assert "64 of 64" in said(box) and "PyTorch's layer refuses, ours answers" in said(box)
     verdicts = set()
-    for case in lv.CASES:
+    for case in lc.CASES:
         named(box, "hand both layers").value = case
         assert problem(box) == "" and f"In words: for {case}" in said(box)
         verdicts.add(said(box).split(f"for {case}: ")[1][:20])
@@ -586,8 +595,13 @@ def test_training_ends_when_the_cutoffs_move(explorer):
 
 def test_a_cell_run_again_replaces_its_panel(explorer):
     panels = (
-        lv.word_panel, lv.routing_panel, lv.gradient_panel, lv.drop_in_panel, lv.train_panel, lv.decoding_panel,
-    )  # fmt: skip
+        lv.word_panel,
+        lv.routing_panel,
+        lv.gradient_panel,
+        lv.drop_in_panel,
+        lv.train_panel,
+        lv.decoding_panel,
+    )
     first = [panel(explorer) for panel in panels]
     handlers = len(explorer._trait_notifiers["version"]["change"])
     for panel in panels:
@@ -598,8 +612,14 @@ def test_a_cell_run_again_replaces_its_panel(explorer):
 
 def test_every_control_has_a_name(explorer):
     kinds = (w.Button, w.Text, w.IntText, w.FloatText, w.Dropdown, w.Checkbox, Slider)
-    for panel in (lv.word_panel, lv.routing_panel, lv.gradient_panel, lv.drop_in_panel, lv.train_panel,
-                  lv.decoding_panel):  # fmt: skip
+    for panel in (
+        lv.word_panel,
+        lv.routing_panel,
+        lv.gradient_panel,
+        lv.drop_in_panel,
+        lv.train_panel,
+        lv.decoding_panel,
+    ):
         box = panel(explorer)
         assert all(x.description for kind in kinds for x in every(box, kind))
         assert "In words:" in said(box)

@@ -251,9 +251,11 @@ def test_a_recorded_gpu_shows_its_full_softmaxes_and_the_graph(explorer, clock):
     figure, text = figure_of(box), said(box)
     assert list(figure.data[0].x) == [FULL, recorded.CUT, STOCK, OURS, recorded.GRAPH, ALONE]
     assert list(figure.data[0].y) == pytest.approx(
-        [first[n]["ms"] for n in ("full: plain", "full: Cut Cross-Entropy", "stock", "ours", "ours, CUDA graph",
-                                  "bare products")]
-    )  # fmt: skip
+        [
+            first[n]["ms"]
+            for n in ("full: plain", "full: Cut Cross-Entropy", "stock", "ours", "ours, CUDA graph", "bare products")
+        ]
+    )
     assert list(figure.data[3].x) == [STOCK, OURS, recorded.GRAPH, ALONE]
     # in lines short enough to stand side by side
     assert figure.layout.xaxis.ticktext[1].split("<br>")[:3] == ["full, Cut", "Cross-", "Entropy"]

@@ -61,9 +61,7 @@ def clock(monkeypatch):
 # ---- the paper's form and its fit
 
 
-@given(
-    st.floats(1e-6, 1e-2), st.floats(1e-9, 1e-4), st.floats(0, 1500), st.integers(5, 20), st.integers(30, 4000)
-)  # fmt: skip
+@given(st.floats(1e-6, 1e-2), st.floats(1e-9, 1e-4), st.floats(0, 1500), st.integers(5, 20), st.integers(30, 4000))
 def test_the_fit_finds_the_line_that_made_the_points(c, lam, k0, points, most):
     made = FlatAffine(c, lam, k0)
     sizes = np.asarray(sweep_sizes(most, points), dtype=float)
@@ -84,8 +82,12 @@ def test_the_fit_is_the_best_of_many_lines():
     for _ in range(3000):
         other = FlatAffine(*(np.array([best.c, best.lam, best.k0]) * np.exp(0.3 * rng.standard_normal(3))))
         assert (other.errors(sizes, seconds) ** 2).sum() >= least * (1 - 1e-9)
-    grid = [FlatAffine(c, l, k) for c in np.geomspace(5e-5, 1e-3, 12) for l in np.geomspace(5e-7, 1e-5, 12)
-            for k in (0, 1, 5, 20, 40, 60, 100)]  # fmt: skip
+    grid = [
+        FlatAffine(c, l, k)
+        for c in np.geomspace(5e-5, 1e-3, 12)
+        for l in np.geomspace(5e-7, 1e-5, 12)
+        for k in (0, 1, 5, 20, 40, 60, 100)
+    ]
     assert min((line.errors(sizes, seconds) ** 2).sum() for line in grid) >= least
     order = rng.permutation(len(sizes))
     assert fit_flat_affine(sizes[order], seconds[order]) == best
@@ -96,7 +98,7 @@ def test_a_line_and_its_refusals():
     assert line(10) == line(50) == line.flat == pytest.approx(3e-4)
     assert line(100) == pytest.approx(4e-4) and line.start_in_words == pytest.approx(150)
     assert FlatAffine(1.0, 0.0, 0.0).start_in_words == math.inf
-    told = "c = 0.2 ms, λ = 2 µs per word, k0 = 50: flat at 0.3 ms, as dear as 150 words"
+    told = "c = 0.2 ms, λ = 2 µs per word, k0 = 50: flat at 0.3 ms, as expensive as 150 words"
     assert tf.line_text(line) == told
     assert line.cost(512) == PaperCost(2e-4, 2e-6 / 512, 50, 512.0, name="the paper's last form")
     assert line.cost(512).product_time(100, 512) == pytest.approx(line(100))
@@ -515,8 +517,12 @@ def test_without_timings_it_is_said(explorer, monkeypatch, tmp_path):
 
 
 def test_a_panel_shown_again_replaces_the_old_one(explorer):
-    for make in (time_model.wrong_timing_panel, time_model.product_panel, time_model.clusters_panel,
-                 time_model.replan_panel):  # fmt: skip
+    for make in (
+        time_model.wrong_timing_panel,
+        time_model.product_panel,
+        time_model.clusters_panel,
+        time_model.replan_panel,
+    ):
         make(explorer)
         slots = len(explorer._slots)
         old = make(explorer)

@@ -8,11 +8,11 @@ from typing import Any
 from ..kit.grading import Prediction, Question, register
 
 
-def _panels() -> Any:
+def _comparisons() -> Any:
     # here, because it needs torch, which takes seconds to load
-    from . import panels
+    from . import comparisons
 
-    return panels
+    return comparisons
 
 
 QUESTIONS: dict[str, Question] = {
@@ -95,13 +95,13 @@ PREDICTIONS: dict[str, Prediction] = {
     "digits": Prediction(
         "Numbers of fp64 have about 16 digits. With the best step ε, to how many digits will a central difference "
         "agree with backward()? Commit to a guess.",
-        lambda e: _panels().best_agreement(e),
+        lambda e: _comparisons().best_agreement(e),
         "digits",
     ),
     "opened": Prediction(
         "Now the ten best words of each hidden state. Of all (row, tail) pairs, what percentage has a tail that is, as "
         "a whole, at least as probable as the tenth word, so that this rule cannot skip it? Commit to a guess.",
-        lambda e: _panels().unskipped_percent(e, 10),
+        lambda e: _comparisons().unskipped_percent(e, 10),
         "%",
     ),
 }

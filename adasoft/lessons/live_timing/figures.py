@@ -74,11 +74,22 @@ def bars_figure(times: Times, predicted: Seconds, wrong: Seconds) -> go.Figure:
             showlegend=first,
             error_y={"type": "data", "symmetric": False, "color": "#70777e", "thickness": 2, "width": 8},
         )
-        figure.add_scatter(row=1, col=column, mode="markers", name="predicted", showlegend=first,
-                           marker={"symbol": "diamond", "size": 12, "color": COLORS[5],
-                                   "line": {"width": 1, "color": "white"}})  # fmt: skip
-        figure.add_scatter(row=1, col=column, mode="markers", name="timed wrongly: once, cold", showlegend=first,
-                           marker={"symbol": "x", "size": 11, "color": COLORS[3]})  # fmt: skip
+        figure.add_scatter(
+            row=1,
+            col=column,
+            mode="markers",
+            name="predicted",
+            showlegend=first,
+            marker={"symbol": "diamond", "size": 12, "color": COLORS[5], "line": {"width": 1, "color": "white"}},
+        )
+        figure.add_scatter(
+            row=1,
+            col=column,
+            mode="markers",
+            name="timed wrongly: once, cold",
+            showlegend=first,
+            marker={"symbol": "x", "size": 11, "color": COLORS[3]},
+        )
     figure.update_xaxes(type="category", tickangle=0)
     figure.update_yaxes(title_text="one training step of the layer, ms", rangemode="tozero")
     figure.update_annotations(font_size=13)
@@ -197,8 +208,12 @@ def curve_figure(explorer: TimingExplorer, times: Times) -> go.Figure:
     figure = go.Figure()
     bars = {"type": "data", "symmetric": False}
     figure.add_scatter(mode="lines", name="predicted", line={"color": COLORS[0], "width": 3})
-    figure.add_scatter(mode="markers", name="measured: median, quartiles", error_y=bars,
-                       marker={"size": 10, "symbol": "circle", "color": COLORS[5]})  # fmt: skip
+    figure.add_scatter(
+        mode="markers",
+        name="measured: median, quartiles",
+        error_y=bars,
+        marker={"size": 10, "symbol": "circle", "color": COLORS[5]},
+    )
     figure.add_scatter(mode="lines", name="full softmax, predicted", line={"color": FULL_COLOR, "dash": "dash"})
     figure.add_scatter(mode="markers", name="your cutoff", marker={"size": 14, "symbol": "diamond", "color": COLORS[2]})
     figure.update_xaxes(**LOG)

@@ -103,8 +103,12 @@ def live_panel(explorer: TimingExplorer, *, slot: str = "live") -> w.VBox:
 
         how = {"device": sizes["device"], "dtype": sizes["dtype"], "tick": tick, "heard": heard}
         seconds = float(budget.value)
-        kept(explorer, "layers", tally, lambda: time_layers(
-            job, seconds=seconds, rounds=rounds_within(one, seconds), **how))  # fmt: skip
+        kept(
+            explorer,
+            "layers",
+            tally,
+            lambda: time_layers(job, seconds=seconds, rounds=rounds_within(one, seconds), **how),
+        )
 
     def measure_wrongly(tick: Tick) -> None:
         job, sizes = begin()
@@ -135,9 +139,15 @@ def live_panel(explorer: TimingExplorer, *, slot: str = "live") -> w.VBox:
         estimate.say(f"{device_text(explorer.device)}. {text} Memory: about {needed:,.2g} GiB.")
 
     box = panel.box(
-        shown, row(device, dtype, *boxes), row(*ticks.values()), row(budget, job.row, job.line),
-        row(wrong_job.row, wrong_job.line), estimate, figure, words,
-    )  # fmt: skip
+        shown,
+        row(device, dtype, *boxes),
+        row(*ticks.values()),
+        row(budget, job.row, job.line),
+        row(wrong_job.row, wrong_job.line),
+        estimate,
+        figure,
+        words,
+    )
     explorer.attach(slot, safely(panel, redraw), box)
     return box
 
@@ -174,9 +184,18 @@ def curve_panel(explorer: TimingExplorer, *, slot: str = "curve") -> w.VBox:
 
         how = {"device": sizes["device"], "dtype": sizes["dtype"], "heard": heard}
         seconds = float(budget.value)
-        kept(explorer, "curve", tally, lambda: time_layers(
-            job, seconds=seconds, rounds=rounds_within(one, seconds),
-            tick=lambda done, c: tick(done, f"{c} words" if c.isdecimal() else c), **how))  # fmt: skip
+        kept(
+            explorer,
+            "curve",
+            tally,
+            lambda: time_layers(
+                job,
+                seconds=seconds,
+                rounds=rounds_within(one, seconds),
+                tick=lambda done, c: tick(done, f"{c} words" if c.isdecimal() else c),
+                **how,
+            ),
+        )
 
     job = Job(panel, "Measure the U-curve", measure, "Our layer at ten places of the cutoff, in turns")
     figure = live(lf.curve_figure(explorer, measured()))

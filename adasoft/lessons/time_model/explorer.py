@@ -26,17 +26,24 @@ FLOOR = 0.75
 WHOLE = 2**31 - 1
 
 _BEGIN: dict[str, Any] = {
-    "device": "cpu", "dtype": "float32", "k": 1000, "most": 2000, "product": next(iter(PRODUCTS)), "line": (),
-}  # fmt: skip
+    "device": "cpu",
+    "dtype": "float32",
+    "k": 1000,
+    "most": 2000,
+    "product": next(iter(PRODUCTS)),
+    "line": (),
+}
 _RANGES = {"n_words": ("V", 3, WHOLE), "k": ("k", 1, 2**20), "most": ("the largest k", 8, 2**20)}
 _FORMS = {
-    "product sweep": forms.measured(forms.decimal), "timed rightly": forms.measured(),
+    "product sweep": forms.measured(forms.decimal),
+    "timed rightly": forms.measured(),
     "timed wrongly": forms.fields(
         sizes=forms.anything, presses=forms.each(forms.table(forms.SECONDS, keys=WAYS), fewest=1)
     ),
-    "layers": forms.measured(), "curve": forms.measured(forms.decimal),
+    "layers": forms.measured(),
+    "curve": forms.measured(forms.decimal),
     "layers timed wrongly": forms.fields(sizes=forms.anything, seconds=forms.table(forms.SECONDS)),
-}  # fmt: skip
+}
 
 
 class TimingExplorer(Explorer):
@@ -109,7 +116,7 @@ class TimingExplorer(Explorer):
         with LOCK:
             self._keep(change["name"])
             if change["name"] == "n_words":
-                self.vocabulary = self._whole  # cut anew
+                self.vocabulary = self._whole  # cut again
             else:
                 self.version += 1
 
@@ -218,9 +225,14 @@ class TimingExplorer(Explorer):
         if n_tails not in known:
             try:
                 known[n_tails] = plan(
-                    self.vocabulary, self.in_features, self.batch, cost=cost, n_tails=n_tails,
-                    widths=self.widths_for(n_tails), min_head_share=FLOOR,
-                )  # fmt: skip
+                    self.vocabulary,
+                    self.in_features,
+                    self.batch,
+                    cost=cost,
+                    n_tails=n_tails,
+                    widths=self.widths_for(n_tails),
+                    min_head_share=FLOOR,
+                )
             except ValueError:  # so many tails do not fit behind the floor
                 return None
         return known[n_tails]  # type: ignore[no-any-return]
@@ -255,9 +267,15 @@ class TimingExplorer(Explorer):
     def layer_sizes(self) -> dict[str, Any]:
         """What the timings of the layers depend on."""
         return {
-            "words": self.vocabulary.name, "V": len(self.vocabulary), "d": self.in_features, "B": self.batch,
-            "cutoffs": list(self.cutoffs), "widths": self.widths, "device": self.device, "dtype": self.dtype,
-        }  # fmt: skip
+            "words": self.vocabulary.name,
+            "V": len(self.vocabulary),
+            "d": self.in_features,
+            "B": self.batch,
+            "cutoffs": list(self.cutoffs),
+            "widths": self.widths,
+            "device": self.device,
+            "dtype": self.dtype,
+        }
 
     def curve_job(self, points: int = 9) -> LayerJob:
         """Our layer at cutoffs spread between the neighbours of the one that moved last, its own place included."""
@@ -265,7 +283,7 @@ class TimingExplorer(Explorer):
             raise ValueError("there is no cutoff to move: set one in the panel of the cutoffs")
         i = self.active
         low, high = self.limits(i)
-        # the ends are dear and tell little: a head of nearly all words, a tail of one
+        # the ends are expensive and tell little: a head of nearly all words, a tail of one
         places = np.geomspace(max(low, 16), max(high * 0.9, low), points).round().astype(np.int64).clip(low, high)
         layers = []
         for c in np.unique([*places.tolist(), self.cutoffs[i]]).tolist():

@@ -63,11 +63,16 @@ def wrong_data(presses: Sequence[Mapping[str, float]], right: Spread | None) -> 
 def wrong_figure(presses: Sequence[Mapping[str, float]], right: Spread | None) -> go.Figure:
     """One product, timed in wrong ways and in the right one."""
     figure = go.Figure()
-    figure.add_scatter(mode="markers", name="earlier presses", marker={"size": 9, "symbol": "circle-open",
-                                                                       "color": FULL_COLOR})  # fmt: skip
+    figure.add_scatter(
+        mode="markers", name="earlier presses", marker={"size": 9, "symbol": "circle-open", "color": FULL_COLOR}
+    )
     figure.add_scatter(mode="markers", name="wrong", marker={"size": 13, "symbol": "x", "color": COLORS[5]})
-    figure.add_scatter(mode="markers", name="right, with quartiles", error_y={"type": "data", "symmetric": False},
-                       marker={"size": 13, "symbol": "diamond", "color": COLORS[0]})  # fmt: skip
+    figure.add_scatter(
+        mode="markers",
+        name="right, with quartiles",
+        error_y={"type": "data", "symmetric": False},
+        marker={"size": 13, "symbol": "diamond", "color": COLORS[0]},
+    )
     figure.add_scatter(mode="lines", name="the right median", line={"color": COLORS[0], "dash": "dot"})
     figure.update_xaxes(type="category", categoryorder="array")
     figure.update_yaxes(title_text="time of the product, ms", rangemode="tozero")
@@ -144,16 +149,24 @@ def product_figure(explorer: TimingExplorer) -> go.Figure:
     """Time of a product against its words, with what the paper prints."""
     figure = go.Figure()
     bars = {"type": "data", "symmetric": False}
-    figure.add_scatter(mode="markers", name="measured here, with quartiles", error_y=bars,
-                       marker={"size": 9, "symbol": "circle", "color": COLORS[0]})  # fmt: skip
+    figure.add_scatter(
+        mode="markers",
+        name="measured here, with quartiles",
+        error_y=bars,
+        marker={"size": 9, "symbol": "circle", "color": COLORS[0]},
+    )
     figure.add_scatter(mode="lines", name="your line g(k)", line={"color": COLORS[5], "width": 3})
     figure.add_scatter(mode="lines", name="cost model", line={"color": COLORS[2], "dash": "dash", "width": 2})
     for card, seconds in PAPER_FLAT.items():
         figure.add_scatter(
-            mode="lines+text", x=np.asarray([1.0, PAPER_K0]), y=np.full(2, 1e3 * seconds),
-            text=["", f" the paper's flat part, {card} card: {1e3 * seconds:.2f} ms"], textposition="middle right",
-            line={"color": FULL_COLOR, "dash": "dot", "width": 2}, showlegend=False,
-        )  # fmt: skip
+            mode="lines+text",
+            x=np.asarray([1.0, PAPER_K0]),
+            y=np.full(2, 1e3 * seconds),
+            text=["", f" the paper's flat part, {card} card: {1e3 * seconds:.2f} ms"],
+            textposition="middle right",
+            line={"color": FULL_COLOR, "dash": "dot", "width": 2},
+            showlegend=False,
+        )
     figure.update_xaxes(title_text="words k", **LOG)
     figure.update_yaxes(type="log", dtick="D2", tickformat=",.6~r")
     figure = filled(figure, *product_data(explorer), 380)
@@ -165,7 +178,7 @@ def line_text(line: FlatAffine) -> str:
     """A line in words."""
     return (
         f"c = {seconds_text(line.c)}, λ = {1e6 * line.lam:,.3g} µs per word, k0 = {line.k0:,.3g}: flat at "
-        f"{seconds_text(line.flat)}" + (f", as dear as {line.start_in_words:,.0f} words" if line.lam else "")
+        f"{seconds_text(line.flat)}" + (f", as expensive as {line.start_in_words:,.0f} words" if line.lam else "")
     )
 
 
@@ -255,10 +268,22 @@ def clusters_figure(explorer: TimingExplorer) -> go.Figure:
             line = {"color": color, "dash": dash, "width": 2.5 if i else 6}  # the first shows below the others
             figure.add_scatter(row=1, col=column, mode=mode, line=line, marker={"symbol": symbol, "size": 8})
     for column in (1, 2):
-        figure.add_scatter(row=1, col=column, mode="markers", name="lowest", showlegend=column == 1,
-                           marker={"symbol": "star", "size": 14, "color": COLORS[2]})  # fmt: skip
-    figure.add_scatter(row=1, col=1, mode="lines", name="your first cutoff", showlegend=True,
-                       line={"color": COLORS[3], "dash": "dot", "width": 1.5})  # fmt: skip
+        figure.add_scatter(
+            row=1,
+            col=column,
+            mode="markers",
+            name="lowest",
+            showlegend=column == 1,
+            marker={"symbol": "star", "size": 14, "color": COLORS[2]},
+        )
+    figure.add_scatter(
+        row=1,
+        col=1,
+        mode="lines",
+        name="your first cutoff",
+        showlegend=True,
+        line={"color": COLORS[3], "dash": "dot", "width": 1.5},
+    )
     figure.update_xaxes(row=1, col=1, title_text="words in the first cluster, k<sub>h</sub>", **LOG)
     figure.update_xaxes(row=1, col=2, title_text="number of tails J", dtick=1, range=[-0.4, MOST_TAILS + 0.4])
     figure.update_yaxes(type="log", dtick="D2", tickformat=",.4~r", title_text="share of the full softmax's cost")
@@ -379,10 +404,17 @@ def replan_rows(explorer: TimingExplorer) -> dict[str, tuple[tuple[int, ...], fl
     assert cost is not None
     for name, cutoffs in chosen.items():
         shares = np.diff(explorer.vocabulary.cumulative[[*cutoffs, len(explorer.vocabulary)]]).tolist()
-        rows[name] = cutoffs, cost.layer(
-            len(explorer.vocabulary), cutoffs, explorer.widths_for(len(cutoffs)), shares, explorer.in_features,
-            explorer.batch,
-        ).seconds  # fmt: skip
+        rows[name] = (
+            cutoffs,
+            cost.layer(
+                len(explorer.vocabulary),
+                cutoffs,
+                explorer.widths_for(len(cutoffs)),
+                shares,
+                explorer.in_features,
+                explorer.batch,
+            ).seconds,
+        )
     return rows
 
 
@@ -397,8 +429,11 @@ def replan_figure(explorer: TimingExplorer) -> go.Figure:
     """What a plan by counting and a plan by timings take."""
     figure = go.Figure()
     pattern = {"shape": ["", "/", "."], "solidity": 0.35}
-    figure.add_bar(marker={"color": [FULL_COLOR, COLORS[1], COLORS[0]], "pattern": pattern}, textposition="outside",
-                   cliponaxis=False)  # fmt: skip
+    figure.add_bar(
+        marker={"color": [FULL_COLOR, COLORS[1], COLORS[0]], "pattern": pattern},
+        textposition="outside",
+        cliponaxis=False,
+    )
     figure.update_yaxes(title_text="predicted by the timings, ms per step", rangemode="tozero")
     return filled(figure, *replan_data(explorer), 300)
 

@@ -45,7 +45,7 @@ _SIZES = {"n_words": "words V", "in_features": "hidden size d", "batch": "tokens
 def size_boxes(
     panel: Panel, explorer: TimingExplorer, names: Sequence[str]
 ) -> tuple[list[NumberBox], Callable[[], None]]:
-    """Number boxes for sizes of the explorer, and the function that shows them anew. A refused number goes back."""
+    """Number boxes for sizes of the explorer, and the function that shows them again. A refused number goes back."""
     boxes: dict[str, NumberBox] = {}
 
     def present(name: str) -> int:
@@ -253,9 +253,12 @@ def product_panel(explorer: TimingExplorer, *, slot: str = "product") -> w.VBox:
 
     wanted = {"product": list(PRODUCTS)[1], **PAPER_SIZES, "most": 256}
     papers = sizes_and_back(
-        panel, explorer, wanted, note,
+        panel,
+        explorer,
+        wanted,
+        note,
         "The paper's product: (2560 x 2048) by (2048 x k), without softmax and gradients; k up to 256 here.",
-    )  # fmt: skip
+    )
 
     def measure(tick: Tick) -> None:
         with LOCK:
@@ -300,9 +303,17 @@ def product_panel(explorer: TimingExplorer, *, slot: str = "product") -> w.VBox:
 
     buttons = row(panel.button("Fit for me", fit, "Least squares of the relative errors"), *papers)
     box = panel.box(
-        row(device, what), row(*boxes, budget), row(job.row, job.line), estimate, figure,
-        *(pair.row for pair in pairs), buttons, note, words, paper,
-    )  # fmt: skip
+        row(device, what),
+        row(*boxes, budget),
+        row(job.row, job.line),
+        estimate,
+        figure,
+        *(pair.row for pair in pairs),
+        buttons,
+        note,
+        words,
+        paper,
+    )
     explorer.attach(slot, safely(panel, redraw), box)
     return box
 
@@ -314,8 +325,9 @@ def clusters_panel(explorer: TimingExplorer, *, slot: str = "clusters") -> w.VBo
     """Time against the size of the short-list, and against the number of tails, under each model."""
     panel, first, second, note = Panel(), Line(), Line(), Line()
     boxes, redraw_boxes = size_boxes(panel, explorer, ("n_words", "in_features", "batch"))
-    widths = w.Dropdown(options=list(WIDTH_RULES), description="width of the tails", style=WIDE,
-                        layout=w.Layout(width="270px"))  # fmt: skip
+    widths = w.Dropdown(
+        options=list(WIDTH_RULES), description="width of the tails", style=WIDE, layout=w.Layout(width="270px")
+    )
     panel.on_value(widths, lambda rule: setattr(explorer, "width_rule", rule))
     figure = live(tf.clusters_figure(explorer))
 

@@ -35,12 +35,20 @@ def _searched() -> TimingExplorer:
 
 _WAYS_SVG = (
     ("once, no warm-up", (("start-up", 130, 0), ("product", 90, 1)), (0, 220), "the start-up is timed, too"),
-    ("hot cache", (("product", 70, 1), ("product", 60, 1), ("product", 60, 1)), (130, 190),
-     "its numbers lie in the cache"),
+    (
+        "hot cache",
+        (("product", 70, 1), ("product", 60, 1), ("product", 60, 1)),
+        (130, 190),
+        "its numbers lie in the cache",
+    ),
     ("not waiting (GPU)", (("hand over", 76, 0), ("product, on the GPU", 190, 1)), (0, 76), "it stops too early"),
-    ("in turns", (("warm-up", 110, 0), ("product", 90, 1), ("other work", 100, 2), ("product", 90, 1)), (110, 200),
-     "warm, cold cache, waited for; again and again, median"),
-)  # fmt: skip
+    (
+        "in turns",
+        (("warm-up", 110, 0), ("product", 90, 1), ("other work", 100, 2), ("product", 90, 1)),
+        (110, 200),
+        "warm, cold cache, waited for; again and again, median",
+    ),
+)
 
 
 @still(

@@ -270,9 +270,12 @@ def right_way(k: int, batch: int, d: int, *, device: str, seconds: float, tick: 
     other = torch.zeros(2**24, device=device)
     interleave(
         {TURNS: steps, "other work": [lambda: other.add_(1.0)]},
-        device=device, rounds=25, seconds=seconds, progress=tick,
+        device=device,
+        rounds=25,
+        seconds=seconds,
+        progress=tick,
         heard=lambda name, s: heard(name, s) if name == TURNS else None,
-    )  # fmt: skip
+    )
 
 
 # ---------------------------------------------------------------------- layers
@@ -316,8 +319,11 @@ class LayerJob:
         out = {}
         for name, cutoffs, widths in self.layers:
             shares = self.tail_shares(cutoffs)
-            out[name] = math.nan if cost is None else cost.layer(
-                self.n_classes, cutoffs, widths, shares, self.in_features, self.batch).seconds  # fmt: skip
+            out[name] = (
+                math.nan
+                if cost is None
+                else cost.layer(self.n_classes, cutoffs, widths, shares, self.in_features, self.batch).seconds
+            )
         return out
 
 
