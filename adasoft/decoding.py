@@ -351,6 +351,16 @@ def tail_log_prob(x: Tensor, tail: Tail) -> Tensor:
     return log_softmax(linear(linear(x, tail.projection), tail.weight))
 
 
+def agreement(ours: Tensor, full: Tensor, k: int) -> float:
+    """Share of the full model's ``k`` best words (n, >= k) that are among ours."""
+    return float((full[:, :k].unsqueeze(2) == ours[:, :k].unsqueeze(1)).any(2).float().mean())
+
+
+def accuracy(ours: Tensor, target: Tensor, k: int) -> float:
+    """Share of the targets (n,) that are among our ``k`` best words (n, >= k)."""
+    return float((ours[:, :k] == target.unsqueeze(1)).any(1).float().mean())
+
+
 # ---------------------------------------------------------------------- draws and scores
 
 

@@ -8,7 +8,8 @@ import torch
 from trainings import CORPUS, SMALL, made_corpus
 
 from adasoft.bench import bench_svd
-from adasoft.bench.compare import ADAPTIVE, accuracy, agreement, bench_compare, experts_of, states, trained
+from adasoft.bench.compare import ADAPTIVE, bench_compare, experts_of, states, trained
+from adasoft.decoding import accuracy, agreement
 from adasoft.lm.run import Run
 
 pytestmark = pytest.mark.usefixtures("one_thread")

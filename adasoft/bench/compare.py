@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..decoding import accuracy, agreement
 from ..files import cache_dir
 from ..results.suite import SUITE
 from .common import Row, Say, provenance, table
@@ -59,16 +60,6 @@ def states(run: Run, part: str, n: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     whole, following = torch.cat(found), torch.cat(targets)
     chosen = torch.from_numpy(random.permutation(len(whole))[:n]).to(run.device)
     return whole[chosen], following[chosen]
-
-
-def agreement(ours: Tensor, full: Tensor, k: int) -> float:
-    """Share of the full model's ``k`` best words (n, >= k) that are among ours."""
-    return float((full[:, :k].unsqueeze(2) == ours[:, :k].unsqueeze(1)).any(2).float().mean())
-
-
-def accuracy(ours: Tensor, target: Tensor, k: int) -> float:
-    """Share of the targets (n,) that are among our ``k`` best words (n, >= k)."""
-    return float((ours[:, :k] == target.unsqueeze(1)).any(1).float().mean())
 
 
 def bench_compare(

@@ -16,7 +16,7 @@ from adasoft import Vocabulary
 from adasoft.alternatives import DoublySparseSoftmax
 from adasoft.alternatives.doubly_sparse_training import Step
 from adasoft.alternatives.svd_softmax import SVDSoftmax
-from adasoft.bench.compare import accuracy
+from adasoft.decoding import accuracy
 from adasoft.lessons.alternatives import case_panel as cp
 from adasoft.lessons.alternatives import cases as sc
 from adasoft.lessons.alternatives import experts as ex

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,9 +11,9 @@ import ipywidgets as w
 from ..kit.cuts import cut_picker, cutoff_pair
 from ..kit.parts import UNDER_WAY, WIDE, Job, Line, Panel, live, one_line, readable, row, safely
 from ..kit.plots import push
+from ..kit.tables import html_table
 from ..kit.views import LOCK, replace
 from ..kit.widgets import NumberBox
-from ..language_model.sentences import html_table
 from ..time_model.panels import budget_box, device_box, now_and_then, size_boxes
 from ..time_model.timings import Tally, Tick, busy_text, check_memory, device_text, spreads
 from . import cases as sc
@@ -166,14 +166,18 @@ def case_panel(explorer: AlternativesExplorer, *, slot: str = "case") -> w.VBox:
 # ---------------------------------------------------------------------- which when
 
 
+def _sentences(label: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return html_table(rows, heads, label=label, sentences=True, scrolls=True)
+
+
 def which_panel() -> w.VBox:
     """What the papers claim beside what was measured, and which method when, all from stored results."""
     panel, first, second, third, words = Panel(), w.HTML(), w.HTML(), w.HTML(), Line()
     try:
-        first.value = html_table("claims and measurements", ("claim", "what we measured"), claims(), left=True)
-        second.value = html_table("which softmax when", ("case", "fastest", "next", "from"), which_when(), left=True)
+        first.value = _sentences("claims and measurements", ("claim", "what we measured"), claims())
+        second.value = _sentences("which softmax when", ("case", "fastest", "next", "from"), which_when())
         rows, said = stored_comparisons()
-        third.value = html_table("trained models compared", rows[0], rows[1:], left=True) if rows else ""
+        third.value = _sentences("trained models compared", rows[0], rows[1:]) if rows else ""
         words.say(said)
     except (ValueError, LookupError) as error:
         panel.problem.say(one_line(error))

@@ -9,7 +9,7 @@ from typing import Any
 import ipywidgets as w
 
 from ...alternatives.svd_softmax import SVDSoftmax
-from ...bench.compare import agreement
+from ...decoding import agreement
 from ..kit.parts import (
     UNDER_WAY,
     WIDE,

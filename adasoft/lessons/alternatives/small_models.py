@@ -32,8 +32,8 @@ from ... import __version__
 from ...alternatives import FullSoftmax
 from ...alternatives import doubly_sparse_training as training
 from ...alternatives.doubly_sparse import DoublySparseSoftmax
-from ...bench.compare import accuracy, agreement
 from ...corpora import Batches, Corpus, load
+from ...decoding import accuracy, agreement
 from ...files import cache_dir, writable_folder, write_whole
 from ...layer import AdaptiveSoftmax
 from ...lm.launch import run_name

@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from ...alternatives.svd_softmax import Choice, SVDSoftmax
-from ...bench.compare import agreement
+from ...decoding import agreement
 from .small_models import STATES, TOPS, SmallModels
 
 #: Of the states that are not chosen by, how many a picture is made of.

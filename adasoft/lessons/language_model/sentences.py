@@ -15,9 +15,9 @@ import numpy as np
 
 from ..kit import plots as f
 from ..kit.parts import listed
+from ..kit.tables import html_table
 
 Kept = Mapping[str, Any]
-_TABLE = "overflow-x:auto;line-height:1.4"
 BOLD = ' font-weight="bold"'
 
 
@@ -114,30 +114,14 @@ def training_table(kept: Kept, labels: Mapping[str, str], base: str) -> str:
                 f"{lane['parameters'] / 1e6:.2f} M",
             ]
         )
-    return html_table(f"perplexity and speed; differences are to {labels[base]}", heads, cells)
+    name = f"perplexity and speed; differences are to {labels[base]}"
+    return html_table(cells, heads, label=name, scrolls=True)
 
 
 def signed(value: float) -> str:
     """+2.1 %, −35.0 %; a dash where there is nothing to compare."""
     # kept on one line by its space
     return f"{100 * value:+.1f}\u00a0%".replace("-", "−") if math.isfinite(value) else "–"
-
-
-def html_table(label: str, heads: Sequence[str], rows: Sequence[Sequence[str]], *, left: bool = False) -> str:
-    """A table with a head; all cells are escaped. ``left``: where text stands in the cells, not numbers."""
-    align = ' style="text-align:left"' * left
-    first_style = "min-width:11em" + ";text-align:left" * left
-    head = "".join(f'<th scope="col"{align}>{html.escape(text)}</th>' for text in heads)
-    body = "".join(
-        f'<tr><th scope="row" style="{first_style}">{html.escape(first)}</th>'
-        + "".join(f"<td{align}>{html.escape(text)}</td>" for text in others)
-        + "</tr>"
-        for first, *others in rows
-    )
-    return (
-        f'<div style="{_TABLE}" tabindex="0" role="region" aria-label="{html.escape(label, quote=True)}">'
-        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
 
 
 def conditions(kept: Kept) -> str:

@@ -15,8 +15,9 @@ from ...results.suite import PAPER_TEXT8, ROW_LABELS
 from ...text import Row, signed
 from ..kit import plots as f
 from ..kit.plots import Data, Layout
+from ..kit.tables import html_table
 from .looks import log_ticks, look
-from .sentences import html_table, more_or_less
+from .sentences import more_or_less
 
 PAPER = "hollow: the paper, Text8"
 #: What the paper claims on Text8: at most so much perplexity more, at least so many times faster.
@@ -143,7 +144,7 @@ def stored_table(table: StoredTable | None) -> str:
             *(told.get(key, "") for key in ("output", "rate", "minutes", "size", "cutoffs")),
             str(perplexity), str(minutes),
         ])  # fmt: skip
-    return html_table("stored runs beside the paper's table for Text8", heads, cells)
+    return html_table(cells, heads, label="stored runs beside the paper's table for Text8", scrolls=True)
 
 
 def _times(factor: float) -> str:

@@ -1,4 +1,4 @@
-"""The stills of the lessons on time, made with recorded timings."""
+"""The stills of the lesson on the time model, made with recorded timings."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from ..kit.cuts import cut_figure
 from ..kit.languages import load_language
 from ..kit.picker import COLORS
 from ..kit.plots import FULL_COLOR, Picture, still
-from ..live_timing import figures as lf
 from . import figures as tf
 from .explorer import MOST_TAILS, TimingExplorer
-from .recorded import recorded_layers
 
 
 def still_explorer(**more: Any) -> TimingExplorer:
@@ -111,30 +109,6 @@ def _replan_still() -> Picture:
 
 
 @still(
-    "04_layers",
-    "Recorded on a CPU with two threads at V = 44,000. Left: the full softmax takes by far the longest. Right, "
-    "magnified: PyTorch's layer takes longest, ours less, the bare products least. Whiskers show quartiles; diamonds "
-    "show predictions for the full softmax and for ours.",
-)
-def _layers_still() -> Picture:
-    found = next(r for r in recorded_layers() if "44,000" in r.sizes)
-    figure = lf.bars_figure(found.times, found.predicted, {})
-    figure.add_annotation(text=found.label, xref="paper", yref="paper", x=0, y=1.16, showarrow=False)
-    figure.update_layout(margin_t=70)
-    return figure
-
-
-@still(
-    "04_curve",
-    "The predicted time of our layer against its first cutoff, on logarithmic axes, for 20,000 English words on the "
-    "recorded CPU: a shallow U with its lowest point at a few hundred words, far below the dashed line of the full "
-    "softmax. A diamond marks the cutoff as set, 1,000. Measured points will appear on top.",
-)
-def _curve_still() -> Picture:
-    return lf.curve_figure(still_explorer(in_features=256, batch=512, cutoffs=(1000, 5000)), {})
-
-
-@still(
     "03_cutoffs",
     "Three plots for the timed plan of 20,000 English words: a head of 1,074 words with 75 percent of the tokens and "
     "a few tails; the head costs most; the total lies on the right arm of a U, above its bottom near 70 words.",
@@ -143,12 +117,3 @@ def _plan_still() -> Picture:
     explorer = still_explorer()
     explorer.cutoffs = explorer.best_plan(explorer.cost).cutoffs
     return cut_figure(explorer)
-
-
-@still(
-    "04_cutoffs",
-    "Three plots for 20,000 English words cut at 1,000 and 5,000: the head has 74 percent of the tokens and costs "
-    "most; the total is far below the dashed line of the full softmax.",
-)
-def _cut_still() -> Picture:
-    return cut_figure(still_explorer(in_features=256, batch=512, cutoffs=(1000, 5000)))
