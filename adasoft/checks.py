@@ -30,12 +30,12 @@ ABOVE_0, BELOW_1, FINITE = math.ulp(0.0), math.nextafter(1.0, 0.0), sys.float_in
 
 
 def index(value: Any) -> int | None:
-    """``value`` as an int; None for what is not an integer, also for a tensor of one float, which ``int`` would cut."""
-    dtype = str(getattr(value, "dtype", ""))
-    if isinstance(value, bool) or dtype in ("bool", "torch.bool") or (dtype and np.ma.is_masked(value)):
+    """``value``, a number or an array of no dimension, as an int; None for what is not an integer."""
+    plain = _plain(value)
+    if isinstance(plain, bool | np.bool_) or getattr(plain, "ndim", 0) != 0:
         return None
     try:
-        return operator.index(value)
+        return operator.index(plain)
     except TypeError:
         return None
 

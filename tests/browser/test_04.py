@@ -124,7 +124,7 @@ def test_04_live_timing(lab, page, shots):
     holds(notebook, "(len(explorer.vocabulary), explorer.batch)", (4000, 64))
     ended(live, "Measure in turns")
     live.get_by_role("combobox", name="time for it").select_option("5 seconds")
-    check(notebook.show_cell('ask("how far off")'), "25", "Truth is the measurement")
+    check(notebook.show_cell('ask("how far off")'), "25", "The measurement is the truth")
     check(notebook.show_cell('ask("room for logits")'), "0.685", "each takes four bytes")
 
     # the U-curve

@@ -188,6 +188,7 @@ def test_05_layer(lab, page, shots):
 
     # own words, and back; the word panel follows
     own = notebook.show_cell("own_text_panel(explorer)")
+    own.get_by_role("combobox", name="read it as").select_option("a text")
     with page.expect_file_chooser() as chooser:
         own.get_by_role("button", name="Pick a file").press("Enter")
     chooser.value.set_files(lab[2] / "own.txt")

@@ -77,7 +77,7 @@ def test_the_game_measured(explorer, cost, monkeypatch):
 
 
 def test_a_duel_fits_the_time_and_says_what_it_cannot_do(explorer, monkeypatch):
-    from adasoft import calibration as machine
+    from adasoft import timing as machine
 
     asked = {}
 

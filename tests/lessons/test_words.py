@@ -207,7 +207,7 @@ def test_how_many_times_as_many_words():
 @pytest.mark.parametrize(
     "content, reason",
     [
-        (b"", "holds no"),
+        (b"", "should hold tokens, got none"),
         (b"\xff\xd8\x00binary\x00" * 9, "not read"),
         (b"one one one", "only 1 different words"),
         (b"a\t1\na\t2\nb\t3\n", "line 2"),

@@ -910,7 +910,7 @@ print(main(command))  # what cannot be written is said before the training
     assert done.returncode == 0, done.stderr
     *_, told, status = done.stdout.strip().splitlines()
     place, trained, (stored,), results, layers = json.loads(told)
-    assert place == f"{root}/adasoft/__main__.py" and trained == 0 and stored.startswith("train-text")
+    assert place == f"{root}/adasoft/cli/__init__.py" and trained == 0 and stored.startswith("train-text")
     assert results == str(tmp_path / "cache" / "results") and layers == []
     assert sorted(root.rglob("*")) == before
     assert status == "2" and f"{tmp_path}/cache" in done.stderr.strip().splitlines()[-1]
