@@ -176,9 +176,7 @@ def test_03_time_model(lab, page, shots):
     picker.press("ArrowLeft")
     first = until(lambda: value(notebook, "explorer.cutoffs[0]"), lambda c: c < before)
     clusters = notebook.show_cell(CLUSTERS)
-    until(
-        lambda: clusters.locator(".js-plotly-plot").first.evaluate("g => g.data[10].x[0]"), lambda x: x == first
-    )  # fmt: skip
+    until(lambda: clusters.locator(".js-plotly-plot").first.evaluate("g => g.data[10].x[0]"), lambda x: x == first)
 
     every_control_was_used(notebook)
     finish(notebook, lab, shots, "03", [WRONG, 'ask("not waiting")', PRODUCT, CLUSTERS, REPLAN, CUTS])

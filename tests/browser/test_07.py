@@ -191,8 +191,12 @@ def test_07_alternatives(lab, page, shots):
     notebook.evaluate("explorer._choices.flush()")
     restarted(notebook)
     assert value(notebook, "(explorer.place, explorer.best, explorer.n_experts, explorer.task, explorer.bet)") == (
-        4, 2, 4, "a training step", "hierarchical",
-    )  # fmt: skip
+        4,
+        2,
+        4,
+        "a training step",
+        "hierarchical",
+    )
     case = notebook.show_cell(CASE)
     until(lambda: finite(case, 0), lambda n: n == 4)
     for cell in (SVD, SKIP):

@@ -121,9 +121,22 @@ def stored_figure(table: StoredTable | None) -> go.Figure:
 def stored_table(table: StoredTable | None) -> str:
     """The stored rows with the paper's beside them, as an HTML table."""
     per_word = table is not None and table.rows[0]["words per token"] < 0.999
-    heads = ["", "perplexity (seeds)", *["per word"] * per_word, "to full", "paper: to full", "times faster",
-             "paper: times faster", "output layer", "words/s", "minutes", "parameters", "cutoffs", "paper: perplexity",
-             "paper: minutes"]  # fmt: skip
+    heads = [
+        "",
+        "perplexity (seeds)",
+        *["per word"] * per_word,
+        "to full",
+        "paper: to full",
+        "times faster",
+        "paper: times faster",
+        "output layer",
+        "words/s",
+        "minutes",
+        "parameters",
+        "cutoffs",
+        "paper: perplexity",
+        "paper: minutes",
+    ]
     paper, cells = paper_rows(), []
     named = [row["name"] for row in table.rows] if table else []
     for name in [*named, *(name for name in PAPER_TEXT8 if name not in named)]:
@@ -131,19 +144,32 @@ def stored_table(table: StoredTable | None) -> str:
         more, faster = paper.get(name, (math.nan, math.nan))
         perplexity, minutes = PAPER_TEXT8.get(name, ("", ""))
         seeds = f" ({row['lowest']:,.1f} to {row['highest']:,.1f})" if row.get("seeds", 1) > 1 else ""
-        told = {
-            "perplexity": f"{row['test']:,.1f}{seeds}", "output": f"{100 * row['output share']:.0f}\u00a0%",
-            "rate": f"{row['words/s']:,.0f}", "minutes": f"{'' if row['timed'] else '~'}{row['minutes']:,.1f}",
-            "size": f"{row['parameters'] / 1e6:.2f}\u00a0M",
-            "cutoffs": ",\u00a0".join(f"{c:,}" for c in row["cutoffs"]) or "none",
-        } if row else {"perplexity": "not stored"}  # fmt: skip
-        cells.append([
-            ROW_LABELS.get(name, name), told["perplexity"],
-            *[f"{row['per word']:,.1f}" if row else ""] * per_word,
-            signed(row.get("of full", math.nan)), signed(more), _times(row.get("faster", math.nan)), _times(faster),
-            *(told.get(key, "") for key in ("output", "rate", "minutes", "size", "cutoffs")),
-            str(perplexity), str(minutes),
-        ])  # fmt: skip
+        told = (
+            {
+                "perplexity": f"{row['test']:,.1f}{seeds}",
+                "output": f"{100 * row['output share']:.0f}\u00a0%",
+                "rate": f"{row['words/s']:,.0f}",
+                "minutes": f"{'' if row['timed'] else '~'}{row['minutes']:,.1f}",
+                "size": f"{row['parameters'] / 1e6:.2f}\u00a0M",
+                "cutoffs": ",\u00a0".join(f"{c:,}" for c in row["cutoffs"]) or "none",
+            }
+            if row
+            else {"perplexity": "not stored"}
+        )
+        cells.append(
+            [
+                ROW_LABELS.get(name, name),
+                told["perplexity"],
+                *[f"{row['per word']:,.1f}" if row else ""] * per_word,
+                signed(row.get("of full", math.nan)),
+                signed(more),
+                _times(row.get("faster", math.nan)),
+                _times(faster),
+                *(told.get(key, "") for key in ("output", "rate", "minutes", "size", "cutoffs")),
+                str(perplexity),
+                str(minutes),
+            ]
+        )
     return html_table(cells, heads, label="stored runs beside the paper's table for Text8", scrolls=True)
 
 
@@ -177,9 +203,11 @@ def claims(table: StoredTable) -> list[str]:
         # as the sentence gives them, to a tenth of a percent
         held = [round(authors["of full"], 3) <= round(CLAIM[0], 3), authors["faster"] >= CLAIM[1]]
         verdict = {
-            (True, True): "both hold here", (True, False): "the first holds here, the second does not",
-            (False, True): "the first does not hold here, the second does", (False, False): "neither holds here",
-        }[held[0], held[1]]  # fmt: skip
+            (True, True): "both hold here",
+            (True, False): "the first holds here, the second does not",
+            (False, True): "the first does not hold here, the second does",
+            (False, False): "neither holds here",
+        }[held[0], held[1]]
         out.append(
             f"The paper's adaptive softmax costs {100 * CLAIM[0]:.1f} % perplexity and makes training {CLAIM[1]:.2f} "
             f"times faster; here, with the authors' cutoffs, perplexity is {more_or_less(authors['of full'])} and "
@@ -214,16 +242,20 @@ def disagreements(table: StoredTable) -> list[str]:
             continue
         parts = []
         if other_cost:
-            parts.append(f"perplexity is {more_or_less(row['of full'])} than with the full softmax, in the paper "
-                         f"{more_or_less(more)}")  # fmt: skip
+            parts.append(
+                f"perplexity is {more_or_less(row['of full'])} than with the full softmax, in the paper "
+                f"{more_or_less(more)}"
+            )
         if other_gain:
             parts.append(f"training is {_speed(row['faster'])}, in the paper {_speed(faster)}")
         out.append(f"{ROW_LABELS[name]}: {'; '.join(parts)}.")
     if out:
         out.insert(0, "Where these runs and the paper's disagree:")
     if agree:
-        out.append(f"As in the paper, to {100 * NEAR_PERPLEXITY:.0f} percent points in perplexity and a factor "
-                   f"{NEAR_SPEED} in speed: {', '.join(agree)}.")  # fmt: skip
+        out.append(
+            f"As in the paper, to {100 * NEAR_PERPLEXITY:.0f} percent points in perplexity and a factor "
+            f"{NEAR_SPEED} in speed: {', '.join(agree)}."
+        )
     return out
 
 

@@ -25,14 +25,20 @@ GRAPH = "ours, CUDA graph"
 CUT = "full, Cut Cross-Entropy"
 #: What a benchmark's rows are called here.
 _CALLED = {
-    "stock": STOCK, "ours": OURS, "full softmax": FULL, "bare products": ALONE,
-    "full: plain": FULL, "full: Cut Cross-Entropy": CUT, "ours, CUDA graph": GRAPH,
-}  # fmt: skip
+    "stock": STOCK,
+    "ours": OURS,
+    "full softmax": FULL,
+    "bare products": ALONE,
+    "full: plain": FULL,
+    "full: Cut Cross-Entropy": CUT,
+    "ours, CUDA graph": GRAPH,
+}
 
 
 _SIZE = forms.number(1, 10**9, whole=True)
-_TIMED = forms.fields(what=forms.text, V=_SIZE, d=_SIZE, ms=forms.SECONDS, q1=forms.SECONDS, q3=forms.SECONDS,
-                      runs=_SIZE)  # fmt: skip
+_TIMED = forms.fields(
+    what=forms.text, V=_SIZE, d=_SIZE, ms=forms.SECONDS, q1=forms.SECONDS, q3=forms.SECONDS, runs=_SIZE
+)
 _ROWS = forms.each(forms.both(_TIMED, forms.fields(B=_SIZE, cutoffs=forms.each(_SIZE))))
 
 
