@@ -15,8 +15,8 @@ from .checks import index, integer
 from .children import plain, weight_of
 from .inputs import check_ids
 from .layer import AdaptiveSoftmax
-from .loss import route, span, target_ranks
-from .ranks import RankTables
+from .loss import route, span
+from .ranks import RankTables, target_ranks
 from .watchers import reshaped, unreadable
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from . import checks, decoding, gpu
 from .children import all_plain, bare, nothing_from, of_width, plain, sharded
 from .decoding import Head, Tail, TopK, nucleus_ranks, sample_ranks, score_ranks, topk_ranks
 from .inputs import check_hidden, check_ids, check_target
-from .loss import Group, Routing, grouped_nll, route, span, target_ranks
-from .ranks import RankTables, checked_order
+from .loss import Group, Routing, grouped_nll, route, span
+from .ranks import RankTables, checked_order, target_ranks
 from .watchers import autocasts, full_precision, reshaped, traced, unreadable, watched
 
 if TYPE_CHECKING:
@@ -535,10 +535,6 @@ class AdaptiveSoftmax(RankTables):
         self._check_input(input)
         x = input if input.dim() == 2 else input.reshape(-1, self.in_features)
         return x, input.shape[:-1]
-
-    def _ids(self, ranks: Tensor) -> Tensor:
-        order = self._table("order", ranks.device)
-        return ranks if order is None else order[ranks]  # type: ignore[no-any-return]
 
     # ------------------------------------------------------------------ the rest
 

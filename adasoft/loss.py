@@ -41,24 +41,6 @@ class Routing(NamedTuple):
         return sum(self.sizes[:-1])
 
 
-def target_ranks(target: Tensor, n_classes: int, ignore_index: int, rank_of_id: Tensor | None) -> Tensor:
-    """Targets as ranks: ``V`` stands for an ignored token, ``-1`` or ``V + 1`` for one out of range.
-
-    ``target`` (N,) holds the user's ids, ``rank_of_id`` (V,) or None maps them to ranks. Shape (N,), int64.
-    """
-    ids = target.long().contiguous()  # a look for their places among the edges wants them so
-    ranks = ids.clamp(-1, n_classes)
-    if rank_of_id is not None:
-        # out-of-range ids must not index the table: they look up another's rank, and do not keep it
-        inside = ids.clamp(0, n_classes - 1)
-        ranks = torch.where(inside == ids, rank_of_id.index_select(0, inside), ranks)
-    ranks = ranks.masked_fill(ids >= n_classes, n_classes + 1)
-    if target.dtype == torch.uint64 and ignore_index < 0:
-        return ranks  # ids from 2^63 on have come out negative: out of range, and not what is ignored
-    # the comparison is made on the user's ids, so that ignore_index may also be a class
-    return ranks.masked_fill(ids == ignore_index, n_classes)
-
-
 def span(ids: Tensor) -> str:
     """The smallest and the largest of some ids, of any integer dtype, for a message."""
     numbers = ids.tolist()
@@ -68,7 +50,7 @@ def span(ids: Tensor) -> str:
 def route(ranks: Tensor, edges: Tensor) -> tuple[Routing, int]:
     """Sort tokens by cluster with one sort and one host read.
 
-    ``ranks`` (N,) as from :func:`target_ranks`; ``edges`` = [0, c_1, ..., c_J, V, V + 1] on the same device.
+    ``ranks`` (N,) as from :func:`adasoft.ranks.target_ranks`; ``edges`` = [0, c_1, ..., c_J, V, V + 1] on the same device.
     Returns the routing and the number of targets out of range. The host read brings the cluster sizes and that
     number together; without sizes on the host no tail could be given just its own tokens.
     """

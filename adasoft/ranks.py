@@ -1,4 +1,4 @@
-"""Ids and ranks: the integer tables of a module that knows its words by rank, and the rule for them in a checkpoint."""
+"""Ids to ranks and back: the tables of a module that knows its words by rank, and the rule for them in a checkpoint."""
 
 from __future__ import annotations
 
@@ -7,6 +7,24 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+
+def target_ranks(target: Tensor, n_classes: int, ignore_index: int, rank_of_id: Tensor | None) -> Tensor:
+    """Targets as ranks: ``V`` stands for an ignored token, ``-1`` or ``V + 1`` for one out of range.
+
+    ``target`` (N,) holds the user's ids, ``rank_of_id`` (V,) or None maps them to ranks. Shape (N,), int64.
+    """
+    ids = target.long().contiguous()  # a look for their places among the edges wants them so
+    ranks = ids.clamp(-1, n_classes)
+    if rank_of_id is not None:
+        # out-of-range ids must not index the table: they look up another's rank, and do not keep it
+        inside = ids.clamp(0, n_classes - 1)
+        ranks = torch.where(inside == ids, rank_of_id.index_select(0, inside), ranks)
+    ranks = ranks.masked_fill(ids >= n_classes, n_classes + 1)
+    if target.dtype == torch.uint64 and ignore_index < 0:
+        return ranks  # ids from 2^63 on have come out negative: out of range, and not what is ignored
+    # the comparison is made on the user's ids, so that ignore_index may also be a class
+    return ranks.masked_fill(ids == ignore_index, n_classes)
 
 
 class RankTables(nn.Module):
@@ -41,6 +59,11 @@ class RankTables(nn.Module):
     def _keep_order(self, order: Tensor | None) -> None:
         """``order`` and its inverse ``_ranks``, the rank of each id."""
         self._keep(order=order, _ranks=None if order is None else order.argsort())
+
+    def _ids(self, ranks: Tensor) -> Tensor:
+        """The users' ids of some ranks, of any shape."""
+        order = self._table("order", ranks.device)
+        return ranks if order is None else order[ranks]  # type: ignore[no-any-return]
 
     def _home(self) -> torch.device:
         """Where the weights are."""

@@ -18,7 +18,8 @@ from torch.nn import functional as F
 from . import decoding
 from .cost import Product, layer_products
 from .layer import AdaptiveSoftmax
-from .loss import Group, grouped_nll, route, target_ranks
+from .loss import Group, grouped_nll, route
+from .ranks import target_ranks
 from .timing import Step
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from adasoft.gpu import ops
 from adasoft.layer import AdaptiveSoftmax
-from adasoft.loss import target_ranks
+from adasoft.ranks import target_ranks
 
 
 class Agreement(NamedTuple):

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from adasoft.layer import AdaptiveSoftmax
-from adasoft.loss import target_ranks
+from adasoft.ranks import target_ranks
 
 pytest.importorskip("triton", reason="Triton is not installed (it exists for Linux only)")
 

@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from adasoft import gpu
 from adasoft import loss as L
+from adasoft.ranks import target_ranks
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -64,7 +65,7 @@ def routings(draw_):
 def test_routing_against_loops(case):
     n_classes, cutoffs, order, ignore_index, targets = case
     table = None if order is None else torch.tensor(order).argsort()
-    ranks = L.target_ranks(torch.tensor(targets, dtype=torch.long), n_classes, ignore_index, table)
+    ranks = target_ranks(torch.tensor(targets, dtype=torch.long), n_classes, ignore_index, table)
     expected = []
     for word in targets:
         if word == ignore_index:

@@ -66,7 +66,7 @@ ARROWS = {
     "alternatives": f"{_PLANS} {_LAYERS} timing",
     "lm": f"{_PLANS} {_LAYERS} {_MACHINE} corpora alternatives",
     # what measures, what reads stored numbers, what people type
-    "results": "corpora lm",
+    "results": "records corpora lm",
     "bench": f"{_PLANS} search tradeoffs {_LAYERS} {_MACHINE} {_TEXTS} alternatives lm results",
     "cli": f"{_PLANS} tradeoffs {_LAYERS} {_MACHINE} {_TEXTS} lm results bench lessons.kit lessons.page",
     "__main__": "cli",

@@ -18,7 +18,8 @@ from torch.nn import functional as F
 from ..checks import BELOW_1, integer, not_negative, number
 from ..children import plain_linears, value_now, weights_of
 from ..decoding import largest, linear, log_softmax, log_sum_exp
-from ..loss import Group, chunk_rows, grouped_nll, target_ranks
+from ..loss import Group, chunk_rows, grouped_nll
+from ..ranks import target_ranks
 from .full import FullSoftmax
 from .protocol import Product, SoftmaxModule, called, composed
 
@@ -169,8 +170,7 @@ class DoublySparseSoftmax(SoftmaxModule):
 
     def expert(self, k: int) -> Tensor:
         """The ids of the words that expert k knows, by rank."""
-        ranks = self.members[self._edges[k] : self._edges[k + 1]]
-        return ranks if self.order is None else self.order.index_select(0, ranks)
+        return self._ids(self.members[self._edges[k] : self._edges[k + 1]])
 
     def membership(self) -> Tensor:
         """(K, V) bool, which expert knows which id."""

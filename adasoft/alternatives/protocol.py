@@ -16,8 +16,8 @@ from ..children import of_width
 from ..decoding import TopK, largest, linear
 from ..inputs import check_hidden, check_target
 from ..layer import REDUCTIONS, AdaptiveOutput
-from ..loss import chunk_rows, target_ranks
-from ..ranks import RankTables, checked_order
+from ..loss import chunk_rows
+from ..ranks import RankTables, checked_order, target_ranks
 from ..watchers import autocasts, full_precision, reshaped, unreadable, watched
 
 
@@ -230,8 +230,7 @@ class SoftmaxModule(RankTables):
         else:
             values, ranks = self._log_prob(x, called).topk(k)
             ranks = ranks.masked_fill(values == -torch.inf, -1) if self.estimates else ranks
-        order = self._table("order", x.device)
-        ids = ranks if order is None else torch.where(ranks < 0, ranks, order[ranks])
+        ids = torch.where(ranks < 0, ranks, self._ids(ranks))
         shape = (*input.shape[:-1], k)
         return TopK(values.to(self._dtype(input)).view(shape), ids.view(shape))
 

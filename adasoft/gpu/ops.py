@@ -529,7 +529,7 @@ def ragged_nll(
 
     Args:
         x: hidden states (N, d), fp16, bf16 or fp32. Statistics are in fp32.
-        ranks: (N,) int64, as from :func:`adasoft.loss.target_ranks`: V for an ignored token, -1 or V + 1 for a bad
+        ranks: (N,) int64, as from :func:`adasoft.ranks.target_ranks`: V for an ignored token, -1 or V + 1 for a bad
             one. Rows of ignored and bad tokens are not looked at: they may hold anything.
         edges: (J + 3,) int64, 0, c_1, ..., c_J, V, V + 1, on x's device.
         head: (k_h + J, d). ``head_bias``: (k_h + J,) or None.

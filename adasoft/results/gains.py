@@ -1,4 +1,4 @@
-"""What adasoft gained, and where it does not pay: six lines of numbers that are stored, as the README shows them."""
+"""What adasoft gained, and where it gains less or loses: six lines of numbers that are stored, as the README shows them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files import read_json
+from ..records import read_record, shipped_records
 from ..text import Row, markdown_table
 from .folders import results_folder
 from .trainings import summary
@@ -26,7 +27,7 @@ def gains(folder: Path | None = None) -> str:
         ]
     except KeyError as error:
         raise ValueError(f"{folder} lacks what the table of gains shows: {error}") from error
-    return markdown_table(["", "gained", "where it does not pay"], lines)
+    return markdown_table(["", "gained", "where it gains less, or loses"], lines)
 
 
 def _record(folder: Path, name: str) -> Any:
@@ -37,12 +38,14 @@ def _training_step(folder: Path) -> list[str]:
     record = _record(folder, "bench-layer-cpu")
     size = max(row["V"] for row in record["rows"])
     ms = {row["what"]: row["ms"] for row in record["rows"] if row["V"] == size}
+    cutoffs = next(row["cutoffs"] for row in record["rows"] if row["V"] == size)
     ratios = [row["ratio"] for row in record["shapes"]]
     return [
         f"training step, {record['threads']} CPU threads (`bench layer`)",
-        f"V = {size:,}: {ms['full softmax'] / ms['ours']:.0f} times faster than the full softmax, "
-        f"{ms['ours'] / ms['stock']:.2f} of the time of PyTorch's layer",
-        f"over {len(ratios)} other shapes {min(ratios):.2f} to {max(ratios):.2f} of PyTorch's time",
+        f"V = {size:,}, cutoffs {', '.join(f'{cutoff:,}' for cutoff in cutoffs)}: "
+        f"{ms['full softmax'] / ms['ours']:.0f} times faster than the full softmax, "
+        f"{ms['stock'] / ms['ours']:.1f} than PyTorch's layer",
+        f"{len(ratios)} other shapes: {1 / max(ratios):.2f} to {1 / min(ratios):.1f} times faster than PyTorch's layer",
     ]
 
 
@@ -55,8 +58,8 @@ def _gpu(folder: Path, rows: dict[Any, Row]) -> list[str]:
     return [
         f"training step, {record['device']['name']}, {record['dtype']} (`bench layer --device cuda`)",
         f"V = {ours['V']:,}: {1 / ours['of best full']:.1f} times faster than the fastest full softmax, "
-        f"{1 / graph['of best full']:.1f} in a CUDA graph; {ours['ms'] / stock['ms']:.2f} of the time of PyTorch's",
-        f"V = {few['V']:,}: the full softmax takes {few['of authors']:.2f} of its time",
+        f"{1 / graph['of best full']:.1f} in a CUDA graph; {stock['ms'] / ours['ms']:.1f} than PyTorch's layer",
+        f"V = {few['V']:,}, the authors' cutoffs (`bench train`): {few['of authors']:.2f} of the full softmax's speed",
     ]
 
 
@@ -78,7 +81,8 @@ def _decoding(folder: Path) -> list[str]:
         "ten best words, exact, CPU (`bench decode`)",
         f"V = {record['V']:,}, 256 rows: {faster(layer, 256, stock):.1f} times faster than PyTorch's layer, "
         f"{faster(layer, 256, full):.1f} than the full softmax; with planned cutoffs "
-        f"{faster(planned, 256, stock):.0f} and {faster(planned, 256, full):.0f}",
+        f"{faster(planned, 256, stock):.0f} and {faster(planned, 256, full):.0f} times. The layer was trained for "
+        f"{record['steps']} steps; a better one opens more tails",
         f"one row: {faster(planned, 1, stock):.1f} to {faster(layer, 1, stock):.1f} times faster than PyTorch's; "
         f"V = {few['sizes']['V']:,}: {pace:.2f} of the full softmax's speed",
     ]
@@ -92,11 +96,17 @@ def _planning(folder: Path) -> list[str]:
     cost = _record(folder, "bench-cost-cpu")
     regrets = sorted(case["regret"] for case in cost["regret"])
     error = cost["summary"]
+    large = _record(folder, "bench-layer-cuda")["full"][0]
+    took = next(row["ms"] for row in _record(folder, "bench-layer-cuda")["full"] if row["what"] == "full: plain") / 1e3
+    model = next(model for model in map(read_record, shipped_records()) if model.on_gpu and model.itemsize == 2)
+    predicted = model.full_time(large["V"], large["N"], large["d"])
     return [
         "plan (`bench plan`, `bench cost`)",
-        f"V = {search['V']:,}, {search['J']} tails: the best cutoffs in {search['ms'] / 1e3:.2f} s; measured, they "
-        f"take {regrets[0]:.2f} to {regrets[-1]:.2f} of the time of the best of 30 others",
-        f"predicted times are off by {error['median error']:.0%} in the median, {error['largest error']:.0%} at most",
+        f"the best of all cutoffs for {search['V']:,} words and {search['J']} tails in {search['ms'] / 1e3:.2f} s; "
+        f"measured on two lists of words, plans took {regrets[0]:.2f} to {regrets[-1]:.2f} of the time of the best of "
+        "30 others",
+        f"predicted times are off by {error['median error']:.0%} in the median and {error['largest error']:.0%} at most "
+        f"on the CPU; on the GPU a full softmax of {large['V']:,} words took {took / predicted:.1f} times as long",
     ]
 
 
@@ -107,10 +117,10 @@ def _whole_trainings(rows: dict[Any, Row]) -> list[str]:
     transformer = rows["europarl-en", 17_724, "transformer, its preset", 256, "adaptive"]
     gpu = rows["wikitext-2", 33_278, "lstm, dtype bfloat16, on cuda", 512, "adaptive"]
     return [
-        "whole training, CPU, the authors' cutoffs (`table`)",
-        f"{words['faster']:.1f} times faster with {words['V']:,} words, {more['faster']:.1f} with {more['V']:,}",
-        f"{pieces['faster']:.1f} with {pieces['V']:,} pieces, {transformer['faster']:.1f} in a small Transformer, "
-        f"{gpu['faster']:.1f} on the GPU in bf16",
+        "whole training, the authors' cutoffs (`table`)",
+        f"CPU: {words['faster']:.1f} times faster with {words['V']:,} words, {more['faster']:.1f} with {more['V']:,}",
+        f"{pieces['faster']:.1f} with {pieces['V']:,} byte-pair pieces, {transformer['faster']:.1f} in a small "
+        f"Transformer; GPU, bfloat16, {gpu['V']:,} words: {gpu['faster']:.1f}",
     ]
 
 
@@ -128,5 +138,6 @@ def _perplexity(rows: dict[Any, Row]) -> list[str]:
     return [
         "perplexity against the full softmax's (`table`)",
         f"{more(authors)} with the authors' cutoffs, on two texts",
-        f"{more(planned)} with planned cutoffs, which take {shares} of their time; {more([gpu])} on the GPU in bf16",
+        f"{more(planned)} with planned cutoffs, whose output layer takes {shares} of the time of the authors'; "
+        f"{more([gpu])} on the GPU in bfloat16",
     ]

@@ -100,7 +100,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and write the record."""
     parser = argparse.ArgumentParser(prog="python -m adasoft.lessons.alternatives.recording", description=make.__doc__)
     parser.add_argument("--output", type=Path, default=own_results_folder() / FILE)
-    parser.add_argument("--markdown", action="store_true", help="print the README's tables from what is stored")
+    text = "print the tables of data/results/README.md from what is stored"
+    parser.add_argument("--markdown", action="store_true", help=text)
     parser.add_argument("--no-claim", action="store_true", help="leave out V = 800,000, which takes 3 GB")
     options = parser.parse_args(arguments)
     if options.markdown:

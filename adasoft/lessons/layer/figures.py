@@ -14,7 +14,8 @@ import plotly.graph_objects as go
 import torch
 from plotly.subplots import make_subplots
 
-from ...loss import route, target_ranks
+from ...loss import route
+from ...ranks import target_ranks
 from ..kit import plots as f
 from ..kit.explorer import MAX_TAILS
 from ..kit.picker import COLORS, places
