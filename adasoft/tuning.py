@@ -17,7 +17,7 @@ BEYOND_BYTES = 1 << 25
 CHUNK_ELEMENTS = (1 << 23) - (1 << 14)
 #: Rows of one chunk, at least and at most: with fewer, the gradient of the weights is read and written too often for
 #: the arithmetic in between; with more, the logits leave the caches. 2 cores of an AMD EPYC, 2026;
-#: ``python -m adasoft bench layer --shapes``.
+#: ``python -m adasoft bench layer``.
 CHUNK_ROWS = (64, 1024)
 #: Logits of one chunk on a GPU, at most (fp32: 512 MiB). There a chunk bounds the memory and nothing else, since the
 #: gradient of the weights goes through memory once for each. NVIDIA H200, 2026;

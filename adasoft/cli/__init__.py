@@ -23,8 +23,8 @@ UNFORESEEN, INTERRUPTED, READER_GONE = 1, 130, 141
 _FORESEEN = (ValueError, TypeError, LookupError, ArithmeticError, OSError, RuntimeError, ImportError, MemoryError)
 #: What is left behind by commands that are stopped.
 _KEPT = {
-    "train": "what was kept stays, and the same command goes on from it",
-    "table": "what was kept stays, and the same command goes on from it",
+    "train": "what was kept stays, and the same command resumes from it",
+    "table": "what was kept stays, and the same command resumes from it",
     "bench": "what --json has been given so far stays",
 }
 

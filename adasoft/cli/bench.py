@@ -129,7 +129,7 @@ def _add_layer(benches: Any) -> None:
         rounds="21",
         help="full softmax, PyTorch's layer, ours and the bare matrix products",
         description="Training steps of the full softmax, PyTorch's layer, ours and the bare matrix products, then ours "
-        "against PyTorch's over twenty shapes. On a GPU, first of all, large sizes against every full softmax "
+        "against PyTorch's over twenty shapes. On a GPU it starts with large sizes, against every full softmax "
         "installed.",
     )
     device_option(p)

@@ -43,7 +43,7 @@ def add(commands: Any) -> None:
         "lab",
         help="open the notebooks in JupyterLab",
         description="Open the notebooks in JupyterLab, with its look-ups of news, updates and extensions turned off. "
-        "An installed adasoft first copies them into the current folder. Other arguments are handed on to JupyterLab, "
+        "An installed adasoft first copies them into the current folder. Other arguments are passed on to JupyterLab, "
         "such as --no-browser or --port=9999.",
     )
     p.add_argument("--print", action="store_true", dest="show", help="print the command instead of running it")

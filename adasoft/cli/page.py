@@ -15,8 +15,8 @@ def add(commands: Any) -> None:
     p = commands.add_parser(
         "page",
         help="write one self-contained page to try the cutoffs without installing anything",
-        description="Write a page that opens in any browser and makes no request: one sentence on its way through an "
-        "adaptive softmax, and cutoffs to move for your words, priced by recorded machines.",
+        description="Write a page that opens in any browser and works offline: follow a sentence through an adaptive "
+        "softmax, and drag cutoffs over your words, with times from recorded machines.",
         epilog="examples:\n"
         "  python -m adasoft page --out adasoft.html\n"
         "  python -m adasoft page en de my-text.txt --out adasoft.html\n",

@@ -24,7 +24,7 @@ def add(commands: Any) -> None:
         "  python -m adasoft plan my-corpus.txt.xz --in-features 256 --min-count 5 --eos '<eos>'\n"
         "  python -m adasoft plan counts.tsv --tails 3 --json plan.json\n"
         "  python -m adasoft plan synthetic:1000000 --batch 4096\n"
-        "  python -m adasoft plan en --front          (what time costs in capacity)\n",
+        "  python -m adasoft plan en --front          (the trade between time and width)\n",
     )
     p.set_defaults(run=run)
     p.add_argument(
@@ -57,12 +57,12 @@ def add(commands: Any) -> None:
 
 
 def _word_options(group: Any) -> None:
-    group.add_argument("--kind", choices=["counts", "text"], help="what the file holds (by default as it looks)")
+    group.add_argument("--kind", choices=["counts", "text"], help="what the file holds (guessed by default)")
     encoding_option(group)
     group.add_argument("--min-count", type=number(), metavar="N", help="words that occur less often become <unk>")
     group.add_argument("--max-size", type=whole(), metavar="V", help="keep V words; the rest become <unk>")
     group.add_argument("--eos", metavar="WORD", help="text: count this word once per line")
-    group.add_argument("--lower", action="store_true", help="text: in lower case")
+    group.add_argument("--lower", action="store_true", help="text: convert to lower case")
     group.add_argument(
         "--split",
         choices=["whitespace", "words"],

@@ -27,7 +27,7 @@ def add(commands: Any) -> None:
     """Add the parser."""
     p = commands.add_parser(
         "table",
-        help="the paper's table from stored runs, beside the paper's numbers",
+        help="the paper's comparison from stored runs, next to its published numbers",
         description="Print the table of the runs stored in a folder (files train-*.json); with --run CORPUS, first "
         "train what is missing there. A stopped run goes on the next time.",
     )
@@ -112,7 +112,7 @@ def _train_missing(options: argparse.Namespace, folder: Path) -> bool:
         try:
             record = train(corpus, chosen, own, device=device, command=command, row=name)
         except Stopped as stopped:
-            print(f"{stopped}\nThe same command goes on.", file=sys.stderr)
+            print(f"{stopped}\nThe same command resumes.", file=sys.stderr)
             return False
         write_whole(path, json.dumps({**record, "row": name}, indent=1) + "\n")
         print(f"{name}, seed {chosen.seed}: test perplexity {record['test perplexity']:,.2f}")

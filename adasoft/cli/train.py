@@ -1,4 +1,4 @@
-"""`adasoft train`: train a language model with any softmax; the same command again goes on where it stopped."""
+"""`adasoft train`: train a language model with any softmax; the same command resumes where it stopped."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ def add(commands: Any) -> None:
     """Add the parser."""
     p = commands.add_parser(
         "train",
-        help="train a language model with any softmax; the same command again goes on where it stopped",
-        description="Train a language model. Ctrl-C keeps the run, a crash all but the last minute; the same command "
-        "goes on. Under torchrun it runs on several devices. The defaults are those of the paper for Text8.",
+        help="train a language model with any softmax; the same command resumes where it stopped",
+        description="Train a language model. Ctrl-C saves the run; a crash loses at most the last minute. The same "
+        "command resumes. Under torchrun it runs on several devices. The defaults, the corpus aside, are those of the "
+        "paper for Text8.",
         epilog="examples:\n"
         "  python -m adasoft train --hidden 128 --epochs 1 --tokens 300000     (documentation of your packages)\n"
         "  python -m adasoft train --hidden 128 --epochs 1                     (all of it: many minutes)\n"
@@ -76,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
             record, sample = _train(options, settings, device, first)
         except Stopped as stopped:
             if first:
-                print(f"{stopped}\nThe same command goes on.", file=sys.stderr)
+                print(f"{stopped}\nThe same command resumes.", file=sys.stderr)
             return 130
     if first:
         _print_record(record)

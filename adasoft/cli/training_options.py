@@ -39,7 +39,7 @@ SETTINGS: tuple[tuple[str, Callable[[str], Any], str, str], ...] = (
     ("optimizer", str, "NAME", "adagrad, adam, adamw or sgd (adagrad)"),
     ("learning-rate", number(), "RATE", "learning rate (0.1)"),
     ("weight-decay", number(), "RATE", "weight decay (1e-06)"),
-    ("clip", number(), "NORM", "largest norm of the gradient; 0 does not limit it (1)"),
+    ("clip", number(), "NORM", "largest norm of the gradient; 0: no clipping (1)"),
     ("warmup", whole(), "STEPS", "steps over which the learning rate rises to its value (0)"),
     ("halve-from", whole(), "EPOCH", "halve the learning rate before each epoch from this one on (never)"),
     ("bptt", whole(), "STEPS", "words of a sequence per training step (20)"),
@@ -54,7 +54,7 @@ _CORPUS: dict[str, dict[str, Any]] = {
     "tokens": {"type": whole(1), "metavar": "N", "help": "only the first N tokens of the training part"},
     "min-count": {"type": whole(), "metavar": "N", "help": "words that occur less often become <unk>"},
     "max-size": {"type": whole(), "metavar": "V", "help": "keep V words; the rest become <unk>"},
-    "lower": {"action": "store_true", "help": "in lower case"},
+    "lower": {"action": "store_true", "help": "convert to lower case"},
     "bpe": {"type": whole(), "metavar": "V", "help": "a byte-pair vocabulary of V pieces instead of words"},
 }
 

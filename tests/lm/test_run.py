@@ -220,7 +220,7 @@ def test_ctrl_c_keeps_the_run_and_the_same_command_goes_on(tmp_path, text):
         heard += process.stderr.read(1)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == 130 and "The same command goes on." in said
+    assert process.returncode == 130 and "The same command resumes." in said
     about, tensors = read_checkpoint(tmp_path / "run" / "checkpoint.safetensors")
     assert len(tensors["losses"]) > 0 and about["position"]["epoch"] >= 1
 
@@ -740,7 +740,7 @@ def test_what_an_interrupt_at_once_says(name, command, monkeypatch, capsys):
 
     monkeypatch.setattr(command, "run", interrupted)
     assert main([name]) == 130
-    assert "what was kept stays, and the same command goes on from it" in capsys.readouterr().err
+    assert "what was kept stays, and the same command resumes from it" in capsys.readouterr().err
 
 
 def test_ctrl_c_in_the_last_step_stops_what_follows(tmp_path, monkeypatch):

@@ -211,7 +211,7 @@ def stored_comparisons(folder: Path | None = None) -> tuple[list[list[str]], str
 
 
 def markdown(folder: Path | None = None) -> str:
-    """The tables "Which softmax when" of data/results/README.md, from the stored results: how many times faster than the full softmax."""
+    """The tables "Which softmax when" of data/results/README.md: how many times faster than the full softmax."""
     lines: list[str] = []
     for task, title in ((sc.TRAIN, "training step"), (sc.BEST, "ten best words")):
         cases = [c for c in recorded_cases(folder) if c.sizes["task"] == task]
