@@ -70,7 +70,7 @@ def plans(
     costs: Sequence[Cost],
     hidden_sizes: Sequence[int],
     batches: Sequence[int],
-    numbers_of_tails: Sequence[int] = (1, 2, 3),
+    numbers_of_tails: Sequence[int] = (1, 2, 3, 4, 5),
 ) -> list[dict[str, Any]]:
     """The fastest cutoffs for every combination, as the explorer looks them up; some 40 ms each.
 

@@ -62,7 +62,7 @@ const MOST_CUTS = 5;
 const STEP = {ArrowRight: 1.02, ArrowUp: 1.02, ArrowLeft: 1 / 1.02, ArrowDown: 1 / 1.02, PageUp: 1.25, PageDown: 0.8};
 const PLACES = 160;                           // points of the curve
 const MARGIN = {left: 70, right: 62};
-const HEIGHT = {words: 196, curve: 196, bars: 58};
+const HEIGHT = {words: 190, curve: 190, bars: 72};
 
 /**
  * Put an explorer into `root`.
@@ -86,17 +86,19 @@ export function mount(root, data, on = {}) {
   const tooltip = html('div', {class: 'tooltip', hidden: ''}, charts);
   const reveal = html('div', {class: 'reveal'}, charts);
   html('button', {type: 'button', class: 'primary'}, reveal, 'Show what it costs').addEventListener('click', () => {
-    state.hidden = false; state.guess = state.cuts[0]; arrange(); handles()[state.active]?.focus();
+    state.hidden = false; state.guess = {rank: state.cuts[0], of: key()}; arrange(); handles()[state.active]?.focus();
   });
   const clusters = html('div', {class: 'clusters', role: 'list', 'aria-label': 'clusters'}, root);
   const controls = html('div', {class: 'controls'}, root);
   const more = html('details', {class: 'settings'}, root);
   const chosen = html('summary', {}, more);
   const choices = html('div', {class: 'choices'}, more);
+  const note = html('p', {class: 'note', role: 'status'}, root);
   const spoken = html('p', {class: 'spoken', role: 'status'}, root);
+  const tell = text => { note.textContent = text; };
 
-  const select = (label, options, chosen, act) => {
-    const box = html('label', {}, choices, `${label} `);
+  const select = (label, options, chosen, act, parent = choices) => {
+    const box = html('label', {}, parent, `${label} `);
     const list = html('select', {}, box);
     options.forEach(([value, text]) => { html('option', {value}, list, text).selected = String(value) === String(chosen); });
     list.addEventListener('change', () => act(list.value));
@@ -104,6 +106,7 @@ export function mount(root, data, on = {}) {
   };
 
   // ---- state
+  const key = () => [state.text, state.cost, state.d, state.batch, state.cuts.length].join();
   const limits = i => [i > 0 ? state.cuts[i - 1] + 1 : 1, i + 1 < state.cuts.length ? state.cuts[i + 1] - 1 : words.n - 1];
   function setCut(i, value) {
     const [low, high] = limits(i), rank = Math.round(Math.min(high, Math.max(low, value)));
@@ -115,7 +118,7 @@ export function mount(root, data, on = {}) {
     state.active = Math.min(state.active, Math.max(0, state.cuts.length - 1));
     changed(); arrange();
   }
-  function changed() { on.cuts?.([...state.cuts], state.active); redraw(); }
+  function changed() { tell(''); on.cuts?.([...state.cuts], state.active); redraw(); }
   function redraw() { if (!frame) frame = requestAnimationFrame(() => { frame = 0; draw(); }); }
 
   function choose() {                         // words, machine, sizes: everything that the charts are made of
@@ -126,14 +129,16 @@ export function mount(root, data, on = {}) {
     state.plan = null;
     const kept = state.cuts.filter(c => c < words.n);
     state.cuts = kept.length ? kept : [Math.max(1, Math.min(2000, words.n >> 1))];
-    if (state.guess !== null) state.guess = Math.min(state.guess, words.n - 1);
     controlsOf(); arrange();
   }
 
-  function planned() {
-    return (state.plans ?? []).filter(p => p.text === state.text && p.cost === state.cost && p.d === state.d
-      && p.batch === state.batch && p.cuts.length === state.cuts.length)[0];
-  }
+  const stored = () => (state.plans ?? []).filter(p => p.text === state.text && p.cost === state.cost && p.d === state.d
+    && p.batch === state.batch);
+  const planned = tails => stored().find(p => p.cuts.length === tails);
+  const tailsOf = n => (n === 1 ? '1 tail' : `${n} tails`);
+  /** The number of tails whose plan is the fastest. */
+  const fastest = () => stored().map(p => [layer(words, cost, p.cuts, settings).seconds, p.cuts.length])
+    .sort((a, b) => a[0] - b[0])[0][1];
 
   function controlsOf() {
     controls.replaceChildren(); choices.replaceChildren();
@@ -153,17 +158,24 @@ export function mount(root, data, on = {}) {
       const input = html('input', {type: 'text', inputmode: 'numeric', 'aria-label': `cutoff ${i + 1}, in words`}, box);
       input.addEventListener('change', () => {
         const value = Number(input.value.replace(/[\s,]/g, ''));
+        const [low, high] = limits(i), fits = Number.isFinite(value) && input.value.trim() && value >= low && value <= high;
         if (Number.isFinite(value) && input.value.trim()) setCut(i, value);
-        typed();
+        input.value = whole(state.cuts[i]);
+        tell(fits ? '' : `Cutoff ${i + 1} can be a number from ${whole(low)} to ${whole(high)}.`);
       });
     });
     if (state.plans) button('Plan for me', 'the fastest cutoffs under this cost model', () => {
-      const best = planned();
-      if (!best) { spoken.textContent = 'No plan is stored for these sizes.'; return; }
+      const best = planned(state.cuts.length);
+      if (!best) { tell('No plan is stored for these sizes.'); return; }
       state.hidden = false; state.plan = best.cuts; state.cuts = [...best.cuts]; changed(); arrange();
+      const other = fastest();
+      tell(other === best.cuts.length ? `The fastest cutoffs; no other number of tails is faster here.`
+        : `The fastest ${best.cuts.length === 1 ? 'cutoff' : 'cutoffs'} with ${tailsOf(best.cuts.length)}. `
+          + `With ${tailsOf(other)} the layer is faster: ${say(layer(words, cost, planned(other).cuts, settings).seconds)}.`);
     });
     select('Words', state.texts.map((t, i) => [i, t.name]), state.text, v => { state.text = Number(v); choose(); });
-    select('Cost', state.costs.map((c, i) => [i, c.name]), state.cost, v => { state.cost = Number(v); choose(); });
+    select('Machine', state.costs.map((c, i) => [i, c.name.replace('recorded machine: ', '')]), state.cost,
+      v => { state.cost = Number(v); choose(); }, controls);
     if (state.sizes) {
       select('Hidden size d', state.sizes.d.map(v => [v, whole(v)]), state.d, v => { state.d = Number(v); choose(); });
       select('Tokens B', state.sizes.batch.map(v => [v, whole(v)]), state.batch, v => { state.batch = Number(v); choose(); });
@@ -174,7 +186,8 @@ export function mount(root, data, on = {}) {
   });
 
   // ---- scales: one horizontal axis for words and curve, one time axis that a drag does not move
-  const right = () => (width < 520 ? 14 : MARGIN.right), left = () => (width < 520 ? 40 : MARGIN.left);
+  const narrow = () => width < 520;
+  const right = () => (narrow() ? 14 : MARGIN.right), left = () => (narrow() ? 52 : MARGIN.left);
   const top = () => Math.log10(words.n);
   const X = rank => left() + Math.log10(rank) / top() * (width - left() - right());
   const rankAt = x => 10 ** ((x - left()) / (width - left() - right()) * top());
@@ -196,8 +209,11 @@ export function mount(root, data, on = {}) {
     drawing.replaceChildren();
     reveal.hidden = !state.hidden;
     found = layer(words, cost, state.cuts, settings);
-    // the axis of time stays while a handle is dragged: from well below the lowest point of the curve to the full softmax
-    lowest = 0.55 * Math.min(found.full / 4, ...places(state.active).map(rank => moved(state.active, rank).seconds));
+    // the axis of time stays while a handle is dragged: from below where head and tails cross to the full softmax
+    lowest = 0.6 * Math.min(found.full / 4, ...places(state.active).map(rank => {
+      const made = moved(state.active, rank), head = made.clusters[0].seconds;
+      return Math.max(head, made.seconds - head - made.sorting);
+    }));
     const defs = svg('defs', {}, drawing), clip = svg('clipPath', {id: 'adasoft-curve'}, defs);
     svg('rect', {x: left(), y: curveTop - 4, width: width - left() - right(), height: curveBottom - curveTop + 4}, clip);
     svg('g', {class: 'bands'}, drawing);
@@ -225,7 +241,7 @@ export function mount(root, data, on = {}) {
     svg('path', {class: 'share', d: path}, group);
     const middle = (wordsTop + wordsBottom) / 2;
     svg('text', {x: 13, y: middle, 'text-anchor': 'middle', transform: `rotate(-90 13 ${middle})`}, group)
-      .textContent = width < 520 ? 'frequency' : 'frequency of each word';
+      .textContent = narrow() ? 'frequency' : 'frequency of each word';
     const strip = svg('rect', {x: left(), y: wordsTop, width: width - left() - right(), height: wordsBottom - wordsTop,
                                class: 'strip'}, group);
     strip.addEventListener('pointermove', event => hover(event));
@@ -234,7 +250,7 @@ export function mount(root, data, on = {}) {
 
   function timeAxis(group) {
     const high = found.full * 1.35, middle = (curveTop + curveBottom) / 2;
-    for (const tick of ticks(lowest, high)) {
+    for (const tick of ticks(lowest / scale(), high / scale()).map(round => round * scale())) {
       const y = T(tick);
       svg('line', {x1: left(), x2: width - right(), y1: y, y2: y, class: 'grid'}, group);
       svg('text', {x: left() - 6, y: y + 4, 'text-anchor': 'end'}, group).textContent = short(tick);
@@ -244,14 +260,15 @@ export function mount(root, data, on = {}) {
       svg('line', {x1: x, x2: x, y1: curveTop, y2: curveBottom, class: 'grid'}, group);
     }
     svg('text', {x: left(), y: curveBottom + 17, class: 'axis-title'}, group);
-    const legend = svg('text', {x: width - right(), y: curveBottom + 17, 'text-anchor': 'end', class: 'legend'}, group);
+    const legend = svg('text', narrow() ? {x: width - right(), y: curveTop + 12, 'text-anchor': 'end', class: 'legend'}
+      : {x: width - right(), y: curveBottom + 17, 'text-anchor': 'end', class: 'legend'}, group);
     for (const [name, sign] of [['total', '━ total'], ['head', '─ head'], ['tails', '╌ tails']])
       svg('tspan', {class: `end ${name}`}, legend).textContent = `${sign}   `;
-    svg('text', {x: 13, y: middle, 'text-anchor': 'middle', transform: `rotate(-90 13 ${middle})`}, group)
+    if (!narrow()) svg('text', {x: 13, y: middle, 'text-anchor': 'middle', transform: `rotate(-90 13 ${middle})`}, group)
       .textContent = cost.counted ? 'work per token' : 'time of a step';
     const y = T(found.full);
     svg('line', {x1: left(), x2: width - right(), y1: y, y2: y, class: 'full'}, group);
-    svg('text', {x: left() + 4, y: y - 5, class: 'strong'}, group).textContent = `full softmax, ${say(found.full)}`;
+    svg('text', {x: left() + 4, y: y - 5, class: 'strong'}, group).textContent = `full softmax, ${brief(found.full)}`;
     const curves = svg('g', {'clip-path': 'url(#adasoft-curve)'}, group);
     for (const name of ['tails', 'head', 'total']) svg('path', {class: `line ${name}`}, curves);
     svg('path', {class: 'star', d: 'M0,-8 2,-3 8,-2 3,2 5,8 0,5 -5,8 -3,2 -8,-2 -2,-3z'}, group);
@@ -259,8 +276,10 @@ export function mount(root, data, on = {}) {
     svg('text', {class: 'guess-text'}, group).textContent = 'your guess';
     svg('text', {class: 'star-text'}, group).textContent = 'plan';
   }
-  const short = seconds => (cost.counted
-    ? digits(seconds / (cost.counted === 'words' ? state.batch : state.batch * 1e6)) : say(seconds));
+  /** Without the unit of counted work, which stands beside it. */
+  const brief = seconds => (cost.counted ? `${digits(seconds / scale())}${cost.counted === 'words' ? '' : ' million'}` : say(seconds));
+  const scale = () => (cost.counted ? (cost.counted === 'words' ? state.batch : state.batch * 1e6) : 1);
+  const short = seconds => (cost.counted ? digits(seconds / scale()) : say(seconds));
 
   function handle(i) {
     const group = svg('g', {class: 'handle', tabindex: 0, role: 'slider', 'aria-label': `cutoff ${i + 1}`,
@@ -331,29 +350,32 @@ export function mount(root, data, on = {}) {
       node.classList.toggle('active', i === state.active);
       const last = words.word(rank), first = words.word(rank + 1);
       set(node, {'aria-valuenow': rank, 'aria-valuemin': low, 'aria-valuemax': high, 'aria-valuetext':
-        `${whole(rank)} words${last ? `, the last of them about “${last.word}”` : ''}; ${percent(words.cumulative(rank))} of tokens`});
+        `${whole(rank)} ${rank === 1 ? 'word' : 'words'}${last ? `, the last of them about “${last.word}”` : ''}; ${percent(words.cumulative(rank))} of tokens`});
       const value = node.querySelector('.value');
-      value.textContent = `c${SUBSCRIPTS[i + 1]} = ${whole(rank)}`;
+      // with three and more, only the one in hand has room for its number and words
+      const full = i === state.active || state.cuts.length < 3 && !narrow();
+      value.textContent = full ? `c${SUBSCRIPTS[i + 1]} = ${whole(rank)}` : `c${SUBSCRIPTS[i + 1]}`;
       set(value, {x: flip ? -13 : 13, 'text-anchor': flip ? 'end' : 'start'});
-      node.querySelector('.last').textContent = last ? `${last.word} ` : '';
-      node.querySelector('.first').textContent = first && first.word !== last.word ? ` ${first.word}` : '';
+      node.querySelector('.last').textContent = full && last ? `${last.word} ` : '';
+      node.querySelector('.first').textContent = full && first && first.word !== last.word ? ` ${first.word}` : '';
     });
     const ratio = found.full / found.seconds;
     instruction.textContent = state.hidden
-      ? 'Drag the handle to where you would cut: words on its left stay in the head, all others go to a tail.'
+      ? 'Drag the handle to where you would cut: words on its left stay in the head, all others go to a tail. Each grid line: ten times as many words.'
       : 'Drag a handle, or the ring on the curve. The words on the left stay in the head; a token that needs another word opens a tail.';
     result.replaceChildren();
     if (state.hidden) {
       html('strong', {}, result, whole(state.cuts[0]));
-      result.append(` of ${whole(words.n)} words in the head: ${percent(words.cumulative(state.cuts[0]))} of all tokens of ${words.name} need no more.`);
+      result.append(` of ${whole(words.n)} words in the head: ${percent(words.cumulative(state.cuts[0]))} of the tokens in these counts need no more.`);
     } else {
-      html('strong', {}, result, ratio >= 1 ? `${times(ratio)} times faster` : `${times(1 / ratio)} times slower`);
-      result.append(` than the full softmax: ${say(found.seconds)} instead of ${say(found.full)}`
+      const alike = Math.abs(Math.log(ratio)) < 0.05;
+      html('strong', {}, result, alike ? 'as fast' : ratio >= 1 ? `${times(ratio)} times faster` : `${times(1 / ratio)} times slower`);
+      result.append(` ${alike ? 'as' : 'than'} the full softmax: ${brief(found.seconds)} instead of ${say(found.full)}`
         + (cost.counted ? '.' : ' per step.'));
     }
     if (!state.hidden) { curve(); bars(); }
     list(names);
-    chosen.textContent = `${words.name} · ${cost.name} · hidden size d = ${whole(state.d)}, B = ${whole(state.batch)} tokens a step`;
+    chosen.textContent = `${words.name} words, ${whole(state.d)} numbers per hidden state (d), ${whole(state.batch)} tokens a step (B)`;
     typed();
     clearTimeout(timer);
     timer = setTimeout(() => { if (spoken.textContent !== result.textContent) spoken.textContent = result.textContent; }, 500);
@@ -381,7 +403,7 @@ export function mount(root, data, on = {}) {
       set(drawing.querySelector(`.${name}-text`), {x: x + 10, y: y + dy, visibility: shown ? 'visible' : 'hidden'});
     };
     const best = state.plan;
-    mark('guess', state.guess, state.guess !== null && i === 0, 14);
+    mark('guess', state.guess?.rank, i === 0 && state.guess?.of === key(), 16);
     mark('star', best?.[i], Boolean(best && best.length === state.cuts.length), -8);
     drawing.querySelector('.axis-title').textContent = `cutoff c${SUBSCRIPTS[i + 1]}: number of words${i ? ' before tail ' + (i + 1) : ' in the head'}`;
   }
@@ -391,32 +413,36 @@ export function mount(root, data, on = {}) {
     group.replaceChildren();
     const most = Math.max(found.full, found.seconds), B = seconds => seconds / most * wide;
     svg('text', {x: from, y: barsTop + 10, class: 'strong'}, group).textContent =
-      `full softmax: ${say(found.full)}`;
+      `full softmax: ${brief(found.full)}`;
     svg('rect', {x: from, y: barsTop + 15, width: B(found.full), height: 14, class: 'full-bar'}, group);
     let x = from;
     const parts = [...found.clusters.map((c, i) => [`c${i}`, c.seconds]), ['sorting', found.sorting]];
     for (const [name, seconds] of parts) {
-      svg('rect', {x, y: barsTop + 36, width: B(seconds), height: 14, class: `bar ${name}`}, group);
+      svg('rect', {x, y: barsTop + 49, width: B(seconds), height: 14, class: `bar ${name}`}, group);
       x += B(seconds);
     }
-    svg('text', {x: Math.min(x + 8, width - right() - 200), y: barsTop + 47, class: 'strong'}, group).textContent =
-      `this layer: ${say(found.seconds)}`;
+    svg('text', {x: from, y: barsTop + 44, class: 'strong'}, group).textContent = `this layer: ${brief(found.seconds)}`;
   }
 
   function list(names) {
+    clusters.querySelector('.sorting')?.remove();
     while (clusters.children.length > found.clusters.length) clusters.lastChild.remove();
     const edges = [0, ...state.cuts, words.n];
     found.clusters.forEach((cluster, i) => {
       const item = clusters.children[i] ?? html('div', {role: 'listitem'}, clusters);
       item.className = `cluster c${i}`;
-      const from = edges[i] + 1, to = edges[i + 1], seen = [0, 1 / 3, 2 / 3].map(part => Math.round(from * (to / from) ** part))
+      const from = edges[i] + 1, to = edges[i + 1], seen = [1 / 6, 1 / 2, 5 / 6].map(part => Math.round(from * (to / from) ** part))
         .map(rank => words.word(rank)?.word).filter((word, at, all) => word && all.indexOf(word) === at);
       item.replaceChildren();
       html('strong', {}, item, names[i]);
-      item.append(` ${whole(cluster.size)} ${cluster.size === 1 ? 'word' : 'words'}, ${percent(cluster.share)} of tokens`
-        + (state.hidden ? '' : `, ${say(cluster.seconds)}`));
-      if (seen.length) { item.append(' '); html('em', {}, item, seen.join(' … ')); }
+      item.append(` ${whole(cluster.size)} ${cluster.size === 1 ? 'word' : 'words'}, ${percent(cluster.share)} of tokens, ${whole(cluster.width)} numbers per word`
+        + (state.hidden ? '' : `, ${brief(cluster.seconds)}`));
+      if (seen.length) { item.append(': '); html('em', {}, item, seen.join(' … ')); }
     });
+    if (!state.hidden && found.sorting) {
+      const item = html('div', {role: 'listitem', class: 'cluster sorting'}, clusters);
+      item.append(`sorting the tokens by cluster, ${brief(found.sorting)}`);
+    }
   }
 
   const observer = new ResizeObserver(() => {

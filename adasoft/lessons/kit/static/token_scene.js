@@ -49,13 +49,13 @@ export function mountScene(root, data) {
   };
   const playing = button('Play', () => (state.playing ? pause() : play()), 'primary');
   button('Step', () => { pause(); step(); });
-  button('Start again', () => { pause(); start(); });
-  data.sentences.slice(1).forEach((other, i) => button(`Sentence ${i + 2}`, () => { pause(); start(other.map(([word]) => word)); }));
+  data.sentences.forEach((other, i) => button(`Sentence ${i + 1}`, () => { pause(); start(other.map(([word]) => word)); }));
   const box = make('label', {class: 'own'}, controls, 'Yours ');
-  const typed = make('input', {type: 'text', size: 28, maxlength: 120, placeholder: 'type a sentence, then Enter'}, box);
+  const typed = make('input', {type: 'text', size: 28, maxlength: 90, placeholder: 'type a sentence, then Enter'}, box);
   typed.addEventListener('change', () => {
+    // as the list does it: lower case, and numbers of several digits as zeros
     const found = typed.value.toLowerCase().match(/[\p{L}\p{M}\p{N}]+(?:['’][\p{L}\p{M}]+)*/gu);
-    if (found) { pause(); start(found.slice(0, 16)); }
+    if (found) { pause(); start(found.map(word => (/\d\d/.test(word) ? word.replace(/\d/g, '0') : word))); play(); }
   });
 
   const X = rank => 8 + rank / words.n * (width - 16);
@@ -97,9 +97,9 @@ export function mountScene(root, data) {
       const block = node.dataset.block;
       node.classList.toggle('lit', cluster !== null && (block === 'full' || block === '0' || Number(block) === cluster));
     });
-    if (cluster === null) { story.textContent = 'Each word lights up what has to be computed to predict it. Press Play.'; return; }
+    if (cluster === null) { story.textContent = 'Each word lights up what has to be computed to score it, once we know which word came next, as in training. Press Play.'; return; }
     const where = rank ? `the ${rank.toLocaleString('en')}${['th', 'st', 'nd', 'rd'][rank % 100 > 10 && rank % 100 < 14 ? 0 : rank % 10] ?? 'th'} most frequent word`
-      : 'rarer than the words this page carries';
+      : 'not in this page’s list, so it is counted as one of the last tail';
     story.replaceChildren();
     make('em', {}, story, word);
     story.append(` is ${where}. ` + (cluster ? `The head answers “${names[cluster]}”, and only then is ${names[cluster]} computed. ` : 'The head alone answers. ')
