@@ -70,6 +70,11 @@ Cells = tuple[Array, Array]
 ROUNDING = 1e-12
 
 
+def ceil_div(n: int, divisor: int) -> int:
+    """``n / divisor``, rounded up."""
+    return -(-n // divisor)
+
+
 class Effort(NamedTuple):
     """How the search divides its work. The optimum does not depend on it, only the time and memory to find it."""
 
@@ -146,9 +151,9 @@ class Problem(NamedTuple):
 
     def limits(self, i: int) -> tuple[int, int]:
         """First and last place (multiple of ``align``) that cutoff i can take."""
-        lowest = max(1, -(-self.first // self.align))  # rounded up
+        lowest = max(1, ceil_div(self.first, self.align))
         for floor in self.floors[:i]:
-            lowest = max(lowest + 1, -(-floor // self.align))
+            lowest = max(lowest + 1, ceil_div(floor, self.align))
         highest = (self.n_classes - 1) // self.align
         return lowest + max(0, i - len(self.floors)), highest - (len(self.tails) - 1 - i)
 
