@@ -336,9 +336,9 @@ def plan(
         opened: for ``"decode"``: the fraction of the rows for which a tail is computed, 1 (all) unless you measured
             less (`AdaptiveSoftmax.opened`); one number, or one per tail (then pass ``n_tails`` or ``widths``).
 
-    When decoding, how many tokens a tail holds does not matter. With one ``opened`` for all tails, the optimum puts as
-    many words as it may into the last, narrowest tail, and can leave earlier tails with one word. ``min_shares`` keeps
-    more words in them.
+    When decoding, how many tokens a tail holds does not matter, and under a measured cost model a word takes least time
+    in the narrowest tail. With one ``opened`` for all tails, the optimum therefore usually puts as many words as it may
+    into the last tail, and can leave earlier tails with one word. ``min_shares`` keeps more words in them.
 
     The result is optimal under the cost model, up to rounding, whatever the counts: ``plan.gap`` is 0. It can be above
     0 only where the cost model breaks the quadrangle inequality (``PaperCost(form="expected")`` for tails with few
@@ -416,9 +416,8 @@ def _planned(request: Request, n_tails: int) -> Plan:
 
 def _too_many_tails(request: Request, n_tails: int) -> Infeasible:
     n, align = request.vocabulary.n_classes, request.align
-    needed = (
-        f"{request.min_first_cutoff:,}" if request.min_first_cutoff <= n else f"more than {n:,}"
-    )  # with an align beyond V
+    first = request.min_first_cutoff
+    needed = f"{first:,}" if first <= n else f"more than {n:,}"  # with an align beyond V
     room = max(0, (n - 1) // align - n_tails + 1) * align
     return Infeasible(
         f"n_tails should be at most {request.most_tails} with min_head_share={request.min_head_share:g}, "

@@ -7,7 +7,8 @@ Letters
     V words, sorted by falling frequency and numbered from 0, so that a word is its rank; a hidden state h of size d;
     a batch of B tokens. The cutoffs c_1 < ... < c_J split the words: the first k_h = c_1 form the short-list in the
     head, and tail i, for i = 1 ... J, holds the k_i = c_{i+1} - c_i words from rank c_i on, with c_{J+1} = V. A token
-    falls into tail i with probability p_i, the sum over its words. Code counts from 0: ``tails[0]`` is tail 1.
+    falls into tail i with probability p_i, the sum of the probabilities of its words. Code counts tails from 0:
+    ``tails[0]`` is tail 1.
 
 Weights
     ``head`` (k_h + J, d): one row per word of the short-list, then one per tail. ``tails``: for each tail the
@@ -128,11 +129,11 @@ def cost(cutoffs: Sequence[int], p: npt.ArrayLike, B: float, g: ProductTime) -> 
 def best_cutoffs(p: npt.ArrayLike, B: float, J: int, g: ProductTime) -> list[int]:
     r"""The J cutoffs of least cost, by dynamic programming in :math:`O(J V^2)` steps; J < V.
 
-    Only cutoffs are tried: every cluster holds consecutive ranks. Where g is affine, no other partition into clusters
-    of these sizes is faster. Exchange a frequent word of a larger tail for a rarer word of a smaller tail, or a word of
-    a tail for a rarer word of the head: no size changes, and the sum of :math:`p_i k_i` does not grow. Where g is flat,
-    rank order is a restriction that we choose: for p = (0.90, 0.04, 0.03, 0.02, 0.01), B = 100, J = 2 and
-    g = max(10, k B) the best cutoffs cost 324 (clusters {0}, {1, 2}, {3, 4}), but {0}, {1, 4}, {2, 3} costs 320.
+    Only cutoffs are tried, so every cluster holds consecutive ranks. Where g is affine, the best of all partitions is
+    among these: exchanging a frequent word of a larger tail for a rarer word of a smaller tail, or a word of a tail for
+    a rarer word of the head, changes no size and does not raise the sum of :math:`p_i k_i`. Where g is flat, rank order
+    is a restriction that we choose. For p = (0.90, 0.04, 0.03, 0.02, 0.01), B = 100, J = 2 and g = max(10, k B) the
+    best cutoffs cost 324 (clusters {0}, {1, 2}, {3, 4}), but {0}, {1, 4}, {2, 3} cost 320.
 
     Dynamic programming runs over the rank where a tail ends. Let :math:`T_i(b)` be the least cost of the head and the
     first i tails if they hold the words before rank b, and S(b) the probability of those words. Tail i begins at some

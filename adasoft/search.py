@@ -1,22 +1,22 @@
 """The exact search: cutoffs of least cost for words by falling frequency. For readers of the algorithm; NumPy only.
 
 A layer costs head(c_1) + sum_i cost_i(c_i, c_{i+1}), where cost_i(a, b) is the time of tail i if it holds the words of
-ranks a to b - 1. :func:`best_cutoffs` finds the cutoffs that minimise it. (The paper says "dynamic programming" and
-gives no recurrence; this is ours.) It assumes nothing about the word counts. From here on tails and cutoffs count from
-0, and a *place* is a rank in multiples of ``align``.
+ranks a to b - 1. :func:`best_cutoffs` finds the cutoffs that minimise it and assumes nothing about the word counts.
+(The paper says "dynamic programming" and gives no recurrence; this is ours.) From here on both tails and cutoffs count
+from 0. A cutoff must be a multiple of ``align``; its *place* is that multiple, rank / align.
 
 **The search** is branch and bound over *cells*, ranges of places that a cutoff may take. It needs monotone costs: a
 tail over fewer words or tokens never costs more. The cheapest tail from cell A to cell B then spans from the last place
 of A to the first of B. Forward and backward dynamic programming over these bounds gives, for each cell of each cutoff,
-a lower bound on every partition that goes through it. Four more ideas make it fast:
+a lower bound on every partition that goes through it. The other steps:
 
 - The bounds of neighbouring tails let a cutoff be at both ends of its cell at once. :func:`_inside` adds a lower bound
   on what one position costs more.
 - The cells with the best bound give a partition; moving one cutoff at a time (:func:`_polish`) makes it a good one.
 - Cells whose bound is not below the best partition known are dropped and the others are split, until none is left:
-  then the best known is the optimum.
-- When few places are left, :func:`_rank_by_rank` solves the rest by dynamic programming over single places. This, and
-  the bounds of :func:`_inside`, use the *quadrangle inequality* (QI) below.
+  then the best known is the optimum. If too many cells are left, the search stops and returns its lower bound as well.
+- When few places are left, :func:`_rank_by_rank` solves the rest by dynamic programming over single places. This and
+  the bounds of :func:`_inside` use the *quadrangle inequality* (QI) below.
 
 Without monotone costs, :func:`all_pairs` looks at every pair of ranks.
 
@@ -45,8 +45,8 @@ if for a <= a' <= b <= b'
 Hence both printed forms of the paper's model and every measured model (non-negative coefficients on the terms 1, n k d,
 n k, k d, n d, with n = p B) are monotone with QI. Under QI the best next cutoff never moves left as a cutoff moves
 right, so :func:`_row_minima`, which relies on that, is exact. The *expected* form of the paper's model is monotone, but
-its constant is concave in p and breaks QI for tails that few tokens fall into. Bounds and dropped cells rely on
-monotone costs alone, and on QI only where it holds.
+its constant is concave in p and breaks QI for tails that few tokens fall into. The pair bounds rely on monotone costs
+alone, and QI is used only where it holds.
 """
 
 from __future__ import annotations
