@@ -3,29 +3,9 @@
 Two models with one interface. :class:`PaperCost` is the paper's ``g(k, B)``; :class:`MeasuredCost` is fitted to
 timings of one device by :func:`adasoft.calibrate` and read back from a machine record.
 
-**Why cutoffs can be searched exactly.** A tail that holds the words of ranks a..b-1 costs w(a, b), a function of its
-size k = b - a and of its share p = S(b) - S(a), S being the cumulative share. Call w *monotone* if a larger interval
-never costs less, and say that it satisfies the *quadrangle inequality* (QI; "is Monge") if for a <= a' <= b <= b'
-
-    w(a, b) + w(a', b') <= w(a, b') + w(a', b).
-
-1. k and p are additive over intervals: for them both sides are equal. So is any constant.
-2. p k satisfies QI. Write D for (right side) - (left side), the lengths and shares of the outer pieces [a, a') and
-   [b, b') as l1, s1, l2, s2, and those of the middle as l, s. Then D = (s1+s+s2)(l1+l+l2) + s l - (s1+s)(l1+l)
-   - (s+s2)(l+l2) = s1 l2 + s2 l1 >= 0.
-3. Let w be monotone with QI and f convex and non-decreasing. Put x = w(a', b), y = w(a, b), y' = w(a', b'),
-   z = w(a, b'). Then x <= y, y' <= z by monotony and y + y' <= z + x by QI, so with u = y + y' - x <= z we have
-   f(y) + f(y') <= f(x) + f(u) <= f(x) + f(z): the first step is convexity (x and u lie outside y and y' with the
-   same sum), the second that f does not fall. In particular max(const, w) keeps QI, the flat part included, and so
-   does max(0, k d - const).
-4. p g(k) with g convex, non-negative and non-decreasing: with the letters of 2,
-   D = s [g(l1+l+l2) - g(l1+l) - g(l+l2) + g(l)] + s1 [g(l1+l+l2) - g(l1+l)] + s2 [g(l1+l+l2) - g(l+l2)] >= 0.
-5. Sums and non-negative multiples keep both properties.
-
-Hence both printed forms of the paper and every measured model (non-negative coefficients on the terms 1, n k d, n k,
-k d, n d, with n = p B) are monotone with QI, and so searches that rely on monotone minima are exact. The *expected*
-form below is monotone, but its constant is concave in p and breaks QI for tails that few tokens fall into. The search
-in :mod:`adasoft.planning` relies on monotony, and on QI only where it holds, to be faster.
+A cost model is *monotone* if a tail over fewer words or fewer tokens never costs more. Most models here also satisfy
+the *quadrangle inequality*. Dynamic programming over all pairs of ranks finds the best cutoffs under any model; with
+these two properties a much faster search is exact too, as :mod:`adasoft.search` explains and proves.
 """
 
 from __future__ import annotations
@@ -46,19 +26,22 @@ from .files import short
 from .tuning import BEYOND_BYTES, CHUNK_ELEMENTS, CHUNK_ROWS, GPU_CHUNK_ELEMENTS
 
 Objective = Literal["train", "decode"]
+#: One number or an array of numbers; the arguments of one call broadcast.
 Values = float | npt.NDArray[np.float64]
 
 #: What a batch is for: a step of training, or the best words of each row.
 OBJECTIVES = ("train", "decode")
-#: The largest number in a cost model, beyond any clock: sums and products of such stay finite.
-_MOST = 1e12
+#: Upper limit on a model's numbers, so that sums and products cannot overflow.
+_LARGEST = 1e12
 
 
-def _amount(name: str, value: Any) -> float:
-    return number(name, value, 0, _MOST, f"a finite number of at least 0 and at most {_MOST:g}")
+def _model_number(name: str, value: Any) -> float:
+    """``value`` as a float. Raises ValueError if a cost model may not hold it."""
+    return number(name, value, 0, _LARGEST, f"a finite number of at least 0 and at most {_LARGEST:g}")
 
 
-#: A matrix product: rows n (a mean, so not always whole), columns k and features d of (n x d) by (d x k).
+#: A matrix product (n x d) by (d x k) as (n, k, d): rows (a mean, so not always whole), columns, features.
+#: :meth:`Cost.product_time` takes the same numbers in the order (k, rows, d).
 Product = tuple[float, int, int]
 
 
@@ -70,10 +53,10 @@ def layer_products(
     batch: float,
     tail_rows: Sequence[float],
 ) -> list[Product]:
-    """The matrix products of a forward pass: the head's, then the projection and the output of each tail.
+    """The matrix products of a forward pass: the head's, then for each tail its projection and its output.
 
-    ``cutoffs`` c_1 < ... < c_J (V left out); ``tail_rows``: tokens of each tail. Without cutoffs, the one product of a
-    full softmax.
+    ``cutoffs`` c_1 < ... < c_J (V left out); ``tail_rows``: number of tokens of each tail. Without cutoffs, the one
+    product of a full softmax.
 
     >>> layer_products(10_000, [2_000], [16], 64, 128, [32.0])
     [(128, 2001, 64), (32.0, 16, 64), (32.0, 8000, 16)]
@@ -101,7 +84,8 @@ class Part:
     cluster: str
     """``"head"``, ``"tail 1"`` ... or ``"all"``."""
     part: str
-    """``"output"`` (product with the words, softmax), ``"projection"`` or ``"rows"`` (sorting by cluster)."""
+    """``"output"`` (product with the output weights, softmax), ``"projection"`` or ``"rows"`` (sorting the tokens by
+    cluster)."""
     seconds: float
     operations: float
     """Floating-point operations of the products, 2 per multiply-add."""
@@ -143,31 +127,40 @@ class LayerCost:
 class Cost(abc.ABC):
     """What a cost model offers. Sizes may be arrays; they broadcast.
 
-    A model of your own overrides :meth:`product_time` and, where the plan should know, the rest. ``monotone`` says
-    that a tail over more words or more tokens never costs less: :func:`adasoft.plan` then searches fast; without it,
-    it looks at every pair of ranks.
+    A model of your own overrides :meth:`product_time` and, where the plan should know, the rest. Set the attributes
+    below if they hold for it.
     """
 
     name: str = "cost model"
+    """Shown with each plan."""
     monotone: bool = False
+    """Whether a tail over fewer words or fewer tokens never costs more. :func:`adasoft.plan` then searches fast;
+    otherwise it looks at every pair of ranks."""
     quadrangle: bool = False
+    """Whether the cost of every tail satisfies the quadrangle inequality (see :mod:`adasoft.search`). If only tails
+    above some share do, override :meth:`quadrangle_share`."""
     itemsize: int = 4
+    """Bytes per number of the layer: 4 in fp32, 2 in fp16 and bf16. For the estimate of memory."""
     on_gpu: bool = False
+    """Whether the layer runs on a GPU, where its chunks of logits are larger. For the estimate of memory."""
 
     def quadrangle_share(self, batch: float) -> float:
-        """Least share of a tail from which on its cost satisfies the quadrangle inequality; inf: from none on."""
+        """Smallest share at and above which a tail's cost satisfies the quadrangle inequality; inf if it never does."""
         return 0.0 if self.quadrangle else math.inf
 
     @abc.abstractmethod
     def product_time(self, k: Values, rows: Values, d: Values, objective: Objective = "train") -> Values:
-        """Seconds of one (rows x d) by (d x k) product with its softmax, ``g(k, B, d)``."""
+        """Seconds of one (rows x d) by (d x k) product with its softmax, ``g(k, B, d)``.
+
+        For the output of a tail, ``d`` is the tail's width.
+        """
 
     def projection_time(self, rows: Values, d: Values, width: Values, objective: Objective = "train") -> Values:
-        """Seconds to pick a tail's rows and project them from d to its width."""
+        """Seconds to gather a tail's rows and project them from d to its width."""
         return np.zeros(np.broadcast(rows, d, width).shape)
 
     def rows_time(self, batch: Values, d: Values, objective: Objective = "train") -> Values:
-        """Seconds to sort a batch by cluster."""
+        """Seconds to sort the tokens of a batch by cluster."""
         return np.zeros(np.broadcast(batch, d).shape)
 
     def head_time(self, shortlist: Values, n_tails: int, batch: float, d: float, objective: Objective) -> Values:
@@ -186,7 +179,8 @@ class Cost(abc.ABC):
     ) -> Values:
         """Seconds of a tail of ``size`` words with a ``share`` of the tokens, its projection included.
 
-        When decoding, the share does not matter: a part ``opened`` of the rows opens the tail.
+        When decoding, the share does not matter. A tail is then computed ("opened") only for the rows where it may hold
+        a winner; ``opened`` is that fraction of the rows.
         """
         rows = np.asarray(share) * batch if objective == "train" else np.full(np.shape(share), opened * float(batch))
         return self.product_time(size, rows, width, objective) + self.projection_time(rows, d, width, objective)
@@ -208,27 +202,28 @@ class Cost(abc.ABC):
     ) -> LayerCost:
         """Cost of a whole layer; without cutoffs, of a full softmax.
 
-        ``cutoffs`` c_1 < ... < c_J (V left out), ``widths`` and ``tail_shares`` one per tail. ``opened``: when
-        decoding, the share of the rows that open each tail (one number for all, or one per tail). Raises ValueError
-        for cutoffs that do not rise below V, and for other numbers of widths or shares than of cutoffs.
+        ``cutoffs`` c_1 < ... < c_J (V left out); ``widths`` and ``tail_shares``: one per tail. ``opened``: when
+        decoding, the fraction of the rows for which a tail is computed (one number for all tails, or one per tail).
+        Raises ValueError for cutoffs that do not rise or do not stay below V, and unless there are as many widths and
+        shares as cutoffs.
         """
-        # Python's integers: NumPy's of 32 bits cannot count the parameters
+        # Python's integers, since NumPy's of 32 bits cannot count the parameters.
         n_classes, batch = integer("n_classes", n_classes, 1), integer("batch", batch, 1)
         in_features = integer("in_features", in_features, 1)
         cutoffs = [integer(f"cutoffs[{i}]", c, 1) for i, c in enumerate(cutoffs)]
         widths = [integer(f"widths[{i}]", w, 1) for i, w in enumerate(widths)]
         if any(a >= b for a, b in itertools.pairwise([*cutoffs, n_classes])):
             raise ValueError(f"cutoffs should rise and stay below n_classes={n_classes}, got {short(cutoffs)}")
-        listed = items(opened)
-        part_opened: list[Any] = [opened] * len(cutoffs) if listed is None else listed
-        for argument, given in (("widths", widths), ("tail_shares", tail_shares), ("opened", part_opened)):
+        listed = items(opened)  # None if it is one number
+        opened_per_tail: list[Any] = [opened] * len(cutoffs) if listed is None else listed
+        for argument, given in (("widths", widths), ("tail_shares", tail_shares), ("opened", opened_per_tail)):
             if len(given) != len(cutoffs):
                 raise ValueError(f"{argument} should be one for each of {len(cutoffs)} tails, got {short(given)}")
         train = objective == "train"
         n_tails, d = len(cutoffs), in_features
-        tail_rows = [share * batch for share in (tail_shares if train else part_opened)]
+        tail_rows = [share * batch for share in (tail_shares if train else opened_per_tail)]
         products = layer_products(n_classes, cutoffs, widths, d, batch, tail_rows)
-        head = products[0][1]
+        head_size = products[0][1]
         parts = []
 
         def add(cluster: str, part: str, seconds: float, product: Product) -> None:
@@ -240,42 +235,46 @@ class Cost(abc.ABC):
         else:
             seconds = self.full_time(n_classes, batch, d, objective)
         add("head", "output", seconds, products[0])
-        # numbers held while the head's logits are there, or a tail's with its rows; gradients pile up meanwhile
-        # in half precision sums of weight gradients are fp32; so are, on a CPU, probabilities beside the logits
-        low = train and self.itemsize == 2
-        of_logits, of_weights = (1.0 if self.on_gpu else 3.0, 2.0) if low else (1.0, float(train))
-        gradients = of_weights * head * d
-        widest = of_logits * _logits_held(batch, head, self.on_gpu) + gradients
+
+        # Memory, counted in numbers of ``itemsize`` bytes. Weight gradients stay until the step ends, so they pile up
+        # from cluster to cluster; of the logits, only one chunk of one cluster is held at a time.
+        # Half precision: weight gradients are fp32 (2 units); on a CPU a second, fp32 buffer holds the probabilities
+        # beside the logits (1 + 2 = 3 units).
+        half = train and self.itemsize == 2
+        per_logit, per_gradient = (1.0 if self.on_gpu else 3.0, 2.0) if half else (1.0, float(train))
+        gradients = per_gradient * head_size * d
+        most_held = per_logit * _logits_held(batch, head_size, self.on_gpu) + gradients
         for i in range(n_tails):
             projection, output = products[2 * i + 1], products[2 * i + 2]
             rows, size, width = output
-            whole = float(self.tail_time(size, tail_shares[i], batch, d, width, objective, part_opened[i]))
+            whole = float(self.tail_time(size, tail_shares[i], batch, d, width, objective, opened_per_tail[i]))
             projecting = float(self.projection_time(rows, d, width, objective))
             add(f"tail {i + 1}", "projection", projecting, projection)
             add(f"tail {i + 1}", "output", whole - projecting, output)
-            gradients += of_weights * size * width
-            widest = max(
-                widest, gradients + of_logits * _logits_held(rows, size, self.on_gpu) + rows * (d + 2.0 * width)
-            )
-            gradients += of_weights * d * width
+            # The gradient of the output weights grows while the logits are there; beside it lie the gathered inputs,
+            # the projected inputs and the gradient of those.
+            gradients += per_gradient * size * width
+            logits = per_logit * _logits_held(rows, size, self.on_gpu)
+            most_held = max(most_held, gradients + logits + rows * (d + 2.0 * width))
+            # The gradient of the projection is computed last, when the tail's logits are gone.
+            gradients += per_gradient * d * width
         if not train:
-            widest = 2.0 * batch * n_classes
+            most_held = 2.0 * batch * n_classes  # decoding: the logits of all words for every row, twice
         parameters = sum(p.parameters for p in parts)
-        # besides, the input and its gradient
-        peak = parameters + (1.0 + train) * batch * d + max(widest, gradients)
-        return LayerCost(tuple(parts), self.itemsize * peak)
+        inputs = (1.0 + train) * batch * d  # in training with their gradient
+        return LayerCost(tuple(parts), self.itemsize * (parameters + inputs + max(most_held, gradients)))
 
 
 def _logits_held(rows: float, words: int, on_gpu: bool) -> float:
     """Numbers in the largest chunk of logits, as :func:`adasoft.loss.chunk_rows` (which needs torch) bounds it."""
-    low, high = CHUNK_ROWS
-    chunk = GPU_CHUNK_ELEMENTS / words if on_gpu else min(high, CHUNK_ELEMENTS / words)
-    return min(rows, max(low, chunk)) * words
+    fewest, most = CHUNK_ROWS
+    chunk = GPU_CHUNK_ELEMENTS / words if on_gpu else min(most, CHUNK_ELEMENTS / words)
+    return min(rows, max(fewest, chunk)) * words
 
 
 Form = Literal["last", "first", "expected"]
 
-#: Tokens expected in a tail from which on 1 - exp(-tokens) is 1 in fp64.
+#: Expected tokens in a tail above which 1 - exp(-tokens) is 1 in fp64.
 _SURE = 40.0
 
 
@@ -283,23 +282,25 @@ _SURE = 40.0
 class PaperCost(Cost):
     """The paper's model: ``g(k, B) = max(c + lambda k0 B0, c + lambda k B)``, flat and then affine (section 4).
 
-    Widths and projections do not enter it: the paper measured one hidden size. The forms differ in the constant that
-    a tail pays, and can choose different numbers of clusters:
+    Widths and projections do not enter it: the paper measured one hidden size. The forms differ in the constant time
+    that a tail pays, and can choose different numbers of clusters:
 
     - ``"last"`` (the paper's last version): every tail pays the whole constant,
-      ``C = g(J + k_h, B) + sum_i g(k_i, p_i B)``; above the flat part ``(J + 1) c + ...``.
-    - ``"first"`` (the first version): a tail is weighed by its share, ``C = g(J + k_h) + sum_i p_i g(k_i)`` with
-      g taken at the whole batch; above the flat part ``c (2 - p_h) + ...``.
+      ``C = g(J + k_h, B) + sum_i g(k_i, p_i B)``. Where all products are in the affine part, the constants sum to
+      ``(J + 1) c``.
+    - ``"first"`` (the first version): a tail is weighted by its share, ``C = g(J + k_h) + sum_i p_i g(k_i)`` with
+      g taken at the whole batch. Where all products are in the affine part, the constants sum to ``(2 - p_h) c``.
     - ``"expected"`` (ours, joins both): a tail pays only if at least one token falls into it, with probability
       ``q_i = 1 - (1 - p_i)^B``: ``C = g(J + k_h, B) + sum_i q_i g(k_i, p_i B / q_i)``. B = 1 gives the first form,
       large B the last.
 
     Args:
-        c: seconds that a product costs whatever its size. This and the others: from 0 to 1e12.
-        lam: seconds per word and token, lambda. The paper printed neither it nor a way to get it: on its K40,
-            ``c + lambda k0 B0`` = 0.40 ms; peak arithmetic alone gives at least 2.4 us per word at B0 = 2560.
-        k0: words up to which the time is flat at the batch B0; the paper gives about 50.
-        batch0: B0, the batch of the measurement, 2560 in the paper.
+        c: seconds that a product of any size costs. This and the others: from 0 to 1e12.
+        lam: lambda, seconds per word and token. The paper printed neither it nor a way to get it. On its K40,
+            ``c + lambda k0 B0`` = 0.40 ms; peak arithmetic (4.3 TFLOP/s, d = 2048) alone takes at least 2.4 us per word
+            for B0 = 2560 tokens.
+        k0: number of words up to which the time is flat at the batch B0; the paper gives about 50.
+        batch0: B0, the batch of that measurement, 2560 in the paper.
         form: see above.
 
     >>> cost = PaperCost(c=0.25, lam=0.5, k0=2, batch0=4)
@@ -317,13 +318,14 @@ class PaperCost(Cost):
 
     def __post_init__(self) -> None:
         for argument in ("c", "lam", "k0", "batch0"):
-            object.__setattr__(self, argument, _amount(argument, getattr(self, argument)))
+            object.__setattr__(self, argument, _model_number(argument, getattr(self, argument)))
         if self.form not in ("last", "first", "expected"):
             raise ValueError(f"form should be 'last', 'first' or 'expected', got {self.form!r}")
+        # an attribute of `Cost`, not a field; the class is frozen
         object.__setattr__(self, "quadrangle", self.form != "expected")
 
     def quadrangle_share(self, batch: float) -> float:
-        """Above 40 tokens expected, ``q_i`` is 1 to the last digit: there the expected form is the last."""
+        """0, or for the expected form 40 / B: above 40 expected tokens ``q_i`` is 1 in fp64, as in the last form."""
         return _SURE / batch if self.form == "expected" else 0.0
 
     def product_time(self, k: Values, rows: Values, d: Values = 1.0, objective: Objective = "train") -> Values:
@@ -358,17 +360,23 @@ class PaperCost(Cost):
         return np.maximum(flat, q * self.c + self.lam * np.multiply(size, p) * batch)
 
 
-#: Terms of a measured product, for n rows, k words, d features (see `MeasuredCost`).
+#: Terms of a measured product, for n rows, k words, d features (see `MeasuredCost`). "k d beyond": the part of k d
+#: that does not fit in `BEYOND_BYTES`.
 PRODUCT_TERMS = ("1", "n k d", "n k", "k d", "n d", "k d beyond")
+#: Terms of a projection of n rows from d features to the width w.
 PROJECTION_TERMS = ("1", "n d w", "n (d + w)", "d w")
+#: Terms of sorting n tokens with d features by cluster.
 ROWS_TERMS = ("1", "n", "n d")
 TERMS: dict[str, tuple[str, ...]] = {"product": PRODUCT_TERMS, "projection": PROJECTION_TERMS, "rows": ROWS_TERMS}
 
 
 def product_terms(k: Any, rows: Any, d: Any, itemsize: int) -> list[Any]:
-    """The numbers that the coefficients of `PRODUCT_TERMS` multiply; each is monotone with QI in (k, rows)."""
+    """The numbers that the coefficients of `PRODUCT_TERMS` multiply.
+
+    Each is monotone and satisfies the quadrangle inequality, see :mod:`adasoft.search`.
+    """
     kd = np.multiply(k, d, dtype=np.float64)
-    one = np.ones(np.broadcast(k, rows, d).shape)
+    one = np.ones(np.broadcast(k, rows, d).shape)  # `one *` gives each term the common shape
     n_kd, n_k = np.multiply(rows, kd), np.multiply(rows, k, dtype=np.float64)
     return [
         one,
@@ -396,10 +404,11 @@ def rows_terms(batch: Any, d: Any) -> list[Any]:
 class MeasuredCost(Cost):
     """A cost model fitted to timings of one device.
 
-    A product of n rows, k words and d features takes ``max(flat, sum of coefficient x term)``; the terms are arithmetic
-    (n k d), passes over the logits (n k), traffic of weights and their gradients (k d, costlier beyond 32 MiB), of
-    rows (n d) and a constant (launches). Projections and the sorting of rows have terms of their own. All
-    coefficients are at least 0, so the model is monotone and satisfies the quadrangle inequality.
+    A product of n rows, k words and d features (in a tail, d is its width) takes
+    ``max(flat, sum of coefficient x term)``. The terms are arithmetic (n k d), passes over the logits (n k), traffic of
+    weights and their gradients (k d, more expensive beyond 32 MiB) and of rows (n d), and a constant (launches).
+    Projections and the sorting of tokens by cluster (the kind ``"rows"``) have terms of their own. All coefficients
+    are at least 0, so the model is monotone and satisfies the quadrangle inequality.
 
     Made by :func:`adasoft.calibrate` or :func:`load_cost`. ``coefficients[objective][kind]`` holds one number per
     entry of ``TERMS[kind]``; ``flat[objective]`` is in seconds. Raises ValueError for numbers outside 0 to 1e12.
@@ -443,26 +452,26 @@ class MeasuredCost(Cost):
                         f"{argument} should hold {len(terms)} numbers (for {', '.join(terms)}), "
                         f"got {short(kinds.get(kind))}"
                     )
-                values = [_amount(f"{argument}[{i}]", value) for i, value in enumerate(listed)]
+                values = [_model_number(f"{argument}[{i}]", value) for i, value in enumerate(listed)]
                 self.coefficients[objective][kind] = np.array(values)
-            self.flat[objective] = _amount(f"flat[{objective!r}]", flat.get(objective, 0.0))
+            self.flat[objective] = _model_number(f"flat[{objective!r}]", flat.get(objective, 0.0))
 
     def product_time(self, k: Values, rows: Values, d: Values, objective: Objective = "train") -> Values:
         """Seconds of one (rows x d) by (d x k) product with its softmax and, in training, its gradients."""
         a = self.coefficients[objective]["product"]
-        # written out as (A + B n) with A, B of k alone where that saves passes over large arrays
+        # Same sum as `product_terms` (keep in step), grouped as fixed + per_row * rows: fewer passes over large arrays.
         kd = np.multiply(k, d, dtype=np.float64)
         per_row = a[1] * kd + a[2] * np.asarray(k) + a[4] * np.asarray(d)
         fixed = a[0] + a[3] * kd + a[5] * np.maximum(kd - BEYOND_BYTES / self.itemsize, 0.0)
         return np.maximum(self.flat[objective], fixed + per_row * rows)  # type: ignore[no-any-return]
 
     def projection_time(self, rows: Values, d: Values, width: Values, objective: Objective = "train") -> Values:
-        """Seconds to pick a tail's rows and project them from d to its width."""
+        """Seconds to gather a tail's rows and project them from d to its width."""
         a = self.coefficients[objective]["projection"]
         return sum(c * t for c, t in zip(a, projection_terms(rows, d, width), strict=True))  # type: ignore[no-any-return]
 
     def rows_time(self, batch: Values, d: Values, objective: Objective = "train") -> Values:
-        """Seconds to sort a batch by cluster."""
+        """Seconds to sort the tokens of a batch by cluster."""
         a = self.coefficients[objective]["rows"]
         return sum(c * t for c, t in zip(a, rows_terms(batch, d), strict=True))  # type: ignore[no-any-return]
 

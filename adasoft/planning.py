@@ -3,7 +3,7 @@
 :func:`plan` checks a request, has :mod:`adasoft.search` find the best cutoffs for each number of tails, and returns the
 fastest as a :class:`Plan`. NumPy only: neither torch nor a calibration is needed.
 
-Time alone always takes the smallest head, which costs perplexity. A floor on the share of tokens in the head
+Time alone usually favours a smaller head than perplexity would. A floor on the share of tokens in the head
 (``min_head_share``) keeps it large; :func:`adasoft.front` shows what that costs.
 """
 
@@ -23,15 +23,15 @@ from .checks import integer, items, number
 from .cost import Cost, LayerCost, Objective
 from .files import short
 from .records import load_cost
-from .search import Problem, best_cutoffs
+from .search import Problem, best_cutoffs, ceil_div
 from .vocabulary import Vocabulary
 
-#: Hidden sizes and batches go up to this: beyond it no tensor could have such a side.
+#: A sanity limit on hidden sizes and batches.
 LARGEST_SIDE = 2**31 - 1
 
 
 class Infeasible(ValueError):
-    """No partition with so many tails meets the floors."""
+    """No partition with that many tails meets the floors."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ class Plan:
     Build the layer with ``AdaptiveSoftmax.from_plan(plan)``. ``print(plan)`` shows a table.
 
     >>> from adasoft import PaperCost, Vocabulary, plan
-    >>> made = plan(Vocabulary.synthetic(50_000), 512, 2560, cost=PaperCost(1e-4, 1e-9), n_tails=2)
-    >>> made.shortlist_size, made.tail_sizes, made.widths
+    >>> best = plan(Vocabulary.synthetic(50_000), 512, 2560, cost=PaperCost(1e-4, 1e-9), n_tails=2)
+    >>> best.shortlist_size, best.tail_sizes, best.widths
     (2894, (15600, 31506), (128, 32))
-    >>> f"{made.head_share:.2f} of the tokens in the head, {made.speedup:.1f} times faster"
+    >>> f"{best.head_share:.2f} of the tokens in the head, {best.speedup:.1f} times faster"
     '0.75 of the tokens in the head, 6.0 times faster'
     """
 
@@ -61,17 +61,20 @@ class Plan:
     shares: tuple[float, ...]
     """Shares of the tokens: head, tail 1, ..., tail J."""
     breakdown: LayerCost
-    """Predicted time, arithmetic, parameters by cluster and part; peak memory."""
+    """Predicted time, arithmetic and parameters of the layer by cluster and part, and its peak memory."""
     full: LayerCost
     """The same for the full softmax."""
     cost: str
-    """The cost model's name: which machine was it?"""
+    """Name of the cost model: the machine that it was measured on, or "paper"."""
     objective: str
+    """What the plan is for: ``"train"`` (forward and backward) or ``"decode"`` (the k best words)."""
     min_head_share: float
+    """The floor that was asked for: least share of tokens in the head. ``head_share`` is the share it got."""
     gap: float = 0.0
-    """Proved: no partition within the request is faster by more than this part of ``time``, so the optimum is at least
-    ``time * (1 - gap)``, and ``time`` at most ``gap / (1 - gap)`` above it. 0 means optimal."""
+    """Proven bound: the optimum over the cutoffs that the request allows takes at least ``time * (1 - gap)``, so
+    ``time`` is at most ``gap / (1 - gap)`` above it. 0 means optimal, up to rounding."""
     vocabulary: str = "counts"
+    """Name of the vocabulary, for the title of the table."""
     order: npt.NDArray[np.int64] | None = field(default=None, repr=False, compare=False)
     """(V,) ids by falling count, or None where ids are sorted already."""
 
@@ -181,9 +184,12 @@ def _ms(seconds: float) -> str:
 
 
 def default_widths(in_features: int, n_tails: int, ratio: float = 4.0) -> list[int]:
-    """Width of tail i, counted from 1: d / ratio^i, rounded down, at least 8, and never above d."""
-    few = 700 / math.log(max(ratio, 1.001))  # powers that fp64 can hold; any further tail has the least width
-    return [min(in_features, max(int(in_features / ratio ** min(i + 1, few)), 8)) for i in range(n_tails)]
+    """Width of tail i, counted from 1: d / ratio^i, rounded down, at least 8, and never above d.
+
+    The layer's ``div_value`` has no such minimum: there a width of 0 raises ValueError.
+    """
+    max_power = 700 / math.log(max(ratio, 1.001))  # so that fp64 can hold ratio^i; the width is at its minimum by then
+    return [min(in_features, max(int(in_features / ratio ** min(i + 1, max_power)), 8)) for i in range(n_tails)]
 
 
 @dataclass(frozen=True)
@@ -198,7 +204,7 @@ class Request:
     n_tails: int | None = None
     widths: tuple[int, ...] | None = None
     width_ratio: float = 4.0
-    min_head_share: float = 0.0
+    min_head_share: float = 0.0  # no floor unless asked for: `plan` asks for 0.75, `front` and `two_clusters` for none
     min_shares: tuple[float, ...] = ()
     align: int = 1
     opened: float | tuple[float, ...] = 1.0
@@ -249,25 +255,25 @@ class Request:
         )
 
     @property
-    def first(self) -> int:
-        """The least first cutoff that meets the floor on the head's share."""
-        return -(-max(1, self.vocabulary.words_for_share(self.min_head_share)) // self.align) * self.align
+    def min_first_cutoff(self) -> int:
+        """The least first cutoff that meets the floor on the head's share: a multiple of ``align``, rounded up."""
+        return ceil_div(max(1, self.vocabulary.words_for_share(self.min_head_share)), self.align) * self.align
 
     @property
     def most_tails(self) -> int:
         """The largest number of tails for which there are cutoffs."""
-        return max(0, (self.vocabulary.n_classes - 1) // self.align - self.first // self.align + 1)
+        return max(0, (self.vocabulary.n_classes - 1) // self.align - self.min_first_cutoff // self.align + 1)
 
     def widths_of(self, n_tails: int) -> list[int]:
-        """The widths of so many tails."""
+        """The widths of that many tails."""
         return default_widths(self.in_features, n_tails, self.width_ratio) if self.widths is None else [*self.widths]
 
     def opened_of(self, n_tails: int) -> list[float]:
-        """The share of rows that opens each of so many tails."""
+        """For each of that many tails, the fraction of the rows for which it is computed when decoding."""
         return [*self.opened] if isinstance(self.opened, tuple) else [self.opened] * n_tails
 
     def problem(self, n_tails: int) -> Problem:
-        """What :mod:`adasoft.search` solves for so many tails. Raises Infeasible if the floors leave too few words."""
+        """What :mod:`adasoft.search` solves for that many tails. Raises Infeasible if floors leave too few words."""
         problem = Problem.of(
             self.vocabulary.cumulative,
             self.cost,
@@ -276,14 +282,15 @@ class Request:
             self.widths_of(n_tails),
             self.objective,
             self.opened_of(n_tails),
-            first=self.first,
+            first=self.min_first_cutoff,
             align=self.align,
             floors=tuple(self.vocabulary.words_for_share(share) for share in self.min_shares),
         )
         for i in range(n_tails):
             lowest, highest = problem.limits(i)
             if lowest > highest:
-                # from cutoff i on all may have to move up: the tails from there on have too few words
+                # Tail i + 1 (from 1) starts at this cutoff. The floors push it up so far that this tail and those
+                # behind it cannot have a word each.
                 raise Infeasible(
                     f"min_shares leaves too few words for tails {i + 1} to {n_tails}: lower the floors or n_tails"
                     if i + 1 < n_tails
@@ -317,23 +324,26 @@ def plan(
             device type (`load_cost`); ``plan.cost`` says which. Nothing is ever calibrated here.
         n_tails: number of tails J; None: the best of 0 to 5; 0: a plain full softmax.
         widths: widths of the tails, in order; None: by ``width_ratio``.
-        width_ratio: tail i has the width d / width_ratio^i, at least 8 (without ``widths``). None: 4, as in the paper.
-            In trainings with d = 256 a ratio of 2 took hardly more time and gave better perplexities.
-        min_head_share: least share of tokens in the head. Time alone wants a smaller head, perplexity a larger one
-            (README: "What was measured"), so most plans cut exactly where this floor is met. Choose it yourself.
-        min_shares: least shares of tokens in head and tail 1 together, in head, tail 1 and tail 2, and so on: the floor
-            on the head's share for the next widths. At most J - 1 of them, rising.
+        width_ratio: tail i has the width d / width_ratio^i, at least 8 (without ``widths``; the layer's ``div_value``
+            has no such minimum). None: 4, as in the paper. In trainings with d = 256 a ratio of 2 took hardly more time
+            and gave better perplexities.
+        min_head_share: least share of tokens in the head. Time alone usually favours a smaller head, perplexity a
+            larger one, so most plans cut exactly where this floor is met. Choose it yourself.
+        min_shares: like ``min_head_share``, for the cumulative share up to tail 1, up to tail 2, and so on. At most
+            J - 1 of them, rising.
         align: cutoffs are multiples of it.
         objective: ``"train"`` (forward and backward) or ``"decode"`` (the k best words).
-        opened: for ``"decode"``: the share of the rows that open a tail, 1 (all) unless you measured less
-            (`AdaptiveSoftmax.opened`); one number, or one per tail (then pass ``n_tails`` or ``widths``).
+        opened: for ``"decode"``: the fraction of the rows for which a tail is computed, 1 (all) unless you measured
+            less (`AdaptiveSoftmax.opened`); one number, or one per tail (then pass ``n_tails`` or ``widths``).
 
-    When decoding, how many tokens a tail holds does not matter, so only floors keep words out of the narrowest tail:
-    without ``min_shares``, a decode plan may make tails of a single word on the way there.
+    When decoding, how many tokens a tail holds does not matter, and under a measured cost model a word takes least time
+    in the narrowest tail. With one ``opened`` for all tails, the optimum therefore usually puts as many words as it may
+    into the last tail, and can leave earlier tails with one word. ``min_shares`` keeps more words in them.
 
-    The result is optimal under the cost model, to rounding, whatever the counts: ``plan.gap`` is 0. Only with a cost
-    model of your own without the quadrangle inequality, where very many cutoffs are nearly as good, ``gap`` may be
-    above 0: it bounds what may be left.
+    The result is optimal under the cost model, up to rounding, whatever the counts: ``plan.gap`` is 0. It can be above
+    0 only where the cost model breaks the quadrangle inequality (``PaperCost(form="expected")`` for tails with few
+    tokens, or a model of your own) and very many cutoffs are almost equally good. Then ``gap`` bounds the possible
+    improvement.
 
     Numbers may be Python's, NumPy's, or arrays without dimensions; sequences may be one-dimensional arrays.
 
@@ -342,9 +352,12 @@ def plan(
         TypeError: ``cost`` is not a cost model.
         LookupError: no cost model is given and there is no machine record to use.
 
-    >>> from adasoft import PaperCost
-    >>> plan([500, 250, 100, 50, 40, 30, 20, 10], 64, 256, cost=PaperCost(1e-5, 1e-7), n_tails=1).cutoffs
-    (2,)
+    Here the best head holds more than the floor:
+
+    >>> from adasoft import PaperCost, Vocabulary
+    >>> best = plan(Vocabulary.synthetic(50_000), 512, 2560, cost=PaperCost(1e-4, 1e-9), min_head_share=0.5)
+    >>> best.cutoffs, round(best.head_share, 2)
+    ((296, 2990, 9227, 19132, 32722), 0.55)
     """
     request = Request.of(
         counts,
@@ -369,15 +382,17 @@ def plan(
 
 def fastest(plans: Sequence[Plan]) -> Plan:
     """The fastest of some plans for the same words; its ``gap`` counts what the bounds of the others leave open."""
-    best = min(plans, key=lambda plan: plan.time)
-    least = min(plan.time * (1 - plan.gap) for plan in plans)  # no partition of any number of tails takes less time
+    best = min(plans, key=lambda each: each.time)
+    # no partition with any of the numbers of tails tried takes less time
+    least = min(each.time * (1 - each.gap) for each in plans)
     return replace(best, gap=max(0.0, 1 - least / best.time) if least < best.time else 0.0)
 
 
 def _planned(request: Request, n_tails: int) -> Plan:
-    """The best plan with so many tails."""
+    """The best plan with that many tails."""
     vocabulary, cost, d, batch = request.vocabulary, request.cost, request.in_features, request.batch
     n, objective, order = vocabulary.n_classes, request.objective, vocabulary.order
+    # without tails there is nothing to choose: any bound equal to the time says that the gap is 0
     cutoffs, seconds, bound = best_cutoffs(request.problem(n_tails)) if n_tails else ([], 1.0, 1.0)
     widths = request.widths_of(n_tails)
     shares = tuple(float(share) for share in np.diff(vocabulary.cumulative[[0, *cutoffs, n]]))
@@ -401,7 +416,8 @@ def _planned(request: Request, n_tails: int) -> Plan:
 
 def _too_many_tails(request: Request, n_tails: int) -> Infeasible:
     n, align = request.vocabulary.n_classes, request.align
-    needed = f"{request.first:,}" if request.first <= n else f"more than {n:,}"  # with an align beyond V
+    first = request.min_first_cutoff
+    needed = f"{first:,}" if first <= n else f"more than {n:,}"  # with an align beyond V
     room = max(0, (n - 1) // align - n_tails + 1) * align
     return Infeasible(
         f"n_tails should be at most {request.most_tails} with min_head_share={request.min_head_share:g}, "
@@ -425,7 +441,7 @@ def _checked_widths(widths: Any, n_tails: int | None, d: int) -> tuple[int, ...]
 def _checked_opened(opened: Any, n_tails: int | None, objective: str) -> float | tuple[float, ...]:
     listed, rule = items(opened), "a share above 0 and at most 1, or one per tail"
     try:
-        given = tuple(number("it", v, math.ulp(0.0), 1, rule) for v in ([opened] if listed is None else listed))
+        given = tuple(number("opened", v, math.ulp(0.0), 1, rule) for v in ([opened] if listed is None else listed))
     except ValueError:
         raise ValueError(f"opened should be {rule}, got {short(opened)}") from None
     if objective == "train" and any(share != 1 for share in given):

@@ -1,18 +1,20 @@
-r"""The adaptive softmax of Grave et al. (ICML 2017) in plain NumPy and PyTorch, to be read first and beside the paper.
+r"""The adaptive softmax of Grave et al. (ICML 2017) in plain NumPy and PyTorch. Read this first, alongside the paper.
 
-Nothing here is fast. The tests hold the fast code against it: :class:`adasoft.AdaptiveSoftmax` against the first half,
-:func:`adasoft.plan` against the second.
+Nothing here is fast. The tests check the fast code against it: :class:`adasoft.AdaptiveSoftmax` against the softmax
+below, :func:`adasoft.plan` against the computation time and the best cutoffs.
 
 Letters
-    V words, sorted by falling frequency and numbered from 0, so that a word is its rank; hidden states h of size d; a
-    batch of B tokens. Cutoffs c_1 < ... < c_J split the words: the first k_h = c_1 form the short-list in the head,
-    the k_i = c_{i+1} - c_i words from rank c_i on form tail i, with c_{J+1} = V. A token falls into tail i with
-    probability p_i.
+    V words, sorted by falling frequency and numbered from 0, so that a word is its rank; a hidden state h of size d;
+    a batch of B tokens. The cutoffs c_1 < ... < c_J split the words: the first k_h = c_1 form the short-list in the
+    head, and tail i, for i = 1 ... J, holds the k_i = c_{i+1} - c_i words from rank c_i on, with c_{J+1} = V. A token
+    falls into tail i with probability p_i, the sum of the probabilities of its words. Code counts tails from 0:
+    ``tails[0]`` is tail 1.
 
 Weights
-    ``head`` (k_h + J, d): one row per word of the short-list, then one per tail. ``tails``: for each the projection
-    P_i (d_i, d) and its words W_i (k_i, d_i), where a tail of rare words has a small width d_i. ``bias`` (k_h + J,)
-    belongs to the head, or is None.
+    ``head`` (k_h + J, d): one row per word of the short-list, then one per tail. ``tails``: for each tail the
+    projection P_i (d_i, d) and the output weights W_i (k_i, d_i), one row per word. The rarer its words, the smaller
+    a tail's width d_i: rare words have few examples to learn from, and fewer weights take less time. ``bias``
+    (k_h + J,) belongs to the head, or is None.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, linear, log_softmax
 
 Tails: TypeAlias = Sequence[tuple[Tensor, Tensor]]
-#: g(k, B): seconds to multiply B hidden states by the weights of k words. Either may be an array.
+#: g(k, B): time in seconds to multiply B hidden states by the weights of k words. Either may be an array.
 ProductTime: TypeAlias = Callable[[Any, Any], Any]
 
 # ---------------------------------------------------------------- the softmax
@@ -41,11 +43,12 @@ def log_probabilities(h: Tensor, head: Tensor, tails: Tails, bias: Tensor | None
 
     .. math::
         \log p(w \mid h) = \begin{cases}
-            \log p_{head}(w \mid h) & w < k_h \\
-            \log p_{head}(\text{tail } i \mid h) + \log p_i(w \mid h) & c_i \le w < c_{i+1}
+            \log p_{\text{head}}(w \mid h) & w < k_h \\
+            \log p_{\text{head}}(\text{tail } i \mid h) + \log p_{\text{tail } i}(w \mid h) & c_i \le w < c_{i+1}
         \end{cases}
 
-    where p_head is the softmax of the head's logits and p_i that of the logits :math:`W_i P_i h`.
+    Here :math:`p_{\text{head}}` is the softmax of the head's logits, and :math:`p_{\text{tail } i}` that of the logits
+    :math:`W_i P_i h`.
 
     Two words in the head and four in one tail, with weights of zero: the head gives 1/3 to each of its three entries,
     and the tail splits its third into four equal parts.
@@ -55,19 +58,20 @@ def log_probabilities(h: Tensor, head: Tensor, tails: Tails, bias: Tensor | None
     tensor([[0.3333, 0.3333, 0.0833, 0.0833, 0.0833, 0.0833]])
     """
     k_h = len(head) - len(tails)
-    of_head = log_softmax(linear(h, head, bias), -1)
-    parts = [of_head[..., :k_h]]
+    head_log_probs = log_softmax(linear(h, head, bias), -1)
+    parts = [head_log_probs[..., :k_h]]
     for i, (P, W) in enumerate(tails):
-        parts.append(of_head[..., k_h + i, None] + log_softmax(linear(linear(h, P), W), -1))
+        parts.append(head_log_probs[..., k_h + i, None] + log_softmax(linear(linear(h, P), W), -1))
     return torch.cat(parts, -1)
 
 
 def loss(h: Tensor, target: Tensor, head: Tensor, tails: Tails, bias: Tensor | None = None) -> Tensor:
-    r"""Mean of :math:`-\log p(w \mid h)` over a batch of ``h`` (B, d) and target words (B,), without the other words.
+    r"""Mean of :math:`-\log p(w \mid h)` over a batch of ``h`` (B, d) and target words (B,).
 
-    By the equation above this is a sum of ordinary cross entropies: one over the head for all B tokens, and one over
-    tail i for the :math:`p_i B` tokens whose target lies in it. This is where the time is saved: most tokens never
-    meet the many words of the tails.
+    It is computed without the probabilities of the other words. By the equation of :func:`log_probabilities` the sum
+    over the batch is a sum of ordinary cross entropies: one over the head for all B tokens, and one over each tail for
+    the tokens whose target lies in it, :math:`p_i B` on average. This saves the time: for most tokens no tail is
+    computed.
 
     >>> h, head, tail = torch.zeros(2, 2), torch.zeros(3, 2), (torch.zeros(1, 2), torch.zeros(4, 1))
     >>> loss(h, torch.tensor([0, 5]), head, [tail])  # (log 3 + log 12) / 2
@@ -78,10 +82,10 @@ def loss(h: Tensor, target: Tensor, head: Tensor, tails: Tails, bias: Tensor | N
     edges = np.cumsum([0, *sizes]).tolist()  # 0, c_1, ..., c_J, V
     head_target, total = target.clone(), h.new_zeros(())
     for i, (P, W) in enumerate(tails):
-        c, next_c = edges[i + 1], edges[i + 2]
-        inside = (c <= target) & (target < next_c)
+        start, end = edges[i + 1], edges[i + 2]
+        inside = (start <= target) & (target < end)
         head_target[inside] = k_h + i
-        total = total + cross_entropy(linear(linear(h[inside], P), W), target[inside] - c, reduction="sum")
+        total = total + cross_entropy(linear(linear(h[inside], P), W), target[inside] - start, reduction="sum")
     total = total + cross_entropy(linear(h, head, bias), head_target, reduction="sum")
     return total / len(h)
 
@@ -94,8 +98,9 @@ def product_time(c: float, lam: float, k0: float = 50, B0: float = 2560) -> Prod
 
     .. math:: g(k, B) = \max(c + \lambda k_0 B_0,\; c + \lambda k B)
 
-    It is flat for small products, which do not fill the device, and then grows with their size. ``c`` in seconds,
-    ``lam`` in seconds per word and token.
+    It is flat for small products, which do not fill the device, and then grows with k B. The hidden size d and the
+    projections do not enter it. ``c``: a constant time in seconds (not a cutoff); ``lam``: seconds per word and token;
+    ``k0``: number of words up to which the time is flat at the batch ``B0``.
 
     >>> g = product_time(c=0.3e-3, lam=1e-9)
     >>> print(f"{g(10, 128):.6f} {g(50, 2560):.6f} {g(10_000, 2560):.6f}")
@@ -105,9 +110,12 @@ def product_time(c: float, lam: float, k0: float = 50, B0: float = 2560) -> Prod
 
 
 def cost(cutoffs: Sequence[int], p: npt.ArrayLike, B: float, g: ProductTime) -> float:
-    r"""Seconds of a batch with these cutoffs, where word w has the probability ``p[w]``, (V,):
+    r"""Time in seconds for one batch with these cutoffs; ``p`` (V,): probability of each word.
 
     .. math:: C = g(k_h + J, B) + \sum_i g(k_i, p_i B)
+
+    The number of tokens in tail i varies from batch to batch. Its mean :math:`p_i B` stands for it, an approximation
+    where g is not affine: the mean time is at least g of the mean, as g is convex.
 
     >>> p = np.array([8, 4, 2, 1, 1]) / 16
     >>> cost([2], p, 100, lambda k, B: k * B)  # 3 entries for 100 tokens, 3 words for a quarter of them
@@ -119,17 +127,24 @@ def cost(cutoffs: Sequence[int], p: npt.ArrayLike, B: float, g: ProductTime) -> 
 
 
 def best_cutoffs(p: npt.ArrayLike, B: float, J: int, g: ProductTime) -> list[int]:
-    r"""The J cutoffs of least cost, by dynamic programming over the rank where a tail ends, in :math:`O(J V^2)` steps.
+    r"""The J cutoffs of least cost, by dynamic programming in :math:`O(J V^2)` steps; J < V.
 
-    Cutoffs are all there is to choose: exchanging a frequent word of a larger tail for a rarer one of a smaller tail
-    changes no size and leaves fewer tokens for the larger tail. So the words of a best partition are in order of
-    frequency. Let :math:`T_i(b)` be the least cost of the head and the first i tails if these hold the words before
-    rank b, and S(b) the probability of those words. Tail i begins at some rank a:
+    Only cutoffs are tried, so every cluster holds consecutive ranks. Where g is affine, the best of all partitions is
+    among these: exchanging a frequent word of a larger tail for a rarer word of a smaller tail, or a word of a tail for
+    a rarer word of the head, changes no size and does not raise the sum of :math:`p_i k_i`. Where g is flat, rank order
+    is a restriction that we choose. For p = (0.90, 0.04, 0.03, 0.02, 0.01), B = 100, J = 2 and g = max(10, k B) the
+    best cutoffs cost 324 (clusters {0}, {1, 2}, {3, 4}), but {0}, {1, 4}, {2, 3} cost 320.
 
-    .. math:: T_0(b) = g(b + J, B), \qquad T_i(b) = \min_{a < b} \; T_{i-1}(a) + g\big(b - a, (S(b) - S(a)) B\big)
+    Dynamic programming runs over the rank where a tail ends. Let :math:`T_i(b)` be the least cost of the head and the
+    first i tails if they hold the words before rank b, and S(b) the probability of those words. Tail i begins at some
+    rank a:
 
-    The least cost is :math:`T_J(V)`, and the minimising a of each step leads back from V to the cutoffs. (The paper
-    names dynamic programming and prints no recurrence.)
+    .. math::
+        T_0(0) = \infty, \quad T_0(b) = g(b + J, B), \qquad
+        T_i(b) = \min_{0 \le a < b} \; T_{i-1}(a) + g\big(b - a, (S(b) - S(a)) B\big), \quad T_i(0) = \infty
+
+    An empty head is not allowed, hence :math:`T_0(0)`. The least cost is :math:`T_J(V)`, and the minimising a of each
+    step leads back from V to the cutoffs. (The paper names dynamic programming and prints no recurrence.)
 
     A thousand words that follow Zipf's law:
 
@@ -140,7 +155,7 @@ def best_cutoffs(p: npt.ArrayLike, B: float, J: int, g: ProductTime) -> list[int
     S = np.cumsum([0, *np.asarray(p)])
     V = len(S) - 1
     T = np.array([np.inf, *(g(b + J, B) for b in range(1, V + 1))])  # a head holds at least one word
-    begins = []  # begins[i][b]: where tail i + 1 begins if it ends before rank b
+    begins = []  # one array per tail: where the tail begins if it ends before rank b
     for _ in range(J):
         a_of_b, next_T = np.zeros(V + 1, int), np.full(V + 1, np.inf)
         for b in range(1, V + 1):

@@ -1,4 +1,4 @@
-"""The cost models: the paper's by hand, monotony and the quadrangle inequality, layers added up."""
+"""The cost models: the paper's by hand, monotonicity and the quadrangle inequality, layers added up."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_tails_are_monotone_and_satisfy_the_quadrangle_inequality(cost, data, ob
 
 
 def test_the_expected_form_breaks_the_quadrangle_inequality():
-    """That is why it is not marked, and why the search relies on monotony: a counterexample."""
+    """That is why it is not marked, and why the search relies on monotonicity first: a counterexample."""
     cost = PaperCost(1.0, 0.0, k0=0, form="expected")
     assert cost.monotone and not cost.quadrangle
 

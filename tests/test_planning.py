@@ -435,7 +435,7 @@ def test_a_model_that_charges_for_nothing_tells_no_speed():
 
 
 def test_the_swap_argument():
-    """p_i k_i + p_j k_j falls when frequent words go to the smaller cluster: sorted order wins, for equal widths."""
+    """p_i k_i + p_j k_j falls when frequent words go to the smaller cluster: rank order wins where time is affine."""
     rng = np.random.default_rng(11)
     counts = np.sort(rng.zipf(1.3, 40).clip(max=999))[::-1].astype(float)
     p = counts / counts.sum()

@@ -1,5 +1,7 @@
 """The fast code against :mod:`adasoft.reference`, on drawn cases; and the reference against loops and by hand."""
 
+import itertools
+
 import numpy as np
 import oracle
 import pytest
@@ -68,3 +70,32 @@ def test_plans(case):
 
 def test_one_word_in_each_cluster():
     assert reference.best_cutoffs([0.5, 0.3, 0.2], 10, 2, reference.product_time(1e-6, 1e-9)) == [1, 2]
+
+
+def _cost_of_clusters(clusters, p, batch, g):
+    """Time of any partition: the words of the head, then of each tail, in any order."""
+    head, *tails = ([*cluster] for cluster in clusters)
+    return float(g(len(head) + len(tails), batch) + sum(g(len(tail), p[tail].sum() * batch) for tail in tails))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_rank_order_is_best_where_g_is_affine(seed):
+    """The exchange argument: over all partitions of the words, not only by cutoffs."""
+    rng, n = np.random.default_rng(seed), 6
+    p = np.sort(rng.random(n) ** 3)[::-1]
+    p /= p.sum()
+    g = reference.product_time(c=10 * rng.random(), lam=1.0, k0=0)
+    for J in (1, 2):
+        labels = (np.array(each) for each in itertools.product(range(J + 1), repeat=n) if len({*each}) == J + 1)
+        costs = [_cost_of_clusters([np.flatnonzero(each == i) for i in range(J + 1)], p, 100, g) for each in labels]
+        best = reference.best_cutoffs(p, 100, J, g)
+        assert reference.cost(best, p, 100, g) == pytest.approx(min(costs), rel=1e-12)
+
+
+def test_where_g_is_flat_rank_order_is_a_restriction():
+    """The counterexample of `best_cutoffs`: a tail below the flat time may hold more tokens for nothing."""
+    p, g = np.array([0.90, 0.04, 0.03, 0.02, 0.01]), reference.product_time(c=0.0, lam=1.0, k0=1, B0=10)
+    best = reference.best_cutoffs(p, 100, 2, g)
+    assert best == [1, 3] and reference.cost(best, p, 100, g) == pytest.approx(324)
+    assert _cost_of_clusters([[0], [1, 2], [3, 4]], p, 100, g) == pytest.approx(324)
+    assert _cost_of_clusters([[0], [1, 4], [2, 3]], p, 100, g) == pytest.approx(320)

@@ -70,7 +70,7 @@ def test_a_search_that_is_cut_short_says_what_is_left_open(name):
     rng, left_open = np.random.default_rng(5), 0
     for _ in range(15):
         counts = rng.zipf(1.2, size=26).clip(max=1000)
-        problem = problem_of(counts, COSTS[name], 2)._replace(quadrangle=math.inf)
+        problem = problem_of(counts, COSTS[name], 2)._replace(quadrangle_share=math.inf)
         _, seconds, bound = best_cutoffs(problem, Effort(cells=3, most_cells=4))
         best = min(problem.total(cutoffs) for cutoffs in itertools.combinations(range(1, 26), 2))
         assert bound <= best * (1 + 1e-9) and seconds >= best * (1 - 1e-9)
@@ -163,19 +163,19 @@ def test_the_minima_of_rows_where_the_last_rows_have_no_column():
     assert not has_one.all() and column[has_one].tolist() == table.argmin(1)[has_one].tolist()
 
 
-def test_no_gain_is_counted_for_tails_too_small_for_the_quadrangle_inequality():
-    """Below the share from which it holds, nothing is known about the gain at the other end of a cell."""
+def test_no_extra_cost_is_counted_for_tails_too_small_for_the_quadrangle_inequality():
+    """Below the share from which it holds, nothing is known about the increase at the other end of a cell."""
     problem = Problem(
         cumulative=np.linspace(0, 1, 101),
         head=lambda k: np.asarray(k, dtype=float),
         tails=[lambda k, p: np.asarray(k, dtype=float) ** 2] * 2,
-        quadrangle=0.3,
+        quadrangle_share=0.3,
     )
     one_cell = [(np.array([20]), np.array([24])), (np.array([35]), np.array([39]))]
     first, second = search._inside(problem, one_cell)
-    assert (first, second) == (0, 0)  # from rank 24 to 39 only 15 % at most: neither gains by that tail
-    first, second = search._inside(problem._replace(quadrangle=0.1), one_cell)
-    # between ranks r and r + 1 the left gain is that at r, the right gain that at r + 1; least for the last two ranks
+    assert (first, second) == (0, 0)  # from rank 24 to 39 only 15 % at most: that tail adds to neither
+    first, second = search._inside(problem._replace(quadrangle_share=0.1), one_cell)
+    # from rank r to r + 1 the left increase is that at r, the right one that at r + 1; least for the last two ranks
     assert (first, second) == (23 - 20, (38 - 24) ** 2 - (35 - 24) ** 2)
     late = [(np.array([20]), np.array([24])), (np.array([80]), np.array([84]))]
     assert search._inside(problem, late)[1] == 0  # the last tail holds 16 %
