@@ -277,7 +277,8 @@ class AdaptiveSoftmax(RankTables):
             ``output`` (...) and ``loss``, a scalar, or (...) with ``reduction="none"``.
 
         Raises:
-            RuntimeError: shapes, dtypes or devices do not fit, or a target is out of range.
+            RuntimeError: shapes, dtypes or devices do not fit, or a target is out of range (the loss is nan instead
+                where nothing may be read on the host).
         """
         self._check_input(input_)
         check_target(target_, input_)
