@@ -36,7 +36,7 @@ class AdaptiveOutput(NamedTuple):
     output: Tensor
     """Log-probability of each target, shape of the target; 0 where the target is ignored."""
     loss: Tensor
-    """The negative log-likelihood, reduced as asked."""
+    """The negative log-likelihood, reduced by the layer's ``reduction``."""
 
 
 # torch.export.save writes the names; they are looked up when a program is loaded
@@ -45,7 +45,7 @@ for _kind in (AdaptiveOutput, TopK):
 
 
 class _Decoding(NamedTuple):
-    """What decoding needs of a layer and an input: arguments of the functions in :mod:`adasoft.decoding`."""
+    """What decoding needs from a layer and an input: arguments of the functions in :mod:`adasoft.decoding`."""
 
     x: Tensor
     """(N, d), in the dtype of the products."""
@@ -55,19 +55,24 @@ class _Decoding(NamedTuple):
     shape: torch.Size
     """Leading dimensions of the input."""
     dtype: torch.dtype
-    """Of log-probabilities."""
+    """Dtype in which log-probabilities are returned."""
 
 
 class AdaptiveSoftmax(RankTables):
     r"""Adaptive softmax over ``n_classes`` words, a drop-in for ``torch.nn.AdaptiveLogSoftmaxWithLoss``.
 
-    The ``c_1`` most frequent words (the short-list) share the head with one entry per tail; tail i holds the words
-    of ranks ``c_i`` to ``c_{i+1} - 1`` behind a projection to ``d_i`` dimensions (Grave et al. 2017, section 4):
+    Words are numbered by rank, the most frequent first. The first ``c_1`` (the short-list) share the head with one
+    entry per tail. Tail i holds the words of ranks ``c_i`` to ``c_{i+1} - 1``, where ``c_{J+1}`` = V, behind a
+    projection to ``d_i`` dimensions (Grave et al. 2017, section 4):
 
-    .. math:: \log p(w) = \log p_{head}(w), \qquad \log p(w) = \log p_{head}(i) + \log p_{tail\,i}(w)
+    .. math::
+        \log p(w) = \begin{cases}
+            \log p_{head}(w) & w < c_1 \\
+            \log p_{head}(\text{tail } i) + \log p_i(w) & c_i \le w < c_{i+1}
+        \end{cases}
 
     The constructor's first seven arguments, the attributes, the ``state_dict`` keys and ``forward`` are those of
-    the stock layer; its checkpoints load strictly, and go back by :meth:`stock_state_dict`.
+    the stock layer; its checkpoints load strictly, and :meth:`stock_state_dict` makes one for it.
 
     >>> layer = AdaptiveSoftmax(64, 10_000, cutoffs=[500, 2_500])
     >>> layer.widths
@@ -83,62 +88,83 @@ class AdaptiveSoftmax(RankTables):
     Args:
         in_features: hidden size d.
         n_classes: number of words V.
-        cutoffs: ranks c_1 < ... < c_J, each between 1 and V - 1.
+        cutoffs: ranks c_1 < ... < c_J, each between 1 and V - 1. The attribute ``cutoffs`` holds V as well, at its
+            end, as in the stock layer.
         div_value: tail i (from 1) gets the width ``d // div_value**i`` unless ``widths`` is given.
         head_bias: add a bias to the head.
         device, dtype: of the parameters.
-        widths: widths d_1 ... d_J of the tails.
+        widths: widths d_1 ... d_J of the tails. By default :func:`adasoft.plan` gives each tail at least 8 (at most d);
+            ``div_value`` has no such floor.
         order: the V ids by falling frequency, for ids that are not sorted by frequency. It becomes one extra
             ``state_dict`` key, ``order``. Without it, an id is its rank.
-        ignore_index: targets of this value (in the user's ids) do not count. It may be a class; that class is
-            then never trained.
+        ignore_index: targets of this value (in the user's ids) do not count. It may be a class, whose
+            tokens are then never trained on.
         reduction: ``"mean"`` (over the tokens that count), ``"sum"`` or ``"none"`` (loss = -output).
-        tail_dropout: dropout on the projected inputs of the tails, in training.
+        tail_dropout: dropout on the projected inputs of the tails. It acts in ``forward`` in training mode; all other
+            methods evaluate without it, in training mode too.
+
+    ``forward`` takes one of four routes to the same loss, up to rounding:
+
+    =======  ===========================================  ========================================================
+    route    when                                         what it does
+    =======  ===========================================  ========================================================
+    routed   by default                                   sorts the tokens by cluster and multiplies each cluster's
+                                                          by the weights, chunk by chunk; keeps no logits
+    called   something is attached to a child, or a       calls the head with all tokens and each tail with its own;
+             transform needs PyTorch's own operations     keeps the logits for backward
+    kernels  nothing may be read on the host, on a GPU    sorts on the device and runs the Triton kernels of
+             with Triton                                  :mod:`adasoft.gpu.ops`; keeps no logits
+    static   nothing may be read on the host, elsewhere   calls every tail with every token and selects the results
+                                                          with masks, which costs the arithmetic that routing saves;
+                                                          keeps the logits for backward
+    =======  ===========================================  ========================================================
+
+    *Routed.* ``forward`` synchronises with the device once, to read the cluster sizes on the host; backward does not.
+    The gradients of ``loss`` are computed in forward. The gradients of ``output``, a second backward and second
+    derivatives compute the logits once more. A second backward gives the same bits as the first; with
+    ``create_graph=True`` the rounding may differ. Hooks on saved tensors receive inputs and weights, but no logits. If
+    such a hook loses precision, the gradients of ``loss`` do not change, since forward has computed them already.
+
+    *Called.* The layer calls its children when they have hooks, pruning masks, parametrizations or adapters, or when
+    their weights are sharded or quantised; also within a transform of ``torch.func``, in forward-mode differentiation
+    and under selective checkpointing. A tail without tokens is not called, unless its weights have to be gathered from
+    other processes. With ``tail_dropout``, attach hooks and the like to the two Linears of a tail, not to the
+    Sequential that holds them (RuntimeError in training). Decoding computes all words if something is attached.
+
+    *Kernels and static.* Nothing may be read on the host under ``torch.compile``, ``torch.export`` and traces, while a
+    CUDA graph is captured, on the meta device, for fake tensors, where ``vmap`` batches the targets, and if
+    :attr:`reads_host` is False. A target out of range then makes the loss nan, since nothing can be raised. The kernels
+    give neither second derivatives nor batched gradients. The static route is taken instead of them for export, in
+    fp64, under ``torch.jit.trace``, within a transform of ``torch.func`` and where something is attached to a child.
+    ``topk``, ``predict`` and ``score`` compute all words where their input cannot be read; :attr:`reads_host` makes no
+    difference to them.
 
     Where it differs from the stock layer:
 
-    - a target equal to ``ignore_index`` is ignored where the stock layer raises; any leading dimensions;
-    - under autocast output and loss are fp32; in pure bf16 or fp16 they have the input's dtype, as stock;
-    - a width of 0 from ``div_value`` raises ValueError instead of giving a tail that knows nothing;
-    - every parameter gets a gradient in every batch, zeros for a tail without tokens. So it works under
-      DistributedDataParallel as it is; but momentum and weight decay then move such a tail, where the stock layer
-      leaves it alone, and the zeros take the time to write them;
-    - an empty batch, or one with all tokens ignored: mean is nan (as ``cross_entropy``), sum is 0, gradients are
-      zeros;
-    - no logits are kept for backward. The gradients of ``loss`` are computed in forward; asking for those of
-      ``output``, for a second backward or for second derivatives computes the logits once more. Each backward gives the
-      same bits, but one with ``create_graph=True`` may round otherwise. Hooks on saved tensors see inputs and weights;
-      those that lose precision do not change the gradients of ``loss``;
-    - it can be mapped by ``torch.func.vmap``, over targets too, and exported;
-    - ``torch.jit.script`` refuses it, as it does the stock layer. ``sample`` and ``opened`` need numbers to look at:
-      they cannot be traced, exported or run on the meta device, and break a compiled graph.
+    - input and target may have any leading dimensions;
+    - a target equal to ``ignore_index`` is ignored, where the stock layer raises. If all are ignored, the mean is nan
+      (as with ``cross_entropy``), the sum is 0, and the gradients are zeros;
+    - under autocast, output and loss are fp32 (fp64 if the input is);
+    - a width of 0 from ``div_value`` raises ValueError, where the stock layer makes a tail whose logits are constant;
+    - every parameter gets a gradient in every batch, zeros for a tail without tokens. The layer therefore works under
+      DistributedDataParallel unchanged. But momentum and weight decay then move such a tail, which the stock layer
+      leaves alone, and writing the zeros takes time;
+    - no logits are kept for backward (routed and kernels);
+    - ``torch.func.vmap`` can map it, over targets too, and ``torch.export`` can export it. :meth:`sample` and
+      :meth:`opened` need to read tensor values: they cannot be traced, exported or run on the meta device, and they
+      break a compiled graph.
 
-    Within a transform of ``torch.func``, in forward-mode differentiation, under ``torch.jit.trace`` and under
-    selective checkpointing the layer calls its children with PyTorch's own operations, as the stock layer does: logits
-    are kept for backward there. The same goes for layers whose children are more than their weights (hooks, pruning
-    masks, parametrizations, adapters, sharded or quantised weights): a tail without tokens is not called then, unless
-    its weights have to be gathered from other processes, and decoding looks at all words. With ``tail_dropout``
-    something may hang on a tail's projection and on its words, but not on the tail as a whole (RuntimeError).
-
-    A forward reads the host once (the cluster sizes), a backward never. Where nothing can be read, under
-    ``torch.compile``, ``torch.export`` and traces, while a CUDA graph is captured, on the meta device, for fake tensors
-    and where ``vmap`` batches the targets, forward takes one of two other routes:
-
-    - on a GPU with Triton, but not for export or fp64, the kernels of :mod:`adasoft.gpu.ops`, without second
-      derivatives and batched gradients;
-    - elsewhere a portable one: every tail sees every token and a mask picks, which costs the arithmetic that routing
-      saves.
-
-    On both, a target out of range makes the loss nan, since nothing can be raised. ``topk``, ``predict`` and ``score``
-    compute all words where nothing can be read. With :attr:`reads_host` = False forward always takes these routes: set
-    it for the steps that warm up before a CUDA graph is captured, so that every kernel is loaded by then.
+    ``torch.jit.script`` refuses it, as it does the stock layer.
     """
 
     #: Public methods besides ``forward`` that read the weights. FSDP2 must be told of them: after
     #: ``fully_shard(layer)``, ``torch.distributed.fsdp.register_fsdp_forward_method(layer, name)`` for each.
     forward_methods = ("log_prob", "predict", "topk", "opened", "sample", "score")
 
-    #: Set to False: no host read in ``forward``, and with it no error for a target out of range.
+    #: Whether ``forward`` may synchronise with the device. It then does so once, to read the cluster sizes and the
+    #: number of targets out of range on the host. If False, it never does, and a target out of range makes the loss nan
+    #: instead of raising RuntimeError. Set it to False during warm-up, before capturing a CUDA graph, so that every
+    #: kernel is loaded by then.
     reads_host: bool = True
 
     _edges: Tensor
@@ -188,6 +214,7 @@ class AdaptiveSoftmax(RankTables):
             )
 
         self._keep_order(None if order is None else checked_order(order, self.n_classes))
+        # the last cluster, [V, V + 1), holds the ignored targets: they have the rank V
         self._keep(_edges=torch.tensor([0, *self.cutoffs, self.n_classes + 1], device="cpu"))
 
     def _place_tables(self) -> None:
@@ -198,7 +225,7 @@ class AdaptiveSoftmax(RankTables):
     def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         if self._home().type == "cuda":  # pragma: no cover - needs a GPU
-            gpu.load()  # a layer unpickled in a process of its own
+            gpu.load()  # this process may have unpickled the layer without ever constructing one
 
     def _widths_by_division(self) -> list[int]:
         widths = [int(self.in_features // self.div_value ** (i + 1)) for i in range(self.n_clusters)]
@@ -212,7 +239,7 @@ class AdaptiveSoftmax(RankTables):
 
     @classmethod
     def from_plan(cls, plan: Plan, **kwargs: Any) -> AdaptiveSoftmax:
-        """The layer that a plan describes: its sizes, cutoffs, widths, and its ``order`` where ids are not sorted.
+        """The layer that a plan describes: its sizes, cutoffs and widths, and its ``order`` if ids are not sorted.
 
         ``kwargs``: further arguments of the layer; ``widths`` or ``div_value`` replace the plan's widths.
 
@@ -250,7 +277,8 @@ class AdaptiveSoftmax(RankTables):
             ``output`` (...) and ``loss``, a scalar, or (...) with ``reduction="none"``.
 
         Raises:
-            RuntimeError: shapes, dtypes or devices do not fit, or a target is out of range.
+            RuntimeError: shapes, dtypes or devices do not fit, or a target is out of range (the loss is nan instead
+                where nothing may be read on the host).
         """
         self._check_input(input_)
         check_target(target_, input_)
@@ -258,14 +286,18 @@ class AdaptiveSoftmax(RankTables):
         if target.dim() != 1:
             x, target = input_.reshape(-1, self.in_features), target_.reshape(-1)
         ranks = target_ranks(target, self.n_classes, self.ignore_index, self._table("_ranks", x.device))
+        # unread: the host may not read the cluster sizes. use_weights: multiply by the children's weights instead of
+        # calling the children, which is the same if nothing is attached to them (plain) and no transform or tracer
+        # needs PyTorch's own operations (watched).
         unread = not self.reads_host or unreadable(ranks)
-        whole = self._plain() and not watched()
-        # asked last: torch.compile cannot trace it
+        use_weights = self._plain() and not watched()
+        # the test for capture comes last: torch.compile cannot trace it
         if unread or (x.is_cuda and torch.cuda.is_current_stream_capturing()):
-            output, loss = self._forward_unread(x, ranks, whole)
+            output, loss = self._forward_unread(x, ranks, use_weights)
         else:
             routing = self._route(target, ranks)
-            output, loss = self._forward_routed(x, ranks, routing) if whole else self._forward_called(x, ranks, routing)
+            forward = self._forward_routed if use_weights else self._forward_called
+            output, loss = forward(x, ranks, routing)
         dtype = output.dtype if autocasts(x) else input_.dtype
         output = output.to(dtype)
         if target_.dim() != 1:
@@ -283,44 +315,47 @@ class AdaptiveSoftmax(RankTables):
         return routing
 
     def _forward_routed(self, x: Tensor, ranks: Tensor, routing: Routing) -> tuple[Tensor, Tensor]:
-        """Products with the weights and a loss in chunks: where no child has to be called."""
-        n_targets = len(ranks)
-        n, permutation, words = routing.n_tokens, routing.permutation, routing.ranks
+        """Multiply by the weights and compute the loss in chunks, without calling any child."""
+        # n of the n_targets tokens are not ignored
+        n, n_targets, permutation, sorted_ranks = routing.n_tokens, len(ranks), routing.permutation, routing.ranks
         scale = (1.0 / n if n else float("nan")) if self.reduction == "mean" else 1.0
         x, (head_weight, head_bias, tails) = self._cast(x)
         with full_precision(x.device.type):
             counted = None
             if n < n_targets:
-                # the ignored ones come last: without them, the rows lie as they are sorted
-                counted, words = permutation[:n], words[:n]
-                x, ranks, permutation = x.index_select(0, counted), words, torch.arange(n, device=x.device)
-            # The head takes the rows where they are; the tokens of a tail are a slice of the permutation, so only
-            # their rows move. Words of tail i are entry c_1 + i of the head.
+                # Ignored tokens come last in the permutation. The others are copied in its order, so that their
+                # permutation becomes the identity.
+                counted, sorted_ranks = permutation[:n], sorted_ranks[:n]
+                x, ranks, permutation = x.index_select(0, counted), sorted_ranks, torch.arange(n, device=x.device)
+            # The head takes the rows where they are. The tokens of a tail are a slice of the permutation, so only
+            # their rows are copied. Tail i (from 0) is entry c_1 + i of the head: the clamp assigns the words of every
+            # tail to the first one, and the loop corrects this for the others.
             head_target = ranks.clamp(max=self.shortlist_size)
             groups = [Group(x, head_weight, head_bias, head_target)]
-            by_cluster = [v.split_with_sizes(routing.sizes[:-1]) for v in (permutation, words)]
+            by_cluster = [v.split_with_sizes(routing.sizes[:-1]) for v in (permutation, sorted_ranks)]
             for i, (projection, weight) in enumerate(tails):
                 rows, tail_ranks = (v[i + 1] for v in by_cluster)
                 if i:
                     head_target.index_fill_(0, rows, self.shortlist_size + i)
-                noise = None
+                dropout_mask = None
                 if self.tail_dropout and self.training:
-                    noise = F.dropout(x.new_ones(len(rows), self.widths[i]), self.tail_dropout)
-                groups.append(Group(None, weight, None, tail_ranks - self.cutoffs[i], rows, projection, noise))
+                    dropout_mask = F.dropout(x.new_ones(len(rows), self.widths[i]), self.tail_dropout)
+                groups.append(Group(None, weight, None, tail_ranks - self.cutoffs[i], rows, projection, dropout_mask))
+            # one tensor of losses, the head's: those of the tails have been added to it
             (nll,), loss = grouped_nll(groups, scale, need_total=self.reduction != "none")
             if counted is not None:
                 nll = nll.new_zeros(n_targets).index_copy(0, counted, nll)
             return -nll, loss
 
     def _forward_called(self, x: Tensor, ranks: Tensor, routing: Routing) -> tuple[Tensor, Tensor]:
-        """As the stock layer: the head is called with all tokens that count, a tail with its own."""
-        n, n_targets, permutation, words = routing.n_tokens, len(ranks), routing.permutation, routing.ranks
+        """Call the head with all tokens that count and each tail with its own, as the stock layer does."""
+        n, n_targets, permutation, sorted_ranks = routing.n_tokens, len(ranks), routing.permutation, routing.ranks
         counted = permutation[:n]
         if n < n_targets:
-            x, ranks, permutation = x.index_select(0, counted), words[:n], torch.arange(n, device=x.device)
+            x, ranks, permutation = x.index_select(0, counted), sorted_ranks[:n], torch.arange(n, device=x.device)
         head_target = ranks.clamp(max=self.shortlist_size)
         rows = permutation[:n].split_with_sizes(routing.sizes[:-1])
-        within = words[:n].split_with_sizes(routing.sizes[:-1])
+        ranks_by_cluster = sorted_ranks[:n].split_with_sizes(routing.sizes[:-1])
         for i in range(1, self.n_clusters):
             head_target = head_target.index_fill(0, rows[i + 1], self.shortlist_size + i)
         nll = _cross_entropy(self._head_logits(x), head_target)
@@ -328,21 +363,21 @@ class AdaptiveSoftmax(RankTables):
         for i, tail in enumerate(self.tail):
             if len(rows[i + 1]) or sharded(tail):
                 logits = self._tail_logits(i, x.index_select(0, rows[i + 1]))
-                nll = nll.index_add(0, rows[i + 1], _cross_entropy(logits, within[i + 1] - self.cutoffs[i]))
+                nll = nll.index_add(0, rows[i + 1], _cross_entropy(logits, ranks_by_cluster[i + 1] - self.cutoffs[i]))
             else:
                 uncalled += tail.parameters()
         loss = nll.sum()
         if self.reduction == "mean":
             loss = loss * (1.0 / n if n else float("nan"))
-        nothing = nothing_from(uncalled)
+        nothing = nothing_from(uncalled)  # 0; gives the parameters of uncalled tails gradients of zeros
         if n < n_targets:
             nll = nll.new_zeros(n_targets).index_copy(0, counted, nll)
         return -(nll + nothing), loss + nothing
 
-    def _forward_unread(self, x: Tensor, ranks: Tensor, whole: bool) -> tuple[Tensor, Tensor]:
-        """No host read: ragged kernels where they run, and the portable route elsewhere and for export."""
+    def _forward_unread(self, x: Tensor, ranks: Tensor, use_weights: bool) -> tuple[Tensor, Tensor]:
+        """Read nothing on the host: the ragged kernels where they run, the static route elsewhere and for export."""
         ops = gpu.loaded
-        runs = whole and ops is not None and (x.is_cuda or ops.INTERPRETED)
+        runs = use_weights and ops is not None and (x.is_cuda or ops.INTERPRETED)
         if not runs or x.dtype == torch.float64 or torch.compiler.is_exporting():
             return self._forward_static(x, ranks)
         x, (head, bias, tails) = self._cast(x)
@@ -353,11 +388,16 @@ class AdaptiveSoftmax(RankTables):
             return -ragged.nll, ragged.total / ragged.counted if self.reduction == "mean" else ragged.total
 
     def _forward_static(self, x: Tensor, ranks: Tensor) -> tuple[Tensor, Tensor]:
-        """Shapes that do not depend on the targets: every tail is called with every token, a mask picks. Exact."""
+        """Call every tail with every token and select the right results with masks. The loss is the exact one.
+
+        No shape depends on the targets.
+        """
         ignored = ranks == self.n_classes
         bad = (ranks < 0) | (ranks > self.n_classes)
         ranks = ranks.masked_fill(ignored | bad, 0)
-        # all edges, no slice of them: inductor of torch 2.11 reads a slice from the beginning of the table
+        # bucketize counts the edges (0, c_1, ...) at or below a rank: 1 in the short-list, which becomes -1, 2 in the
+        # first tail, which becomes 0. It gets all edges: inductor of torch 2.11 reads a slice from the beginning of the
+        # table.
         tail_number = torch.bucketize(ranks, self._table("_edges", x.device), right=True) - 2
         target = torch.where(tail_number < 0, ranks, tail_number + self.shortlist_size)
         nll = _cross_entropy(self._head_logits(x), target)
@@ -372,7 +412,7 @@ class AdaptiveSoftmax(RankTables):
         return -nll, loss
 
     def _plain(self) -> bool:
-        """Whether the weights of head and tails are all there is to them; otherwise they are called."""
+        """Whether nothing is attached to head and tails, so that their weights may be used without calling them."""
         sizes = [b - a for a, b in pairwise(self.cutoffs)]
         return all_plain(self.head, self.tail, [self.head_size, *sizes])
 
@@ -396,7 +436,10 @@ class AdaptiveSoftmax(RankTables):
     # ------------------------------------------------------------------ decoding
 
     def log_prob(self, input: Tensor) -> Tensor:
-        """Log-probabilities of all words: (..., d) -> (..., V), in the order of the user's ids. Differentiable."""
+        """Log-probabilities of all words: (..., d) -> (..., V), in the order of the user's ids.
+
+        Differentiable. An evaluation: ``tail_dropout`` does not act here, not even in training mode.
+        """
         x, shape = self._rows(input)
         out = self._log_prob(x, _log_softmax)
         ranks = self._table("_ranks", x.device)
@@ -405,7 +448,7 @@ class AdaptiveSoftmax(RankTables):
         return out if input.dim() == 2 else reshaped(out, (*shape, self.n_classes))
 
     def _log_prob(self, x: Tensor, normalise: Callable[[Tensor], Tensor]) -> Tensor:
-        """Of all words, (n, V) by rank."""
+        """Log-probabilities of all words, (n, V), by rank; ``normalise`` is a log-softmax over the last dimension."""
         head = normalise(self._head_logits(x))
         parts = [head[:, : self.shortlist_size]]
         for i, tail in enumerate(self.tail):
@@ -415,18 +458,21 @@ class AdaptiveSoftmax(RankTables):
 
     @torch.no_grad()
     def predict(self, input: Tensor) -> Tensor:
-        """The most probable word of each row: (..., d) -> (...), the user's ids. Opens only tails that can win."""
+        """The most probable word of each row: (..., d) -> (...), the user's ids. Computes only tails that can win."""
         return self.topk(input, 1).indices.squeeze(-1)
 
     @torch.no_grad()
     def topk(self, input: Tensor, k: int) -> TopK:
         """The ``k`` most probable words of each row: (..., d) -> values (..., k), indices (..., k).
 
-        Exact: equal to ``log_prob(input).topk(k)`` up to rounding, without opening tails that cannot enter (see
-        :mod:`adasoft.decoding`). Words of equal probability come in no set order, as with ``torch.topk``.
+        Exact: equal to ``log_prob(input).topk(k)`` up to rounding, without computing tails whose words cannot be among
+        them (see :mod:`adasoft.decoding`). Words of equal probability come in no set order, as with ``torch.topk``.
 
-        Nothing is kept between calls, so that no change of the weights can be missed. The bounds need averages of a
-        tail's weights, some three passes over them; on a CPU they are computed where 32 rows or more may open the tail.
+        A tail is skipped for a row if an upper bound on the probabilities of its words lies below the row's k-th best
+        word so far. The first bound is the probability of the tail's entry in the head, since no word of the tail can
+        be more probable. A sharper one needs averages of the tail's weights, some three passes over them; on a CPU it
+        is computed where 32 rows or more may open the tail. The averages are computed in each call, so that no change
+        of the weights can be missed.
 
         Raises ValueError if k is not between 1 and V.
 
@@ -448,6 +494,7 @@ class AdaptiveSoftmax(RankTables):
     @torch.no_grad()
     def opened(self, input: Tensor, k: int) -> Tensor:
         """Which tails :meth:`topk` has to compute for each row: (..., d) -> (..., J), bool."""
+        # small=0: always test the bounds. By default a CPU computes the words of small tails without all the tests.
         return self._topk(input, k, small=0)[2]
 
     @torch.no_grad()
@@ -477,10 +524,10 @@ class AdaptiveSoftmax(RankTables):
     def score(self, input: Tensor, candidates: Tensor) -> Tensor:
         """Log-probabilities of given words: (..., d) and ids (..., m) -> (..., m).
 
-        A tail is opened only for the rows that have a candidate in it.
+        A tail is computed only for the rows that have a candidate in it.
 
-        Raises RuntimeError if shapes or dtypes do not fit, or an id is out of range (where nothing is read on the host,
-        its score is nan).
+        Raises RuntimeError if shapes or dtypes do not fit, or an id is out of range (its score is nan where ids cannot
+        be read on the host).
         """
         x, head, cutoffs, tails, shape, dtype = self._decoding(input)
         unread = unreadable(input) or unreadable(candidates)
@@ -514,7 +561,7 @@ class AdaptiveSoftmax(RankTables):
         k = self._count(k)
         x, head, cutoffs, tails, shape, dtype = self._decoding(input)
         values, ranks, opened = topk_ranks(x, head, cutoffs, tails, k, small=small)
-        if not tails:
+        if not tails:  # the children were called, so all words were computed
             opened = opened.new_ones(len(x), self.n_clusters)
         return values.to(dtype).view(*shape, k), ranks.view(*shape, k), opened.view(*shape, self.n_clusters)
 
@@ -525,7 +572,8 @@ class AdaptiveSoftmax(RankTables):
         x, shape = self._rows(input)
         dtype = torch.float32 if autocasts(x) else x.dtype
         if not self._plain():
-            # no weight may be read past what hangs on a child: all words are a head without tails
+            # Weights may not be read directly when a child has hooks or adapters: to decoding, all words form one
+            # head without tails.
             head = partial(self._log_prob, normalise=decoding.log_softmax)
             return _Decoding(x, head, [self.n_classes], [], shape, dtype)
         x, (weight, bias, tails) = self._cast(x)
@@ -569,8 +617,8 @@ class AdaptiveSoftmax(RankTables):
 
 
 def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    statistics = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
-    return F.cross_entropy(statistics, target, reduction="none")
+    fp32_logits = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits  # fp64 stays
+    return F.cross_entropy(fp32_logits, target, reduction="none")
 
 
 def _log_softmax(logits: Tensor) -> Tensor:

@@ -1,9 +1,13 @@
-"""Routing of tokens to clusters, and linear + cross entropy in chunks.
+"""Routing of tokens to clusters, and linear + cross entropy in chunks, whose gradients are made in forward.
 
 The negative log-likelihood of adaptive softmax is exactly a sum of ordinary cross entropies: one over the head
 for every token, and one over tail i for the tokens of tail i. So all that is special happens before (which token
-goes where: :func:`route`) and after (the sum). The cross entropies are computed chunk by chunk: the logits of a
-chunk live in one buffer that every chunk reuses, and are never kept for backward.
+goes where: :func:`route`) and after (the sum).
+
+The cross entropies are computed chunk by chunk. The logits of a chunk live in one buffer that every chunk reuses, and
+are never kept for backward. Instead, forward also computes the gradients of the summed loss, while a chunk's logits are
+there. These gradients, dx and all dW, stay alive until backward, which scales them and hands them over
+(:func:`early_nll`).
 """
 
 from __future__ import annotations
@@ -48,12 +52,13 @@ def span(ids: Tensor) -> str:
 
 
 def route(ranks: Tensor, edges: Tensor) -> tuple[Routing, int]:
-    """Sort tokens by cluster with one sort and one host read.
+    """Sort tokens by rank, and so by cluster, with one sort and one read on the host.
 
-    ``ranks`` (N,) as from :func:`adasoft.ranks.target_ranks`; ``edges`` = [0, c_1, ..., c_J, V, V + 1] on the same device.
-    Returns the routing and the number of targets out of range. The host read brings the cluster sizes and that
-    number together; without sizes on the host no tail could be given just its own tokens.
+    ``ranks`` (N,) as from :func:`adasoft.ranks.target_ranks`; ``edges`` = [0, c_1, ..., c_J, V, V + 1] on the same
+    device. Returns the routing and the number of targets out of range. One read brings the cluster sizes and that
+    number to the host together; without sizes on the host no tail could be given just its own tokens.
     """
+    # stable: tokens of the same rank stay in the order of the batch, on every device
     ordered, permutation = torch.sort(ranks, stable=True)
     bounds = torch.searchsorted(ordered, edges).tolist()
     sizes = [b - a for a, b in pairwise(bounds)]
@@ -62,10 +67,10 @@ def route(ranks: Tensor, edges: Tensor) -> tuple[Routing, int]:
 
 def chunk_rows(n_rows: int, n_words: int, on_gpu: bool = False) -> int:
     """Rows of a chunk for ``n_rows`` tokens and ``n_words`` logits each."""
-    low, high = CHUNK_ROWS
+    least, most = CHUNK_ROWS
     if on_gpu:
-        return max(1, min(n_rows, max(low, GPU_CHUNK_ELEMENTS // max(n_words, 1))))
-    return max(1, min(n_rows, high, max(low, CHUNK_ELEMENTS // max(n_words, 1))))
+        return max(1, min(n_rows, max(least, GPU_CHUNK_ELEMENTS // max(n_words, 1))))
+    return max(1, min(n_rows, most, max(least, CHUNK_ELEMENTS // max(n_words, 1))))
 
 
 def linear_nll(
@@ -83,38 +88,39 @@ def linear_nll(
 
     Shapes: ``x`` (n, d), ``weight`` (k, d), ``bias`` (k,) or None, ``target`` (n,) in 0..k-1. ``gradients`` says
     which of x, weight and bias get one. They are those of ``sum(row_weight * nll)``; ``row_weight`` is (n,) or
-    one number. ``rows``: rows of a chunk (default :func:`chunk_rows`). ``into``: losses (m,) and places (n,), each at
-    most once, to whose losses those of the rows are added.
+    one number. ``rows``: rows of a chunk (default :func:`chunk_rows`). ``into`` = (losses (m,), index (n,)): nll is
+    added to ``losses[index]``. The index has no duplicates.
 
-    Returns nll (n,), or what they were added to; dx, dweight, dbias. nll is fp32 for fp16 and bf16 inputs, where
-    dweight and dbias are summed over chunks and returned in fp32 as well.
+    Returns nll (n,), or ``losses`` (m,) if ``into`` is given; dx, dweight, dbias, each None if not asked for. nll is
+    fp32 for fp16 and bf16 inputs; dweight and dbias are then summed over chunks and returned in fp32 as well.
     """
     n, k = x.shape[0], weight.shape[0]
-    low = x.dtype in _LOW_PRECISION
-    statistics = torch.float32 if low else x.dtype
+    half = x.dtype in _LOW_PRECISION
+    sum_dtype = torch.float32 if half else x.dtype  # of losses, probabilities and sums over chunks
     want_x, want_w, want_b = gradients
     dw: Tensor | None = None
     rows = chunk_rows(n, k, x.is_cuda) if rows is None else rows
-    # a uniform weight rides along in the products for free
+    # one number for all rows is a factor of the products, which costs nothing
     alpha = 1.0 if isinstance(row_weight, Tensor) else row_weight
 
-    # On a GPU with Triton: kernels for all between the products.
+    # On a GPU with Triton: kernels for everything between the matrix products.
     ops = gpu.on(x.device) if x.is_cuda and x.dtype != torch.float64 else None
     if ops is not None and n:
         weights = row_weight.float() if isinstance(row_weight, Tensor) else None
         return ops.dense_nll(x, weight, bias, target, weights, gradients, alpha=alpha, rows=rows, into=into)  # type: ignore[no-any-return]
 
-    # Buffers that every chunk reuses.
-    db = weight.new_zeros(k, dtype=statistics) if want_b else None
-    buffers = None if n <= rows else (x.new_empty(rows, k), x.new_empty(rows, k, dtype=statistics) if low else None)
+    # Buffers that every chunk reuses: for logits, and in half precision for fp32 probabilities. A single chunk needs no
+    # slicing and no preallocated buffers.
+    db = weight.new_zeros(k, dtype=sum_dtype) if want_b else None
+    buffers = None if n <= rows else (x.new_empty(rows, k), x.new_empty(rows, k, dtype=sum_dtype) if half else None)
     dx = torch.empty_like(x) if want_x and buffers is not None else None
-    on_host = not low and _on_host(x)
+    on_host = not half and _on_host(x)
     losses = []
 
     for start in range(0, n, rows):
-        # Logits of a chunk of rows.
+        # Logits of a chunk of rows (_c).
         x_c, t_c, dx_c, logits, probs = x, target, None, None, None
-        if buffers is not None:  # a small batch is worth the fewer calls
+        if buffers is not None:
             x_c, t_c = x[start : start + rows], target[start : start + rows]
             dx_c = None if dx is None else dx[start : start + rows]
             logits, probs = (None if v is None else v[: len(x_c)] for v in buffers)
@@ -124,17 +130,17 @@ def linear_nll(
         else:
             logits = torch.addmm(bias, x_c, weight.t(), out=logits)
 
-        # Probabilities and losses.
+        # Probabilities and losses. Except in half precision, the probabilities replace the logits.
         if on_host:
             probs = torch.softmax(logits, 1, out=logits)
             p = probs.gather(1, t_c)
-            numbers = p.numpy()
+            numbers = p.numpy()  # a view of p
             losses.append(_nll_on_host(x_c, weight, bias, probs, p, numbers, t_c))
         else:
-            wanted = logits.gather(1, t_c).squeeze(1).to(statistics)
-            largest = logits.amax(1).to(statistics)
-            if low:
-                probs = torch.softmax(logits, 1, dtype=statistics, out=probs)
+            wanted = logits.gather(1, t_c).squeeze(1).to(sum_dtype)
+            largest = logits.amax(1).to(sum_dtype)
+            if half:
+                probs = torch.softmax(logits, 1, dtype=sum_dtype, out=probs)
             else:
                 probs = torch.softmax(logits, 1, out=logits)
             # log-sum-exp = max logit - log(its probability): softmax has done the sum already, and the largest
@@ -146,48 +152,49 @@ def linear_nll(
 
         # Gradient of the logits, in their place: probabilities less 1 at the target, times the row's weight.
         if on_host:
-            numbers -= 1  # in place; for few numbers in a quarter of the time that torch takes
+            numbers -= 1  # changes p; for few numbers in a quarter of the time that torch takes
             probs.scatter_(1, t_c, p)
         else:
-            probs.scatter_add_(1, t_c, torch.full_like(t_c, -1, dtype=statistics))
+            probs.scatter_add_(1, t_c, torch.full_like(t_c, -1, dtype=sum_dtype))
         if isinstance(row_weight, Tensor):
-            probs.mul_(row_weight[start : start + rows].to(statistics).unsqueeze(1))
-        if low:
+            probs.mul_(row_weight[start : start + rows].to(sum_dtype).unsqueeze(1))
+        if half:
             logits.copy_(probs)  # the products run in x's precision, on tensor cores where there are any
+        dlogits = logits  # same memory
 
-        # Gradients of input, weights and bias. With beta = 0 the first argument is not looked at.
+        # Gradients of input, weights and bias. With beta = 0 addmm ignores its first argument: any tensor that fits.
         if want_x:
-            dx_c = torch.addmm(x_c, logits, weight, beta=0, alpha=alpha, out=dx_c)
+            dx_c = torch.addmm(x_c, dlogits, weight, beta=0, alpha=alpha, out=dx_c)
             dx = dx_c if buffers is None else dx
-        if want_w and low:
-            part = torch.mm(logits.t(), x_c).to(statistics).mul_(alpha)
+        if want_w and half:
+            part = torch.mm(dlogits.t(), x_c).to(sum_dtype).mul_(alpha)
             dw = part if dw is None else dw.add_(part)
         elif want_w:
-            dw = torch.addmm(weight if dw is None else dw, logits.t(), x_c, beta=int(start > 0), alpha=alpha, out=dw)
+            dw = torch.addmm(weight if dw is None else dw, dlogits.t(), x_c, beta=int(start > 0), alpha=alpha, out=dw)
         if db is not None:
             db.add_(probs.sum(0), alpha=alpha)
 
     # Without rows no chunk has made the gradients.
     if not n:
         dx = torch.empty_like(x) if want_x else None
-        dw = torch.zeros_like(weight, dtype=statistics) if want_w else None
-    nll = losses[0] if len(losses) == 1 else torch.cat([x.new_empty(0, dtype=statistics), *losses])
+        dw = torch.zeros_like(weight, dtype=sum_dtype) if want_w else None
+    nll = losses[0] if len(losses) == 1 else torch.cat([x.new_empty(0, dtype=sum_dtype), *losses])
     return nll if into is None else into[0].index_add_(0, into[1], nll), dx, dw, db
 
 
 def _on_host(x: Tensor) -> bool:
-    """Whether numbers can be looked at without stalling a queue."""
+    """Whether the host can read tensor values without a device synchronisation."""
     return x.is_cpu
 
 
 def _nll_on_host(
     x: Tensor, weight: Tensor, bias: Tensor | None, probs: Tensor, p: Tensor, numbers: Any, target: Tensor
 ) -> Tensor:
-    """Minus the logarithm of the target's probability ``p`` (n, 1), where a look at the ``numbers`` in it is free.
+    """Minus the logarithm of the target's probability ``p`` (n, 1), where reading its values is free.
 
-    It spares the two passes over all logits that finding the largest ones takes, a few per cent of a step on a CPU.
-    Rows whose target has next to no probability (or is nan) go by the most probable word j instead:
-    log-sum-exp = logit_j - log p_j, with the two logits computed once more.
+    ``numbers`` is a NumPy view of ``p``. The largest logit and its probability are not needed here, which saves two
+    passes over a chunk, a few per cent of a step on a CPU. Only rows whose target has next to no probability (or is
+    nan) go by the most probable word j: log-sum-exp = logit_j - log p_j, with both logits computed once more.
     """
     out = p.log().neg_().squeeze(1)
     if not np.minimum.reduce(numbers, axis=None) > 1e-30:
@@ -202,8 +209,9 @@ def _nll_on_host(
 
 # ---------------------------------------------------------------- gradients that are computed in forward
 
-#: (flat, needs, weights) -> losses of rows, and those gradients of ``sum(weights * losses)`` that are needed, as
-#: ``flat`` lies. ``weights``: one tensor for each of the losses, or one number for all.
+#: (flat, needs, weights) -> losses of rows, and the gradients of ``sum(weights * losses)``. ``flat``: all fields of all
+#: groups (:class:`Group`), in a row. ``needs``: for each, whether its gradient is needed; the gradients come in the
+#: same order, None where not. ``weights``: one tensor for each of the losses, or one number for all.
 OnePass: TypeAlias = Callable[[Sequence[Any], Sequence[bool], list[Tensor] | float], tuple[list[Tensor], list[Any]]]
 #: (flat, dtype) -> the same losses by plain operations on whole logits, which are of this dtype.
 PlainLosses: TypeAlias = Callable[[Sequence[Any], torch.dtype], list[Tensor]]
@@ -214,10 +222,12 @@ def early_nll(
 ) -> tuple[list[Tensor], Tensor]:
     """Losses of rows, and ``scale`` times the sum of them all. Both are differentiable with respect to ``flat``.
 
+    ``flat`` holds all fields of all groups, in a row; ``flat[0]`` has the dtype of the products.
+
     The gradients of the sum are computed in forward, while a chunk's logits are there: three products instead of the
     four that recomputing would take, and no logits kept. If backward asks for anything else (per-row gradients, a
     second backward through the same graph) the logits are computed once more. ``need_total=False`` says that gradients
-    will come through the per-row losses only, so none are computed in forward. ``flat[0]`` has the products' dtype.
+    will come through the per-row losses only, so none are computed in forward.
     """
     *losses, total = _EarlyNLL.apply(  # type: ignore[no-untyped-call]
         in_one_pass, plain, scale, need_total and torch.is_grad_enabled(), *flat
@@ -230,9 +240,10 @@ class _EarlyNLL(torch.autograd.Function):
     def forward(  # type: ignore[override]
         ctx: Any, in_one_pass: OnePass, plain: PlainLosses, scale: float, early: bool, *flat: Tensor | None
     ) -> tuple[Tensor, ...]:
-        # fp16 gradients times 1/n would underflow before a loss scale reaches them: scale later, in fp32
+        # alpha is applied in forward and pending left for backward: alpha * pending = scale. fp16 gradients times 1/n
+        # would underflow before a loss scale reaches them, so they are scaled later, in fp32.
         alpha = 1.0 if flat[0].dtype in _LOW_PRECISION else scale  # type: ignore[union-attr]
-        # the mean over no token has the scale nan, which must not multiply gradients that are zeros
+        # without tokens the gradients are zeros, and the mean has the scale nan, which must not multiply them
         ctx.early = early and len(flat[0]) > 0  # type: ignore[arg-type]
         needs = ctx.needs_input_grad[4:] if ctx.early else (False,) * len(flat)
         losses, gradients = in_one_pass(flat, needs, alpha)
@@ -247,7 +258,7 @@ class _EarlyNLL(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:  # type: ignore[override]
         *per_row, total = grads
         flat, needs = ctx.saved_tensors, ctx.needs_input_grad[4:]
-        # a graph of the gradients is asked for; or they come as several at once, for which there are no buffers
+        # a graph of the gradients is asked for, or they are batched (vmap), which the in-place code cannot handle
         differentiable = torch.is_grad_enabled() or any(map(batched_gradient, grads))
         with full_precision(flat[0].device.type):
             # The sum alone: hand over what forward computed and forget it, so that it becomes .grad without a copy.
@@ -278,8 +289,8 @@ def _like(gradient: Tensor | None, value: Tensor | None) -> Tensor | None:
 def _scaled(
     gradients: list[Tensor | None], flat: Sequence[Tensor | None], total: Tensor, pending: float
 ) -> list[Tensor | None]:
-    # On a CPU a look at the number is free and usually spares a pass over every gradient. On a GPU it would
-    # stall the queue, and the pass is cheap.
+    # On a CPU reading the number is free and usually saves a pass over every gradient. On a GPU it would have to wait
+    # for the device, and the pass is cheap.
     if pending == 1.0 and _on_host(total) and total.item() == 1.0:
         return [_like(g, v) for g, v in zip(gradients, flat, strict=True)]
     factor = total * pending
@@ -295,11 +306,12 @@ def _scaled(
 def _differentiable(
     plain: PlainLosses, flat: Sequence[Any], needs: Sequence[bool], weights: list[Tensor]
 ) -> list[Tensor | None]:
-    """The same gradients by plain operations on whole logits: with a graph of their own where one is asked for."""
+    """The same gradients by plain operations on whole logits, themselves differentiable where grad mode is on."""
     create_graph = torch.is_grad_enabled()
     with torch.enable_grad():
-        # Aliases, and the weights as grad_outputs: x may depend on weight (tied embeddings) and the upstream
-        # gradients on both (a squared loss), and the gradients of this step must not run through either.
+        # Differentiate with respect to aliases, so that autograd stops there even if x depends on weight (tied
+        # embeddings). Pass the upstream gradients as grad_outputs, so that autograd does not follow them either: they
+        # may depend on both (a squared loss).
         aliases = [v.view_as(v) if need else v for v, need in zip(flat, needs, strict=True)]
         losses = plain(aliases, weights[0].dtype)
     inputs = [v for v, need in zip(aliases, needs, strict=True) if need]
@@ -313,10 +325,11 @@ def _differentiable(
 class Group(NamedTuple):
     """One cross entropy over n tokens and k words, of the logits ``x weight^T + bias``.
 
-    For a tail ``x`` is None and stands for ``noise * (x0[rows] projection^T)``, where x0 is the first group's x: the
-    tokens of a tail are some of the head's. Their losses are added to the first group's, and gradients meet in x0's.
+    For a tail ``x`` is None and stands for ``dropout_mask * (x0[rows] projection^T)``, where x0 is the first group's x:
+    the tokens of a tail are some of the head's. Their losses are added to the first group's, and the gradients for x0
+    are summed in the first group's.
 
-    All fields are tensors, or None; or, of the same form, whether a gradient is needed.
+    All fields are tensors, or None. Also used for booleans, which say whether a field's gradient is needed.
     """
 
     x: Any
@@ -328,11 +341,11 @@ class Group(NamedTuple):
     target: Any
     """(n,) int64, each from 0 to k - 1."""
     rows: Any = None
-    """(n,) int64: places in x0, each at most once."""
+    """(n,) int64: rows of x0, each at most once."""
     projection: Any = None
     """(d_i, d)"""
-    noise: Any = None
-    """(n, d_i), or None: what dropout multiplies projected rows by."""
+    dropout_mask: Any = None
+    """(n, d_i), or None: zeros, and 1 / (1 - probability) where a number is kept."""
 
 
 def grouped_nll(groups: list[Group], scale: float, *, need_total: bool = True) -> tuple[list[Tensor], Tensor]:
@@ -351,13 +364,14 @@ def _grouped(flat: Sequence[Any]) -> list[Group]:
 def _groups_in_one_pass(
     flat: Sequence[Any], needs: Sequence[bool], weights: list[Tensor] | float
 ) -> tuple[list[Tensor], list[Any]]:
-    """Losses of each group, a tail's among the first's; and the gradients needed."""
+    """Losses of each group that is not a tail, tail losses added to the first's; and the gradients needed."""
     losses: list[Tensor] = []
     gradients: list[Tensor | None] = []
-    for (x, weight, bias, target, rows, projection, noise), need in zip(_grouped(flat), _grouped(needs), strict=True):
+    for group, need in zip(_grouped(flat), _grouped(needs), strict=True):
+        x, weight, bias, target, rows, projection, dropout_mask = group
         if rows is None:
             row_weight = weights[len(losses)] if isinstance(weights, list) else weights
-            want = need.x, need.weight, need.bias
+            want = (need.x, need.weight, need.bias)
             nll, *of_group = linear_nll(x, weight, bias, target, row_weight=row_weight, gradients=want)
             losses.append(nll)
             gradients += [*of_group, None, None, None, None]
@@ -365,15 +379,15 @@ def _groups_in_one_pass(
         # A tail: its rows of the first x, projected.
         x, dx = flat[0].index_select(0, rows), gradients[0]
         h = torch.mm(x, projection.t())
-        h = h if noise is None else h.mul_(noise)
+        h = h if dropout_mask is None else h.mul_(dropout_mask)
         row_weight = weights[0].index_select(0, rows) if isinstance(weights, list) else weights
-        want = dx is not None or need.projection, need.weight, need.bias
+        want = (dx is not None or need.projection, need.weight, need.bias)
         _, dh, dw, db = linear_nll(
             h, weight, bias, target, row_weight=row_weight, gradients=want, into=(losses[0], rows)
         )
         # Back through the projection.
-        if dh is not None and noise is not None:
-            dh.mul_(noise)
+        if dh is not None and dropout_mask is not None:
+            dh.mul_(dropout_mask)
         if dh is not None and dx is not None:
             dx.index_add_(0, rows, torch.mm(dh, projection))
         gradients += [None, dw, db, None, None, _outer(dh, x) if need.projection else None, None]
@@ -381,11 +395,12 @@ def _groups_in_one_pass(
 
 
 def _groups_plain(flat: Sequence[Any], dtype: torch.dtype) -> list[Tensor]:
+    """The same losses by plain operations, which autograd differentiates."""
     losses: list[Tensor] = []
-    for x, weight, bias, target, rows, projection, noise in _grouped(flat):
+    for x, weight, bias, target, rows, projection, dropout_mask in _grouped(flat):
         if rows is not None:
             x = linear(flat[0].index_select(0, rows), projection)
-            x = x if noise is None else x * noise
+            x = x if dropout_mask is None else x * dropout_mask
         nll = cross_entropy(linear(x, weight, bias).to(dtype), target, reduction="none")
         if rows is None:
             losses.append(nll)
@@ -395,7 +410,7 @@ def _groups_plain(flat: Sequence[Any], dtype: torch.dtype) -> list[Tensor]:
 
 
 def _outer(a: Any, x: Tensor) -> Tensor:
-    """``a^T x`` of (n, m) and (n, d): (m, d). In low precision, sums beyond a chunk of rows are in fp32."""
+    """``a^T x`` of (n, m) and (n, d): (m, d). In half precision, partial sums over chunks of rows are added in fp32."""
     if x.dtype not in _LOW_PRECISION:
         return torch.mm(a.t(), x)
     if x.is_cuda:  # sums are in fp32 there

@@ -14,7 +14,7 @@ def target_ranks(target: Tensor, n_classes: int, ignore_index: int, rank_of_id: 
 
     ``target`` (N,) holds the user's ids, ``rank_of_id`` (V,) or None maps them to ranks. Shape (N,), int64.
     """
-    ids = target.long().contiguous()  # a look for their places among the edges wants them so
+    ids = target.long().contiguous()  # searchsorted needs contiguous input
     ranks = ids.clamp(-1, n_classes)
     if rank_of_id is not None:
         # out-of-range ids must not index the table: they look up another's rank, and do not keep it

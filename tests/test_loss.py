@@ -213,14 +213,14 @@ def two_groups(dtype=torch.float64, *, bias=True):
     return [L.Group(x, weight, b, target), L.Group(y, other, None, wanted)]
 
 
-def head_and_tails(dtype=torch.float64, *, bias=True, noise=True):
+def head_and_tails(dtype=torch.float64, *, bias=True, dropout=True):
     """A head of seven rows, a tail of three of them with dropout, one of two, and one without rows."""
     x, weight, b, target, _ = draw(7, 4, 5, bias=bias, dtype=dtype)
     groups = [L.Group(x, weight, b, target)]
     for i, rows in enumerate([[6, 0, 3], [1, 5], []]):
         h, words, _, wanted, _ = draw(len(rows), 2, 6 - i, bias=False, dtype=dtype, seed=i + 1)
         projection = draw(1, 4, 2, dtype=dtype, seed=i + 5)[1]
-        kept = torch.tensor([[0.0, 2.0]], dtype=dtype).expand_as(h).contiguous() if noise and i == 0 else None
+        kept = torch.tensor([[0.0, 2.0]], dtype=dtype).expand_as(h).contiguous() if dropout and i == 0 else None
         groups.append(L.Group(None, words, None, wanted, torch.tensor(rows, dtype=torch.long), projection, kept))
     for v in inputs_of(groups, all_floats=True):
         v.requires_grad_()
@@ -234,9 +234,9 @@ def inputs_of(groups, *, all_floats=False):
 
 def by_autograd(groups, scale):
     losses = []
-    for x, weight, bias, target, rows, projection, noise in groups:
+    for x, weight, bias, target, rows, projection, dropout_mask in groups:
         if rows is not None:
-            x = F.linear(groups[0].x[rows], projection) * (1.0 if noise is None else noise)
+            x = F.linear(groups[0].x[rows], projection) * (1.0 if dropout_mask is None else dropout_mask)
         nll = F.cross_entropy(F.linear(x, weight, bias), target, reduction="none")
         if rows is None:
             losses.append(nll)
