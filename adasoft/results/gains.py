@@ -105,8 +105,8 @@ def _planning(folder: Path) -> list[str]:
         f"the best of all cutoffs for {search['V']:,} words and {search['J']} tails in {search['ms'] / 1e3:.2f} s; "
         f"measured on two lists of words, plans took {regrets[0]:.2f} to {regrets[-1]:.2f} of the time of the best of "
         "30 others",
-        f"predicted times are off by {error['median error']:.0%} in the median, {error['largest error']:.0%} at most on "
-        f"the CPU; on the GPU a full softmax of {large['V']:,} words took {took / predicted:.1f} times as long",
+        f"predicted times are off by {error['median error']:.0%} in the median, {error['largest error']:.0%} at most "
+        f"on the CPU; on the GPU a full softmax of {large['V']:,} words took {took / predicted:.1f} times as long",
     ]
 
 

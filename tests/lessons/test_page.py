@@ -55,7 +55,7 @@ def test_plans_are_those_of_the_planner(english):
     explorer = data_of(english)["explorer"]
     costs = [COUNTED_MULTIPLICATIONS, *recorded_costs()]
     assert len(explorer["costs"]) == len(costs)
-    assert len(explorer["plans"]) == len(costs) * len(explorer["sizes"]["d"]) * len(explorer["sizes"]["batch"]) * 3
+    assert len(explorer["plans"]) == len(costs) * len(explorer["sizes"]["d"]) * len(explorer["sizes"]["batch"]) * 5
     for stored in explorer["plans"][::17]:
         best = plan(
             load_language("en"),
