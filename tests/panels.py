@@ -50,6 +50,14 @@ def finished(button, seconds=60):
     until(lambda: not button.disabled, seconds)
 
 
+def wait(good, seconds=60):
+    """Until something that another thread does holds."""
+    end = time.monotonic() + seconds
+    while not good():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 def press(box, description, seconds=60):
     """Press the start button of a job, and wait until it has ended."""
     button = named(box, description)

@@ -20,6 +20,7 @@ from adasoft.lessons.kit import grading as checks
 from adasoft.lessons.kit import parts
 from adasoft.lessons.kit.cuts import cut_panel
 from adasoft.lessons.kit.plots import card_svg, plain
+from adasoft.lessons.kit.tables import html_table
 from adasoft.lessons.language_model import explorer as ts
 from adasoft.lessons.language_model import panels as tp
 from adasoft.lessons.language_model import sentences as se
@@ -211,7 +212,7 @@ def test_texts_and_sessions_in_the_lesson_on_perplexity(monkeypatch):
     boxes = [make(explorer) for make in (tp.text_panel, tp.training_panel, tp.writing_panel, tp.own_cell_panel)]
     check(*boxes, tp.own_cell_panel(explorer, Evil(), slot="second"))
     assert not TAGS.search(se.paragraphs_svg({EVIL: EVIL}))
-    assert not TAGS.search(se.html_table(EVIL, [EVIL], [[EVIL] * 2]))
+    assert not TAGS.search(html_table([[EVIL] * 2], [EVIL], label=EVIL, scrolls=True))
 
 
 def test_words_and_records_in_the_lesson_on_alternatives(monkeypatch):

@@ -4,14 +4,13 @@ import math
 import subprocess
 import sys
 import threading
-import time
 
 import ipywidgets as w
 import numpy as np
 import pytest
 import torch
 import traitlets
-from panels import every, named, problem, said
+from panels import every, named, problem, said, wait
 
 from adasoft import Vocabulary
 from adasoft.lessons import COUNTED_MULTIPLICATIONS
@@ -549,13 +548,6 @@ def test_open_and_skip_are_told_apart(trained):
             assert told in sentence.split(f"tail {i + 1} (")[1].split(",")[0]
             marks.add((mark, bool(best < threshold)))
     assert {(" skip", True), (" open", False)} <= marks
-
-
-def wait(good, seconds=60):
-    end = time.monotonic() + seconds
-    while not good():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def test_training_in_the_background(explorer):

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...text import signed
 from ..kit import plots as f
 from ..kit.parts import listed
 from ..kit.tables import html_table
@@ -116,12 +117,6 @@ def training_table(kept: Kept, labels: Mapping[str, str], base: str) -> str:
         )
     name = f"perplexity and speed; differences are to {labels[base]}"
     return html_table(cells, heads, label=name, scrolls=True)
-
-
-def signed(value: float) -> str:
-    """+2.1 %, −35.0 %; a dash where there is nothing to compare."""
-    # kept on one line by its space
-    return f"{100 * value:+.1f}\u00a0%".replace("-", "−") if math.isfinite(value) else "–"
 
 
 def conditions(kept: Kept) -> str:
