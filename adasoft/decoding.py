@@ -37,7 +37,7 @@ import torch
 from torch import Tensor
 
 from .records import cpu_name
-from .tuning import CHUNK_ELEMENTS, FEW, LARGE, MANY, SMALL
+from .tuning import CHUNK_ELEMENTS, FEW, FEW_LOGITS, LARGE, MANY, SMALL
 
 #: Words per block: of the bounds, and of the maxima that a search for the best words goes by.
 BLOCK = 64
@@ -315,7 +315,7 @@ def largest(values: Tensor, k: int, maxima: Tensor | None = None) -> tuple[Tenso
     copy every value with its index first.
     """
     words = values.shape[1]
-    if words <= 8 * BLOCK * k or values.numel() <= 1 << 16 or values.device.type != "cpu":
+    if words <= 8 * BLOCK * k or values.numel() <= FEW_LOGITS or values.device.type != "cpu":
         found = values.topk(k, dim=1)
         return found.values, found.indices
     maxima = block_maxima(values) if maxima is None else maxima

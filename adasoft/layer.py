@@ -19,6 +19,7 @@ from .decoding import Head, Tail, TopK, nucleus_ranks, sample_ranks, score_ranks
 from .inputs import check_hidden, check_ids, check_target
 from .loss import Group, Routing, grouped_nll, route, span
 from .ranks import RankTables, checked_order, target_ranks
+from .tuning import FEW_LOGITS
 from .watchers import autocasts, full_precision, reshaped, traced, unreadable, watched
 
 if TYPE_CHECKING:
@@ -466,7 +467,8 @@ class AdaptiveSoftmax(RankTables):
         """The ``k`` most probable words of each row: (..., d) -> values (..., k), indices (..., k).
 
         Exact: equal to ``log_prob(input).topk(k)`` up to rounding, without computing tails whose words cannot be among
-        them (see :mod:`adasoft.decoding`). Words of equal probability come in no set order, as with ``torch.topk``.
+        them (see :mod:`adasoft.decoding`); on a CPU, all of up to 65,536 logits are computed. Words of equal
+        probability come in no set order, as with ``torch.topk``.
 
         A tail is skipped for a row if an upper bound on the probabilities of its words lies below the row's k-th best
         word so far. The first bound is the probability of the tail's entry in the head, since no word of the tail can
@@ -483,7 +485,9 @@ class AdaptiveSoftmax(RankTables):
         >>> bool((values[:, 0] >= values[:, 1]).all())
         True
         """
-        if unreadable(input):
+        n_logits = input.numel() // self.in_features * self.n_classes
+        # torch.topk finds the best of few logits sooner than a search that skips some of them
+        if unreadable(input) or (input.device.type == "cpu" and n_logits <= FEW_LOGITS):
             k, dtype = self._count(k), torch.float32 if autocasts(input) else input.dtype
             x, shape = self._rows(input)
             values, ranks = (v.view(*shape, k) for v in self._log_prob(x, decoding.log_softmax).topk(k))

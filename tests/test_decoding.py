@@ -13,8 +13,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from adasoft import AdaptiveSoftmax
 from adasoft import decoding as D
+from adasoft import layer as layer_room
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def the_search():
+    """Layers here are small: without this, topk would look at all their words."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layer_room, "FEW_LOGITS", 0)
+        yield
 
 
 def layer_with_bias(words, clusters, *, d=4, n_classes=20, cutoffs=(5, 12), dtype=torch.float64, order=None):
@@ -287,6 +296,22 @@ def test_small_tails_are_searched_whole(computed, monkeypatch):
     assert searched((first + second + 1) // 2) == set()
     computed.clear()
     assert layer.opened(x, 10).all() and {words for _, words in computed} == {7, 8}  # those that had to be opened
+
+
+def test_of_few_logits_all_are_looked_at(monkeypatch, computed):
+    layer, order = layer_with_bias([0.0] * 5, [1.0, 1.0]), torch.randperm(20)
+    x = torch.randn(2, 3, 4, dtype=torch.float64)
+    monkeypatch.setattr(layer_room, "FEW_LOGITS", 6 * 20)
+    check_topk_one_way(layer, x, 9, 1e-12)
+    check_topk_one_way(layer_with_bias([0.0] * 5, [1.0, 1.0], order=order), x, 9, 1e-12)
+    assert not computed
+    with pytest.raises(ValueError, match="k should be an integer from 1 to 20, got 21"):
+        layer.topk(x, 21)
+    with pytest.raises(RuntimeError, match="input_ should have the shape"):
+        layer.topk(x[..., :3], 2)
+    monkeypatch.setattr(layer_room, "FEW_LOGITS", 6 * 20 - 1)
+    layer.topk(x, 9)
+    assert computed
 
 
 @pytest.mark.parametrize("elements", [1, 7, 20, 64])
