@@ -37,7 +37,7 @@ import torch
 from torch import Tensor
 
 from .records import cpu_name
-from .tuning import CHUNK_ELEMENTS, FEW, FEW_LOGITS, LARGE, MANY, SMALL
+from .tuning import BOUND_ROWS, CHUNK_ELEMENTS, COLUMN_ROWS, COLUMN_WEIGHTS, FEW_LOGITS, SMALL_PRICE
 
 #: Words per block: of the bounds, and of the maxima that a search for the best words goes by.
 BLOCK = 64
@@ -126,12 +126,12 @@ def topk_ranks(
 
     ``x`` (N, d); ``head``: weight (c_1 + J, d) and bias; ``cutoffs`` = [c_1, ..., V]. A pair counts as opened if the
     tail's logits were computed for the row (tests 1 and 2 did not settle it); with ``small=0`` only if they had to be
-    (``small``: in place of :data:`SMALL`; 0 also makes test 2 for few rows). ``bounds``: gives the blocks of a tail's
-    weight where they are needed, :func:`block_bounds` once for each tail unless another is passed.
+    (``small``: in place of :data:`SMALL_PRICE`; 0 also makes test 2 for few rows). ``bounds``: gives the blocks of a
+    tail's weight where they are needed, :func:`block_bounds` once for each tail unless another is passed.
     Words of equal probability come in no set order. Values are log-probabilities, fp32 at least.
     """
     n, shortlist, n_tails = len(x), cutoffs[0], len(tails)
-    small = SMALL if small is None else small
+    small = SMALL_PRICE if small is None else small
 
     # Few words in all: compute each of them.
     if tails and x.device.type == "cpu" and n * sum(map(_price, tails)) <= small * n_tails:
@@ -203,7 +203,7 @@ def _search_tail(
     # Test 2. Bounds from averages of blocks of words.
     z = linear(x, tail.projection)
     least = None  # known of the rows' log-sum-exp so far
-    if len(z) >= MANY or small <= 0 or x.device.type != "cpu":
+    if len(z) >= BOUND_ROWS or small <= 0 or x.device.type != "cpu":
         s = _statistics(z)
         blocks = bounds(tail.weight)
         inner, norm = s @ blocks.means.t(), s.norm(dim=1)
@@ -255,7 +255,7 @@ def chunked_logits(z: Tensor, weight: Tensor) -> Iterator[tuple[slice, Tensor]]:
     buffer = None
     for part in _slices(len(z), len(weight)):
         rows = z[part]
-        if len(rows) <= FEW:
+        if len(rows) <= COLUMN_ROWS:
             yield part, linear(rows, weight)
             continue
         if buffer is None:
@@ -272,8 +272,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     product everywhere: threads of a matrix product wait for each other several times, which is long on a busy machine.
     """
     n = len(x)
-    few = x.device.type == "cpu" and 0 < n <= FEW and x.dtype == torch.float32
-    if not few or x.shape[1] < 64 or weight.numel() < LARGE or not _columns_pay():
+    few = x.device.type == "cpu" and 0 < n <= COLUMN_ROWS and x.dtype == torch.float32
+    if not few or x.shape[1] < 64 or weight.numel() < COLUMN_WEIGHTS or not _columns_pay():
         return torch.nn.functional.linear(x, weight, bias)
     columns = x.contiguous() if n > 1 else torch.cat([x, x])  # either must lie row by row for the fast kernel
     out = torch.mm(weight, columns.t()).t()[:n].contiguous()

@@ -28,15 +28,15 @@ GPU_CHUNK_ELEMENTS = 1 << 27
 
 #: Rows from which on bounds of blocks of words pay on a CPU: computing them takes as long as the logits of some twenty
 #: rows. 2 cores of an AMD EPYC, 2026-11; ``python -m adasoft bench decode --run``.
-MANY = 32
+BOUND_ROWS = 32
 #: Price (multiply-adds and what the calls cost, see :mod:`adasoft.decoding`) of a tail's words for all rows up to which
 #: a CPU looks at each word instead of testing bounds; mean price of all tails up to which it makes no test at all.
 #: 2 cores of an AMD EPYC, 2026-11; ``python -m adasoft bench decode --run``.
-SMALL = 1 << 22
+SMALL_PRICE = 1 << 22
 #: Rows that are so few, and numbers in weights that are so many, that an AMD processor multiplies them faster as the
 #: columns of a matrix: 2 cores of an AMD EPYC, 2026-11; ``python -m adasoft bench decode`` (one row). An Intel Xeon
 #: takes 2.5 times as long that way, so only AMD's go it.
-FEW, LARGE = 4, 1 << 22
+COLUMN_ROWS, COLUMN_WEIGHTS = 4, 1 << 22
 #: Logits of which a CPU finds the best by ``torch.topk`` over all of them, up to 1.3 times faster than by a search with
 #: blocks and bounds. 2 cores of an Intel Xeon, 2026-11; ``python -m adasoft bench decode`` (one row).
 FEW_LOGITS = 1 << 16

@@ -15,7 +15,7 @@ import torch
 from trainings import SMALL, made_corpus
 
 import adasoft
-from adasoft import bench, calibration, records, timing
+from adasoft import bench, calibration, records, text, timing
 from adasoft.bench import common, compare, layer, search
 from adasoft.files import DamagedFile
 from adasoft.timing import Timing
@@ -52,12 +52,12 @@ def known_times(monkeypatch):
 
 def test_columns_stand_under_their_names():
     rows = [{"a": 1, "bb": 2.5, "c": [3, 4]}, {"a": 12345, "bb": 1234.5, "c": "text", "d": 9}]
-    assert common.table(rows, ["c", "a", "bb"]).splitlines() == [
+    assert text.table(rows, ["c", "a", "bb"]).splitlines() == [
         "   c       a     bb",
         " 3,4       1  2.500",
         "text  12,345  1,234",
     ]
-    assert common.table([], ["a"]) == "a"
+    assert text.table([], ["a"]) == "a"
 
 
 # ---------------------------------------------------------------------- bench layer

@@ -40,7 +40,7 @@ def layer_with_bias(words, clusters, *, d=4, n_classes=20, cutoffs=(5, 12), dtyp
 def every_way():
     """With all tests before a tail is searched, without test 2 where rows are few, and with tails searched whole."""
     for small in (0, 1, 1 << 40):
-        with mock.patch.object(D, "SMALL", small):
+        with mock.patch.object(D, "SMALL_PRICE", small):
             yield small
 
 
@@ -67,7 +67,7 @@ def check_topk_one_way(layer, x, k, atol):
 def computed(monkeypatch):
     """A list that fills with (rows, words) of each block of logits that is computed in a tail, small ones included."""
     calls, logits = [], D.chunked_logits
-    monkeypatch.setattr(D, "SMALL", 0)
+    monkeypatch.setattr(D, "SMALL_PRICE", 0)
 
     def spy(z, weight):
         for part, values in logits(z, weight):
@@ -202,12 +202,12 @@ def test_a_tail_searched_whole_for_some_rows(small, monkeypatch):
     with torch.no_grad():
         layer.head.weight.zero_()
         layer.head.weight[3, 0], layer.head.weight[5, 1], layer.head.weight[6, 2] = 1.0, 1.0, 1.0
-    monkeypatch.setattr(D, "SMALL", small)  # above one row of either tail, below all rows of both
+    monkeypatch.setattr(D, "SMALL_PRICE", small)  # above one row of either tail, below all rows of both
     for k in (1, 2, 3):
         check_topk_one_way(layer, torch.tensor([20.0, 30.0, 14.0]).diag().double() @ torch.eye(3, 4).double(), k, 1e-12)
 
 
-@pytest.mark.parametrize("rows", [1, D.MANY - 1, D.MANY])
+@pytest.mark.parametrize("rows", [1, D.BOUND_ROWS - 1, D.BOUND_ROWS])
 def test_bounds_are_made_for_many_rows_only(rows):
     layer = large_layer()
     head = layer.head.weight.detach(), layer.head.bias.detach()
@@ -219,7 +219,7 @@ def test_bounds_are_made_for_many_rows_only(rows):
         return D.block_bounds(weight)
 
     x = torch.randn(rows, 24)
-    for small, expected in ((1, [0, 1, 2] if rows >= D.MANY else []), (0, [0, 1, 2]), (1 << 40, [])):
+    for small, expected in ((1, [0, 1, 2] if rows >= D.BOUND_ROWS else []), (0, [0, 1, 2]), (1 << 40, [])):
         made.clear()
         opened = D.topk_ranks(x, head, layer.cutoffs, tails, 600, small=small, bounds=bounds)[2]
         assert made == expected and (opened.all() or small < 1 << 40)
@@ -257,7 +257,7 @@ def test_few_rows_take_few_large_operations(n_classes, cutoffs, k, rows):
 @pytest.mark.parametrize("pay", [False, True])
 def test_products_of_few_rows(pay, bias, monkeypatch):
     monkeypatch.setattr(D, "_columns_pay", lambda: pay)
-    monkeypatch.setattr(D, "LARGE", 6400)
+    monkeypatch.setattr(D, "COLUMN_WEIGHTS", 6400)
     weight, b = torch.randn(101, 64), torch.randn(101) if bias else None
     for n in (0, 1, 2, 3, 4, 5):
         x = torch.randn(64, n).t()  # rows that do not lie one after another
@@ -284,7 +284,7 @@ def test_small_tails_are_searched_whole(computed, monkeypatch):
 
     def searched(small):
         computed.clear()
-        monkeypatch.setattr(D, "SMALL", small)
+        monkeypatch.setattr(D, "SMALL_PRICE", small)
         layer.topk(x, 10)
         sizes = {words for _, words in computed}
         for k in range(1, 21):

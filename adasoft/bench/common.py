@@ -14,10 +14,7 @@ import numpy as np
 
 from .. import __version__
 from ..files import write_whole
-from ..results.folders import results_folder as results_folder
-from ..text import Row as Row
-from ..text import Say as Say
-from ..text import table as table
+from ..text import Row
 
 if TYPE_CHECKING:
     from ..timing import Step

@@ -12,7 +12,8 @@ import numpy as np
 from ..decoding import accuracy, agreement
 from ..files import cache_dir
 from ..results.suite import SUITE
-from .common import Row, Say, provenance, table
+from ..text import Row, Say, table
+from .common import provenance
 from .training import possible
 
 if TYPE_CHECKING:

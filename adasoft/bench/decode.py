@@ -12,8 +12,9 @@ from ..corpora import text_ids
 from ..files import DamagedFile, cache_dir
 from ..planning import Infeasible, Plan, plan
 from ..records import load_cost
+from ..text import Row, Say, table
 from ..vocabulary import Vocabulary
-from .common import Row, Say, provenance, table
+from .common import provenance
 from .rivals import brief
 
 if TYPE_CHECKING:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from ..cost import count_operations
 from ..planning import plan
 from ..records import load_cost
+from ..text import Row, Say, table
 from ..vocabulary import Vocabulary
-from .common import Row, Say, peak_mib, table
+from .common import peak_mib
 from .rivals import FullLoss, brief, full_softmaxes
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from ..cost import count_operations
-from .common import Row, Say, out_of_memory, peak_mib, provenance, table
+from ..text import Row, Say, table
+from .common import out_of_memory, peak_mib, provenance
 from .large import bench_large
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ import numpy as np
 from ..cost import Cost, PaperCost
 from ..planning import default_widths, plan
 from ..records import load_cost
+from ..text import Row, Say, table
 from ..vocabulary import Vocabulary
-from .common import Row, Say, provenance, table
+from .common import provenance
 
 
 def bench_plan(*, say: Say = print, rounds: int = 5) -> Row:

@@ -28,21 +28,21 @@ def numbers(packed):
 def test_one_message_per_push_with_what_changed_and_nothing_else(monkeypatch):
     widget = parts.live(go.Figure([go.Bar(x=["a", "b"], y=[1, 2]), go.Scatter(x=[1, 2], y=[3, 4])]))
     messages = sent(widget, monkeypatch)
-    plots.push(widget, {0: {"y": [5, 6]}, 1: {"x": np.array([7, 8]), "y": [9, 10]}}, {"title.text": "new"})
+    widget.push({0: {"y": [5, 6]}, 1: {"x": np.array([7, 8]), "y": [9, 10]}}, {"title.text": "new"})
     (message,) = messages
     assert message["data"][0] == {"y": [5, 6]} and numbers(message["data"][1]["x"]) == [7.0, 8.0]
     assert message["layout"] == {"title.text": "new"}
-    plots.push(widget, {0: {"y": [5, 6], "x": ["a", "b"]}, 1: {"x": np.array([7, 8])}}, {"title.text": "new"})
+    widget.push({0: {"y": [5, 6], "x": ["a", "b"]}, 1: {"x": np.array([7, 8])}}, {"title.text": "new"})
     assert len(messages) == 1  # nothing new
-    plots.push(widget, {1: {"y": np.array([np.nan, 1.0])}})
-    plots.push(widget, {1: {"y": np.array([np.nan, 1.0])}, 0: {"visible": False}})
+    widget.push({1: {"y": np.array([np.nan, 1.0])}})
+    widget.push({1: {"y": np.array([np.nan, 1.0])}, 0: {"visible": False}})
     assert list(messages[1]["data"]) == [1] and messages[2]["data"] == {0: {"visible": False}}
     # a page that opens later gets all of it
     spec = json.loads(widget.get_state()["spec"])
     assert spec["data"][0]["y"] == [5, 6] and spec["data"][0]["visible"] is False
     assert spec["layout"]["title"]["text"] == "new"
     with pytest.raises(KeyError, match="nonsense"):
-        plots.push(widget, {0: {"nonsense": 3}})
+        widget.push({0: {"nonsense": 3}})
 
 
 def test_plotly_js_is_sent_to_who_asks_and_to_nobody_else(monkeypatch):

@@ -10,7 +10,6 @@ import ipywidgets as w
 
 from ..kit.cuts import cut_picker, cutoff_pair
 from ..kit.parts import UNDER_WAY, WIDE, Job, Line, Panel, live, one_line, readable, row, safely
-from ..kit.plots import push
 from ..kit.tables import html_table
 from ..kit.views import LOCK, replace
 from ..kit.widgets import NumberBox
@@ -86,7 +85,7 @@ def case_panel(explorer: AlternativesExplorer, *, slot: str = "case") -> w.VBox:
 
         def draw() -> None:
             if explorer.case_sizes == sizes and shown.value == HERE:
-                push(figure, *af.case_data(case.names, tally.spreads(), {}))
+                figure.push(*af.case_data(case.names, tally.spreads(), {}))
                 words.say(UNDER_WAY)
 
         show = now_and_then(draw)
@@ -126,7 +125,7 @@ def case_panel(explorer: AlternativesExplorer, *, slot: str = "case") -> w.VBox:
             if list(bet.options) != options:
                 bet.options = options
             bet.value = explorer.bet if explorer.bet in allowed else ""
-        push(figure, *af.case_data(*figure_state()))
+        figure.push(*af.case_data(*figure_state()))
         times, known = found()
         if shown.value in recorded:
             words.say(

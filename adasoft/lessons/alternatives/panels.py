@@ -21,7 +21,6 @@ from ..kit.parts import (
     row,
     safely,
 )
-from ..kit.plots import push
 from ..kit.views import LOCK
 from ..kit.widgets import NumberBox
 from ..time_model.panels import kept, now_and_then
@@ -142,7 +141,7 @@ def svd_panel(explorer: AlternativesExplorer, *, slot: str = "svd") -> w.VBox:
         state.show(explorer.place)
         with panel.writing():
             wanted.value = explorer.wanted
-        push(figure, *af.svd_data(explorer, times()))
+        figure.push(*af.svd_data(explorer, times()))
         words.say("In words: " + said.svd_sentence(explorer, times()))
 
     box = panel.box(
@@ -182,7 +181,7 @@ def experts_panel(explorer: AlternativesExplorer, *, slot: str = "experts") -> w
     figure = live(af.experts_figure(now()))
 
     def draw() -> None:
-        push(figure, *af.experts_data(now()))
+        figure.push(*af.experts_data(now()))
         fresh = not now() or now()["sizes"] == explorer.expert_sizes
         words.say("In words: " + said.experts_sentence(now(), fresh))
 
@@ -206,7 +205,7 @@ def experts_panel(explorer: AlternativesExplorer, *, slot: str = "experts") -> w
     def go_on() -> None:
         from_start[0] = False
         try:
-            job._begin()
+            job.begin()
         except Exception:
             from_start[0] = True
             raise
@@ -263,7 +262,7 @@ def pruned_panel(explorer: AlternativesExplorer, *, slot: str = "stored experts"
         with panel.writing():
             which.value = explorer.stored
             expert.value = explorer.expert
-        push(figure, *af.stored_experts_data(experts, explorer.stored))
+        figure.push(*af.stored_experts_data(experts, explorer.stored))
         words.say("STORED, made on another machine. " + said.stored_experts_sentence(explorer))
 
     box = panel.box(row(which, expert), figure, words)
@@ -297,7 +296,7 @@ def skip_panel(explorer: AlternativesExplorer, *, slot: str = "skip") -> w.VBox:
         tally = Tally(sizes, "cpu")
 
         def draw() -> None:
-            push(figure, *af.skip_data(explorer, tally.spreads()))
+            figure.push(*af.skip_data(explorer, tally.spreads()))
             words.say(UNDER_WAY)
 
         show = now_and_then(draw)
@@ -316,7 +315,7 @@ def skip_panel(explorer: AlternativesExplorer, *, slot: str = "skip") -> w.VBox:
     def redraw() -> None:
         k.show(explorer.best)
         state.show(explorer.place)
-        push(figure, *af.skip_data(explorer, times()))
+        figure.push(*af.skip_data(explorer, times()))
         last = explorer.recall("skipped tails") or {"device": "", "date": ""}
         whose = f"{last['device']}, {last['date'][:10]}"
         words.say("In words: " + said.skip_sentence(explorer, times(), whose))

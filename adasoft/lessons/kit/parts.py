@@ -214,8 +214,6 @@ class Job:
         self.thread = threading.Thread(target=self._run, args=(work or self._work,), daemon=True)
         self.thread.start()
 
-    _begin = begin
-
     def tick(self, done: float, text: str) -> None:
         """Show how far it is; raises `Stopped` if it should end."""
         if self.stopped:

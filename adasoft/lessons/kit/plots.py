@@ -14,7 +14,6 @@ import plotly.graph_objects as go
 
 from .explorer import Explorer
 from .picker import COLORS
-from .widgets import LiveFigure
 
 Data = dict[int, dict[str, Any]]
 Layout = dict[str, Any]
@@ -66,11 +65,6 @@ def plain(text: str) -> str:
     """A text that is not ours (a word, a name of a file or machine) for plotly, which would take <b> and <a> for markup
     wherever it shows text: names, categories, labels, titles."""
     return html.escape(text, quote=False)
-
-
-def push(widget: LiveFigure, data: Data, layout: Layout | None = None) -> None:
-    """Change a live figure: ``data[i][property]`` of trace i, and ``layout[path]``, in one message."""
-    widget.push(data, layout)
 
 
 def filled(figure: go.Figure, data: Data, layout: Layout, height: int) -> go.Figure:

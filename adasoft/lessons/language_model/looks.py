@@ -7,17 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...results.suite import PAPER_TEXT8, ROW_LABELS
 from ..kit.picker import COLORS
 from ..kit.plots import Layout
 
 #: What can be trained, and what it is called.
-LABELS = {
-    "full": "full softmax",
-    "sampled": "sampled, 20 % of V",
-    "hierarchical": "hierarchical",
-    "d-softmax": "D-softmax",
-    "d-softmax-star": "D-softmax*",
-    "adaptive": "adaptive, the authors' cutoffs",
+LABELS = {name: ROW_LABELS[name] for name in PAPER_TEXT8} | {
     "planned": "adaptive, planned cutoffs",
     "yours": "adaptive, your cutoffs",
 }

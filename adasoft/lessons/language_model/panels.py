@@ -94,7 +94,7 @@ def text_panel(explorer: TrainingExplorer, *, slot: str = "text") -> w.VBox:
 
     def dropped(copy: Path, name: str) -> None:
         explorer.drop(copy, name)
-        job._begin()
+        job.begin()
 
     drop = FileDrop(dropped, panel.guarded)
     back_button = panel.button("Back to the documentation", back, "The documentation of the packages installed here")

@@ -93,9 +93,8 @@ def read_beside(source: str, tokens: int, cache: Path | None, tick: Tick) -> Cor
     return corpora[0]
 
 
-def about_text(corpus: Corpus) -> dict[str, Any]:
-    """What a session keeps of a text."""
-    first = [n for n in (1000, 4000) if n < corpus.n_classes]
+def provenance(corpus: Corpus) -> dict[str, Any]:
+    """Which text it is, and how long."""
     return {
         "name": corpus.name,
         "source": corpus.source,
@@ -104,6 +103,14 @@ def about_text(corpus: Corpus) -> dict[str, Any]:
         "V": corpus.n_classes,
         "train": len(corpus.train),
         "valid": len(corpus.valid),
+    }
+
+
+def about_text(corpus: Corpus) -> dict[str, Any]:
+    """What a session keeps of a text."""
+    first = [n for n in (1000, 4000) if n < corpus.n_classes]
+    return {
+        **provenance(corpus),
         "begin": corpus.decode(corpus.train[:40]),
         "unknown": _unknown_share(corpus),
         "shares": {str(n): float(corpus.vocabulary.share_of_first(n)) for n in first},

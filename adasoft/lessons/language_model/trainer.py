@@ -81,7 +81,7 @@ class Trainer:
     def _go_on(self) -> None:
         self._from_start = False
         try:
-            self.job._begin()
+            self.job.begin()
         except Exception:
             self._from_start = True
             raise

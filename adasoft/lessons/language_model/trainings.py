@@ -4,24 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from ...cost import Cost
 from ...lm.settings import AUTHORS_CUTOFFS, BodyMaker, Partition, Settings, authors_cutoffs
+from ...results.suite import PAPER_TEXT8, SUITE
 from ..time_model.timings import check_memory
 from .looks import LABELS
 
 #: Steps of a window, as in the paper.
 STEPS = 20
-#: Settings of those that are not adaptive with cutoffs given.
-_SETTINGS: dict[str, dict[str, Any]] = {
-    "full": {"softmax": "full"},
-    "sampled": {"softmax": "sampled"},
-    "hierarchical": {"softmax": "hierarchical"},
-    "d-softmax": {"softmax": "d-softmax"},
-    "d-softmax-star": {"softmax": "d-softmax-star"},
-    "planned": {"cutoffs": "plan", "min_head_share": 0.75},
-}
+#: Settings of those whose cutoffs are not the reader's.
+_SETTINGS = {**{name: SUITE[name] for name in PAPER_TEXT8}, "planned": SUITE["planned-0.75"]}
 #: Those that take the authors' cutoffs.
 _AUTHORS = ("d-softmax", "d-softmax-star", "adaptive")
 

@@ -21,6 +21,7 @@ from ...lm.run import Run
 from ...lm.settings import BodyMaker, Partition, Settings
 from ...timing import describe
 from ..time_model.timings import Tick
+from .texts import provenance
 
 #: Seconds of training in a row.
 SLICE = 0.25
@@ -194,15 +195,7 @@ class Turns:
         """What there is to show of all runs, with their provenance."""
         corpus, settings = self.corpus, self.lanes[0].run.settings
         return {
-            "corpus": {
-                "name": corpus.name,
-                "source": corpus.source,
-                "licence": corpus.licence,
-                "digest": corpus.digest,
-                "V": corpus.n_classes,
-                "train": len(corpus.train),
-                "valid": len(corpus.valid),
-            },
+            "corpus": provenance(corpus),
             "d": settings.hidden,
             "B": settings.tokens,
             "seed": settings.seed,

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ...layer import AdaptiveSoftmax
 from ...vocabulary import Vocabulary
-from ..kit.explorer import Explorer
+from ..kit.first_words import FirstWordsExplorer
 from ..kit.traits import Whole, kept
 from ..kit.views import LOCK
 
@@ -56,13 +56,6 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def first_words(vocabulary: Vocabulary, n: int) -> Vocabulary:
-    """The ``n`` most frequent words, as if there were no others; all of them if there are no more."""
-    words = None if vocabulary.words is None else vocabulary.words[:n]
-    rest = f", first {n:,} words" if n < len(vocabulary) else ""
-    return Vocabulary(vocabulary.counts[:n], words, name=vocabulary.name + rest)
-
-
 @dataclass(frozen=True)
 class WordReading:
     """What the layer says of one word after one hidden state. Log-probabilities in nats."""
@@ -94,7 +87,7 @@ class Pairs:
     """What ``topk`` computes."""
 
 
-class LayerExplorer(Explorer):
+class LayerExplorer(FirstWordsExplorer):
     """An `Explorer` of the first ``n_words`` words, with a small layer, a word, a hidden state, and what is decoded.
 
     Args:
@@ -106,8 +99,7 @@ class LayerExplorer(Explorer):
     """
 
     _begin: ClassVar[Mapping[str, Any]] = {"in_features": 32, "batch": 1024, "cutoffs": (500, 2000)}
-    _before_words: ClassVar[tuple[str, ...]] = ("n_words",)
-    _kept_traits: ClassVar[tuple[str, ...]] = (*Explorer._kept_traits, *_MOVED)
+    _kept_traits: ClassVar[tuple[str, ...]] = (*FirstWordsExplorer._kept_traits, *_MOVED)
 
     n_words = t.Int(5000)
     in_features = kept(Whole(32, 4, 128, "d"))
@@ -124,10 +116,6 @@ class LayerExplorer(Explorer):
         self._trained: dict[Any, tuple[AdaptiveSoftmax, list[float]]] = {}
         super().__init__(vocabulary, **traits)
 
-    @property
-    def _chosen_words(self) -> Vocabulary:
-        return self._whole  # type: ignore[no-any-return]  # not what was cut from it
-
     def forget(self) -> None:
         """As `Explorer.forget`; what was trained is forgotten, too."""
         self._trained.clear()
@@ -139,13 +127,6 @@ class LayerExplorer(Explorer):
             value = self._start[name]
             setattr(self, name, min(value, len(self.vocabulary)) if name == "word" else value)
         super().reset()
-
-    @t.validate("vocabulary")
-    def _enough_words(self, proposal: Any) -> Vocabulary:
-        if len(proposal["value"]) < 2:
-            raise t.TraitError("a vocabulary needs at least 2 words to be cut")
-        self._whole = proposal["value"]
-        return first_words(proposal["value"], self.n_words)
 
     @t.validate("n_words", "in_features", "batch", "state", "k", "confidence")
     def _at_least_one(self, proposal: Any) -> Any:
@@ -163,14 +144,10 @@ class LayerExplorer(Explorer):
             raise t.TraitError(f"the rank should be from 1 to V = {last:,}, got {proposal['value']:,}")
         return int(proposal["value"])
 
-    @t.observe("n_words", *_MOVED)
+    @t.observe(*_MOVED)
     def _moved(self, change: Any) -> None:
-        if self._quiet:
-            return
-        self._keep(change["name"])
-        if change["name"] == "n_words":
-            self.vocabulary = self._whole  # cut again
-        else:
+        if not self._quiet:
+            self._keep(change["name"])
             self.version += 1
 
     # ---- words

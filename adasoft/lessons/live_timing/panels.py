@@ -8,7 +8,6 @@ from typing import Any
 
 import ipywidgets as w
 
-from ..kit import plots as f
 from ..kit.parts import UNDER_WAY, WIDE, Job, Line, Panel, live, readable, row, safely
 from ..kit.views import LOCK
 from ..time_model.explorer import TimingExplorer
@@ -92,7 +91,7 @@ def live_panel(explorer: TimingExplorer, *, slot: str = "live") -> w.VBox:
 
         def draw() -> None:
             if explorer.layer_sizes == sizes and shown.value == HERE:
-                f.push(figure, *lf.bars_data(tally.spreads(), *state()[1:]))
+                figure.push(*lf.bars_data(tally.spreads(), *state()[1:]))
                 words.say(UNDER_WAY)
 
         show = now_and_then(draw)
@@ -124,7 +123,7 @@ def live_panel(explorer: TimingExplorer, *, slot: str = "live") -> w.VBox:
         redraw_device()
         with panel.writing():
             dtype.value = explorer.dtype
-        f.push(figure, *lf.bars_data(*state()))
+        figure.push(*lf.bars_data(*state()))
         if shown.value in recorded:
             words.say("RECORDED, not this machine. " + lf.recorded_sentence(recorded[shown.value]))
             estimate.say("")
@@ -173,7 +172,7 @@ def curve_panel(explorer: TimingExplorer, *, slot: str = "curve") -> w.VBox:
 
         def draw() -> None:
             if explorer.curve_sizes == sizes:
-                f.push(figure, *lf.curve_data(explorer, tally.spreads()))
+                figure.push(*lf.curve_data(explorer, tally.spreads()))
                 words.say(UNDER_WAY)
 
         show = now_and_then(draw)
@@ -207,7 +206,7 @@ def curve_panel(explorer: TimingExplorer, *, slot: str = "curve") -> w.VBox:
                 which.options = options
             which.value = explorer.active if explorer.cutoffs else None
         times = measured()
-        f.push(figure, *lf.curve_data(explorer, times))
+        figure.push(*lf.curve_data(explorer, times))
         words.say("In words: " + lf.curve_sentence(explorer, times))
         cost, whose = explorer.timings
         one = sum(explorer.curve_job().seconds(cost).values()) if explorer.cutoffs else math.nan

@@ -63,7 +63,7 @@ def page(vocabularies: Sequence[Vocabulary], costs: Sequence[Cost] | None = None
         "STYLE": (_PAGE / "page.css").read_text(encoding="utf-8")
         + (STATIC / "cut_explorer.css").read_text(encoding="utf-8"),
         "DATA": packed,
-        "SCRIPT": script("cost.js", "cut_explorer.js", "token_scene.js", _PAGE / "page.js"),
+        "SCRIPT": script("cost.js", "dom.js", "cut_explorer.js", "token_scene.js", _PAGE / "page.js"),
         "N_WORDS": f"{len(first):,}",
         "CREDIT": html.escape(f"{credit} ") if credit else "",
     }

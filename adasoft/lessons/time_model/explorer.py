@@ -14,7 +14,7 @@ from ...tradeoffs import TwoClusters, two_clusters
 from ...vocabulary import Vocabulary
 from ..kit import forms
 from ..kit.costs import COUNTED_MULTIPLICATIONS
-from ..kit.explorer import Explorer
+from ..kit.first_words import FirstWordsExplorer
 from ..kit.views import LOCK
 from .flat_affine import FlatAffine, fit_flat_affine, sweep_sizes
 from .timings import DTYPES, FULL, OURS, PLAN, PRODUCTS, STOCK, WAYS, LayerJob, Spread, model_for, spreads
@@ -46,7 +46,7 @@ _FORMS = {
 }
 
 
-class TimingExplorer(Explorer):
+class TimingExplorer(FirstWordsExplorer):
     """An `Explorer` that also holds what is measured: a device, a number type, products and layers.
 
     Args:
@@ -58,9 +58,8 @@ class TimingExplorer(Explorer):
         TraitError: a value out of range; it says which range.
     """
 
-    _before_words: ClassVar[tuple[str, ...]] = ("n_words",)
-    _kept_traits: ClassVar[tuple[str, ...]] = (*Explorer._kept_traits, *_BEGIN)
-    _forms: ClassVar[Mapping[str, forms.Form]] = {**Explorer._forms, **_FORMS}
+    _kept_traits: ClassVar[tuple[str, ...]] = (*FirstWordsExplorer._kept_traits, *_BEGIN)
+    _forms: ClassVar[Mapping[str, forms.Form]] = {**FirstWordsExplorer._forms, **_FORMS}
 
     device = t.Unicode(_BEGIN["device"])
     dtype = t.Enum(DTYPES, _BEGIN["dtype"])
@@ -81,17 +80,6 @@ class TimingExplorer(Explorer):
 
     # ---- what may be set, and what is kept
 
-    @t.validate("vocabulary")
-    def _enough_words(self, proposal: Any) -> Vocabulary:
-        whole = proposal["value"]
-        if len(whole) < 2:
-            raise t.TraitError("a vocabulary needs at least 2 words to be cut")
-        self._whole = whole
-        if len(whole) <= self.n_words:
-            return whole  # type: ignore[no-any-return]
-        words = None if whole.words is None else whole.words[: self.n_words]
-        return Vocabulary(whole.counts[: self.n_words], words, name=f"{whole.name}, first {self.n_words:,} words")
-
     @t.validate("n_words", "k", "most")
     def _in_range(self, proposal: Any) -> int:
         letter, low, high = _RANGES[proposal["trait"].name]
@@ -109,20 +97,12 @@ class TimingExplorer(Explorer):
             FlatAffine(*values)  # says what is wrong with it
         return values
 
-    @t.observe("n_words", *_BEGIN)
+    @t.observe(*_BEGIN)
     def _moved(self, change: Any) -> None:
-        if self._quiet:
-            return
-        with LOCK:
-            self._keep(change["name"])
-            if change["name"] == "n_words":
-                self.vocabulary = self._whole  # cut again
-            else:
+        if not self._quiet:
+            with LOCK:
+                self._keep(change["name"])
                 self.version += 1
-
-    @property
-    def _chosen_words(self) -> Vocabulary:
-        return self._whole  # type: ignore[no-any-return]  # not what was cut from it
 
     def note(self, key: str, value: Any) -> None:
         """Keep a measurement, and let all views know."""

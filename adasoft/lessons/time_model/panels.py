@@ -198,7 +198,7 @@ def wrong_timing_panel(explorer: TimingExplorer, *, slot: str = "wrong timing") 
     def redraw() -> None:
         redraw_boxes()
         pair.show(explorer.k)
-        f.push(figure, *tf.wrong_data(presses(), right()))
+        figure.push(*tf.wrong_data(presses(), right()))
         words.say("In words: " + tf.wrong_sentence(presses(), right()))
 
     box = panel.box(
@@ -268,7 +268,7 @@ def product_panel(explorer: TimingExplorer, *, slot: str = "product") -> w.VBox:
         tally = Tally(sizes, sizes["device"])
 
         def draw() -> None:
-            f.push(figure, *tf.sweep_data(tally.spreads()))
+            figure.push(*tf.sweep_data(tally.spreads()))
             words.say(UNDER_WAY)
 
         show = now_and_then(draw)
@@ -292,7 +292,7 @@ def product_panel(explorer: TimingExplorer, *, slot: str = "product") -> w.VBox:
         line = explorer.hand_line()
         for pair, value in zip(pairs, (line.c * 1e6, line.lam * 1e9, line.k0), strict=True):
             pair.show(float(f"{value:.4g}"))
-        f.push(figure, *tf.product_data(explorer))
+        figure.push(*tf.product_data(explorer))
         words.say("In words: " + tf.product_sentence(explorer))
         paper.say(tf.disagreement(explorer))
         cost, whose = explorer.timings
@@ -339,7 +339,7 @@ def clusters_panel(explorer: TimingExplorer, *, slot: str = "clusters") -> w.VBo
                 tick(number / (MOST_TAILS + 1), f"{j} tails, {name}")
                 explorer.search(cost, j)
             with LOCK:
-                f.push(figure, *tf.clusters_data(explorer))
+                figure.push(*tf.clusters_data(explorer))
         with LOCK:
             explorer.version += 1
 
@@ -349,7 +349,7 @@ def clusters_panel(explorer: TimingExplorer, *, slot: str = "clusters") -> w.VBo
         redraw_boxes()
         with panel.writing():
             widths.value = explorer.width_rule
-        f.push(figure, *tf.clusters_data(explorer))
+        figure.push(*tf.clusters_data(explorer))
         first.say("In words: " + tf.shortlist_sentence(explorer))
         second.say(tf.number_sentence(explorer))
 
@@ -385,7 +385,7 @@ def replan_panel(explorer: TimingExplorer, *, slot: str = "replan") -> w.VBox:
 
     def redraw() -> None:
         redraw_boxes()
-        f.push(figure, *tf.replan_data(explorer))
+        figure.push(*tf.replan_data(explorer))
         words.say("In words: " + tf.replan_sentence(explorer))
 
     button = panel.button("Take the timed plan", take, "Sets the cutoffs and the cost model of all panels here")

@@ -1,26 +1,10 @@
 // The cut explorer: words with handles at the cutoffs and, right under them, what the layer costs. All of it is
 // computed in the page, so that a drag redraws within a frame. Used by the notebooks and by the page without installing.
 import {layer, makeCost, makeWords} from './cost.js';
-
-const NS = 'http://www.w3.org/2000/svg';
-const svg = (tag, attributes, parent) => {
-  const node = document.createElementNS(NS, tag);
-  for (const name in attributes) node.setAttribute(name, attributes[name]);
-  parent?.append(node);
-  return node;
-};
-const html = (tag, attributes, parent, text) => {
-  const node = document.createElement(tag);
-  for (const name in attributes) node.setAttribute(name, attributes[name]);
-  if (text !== undefined) node.textContent = text;
-  parent?.append(node);
-  return node;
-};
-const set = (node, attributes) => { for (const name in attributes) node.setAttribute(name, attributes[name]); };
+import {html, ordinal, set, svg, whole} from './dom.js';
 
 // ------------------------------------------------------------------ numbers for people
 
-const whole = n => Math.round(n).toLocaleString('en');
 const digits = (x, most = 3) => {
   if (x === 0) return '0';
   const places = Math.max(0, most - 1 - Math.floor(Math.log10(Math.abs(x))));
@@ -31,10 +15,6 @@ export const percent = share => {
   return share >= 0.01 || share === 0 ? `${(100 * share).toFixed(1)} %` : `${(100 * share).toPrecision(2) * 1} %`;
 };
 export const times = ratio => (ratio >= 9.95 ? whole(ratio) : ratio.toFixed(1));
-const ordinal = n => {
-  const end = n % 100 > 10 && n % 100 < 14 ? 'th' : ['th', 'st', 'nd', 'rd'][n % 10] ?? 'th';
-  return whole(n) + end;
-};
 const SUBSCRIPTS = '₀₁₂₃₄₅₆₇₈₉';
 
 /** The unit of a cost model, and seconds of it as text. */

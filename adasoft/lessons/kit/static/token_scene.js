@@ -1,8 +1,8 @@
 // The scene of a token: the words of a sentence go one by one through a full softmax and through an adaptive one. Areas
 // are multiplications, to scale: a block is as wide as its words and as high as the numbers that each of them holds.
 import {makeWords, widths} from './cost.js';
+import {html, ordinal, set, svg, whole} from './dom.js';
 
-const SPACE = 'http://www.w3.org/2000/svg';
 const GROUND = {full: 34, head: 156, unit: 72, low: 3};   // vertical places, height of d numbers, least height seen
 
 /**
@@ -20,38 +20,25 @@ export function mountScene(root, data) {
   let timer = 0, width = 0;
   const still = matchMedia('(prefers-reduced-motion: reduce)');
 
-  const make = (tag, attributes, parent, text) => {
-    const node = document.createElement(tag);
-    for (const name in attributes) node.setAttribute(name, attributes[name]);
-    if (text !== undefined) node.textContent = text;
-    parent?.append(node);
-    return node;
-  };
-  const draw = (tag, attributes, parent) => {
-    const node = document.createElementNS(SPACE, tag);
-    for (const name in attributes) node.setAttribute(name, attributes[name]);
-    parent?.append(node);
-    return node;
-  };
   const count = n => (n >= 1e9 ? `${(n / 1e9).toFixed(2)} billion` : `${(n / 1e6).toFixed(1)} million`);
   const cost = i => (edges[1] + tails) * data.d + (i ? data.d * own[i] + own[i] * (edges[i + 1] - edges[i]) : 0);
   const clusterOf = rank => data.cuts.filter(cut => rank > cut).length;
 
   root.classList.add('adasoft-cut', 'adasoft-scene');
-  const sentence = make('p', {class: 'sentence'}, root);
-  const stage = draw('svg', {role: 'img'}, make('div', {class: 'charts'}, root));
-  const story = make('p', {class: 'story', role: 'status'}, root);
-  const controls = make('div', {class: 'controls'}, root);
+  const sentence = html('p', {class: 'sentence'}, root);
+  const stage = svg('svg', {role: 'img'}, html('div', {class: 'charts'}, root));
+  const story = html('p', {class: 'story', role: 'status'}, root);
+  const controls = html('div', {class: 'controls'}, root);
   const button = (text, act, kind = '') => {
-    const node = make('button', {type: 'button', class: kind}, controls, text);
+    const node = html('button', {type: 'button', class: kind}, controls, text);
     node.addEventListener('click', act);
     return node;
   };
   const playing = button('Play', () => (state.playing ? pause() : play()), 'primary');
   button('Step', () => { pause(); step(); });
   data.sentences.forEach((other, i) => button(`Sentence ${i + 1}`, () => { pause(); start(other.map(([word]) => word)); }));
-  const box = make('label', {class: 'own'}, controls, 'Yours ');
-  const typed = make('input', {type: 'text', size: 28, maxlength: 90, placeholder: 'type a sentence, then Enter'}, box);
+  const box = html('label', {class: 'own'}, controls, 'Yours ');
+  const typed = html('input', {type: 'text', size: 28, maxlength: 90, placeholder: 'type a sentence, then Enter'}, box);
   typed.addEventListener('change', () => {
     // as the list does it: lower case, and numbers of several digits as zeros
     const found = typed.value.toLowerCase().match(/[\p{L}\p{M}\p{N}]+(?:['’][\p{L}\p{M}]+)*/gu);
@@ -64,16 +51,16 @@ export function mountScene(root, data) {
     width = Math.max(280, root.clientWidth || 900);
     stage.replaceChildren();
     const bottom = GROUND.head + GROUND.unit;
-    for (const [name, value] of Object.entries({width, height: bottom + 24, viewBox: `0 0 ${width} ${bottom + 24}`})) stage.setAttribute(name, value);
-    stage.setAttribute('aria-label', `A full softmax over ${words.n.toLocaleString('en')} words as one large block, and under it an adaptive `
-      + `softmax: a head of ${edges[1].toLocaleString('en')} words, ${tails} tails. Areas are multiplications.`);
+    set(stage, {width, height: bottom + 24, viewBox: `0 0 ${width} ${bottom + 24}`});
+    stage.setAttribute('aria-label', `A full softmax over ${whole(words.n)} words as one large block, and under it an adaptive `
+      + `softmax: a head of ${whole(edges[1])} words, ${tails} tails. Areas are multiplications.`);
     const label = (x, y, text, kind = 'strong', anchor = 'start') =>
-      { draw('text', {x, y, class: kind, 'text-anchor': anchor}, stage).textContent = text; };
-    label(8, GROUND.full - 10, `Full softmax: scores all ${words.n.toLocaleString('en')} words`);
-    draw('rect', {x: X(0), y: GROUND.full, width: X(words.n) - X(0), height: GROUND.unit, class: 'block full-block', 'data-block': 'full'}, stage);
-    label(8, GROUND.head - 10, `Adaptive softmax: a head of ${edges[1].toLocaleString('en')} words`
+      svg('text', {x, y, class: kind, 'text-anchor': anchor}, stage, text);
+    label(8, GROUND.full - 10, `Full softmax: scores all ${whole(words.n)} words`);
+    svg('rect', {x: X(0), y: GROUND.full, width: X(words.n) - X(0), height: GROUND.unit, class: 'block full-block', 'data-block': 'full'}, stage);
+    label(8, GROUND.head - 10, `Adaptive softmax: a head of ${whole(edges[1])} words`
       + (width < 520 ? '' : `, the rest in ${tails === 1 ? 'a tail' : `${tails} tails`} with fewer numbers per word`));
-    own.forEach((numbers, i) => draw('rect', {
+    own.forEach((numbers, i) => svg('rect', {
       x: X(edges[i]), y: GROUND.head, width: Math.max(3, X(edges[i + 1]) - X(edges[i]) - 1), height: height(numbers),
       class: `block c${i}`, 'data-block': i}, stage));
     own.forEach((numbers, i) => {
@@ -85,7 +72,7 @@ export function mountScene(root, data) {
   }
   function start(next = state.sentence) {
     Object.assign(state, {sentence: next, at: -1, full: 0, adaptive: 0});
-    sentence.replaceChildren(...next.flatMap(word => [make('span', {class: 'token'}, null, word), ' ']));
+    sentence.replaceChildren(...next.flatMap(word => [html('span', {class: 'token'}, null, word), ' ']));
     show();
   }
   function show() {
@@ -98,13 +85,13 @@ export function mountScene(root, data) {
       node.classList.toggle('lit', cluster !== null && (block === 'full' || block === '0' || Number(block) === cluster));
     });
     if (cluster === null) { story.textContent = 'Each word lights up what has to be computed to score it, once we know which word came next, as in training. Press Play.'; return; }
-    const where = rank ? `the ${rank.toLocaleString('en')}${['th', 'st', 'nd', 'rd'][rank % 100 > 10 && rank % 100 < 14 ? 0 : rank % 10] ?? 'th'} most frequent word`
+    const where = rank ? `the ${ordinal(rank)} most frequent word`
       : 'not in this page’s list, so it is counted as one of the last tail';
     story.replaceChildren();
-    make('em', {}, story, word);
+    html('em', {}, story, word);
     story.append(` is ${where}. ` + (cluster ? `The head answers “${names[cluster]}”, and only then is ${names[cluster]} computed. ` : 'The head alone answers. ')
       + `So far: full softmax ${count(state.full)} multiplications, adaptive ${count(state.adaptive)}, `);
-    make('strong', {}, story, `${Math.round(state.full / state.adaptive)} times fewer`);
+    html('strong', {}, story, `${Math.round(state.full / state.adaptive)} times fewer`);
     story.append('.');
   }
   function step() {
