@@ -109,8 +109,8 @@ class AdaptiveSoftmax(RankTables):
     =======  ===========================================  ========================================================
     route    when                                         what it does
     =======  ===========================================  ========================================================
-    routed   by default                                   sorts the tokens by cluster and multiplies each cluster's
-                                                          by the weights, chunk by chunk; keeps no logits
+    routed   by default                                   multiplies all tokens by the head's weights and each tail's
+                                                          tokens by that tail's, chunk by chunk; keeps no logits
     called   something is attached to a child, or a       calls the head with all tokens and each tail with its own;
              transform needs PyTorch's own operations     keeps the logits for backward
     kernels  nothing may be read on the host, on a GPU    sorts on the device and runs the Triton kernels of
@@ -124,7 +124,8 @@ class AdaptiveSoftmax(RankTables):
     The gradients of ``loss`` are computed in forward. The gradients of ``output``, a second backward and second
     derivatives compute the logits once more. A second backward gives the same bits as the first; with
     ``create_graph=True`` the rounding may differ. Hooks on saved tensors receive inputs and weights, but no logits. If
-    such a hook loses precision, the gradients of ``loss`` do not change, since forward has computed them already.
+    such a hook loses precision, the first backward of ``loss`` does not change, since forward has computed the
+    gradients already; later ones, and the gradients of ``output``, do.
 
     *Called.* The layer calls its children when they have hooks, pruning masks, parametrizations or adapters, or when
     their weights are sharded or quantised; also within a transform of ``torch.func``, in forward-mode differentiation
@@ -215,7 +216,7 @@ class AdaptiveSoftmax(RankTables):
             )
 
         self._keep_order(None if order is None else checked_order(order, self.n_classes))
-        # the last cluster, [V, V + 1), holds the ignored targets: they have the rank V
+        # the last cluster, [V, V + 1), holds the ignored targets: they have the rank V, and bad ones V + 1 or -1
         self._keep(_edges=torch.tensor([0, *self.cutoffs, self.n_classes + 1], device="cpu"))
 
     def _place_tables(self) -> None:

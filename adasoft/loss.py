@@ -56,7 +56,7 @@ def route(ranks: Tensor, edges: Tensor) -> tuple[Routing, int]:
 
     ``ranks`` (N,) as from :func:`adasoft.ranks.target_ranks`; ``edges`` = [0, c_1, ..., c_J, V, V + 1] on the same
     device. Returns the routing and the number of targets out of range. One read brings the cluster sizes and that
-    number to the host together; without sizes on the host no tail could be given just its own tokens.
+    number to the host together: PyTorch needs the sizes there to slice out a tail's tokens.
     """
     # stable: tokens of the same rank stay in the order of the batch, on every device
     ordered, permutation = torch.sort(ranks, stable=True)
@@ -160,7 +160,7 @@ def linear_nll(
             probs.mul_(row_weight[start : start + rows].to(sum_dtype).unsqueeze(1))
         if half:
             logits.copy_(probs)  # the products run in x's precision, on tensor cores where there are any
-        dlogits = logits  # same memory
+        dlogits = logits  # logits now holds their gradient: it is probs, or was copied from it
 
         # Gradients of input, weights and bias. With beta = 0 addmm ignores its first argument: any tensor that fits.
         if want_x:

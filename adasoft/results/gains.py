@@ -41,10 +41,10 @@ def _training_step(folder: Path) -> list[str]:
     cutoffs = next(row["cutoffs"] for row in record["rows"] if row["V"] == size)
     ratios = [row["ratio"] for row in record["shapes"]]
     return [
-        f"training step, {record['threads']} CPU threads (`bench layer`)",
+        f"output layer, forward and backward, {record['threads']} CPU threads (`bench layer`)",
         f"V = {size:,}, cutoffs {', '.join(f'{cutoff:,}' for cutoff in cutoffs)}: "
         f"{ms['full softmax'] / ms['ours']:.0f} times faster than the full softmax, "
-        f"{ms['stock'] / ms['ours']:.1f} than PyTorch's layer",
+        f"{ms['stock'] / ms['ours']:.1f} times faster than PyTorch's layer",
         f"{len(ratios)} other shapes: {1 / max(ratios):.2f} to {1 / min(ratios):.1f} times faster than PyTorch's layer",
     ]
 
@@ -56,9 +56,10 @@ def _gpu(folder: Path, rows: dict[Any, Row]) -> list[str]:
     stock = next(row for row in record["full"] if row["what"] == "stock")
     few = rows["europarl-en", 33_025, "lstm, dtype bfloat16, on cuda", 512, "full"]
     return [
-        f"training step, {record['device']['name']}, {record['dtype']} (`bench layer --device cuda`)",
+        f"the same, {record['device']['name']}, {record['dtype']} (`bench layer --device cuda`)",
         f"V = {ours['V']:,}: {1 / ours['of best full']:.1f} times faster than the fastest full softmax, "
-        f"{1 / graph['of best full']:.1f} in a CUDA graph; {stock['ms'] / ours['ms']:.1f} than PyTorch's layer",
+        f"{1 / graph['of best full']:.1f} in a CUDA graph; {stock['ms'] / ours['ms']:.1f} times faster than PyTorch's "
+        "layer",
         f"V = {few['V']:,}, the authors' cutoffs (`bench train`): {few['of authors']:.2f} of the full softmax's speed",
     ]
 
@@ -80,7 +81,7 @@ def _decoding(folder: Path) -> list[str]:
     return [
         "ten best words, exact, CPU (`bench decode`)",
         f"V = {record['V']:,}, 256 rows: {faster(layer, 256, stock):.1f} times faster than PyTorch's layer, "
-        f"{faster(layer, 256, full):.1f} than the full softmax; with planned cutoffs "
+        f"{faster(layer, 256, full):.1f} times faster than the full softmax; with planned cutoffs "
         f"{faster(planned, 256, stock):.0f} and {faster(planned, 256, full):.0f} times. The layer was trained for "
         f"{record['steps']} steps; a better one opens more tails",
         f"one row: {faster(planned, 1, stock):.1f} to {faster(layer, 1, stock):.1f} times faster than PyTorch's; "
@@ -95,9 +96,8 @@ def _planning(folder: Path) -> list[str]:
     search = searches["measured", 1_000_000, 5, 1]
     cost = _record(folder, "bench-cost-cpu")
     regrets = sorted(case["regret"] for case in cost["regret"])
-    error = cost["summary"]
-    large = _record(folder, "bench-layer-cuda")["full"][0]
-    took = next(row["ms"] for row in _record(folder, "bench-layer-cuda")["full"] if row["what"] == "full: plain") / 1e3
+    median, largest = (100 * cost["summary"][f"{which} error"] for which in ("median", "largest"))
+    large = next(row for row in _record(folder, "bench-layer-cuda")["full"] if row["what"] == "full: plain")
     model = next(model for model in map(read_record, shipped_records()) if model.on_gpu and model.itemsize == 2)
     predicted = model.full_time(large["V"], large["N"], large["d"])
     return [
@@ -105,8 +105,8 @@ def _planning(folder: Path) -> list[str]:
         f"the best of all cutoffs for {search['V']:,} words and {search['J']} tails in {search['ms'] / 1e3:.2f} s; "
         f"measured on two lists of words, plans took {regrets[0]:.2f} to {regrets[-1]:.2f} of the time of the best of "
         "30 others",
-        f"predicted times are off by {error['median error']:.0%} in the median, {error['largest error']:.0%} at most "
-        f"on the CPU; on the GPU a full softmax of {large['V']:,} words took {took / predicted:.1f} times as long",
+        f"predicted times are off by {median:.0f} % in the median, {largest:.0f} % at most on the CPU; on the GPU a full "
+        f"softmax of {large['V']:,} words took {large['ms'] / 1e3 / predicted:.1f} times as long as predicted",
     ]
 
 
