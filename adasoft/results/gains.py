@@ -105,8 +105,8 @@ def _planning(folder: Path) -> list[str]:
         f"the best of all cutoffs for {search['V']:,} words and {search['J']} tails in {search['ms'] / 1e3:.2f} s; "
         f"measured on two lists of words, plans took {regrets[0]:.2f} to {regrets[-1]:.2f} of the time of the best of "
         "30 others",
-        f"predicted times are off by {median:.0f} % in the median, {largest:.0f} % at most on the CPU; on the GPU a full "
-        f"softmax of {large['V']:,} words took {large['ms'] / 1e3 / predicted:.1f} times as long as predicted",
+        f"predicted times are off by {median:.0f} % in the median, {largest:.0f} % at most on the CPU; on the GPU a "
+        f"full softmax of {large['V']:,} words took {large['ms'] / 1e3 / predicted:.1f} times as long as predicted",
     ]
 
 
