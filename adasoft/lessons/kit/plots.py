@@ -19,6 +19,12 @@ Data = dict[int, dict[str, Any]]
 Layout = dict[str, Any]
 TEXT_COLOR, _GRID = "#727a82", "rgba(128,136,144,.28)"  # legible on white and on near-black
 FULL_COLOR = "#888888"
+#: One grammar of marks in all lessons; the colour says which cluster, and these are grey where there is none. What is
+#: predicted is a line, what is measured a filled circle.
+MEASURED = {"symbol": "circle", "size": 9}
+YOU = {"symbol": "circle-open", "size": 15, "line": {"width": 3}, "color": TEXT_COLOR}
+PLANNED = {"symbol": "star", "size": 15, "color": TEXT_COLOR}
+GUESSED = {"symbol": "x-thin", "size": 12, "line": {"width": 3, "color": TEXT_COLOR}, "color": TEXT_COLOR}
 _AXIS = {"gridcolor": _GRID, "zerolinecolor": _GRID, "linecolor": _GRID, "automargin": True, "title_standoff": 8}
 TEMPLATE = go.layout.Template(
     layout={
