@@ -56,7 +56,7 @@ def gradient_batch(explorer: LayerExplorer, skip_last: bool, n: int = 24) -> tup
     else:
         first = [int(found[0]) for i in range(last + 1) if len(found := (cluster == i).nonzero())]
         kept = torch.tensor([*first, *(i for i in range(n) if i not in first)])[:n]
-    return x[kept] * explorer.confidence, target[kept]
+    return x[kept], target[kept]
 
 
 def parameter_names(explorer: LayerExplorer) -> list[str]:
@@ -92,9 +92,9 @@ def gradient_check(
         weight[row, column] = start + by
         return float(layer(x, target).loss)
 
-    def difference(h: float) -> tuple[float, float]:
-        # divided by the step that was really made: start + h is rounded
-        numeric = (moved(h) - moved(-h)) / ((start + h) - (start - h))
+    def difference(step: float) -> tuple[float, float]:
+        # divided by the step that was really made: start + step is rounded
+        numeric = (moved(step) - moved(-step)) / ((start + step) - (start - step))
         return numeric, abs(numeric - analytic) / max(abs(numeric), abs(analytic), 1e-300)
 
     numeric, error = difference(10.0**log_step)
@@ -217,7 +217,7 @@ def _autocast(layer: Any, explorer: LayerExplorer) -> Any:
         return layer(*_half(explorer)).loss
 
 
-#: What to hand both layers -> (the call, in words of code; the call).
+#: What to give both layers -> (the call, in words of code; the call).
 CASES: dict[str, tuple[str, Callable[[Any, LayerExplorer], Any]]] = {
     "a plain batch": ("layer(x, target).loss", lambda layer, e: layer(*_half(e)).loss),
     "sentences of words (three dimensions)": (
@@ -273,7 +273,7 @@ def drop_in_verdict(stock: str, ours: str) -> str:
 
 
 def unskipped_percent(explorer: LayerExplorer, k: int) -> float:
-    """Percentage of the (row, tail) pairs whose tail is not below the k-th best word (k of `TOP`).
+    """Percentage of the (state, tail) pairs whose tail is not below the k-th best word (k of `TOP`).
 
     Raises ValueError if the layer is not trained: one that knows the counts says the same after every hidden state.
     """
