@@ -224,7 +224,7 @@ for _key, _explorer in {guesses}:
     _box = predict(_key, globals()[_explorer])
     _box.children[0].submit("12")
     _said = _box.children[0].verdict
-    assert "You said" in _said or "Not yet" in _said and "then commit" in _said, (_key, _said)
+    assert "You said" in _said or "Not possible yet" in _said and "then commit" in _said, (_key, _said)
 """
     more = [commit, *opened, HELD + "_before = _held('first')", *reversed(cells), *reversed(cells), commit, *opened]
     more += ["_after = _held('again')\nassert _after == _before, (_before, _after)"]
