@@ -233,7 +233,8 @@ def _close(guess: float, true: float) -> str:
     return f"off by a factor of {f'{off:.1f}' if off < 9.95 else f'{off:,.0f}' if off < 1e6 else 'more than a million'}"
 
 
-def _true_text(true: float) -> str:
+def true_text(true: float) -> str:
+    """An answer as it is shown: whole numbers and large ones whole, others to three digits."""
     return f"{true:,.0f}" if abs(true) >= 100 or true == round(true) else f"{true:,.3g}"
 
 
@@ -286,7 +287,7 @@ class _Guess:
 
     def told(self, guess: float, true: float) -> str:
         """The answer, and how close a guess is."""
-        return f"it is <b>{html.escape(with_unit(_true_text(true), self.unit))}</b>: {_close(guess, true)}."
+        return f"it is <b>{html.escape(with_unit(true_text(true), self.unit))}</b>: {_close(guess, true)}."
 
     def keep_result(self, true: float) -> None:
         """Keep the answer beside the guess, with the question that it is for."""
