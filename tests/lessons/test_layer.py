@@ -597,7 +597,7 @@ def test_the_decoding_panel(trained):
     assert trained.k == 3 and list(figure.data[6].x) == [3] and "word number 3" in said(box)
     words = [rank for rank, _ in trained.best_words(3)]
     assert words == np.argsort(-trained.layer.log_prob(trained.states[trained.state - 1]).detach().numpy())[:3].tolist()
-    assert all(f"<i>w{rank + 1}</i>" in said(box) for rank in words) and said(box).count("adasoft-chip\"") == 3
+    assert all(f"<i>w{rank + 1}</i>" in said(box) for rank in words) and said(box).count('adasoft-chip"') == 3
     trained.remember("guess opened", 40)
     best = trained.decoded()["best"]
     assert figure.data[2].y[0] == pytest.approx(float(best[trained.state - 1, 2].exp()))
@@ -642,12 +642,12 @@ def test_the_loss_has_ticks(trained):
 def test_no_word_of_the_drawn_block_lies_beyond_its_line():
     drawn = lf.bound_svg()
     mean_x, mean_y, radius = (
-        float(re.search(rf'<circle cx="([\d.]+)" cy="([\d.]+)" r="([\d.]+)" fill="none"', drawn)[i]) for i in (1, 2, 3)
+        float(re.search(r'<circle cx="([\d.]+)" cy="([\d.]+)" r="([\d.]+)" fill="none"', drawn)[i]) for i in (1, 2, 3)
     )
     words = [(float(x), float(y)) for x, y in re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)" r="4"', drawn)]
     distance = [math.hypot(x - mean_x, y - mean_y) for x, y in words]
     assert len(words) == 40 and max(distance) <= radius + 0.1 and max(distance) >= radius - 0.2
-    assert 0 < mean_y - radius and mean_y + radius < 200
+    assert mean_y - radius > 0 and mean_y + radius < 200
 
 
 def test_training_in_the_background(explorer):
@@ -726,6 +726,79 @@ def test_questions_and_their_wrong_answers(key):
     for hint, wrong in question.wrong.items():
         verdict = grade(key, wrong())
         assert (verdict.status, verdict.hint) == ("not yet", hint)
+
+
+@pytest.mark.parametrize(
+    ("key", "typed", "status", "hint"),
+    [
+        ("chain", "-log(0.2*0.01)", "correct", ""),
+        ("chain", "-ln(0.002)", "correct", ""),
+        ("chain", "ln 500", "correct", ""),
+        ("chain", "1.6", "not yet", "the head's part alone"),
+        ("chain", "4.6", "not yet", "the tail's part alone"),
+        ("rows", "1,150", "not yet", "You left out tail 2"),
+        ("rows", "1050", "not yet", "You left out tail 1"),
+    ],
+)
+def test_answers_as_readers_type_them(key, typed, status, hint):
+    verdict = grade(key, typed)
+    assert verdict.status == status and hint in verdict.hint
+
+
+# ---- what the notebook says
+
+
+@pytest.fixture(scope="module")
+def cells():
+    path = Path(__file__).resolve().parents[2] / "notebooks" / "05_layer.ipynb"
+    return [(c["cell_type"], "".join(c["source"])) for c in json.loads(path.read_text(encoding="utf-8"))["cells"]]
+
+
+def test_the_cell_in_code_computes_what_the_panel_shows(trained, cells):
+    (code,) = [source for kind, source in cells if kind == "code" and "edges = [" in source]
+    for rank in (5, 100, 250):
+        trained.word, trained.state = rank, 4
+        room = {"torch": torch, "explorer": trained}
+        exec(code.rsplit("\n", 1)[0], room)
+        reading = trained.reading()
+        assert -room["result"].item() == pytest.approx(reading.head_part + reading.tail_part, rel=1e-12)
+        assert eval(code.rsplit("\n", 1)[1], room) == f"“w{rank}”: {reading.head_part + reading.tail_part:.4f} nats"
+
+
+def test_the_numbers_beside_the_paper(cells):
+    """Sizes, minutes and perplexities are the paper's and its code's; the rest follows from them."""
+    text = " ".join("\n".join(source for kind, source in cells if kind == "markdown").split())
+    n, cutoffs, d = lp.TEXT8
+    weights = lp.layer_weights([2000, 8000, n - 10_000], [d // 4, d // 16], d)
+    assert f"**{n * d / weights:.1f} times fewer** weights" in text
+    full, adaptive = lp.MINUTES
+    assert f"{adaptive} minutes instead of {full}, only {full / adaptive:.1f} times faster" in text
+    assert "at a perplexity of 147 instead of 144" in text and f"cutoffs {cutoffs[0]:,} and {cutoffs[1]:,}" in text
+    mine = le.LayerExplorer("en", cost=COUNTED_MULTIPLICATIONS)
+    own = sum(p.numel() for p in mine.layer.parameters())
+    assert f"only {5000 * 32 / own:.1f} times fewer weights" in text
+    assert "a tenth of the words, theirs a twentieth" in text
+    assert mine.cutoffs[0] / 5000 == pytest.approx(1 / 10) and cutoffs[0] / n == pytest.approx(1 / 20, rel=0.15)
+    assert "5,000 most frequent English words" in text and len(mine.vocabulary) == 5000
+
+
+def test_what_the_notebook_says_of_decoding(cells):
+    text = " ".join("\n".join(source for kind, source in cells if kind == "markdown").split())
+    assert "For one best word the first rule skips more than half of the pairs, for ten none" in text
+    assert "the tenth word has one or two percent, a whole tail several" in text
+    english = le.LayerExplorer("en", cost=COUNTED_MULTIPLICATIONS)
+    english.train()
+    pairs, found = english.pairs(), english.decoded()
+    assert pairs.bound[pairs.ks.index(1)] < 0.5 and pairs.bound[pairs.ks.index(10)] > 0.995
+    assert 0.01 <= float(found["best"][:, 9].exp().median()) < 0.025
+    assert float(found["tails"].exp().min()) > 0.025
+    assert "At low confidence the bounds rule out almost every tail; at high confidence rare words start to win" in text
+    at = pairs.ks.index(10)
+    opened = {}
+    for confidence in (0.2, 4.0):
+        english.confidence = confidence
+        opened[confidence] = english.pairs().opened[at], english.pairs().needed[at]
+    assert opened[0.2][0] < 0.1 and opened[4.0][1] > 0.05 > opened[0.2][1], opened
 
 
 def test_the_other_lessons_do_not_wait_for_torch():

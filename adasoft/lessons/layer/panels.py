@@ -219,9 +219,7 @@ def decoding_panel(explorer: LayerExplorer, *, slot: str = "decoding") -> w.VBox
     """The k best words, and which tails had to be opened for them."""
     panel, words, best = parts.Panel(), parts.Line(), w.HTML()
     instruction = w.HTML("Move k, then the confidence: which tails must be opened?")
-    k = _pair(
-        panel, explorer, "k", "k", "best words asked for, k", "best words", high=float(TOP[-1]), step=1.0
-    )
+    k = _pair(panel, explorer, "k", "k", "best words asked for, k", "best words", high=float(TOP[-1]), step=1.0)
     number = NumberBox(description="confidence (times the state)", unit="times the state", whole=False)
     confidence = parts.Pair(
         panel,
