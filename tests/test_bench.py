@@ -18,6 +18,7 @@ import adasoft
 from adasoft import bench, calibration, records, text, timing
 from adasoft.bench import common, compare, layer, search
 from adasoft.files import DamagedFile
+from adasoft.fit import predict
 from adasoft.timing import Timing
 from adasoft.workloads import Shape, layer_steps
 
@@ -192,7 +193,7 @@ def test_errors_of_predictions_and_regret(known_times, monkeypatch):
     monkeypatch.setattr(bench.cost, "REGRET_CASES", [{"language": "en", "in_features": 256, "batch": 300}])
     cost = records.load_cost("cpu")
     made = adasoft.plan(words, 256, 300, cost=cost, min_head_share=0.75)
-    predicted = [calibration.predict(cost, "layer", shape) for shape in shapes]
+    predicted = [predict(cost, "layer", shape) for shape in shapes]
     known_times.seconds.update({str(shape): p / f for shape, p, f in zip(shapes, predicted, (1.5, 0.8), strict=True)})
     known_times.seconds.update({"*": itertools.count(2.0, 1 / 64), str(tuple(made.cutoffs)): 3.0})
     record = bench.bench_cost(rounds=4, say=lambda text: None)

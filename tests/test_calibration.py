@@ -15,6 +15,7 @@ from adasoft import calibration as M
 from adasoft import timing as T
 from adasoft import workloads as W
 from adasoft.cost import MeasuredCost
+from adasoft.fit import fit, predict
 from adasoft.records import read_record, shipped_records, write_record
 
 
@@ -74,12 +75,12 @@ def test_the_fit_finds_the_model_that_made_the_times(level):
     samples += [("projection", (n, d, w)) for n in (10, 500, 2000) for d in (128, 1024) for w in (8, 64)]
     samples += [("rows", (n, d)) for n in (64, 1024, 4096) for d in (128, 512)]
     samples += [("layer", s) for s in M.draw_layers(8, 3, parameters=1e7)]
-    timed = [(kind, shape, M.predict(cost, kind, shape)) for kind, shape in samples]
-    found, flat = M._fit(timed, 4)
+    timed = [(kind, shape, predict(cost, kind, shape)) for kind, shape in samples]
+    found, flat = fit(timed, 4)
     assert flat == pytest.approx(level)
     again = MeasuredCost({"train": found, "decode": found}, {"train": flat, "decode": flat})
     for shape in M.draw_layers(12, 99):
-        assert M.predict(again, "layer", shape) == pytest.approx(M.predict(cost, "layer", shape), rel=0.01)
+        assert predict(again, "layer", shape) == pytest.approx(predict(cost, "layer", shape), rel=0.01)
 
 
 @pytest.fixture
@@ -124,9 +125,9 @@ def modelled(small, monkeypatch):
     def seconds(step):
         kind, made_of = step
         if kind == "layer":
-            return M.predict(truth, kind, made_of) * (10 if shapes[made_of] else 1)
+            return predict(truth, kind, made_of) * (10 if shapes[made_of] else 1)
         *shape, objective = made_of
-        return M.predict(truth, kind, shape, objective)
+        return predict(truth, kind, shape, objective)
 
     def told(given, **_):
         items.update(given)

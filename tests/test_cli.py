@@ -369,25 +369,15 @@ def test_bench_decode_and_cutoffs_on_a_text(tmp_path, monkeypatch, capsys):
     text = tmp_path / "text.txt"
     text.write_text("".join(f"{' '.join(words[i : i + 10])}\n" for i in range(0, len(words), 10)), encoding="utf-8")
     monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(bench.decode, "CUTOFFS", (300, 1000, 2000))
-    monkeypatch.setattr(
-        bench.decode.bench_decode,
-        "__kwdefaults__",
-        {
-            **bench.decode.bench_decode.__kwdefaults__,
-            "cutoffs": (300, 1000, 2000),
-            "in_features": 64,
-            "batch": 200,
-        },
-    )
-    options = ("--text", str(text), "--rounds", "2", "--json", str(tmp_path / "out.json"))
-    status, out, _ = run("bench", "decode", "--steps", "30", *options, capsys=capsys)
+    options = ("--text", str(text), "--hidden", "64", "--rounds", "2", "--json", str(tmp_path / "out.json"))
+    status, out, _ = run("bench", "decode", "--steps", "6", *options, capsys=capsys)
     record = json.loads((tmp_path / "out.json").read_text())
     assert status == 0 and "training on cutoffs" in out
     assert len(record["rows"]) == 16 and {row["rows"] for row in record["rows"]} == {1, 256}
     assert all(0 <= share <= 1 for row in record["opened"] for share in row["opened, top 10"])
     assert all(row["perplexity"] < 4000 for row in record["opened"])
-    status, out, _ = run("bench", "decode", "--steps", "30", *options, capsys=capsys)
+    assert record["d"] == 64 and record["steps"] == 6
+    status, out, _ = run("bench", "decode", "--steps", "6", *options, capsys=capsys)
     assert status == 0 and "training on" not in out
     monkeypatch.setattr(bench.search, "AUTHORS", (200, 1000))
     case = bench.bench_cutoffs(adasoft.Vocabulary.from_text(text), in_features=64, batch=200, rounds=1)

@@ -19,7 +19,8 @@ def bench_cost(
     *, device: str = "cpu", layers: int = 24, rounds: int = 7, seed: int = 2026, say: Say = print, regret: bool = True
 ) -> Row:
     """Predicted against measured times of layers that no fit has seen; and the regret of planned cutoffs."""
-    from ..calibration import draw_layers, predict
+    from ..calibration import draw_layers
+    from ..fit import predict
     from ..timing import interleave
     from ..workloads import layer_steps
 

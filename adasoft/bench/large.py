@@ -85,7 +85,7 @@ def _in_turns(runs: Mapping[str, list[Step]], device: str, rounds: int) -> tuple
 
 
 def captured_steps(shape: Shape, device: str, dtype: torch.dtype, *, sets: int = 2) -> list[Step]:
-    """Training steps of our layer replayed from one CUDA graph: no host read; the targets are copied into it."""
+    """Training steps of our layer replayed from one CUDA graph, without Python; targets are copied into it."""
     import torch
 
     from ..workloads import draw_targets, ours, token_shares

@@ -181,13 +181,14 @@ def _add_decode(benches: Any) -> None:
         metavar="CORPUS",
         help="a corpus, as train takes it; uses the models that `table --run` has trained, and trains the others first",
     )
+    setting_options(p, only=["hidden"], preset=False)
     group = p.add_argument_group("with --text")
     group.add_argument("--steps", type=whole(1), metavar="N", help="training steps of the layer (200)")
     group.add_argument("--max-size", type=whole(1), metavar="V", help="keep V words (267735)")
     group = p.add_argument_group("with --run")
     group.add_argument("--experts", metavar="K,K...", help="numbers of experts, powers of two (8,16)")
     corpus_options(group, only=["tokens"])
-    setting_options(group, only=["hidden", "epochs"], preset=False)
+    setting_options(group, only=["epochs"], preset=False)
     group.add_argument("--no-large", action="store_true", help="leave out SVD-softmax at 800,000 words")
 
 
@@ -196,8 +197,13 @@ def _decode(options: argparse.Namespace, rounds: Given) -> Any:
 
     use_device(options.device)
     if options.text is not None:
-        only_with(options, "--run CORPUS", "experts", "tokens", "set_hidden", "set_epochs", "no_large")
-        given = {"steps": options.steps, "max_size": options.max_size, "encoding": options.encoding}
+        only_with(options, "--run CORPUS", "experts", "tokens", "set_epochs", "no_large")
+        given = {
+            "steps": options.steps,
+            "max_size": options.max_size,
+            "in_features": options.set_hidden,
+            "encoding": options.encoding,
+        }
         chosen = {name: value for name, value in given.items() if value is not None}
         return bench.bench_decode(options.text, device=options.device, **chosen, **rounds)
     only_with(options, "--text FILE", "steps", "max_size")
