@@ -370,14 +370,14 @@ def test_bench_decode_and_cutoffs_on_a_text(tmp_path, monkeypatch, capsys):
     text.write_text("".join(f"{' '.join(words[i : i + 10])}\n" for i in range(0, len(words), 10)), encoding="utf-8")
     monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path / "cache"))
     options = ("--text", str(text), "--hidden", "64", "--rounds", "2", "--json", str(tmp_path / "out.json"))
-    status, out, _ = run("bench", "decode", "--steps", "6", *options, capsys=capsys)
+    status, out, _ = run("bench", "decode", "--steps", "30", *options, capsys=capsys)
     record = json.loads((tmp_path / "out.json").read_text())
     assert status == 0 and "training on cutoffs" in out
     assert len(record["rows"]) == 16 and {row["rows"] for row in record["rows"]} == {1, 256}
     assert all(0 <= share <= 1 for row in record["opened"] for share in row["opened, top 10"])
     assert all(row["perplexity"] < 4000 for row in record["opened"])
-    assert record["d"] == 64 and record["steps"] == 6
-    status, out, _ = run("bench", "decode", "--steps", "6", *options, capsys=capsys)
+    assert record["d"] == 64 and record["steps"] == 30
+    status, out, _ = run("bench", "decode", "--steps", "30", *options, capsys=capsys)
     assert status == 0 and "training on" not in out
     monkeypatch.setattr(bench.search, "AUTHORS", (200, 1000))
     case = bench.bench_cutoffs(adasoft.Vocabulary.from_text(text), in_features=64, batch=200, rounds=1)
@@ -780,7 +780,7 @@ REFUSED = [
     ["bench", "train", "--text", "t.txt", "--device", "cuda"],
     ["bench", "decode", "--text", "t.txt", "--device", "cuda"],
     *(["bench", "layer", "--seconds", v] for v in ("nan", "-1")),
-    ["bench", "decode", "--text", "t.txt", "--hidden", "4"],
+    ["bench", "decode", "--text", "t.txt", "--hidden", "0"],
     ["bench", "decode", "--text", "t.txt", "--no-large"],
     ["bench", "decode", "--run", "t.txt", "--steps", "4"],
     ["bench", "decode", "--run", "t.txt", "--experts", "2,x"],
@@ -828,7 +828,7 @@ def test_what_cannot_be_is_refused_in_one_line(arguments, tmp_path, monkeypatch,
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["--text", "t.txt", "--hidden", "4"], "--hidden is for --run CORPUS"),
+        (["--text", "t.txt", "--epochs", "4"], "--epochs is for --run CORPUS"),
         (["--text", "t.txt", "--no-large"], "--no-large is for --run CORPUS"),
         (["--text", "t.txt", "--experts", "4"], "--experts is for --run CORPUS"),
         (["--run", "t.txt", "--steps", "4"], "--steps is for --text FILE"),
