@@ -248,7 +248,7 @@ def test_the_best_words_of_texts_of_any_size(tmp_path, known_times):
     assert 2000 < middle["V"] < 10_000 and middle["opened"][0]["layer"] == "cutoffs 2000"
     assert middle["opened"][0]["widths"] == [16]
     given = decoded(text_of(tmp_path / "middle.txt", 30_000, 4_000), cutoffs=(300, 1000, 9999))
-    assert given["opened"][0]["layer"] == "cutoffs 300,1000" and given["opened"][0]["widths"] == [16, 4]
+    assert given["opened"][0]["layer"] == "cutoffs 300,1000" and given["opened"][0]["widths"] == [16, 8]
     rows = {(row["rows"], row["what"]): row for row in given["rows"] if row["layer"] == "cutoffs 300,1000"}
     assert rows[256, "full softmax, top 10"]["times ours"] == 4 and rows[1, "ours, predict"]["times ours"] == 0.5
     assert rows[256, "ours, top 10"]["ms"] == 1000 and rows[256, "ours, top 10"]["runs"] == 3
@@ -257,7 +257,7 @@ def test_the_best_words_of_texts_of_any_size(tmp_path, known_times):
     assert opened["measured ms"] == 1000 and opened["mean, top 10"] == pytest.approx(np.mean(opened["opened, top 10"]))
     assert opened["mean, top 1"] <= opened["mean, top 10"]
     shares = [max(share, 1e-9) for share in opened["opened, top 10"]]
-    cost = records.load_cost("cpu").layer(given["V"], [300, 1000], [16, 4], [0.0, 0.0], 64, 256, "decode", shares)
+    cost = records.load_cost("cpu").layer(given["V"], [300, 1000], [16, 8], [0.0, 0.0], 64, 256, "decode", shares)
     assert opened["predicted ms"] == pytest.approx(1e3 * cost.seconds)
     # the options
     assert decoded(str(tmp_path / "middle.txt"), max_size=700, steps=1)["V"] == 700
