@@ -15,7 +15,7 @@ import torch
 from trainings import SMALL, made_corpus
 
 import adasoft
-from adasoft import bench, calibration, records, text, timing
+from adasoft import bench, records, text, timing
 from adasoft.bench import common, compare, layer, search
 from adasoft.files import DamagedFile
 from adasoft.fit import predict
@@ -81,18 +81,16 @@ def test_times_of_layers(known_times, monkeypatch):
     assert "full softmax" not in {r["what"] for r in layer._compare(600, (60,), "cpu", torch.float32, 5, False)}
 
 
-def test_ratios_of_pairs(known_times, monkeypatch):
-    monkeypatch.setattr(layer, "PAIR_SECONDS", 0.0)
+def test_ratios_of_pairs(known_times):
     known_times.seconds.update({"stock": 4.0, "ours": 1.0, "zeros": 0.25})
     shape = Shape(600, 16, 40, (60, 200), (8, 4))
-    row = layer._pair(shape, "cpu", torch.float32, 7)
+    row = layer._pair(shape, "cpu", torch.float32, 7, 0.0)
     assert (row["ours ms"], row["stock ms"], row["pairs"], row["ratio"]) == (1000, 4000, 7, 0.25)
     assert (row["V"], row["d"], row["B"], row["cutoffs"], row["widths"]) == (600, 16, 40, [60, 200], [8, 4])
-    row = layer._missed(shape, "cpu", torch.float32, 7)
+    row = layer._missed(shape, "cpu", torch.float32, 7, 0.0)
     assert row["zeros ms"] == 250 and row["ours less zeros"] == 750
     # short steps take turns until they have had their seconds
-    monkeypatch.setattr(layer, "PAIR_SECONDS", 100.0)
-    assert layer._pair(shape, "cpu", torch.float32, 7)["pairs"] == 20
+    assert layer._pair(shape, "cpu", torch.float32, 7, 100.0)["pairs"] == 20
 
 
 @pytest.mark.parametrize(
@@ -185,18 +183,16 @@ def test_a_vocabulary_that_the_authors_would_not_cut_is_refused():
 # ---------------------------------------------------------------------- bench cost
 
 
-def test_errors_of_predictions_and_regret(known_times, monkeypatch):
+def test_errors_of_predictions_and_regret(known_times):
     shapes = [Shape(900, 64, 64, (90,), (16,)), Shape(800, 32, 64, (80, 300), (8, 8))]
-    monkeypatch.setattr(calibration, "draw_layers", lambda *a, **k: shapes)
     words = adasoft.Vocabulary.synthetic(2000)
-    monkeypatch.setattr(adasoft.Vocabulary, "from_wordfreq", classmethod(lambda cls, language: words))
-    monkeypatch.setattr(bench.cost, "REGRET_CASES", [{"language": "en", "in_features": 256, "batch": 300}])
+    case = {"words": words, "in_features": 256, "batch": 300}
     cost = records.load_cost("cpu")
     made = adasoft.plan(words, 256, 300, cost=cost, min_head_share=0.75)
     predicted = [predict(cost, "layer", shape) for shape in shapes]
     known_times.seconds.update({str(shape): p / f for shape, p, f in zip(shapes, predicted, (1.5, 0.8), strict=True)})
     known_times.seconds.update({"*": itertools.count(2.0, 1 / 64), str(tuple(made.cutoffs)): 3.0})
-    record = bench.bench_cost(rounds=4, say=lambda text: None)
+    record = bench.bench_cost(shapes=shapes, cases=[case], rounds=4, say=lambda text: None)
     assert [row["error"] for row in record["rows"]] == pytest.approx([0.5, -0.2])
     assert record["rows"][0]["predicted ms"] == pytest.approx(1e3 * predicted[0])
     assert record["rows"][0]["measured ms"] == pytest.approx(1e3 * predicted[0] / 1.5)
@@ -218,10 +214,9 @@ def test_what_was_measured_stays_where_regret_cannot_be(known_times, monkeypatch
         raise error
 
     monkeypatch.setattr(adasoft.Vocabulary, "from_wordfreq", classmethod(fails))
-    monkeypatch.setattr(calibration, "draw_layers", lambda *a, **k: [Shape(900, 64, 64, (90,), (16,))])
     known_times.seconds["*"] = 1.0
     said = []
-    record = bench.bench_cost(rounds=1, say=said.append)
+    record = bench.bench_cost(shapes=[Shape(900, 64, 64, (90,), (16,))], rounds=1, say=said.append)
     assert len(record["rows"]) == 1 and record["regret"] == [] and f"regret, en: left out, {error}" in said[-2]
 
 
