@@ -15,7 +15,6 @@ import ipywidgets as w
 from ...records import cached_records
 from ...text import counted
 from . import done
-from .costs import COUNTED_MULTIPLICATIONS, measured_cost
 from .course import LESSONS, lesson_of
 from .exercises import exercises
 from .explorer import LIVE
@@ -170,8 +169,6 @@ def forget_everything(*, timings: bool = False) -> str:
             removed(path)
         for one in _live():
             one.forget()
-            if records:
-                one.cost = measured_cost() or COUNTED_MULTIPLICATIONS
     done.tell()
     if records:
         what.append(f"{counted(len(records), 'record')} of timings of this machine")
