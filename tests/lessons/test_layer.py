@@ -545,7 +545,7 @@ def test_the_layout_beside_the_paper(explorer):
     box = lv.layout_panel(explorer)
     assert "22.7 million weights, 83 minutes" in said(box) and "3.2 million weights, 30 minutes" in said(box)
     weights = sum(p.numel() for p in explorer.layer.parameters())
-    assert f"Yours: 300 words, {weights:,} weights, {300 * 16 / weights:.1f} times fewer" in said(box)
+    assert f"Yours: 300 words, {weights:,} weights, {300 * 16 / weights:.1f} times fewer than full" in said(box)
 
 
 def test_the_gradient_panel(explorer):
@@ -785,13 +785,13 @@ def test_the_numbers_beside_the_paper(cells):
 def test_what_the_notebook_says_of_decoding(cells):
     text = " ".join("\n".join(source for kind, source in cells if kind == "markdown").split())
     assert "For one best word the first rule skips more than half of the pairs, for ten none" in text
-    assert "the tenth word has one or two percent, a whole tail several" in text
+    assert "the tenth word has about 1 %, a typical tail 10 % or more, but spread over many words" in text
     english = le.LayerExplorer("en", cost=COUNTED_MULTIPLICATIONS)
     english.train()
     pairs, found = english.pairs(), english.decoded()
     assert pairs.bound[pairs.ks.index(1)] < 0.5 and pairs.bound[pairs.ks.index(10)] > 0.995
-    assert 0.01 <= float(found["best"][:, 9].exp().median()) < 0.025
-    assert float(found["tails"].exp().min()) > 0.025
+    assert float(found["best"][:, 9].exp().median()) == pytest.approx(0.01, abs=0.005)
+    assert (found["tails"].exp().median(0).values > 0.095).all()
     assert "At low confidence the bounds rule out almost every tail; at high confidence rare words start to win" in text
     at = pairs.ks.index(10)
     opened = {}

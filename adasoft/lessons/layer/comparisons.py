@@ -160,9 +160,9 @@ def drop_in_table(explorer: LayerExplorer) -> list[tuple[str, str]]:
         ("ours into theirs, strict", str(back.load_state_dict(ours.stock_state_dict()))),
         ("loss, theirs", f"{float(pairs[0].loss.detach()):.7f}"),
         ("loss, ours", f"{float(pairs[1].loss.detach()):.7f}"),
-        ("output, largest difference", f"{_gap(pairs[0].output, pairs[1].output):.1e}"),
-        ("gradients, largest difference", f"{max(grads):.1e}"),
-        ("log_prob, largest difference", f"{_gap(logs[0][0], logs[1][0]):.1e}"),
+        ("output, largest difference", _gap_text(_gap(pairs[0].output, pairs[1].output))),
+        ("gradients, largest difference", _gap_text(max(grads))),
+        ("log_prob, largest difference", _gap_text(_gap(logs[0][0], logs[1][0]))),
         ("predict, rows that agree", f"{same} of {words}"),
     ]
 
@@ -195,6 +195,10 @@ def _twins(explorer: LayerExplorer) -> tuple[nn.AdaptiveLogSoftmaxWithLoss, Adap
 def _half(explorer: LayerExplorer, n: int = 64) -> tuple[Tensor, Tensor]:
     x, target = explorer.drawn(n, np.random.default_rng(4))
     return x.float(), target
+
+
+def _gap_text(gap: float) -> str:
+    return f"{gap:.1e}" if gap else "0"
 
 
 def _gap(a: Tensor, b: Tensor) -> float:

@@ -1,4 +1,4 @@
-"""Shapes of the lesson's drawings: SVG that follows the theme's text colour, 640 units wide, text of 13."""
+"""Shapes of the lesson's drawings: SVG that follows the theme's text colour, 640 units wide, text of 14."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def canvas(body: Sequence[str], height: float, label: str) -> str:
     """The whole drawing, with its name for screen readers."""
     return (
         f'<svg viewBox="0 0 {WIDE} {height:g}" role="img" aria-label="{html.escape(label, quote=True)}" '
-        f'style="width:100%;max-width:820px;font:13px sans-serif;fill:currentColor">{"".join(body)}</svg>'
+        f'style="width:100%;max-width:680px;font:14px sans-serif;fill:currentColor">{"".join(body)}</svg>'
     )
 
 
@@ -56,6 +56,13 @@ def cross(x: float, y: float) -> str:
     r = GUESSED["size"] / 2  # type: ignore[operator]
     arms = [[(x - r, y - r), (x + r, y + r)], [(x - r, y + r), (x + r, y - r)]]
     return "".join(line(arm, 'stroke-width="3"') for arm in arms)
+
+
+def power_of_ten(exponent: int) -> str:
+    """10⁻⁵, and 1 for 0."""
+    if exponent == 0:
+        return "1"
+    return "10" + "".join("⁰¹²³⁴⁵⁶⁷⁸⁹"[int(c)] if c.isdigit() else "⁻" for c in str(exponent))
 
 
 def short(words: str, letters: int) -> str:

@@ -20,7 +20,7 @@ from ..kit import plots as f
 from ..kit.explorer import MAX_TAILS
 from ..kit.picker import COLORS
 from .comparisons import GradientCheck
-from .drawing import box, canvas, cross, dot, line, ring, short, text
+from .drawing import box, canvas, cross, dot, line, power_of_ten, ring, short, text
 from .explorer import STATES, TOP, LayerExplorer
 
 # ---------------------------------------------------------------- a batch
@@ -132,9 +132,9 @@ def curve_svg(check: GradientCheck, log_step: float, guess: float | None = None)
         return top + high * (1 - max(0.0, -math.log10(max(error, 1e-16))) / 16)
 
     for power in range(-12, 1, 2):
-        place, label = x(10.0**power), "1" if power == 0 else f"10{_raised(power)}"
+        place = x(10.0**power)
         body.append(line([(place, top), (place, top + high)], 'stroke-opacity=".15"'))
-        body.append(text(place, top + high + 18, label, 'text-anchor="middle"'))
+        body.append(text(place, top + high + 18, power_of_ten(power), 'text-anchor="middle"'))
     for digits in (0, 4, 8, 12, 16):
         place = y(10.0**-digits)
         body.append(line([(left, place), (left + wide, place)], 'stroke-opacity=".15"'))
@@ -149,10 +149,6 @@ def curve_svg(check: GradientCheck, log_step: float, guess: float | None = None)
     if guess is not None and 0 <= guess <= 16:
         body += [cross(left + wide + 12, y(10.0**-guess)), text(left + wide + 24, y(10.0**-guess) + 4, "your guess")]
     return canvas(body, 220, "Digits to which finite differences agree with backward, against the step")
-
-
-def _raised(power: int) -> str:
-    return "".join("⁰¹²³⁴⁵⁶⁷⁸⁹"[int(c)] if c.isdigit() else "⁻" for c in str(power))
 
 
 def loss_svg(losses: Sequence[float], entropies: tuple[float, float], steps: int) -> str:

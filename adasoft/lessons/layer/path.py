@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from ..kit import plots as f
 from ..kit.picker import COLORS
-from .drawing import box, canvas, line, short, text
+from .drawing import box, canvas, line, power_of_ten, short, text
 from .explorer import LayerExplorer, WordReading
 
 #: Nats at the right end of the loss's bar: it stays where it is while the word changes.
@@ -15,7 +15,10 @@ MOST_NATS = 14.0
 
 
 def _probability(p: float) -> str:
-    return f"{p:.3f}" if p >= 0.01 else f"{p:.2g}"
+    if p >= 1e-4:
+        return f"{p:.3f}" if p >= 0.01 else f"{p:.2g}"
+    exponent = math.floor(math.log10(p))
+    return f"{p / 10.0**exponent:.1f} × {power_of_ten(exponent)}"
 
 
 def multiplications(explorer: LayerExplorer, cluster: int) -> int:
@@ -179,7 +182,11 @@ def layout_svg(explorer: LayerExplorer) -> str:
         ),
         *_blocks(142, edges, [d, *code], unit, paper),
         text(210, 212, f"tail 2: {code[1]} numbers per word in their code, {paper[1]} in the paper (dashed)"),
-        text(10, 262, f"Yours: {mine[-1]:,} words, {weights:,} weights, {mine[-1] * own[0] / weights:.1f} times fewer"),
+        text(
+            10,
+            262,
+            f"Yours: {mine[-1]:,} words, {weights:,} weights, {mine[-1] * own[0] / weights:.1f} times fewer than full",
+        ),
         *_blocks(270, mine, own, 84 / own[0]),
         text(10, 374, "Wide: the words. High: the numbers that each word has. Each layer has its own scale."),
     ]

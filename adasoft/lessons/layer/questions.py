@@ -16,21 +16,6 @@ def _comparisons() -> Any:
 
 
 QUESTIONS: dict[str, Question] = {
-    "chain": Question(
-        "The head gives tail 1 the probability 0.2. Within tail 1 the word has 0.01. What is the word's "
-        r"$-\log p$, in nats?",
-        lambda: -math.log(0.2 * 0.01),
-        {
-            "That is the head's part alone; the word must also be found within the tail.": lambda: -math.log(0.2),
-            "That is the tail's part alone; the tail must be chosen first.": lambda: -math.log(0.01),
-            "That is p itself; the loss is its logarithm, with a minus.": lambda: 0.002,
-            "Probabilities along a path multiply; you added them before the logarithm.": lambda: -math.log(0.21),
-            "That is the logarithm to base 10; nats use base e.": lambda: -math.log10(0.002),
-        },
-        "-log 0.2 - log 0.01 = 1.61 + 4.61.",
-        tolerance=0.005,
-        unit="nats",
-    ),
     "rows": Question(
         "Of 1,000 tokens, none ignored, 800 have their target in the head, 150 in tail 1 and 50 in tail 2. How many "
         "rows do head and tails compute together, if each cluster's rows count once?",
@@ -47,6 +32,21 @@ QUESTIONS: dict[str, Question] = {
         "1,000 in the head, then 150 and 50.",
         tolerance=0.0,
         unit="rows",
+    ),
+    "chain": Question(
+        "The head gives tail 1 the probability 0.2. Within tail 1 the word has 0.01. What is the word's "
+        r"$-\log p$, in nats?",
+        lambda: -math.log(0.2 * 0.01),
+        {
+            "That is the head's part alone; the word must also be found within the tail.": lambda: -math.log(0.2),
+            "That is the tail's part alone; the tail must be chosen first.": lambda: -math.log(0.01),
+            "That is p itself; the loss is its logarithm, with a minus.": lambda: 0.002,
+            "Probabilities along a path multiply; you added them before the logarithm.": lambda: -math.log(0.21),
+            "That is the logarithm to base 10; nats use base e.": lambda: -math.log10(0.002),
+        },
+        "-log 0.2 - log 0.01 = 1.61 + 4.61.",
+        tolerance=0.005,
+        unit="nats",
     ),
     "difference": Question(
         r"The loss is 2.3006 at $\theta + \varepsilon$ and 2.2994 at $\theta - \varepsilon$, with "
