@@ -149,8 +149,12 @@ def test_05_layer(lab, page, shots):
     check(notebook.show_cell('ask("chain")'), "1.609", "not yet")
     check(notebook.show_cell('ask("chain")'), "6.21", "correct", by_mouse_in=notebook)
 
-    # what was guessed is there again after the restart, and drawn
-    notebook.show_cell(COUNTS).get_by_text("your guess: 600").wait_for(state="attached")
+    # what was guessed is there again after the restart, and drawn; another guess takes its place
+    counts = notebook.show_cell(COUNTS)
+    counts.get_by_text("your guess: 600").wait_for(state="attached")
+    press(counts, "Guess again")
+    commit(counts, "250")
+    counts.get_by_text("your guess: 250").wait_for(state="attached")
     write = notebook.show_cell(WRITE)
     write.get_by_text("missing").first.wait_for()
 

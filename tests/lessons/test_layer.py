@@ -18,7 +18,7 @@ from panels import every, named, problem, said, wait
 
 from adasoft import Vocabulary
 from adasoft.lessons import COUNTED_MULTIPLICATIONS
-from adasoft.lessons.kit.grading import PREDICTIONS, QUESTIONS, grade
+from adasoft.lessons.kit.grading import PREDICTIONS, QUESTIONS, grade, predict
 from adasoft.lessons.kit.picker import CutPicker
 from adasoft.lessons.kit.static_files import script
 from adasoft.lessons.kit.widgets import LiveFigure, Slider
@@ -743,6 +743,14 @@ def test_questions_and_their_wrong_answers(key):
 def test_answers_as_readers_type_them(key, typed, status, hint):
     verdict = grade(key, typed)
     assert verdict.status == status and hint in verdict.hint
+
+
+def test_another_guess_takes_the_place_of_the_first_in_its_figure(explorer):
+    box = predict("tail tokens", explorer, then=lambda: lv.counts_panel(explorer))
+    entry, _ = box.children
+    for guess in ("50", "70"):
+        entry.submit(guess)
+        assert f"your guess: {guess}" in said(box)
 
 
 # ---- what the notebook says
