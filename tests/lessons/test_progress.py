@@ -60,8 +60,9 @@ def test_the_map_follows_what_the_reader_does(solving):
     work(lesson_02())
     assert headline(box) == "02 · 1 of 5 questions answered, 1 of 2 guesses within a factor of 2, 1 exercise solved."
     table = box.children[1].value
-    assert "✓ answered" in table and "✗ not yet; you said 3,600" in table and "○ not guessed yet" in table
-    assert "✓ you guessed 9,000 words: off by a factor of" in table and "✓ solved" in table
+    assert "✓ question answered" in table and "✗ question: 3,600 is not right yet" in table
+    assert "○ question open" in table and "○ guess open" in table and "✓ exercise solved" in table
+    assert "✓ guess of 9,000 words: off by a factor of" in table
     assert "Doubles a number." in table and "wide is tail 2?" in table
     again = progress_panel("02")  # its cell run again: the old one hears no more
     assert headline(again) == headline(box) and box.comm is None
@@ -73,7 +74,7 @@ def test_a_guess_that_is_not_measured_yet(solving):
     explorer = lesson_02()
     explorer.remember("guess second cutoff", 3.0)
     assert [s.state for s in progress.steps("02", Choices().read()) if s.key == "second cutoff"] == [
-        "you guessed 3 times, by the timings; nothing is measured yet"
+        "guess of 3 times, by the timings, not measured yet"
     ]
 
 
