@@ -12,6 +12,7 @@ from .kit.costs import COUNTED_MULTIPLICATIONS, COUNTED_WORDS
 from .kit.cuts import cut_panel
 from .kit.explorer import Explorer
 from .kit.grading import ask, predict
+from .kit.token_panel import token_panel
 from .live_timing.panels import curve_panel, live_panel
 from .time_model.explorer import TimingExplorer
 from .time_model.panels import clusters_panel, product_panel, replan_panel, wrong_timing_panel
@@ -100,6 +101,7 @@ __all__ = [
     "svd_panel",
     "swap_panel",
     "text_panel",
+    "token_panel",
     "train_panel",
     "training_panel",
     "two_clusters_panel",
