@@ -104,7 +104,7 @@ function drawTotals(scene) {
   const {state, parts, width, tails} = scene, group = parts.stage.querySelector('.totals'), from = Math.min(96, width / 4), room = width - from - 120;
   const [most] = sums(scene, state.sentence);
   group.replaceChildren();
-  [['full softmax', state.full, 'full-bar'], ['adaptive', state.adaptive, `bar ${tails ? 'c0' : 'full-bar'}`]].forEach(([name, sum, kind], i) => {
+  [[width < 520 ? 'full' : 'full softmax', state.full, 'full-bar'], ['adaptive', state.adaptive, `bar ${tails ? 'c0' : 'full-bar'}`]].forEach(([name, sum, kind], i) => {
     const y = PLACE.total + i * PLACE.row, long = Math.max(sum ? 2 : 0, sum / most * room);
     svg('text', {x: from - 8, y: y + 12, class: 'strong', 'text-anchor': 'end'}, group, name);
     svg('rect', {x: from, y, width: long, height: 14, rx: 2, class: kind}, group);
@@ -129,7 +129,7 @@ function walk(scene, word, rank, cluster) {
   };
   const tail = () => to(X(rank ?? edges[cluster + 1]), PLACE.head + Math.max(PLACE.low, numbers[cluster] / data.d * PLACE.unit) + 34, cluster);
   if (cluster && scene.still.matches) { tail(); return; }
-  to(X(edges[1]) + 8 + wide / 2, PLACE.head + 30, 0);
+  to(X(edges[1]) + 8 + wide / 2, PLACE.head + 50, 0);
   if (cluster) scene.walking = setTimeout(() => { tail(); lit(scene, cluster); }, PACE.walk);
 }
 function lit(scene, cluster) {
