@@ -15,7 +15,9 @@ from .kit.grading import ask, predict
 from .live_timing.panels import curve_panel, live_panel
 from .time_model.explorer import TimingExplorer
 from .time_model.panels import clusters_panel, product_panel, replan_panel, wrong_timing_panel
-from .words.panels import coverage_panel, languages_panel, machine_panel, own_text_panel
+from .words.machine import machine_panel
+from .words.own_text import own_text_panel
+from .words.panels import coverage_panel, half_panel, languages_panel, paper_panel, reading_panel
 
 for _lesson in ("words", "clusters", "time_model", "live_timing", "layer", "language_model", "alternatives"):
     import_module(f".{_lesson}.questions", __name__)  # registers them
@@ -85,14 +87,17 @@ __all__ = [
     "drop_in_panel",
     "experts_panel",
     "gradient_panel",
+    "half_panel",
     "languages_panel",
     "live_panel",
     "machine_panel",
     "own_cell_panel",
     "own_text_panel",
+    "paper_panel",
     "predict",
     "product_panel",
     "pruned_panel",
+    "reading_panel",
     "replan_panel",
     "routing_panel",
     "skip_panel",
