@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from .clusters.panels import beat_the_planner, swap_panel, two_clusters_panel
 from .kit.costs import COUNTED_MULTIPLICATIONS, COUNTED_WORDS
+from .kit.course import ROOMS
 from .kit.cuts import cut_panel
+from .kit.exercises import check
 from .kit.explorer import Explorer
 from .kit.grading import ask, predict
 from .live_timing.panels import curve_panel, live_panel
@@ -19,8 +21,8 @@ from .words.machine import machine_panel
 from .words.own_text import own_text_panel
 from .words.panels import coverage_panel, half_panel, languages_panel, paper_panel, reading_panel
 
-for _lesson in ("words", "clusters", "time_model", "live_timing", "layer", "language_model", "alternatives"):
-    import_module(f".{_lesson}.questions", __name__)  # registers them
+for _room in ROOMS:
+    import_module(f".{_room}.questions", __name__)  # registers them
 
 if TYPE_CHECKING:
     from .alternatives.case_panel import case_panel as case_panel
@@ -79,6 +81,7 @@ __all__ = [
     "ask",
     "beat_the_planner",
     "case_panel",
+    "check",
     "clusters_panel",
     "coverage_panel",
     "curve_panel",

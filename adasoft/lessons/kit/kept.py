@@ -293,6 +293,13 @@ class Kept(t.HasTraits):  # type: ignore[misc]
             self._choices.keep("kept", key, value)
         self._kept[key] = value
 
+    def unremember(self, *keys: str) -> None:
+        """Forget what was kept under these keys."""
+        for key in keys:
+            if self._choices is not None:
+                self._choices.remove("kept", key)
+            self._kept.pop(key, None)
+
     def recall(self, key: str, default: Any = None) -> Any:
         """What was kept under this key."""
         return self._kept.get(key, default)

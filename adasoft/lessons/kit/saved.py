@@ -23,6 +23,11 @@ FORMAT, VERSION = "adasoft choices", 1
 PAUSE = 0.5
 """Seconds without a change before the file is written."""
 _FILE = threading.RLock()
+#: In a value's place: the entry is to go.
+_GONE = object()
+#: What waits to be written to each file, by section and key (None: the whole section goes); shared by all `Choices`
+#: of a file in this kernel, so that each reads what the others have just kept.
+_WAITING: dict[Path, dict[tuple[str, str | None], Any]] = {}
 _REMEDY = "choose again, which replaces it, or delete it"
 _said: set[str] = set()
 
@@ -91,7 +96,8 @@ def read_words(path: Path) -> tuple[Vocabulary, dict[str, Any]]:
 class Choices:
     """The file of choices in the cache folder as it is named now (``ADASOFT_CACHE``).
 
-    Entries lie in sections: ``words`` (for all lessons), ``lesson <name>``, and ``kept`` (measurements).
+    Entries lie in sections: ``words`` (for all lessons), ``lesson <name>``, ``kept`` (measurements and guesses),
+    ``answers`` and ``exercises``.
     """
 
     def __init__(self) -> None:
@@ -99,7 +105,7 @@ class Choices:
         self._words_path = self.path.with_name("own-words.json")
         self.words: dict[str, Any] | None = None
         """The section of the words as last read or set here, for other notebooks write it, too; None: no file."""
-        self._pending: dict[tuple[str, str | None], Any] = {}
+        self._pending = _WAITING.setdefault(self.path, {})
         self._own: Vocabulary | None = None
         self._timer: threading.Timer | None = None
 
@@ -142,6 +148,8 @@ class Choices:
         for (section, key), value in self._pending.items():
             if key is None:
                 entries.pop(section, None)
+            elif value is _GONE:
+                entries.get(section, {}).pop(key, None)
             else:
                 entries.setdefault(section, {})[key] = value
         return entries
@@ -153,6 +161,12 @@ class Choices:
             self._pending[section, key] = value
             if section == "words":
                 self.words = {**(self.words or {}), key: value}
+            self._soon()
+
+    def remove(self, section: str, key: str) -> None:
+        """Forget one entry, soon."""
+        with _FILE:
+            self._pending[section, key] = _GONE
             self._soon()
 
     def drop(self, section: str) -> None:
