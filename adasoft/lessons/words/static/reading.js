@@ -33,15 +33,15 @@ export function mountReading(root, data, on = {}) {
   let words, state = {passage: 0, n: data.n}, width = 0, timer = 0, playing = false, dragging = false;
   const still = matchMedia('(prefers-reduced-motion: reduce)');
   root.classList.add('adasoft-cut', 'adasoft-reading');
+  const controls = html('div', {class: 'controls'}, root);
   const passage = html('p', {class: 'passage'}, root);
   const result = html('p', {class: 'result'}, root);
   const strip = svg('svg', {role: 'group', 'aria-label': 'words of the text by rank'}, html('div', {class: 'charts'}, root));
   const shelf = html('div', {class: 'shelf'}, root);
-  const controls = html('div', {class: 'controls'}, root);
   const play = html('button', {type: 'button', class: 'primary'}, controls, 'Play');
   const choices = html('span', {class: 'choices'}, controls);
-  const own = html('label', {class: 'own'}, controls, 'Your own sentence ');
-  const typed = html('input', {type: 'text', size: 30, maxlength: 300, placeholder: 'type it, then Enter'}, own);
+  const own = html('label', {class: 'own'}, controls, 'Yours: ');
+  const typed = html('input', {type: 'text', size: 26, maxlength: 300, placeholder: 'type a sentence, then Enter'}, own);
 
   const pieces = () => data.passages[state.passage]?.pieces ?? [];
   const top = () => Math.log10(Math.max(words.n, 10));
@@ -206,8 +206,6 @@ export default {
     });
     const again = () => mounted.show(given());
     model.on('change:text', again); model.on('change:passages', again);
-    const escape = event => { if (event.key === 'Escape') el.closest('.jp-Cell')?.focus(); };
-    el.addEventListener('keydown', escape, true);
     return () => { model.off('change:text', again); model.off('change:passages', again); mounted.destroy(); };
   },
 };
