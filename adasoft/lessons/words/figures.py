@@ -411,15 +411,19 @@ def own_sentence(own: Vocabulary, other: Vocabulary, share: float = 0.8) -> str:
     )
 
 
-def typical_words(own: Vocabulary, other: Vocabulary, most: int = 12, least: int = 3) -> list[str]:
-    """Words that the text uses far more than the list does, the most telling first; seen at least ``least`` times."""
+#: A word is typical of a text that has it this many times as often as the list, and at least so many times in all.
+_TYPICAL, _LEAST_SEEN = 3.0, 3
+
+
+def typical_words(own: Vocabulary, other: Vocabulary, most: int = 12) -> list[str]:
+    """Words that the text uses far more than the list does, the most telling first."""
     if own.words is None or other.words is None:
         return []
     theirs = dict(zip(other.words, other.shares.tolist(), strict=True))
     rarest = float(other.shares[-1])
-    telling = [
-        (share * math.log(share / theirs.get(word, rarest)), word)
-        for word, share, count in zip(own.words, own.shares.tolist(), own.counts.tolist(), strict=True)
-        if count >= least and any(letter.isalpha() for letter in word)
-    ]
-    return [word for gain, word in sorted(telling, reverse=True)[:most] if gain > 0]
+    telling = []
+    for word, share, count in zip(own.words, own.shares.tolist(), own.counts.tolist(), strict=True):
+        ratio = share / theirs.get(word, rarest)
+        if ratio >= _TYPICAL and count >= _LEAST_SEEN and any(letter.isalpha() for letter in word):
+            telling.append((share * math.log(ratio), word))
+    return [word for _, word in sorted(telling, reverse=True)[:most]]

@@ -38,7 +38,6 @@ def own_text_panel(explorer: Explorer, *, slot: str = "own text") -> w.VBox:
     beside = w.VBox([figure, typical])
 
     def read(file: Path, name: str, tick: Callable[[float, str], None]) -> None:
-        words.say("")
         tick(0.0, f"Reading {name} ...")
         vocabulary = _read(file, name, kind.value or None, job)
         with LOCK:
@@ -46,6 +45,7 @@ def own_text_panel(explorer: Explorer, *, slot: str = "own text") -> w.VBox:
             words.say(_told(vocabulary, name))
 
     def typed(tick: Callable[[float, str], None]) -> None:
+        words.say("")
         if not path.value.strip():
             raise ValueError("type the path of a file, or pick one")
         file = Path(path.value.strip()).expanduser()
@@ -54,6 +54,7 @@ def own_text_panel(explorer: Explorer, *, slot: str = "own text") -> w.VBox:
         read(file, file.name or str(file), tick)
 
     def dropped(copy: Path, name: str) -> None:
+        words.say("")
         folder = tempfile.TemporaryDirectory(prefix="adasoft-")  # the copy is gone once this returns
         file = Path(shutil.move(copy, folder.name))
 
