@@ -14,6 +14,7 @@ from .kit.cuts import cut_panel
 from .kit.exercises import check
 from .kit.explorer import Explorer
 from .kit.grading import ask, predict
+from .kit.progress import progress_panel
 from .live_timing.panels import curve_panel, live_panel
 from .time_model.explorer import TimingExplorer
 from .time_model.panels import clusters_panel, product_panel, replan_panel, wrong_timing_panel
@@ -99,6 +100,7 @@ __all__ = [
     "paper_panel",
     "predict",
     "product_panel",
+    "progress_panel",
     "pruned_panel",
     "reading_panel",
     "replan_panel",

@@ -6,7 +6,8 @@ from panels import every
 
 from adasoft import Vocabulary
 from adasoft.lessons import COUNTED_MULTIPLICATIONS, Explorer, TimingExplorer
-from adasoft.lessons.kit.grading import QUESTIONS, ask, grade, number_text, predict
+from adasoft.lessons.kit.grading import QUESTIONS, ask, grade, number_text, predict, with_unit
+from adasoft.lessons.kit.markdown import plain
 from adasoft.lessons.kit.widgets import AnswerBox
 
 
@@ -158,3 +159,83 @@ def test_a_prediction_that_fails_says_so(explorer):
     (entry,) = every(box, AnswerBox)
     entry.submit("12")
     assert "ZeroDivisionError" in entry.verdict
+
+
+def again_of(key, lesson="a", **more):
+    """What the cell of a prediction shows after a restart of the kernel, and the explorer behind it."""
+    explorer = Explorer("en", cost=COUNTED_MULTIPLICATIONS, lesson=lesson, **more)
+    return predict(key, explorer, then=lambda: w.Label("the panel")), explorer
+
+
+def test_a_guess_is_kept_and_its_panel_opens_again(cache):
+    box, explorer = again_of("coverage 95")
+    assert not every(box, w.Label)
+    every(box, AnswerBox)[0].submit("10,000")
+    assert explorer.recall("guess coverage 95") == 10_000
+    explorer._choices.flush()
+    box, explorer = again_of("coverage 95")
+    (entry,) = every(box, AnswerBox)
+    assert len(every(box, w.Label)) == 1 and entry.answer == "10,000" and entry.again == "Guess again"
+    assert entry.verdict == (
+        "You guessed <b>10,000 words</b> last time; it is <b>16,300 words</b>: off by a factor of 1.6."
+    )
+
+
+def test_a_guess_can_be_made_again(cache):
+    box, explorer = again_of("coverage 95")
+    (entry,) = every(box, AnswerBox)
+    entry.submit("10,000")
+    entry._handle_custom_msg({"again": True}, [])  # as the browser does
+    rest = box.children[1]
+    assert (entry.answer, entry.verdict, entry.again, rest.layout.display) == ("", "", "", "none")
+    assert explorer.recall("guess coverage 95") is None
+    entry.submit("16,300")
+    assert entry.verdict.endswith("close.") and rest.layout.display is None and len(every(box, w.Label)) == 1
+    entry._handle_custom_msg({"again": True}, [])
+    explorer._choices.flush()
+    box, _ = again_of("coverage 95")
+    assert every(box, AnswerBox)[0].verdict == "" and not every(box, w.Label)
+
+
+def test_a_guess_about_other_sizes_says_what_it_was_about(cache):
+    box, explorer = again_of("half")
+    every(box, AnswerBox)[0].submit("100")
+    explorer._choices.flush()
+    explorer = Explorer("fi", cost=COUNTED_MULTIPLICATIONS, lesson="b")
+    (entry,) = every(predict("half", explorer), AnswerBox)
+    assert "You guessed <b>100 words</b> last time; it is <b>125 words</b>" in entry.verdict
+    assert "The question was: Half of the words on a page (English)" in entry.verdict and "Finnish" in entry.question
+
+
+def test_an_answer_is_kept_with_its_verdict(cache):
+    box = ask("tail width")
+    assert box.answer == box.verdict == ""
+    box.submit("no idea")  # nothing to keep
+    assert ask("tail width").answer == ""
+    ask("tail width").submit("128")
+    assert ask("tail width").answer == "128" and "tail 1" in ask("tail width").verdict
+    ask("tail width").submit("32")
+    ask("tail width").submit("31")  # the right one stays
+    assert ask("tail width").answer == "32" and "✓ correct" in ask("tail width").verdict
+
+
+def test_a_fixed_question_names_the_box_and_one_that_follows_the_explorer_shows_itself():
+    explorer = Explorer("en", cost=COUNTED_MULTIPLICATIONS)
+    assert not ask("tail width").shown and ask("tail width").question == QUESTIONS["tail width"].text
+    (fixed,), (following,) = (every(predict(key, explorer), AnswerBox) for key in ("coverage 95", "half"))
+    assert not fixed.shown and following.shown and "English" in following.question
+
+
+def test_markdown_of_questions_as_plain_text():
+    spoken = {
+        r"$g(k) = \\max(c + \\lambda k_0, c)$ with $c = 0.2$ ms": "g(k) = max(c + λ k_0, c) with c = 0.2 ms",
+        "**2,000** words, *about* half; `softmax(x)`": "2,000 words, about half; softmax(x)",
+        r"$V = 800{,}000$ and $d \\times d$, $5\\,\\%$": "V = 800,000 and d × d, 5 %",
+        "a * b * c and [03](03_time_model.ipynb)": "a * b * c and 03",
+    }
+    assert {markdown: plain(markdown) for markdown in spoken} == spoken
+
+
+def test_one_word_two_words():
+    shown = [with_unit(*pair) for pair in (("1", "words"), ("2", "words"), ("1", "ms"), ("1", "times"), ("3", ""))]
+    assert shown == ["1 word", "2 words", "1 ms", "1 times", "3"]

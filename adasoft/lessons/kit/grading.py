@@ -223,9 +223,15 @@ def ask(key: str) -> AnswerBox:
     return box
 
 
-def _close(guess: float, true: float) -> str:
-    """How close a guess was."""
-    off = max(guess / true, true / guess) if guess > 0 and true > 0 else 1.0 if guess == true else math.inf
+def off_by(guess: float, true: float) -> float:
+    """How many times too large or too small a guess is; infinite where that cannot be said."""
+    if guess > 0 and true > 0:
+        return max(guess / true, true / guess)
+    return 1.0 if guess == true else math.inf
+
+
+def closeness(off: float) -> str:
+    """The same in words."""
     if off < 1.25:
         return "close"
     if not math.isfinite(off):
@@ -287,7 +293,7 @@ class _Guess:
 
     def told(self, guess: float, true: float) -> str:
         """The answer, and how close a guess is."""
-        return f"it is <b>{html.escape(with_unit(true_text(true), self.unit))}</b>: {_close(guess, true)}."
+        return f"it is <b>{html.escape(with_unit(true_text(true), self.unit))}</b>: {closeness(off_by(guess, true))}."
 
     def keep_result(self, true: float) -> None:
         """Keep the answer beside the guess, with the question that it is for."""
@@ -326,11 +332,16 @@ class _Guess:
             self.redraw()
             done.tell()
 
+    def waits(self) -> bool:
+        """Whether a guess is kept whose answer was not known."""
+        kept = done.guess_of(self.key, self.explorer.recall)
+        return kept is not None and kept[1] is None
+
     def redraw(self) -> None:
         """Follow the explorer until the guess is committed; then keep its answer as soon as it is measured."""
         if not self.committed:
             self.entry.question = self.text()
-        elif self.explorer.recall(f"result {self.key}") is None and not math.isnan(true := self.truth(self.explorer)):
+        elif self.waits() and not math.isnan(true := self.truth(self.explorer)):
             self.keep_result(true)
 
 
