@@ -268,7 +268,7 @@ def half_html(vocabulary: Vocabulary, guess: float | None = None) -> str:
         size = 13 + 25 * (vocabulary.shares[rank - 1] / vocabulary.shares[0]) ** 0.5
         beyond = "" if rank <= n else " class=adasoft-beyond"
         parts.append(
-            f'<span{beyond} style="font-size:{size:.0f}px" title="the {ordinal(rank)} word, '
+            f'<span{beyond} style="font-size:{size:.0f}px;margin-right:.2em" title="the {ordinal(rank)} word, '
             f'{one_in(vocabulary.shares[rank - 1])}">{html.escape(word)}</span>'
         )
         if rank == n:

@@ -15,6 +15,7 @@ from ...records import cpu_name
 from ..kit.costs import measured_cost
 from ..kit.explorer import Explorer
 from ..kit.parts import WIDE, Job, Line, Panel, row, safely
+from ..kit.progress import forget_everything
 from ..kit.saved import not_kept
 from ..kit.tables import html_table
 from ..kit.views import LOCK
@@ -80,12 +81,14 @@ def machine_panel(explorer: Explorer, *, slot: str = "machine") -> w.VBox:
             rows["timings used"] = cost.name
         card.value = html_table(list(rows.items()), label="machine card")
 
-    forget = panel.button(
+    def forget() -> None:
+        done.say(forget_everything())
+
+    again = panel.button(
         "Forget my choices",
-        explorer.forget,
-        "In all lessons: words, cutoffs, sizes and measurements go back to the start; timings of this machine stay",
+        forget,
+        "In all lessons: words, settings, answers and measurements go back to the start; timings of this machine stay",
     )
-    settings = row(seconds, device, forget)
-    box = panel.box(card, settings, row(job.row, job.line), done)
+    box = panel.box(card, row(seconds, device), row(job.row, job.line), row(again), done)
     explorer.attach(slot, safely(panel, redraw), box)
     return box

@@ -56,18 +56,18 @@ def steps(vocabulary: Vocabulary, cost: Cost) -> list[Step]:
     here = _Setting(len(vocabulary), 512, 2560, 2000, narrow=True)
     narrow = default_widths(here.d, 1)[0]
     changes = [
-        (f"This page: {len(vocabulary):,} words, d = 512, B = 2,560, a tail of width {narrow}", here),
-        ("The tail keeps its full width, as in the paper's experiment", here._replace(narrow=False)),
+        (f"this page: {len(vocabulary):,} words, d = 512, B = 2,560", here),
+        (f"a tail of width 512 instead of {narrow}", here._replace(narrow=False)),
     ]
-    changes.append(("10,000 words, as many as Penn Treebank has", changes[-1][1]._replace(n_words=PENN_TREEBANK_WORDS)))
-    changes.append(("d = 128 and B = 512", changes[-1][1]._replace(d=128, batch=512)))
-    changes.append(("A head of 1,400 words", changes[-1][1]._replace(head=PAPER_HEAD)))
+    changes.append(("… and 10,000 words", changes[-1][1]._replace(n_words=PENN_TREEBANK_WORDS)))
+    changes.append(("… and d = 128, B = 512", changes[-1][1]._replace(d=128, batch=512)))
+    changes.append(("… and a head of 1,400 words", changes[-1][1]._replace(head=PAPER_HEAD)))
     return [Step(text, speedup_of(vocabulary, cost, setting)) for text, setting in changes]
 
 
-def steps_figure(found: list[Step], machine: str) -> go.Figure:
+def steps_figure(found: list[Step]) -> go.Figure:
     """The speed-up after each change, and beside them the paper's."""
-    names = [*(plain(step.change) for step in found), "The paper: Penn Treebank, on its GPU"]
+    names = [*(plain(step.change) for step in found), "the paper, on its GPU"]
     values = [*(step.speedup for step in found), PAPER_SPEEDUP]
     figure = go.Figure()
     figure.add_bar(
@@ -81,16 +81,14 @@ def steps_figure(found: list[Step], machine: str) -> go.Figure:
         hovertemplate="%{y}: %{x:.1f} times faster<extra></extra>",
     )
     figure.update_yaxes(autorange="reversed", showgrid=False, ticksuffix="  ")
-    figure.update_xaxes(
-        title_text=f"times faster than the full softmax ({plain(machine)})", range=[0, 1.15 * max(values)]
-    )
-    return filled(figure, {}, {}, 280)
+    figure.update_xaxes(title_text="times faster than the full softmax", range=[0, 1.15 * max(values)])
+    return filled(figure, {}, {"margin.t": 10}, 265)
 
 
-def steps_sentence(found: list[Step]) -> str:
+def steps_sentence(found: list[Step], name: str, cost: Cost) -> str:
     """The figure in words."""
     first, last = found[0].speedup, found[-1].speedup
     return (
-        f"With the paper's sizes, {first:,.1f} times becomes {last:,.1f} times here. The paper measured "
-        f"{PAPER_SPEEDUP:.1f} times, on other words and on a GPU."
+        f"Words of {name}, times predicted for {cost.name}. With the paper's sizes, {first:,.1f} times becomes "
+        f"{last:,.1f} times; the paper measured {PAPER_SPEEDUP:.1f} times, on other words and on a GPU."
     )

@@ -49,12 +49,11 @@ def _one_cutoff() -> Picture:
 @still(
     "00_paper",
     "Bars of how many times faster the layer is than the full softmax, on the recorded CPU: 11.8 with this page's "
-    "sizes; 4.1 once the tail keeps its full width; 3.0 with 10,000 words; 2.7 with d = 128 and B = 512; 2.9 with a "
-    "head of 1,400 words. Last, hatched, the paper's 2.4.",
+    "sizes; 4.1 with a tail of full width; 3.0 with 10,000 words besides; then 2.7 with d = 128 and B = 512, and 2.9 "
+    "with a head of 1,400 words. Last, hatched, the paper's 2.4.",
 )
 def _paper() -> Picture:
-    cost = recorded_cost()
-    return steps_figure(steps(load_language("en"), cost), cost.name)
+    return steps_figure(steps(load_language("en"), recorded_cost()))
 
 
 @still(
