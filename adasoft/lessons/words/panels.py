@@ -12,12 +12,12 @@ from typing import Any
 import ipywidgets as w
 
 from ...vocabulary import comparable
+from ..kit.browser_data import text_data
 from ..kit.explorer import Explorer
 from ..kit.languages import LANGUAGES, language_of, load_language
 from ..kit.parts import WIDE, Line, Pair, Panel, live, row, safely
 from ..kit.tables import html_table
 from ..kit.widgets import NumberBox
-from ..page.data import text_data
 from . import figures as f
 from .paper import steps, steps_figure, steps_sentence
 from .passages import passages, pieces

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..kit.cuts import cut_figure, picker_figure
+from ..kit.cut_stills import cut_figure
 from ..kit.explorer import Explorer
 from ..kit.languages import load_language, read_words
 from ..kit.plots import Picture, card_svg, still
@@ -27,22 +27,12 @@ def _token() -> Picture:
 
 
 @still(
-    "00_picker",
-    "The words of English on logarithmic axes, most frequent first: the share of each word falls, the share of all "
-    "words so far (dashed) rises. A line with a handle at 2,000 words parts the plot into the head, with 78.6 percent "
-    "of the tokens, and tail 1.",
-)
-def _picker() -> Picture:
-    return picker_figure(Explorer(load_language("en"), cost=recorded_cost()))
-
-
-@still(
-    "00_one_cutoff",
+    "00_cut",
     "Three plots for English with one cutoff at 2,000. Left: the head has 0.6 percent of the words and 78.6 percent of "
     "the tokens. Middle: the tail costs several times as much as the head. Right: the total time is a U-shaped curve "
     "of the cutoff, far below the dashed line of the full softmax.",
 )
-def _one_cutoff() -> Picture:
+def _cut() -> Picture:
     return cut_figure(Explorer(load_language("en"), cost=recorded_cost()))
 
 
