@@ -67,7 +67,6 @@ def reading_panel(explorer: Explorer, *, slot: str = "reading") -> w.VBox:
     def typed(text: str) -> None:
         own[:] = [text]
         show()
-        reading.passage = len(reading.passages) - 1
 
     reading = Reading(typed, panel.guarded)
 
@@ -83,7 +82,6 @@ def reading_panel(explorer: Explorer, *, slot: str = "reading") -> w.VBox:
             shown["words"] = explorer.vocabulary
             with reading.hold_sync():
                 reading.text = text_data(explorer.vocabulary)
-                reading.passage = 0
                 show()
 
     box = panel.box(reading, language)

@@ -27,7 +27,6 @@ class Reading(anywidget.AnyWidget):  # type: ignore[misc]
     _css = "\n".join(p.read_text(encoding="utf-8") for p in (STATIC / "cut_explorer.css", _STATIC / "reading.css"))
     text = t.Dict().tag(sync=True)
     passages = t.List(t.Dict()).tag(sync=True)
-    passage = t.Int(0).tag(sync=True)
     n = t.Int(1).tag(sync=True, echo_update=False)
 
     def __init__(self, typed: Callable[[str], None], guarded: Callable[[], AbstractContextManager[None]]) -> None:

@@ -30,7 +30,7 @@ export function legible(pieces, n) {
  * word that the list lacks and -1 for what stands between words. `on`: {n(n), typed(text)}. Returns {show(data), destroy()}.
  */
 export function mountReading(root, data, on = {}) {
-  let words, state = {passage: 0, n: data.n}, width = 0, timer = 0, playing = false, dragging = false;
+  let words, state = {passage: 0, n: data.n}, width = 0, timer = 0, playing = false, dragging = false, awaited = false;
   const still = matchMedia('(prefers-reduced-motion: reduce)');
   root.classList.add('adasoft-cut', 'adasoft-reading');
   const controls = html('div', {class: 'controls'}, root);
@@ -40,7 +40,7 @@ export function mountReading(root, data, on = {}) {
   const shelf = html('div', {class: 'shelf'}, root);
   const play = html('button', {type: 'button', class: 'primary'}, controls, 'Play');
   const choices = html('span', {class: 'choices'}, controls);
-  const own = html('label', {class: 'own'}, controls, 'Yours: ');
+  const own = html('label', {class: 'own'}, controls, 'Yours ');
   const typed = html('input', {type: 'text', size: 26, maxlength: 300, placeholder: 'type a sentence, then Enter'}, own);
 
   const pieces = () => data.passages[state.passage]?.pieces ?? [];
@@ -74,7 +74,7 @@ export function mountReading(root, data, on = {}) {
   play.addEventListener('click', () => (playing ? pause() : start()));
   typed.addEventListener('keydown', event => {
     event.stopPropagation();                  // else JupyterLab takes letters for commands
-    if (event.key === 'Enter' && typed.value.trim()) { event.preventDefault(); pause(); on.typed?.(typed.value.trim()); }
+    if (event.key === 'Enter' && typed.value.trim()) { event.preventDefault(); pause(); awaited = true; on.typed?.(typed.value.trim()); }
   });
 
   function chooseFrom() {
@@ -182,11 +182,11 @@ export function mountReading(root, data, on = {}) {
     }
   }
   function show(next) {
-    const same = next.text === data.text;
+    const same = next.text === data.text, name = data.passages[state.passage]?.name;
     data = next;
     if (!same || !words) words = makeWords(data.text);
-    if (data.passage !== undefined) state.passage = data.passage;
-    state.passage = Math.min(state.passage, Math.max(0, data.passages.length - 1));
+    state.passage = awaited ? data.passages.length - 1 : Math.max(0, data.passages.findIndex(one => one.name === name));
+    awaited = false;
     state.n = Math.min(state.n, words.n);
     chooseFrom(); arrange();
   }
@@ -199,7 +199,7 @@ export function mountReading(root, data, on = {}) {
 export default {
   render({model, el}) {
     const box = html('div', {}, el);
-    const given = () => ({text: model.get('text'), passages: model.get('passages'), n: model.get('n'), passage: model.get('passage')});
+    const given = () => ({text: model.get('text'), passages: model.get('passages'), n: model.get('n')});
     const mounted = mountReading(box, given(), {
       n: n => { model.set('n', n); model.save_changes(); },
       typed: text => model.send({kind: 'typed', text}),
