@@ -19,7 +19,9 @@ from .kit.token_panel import token_panel
 from .live_timing.panels import curve_panel, live_panel
 from .time_model.explorer import TimingExplorer
 from .time_model.panels import clusters_panel, product_panel, replan_panel, wrong_timing_panel
-from .words.panels import coverage_panel, languages_panel, machine_panel, own_text_panel
+from .words.machine import machine_panel
+from .words.own_text import own_text_panel
+from .words.panels import coverage_panel, half_panel, languages_panel, paper_panel, reading_panel
 
 for _room in ROOMS:
     import_module(f".{_room}.questions", __name__)  # registers them
@@ -90,15 +92,18 @@ __all__ = [
     "drop_in_panel",
     "experts_panel",
     "gradient_panel",
+    "half_panel",
     "languages_panel",
     "live_panel",
     "machine_panel",
     "own_cell_panel",
     "own_text_panel",
+    "paper_panel",
     "predict",
     "product_panel",
     "progress_panel",
     "pruned_panel",
+    "reading_panel",
     "replan_panel",
     "routing_panel",
     "skip_panel",
