@@ -12,9 +12,11 @@ from .kit.costs import COUNTED_MULTIPLICATIONS, COUNTED_WORDS
 from .kit.cuts import cut_panel
 from .kit.explorer import Explorer
 from .kit.grading import ask, predict
-from .live_timing.panels import curve_panel, live_panel
+from .live_timing.explorer import LiveTimingExplorer
+from .live_timing.panels import curve_panel, layer_race_panel, live_panel
 from .time_model.explorer import TimingExplorer
-from .time_model.panels import clusters_panel, product_panel, replan_panel, wrong_timing_panel
+from .time_model.flat_panel import product_panel
+from .time_model.panels import clusters_panel, race_panel, replan_panel, wrong_timing_panel
 from .words.panels import coverage_panel, languages_panel, machine_panel, own_text_panel
 
 for _lesson in ("words", "clusters", "time_model", "live_timing", "layer", "language_model", "alternatives"):
@@ -72,6 +74,7 @@ __all__ = [
     "AlternativesExplorer",
     "Explorer",
     "LayerExplorer",
+    "LiveTimingExplorer",
     "TimingExplorer",
     "TrainingExplorer",
     "ask",
@@ -86,6 +89,7 @@ __all__ = [
     "experts_panel",
     "gradient_panel",
     "languages_panel",
+    "layer_race_panel",
     "live_panel",
     "machine_panel",
     "own_cell_panel",
@@ -93,6 +97,7 @@ __all__ = [
     "predict",
     "product_panel",
     "pruned_panel",
+    "race_panel",
     "replan_panel",
     "routing_panel",
     "skip_panel",
