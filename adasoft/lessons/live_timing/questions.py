@@ -88,4 +88,4 @@ PREDICTIONS: dict[str, Prediction] = {
     ),
 }
 
-register(QUESTIONS, PREDICTIONS)
+register(QUESTIONS, PREDICTIONS, lesson="04")
