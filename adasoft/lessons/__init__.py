@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from .clusters.panels import beat_the_planner, swap_panel, two_clusters_panel
 from .kit.costs import COUNTED_MULTIPLICATIONS, COUNTED_WORDS
+from .kit.course import ROOMS
 from .kit.cuts import cut_panel
+from .kit.exercises import check
 from .kit.explorer import Explorer
 from .kit.grading import ask, predict
+from .kit.progress import progress_panel
 from .live_timing.panels import curve_panel, live_panel
 from .time_model.explorer import TimingExplorer
 from .time_model.panels import clusters_panel, product_panel, replan_panel, wrong_timing_panel
 from .words.panels import coverage_panel, languages_panel, machine_panel, own_text_panel
 
-for _lesson in ("words", "clusters", "time_model", "live_timing", "layer", "language_model", "alternatives"):
-    import_module(f".{_lesson}.questions", __name__)  # registers them
+for _room in ROOMS:
+    import_module(f".{_room}.questions", __name__)  # registers them
 
 if TYPE_CHECKING:
     from .alternatives.case_panel import case_panel as case_panel
@@ -81,6 +84,7 @@ __all__ = [
     "ask",
     "beat_the_planner",
     "case_panel",
+    "check",
     "clusters_panel",
     "coverage_panel",
     "curve_panel",
@@ -96,6 +100,7 @@ __all__ = [
     "own_text_panel",
     "predict",
     "product_panel",
+    "progress_panel",
     "pruned_panel",
     "race_panel",
     "replan_panel",

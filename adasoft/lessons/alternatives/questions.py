@@ -95,4 +95,4 @@ PREDICTIONS: dict[str, Prediction] = {
     ),
 }
 
-register(QUESTIONS, PREDICTIONS)
+register(QUESTIONS, PREDICTIONS, lesson="07")
