@@ -341,7 +341,7 @@ def test_what_the_page_computes_of_the_race(race, tmp_path):
     assert out["stories"][2] == "Adaptive, planned cutoffs finished at 3:10. The full softmax has read 16 %."
     more, faster = 100 * race.higher("adaptive"), race.faster("adaptive")
     assert out["stories"][-1] == (
-        f"The authors’ adaptive softmax finished {faster:.1f} times sooner, its validation perplexity {more:.1f} % "
+        f"The authors’ adaptive softmax finished {faster:.1f} times sooner. Its validation perplexity is {more:.1f} % "
         "higher."
     )
 
@@ -367,7 +367,7 @@ def test_numbers_in_the_text_are_those_of_the_records(race):
     assert f"{faster:.1f} times and {100 * more:.1f} percent" in alt
     assert rp.stored_panel().children[0].children[0].value == table.label  # the still shows what the panel opens with
     prose = "\n".join(source for kind, source in notebook_texts() if kind == "markdown")
-    assert f"{race.runners[0].words // 10**6:.0f} million words" in prose.replace("four", "4")
+    assert f"{race.runners[0].words // 2 // 10**6:.0f} million words, twice" in prose.replace("two", "2")
     assert "83 minutes" in prose and PAPER_TEXT8["full"][1] == 83
 
 

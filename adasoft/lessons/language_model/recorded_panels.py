@@ -44,7 +44,7 @@ def folded(title: str, body: str) -> str:
 
 def paragraphs(lines: Sequence[str]) -> str:
     """Each line as a paragraph of HTML."""
-    return "".join(f"<p>{html.escape(line)}</p>" for line in lines)
+    return "".join(f'<p style="line-height:1.45;margin:6px 0">{html.escape(line)}</p>' for line in lines)
 
 
 def stored_panel(explorer: Explorer | None = None, folder: Path | None = None) -> w.VBox:

@@ -1,4 +1,4 @@
-"""What stored trainings say of the paper's claim, in words: holds, does not, cannot be told; and where they differ."""
+"""What stored trainings say of the paper's claim: it holds, does not, or cannot be told; and where they differ."""
 
 from __future__ import annotations
 

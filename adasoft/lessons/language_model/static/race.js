@@ -2,7 +2,7 @@
 import {html, set, svg, whole} from '../../kit/static/dom.js';
 
 const REPLAY = 12;               // seconds that the whole race takes on the page
-const ROW = 30, TOP = 26;        // of a track; above the first one
+const ROW = 26, TOP = 26;        // of a track; above the first one
 const MARKS = {                  // one grammar: a filled circle is measured, a star is planned
   full: 'M-6,0a6,6 0 1,0 12,0a6,6 0 1,0 -12,0', adaptive: 'M-6,0a6,6 0 1,0 12,0a6,6 0 1,0 -12,0',
   'planned-0.75': 'M0,-9 2.2,-3 8.6,-2.8 3.5,1.2 5.3,7.3 0,3.7 -5.3,7.3 -3.5,1.2 -8.6,-2.8 -2.2,-3Z',
@@ -42,7 +42,7 @@ export function story(runners, seconds) {
   const paper = runners.find(r => r.name === 'adaptive');
   const more = paper.epochs.at(-1)[1] / full.epochs.at(-1)[1] - 1;
   return ['The authors’ adaptive softmax finished ', `${(full.seconds / paper.seconds).toFixed(1)} times sooner`,
-    ', its validation perplexity ', `${percent(Math.abs(more))} ${more < 0 ? 'lower' : 'higher'}`, '.'];
+    '. Its validation perplexity is ', `${percent(Math.abs(more))} ${more < 0 ? 'lower' : 'higher'}`, '.'];
 }
 
 /** The row of each label that ends at these places, from left to right, so that none of `room` pixels lies on another. */
@@ -67,7 +67,6 @@ export function mountRace(root, data) {
 
   root.classList.add('adasoft-race');
   const line = html('p', {class: 'story', role: 'status'}, root);
-  const stage = svg('svg', {role: 'img'}, root);
   const controls = html('div', {class: 'controls'}, root);
   const button = (text, act, kind) => {
     const node = html('button', {type: 'button', class: kind ?? ''}, controls, text);
@@ -84,6 +83,8 @@ export function mountRace(root, data) {
     if (event.key !== 'Tab') event.stopPropagation();
   });
 
+  const stage = svg('svg', {role: 'img'}, root);
+
   const Y = value => place.top + place.height * Math.log(highest / value) / Math.log(highest / lowest);
   // on a logarithmic clock, a runner that is some times as fast has the same curve, moved to the left
   const X = seconds => place.left + (place.right - place.left) * Math.log(Math.max(seconds, begin) / begin) / Math.log(end / begin);
@@ -91,13 +92,13 @@ export function mountRace(root, data) {
   function arrange() {
     width = Math.max(300, root.clientWidth || 900);
     const wide = width >= 640, label = wide ? 206 : 0, row = wide ? ROW : ROW + 16;
-    const tracks = {left: 4 + label, right: width - 118}, top = TOP + row * runners.length + 40;
-    place = {left: 44, right: width - 12, top, height: 250};
+    const tracks = {left: 4 + label, right: width - 118}, top = TOP + row * runners.length + 36;
+    place = {left: 44, right: width - 12, top, height: 216};
     stage.replaceChildren();
     const height = top + place.height + 42;
     set(stage, {width, height, viewBox: `0 0 ${width} ${height}`});
     const text = (x, y, words, at = {}) => svg('text', {x, y, ...at}, stage, words);
-    text(4, 12, `Words read, of ${(total / 1e6).toFixed(1)} million`, {class: 'head'});
+    text(4, 12, `Words read, of ${(total / 1e6).toFixed(1)} million in ${runners[0].epochs.length} epochs`, {class: 'head'});
     text(4, top - 12, `Perplexity, lower is better${wide ? ': of new text, then ● on the validation part, after each epoch' : ''}`, {class: 'head'});
     for (const value of [50, 60, 70, 80, 100, 120, 150, 200, 300]) {
       if (value <= lowest || value >= highest) continue;
