@@ -15,7 +15,7 @@ from plotly.subplots import make_subplots
 
 from ..kit import plots as f
 from ..kit.plots import Data, Layout
-from .looks import ADAPTIVE_COLOR, LOOKS, PARTS, SHORT, log_ticks
+from .looks import LOOKS, PARTS, SHORT, log_ticks
 
 Kept = Mapping[str, Any]
 _NOTHING = np.full(1, math.nan)
@@ -70,7 +70,7 @@ def training_figure(
                 mode="lines+markers",
                 name=label,
                 line={"color": color, "width": 2.5, "dash": dash},
-                marker={"symbol": symbol, "size": 8, "line": {"width": 2}},
+                marker={"symbol": symbol, "size": 8, "line": {"width": 2, "color": color}},
                 showlegend=False,
                 legendgroup=name,
                 hovertemplate=f"{label}: perplexity %{{y:,.1f}} after %{{x:,}} {unit}<extra></extra>",
@@ -89,7 +89,7 @@ def training_figure(
                 "color": LOOKS[name].color,
             },
         )
-    shapes = ((ADAPTIVE_COLOR, ""), ("#b5bac0", "/"), ("#70777e", "x"))
+    shapes = (("#4d5a66", ""), ("#b5bac0", "/"), ("#8a9299", "x"))
     for (color, shape), text in zip(shapes, PARTS.values(), strict=True):
         figure.add_bar(
             row=1,
