@@ -37,11 +37,13 @@ if TYPE_CHECKING:
     from .alternatives.panels import skip_panel as skip_panel
     from .alternatives.panels import svd_panel as svd_panel
     from .language_model.explorer import TrainingExplorer as TrainingExplorer
-    from .language_model.panels import own_cell_panel as own_cell_panel
-    from .language_model.panels import stored_panel as stored_panel
+    from .language_model.own_cell_panel import own_cell_panel as own_cell_panel
     from .language_model.panels import text_panel as text_panel
     from .language_model.panels import training_panel as training_panel
-    from .language_model.panels import writing_panel as writing_panel
+    from .language_model.race import stored_race as stored_race
+    from .language_model.recorded_panels import stored_panel as stored_panel
+    from .language_model.recorded_panels import training_race_panel as training_race_panel
+    from .language_model.writing_panel import writing_panel as writing_panel
     from .layer.explorer import LayerExplorer as LayerExplorer
     from .layer.panels import decoding_panel as decoding_panel
     from .layer.panels import drop_in_panel as drop_in_panel
@@ -60,18 +62,20 @@ _WITH_TORCH = {
     "drop_in_panel": "layer.panels",
     "experts_panel": "alternatives.panels",
     "gradient_panel": "layer.panels",
-    "own_cell_panel": "language_model.panels",
+    "own_cell_panel": "language_model.own_cell_panel",
     "pruned_panel": "alternatives.panels",
+    "training_race_panel": "language_model.recorded_panels",
     "routing_panel": "layer.panels",
     "skip_panel": "alternatives.panels",
-    "stored_panel": "language_model.panels",
+    "stored_panel": "language_model.recorded_panels",
+    "stored_race": "language_model.race",
     "svd_panel": "alternatives.panels",
     "text_panel": "language_model.panels",
     "train_panel": "layer.panels",
     "training_panel": "language_model.panels",
     "which_panel": "alternatives.case_panel",
     "word_panel": "layer.panels",
-    "writing_panel": "language_model.panels",
+    "writing_panel": "language_model.writing_panel",
 }
 
 __all__ = [
@@ -113,12 +117,14 @@ __all__ = [
     "routing_panel",
     "skip_panel",
     "stored_panel",
+    "stored_race",
     "svd_panel",
     "swap_panel",
     "text_panel",
     "token_panel",
     "train_panel",
     "training_panel",
+    "training_race_panel",
     "two_clusters_panel",
     "which_panel",
     "word_panel",
