@@ -44,11 +44,13 @@ if TYPE_CHECKING:
     from .language_model.recorded_panels import stored_panel as stored_panel
     from .language_model.recorded_panels import training_race_panel as training_race_panel
     from .language_model.writing_panel import writing_panel as writing_panel
+    from .layer.check_panels import drop_in_panel as drop_in_panel
+    from .layer.check_panels import gradient_panel as gradient_panel
     from .layer.explorer import LayerExplorer as LayerExplorer
+    from .layer.panels import batch_panel as batch_panel
+    from .layer.panels import counts_panel as counts_panel
     from .layer.panels import decoding_panel as decoding_panel
-    from .layer.panels import drop_in_panel as drop_in_panel
-    from .layer.panels import gradient_panel as gradient_panel
-    from .layer.panels import routing_panel as routing_panel
+    from .layer.panels import layout_panel as layout_panel
     from .layer.panels import train_panel as train_panel
     from .layer.panels import word_panel as word_panel
 
@@ -57,15 +59,17 @@ _WITH_TORCH = {
     "AlternativesExplorer": "alternatives.explorer",
     "LayerExplorer": "layer.explorer",
     "TrainingExplorer": "language_model.explorer",
+    "batch_panel": "layer.panels",
     "case_panel": "alternatives.case_panel",
+    "counts_panel": "layer.panels",
     "decoding_panel": "layer.panels",
-    "drop_in_panel": "layer.panels",
+    "drop_in_panel": "layer.check_panels",
     "experts_panel": "alternatives.panels",
-    "gradient_panel": "layer.panels",
     "own_cell_panel": "language_model.own_cell_panel",
+    "gradient_panel": "layer.check_panels",
+    "layout_panel": "layer.panels",
     "pruned_panel": "alternatives.panels",
     "training_race_panel": "language_model.recorded_panels",
-    "routing_panel": "layer.panels",
     "skip_panel": "alternatives.panels",
     "stored_panel": "language_model.recorded_panels",
     "stored_race": "language_model.race",
@@ -88,10 +92,12 @@ __all__ = [
     "TimingExplorer",
     "TrainingExplorer",
     "ask",
+    "batch_panel",
     "beat_the_planner",
     "case_panel",
     "check",
     "clusters_panel",
+    "counts_panel",
     "coverage_panel",
     "curve_panel",
     "cut_panel",
@@ -102,6 +108,7 @@ __all__ = [
     "half_panel",
     "languages_panel",
     "layer_race_panel",
+    "layout_panel",
     "live_panel",
     "machine_panel",
     "own_cell_panel",
@@ -114,7 +121,6 @@ __all__ = [
     "race_panel",
     "reading_panel",
     "replan_panel",
-    "routing_panel",
     "skip_panel",
     "stored_panel",
     "stored_race",

@@ -229,7 +229,7 @@ def test_everything_is_forgotten_and_the_timings_only_when_asked(solving, timing
     Choices().flush()
     path = record(solving)
     box = progress_panel("02")
-    named(box, "timings of this machine, too").value = timings
+    named(box, "with the timings of this machine").value = timings
     named(box, "Forget everything").click()
     told = said_last(box)
     assert told.startswith(
@@ -239,7 +239,7 @@ def test_everything_is_forgotten_and_the_timings_only_when_asked(solving, timing
     assert ("The timings of this machine stay." in told) == (not timings)
     assert path.exists() == (not timings) and headline(box).startswith("02 · 0 of 5")
     assert not list((solving / "lessons").glob("*")) and explorer.cutoffs == (2000,)
-    named(box, "timings of this machine, too").value = False
+    named(box, "with the timings of this machine").value = False
     named(box, "Forget everything").click()
     assert said_last(box) == "There was nothing to forget."
 

@@ -207,7 +207,7 @@ def _item(step: Step) -> str:
 def progress_panel(lesson: str) -> w.VBox:
     """The map of a lesson, which follows what the reader does; the report, and ways to forget."""
     there = lesson_of(lesson)
-    panel, map_, said = Panel(), w.HTML(), Line()
+    panel, map_, said = Panel(), w.HTML(layout=w.Layout(width="98%")), Line()
     headline = Line()
 
     def redraw() -> None:
@@ -228,9 +228,10 @@ def progress_panel(lesson: str) -> w.VBox:
     report = panel.button("Write the report", write, "Writes what you did in all lessons into one Markdown file")
     this = panel.button("Forget this lesson", forget_this, "Its answers, guesses, exercises and settings")
     everything = panel.button("Forget everything", forget_all, "All lessons, own words and measurements")
-    timings = w.Checkbox(value=False, description="timings of this machine, too", indent=False)
+    timings = w.Checkbox(value=False, description="with the timings of this machine", indent=False)
     timings.layout.width = "auto"
     box = panel.box(headline, map_, row(report, this, everything, timings), said)
+    box.add_class("adasoft-progress")
     replace(f"progress {lesson}", box)
     done.watch(f"progress {lesson}", redraw)
     redraw()
