@@ -22,11 +22,10 @@ for _lesson in ("words", "clusters", "time_model", "live_timing", "layer", "lang
 
 if TYPE_CHECKING:
     from .alternatives.case_panel import case_panel as case_panel
-    from .alternatives.case_panel import which_panel as which_panel
     from .alternatives.explorer import AlternativesExplorer as AlternativesExplorer
+    from .alternatives.panels import compare_panel as compare_panel
     from .alternatives.panels import experts_panel as experts_panel
-    from .alternatives.panels import pruned_panel as pruned_panel
-    from .alternatives.panels import skip_panel as skip_panel
+    from .alternatives.panels import methods_panel as methods_panel
     from .alternatives.panels import svd_panel as svd_panel
     from .language_model.explorer import TrainingExplorer as TrainingExplorer
     from .language_model.panels import own_cell_panel as own_cell_panel
@@ -48,20 +47,19 @@ _WITH_TORCH = {
     "LayerExplorer": "layer.explorer",
     "TrainingExplorer": "language_model.explorer",
     "case_panel": "alternatives.case_panel",
+    "compare_panel": "alternatives.panels",
     "decoding_panel": "layer.panels",
     "drop_in_panel": "layer.panels",
     "experts_panel": "alternatives.panels",
+    "methods_panel": "alternatives.panels",
     "gradient_panel": "layer.panels",
     "own_cell_panel": "language_model.panels",
-    "pruned_panel": "alternatives.panels",
     "routing_panel": "layer.panels",
-    "skip_panel": "alternatives.panels",
     "stored_panel": "language_model.panels",
     "svd_panel": "alternatives.panels",
     "text_panel": "language_model.panels",
     "train_panel": "layer.panels",
     "training_panel": "language_model.panels",
-    "which_panel": "alternatives.case_panel",
     "word_panel": "layer.panels",
     "writing_panel": "language_model.panels",
 }
@@ -78,6 +76,7 @@ __all__ = [
     "beat_the_planner",
     "case_panel",
     "clusters_panel",
+    "compare_panel",
     "coverage_panel",
     "curve_panel",
     "cut_panel",
@@ -88,14 +87,13 @@ __all__ = [
     "languages_panel",
     "live_panel",
     "machine_panel",
+    "methods_panel",
     "own_cell_panel",
     "own_text_panel",
     "predict",
     "product_panel",
-    "pruned_panel",
     "replan_panel",
     "routing_panel",
-    "skip_panel",
     "stored_panel",
     "svd_panel",
     "swap_panel",
@@ -103,7 +101,6 @@ __all__ = [
     "train_panel",
     "training_panel",
     "two_clusters_panel",
-    "which_panel",
     "word_panel",
     "writing_panel",
     "wrong_timing_panel",
