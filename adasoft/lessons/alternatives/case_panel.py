@@ -161,7 +161,7 @@ class _Case:
         needed = explorer.case.bytes(len(explorer.vocabulary)) / 2**30 if explorer.cutoffs else 0.0
         return (
             f"{device_text(explorer.device)}. Memory: about {needed:,.2g} GiB. The weights are random: SVD-softmax "
-            f"takes W = d/8 and N = V/32; an expert knows {100 * explorer.expert_share:.0f} % of the words. {busy_text()}"
+            f"takes W = d/8 and N = V/32; experts know {100 * explorer.expert_share:.0f} % of V. {busy_text()}"
         ).strip()
 
 

@@ -89,4 +89,4 @@ def _factor() -> float:
     return asked_factor()
 
 
-register(QUESTIONS, PREDICTIONS)
+register(QUESTIONS, PREDICTIONS, lesson="07")

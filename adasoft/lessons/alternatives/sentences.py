@@ -29,7 +29,7 @@ def svd_sentence(explorer: AlternativesExplorer) -> str:
 
 
 def experts_sentence(kept: Mapping[str, Any], fresh: bool = True) -> str:
-    """The experts in words: groups recovered, sizes, arithmetic."""
+    """What the experts have found: groups, sizes, arithmetic."""
     if not kept:
         return "Not trained yet: each expert has a row for every class. Press Train."
     sizes = [len(one) for one in kept["known"]]

@@ -37,8 +37,8 @@ def _methods_still() -> Picture:
 @still(
     "07_svd",
     "Left: the ten best words of one hidden state as bars, with a ring for what SVD-softmax gives each. Right: words "
-    "found against multiplications, one rising curve for each of four widths W; a ring marks W = 6 and N = 250, a star the "
-    "cheapest choice that finds about 99 of 100.",
+    "found against multiplications, one rising curve for each of four widths W; a ring marks W = 6 and N = 250, a star "
+    "the cheapest choice that finds about 99 of 100.",
 )
 def _svd_still() -> Picture:
     return af.svd_figure(_explorer())

@@ -1,28 +1,35 @@
 """Questions that grade themselves, and predictions to commit before an answer is shown.
 
 A question computes its expected answer from the package, knows typical wrong answers, and says what each of them
-mistook. The questions themselves are in each lesson's ``questions.py``, which registers them here. :func:`grade` is
-pure; :func:`ask` and :func:`predict` are its widgets.
+mistook. The questions themselves are in each lesson's ``questions.py``, which registers them here; their texts are
+Markdown and stand, word for word, in the notebook above the box. :func:`grade` is pure; :func:`ask` and
+:func:`predict` are its widgets. What was answered and guessed is kept, and shown again after a restart.
 """
 
 from __future__ import annotations
 
 import html
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import ipywidgets as w
 
+from . import done
+from .course import lesson_of
+from .done import SIGNS, Status
 from .explorer import Explorer
+from .markdown import plain
 from .parts import failure
 from .typed_numbers import read_number
 from .views import LOCK, replace
 from .widgets import AnswerBox
 
-Status = Literal["missing", "almost", "keep working", "correct"]
-_SIGNS = {"missing": "○", "almost": "≈", "keep working": "✗", "correct": "✓"}
+#: How near a typical mistake an answer is taken for it, as a share of it.
+MISTAKEN = 0.03
+#: Units with others beside them, of which one may take the wrong one.
+_SCALED = {"ms", "s", "µs", "%", "GB", "million", "minutes", "seconds"}
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,7 @@ class Question:
     """A question with one number as its answer."""
 
     text: str
+    """Markdown."""
     expected: Callable[[], float]
     wrong: dict[str, Callable[[], float]] = field(default_factory=dict)
     """Hint -> the wrong answer it is for."""
@@ -42,6 +50,7 @@ class Prediction(NamedTuple):
     """What the reader guesses before it is shown; both functions are called with the notebook's explorer."""
 
     question: str | Callable[[Any], str]
+    """Markdown that stands in the notebook, or plain text that follows the explorer and shows itself."""
     truth: Callable[[Any], float]
     unit: str
 
@@ -49,14 +58,28 @@ class Prediction(NamedTuple):
 #: Of all lessons, by the key that a notebook's cell names.
 QUESTIONS: dict[str, Question] = {}
 PREDICTIONS: dict[str, Prediction] = {}
+_LESSON_OF: dict[tuple[str, str], str] = {}
 
 
-def register(questions: Mapping[str, Question], predictions: Mapping[str, Prediction]) -> None:
-    """Make a lesson's questions known to `ask` and `predict`."""
+def register(questions: Mapping[str, Question], predictions: Mapping[str, Prediction], *, lesson: str) -> None:
+    """Make a lesson's questions known to `ask` and `predict`; ``lesson`` is its number, such as ``"02"``."""
+    lesson_of(lesson)
     if doubles := [*(questions.keys() & QUESTIONS.keys()), *(predictions.keys() & PREDICTIONS.keys())]:
         raise ValueError(f"questions should have names of their own, got {sorted(doubles)} again")
     QUESTIONS.update(questions)
     PREDICTIONS.update(predictions)
+    _LESSON_OF.update({("ask", key): lesson for key in questions})
+    _LESSON_OF.update({("predict", key): lesson for key in predictions})
+
+
+def questions_of(lesson: str) -> dict[str, Question]:
+    """The questions of one lesson, in their order."""
+    return {key: one for key, one in QUESTIONS.items() if _LESSON_OF["ask", key] == lesson}
+
+
+def predictions_of(lesson: str) -> dict[str, Prediction]:
+    """The predictions of one lesson, in their order."""
+    return {key: one for key, one in PREDICTIONS.items() if _LESSON_OF["predict", key] == lesson}
 
 
 @dataclass(frozen=True)
@@ -89,8 +112,35 @@ def number_text(value: float) -> str:
     return f"{value:,.0f}" if value == round(value) and abs(value) < 1e15 else f"{value:,.6g}"
 
 
+def with_unit(number: str, unit: str) -> str:
+    """A number as shown, with its unit in the singular or plural.
+
+    >>> with_unit("1", "words"), with_unit("2", "words"), with_unit("1", "times"), with_unit("3", "")
+    ('1 word', '2 words', '1 times', '3')
+    """
+    first, _, rest = unit.partition(" ")
+    if number == "1" and first.endswith("s") and first not in ("ms", "s", "µs", "times"):
+        first = first[:-1]
+    return " ".join(filter(None, [number, first, rest]))
+
+
+def _near(value: float, target: float, tolerance: float) -> bool:
+    return abs(value - target) <= tolerance * abs(target) + 1e-9
+
+
+def _rounded(value: float) -> Iterator[float]:
+    """A number with one digit, with two, and so on: rounded, and cut off."""
+    if not value:
+        return
+    for digits in range(7):
+        step = 10.0 ** (math.floor(math.log10(abs(value))) - digits)
+        yield round(value / step) * step
+        yield math.trunc(value / step) * step
+
+
 def grade(key: str, answer: str | float | None) -> Verdict:
-    """Judge an answer: missing, keep working (a known mistake, with its hint), almost, or correct."""
+    """Judge an answer: missing, not yet (a known mistake, with its hint), almost (it only needs more digits), or
+    correct."""
     question = QUESTIONS[key]
     try:
         value = _understood(answer, question.unit)
@@ -99,102 +149,214 @@ def grade(key: str, answer: str | float | None) -> Verdict:
         why = f"Not understood: {error}." if asked else "Type a number, then press the button."
         return Verdict("missing", why)
     expected = question.expected()
-
-    def near(target: float, tolerance: float) -> bool:
-        return abs(value - target) <= tolerance * abs(target) + 1e-9
-
-    if near(expected, question.tolerance):
+    if _near(value, expected, question.tolerance):
         return Verdict("correct", question.why)
-    mistakes = {hint: wrong() for hint, wrong in question.wrong.items() if near(wrong(), question.tolerance)}
-    if mistakes:
-        return Verdict("keep working", min(mistakes, key=lambda hint: abs(mistakes[hint] - value)))
-    if near(expected, max(0.1, 3 * question.tolerance)):
-        return Verdict("almost", "Close: look again, or compute it to the last digit.")
-    ratio = value / expected
+    wrong = {hint: mistake() for hint, mistake in question.wrong.items()}
+
+    def mistaken(at_least: float) -> list[str]:
+        """Hints of the mistakes that this may be, the nearest first; none that are nearer to the right answer."""
+        apart = {hint: abs(target - expected) / max(abs(target), 1e-300) / 3 for hint, target in wrong.items()}
+        near = [
+            h for h, target in wrong.items() if _near(value, target, max(min(at_least, apart[h]), question.tolerance))
+        ]
+        return sorted(near, key=lambda hint: abs(wrong[hint] - value))
+
+    if hints := mistaken(0.0):
+        return Verdict("not yet", hints[0])
+    if _near(value, expected, 0.05) and any(_near(value, one, 1e-9) for one in _rounded(expected)):
+        return Verdict("almost", "Close. Recompute with more digits.")
+    if hints := mistaken(MISTAKEN):
+        return Verdict("not yet", hints[0])
+    return Verdict("not yet", _direction(value, expected, question))
+
+
+def _direction(value: float, expected: float, question: Question) -> str:
+    """What can be said of a wrong answer that is no known mistake."""
+    ratio = value / expected if expected else 0.0
     power = round(math.log10(ratio)) if 1e-30 < ratio < 1e30 else 0  # beyond that it is no wrong unit
-    if power and near(expected * 10.0**power, question.tolerance):
-        much = "large" if power > 0 else "small"
-        return Verdict(
-            "keep working", f"The right digits, but {10 ** abs(power):,} times too {much}: look at the unit."
-        )
-    return Verdict("keep working", f"Too {'large' if value > expected else 'small'}.")
+    if power and _near(value, expected * 10.0**power, question.tolerance):
+        much = f"The right digits, but {10 ** abs(power):,} times too {'large' if power > 0 else 'small'}"
+        return f"{much}: look at the unit." if question.unit.partition(" ")[0] in _SCALED else f"{much}."
+    return f"Too {'large' if value > expected else 'small'}."
 
 
 def _line(status: Status, text: str) -> str:
-    return f"<b>{_SIGNS[status]} {status}</b>. {html.escape(text)}"
+    return f"<b>{SIGNS[status]} {status}</b>. {html.escape(text)}"
+
+
+def _failed(error: Exception) -> str:
+    return f"<b>Not possible yet</b>. {html.escape(failure(error))}"
 
 
 def ask(key: str) -> AnswerBox:
-    """A question with a box, a button and the verdict."""
+    """A box for the answer to a question that stands above it, a button and the verdict.
+
+    The best answer is kept, and shown again with its verdict after a restart.
+    """
+    question = QUESTIONS[key]
+
+    def verdict(answer: str) -> tuple[Status, str]:
+        found, value = grade(key, answer), number(answer, question.unit)
+        text = "" if value is None else f"Yours: {number_text(value)}. "
+        if found.status == "correct":
+            text += f"Expected: {with_unit(number_text(question.expected()), question.unit)}. "
+        return found.status, _line(found.status, text + found.hint)
 
     def check(answer: str) -> str:
         try:
             with LOCK:
-                question = QUESTIONS[key]
-                found, value = grade(key, answer), number(answer, question.unit)
-                text = "" if value is None else f"Yours: {number_text(value)}. "
-                if found.status == "correct":
-                    text += f"Expected: {number_text(question.expected())} {question.unit}. ".replace(" .", ".")
-                return _line(found.status, text + found.hint)
+                status, said = verdict(answer)
+                before = done.fitting(done.ANSWERS, done.entries()).get(key, {}).get("status")
+                if status == "correct" or (status != "missing" and before != "correct"):
+                    done.keep(done.ANSWERS, key, answer=answer, status=status)
+                return said
         except Exception as error:  # a callback's exception would be lost
-            return f"<b>Not yet</b>. {html.escape(failure(error))}"
+            return _failed(error)
 
-    box = AnswerBox(QUESTIONS[key].text, "Check", check)
+    box = AnswerBox(plain(question.text), "Check", check, shown=False)
+    if kept := done.fitting(done.ANSWERS, done.entries()).get(key):
+        try:
+            box.answer, (_, box.verdict) = kept["answer"], verdict(kept["answer"])
+        except Exception as error:
+            box.verdict = _failed(error)
     replace(f"ask {key}", box)
     return box
 
 
-def predict(key: str, explorer: Explorer, then: Callable[[], w.Widget] | None = None) -> w.VBox:
-    """A guess to commit; the answer, and the panel ``then()``, appear after it.
+def off_by(guess: float, true: float) -> float:
+    """How many times too large or too small a guess is; infinite where that cannot be said."""
+    if guess > 0 and true > 0:
+        return max(guess / true, true / guess)
+    return 1.0 if guess == true else math.inf
 
-    A question that names sizes follows the explorer until the guess is committed.
-    """
-    question, truth, unit = PREDICTIONS[key]
-    rest = w.VBox([], layout=w.Layout(width="100%"))
-    committed = False
 
-    def text() -> str:
-        return question if isinstance(question, str) else question(explorer)
+def closeness(off: float) -> str:
+    """The same in words."""
+    if off < 1.25:
+        return "close"
+    if not math.isfinite(off):
+        return "far off"
+    return f"off by a factor of {f'{off:.1f}' if off < 9.95 else f'{off:,.0f}' if off < 1e6 else 'more than a million'}"
 
-    def commit(answer: str) -> str:
-        nonlocal committed
+
+def true_text(true: float) -> str:
+    """An answer as it is shown: whole numbers and large ones whole, others to three digits."""
+    return f"{true:,.0f}" if abs(true) >= 100 or true == round(true) else f"{true:,.3g}"
+
+
+class _Guess:
+    """The box of one prediction, and the panel that opens below it."""
+
+    def __init__(self, key: str, explorer: Explorer, then: Callable[[], w.Widget] | None) -> None:
+        self.key, self.explorer, self.then = key, explorer, then
+        self.asked, self.truth, self.unit = PREDICTIONS[key]
+        self.committed = False
+        self.rest = w.VBox([], layout=w.Layout(width="100%"))
+        shows_itself = not isinstance(self.asked, str)
+        self.entry = AnswerBox(self.text(), "Commit", self.commit, shown=shows_itself, start_over=self.again)
+
+    def text(self) -> str:
+        """The question as plain text."""
+        return plain(self.asked) if isinstance(self.asked, str) else self.asked(self.explorer)
+
+    def open(self) -> None:
+        """Show what the guess was for."""
+        self.committed, self.entry.again = True, "Guess again"
+        if self.then is not None and not self.rest.children:
+            self.rest.children = [self.then()]
+        self.rest.layout.display = None
+
+    def commit(self, answer: str) -> str:
+        """Take a guess and say how close it is."""
         try:
-            guess = read_number(answer, unit)
+            guess = read_number(answer, self.unit)
         except ValueError as error:
             why = f"Not understood: {error}. " if answer.strip() else ""
             return _line("missing", f"{why}Any number will do; a wrong guess teaches more than none.")
         try:
             with LOCK:
-                entry.question = text()
-                true = truth(explorer)
-                committed = True
+                self.entry.question = self.text()
+                true = self.truth(self.explorer)
+                self.explorer.unremember(f"result {self.key}")
+                self.explorer.remember(f"guess {self.key}", guess)
+                self.open()
                 if math.isnan(true):  # to be measured in what opens below
-                    explorer.remember(f"guess {key}", guess)
-                    if then is not None and not rest.children:
-                        rest.children = [then()]
+                    done.tell()
                     return (
-                        f"You said <b>{number_text(guess)} {unit}</b>. Kept. Nothing is measured yet: the sentence "
-                        "under the figure below will say how close you were."
+                        f"You said <b>{html.escape(with_unit(number_text(guess), self.unit))}</b>. Kept. Nothing is "
+                        "measured yet: the sentence under the figure below will say how close you were."
                     )
-                off = max(guess / true, true / guess) if guess > 0 and true > 0 else 1.0 if guess == true else math.inf
-                factor = f"{off:,.1f}" if off < 100 else f"{off:,.0f}" if off < 1e6 else "more than a million"
-                said = "close" if off < 1.25 else f"off by a factor of {factor}" if math.isfinite(off) else "far off"
-                shown = f"{true:,.0f}" if true >= 100 or true == round(true) else f"{true:,.3g}"
-                if then is not None and not rest.children:
-                    rest.children = [then()]
-                return f"You said <b>{number_text(guess)}</b>; it is <b>{shown} {unit}</b>: {said}."
+                self.keep_result(true)
+                return f"You said <b>{number_text(guess)}</b>; {self.told(guess, true)}"
         except Exception as error:  # a callback's exception would be lost
-            return f"<b>Not yet</b>. {html.escape(failure(error))}"
+            return _failed(error)
 
-    entry = AnswerBox(text(), "Commit", commit)
-    box = w.VBox([entry, rest], layout=w.Layout(width="100%"))
-    for part in (box, rest):
+    def told(self, guess: float, true: float) -> str:
+        """The answer, and how close a guess is."""
+        return f"it is <b>{html.escape(with_unit(true_text(true), self.unit))}</b>: {closeness(off_by(guess, true))}."
+
+    def keep_result(self, true: float) -> None:
+        """Keep the answer beside the guess, with the question that it is for."""
+        result = {"truth": float(true), "unit": self.unit, "question": self.entry.question}
+        self.explorer.remember(f"result {self.key}", result)
+        done.tell()
+
+    def restore(self) -> None:
+        """Show a guess that was committed before, and what it opened."""
+        kept = done.guess_of(self.key, self.explorer.recall)
+        if kept is None:
+            return
+        guess, result = kept
+        try:
+            self.open()
+            self.entry.answer = number_text(guess)
+            said = f"You guessed <b>{html.escape(with_unit(number_text(guess), self.unit))}</b> last time"
+            if result is None:
+                said += ". Nothing is measured yet."
+            elif result["question"] == self.entry.question:
+                said += f"; {self.told(guess, result['truth'])}"
+            else:  # other words or sizes since
+                said += f"; {self.told(guess, result['truth'])} The question was: {html.escape(result['question'])}"
+            self.entry.verdict = said
+        except Exception as error:
+            self.entry.verdict = _failed(error)
+
+    def again(self) -> None:
+        """Forget the guess, and hide the answer with what it opened."""
+        with LOCK:
+            for kept in ("guess", "result"):
+                self.explorer.unremember(f"{kept} {self.key}")
+            self.committed = False
+            self.entry.answer = self.entry.verdict = self.entry.again = ""
+            self.rest.layout.display = "none"
+            self.redraw()
+            done.tell()
+
+    def waits(self) -> bool:
+        """Whether a guess is kept whose answer was not known."""
+        kept = done.guess_of(self.key, self.explorer.recall)
+        return kept is not None and kept[1] is None
+
+    def redraw(self) -> None:
+        """Follow the explorer until the guess is committed; then keep its answer as soon as it is measured."""
+        if not self.committed:
+            self.entry.question = self.text()
+        elif self.waits() and not math.isnan(true := self.truth(self.explorer)):
+            self.keep_result(true)
+
+
+def predict(key: str, explorer: Explorer, then: Callable[[], w.Widget] | None = None) -> w.VBox:
+    """A guess to commit; the answer, and the panel ``then()``, appear after it.
+
+    A fixed question stands above it in the notebook. One that names sizes shows itself, and follows the explorer until
+    the guess is committed. The guess is kept as ``explorer.recall("guess KEY")``; after a restart it is shown again,
+    and the panel is open.
+    """
+    guess = _Guess(key, explorer, then)
+    box = w.VBox([guess.entry, guess.rest], layout=w.Layout(width="100%"))
+    for part in (box, guess.rest):
         part.add_class("adasoft-quiet")  # the answer box says what there is to say
-
-    def redraw() -> None:
-        if not committed:
-            entry.question = text()
-
     replace(f"predict {key}", box)
-    explorer.attach(f"predict {key}", redraw, box)
+    guess.restore()
+    explorer.attach(f"predict {key}", guess.redraw, box)
     return box

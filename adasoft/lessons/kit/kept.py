@@ -293,6 +293,13 @@ class Kept(t.HasTraits):  # type: ignore[misc]
             self._choices.keep("kept", key, value)
         self._kept[key] = value
 
+    def unremember(self, *keys: str) -> None:
+        """Forget what was kept under these keys."""
+        for key in keys:
+            if self._choices is not None:
+                self._choices.remove("kept", key)
+            self._kept.pop(key, None)
+
     def recall(self, key: str, default: Any = None) -> Any:
         """What was kept under this key."""
         return self._kept.get(key, default)
@@ -308,6 +315,9 @@ class Kept(t.HasTraits):  # type: ignore[misc]
             self.version += 1
 
     def _to_start(self) -> None:
+        if "cost" in self._start and "cost" not in self._given:
+            # this machine may have been timed since
+            self._start["cost"] = measured_cost() or self._start["cost"]
         self.cutoffs = ()  # none can be in the way of other words
         for name in (*self._first, "vocabulary", *self._rest):
             setattr(self, name, self._start[name])

@@ -44,7 +44,7 @@ def run_readers_code(
         on_stop: raised if it had to be ended for that.
 
     Raises:
-        TookTooLong: it was ended for that.
+        TookTooLong: it was ended for that; its cause, if it could be ended, says in which line.
         Exception: whatever it raises; what would end the process ends it, with a ValueError.
     """
     made: list[T] = []
@@ -77,7 +77,7 @@ def run_readers_code(
             left = "" if gone else "; it is still running: restart the kernel to be rid of it"
             raise TookTooLong(
                 f"your code did not come back within {patience:g} s, so it was stopped (a loop that never ends?){left}"
-            )
+            ) from (failed[0] if failed else None)  # which says where it was
     if failed:
         if isinstance(failed[0], Exception):
             raise failed[0]

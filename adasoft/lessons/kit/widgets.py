@@ -118,21 +118,33 @@ class AnswerBox(anywidget.AnyWidget):  # type: ignore[misc]
     overtake the text.
 
     Args:
-        question: shown above; plain text.
+        question: plain text; names the box.
         button: what the button says.
         act: called with what was typed; its result, as HTML, is the verdict.
+        shown: whether the question stands above the box; otherwise the notebook's text has it.
+        start_over: what a second button does, which is there while ``again`` has a text for it.
     """
 
     _esm = STATIC / "answer.js"
     _css = STATIC / "panel.css"
     question = t.Unicode().tag(sync=True)
+    shown = t.Bool(True).tag(sync=True)
     button = t.Unicode("Check").tag(sync=True)
+    again = t.Unicode().tag(sync=True)
     answer = t.Unicode().tag(sync=True)
     verdict = t.Unicode().tag(sync=True)
 
-    def __init__(self, question: str, button: str, act: Callable[[str], str]) -> None:
-        super().__init__(question=question, button=button)
-        self._act = act
+    def __init__(
+        self,
+        question: str,
+        button: str,
+        act: Callable[[str], str],
+        *,
+        shown: bool = True,
+        start_over: Callable[[], None] = lambda: None,
+    ) -> None:
+        super().__init__(question=question, button=button, shown=shown)
+        self._act, self._start_over = act, start_over
         self.on_msg(self._pressed)
 
     def submit(self, text: str) -> None:
@@ -141,7 +153,10 @@ class AnswerBox(anywidget.AnyWidget):  # type: ignore[misc]
         self.verdict = self._act(text)
 
     def _pressed(self, _widget: Any, content: Any, _buffers: Any) -> None:
-        self.submit(str(content.get("answer", "")))
+        if content.get("again"):
+            self._start_over()
+        else:
+            self.submit(str(content.get("answer", "")))
 
 
 class Slider(anywidget.AnyWidget):  # type: ignore[misc]

@@ -133,4 +133,4 @@ PREDICTIONS: dict[str, Prediction] = {
     ),
 }
 
-register(QUESTIONS, PREDICTIONS)
+register(QUESTIONS, PREDICTIONS, lesson="06")

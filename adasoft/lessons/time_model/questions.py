@@ -98,4 +98,4 @@ PREDICTIONS: dict[str, Prediction] = {
     ),
 }
 
-register(QUESTIONS, PREDICTIONS)
+register(QUESTIONS, PREDICTIONS, lesson="03")

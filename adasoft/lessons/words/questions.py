@@ -155,4 +155,10 @@ PREDICTIONS: dict[str, Prediction] = {
     ),
 }
 
-register(QUESTIONS, PREDICTIONS)
+_FIRST = ("full cost", "head outputs", "tail share", "typical error", "half", "speedup")
+for _lesson in ("00", "01"):
+    register(
+        {key: one for key, one in QUESTIONS.items() if (key in _FIRST) == (_lesson == "00")},
+        {key: one for key, one in PREDICTIONS.items() if (key in _FIRST) == (_lesson == "00")},
+        lesson=_lesson,
+    )

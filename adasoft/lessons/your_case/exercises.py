@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ _Cuts = Sequence[int]
 
 def _sizes(n: int, cutoffs: _Cuts) -> list[int]:
     edges = [*cutoffs, n]
-    return [b - a for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [b - a for a, b in itertools.pairwise(edges)]
 
 
 def _no_entries(n: int, d: int, cutoffs: _Cuts, widths: _Cuts) -> int:
@@ -35,12 +36,16 @@ def _cutoffs_for_sizes(n: int, d: int, cutoffs: _Cuts, widths: _Cuts) -> int:
 
 
 def _last_tail_forgotten(n: int, d: int, cutoffs: _Cuts, widths: _Cuts) -> int:
-    sizes = [b - a for a, b in zip(cutoffs[:-1], cutoffs[1:], strict=True)]
+    sizes = [b - a for a, b in itertools.pairwise(cutoffs)]
     return (cutoffs[0] + len(widths)) * d + sum(w * (d + k) for w, k in zip(widths, sizes, strict=False))
 
 
 def _cases() -> list[tuple[Any, ...]]:
-    return [(100, 8, (20,), (4,)), (10_000, 64, (2000, 5000), (16, 4)), (50_000, 256, (900, 4000, 20_000), (128, 32, 8))]
+    return [
+        (100, 8, (20,), (4,)),
+        (10_000, 64, (2000, 5000), (16, 4)),
+        (50_000, 256, (900, 4000, 20_000), (128, 32, 8)),
+    ]
 
 
 EXERCISES = {
@@ -50,7 +55,7 @@ EXERCISES = {
         cases=_cases,
         bugs={
             "The head has one more row for each tail: its entries are missing.": _no_entries,
-            "Each tail first projects the hidden state, by a matrix of d times its width: the projections are missing.": (
+            "Each tail first projects the hidden state, by d times its width numbers: those are missing.": (
                 _no_projections
             ),
             "All words are counted with d numbers; those of tail i have only widths[i].": _full_width,

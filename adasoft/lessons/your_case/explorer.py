@@ -7,7 +7,19 @@ from typing import Any, ClassVar
 
 from ..kit import forms
 from ..kit.explorer import Explorer
-from .scenarios import NAMES, SCENARIOS, Budget, Outcome, budget_of, cost_of, nearest, outcome, planned, trained, words_of
+from .scenarios import (
+    NAMES,
+    SCENARIOS,
+    Budget,
+    Outcome,
+    budget_of,
+    cost_of,
+    nearest,
+    outcome,
+    planned,
+    trained,
+    words_of,
+)
 
 #: The three lines that the reader writes.
 LINES = ("improved", "worse", "breaks")
@@ -108,9 +120,7 @@ def verdict(mine: Outcome, theirs: Outcome, budget: Budget, floor: float) -> str
     kept = sum(mine.within(budget))
     if kept < 3:
         missed = [
-            name
-            for name, kept_ in zip(("time", "memory", "mean width"), mine.within(budget), strict=True)
-            if not kept_
+            name for name, kept_ in zip(("time", "memory", "mean width"), mine.within(budget), strict=True) if not kept_
         ]
         return f"Yours misses the budget in {' and '.join(missed)}."
     ratio = mine.seconds / theirs.seconds

@@ -64,7 +64,7 @@ def case_data(explorer: CasesExplorer, name: str) -> dict[str, Any]:
 
 
 def your_case_panel(explorer: CasesExplorer, name: str) -> w.VBox:
-    """A case: the reader decides within a budget; then the planner's choice, stored trainings, and three lines to write.
+    """A case: the reader decides within a budget, then sees the planner's choice and stored trainings, and writes.
 
     ``name``: "keyboard", "items", "pieces" or "own".
     """

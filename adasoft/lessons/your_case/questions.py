@@ -27,7 +27,7 @@ QUESTIONS: dict[str, Question] = {
         "width of a token?",
         lambda: 0.86 * 256 + 0.10 * 64 + 0.04 * 16,
         {
-            "That is the mean over clusters; weight each width by its share of the tokens.": lambda: (256 + 64 + 16) / 3,
+            "That is the mean over clusters; weight each width by its share.": lambda: (256 + 64 + 16) / 3,
             "The tails are missing.": lambda: 0.86 * 256,
             "That is the share of d; multiply it by 256.": lambda: (0.86 * 256 + 6.4 + 0.64) / 256,
             "Tail 2 is missing.": lambda: 0.86 * 256 + 6.4,
@@ -71,8 +71,9 @@ PREDICTIONS: dict[str, Prediction] = {
         "ms",
     ),
     "pieces": Prediction(
-        "A language model with 8,000 word pieces was trained twice: with a full softmax, and with an adaptive one whose "
-        "head holds the 2,000 most frequent pieces. By what percentage was the perplexity higher with the adaptive one?",
+        "A language model with 8,000 word pieces was trained twice: with a full softmax, and with an adaptive one "
+        "whose head holds the 2,000 most frequent pieces. By what percentage was the perplexity of the adaptive one "
+        "higher?",
         _lost_percent,
         "%",
     ),

@@ -1,4 +1,4 @@
-"""The cases of the last lesson: words, sizes, a machine, and a budget; what a decision costs, and what the planner takes."""
+"""The cases of the last lesson: words, sizes, a machine, a budget; what a decision costs, and the planner's."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 from ...cost import Cost, MeasuredCost, Objective
 from ...planning import Plan, plan
 from ...records import read_record, shipped_records
-from ...results.suite import ROW_LABELS
 from ...results.short_tables import StoredTable, stored_tables
+from ...results.suite import ROW_LABELS
 from ...vocabulary import Vocabulary
 from ..kit.costs import counts
 from ..kit.first_words import first_words
@@ -133,7 +133,7 @@ def cost_of(name: str, own: Cost) -> Cost:
 
 
 def budget_of(name: str, words: Vocabulary, cost: Cost) -> Budget:
-    """The budget; in the reader's own case an eighth of the full softmax's time, a third of its memory, and 85 % of d."""
+    """The budget; in the reader's own case an eighth of the full softmax's time, a third of its memory, 85 % of d."""
     if name in BUDGETS:
         return BUDGETS[name]
     case, n = SCENARIOS[name], len(words)
@@ -167,9 +167,7 @@ def parameters(n_classes: int, in_features: int, cutoffs: Sequence[int], widths:
     return head + sum(w * (in_features + b - a) for w, a, b in zip(widths, edges[:-1], edges[1:], strict=True))
 
 
-def outcome(
-    case: Scenario, words: Vocabulary, cost: Cost, cutoffs: Sequence[int], widths: Sequence[int]
-) -> Outcome:
+def outcome(case: Scenario, words: Vocabulary, cost: Cost, cutoffs: Sequence[int], widths: Sequence[int]) -> Outcome:
     """What cutoffs and widths cost in a case. Raises ValueError for what is no layer."""
     shares = np.diff(words.cumulative[[0, *cutoffs, len(words)]])
     made = cost.layer(len(words), cutoffs, widths, shares[1:].tolist(), case.d, case.batch, case.objective)
@@ -214,7 +212,7 @@ def trained(name: str) -> list[dict[str, Any]]:
             continue
         for row in table.rows:
             more = row.get("of full")
-            plain = row["name"] == "adaptive" or row["name"].startswith("planned") and "mean" not in row["name"]
+            plain = row["name"] == "adaptive" or (row["name"].startswith("planned") and "mean" not in row["name"])
             if more is None or not plain or "dropout" in row["name"] or "warmup" in table.label:
                 continue
             label = f"{ROW_LABELS[row['name']]}, {first['corpus']}, V = {row['V']:,}"
@@ -232,7 +230,7 @@ def nearest(runs: list[dict[str, Any]], outcome_: Outcome, d: int) -> tuple[list
     best = min(of_kind, key=lambda run: abs(run["share"] - outcome_.head_share))
     marked = [{**run, "nearest": run is best} for run in runs]
     return marked, (
-        f"Stored trainings (blue: wider tails). The one most like yours, {best['label']}, has {100 * best['share']:.0f} % "
-        f"of the tokens in its head and a perplexity {100 * best['more']:.1f} % above the full softmax’s. Trainings that "
-        "differ only in the seed differ by up to 5 %."
+        f"Stored trainings (blue: wider tails). The one most like yours, {best['label']}, has "
+        f"{100 * best['share']:.0f} % of the tokens in its head and a perplexity {100 * best['more']:.1f} % above the "
+        "full softmax’s. Trainings that differ only in the seed differ by up to 5 %."
     )
