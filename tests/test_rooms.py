@@ -30,7 +30,7 @@ GROUND = {
 
 _PLANS = "vocabulary cost records planning"
 _LAYERS = "ranks loss decoding layer embedding"
-_MACHINE = "timing workloads calibration"
+_MACHINE = "timing workloads fit calibration"
 _READERS = "vocabulary zipf textfiles counts counts_files tokens"
 _TEXTS = f"{_READERS} corpora"
 
@@ -60,7 +60,8 @@ ARROWS = {
     # this machine
     "timing": "records",
     "workloads": f"{_PLANS} {_LAYERS} timing",
-    "calibration": f"{_PLANS} {_LAYERS} timing workloads",
+    "fit": "cost workloads",
+    "calibration": f"{_PLANS} {_LAYERS} timing workloads fit",
     # texts, other softmaxes, language models
     "corpora": _READERS,
     "alternatives": f"{_PLANS} {_LAYERS} timing",
