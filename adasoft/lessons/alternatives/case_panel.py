@@ -152,8 +152,9 @@ class _Case:
             provenance = self.recorded[self.shown.value].provenance
             return f"RECORDED, not this machine. {case_sentence(times, known, '', '')} {provenance}"
         last: Mapping[str, Any] = self.explorer.recall("case") or {}
-        made = f"Measured on {last['device']}, {last['date'][:10]}." if times else ""
-        return case_sentence(times, known, last.get("bet", "") if times else "", made)
+        made = f"{last['device']}, {last['date'][:10]}." if times else ""
+        told = case_sentence(times, known, last.get("bet", "") if times else "", made)
+        return f"Measured here. {told}" if times else told
 
     def estimated(self) -> str:
         """What it needs, and what is timed in place of trained models."""

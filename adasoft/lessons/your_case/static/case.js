@@ -4,7 +4,7 @@ import {layer, makeCost, makeWords} from '../../kit/static/cost.js';
 import {html, set, svg, whole} from '../../kit/static/dom.js';
 
 const MOST_TAILS = 4, STEP = 8;               // widths are multiples of STEP
-const SPACE = {top: 24, high: 132, bottom: 40, side: 10};
+const SPACE = {top: 24, high: 112, bottom: 26, side: 10};
 const SWEEP = [0.3, 0.99];
 
 // ------------------------------------------------------------------ what a decision costs
@@ -59,8 +59,8 @@ export function mountCase(root, given, on = {}) {
   const state = {first: 1, tails: given.tails, widths: [...given.widths], shown: null, found: null, playing: false};
   let width = 0, frame = 0, timer = 0;
   root.classList.add('adasoft-cut', 'adasoft-case');
-  html('p', {class: 'instruction'}, root, `Drag the head’s right edge and the tails’ lower edges until all three bars keep within the budget. `
-    + `Areas are memory, to scale; the dashed frame is the full softmax.`);
+  html('p', {class: 'instruction'}, root, 'Drag the head’s right edge and the tails’ lower edges until all three bars keep the budget. '
+    + 'Areas are memory; the dashed frame is the full softmax.');
   const stage = svg('svg', {role: 'group', 'aria-label': 'head and tails, to scale'}, html('div', {class: 'charts'}, root));
   const gauges = html('div', {class: 'gauges'}, root), summary = html('p', {class: 'result', role: 'status'}, root);
   const controls = html('div', {class: 'controls'}, root);
@@ -143,7 +143,7 @@ export function mountCase(root, given, on = {}) {
     svg('rect', {x: X(0), y: Y(0), width: X(words.n) - X(0), height: SPACE.high, class: 'frame'}, stage);
     svg('text', {x: X(0), y: 14, class: 'head-text strong'}, stage);
     svg('text', {x: X(words.n), y: 14, 'text-anchor': 'end', class: 'frame-text'}, stage,
-      `full softmax: ${whole(words.n)} ${given.unit}s × ${d} numbers, ${bytesText(full.bytes)}, ${timeText(full.seconds)}`);
+      `full softmax${width < 700 ? '' : `: ${whole(words.n)} ${given.unit}s × ${d} numbers`}, ${bytesText(full.bytes)}, ${timeText(full.seconds)}`);
     for (let i = 0; i <= MOST_TAILS; i++) svg('rect', {class: `block lit c${i}`, 'data-block': i}, stage);
     for (let i = 1; i <= MOST_TAILS; i++) svg('text', {class: `tail-text c${i}`, 'data-text': i}, stage);
     svg('text', {x: X(0), y: SPACE.top + SPACE.high + 17, class: 'edge-text'}, stage);
