@@ -779,6 +779,8 @@ def test_the_numbers_beside_the_paper(cells):
     n, cutoffs, d = lp.TEXT8
     weights = lp.layer_weights([2000, 8000, n - 10_000], [d // 4, d // 16], d)
     assert f"**{n * d / weights:.1f} times fewer** weights" in text
+    paper = lp.layer_weights([2000, 8000, n - 10_000], [d // 4, d // 4], d)
+    assert f"or {n * d / paper:.1f} times with the widths that the paper gives" in text
     full, adaptive = lp.MINUTES
     assert f"{adaptive} minutes instead of {full}, only {full / adaptive:.1f} times faster" in text
     assert "at a perplexity of 147 instead of 144" in text and f"cutoffs {cutoffs[0]:,} and {cutoffs[1]:,}" in text
