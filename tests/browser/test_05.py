@@ -153,6 +153,7 @@ def test_05_layer(lab, page, shots):
     counts = notebook.show_cell(COUNTS)
     counts.get_by_text("your guess: 600").wait_for(state="attached")
     press(counts, "Guess again")
+    counts.get_by_role("button", name="Guess again").wait_for(state="hidden")
     commit(counts, "250")
     counts.get_by_text("your guess: 250").wait_for(state="attached")
     write = notebook.show_cell(WRITE)
