@@ -283,10 +283,10 @@ def run_job(output, name, seconds=240):
     until(lambda: button.evaluate("b => b.ended > 0 && !b.disabled"), bool, seconds)
 
 
-def finite(output, trace):
+def finite(output, trace, axis="y"):
     """How many points of a trace are drawn."""
     return output.locator(".js-plotly-plot").first.evaluate(
-        f"g => Array.from(g.data[{trace}].y).filter(Number.isFinite).length"
+        f"g => Array.from(g.data[{trace}].{axis}).filter(Number.isFinite).length"
     )
 
 
