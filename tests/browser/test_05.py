@@ -222,7 +222,7 @@ def test_05_layer(lab, page, shots):
     slid(decoding, "hidden state")
     holds(notebook, "explorer.state", 2)
     best = value(notebook, "[explorer.word_name(rank).strip('“”') for rank, _ in explorer.best_words(explorer.k)]")
-    until(lambda: decoding.locator(".adasoft-chip i").all_inner_texts(), lambda words: words == best)
+    until(lambda: decoding.locator(".adasoft-chip em").all_inner_texts(), lambda words: words == best)
     typed(decoding, "number of the hidden state", "65")
     decoding.get_by_role("alert").get_by_text("hidden state should be from 1 to 64").wait_for()
     click(notebook, decoding, "Reset")

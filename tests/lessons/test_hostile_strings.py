@@ -27,6 +27,7 @@ from adasoft.lessons.language_model import sentences as se
 from adasoft.lessons.language_model import writing_panel as wp
 from adasoft.lessons.language_model.own_cell_panel import own_cell_panel
 from adasoft.lessons.language_model.recorded_sessions import recorded_sessions
+from adasoft.lessons.layer import check_panels as lk
 from adasoft.lessons.layer import explorer as le
 from adasoft.lessons.layer import panels as lv
 from adasoft.lessons.live_timing import panels as live_timing
@@ -184,7 +185,8 @@ def test_names_and_choices_in_the_lessons_on_time(monkeypatch):
 
 def test_words_in_the_lesson_on_the_layer():
     explorer = le.LayerExplorer(hostile_words(), n_words=300, cutoffs=(20, 90), in_features=16, batch=64, word=30)
-    makers = (lv.word_panel, lv.routing_panel, lv.gradient_panel, lv.drop_in_panel, lv.train_panel, lv.decoding_panel)
+    checks = (lk.gradient_panel, lk.drop_in_panel)
+    makers = (lv.word_panel, lv.batch_panel, lv.counts_panel, *checks, lv.train_panel, lv.decoding_panel)
     boxes = [make(explorer) for make in makers]
     explorer.word = 7
     check(*boxes)

@@ -597,7 +597,7 @@ def test_the_decoding_panel(trained):
     assert trained.k == 3 and list(figure.data[6].x) == [3] and "word number 3" in said(box)
     words = [rank for rank, _ in trained.best_words(3)]
     assert words == np.argsort(-trained.layer.log_prob(trained.states[trained.state - 1]).detach().numpy())[:3].tolist()
-    assert all(f"<i>w{rank + 1}</i>" in said(box) for rank in words) and said(box).count('adasoft-chip"') == 3
+    assert all(f"<em>w{rank + 1}</em>" in said(box) for rank in words) and said(box).count('adasoft-chip"') == 3
     trained.remember("guess opened", 40)
     best = trained.decoded()["best"]
     assert figure.data[2].y[0] == pytest.approx(float(best[trained.state - 1, 2].exp()))
