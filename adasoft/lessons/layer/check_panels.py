@@ -21,6 +21,7 @@ from .comparisons import (
     gradient_table,
     parameter_names,
 )
+from .drawing import power_of_ten
 from .explorer import LayerExplorer
 from .figures import curve_svg
 
@@ -116,7 +117,7 @@ def gradient_panel(explorer: LayerExplorer, *, slot: str = "gradients") -> w.VBo
         best = min(check.curve, key=lambda point: point[1])
         unset = [r.name for r in rows if r.stock is None]
         words.say(
-            f"With this step the two agree to {max(0.0, digits):.1f} digits; of the steps drawn, ε = {best[0]:.0e} "
+            f"With this step the two agree to {max(0.0, digits):.1f} digits; of the steps drawn, ε = {power_of_ten(round(math.log10(best[0])))} "
             "agrees best. "
             + (
                 f"No token used {', '.join(unset)}: ours has zeros there, PyTorch's layer no gradient at all."
