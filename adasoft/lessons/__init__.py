@@ -15,10 +15,15 @@ from .kit.exercises import check
 from .kit.explorer import Explorer
 from .kit.grading import ask, predict
 from .kit.progress import progress_panel
-from .live_timing.panels import curve_panel, live_panel
+from .kit.token_panel import token_panel
+from .live_timing.explorer import LiveTimingExplorer
+from .live_timing.panels import curve_panel, layer_race_panel, live_panel
 from .time_model.explorer import TimingExplorer
-from .time_model.panels import clusters_panel, product_panel, replan_panel, wrong_timing_panel
-from .words.panels import coverage_panel, languages_panel, machine_panel, own_text_panel
+from .time_model.flat_panel import product_panel
+from .time_model.panels import clusters_panel, race_panel, replan_panel, wrong_timing_panel
+from .words.machine import machine_panel
+from .words.own_text import own_text_panel
+from .words.panels import coverage_panel, half_panel, languages_panel, paper_panel, reading_panel
 
 for _room in ROOMS:
     import_module(f".{_room}.questions", __name__)  # registers them
@@ -75,6 +80,7 @@ __all__ = [
     "AlternativesExplorer",
     "Explorer",
     "LayerExplorer",
+    "LiveTimingExplorer",
     "TimingExplorer",
     "TrainingExplorer",
     "ask",
@@ -89,15 +95,20 @@ __all__ = [
     "drop_in_panel",
     "experts_panel",
     "gradient_panel",
+    "half_panel",
     "languages_panel",
+    "layer_race_panel",
     "live_panel",
     "machine_panel",
     "own_cell_panel",
     "own_text_panel",
+    "paper_panel",
     "predict",
     "product_panel",
     "progress_panel",
     "pruned_panel",
+    "race_panel",
+    "reading_panel",
     "replan_panel",
     "routing_panel",
     "skip_panel",
@@ -105,6 +116,7 @@ __all__ = [
     "svd_panel",
     "swap_panel",
     "text_panel",
+    "token_panel",
     "train_panel",
     "training_panel",
     "two_clusters_panel",
