@@ -165,12 +165,12 @@ def test_03_time_model(lab, page, shots):
     cuts = notebook.show_cell(CUTS)
     settled(notebook)
     clusters_now = value(notebook, "len(explorer.cutoffs)") + 1
-    until(lambda: len(figure_y(cuts, 0)), lambda n: n == clusters_now)
+    until(lambda: cuts.locator(".cluster").count(), lambda n: n == clusters_now)
     plan_authors_reset(notebook, cuts, "explorer")
     holds(notebook, "explorer.cutoffs", (2000,))
     move_cutoff_every_way(notebook, cuts, "explorer", 0)
     # one gesture: the curve of the words, the cost per cluster, the total, and the line of the first cutoff
-    picker = cuts.locator(".adasoft-picker [role=slider][data-i='0']")
+    picker = cuts.locator(".adasoft-cut .handle[data-i='0']")
     before = value(notebook, "explorer.cutoffs[0]")
     picker.focus()
     picker.press("ArrowLeft")

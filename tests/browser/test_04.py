@@ -14,7 +14,6 @@ from browser.gestures import (
     drawn,
     ended,
     every_control_was_used,
-    figure_y,
     finish,
     finite,
     holds,
@@ -150,8 +149,8 @@ def test_04_live_timing(lab, page, shots):
 
     # one gesture: the words, the cost per cluster, the total, the predicted bars, the diamond on the U-curve
     cuts = notebook.show_cell(CUTS)
-    per_cluster = figure_y(cuts, 2)
-    drag(notebook, cuts, 0, -60, lambda: until(lambda: figure_y(cuts, 2), lambda new: new != per_cluster))
+    said = cuts.locator(".result").inner_text()
+    drag(notebook, cuts, 0, -60, lambda: until(cuts.locator(".result").inner_text, lambda new: new != said))
     moved = until(lambda: value(notebook, "explorer.cutoffs[0]"), lambda c: c < 1000)
     curve = notebook.show_cell(CURVE)
     until(lambda: at_x(curve, 3), lambda x: x[0] < 1000)
@@ -199,7 +198,7 @@ def test_04_live_timing(lab, page, shots):
     slid(cuts, "cutoff 2")
     typed(cuts, "cutoff 2, words", "7000")
     holds(notebook, "explorer.cutoffs", (1000, 7000))
-    cuts.locator(".adasoft-picker [role=slider][data-i='1']").press("ArrowRight")
+    cuts.locator(".adasoft-cut .handle[data-i='1']").press("ArrowRight")
     until(lambda: value(notebook, "explorer.cutoffs[1]"), lambda c: c > 7000)
     every_control_was_used(notebook)
     finish(notebook, lab, shots, "04", [MACHINE, CUTS, 'ask("which number")', LIVE, CURVE])

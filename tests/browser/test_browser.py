@@ -13,19 +13,22 @@ from browser.gestures import (
     drag,
     drawn,
     dropped,
+    empty_frame,
     every_control_was_used,
-    figure_version,
     figure_y,
     finish,
+    frame_latency,
     holds,
     illegible,
     inaccessible,
-    latency,
     move_cutoff_every_way,
     opened,
+    overlapping,
     press,
     restarted,
     run_job,
+    settings_open,
+    settled,
     slid,
     typed,
     until,
@@ -62,18 +65,7 @@ def test_00_start_here(lab, page, shots):
     commit(notebook.show_cell('predict("half"'), "5000")
     output = notebook.show_cell('predict("speedup"')
     commit(output, "3")
-    drawn(notebook, output)
-    # a change of theme hides figures for a moment that no observer of sizes hears of: what they missed comes after it
-    figure, before = output.locator(".adasoft-figure").first, figure_version(output)
-    figure.evaluate("f => Object.defineProperty(f.firstChild, 'clientWidth', {value: 0, configurable: true})")
-    notebook.evaluate("setattr(explorer, 'cutoffs', (2001,))")
-    until(lambda: figure.get_attribute("data-wanted"), lambda now: now != before)
-    page.wait_for_timeout(200)
-    assert figure_version(output) == before
-    figure.evaluate("f => { delete f.firstChild.clientWidth; }")
-    until(lambda: figure_version(output), lambda now: now != before)
-    notebook.evaluate("setattr(explorer, 'cutoffs', (2000,))")
-    drawn(notebook, output)
+    output.locator(".adasoft-cut .you").wait_for()
     notebook.show_cell('predict("speedup"')
     move_cutoff_every_way(notebook, output, "explorer", 0)
     for button in ("Plan for me", "The authors' cutoffs", "Reset"):
@@ -84,7 +76,7 @@ def test_00_start_here(lab, page, shots):
     for nonsense in ("1.5", "1e9", "-3"):
         box = typed(output, "cutoff 1, words", nonsense)
         output.get_by_role("alert").get_by_text("got").wait_for()
-        until(box.input_value, lambda text: text == "2000")
+        until(box.input_value, lambda text: text == "2,000")
     check(notebook.show_cell('ask("head outputs")'), "2000", "one entry more")
     check(notebook.show_cell('ask("tail share")'), "21,4 %", "correct")
     machine = notebook.show_cell("machine_panel(explorer)")
@@ -120,7 +112,7 @@ def test_00_start_here(lab, page, shots):
     assert value(notebook, "explorer._choices.path.exists()") is False
     for cell in ('predict("half"', 'predict("speedup"'):
         commit(notebook.show_cell(cell), "12")
-    drawn(notebook, notebook.show_cell('predict("speedup"'))
+    notebook.show_cell('predict("speedup"').locator(".adasoft-cut .you").wait_for()
     cells = [
         'ask("full cost")',
         'predict("half"',
@@ -249,27 +241,45 @@ def test_02_clusters(lab, page, shots):
     check(notebook.show_cell('ask("swap saving")'), "800", "correct", by_mouse_in=notebook)
 
     cut = notebook.show_cell("cut_panel(layer)")
-    drawn(notebook, cut)
     assert value(notebook, "len(layer.vocabulary)") > 300_000
-    found = latency(cut, 1)
-    # printed; timings are no criterion on a machine that does other work as well
-    print(f"key press to redrawn plots at V = 321,180: median {statistics.median(found):.0f} ms of {len(found)}")
+    settled(notebook)
+    for what, found in (
+        ("key", frame_latency(cut, 1)),
+        ("pointer", frame_latency(cut, 1, pointer=True)),
+    ):
+        median, empty = statistics.median(found), empty_frame(page)
+        print(
+            f"cut panel at V = 321,180, from {what} to painted frame: median {median:.0f} ms of {len(found)}, where an "
+            f"empty frame takes {empty:.0f} ms (by way of the kernel it took 100 ms)"
+        )
+        # 16 ms on a quiet machine; other tests run beside this one, so that even an empty frame may take more
+        assert median - empty < 33
     move_cutoff_every_way(notebook, cut, "layer", 1)
+    box = cut.locator(".adasoft-cut").bounding_box()
+    assert box["width"] <= 1000 and box["height"] <= 680, box
     slid(cut, "cutoff 1")
     typed(cut, "cutoff 1, words", "3000")
     holds(notebook, "layer.cutoffs[0]", 3000)
-    y = figure_y(cut, 2)
-    drag(notebook, cut, 0, -40, lambda: until(lambda: figure_y(cut, 2), lambda new: new != y))
+    said = cut.locator(".result").inner_text()
+    drag(notebook, cut, 0, -40, lambda: until(cut.locator(".result").inner_text, lambda new: new != said))
+    cut.get_by_role("combobox", name="number of cutoffs").select_option("5")
+    until(lambda: cut.locator(".cluster").count(), lambda n: n == 6)
+    assert overlapping(cut.locator(".adasoft-cut")) == []
+    cut.get_by_role("combobox", name="number of cutoffs").select_option("0")
+    holds(notebook, "layer.cutoffs", ())
+    cut.get_by_text("a full softmax over all 321,180 words").first.wait_for()
     cut.get_by_role("combobox", name="number of cutoffs").select_option("3")
-    until(lambda: len(figure_y(cut, 0)), lambda n: n == 4)
+    holds(notebook, "len(layer.cutoffs)", 3)
+    settings_open(cut)
     cut.get_by_role("combobox", name="width of the tails").select_option(index=2)
     until(lambda: value(notebook, "layer.widths"), lambda w: w == [512] * 3)
+    cut.get_by_text("512 numbers each").nth(3).wait_for()
     cut.get_by_role("combobox", name="width of the tails").select_option(index=0)
     typed(cut, "hidden size d", "256")
     typed(cut, "tokens per step B", "1000")
     until(lambda: value(notebook, "(layer.in_features, layer.batch)"), lambda v: v == (256, 1000))
     cut.get_by_role("combobox", name="cost model").select_option(index=1)
-    cut.get_by_text("ms per step").first.wait_for(state="attached")
+    cut.get_by_text("per step").first.wait_for(state="attached")
     for button in ("The authors' cutoffs", "Plan for me", "Reset"):
         before = value(notebook, "layer.cutoffs")
         press(cut, button)
@@ -282,9 +292,9 @@ def test_02_clusters(lab, page, shots):
     game = notebook.show_cell("beat_the_planner(layer)")
     press(game, "Compare with the planner")
     game.get_by_text("The planner is ahead").wait_for()
-    y = figure_y(cut, 2)
+    said = cut.locator(".result").inner_text()
     drag(
-        notebook, game, 1, 40, lambda: until(lambda: figure_y(cut, 2), lambda new: new != y)
+        notebook, game, 1, 40, lambda: until(cut.locator(".result").inner_text, lambda new: new != said)
     )  # linked to the other panel
     press(game, "Compare with the planner")
     press(game, "Measure both")
@@ -299,7 +309,6 @@ def test_02_clusters(lab, page, shots):
     # the cell that makes the explorer, run again alone: the panels of the other cells stay linked to it
     assert notebook.run_cell("layer = Explorer.for_lesson("), notebook.errors()
     cut = notebook.show_cell("cut_panel(layer)")
-    drawn(notebook, cut)
     typed(cut, "cutoff 2, words", "12345")
     holds(notebook, "layer.cutoffs[1]", 12345)
     game = notebook.show_cell("beat_the_planner(layer)")

@@ -11,11 +11,11 @@ from browser.gestures import BROWSER
 from browser.labdriver import browser_page
 
 from adasoft import PaperCost, Vocabulary
+from adasoft.lessons.kit.browser_data import cost_data, text_data
 from adasoft.lessons.kit.costs import COUNTED_MULTIPLICATIONS, COUNTED_WORDS, recorded_costs
 from adasoft.lessons.kit.languages import load_language
 from adasoft.lessons.kit.static_files import script
 from adasoft.lessons.page import write_page
-from adasoft.lessons.page.data import cost_data, text_data
 from adasoft.planning import default_widths
 
 pytestmark = BROWSER

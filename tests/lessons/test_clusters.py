@@ -11,7 +11,7 @@ from adasoft.lessons.clusters import duel as duels
 from adasoft.lessons.clusters import panels as cluster_panels
 from adasoft.lessons.kit import cuts, parts
 from adasoft.lessons.kit.costs import measured_cost
-from adasoft.lessons.kit.picker import CutPicker
+from adasoft.lessons.kit.cut_widget import CutWidget
 from adasoft.lessons.kit.widgets import NumberBox
 
 
@@ -56,7 +56,7 @@ def test_the_game(explorer):
     explorer.cutoffs = explorer.plan_for_me().cutoffs
     named(box, "Compare with the planner").click()
     assert "A draw" in said(box)
-    assert tuple(every(other, CutPicker)[0].cuts) == explorer.cutoffs
+    assert tuple(every(other, CutWidget)[0].cuts) == explorer.cutoffs
 
 
 def test_the_game_measured(explorer, cost, monkeypatch):

@@ -13,91 +13,186 @@ import pytest
 from panels import every, named, problem, said
 
 from adasoft import Vocabulary, plan
+from adasoft.cost import Cost
 from adasoft.lessons import COUNTED_MULTIPLICATIONS, COUNTED_WORDS
 from adasoft.lessons.clusters import panels as cluster_panels
-from adasoft.lessons.kit import cuts, parts
+from adasoft.lessons.kit import cuts, parts, plots
+from adasoft.lessons.kit.cut_widget import CutWidget
 from adasoft.lessons.kit.explorer import WIDTH_RULES
 from adasoft.lessons.kit.grading import ask, predict
-from adasoft.lessons.kit.picker import CutPicker
 from adasoft.lessons.kit.widgets import AnswerBox
 from adasoft.lessons.words import panels as word_panels
 
 
-def test_drag_slide_and_type_move_the_same_cutoff(explorer):
+def browser(box):
+    """The cut explorer of a panel, what it was sent, and the gestures that its browser reports."""
+    (widget,) = every(box, CutWidget)
+    sent = []
+    widget.send = lambda content, buffers=None: sent.append(content)
+
+    def place(cuts, active=0):
+        widget.set_state({"place": {"cuts": list(cuts), "active": active}})
+
+    def choose(key, value):
+        widget._handle_custom_msg({"kind": "choose", "key": key, "value": value}, [])
+
+    def click(key):
+        widget._handle_custom_msg({"kind": "press", "key": key}, [])
+
+    return widget, sent, place, choose, click
+
+
+def test_the_kernel_hears_the_cutoffs_and_the_browser_follows_the_kernel(explorer):
     box = cuts.cut_panel(explorer)
-    (picker,) = every(box, CutPicker)
-    (figure,) = every(box, parts.LiveFigure)
-    sliders, boxes = every(box, parts.Slider), [named(box, f"cutoff {i}, words") for i in (1, 2)]
+    widget, _, place, *_ = browser(box)
+    seen = []
+    explorer.observe(lambda _: seen.append((explorer.cutoffs, explorer.active)), "version")
+    place((1000, 7000), 1)
+    assert explorer.cutoffs == (1000, 7000) and explorer.active == 1 and seen == [((1000, 7000), 1)]
+    place((1000, 7000), 0)  # another handle is focused
+    assert explorer.active == 0 and widget.place == {"cuts": [1000, 7000], "active": 0}
+    explorer.cutoffs = (5, 60, 700)
+    assert widget.cuts == [5, 60, 700] and problem(box) == ""
+    place((700, 60))  # of another vocabulary, or broken: what holds stays visible
+    assert "cutoffs should rise" in problem(box) and explorer.cutoffs == (5, 60, 700) == tuple(widget.cuts)
+    place((6, 60, 700))
+    assert problem(box) == "" and explorer.cutoffs == (6, 60, 700)
+    place(())
+    assert explorer.cutoffs == () and explorer.speedup == 1 and "curve" not in (widget.priced or {})
 
-    def agree():
-        assert tuple(picker.cuts) == explorer.cutoffs == tuple(b.value for b in boxes)
-        for i in (0, 1):
-            assert np.log10(sliders[i].value) == pytest.approx(np.log10(explorer.cutoffs[i]), abs=0.006)
-        assert figure.data[5].x[0] == explorer.cutoffs[explorer.active]
-        assert figure.data[5].y[0] == pytest.approx(1e3 * explorer.prediction.seconds)
-        assert list(figure.data[1].y) == pytest.approx(explorer.token_shares)
-        assert list(figure.data[2].x) == ["head", "tail 1", "tail 2", "sorting"]
 
-    agree()
-    picker.set_state({"moved": 1, "cuts": [1000, 7000]})  # as the browser does
-    assert explorer.cutoffs == (1000, 7000) and explorer.active == 1
-    agree()
-    sliders[0].value = 10**3.5
-    assert explorer.cutoffs == (3162, 7000)
-    agree()
-    boxes[0].value = 1234
-    assert explorer.cutoffs == (1234, 7000) and problem(box) == ""
-    agree()
-    sliders[0].value = sliders[0].value * 1.0000001  # the browser snaps and echoes; that is no move
-    assert explorer.cutoffs == (1234, 7000)
-    sliders[0].value = 10**4.2  # stops at its neighbour
-    assert explorer.cutoffs == (6999, 7000)
-    boxes[1].value = 10
-    assert "c2 should be from 7,000 to 19,999 here, got 10" in problem(box)
-    agree()
-    boxes[1].value = 8000
-    assert problem(box) == ""
-    agree()
+def test_what_changes_goes_out_in_one_message_and_words_once(explorer):
+    widget, *_ = browser(cuts.cut_panel(explorer))
+    messages = []
+    widget.send_state = lambda key=None: messages.append({key} if isinstance(key, str) else set(key))
+    explorer.cutoffs = (70, 800)
+    explorer.batch = 64
+    explorer.vocabulary = Vocabulary.synthetic(9000, name="other")
+    assert messages == [{"place"}, {"sizes", "choices", "summary"}, {"words", "summary"}]
+    assert widget.summary == "other, 9,000 words · made by hand · d = 512, B = 64"
 
 
 def test_every_setting_and_button_of_the_cut_panel(explorer, cost):
     box = cuts.cut_panel(explorer)
-    (figure,) = every(box, parts.LiveFigure)
-    named(box, "number of cutoffs").value = 4
-    assert len(explorer.cutoffs) == 4 and len(figure.data[0].x) == 5
-    rows = [x.layout.display for x in every(box, w.HBox) if any(isinstance(c, parts.Slider) for c in x.children)]
-    assert rows == [None] * 4 + ["none"]
-    named(box, "width of the tails").value = "d for every tail"
-    assert explorer.widths == [512] * 4
-    named(box, "width of the tails").value = next(iter(WIDTH_RULES))
-    named(box, "cost model").value = COUNTED_MULTIPLICATIONS.name
-    assert explorer.cost is COUNTED_MULTIPLICATIONS and figure.layout.yaxis2.title.text == explorer.unit
-    named(box, "cost model").value = cost.name
-    named(box, "hidden size d").value = 64
-    named(box, "tokens per step B").value = -1
-    assert explorer.in_features == 64 and explorer.batch == 2560 == named(box, "tokens per step B").value
-    assert "B (batch) should be from 1" in problem(box)
-    named(box, "Plan for me").click()
-    assert explorer.cutoffs == plan(explorer.vocabulary, 64, 2560, cost=cost, n_tails=4).cutoffs
-    assert "Planned" in said(box) and "75 %" in said(box)
-    named(box, "The authors' cutoffs").click()
-    assert explorer.cutoffs == (2000, 10000)
-    named(box, "Reset").click()
+    widget, sent, _, choose, click = browser(box)
+    assert [c["label"] for c in widget.choices] == [
+        "cost model",
+        "width of the tails",
+        "hidden size d",
+        "tokens per step B",
+    ]
+    choose("width_rule", "d for every tail")
+    assert explorer.widths == [512] * 2 and widget.sizes["widths"] == [512] * 5
+    choose("width_rule", next(iter(WIDTH_RULES)))
+    choose("cost", COUNTED_MULTIPLICATIONS.name)
+    assert explorer.cost is COUNTED_MULTIPLICATIONS and widget.cost["counted"] == "multiplications"
+    choose("cost", cost.name)
+    choose("in_features", 64)
+    choose("batch", -1)
+    choose("batch", 2.5)
+    assert explorer.in_features == 64 and explorer.batch == 2560 and problem(box) == ""
+    told = [m["text"] for m in sent if m["kind"] == "refused" and m["text"]]
+    assert told == [
+        "B (batch) should be from 1 to 1,048,576, got -1",
+        "B should be a whole number, got 2.5",
+    ]
+    click("plan")
+    assert explorer.cutoffs == plan(explorer.vocabulary, 64, 2560, cost=cost, n_tails=2).cutoffs
+    assert "Planned: " in widget.note and "75 %" in widget.note and sent[-1] == {"kind": "said", "text": widget.note}
+    assert widget.marks["plan"] == list(explorer.cutoffs)
+    explorer.cutoffs = (900, 4000)
+    assert widget.note == "" and widget.marks["plan"]  # it spoke of others; the star stays while the sizes do
+    explorer.batch = 77
+    assert widget.marks["plan"] is None
+    click("authors")
+    assert explorer.cutoffs == (2000, 10000) and "2,000 and 10,000" in widget.note
+    explorer.in_features = 65
+    assert widget.note == ""
+    click("reset")
     assert explorer.cutoffs == (1000, 5000)
-    named(box, "number of cutoffs").value = 0
-    assert explorer.cutoffs == () and explorer.speedup == 1
+    click("nonsense")
+    bare = browser(cuts.cut_panel(explorer, most=1, settings=False, slot="bare"))[0]
+    assert bare.choices == [] and bare.most == 1
+
+
+def test_a_guess_is_drawn(explorer):
+    widget, *_ = browser(cuts.cut_panel(explorer, guess="speedup"))
+    assert widget.marks["guess"] is None
+    explorer.remember("guess speedup", 3)
+    explorer.cutoffs = (7, 70)
+    assert widget.marks["guess"] == {"times": 3}
+    other, *_ = browser(cuts.cut_panel(explorer, guess="speedup", guess_in="words", slot="other"))
+    assert other.marks["guess"] == {"words": 3}
+    for junk in (None, True, -1, "x", [1], 10**300):
+        explorer.remember("guess speedup", junk)
+        explorer.cutoffs = (8, 70) if explorer.cutoffs[0] == 7 else (7, 70)
+        assert widget.marks["guess"] is None, junk
+
+
+class Own(Cost):
+    """A cost model of a reader's own: twice the words."""
+
+    name = "mine"
+
+    def product_time(self, k, rows, d, objective="train"):
+        return 2e-6 * np.multiply(k, rows)
+
+
+class Odd(Own):
+    def product_time(self, k, rows, d, objective="train"):
+        raise ZeroDivisionError("own formula")
+
+
+def test_a_cost_model_that_the_browser_does_not_know_is_computed_here(explorer):
+    widget, *_ = browser(box := cuts.cut_panel(explorer))
+    assert widget.priced is None
+    explorer.cost = Own()
+    assert widget.cost == {"kind": "kernel", "name": "mine"} and problem(box) == ""
+    found = widget.priced
+    assert found["cuts"] == [1000, 5000] and found["full"] == pytest.approx(2e-6 * 20_000 * 2560)
+    assert found["seconds"] == pytest.approx(sum(found["clusters"]) + found["sorting"])
+    assert found["curve"][0]["rank"] == 1 and found["curve"][-1]["rank"] == 4999
+    explorer.set_cutoff(1, 6000)
+    assert widget.priced["cuts"] == [1000, 6000] and widget.priced["curve"][0]["rank"] == 1001
+    explorer.cutoffs = ()
+    assert "curve" not in widget.priced
+    explorer.cost = Odd()
+    assert "ZeroDivisionError: own formula" in problem(box)
+    explorer.cost = COUNTED_WORDS
+    assert problem(box) == "" and widget.priced is None
+
+
+def test_what_a_plan_says(explorer, cost):
+    """Who violated the floor hears it, and where a full softmax is faster the plan says so."""
+    found = explorer.plan_for_me()
+    assert found.speedup > 1
+    text = cuts.plan_text(explorer, found)
+    assert f"{plots.times(found.speedup)} times faster than the full softmax. No other 2 cutoffs that keep 75 %" in text
+    free = explorer.plan_for_me(min_head_share=0.0)
+    share = explorer.vocabulary.cumulative[free.cutoffs[0]]
+    assert share < 0.75  # and faster than the plan
+    text = cuts.plan_text(explorer, found, free.cutoffs)
+    assert f"None that keeps 75 % of the tokens in the head is faster; yours had {plots.percent(share)}" in text
+    assert "yours had" not in cuts.plan_text(explorer, found, found.cutoffs)
+    explorer.in_features, explorer.batch = 4, 4  # a full softmax is faster
+    slow = explorer.plan_for_me()
+    assert slow.speedup < 1
+    text = cuts.plan_text(explorer, slow)
+    assert text.startswith("A full softmax is faster here: take 0 cutoffs. Even the best 2 cutoffs, ")
+    assert f"are {plots.times(1 / slow.speedup)} times slower" in text and "0." not in text.split(" times ")[0][-4:]
+    assert "nothing to place" in cuts.plan_text(explorer, explorer.plan_for_me(0))
 
 
 def test_a_cell_run_again_replaces_its_panel(explorer):
     first = cuts.cut_panel(explorer)
-    picker = weakref.ref(every(first, CutPicker)[0])
+    widget = weakref.ref(every(first, CutWidget)[0])
     handlers = len(explorer._trait_notifiers["version"]["change"])
     second = cuts.cut_panel(explorer)
     assert len(explorer._trait_notifiers["version"]["change"]) == handlers
     assert first.comm is None and second.comm is not None
-    shown = list(picker().cuts)
+    shown = widget().cuts
     explorer.cutoffs = (77, 5000)
-    assert picker() is None or picker().cuts == shown
+    assert widget() is None or widget().cuts == shown
     gc.collect()
 
 
@@ -132,38 +227,29 @@ def test_questions_and_games_run_again_leak_no_widget(explorer):
     assert cells() == cells() == cells()
 
 
-def test_callbacks_in_several_threads_wait_for_each_other(explorer, monkeypatch):
+def test_callbacks_in_several_threads_wait_for_each_other(explorer):
     """JupyterLab runs each widget's callbacks in a thread of its own; the later gesture must win."""
-    box = cuts.cut_panel(explorer)
-    sentence, inside = cuts.cut_sentence, threading.Event()
+    widget, _, place, *_ = browser(cuts.cut_panel(explorer))
+    inside = threading.Event()
 
-    def slow(state):
+    def slow():
         inside.set()
-        text = sentence(state)
-        time.sleep(0.2 if state.cutoffs[0] == 50 else 0)
-        return text
+        time.sleep(0.2 if explorer.cutoffs[0] == 50 else 0)
 
-    monkeypatch.setattr(cuts, "cut_sentence", slow)
-    first = threading.Thread(target=lambda: setattr(named(box, "cutoff 1, words"), "value", 50))
+    explorer.attach("slow", slow)
+    inside.clear()
+    first = threading.Thread(target=lambda: place((50, 5000)))
     first.start()
     inside.wait()
-    named(box, "cutoff 2, words").value = 9999
+    place((50, 9999), 1)
     first.join()
-    assert explorer.cutoffs == (50, 9999)
-    assert sentence(explorer) in said(box)
-
-
-def test_an_error_while_redrawing_is_shown(explorer, monkeypatch):
-    box = cuts.cut_panel(explorer)
-    monkeypatch.setattr(cuts, "cut_data", lambda _: 1 / 0)
-    explorer.cutoffs = (5, 6)
-    assert "ZeroDivisionError" in problem(box) and "<script" not in problem(box)
+    assert explorer.cutoffs == (50, 9999) == tuple(widget.cuts)
 
 
 def test_no_figure_is_made_in_a_callback(explorer, cost, monkeypatch):
     """A figure is made once; what the reader does changes its numbers."""
     boxes = {name: PANELS[name](explorer) for name in ("cut", "coverage", "languages", "two clusters")}
-    figures = {name: every(box, parts.LiveFigure)[0] for name, box in boxes.items()}
+    figures = {name: every(box, parts.LiveFigure)[0] for name, box in boxes.items() if name != "cut"}
     made = []
     monkeypatch.setattr(parts.LiveFigure, "__init__", lambda *_, **__: made.append("live"))
     monkeypatch.setattr(go.Figure, "__init__", lambda *_, **__: made.append("plotly"))

@@ -64,7 +64,7 @@ def test_plotly_js_is_sent_to_who_asks_and_to_nobody_else(monkeypatch):
 def test_figures_of_odd_counts(counts, cost):
     explorer = Explorer(Vocabulary(counts), cost=cost)
     assert cuts.cut_figure(explorer).data and word_figures.coverage_figure(explorer.vocabulary, 0.8).data
-    assert word_figures.coverage_sentence(explorer.vocabulary, 0.8) and cuts.cut_sentence(explorer)
+    assert word_figures.coverage_sentence(explorer.vocabulary, 0.8) and cuts.cut_panel(explorer)
     picker = CutPicker()
     picker.show(explorer.vocabulary, explorer.cutoffs, ["head", "tail 1"])
     assert min(picker.ys) > 0 and len(picker.ys) <= len(picker.xs) == len(picker.mass)
@@ -114,15 +114,6 @@ def test_the_hash_of_a_figure_knows_numbers_to_three_digits():
 
     assert hashed([1.0, 2.0]) == hashed([1.0 + 1e-7, 2.0]) != hashed([1.1, 2.0])
     assert hashed([1.0, np.nan]) == hashed([1.0, np.nan])
-
-
-def test_the_gain_in_words(explorer):
-    assert explorer.speedup > 2
-    assert f", {explorer.speedup:,.1f} times cheaper than the full softmax with" in cuts.cut_sentence(explorer)
-    assert f"{plots.seconds_text(explorer.prediction.seconds)}, " in cuts.cut_sentence(explorer)
-    explorer.in_features, explorer.batch, explorer.cutoffs = 4, 4, (19_990, 19_995)  # two tails for nothing
-    assert explorer.speedup < 1
-    assert f", {1 / explorer.speedup:,.1f} times MORE EXPENSIVE than the full" in cuts.cut_sentence(explorer)
 
 
 def test_shares_are_told_in_percent():

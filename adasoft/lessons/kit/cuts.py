@@ -1,161 +1,23 @@
-"""Cutoffs, dragged, slid and typed: the figure of what follows from them, its sentence, and the panel around both."""
+"""The panel in which cutoffs are dragged, slid and typed, and the smaller picker of other panels."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 
 import ipywidgets as w
-import numpy as np
-import plotly.graph_objects as go
-from plotly.subplots import make_subplots
+import traitlets as t
 
 from ...planning import Plan
 from .costs import COUNTED_MULTIPLICATIONS
+from .cut_stills import cut_figure as cut_figure
+from .cut_stills import picker_figure as picker_figure
+from .cut_widget import CutWidget
 from .explorer import MAX_TAILS, WIDTH_RULES, Explorer
-from .parts import WIDE, Line, Pair, Panel, costs_at_hand, listed, live, row, safely
-from .picker import COLORS, CutPicker, places
-from .plots import FULL_COLOR, LOG, TEXT_COLOR, Data, Layout, amount_text, filled, percent
+from .parts import Pair, Panel, costs_at_hand, listed, safely
+from .picker import CutPicker
+from .plots import amount_text, percent, times
 from .widgets import NumberBox
-
-
-def cut_data(explorer: Explorer) -> tuple[Data, Layout]:
-    """Shares of words and tokens per cluster; cost per cluster; total against the cutoff that moved last."""
-    names = explorer.names
-    by_cluster = explorer.prediction.by_cluster()
-    costs = {("sorting" if name == "all" else name): seconds for name, seconds in by_cluster.items()}
-    order = [*names, "sorting"] if costs.get("sorting") else names
-    i = explorer.active
-    places, seconds = explorer.curve(i)
-    here = explorer.cutoffs[i] if explorer.cutoffs else 1
-    full = explorer.amount(explorer.full.seconds)
-    data = {
-        0: {"x": names, "y": np.asarray(explorer.word_shares)},
-        1: {"x": names, "y": np.asarray(explorer.token_shares)},
-        2: {"x": order, "y": np.asarray([explorer.amount(costs[name]) for name in order])},
-        3: {"x": places, "y": explorer.amount(seconds)},
-        4: {"x": places[[0, -1]], "y": np.full(2, full)},
-        5: {"x": np.full(1, float(here)), "y": np.full(1, explorer.amount(explorer.prediction.seconds))},
-    }
-    unit = explorer.unit
-    return data, {"yaxis2.title.text": unit, "yaxis3.title.text": unit, "xaxis3.title.text": f"cutoff c{i + 1} (words)"}
-
-
-def cut_figure(explorer: Explorer) -> go.Figure:
-    """Three linked views of the cutoffs."""
-    titles = ("words and tokens per cluster", "cost per cluster", "total against the full softmax")
-    figure = make_subplots(1, 3, subplot_titles=titles, horizontal_spacing=0.1, column_widths=[0.38, 0.31, 0.31])
-    colors = [*COLORS, FULL_COLOR]
-    percent_bar = {
-        "texttemplate": "%{y:.1%}",
-        "textposition": "outside",
-        "cliponaxis": False,
-        "textangle": 0,
-        "constraintext": "none",
-    }
-    hover = "%{x}: %{y:.2%}<extra>share of the "
-    striped = {"color": colors, "pattern": {"shape": "/", "solidity": 0.35}}
-    plain = {"color": colors}
-    figure.add_bar(row=1, col=1, marker=striped, name="words", hovertemplate=hover + "words</extra>")
-    figure.add_bar(row=1, col=1, marker=plain, name="tokens", hovertemplate=hover + "tokens</extra>", **percent_bar)
-    figure.add_bar(
-        row=1,
-        col=2,
-        marker={"color": colors},
-        texttemplate="%{y:,.3~r}",
-        **{k: v for k, v in percent_bar.items() if k != "texttemplate"},
-    )
-    figure.add_scatter(row=1, col=3, mode="lines", line={"color": COLORS[0], "width": 2.5}, name="these cutoffs")
-    figure.add_scatter(
-        row=1,
-        col=3,
-        mode="lines+text",
-        line={"color": FULL_COLOR, "dash": "dash"},
-        name="full softmax",
-        text=["<br>full softmax", ""],
-        textposition="bottom right",
-    )
-    figure.add_scatter(
-        row=1, col=3, mode="markers", name="here", marker={"size": 13, "symbol": "diamond", "color": COLORS[5]}
-    )
-    figure.update_yaxes(row=1, col=1, tickformat=".0%", range=[0, 1.12], title_text="share (striped: words)")
-    figure.update_yaxes(row=1, col=2, rangemode="tozero", tickformat=",.6~r")
-    figure.update_xaxes(row=1, col=3, **LOG)
-    figure.update_yaxes(row=1, col=3, type="log", dtick="D2", tickformat=",.6~r")
-    figure.update_annotations(font_size=13)
-    data, layout = cut_data(explorer)
-    return filled(figure, data, layout, 310)
-
-
-def cut_sentence(explorer: Explorer) -> str:
-    """The cut figure in words."""
-    shares, cutoffs = explorer.token_shares, explorer.cutoffs
-    full = amount_text(explorer, explorer.full.seconds)
-    if not cutoffs:
-        return f"No cutoffs: a full softmax over all {len(explorer.vocabulary):,} words, {full}."
-    costs = {k: v for k, v in explorer.prediction.by_cluster().items() if k != "all"}
-    costliest = max(costs, key=lambda name: costs[name])
-    tails = ", ".join(
-        f"{name} {percent(share)} (width {width})"
-        for name, share, width in zip(explorer.names[1:], shares[1:], explorer.widths, strict=True)
-    )
-    costliest = "The head" if costliest == "head" else costliest.capitalize()
-    verb = "counted" if explorer.counted else "predicted"
-    ratio = explorer.speedup
-    compared = f"{ratio:,.1f} times cheaper" if ratio >= 1 else f"{1 / ratio:,.1f} times MORE EXPENSIVE"
-    return (
-        f"The head holds {cutoffs[0]:,} words ({percent(cutoffs[0] / len(explorer.vocabulary))} of them) and "
-        f"{percent(shares[0])} of the tokens; {tails}. {costliest} costs most. In total, {verb}: "
-        f"{amount_text(explorer, explorer.prediction.seconds)}, {compared} than the full softmax with {full}."
-    )
-
-
-def picker_figure(explorer: Explorer) -> go.Figure:
-    """What the draggable picker shows, for a page that runs nothing."""
-    words, n = explorer.vocabulary, len(explorer.vocabulary)
-    ranks = places(n)
-    seen = ranks[words.counts[ranks - 1] > 0]
-    figure = make_subplots(specs=[[{"secondary_y": True}]])
-    figure.add_scatter(x=seen, y=words.shares[seen - 1], mode="lines", line={"color": TEXT_COLOR, "width": 2})
-    figure.add_scatter(
-        x=ranks, y=words.cumulative[ranks], mode="lines", line={"color": TEXT_COLOR, "dash": "dash"}, secondary_y=True
-    )
-    edges = [1, *explorer.cutoffs, n]
-    for i, (name, share) in enumerate(zip(explorer.names, explorer.token_shares, strict=True)):
-        low, high = edges[i], edges[i + 1]
-        figure.add_vrect(low, high, fillcolor=COLORS[i], opacity=0.22, line_width=0, layer="below")
-        figure.add_annotation(
-            x=(np.log10(low) + np.log10(high)) / 2,
-            y=1.1,
-            yref="paper",
-            showarrow=False,
-            text=f"<b>{name} · {percent(share)} of tokens</b>",
-        )
-    for i, cutoff in enumerate(explorer.cutoffs):
-        figure.add_vline(cutoff, line={"color": TEXT_COLOR, "width": 2})
-        figure.add_scatter(
-            x=[cutoff],
-            y=[0.9 - 0.1 * i],
-            mode="markers+text",
-            text=[f"  c{i + 1} = {cutoff:,}"],
-            textposition="middle right",
-            marker={"size": 15, "color": COLORS[0]},
-            secondary_y=True,
-        )
-    figure.update_xaxes(
-        type="log", dtick=1, tickformat=",d", title_text="words, most frequent first", range=[0, np.log10(n)]
-    )
-    figure.update_yaxes(**{**LOG, "dtick": 2}, title_text="share of tokens, each word")
-    figure.update_yaxes(
-        type="linear",
-        dtick=0.25,
-        tickformat=".0%",
-        range=[0, 1],
-        showgrid=False,
-        secondary_y=True,
-        title_text="all words so far (dashed)",
-    )
-    return filled(figure, {}, {}, 300)
 
 
 def cutoff_pair(panel: Panel, explorer: Explorer, i: int, name: str, number_name: str, unit: str = "words") -> Pair:
@@ -166,7 +28,7 @@ def cutoff_pair(panel: Panel, explorer: Explorer, i: int, name: str, number_name
 
 
 def cut_picker(panel: Panel, explorer: Explorer, height: int = 260) -> tuple[CutPicker, Callable[[], None]]:
-    """The curve of the words with a handle for each cutoff, and the function that draws it anew."""
+    """The curve of the words with a handle for each cutoff, and the function that draws it again."""
     picker = CutPicker(height=height)
 
     def dragged(cuts: Sequence[int]) -> None:
@@ -185,92 +47,188 @@ def cut_picker(panel: Panel, explorer: Explorer, height: int = 260) -> tuple[Cut
     return picker, redraw
 
 
-def plan_text(explorer: Explorer, found: Plan) -> str:
-    """A plan in one sentence."""
+#: The share of the tokens that a plan keeps in the head.
+FLOOR = 0.75
+
+
+def plan_text(explorer: Explorer, found: Plan, before: Sequence[int] = ()) -> str:
+    """A plan in one or two sentences; ``before``: the reader's cutoffs, which the floor may forbid."""
     if not found.cutoffs:
         return "Planned: no cutoffs, so there is nothing to place. Choose how many you want."
-    others = "no other cutoff is" if found.n_tails == 1 else f"no other {found.n_tails} cutoffs are"
-    return (
-        f"Planned: {listed(found.cutoffs)} (at least {100 * found.min_head_share:.0f} % of the tokens in the head). "
-        f"{amount_text(explorer, found.time)}, {found.speedup:,.1f} times cheaper than the full softmax; {others} "
-        "better under this cost model."
-    )
+    amount, floor = amount_text(explorer, found.time), f"{100 * found.min_head_share:.0f} %"
+    one = found.n_tails == 1
+    if found.speedup < 1:
+        best = f"the best {'cutoff' if one else f'{found.n_tails} cutoffs'}, {listed(found.cutoffs)},"
+        verb = "is" if one else "are"
+        more = "more expensive" if explorer.counted else "slower"
+        return (
+            f"A full softmax is {'cheaper' if explorer.counted else 'faster'} here: take 0 cutoffs. Even {best} {verb} "
+            f"{times(1 / found.speedup)} times {more}: {amount}."
+        )
+    better = "cheaper" if explorer.counted else "faster"
+    text = f"Planned: {listed(found.cutoffs)}. {amount}, {times(found.speedup)} times {better} than the full softmax. "
+    share = float(explorer.vocabulary.cumulative[before[0]]) if before else 1.0
+    if share < found.min_head_share and explorer.seconds_at(before) < found.time:
+        return (
+            f"{text}None that keeps {floor} of the tokens in the head is {better}; yours had {percent(share)}, and the "
+            "words outside it would have to share narrow vectors."
+        )
+    others = "No other cutoff that keeps" if one else f"No other {found.n_tails} cutoffs that keep"
+    return f"{text}{others} {floor} of the tokens in the head {'is' if one else 'are'} {better}."
 
 
-def cut_panel(explorer: Explorer, *, most: int = MAX_TAILS, settings: bool = True, slot: str = "cuts") -> w.VBox:
-    """Cutoffs dragged on the plot, slid and typed; shares, cost per cluster and total follow.
+def _choices(explorer: Explorer, costs: Sequence[str]) -> list[dict[str, Any]]:
+    """The settings of a panel, for ``cut_controls.js``."""
+    return [
+        {"key": "cost", "label": "cost model", "value": explorer.cost.name, "options": [[c, c] for c in costs]},
+        {
+            "key": "width_rule",
+            "label": "width of the tails",
+            "value": explorer.width_rule,
+            "options": [[rule, rule] for rule in WIDTH_RULES],
+        },
+        {"key": "in_features", "label": "hidden size d", "value": explorer.in_features},
+        {"key": "batch", "label": "tokens per step B", "value": explorer.batch},
+    ]
+
+
+_BUTTONS = [
+    {
+        "key": "plan",
+        "text": "Plan for me",
+        "title": "The best cutoffs that keep at least 75 % of the tokens in the head",
+    },
+    {
+        "key": "authors",
+        "text": "The authors' cutoffs",
+        "title": "What the paper's authors took for about as many words",
+    },
+    {"key": "reset", "text": "Reset", "title": "Back to the first cutoffs"},
+]
+
+
+class _Cuts:
+    """What a cut panel remembers besides the explorer: its sentence, its plan, and what they were about."""
+
+    def __init__(self, explorer: Explorer, panel: Panel, widget: CutWidget, guess: str, guess_in: str) -> None:
+        self.explorer, self.panel, self.widget = explorer, panel, widget
+        self.guess, self.guess_in = guess, guess_in
+        self.costs = costs_at_hand(COUNTED_MULTIPLICATIONS, explorer)
+        self.settings = True
+        self.note = ""
+        self.noted: Any = None
+        self.plan: Plan | None = None
+        self.planned: Any = None
+
+    def remark(self, text: str) -> None:
+        """Say something about the present cutoffs, until something changes."""
+        self.note, self.noted = text, (self.explorer.sizes, self.explorer.cutoffs)
+        self.redraw()
+
+    def pressed(self, key: str) -> None:
+        explorer = self.explorer
+        if key == "plan":
+            before = explorer.cutoffs
+            self.plan = found = explorer.plan_for_me(min_head_share=FLOOR)
+            self.planned = explorer.sizes
+            explorer.cutoffs = found.cutoffs
+            self.remark(plan_text(explorer, found, before))
+        elif key == "authors":
+            explorer.cutoffs = explorer.paper_cutoffs()[: self.widget.most]
+            used = listed(explorer.cutoffs)
+            self.remark(f"The authors used these for a vocabulary of about this size: {used}.")
+        elif key == "reset":
+            explorer.reset()
+
+    def chosen(self, key: str, value: Any) -> None:
+        """A setting of the reader's; a refused number is said beside its box."""
+        if key == "cost":
+            self.explorer.cost = self.costs[value]
+        elif key == "width_rule":
+            self.explorer.width_rule = value
+        elif key in ("in_features", "batch"):
+            try:
+                if value != round(value):
+                    raise ValueError(f"{'d' if key == 'in_features' else 'B'} should be a whole number, got {value:g}")
+                setattr(self.explorer, key, round(value))
+            except (ValueError, t.TraitError) as error:
+                self.widget.send({"kind": "refused", "key": key, "text": str(error)})
+            else:
+                self.widget.send({"kind": "refused", "key": key, "text": ""})
+
+    def heard(self, _widget: Any, content: Mapping[str, Any], _buffers: Any) -> None:
+        """A message of the browser."""
+        with self.panel.guarded():
+            if content.get("kind") == "press":
+                try:
+                    self.pressed(str(content.get("key")))
+                finally:
+                    self.widget.send({"kind": "said", "text": self.note})
+            elif content.get("kind") == "choose":
+                self.chosen(str(content.get("key")), content.get("value"))
+
+    def placed(self, place: Mapping[str, Any]) -> None:
+        """The reader moved a cutoff, or turned to another one."""
+        explorer, cutoffs = self.explorer, tuple(int(c) for c in place["cuts"])
+        active = max(0, min(int(place["active"]), len(cutoffs) - 1))
+        try:
+            if cutoffs == explorer.cutoffs:
+                explorer.active = active
+                return
+            with explorer.muted():  # one round of redrawing for both
+                explorer.active = active
+            explorer.cutoffs = cutoffs
+        except Exception:
+            self.redraw()  # what holds stays visible
+            raise
+
+    def marks(self) -> dict[str, Any]:
+        """What the reader guessed, and the plan while it is one of these sizes."""
+        guess = self.explorer.recall(f"guess {self.guess}") if self.guess else None
+        usable = isinstance(guess, (int, float)) and not isinstance(guess, bool) and 0 < guess < 1e12
+        plan = self.plan if self.plan is not None and self.planned == self.explorer.sizes else None
+        return {
+            "guess": {self.guess_in: guess} if usable else None,
+            "plan": list(plan.cutoffs) if plan is not None and plan.cutoffs else None,
+        }
+
+    def redraw(self) -> None:
+        explorer = self.explorer
+        if self.noted != (explorer.sizes, explorer.cutoffs):
+            self.note = ""  # it spoke of others
+        if explorer.cost.name not in self.costs:
+            self.costs[explorer.cost.name] = explorer.cost
+        with self.panel.writing():
+            choices = _choices(explorer, [*self.costs]) if self.settings else []
+            self.widget.follow(explorer, note=self.note, marks=self.marks(), choices=choices)
+
+
+def cut_panel(
+    explorer: Explorer,
+    *,
+    most: int = MAX_TAILS,
+    settings: bool = True,
+    slot: str = "cuts",
+    guess: str = "",
+    guess_in: Literal["times", "words"] = "times",
+) -> w.VBox:
+    """Cutoffs dragged, slid and typed; shares, words, the time of each cluster and the curve of one cutoff follow.
+
+    It computes in the browser, so that a drag redraws within a frame; the kernel hears of it and moves other panels.
 
     Args:
         explorer: what it reads and writes.
         most: how many cutoffs can be had, 1 to 5; with 1 the number is not offered.
         settings: offer the cost model, the widths, d and B.
         slot: a second panel for one explorer needs another name here.
+        guess: the key of a prediction, whose guess is drawn as a cross: as a speed-up or, with ``guess_in="words"``, as
+            the first cutoff.
     """
-    panel = Panel()
-    picker, redraw_picker = cut_picker(panel, explorer)
-    figure, words = live(cut_figure(explorer)), Line()
-    names = [f"cutoff {i + 1}" for i in range(most)]
-    pairs = [cutoff_pair(panel, explorer, i, name, f"{name}, words") for i, name in enumerate(names)]
-
-    n_tails = w.Dropdown(
-        options=list(range(most + 1)), description="number of cutoffs", style=WIDE, layout=w.Layout(width="190px")
-    )
-    costs = costs_at_hand(COUNTED_MULTIPLICATIONS, explorer)
-    cost = w.Dropdown(options=list(costs), description="cost model", style=WIDE, layout=w.Layout(width="430px"))
-    widths = w.Dropdown(
-        options=list(WIDTH_RULES), description="width of the tails", style=WIDE, layout=w.Layout(width="270px")
-    )
-    d, batch = NumberBox(description="hidden size d"), NumberBox(description="tokens per step B")
-    panel.on_value(n_tails, explorer.set_n_tails)
-    panel.on_value(cost, lambda name: setattr(explorer, "cost", costs[name]))
-    panel.on_value(widths, lambda name: setattr(explorer, "width_rule", name))
-
-    for box_, trait in ((d, "in_features"), (batch, "batch")):
-        panel.on_number(box_, partial(setattr, explorer, trait), partial(getattr, explorer, trait))
-    note, noted = Line(), {"cutoffs": explorer.cutoffs}
-
-    def remark(text: str) -> None:
-        noted["cutoffs"] = explorer.cutoffs
-        note.say(text)
-
-    def plan_it() -> None:
-        found = explorer.plan_for_me()
-        explorer.cutoffs = found.cutoffs
-        remark(plan_text(explorer, found))
-
-    def paper() -> None:
-        explorer.cutoffs = explorer.paper_cutoffs()[:most]
-        remark(f"The authors used these for a vocabulary of about this size: {listed(explorer.cutoffs)}.")
-
-    buttons = row(
-        panel.button("Plan for me", plan_it, "The exact best cutoffs, with at least 75 % of the tokens in the head"),
-        panel.button("The authors' cutoffs", paper),
-        panel.button("Reset", explorer.reset, "Back to the first cutoffs"),
-    )
-
-    def redraw() -> None:
-        redraw_picker()
-        if explorer.cutoffs != noted["cutoffs"]:
-            note.say("")  # it spoke of others
-        if explorer.cost.name not in costs:
-            costs[explorer.cost.name] = explorer.cost
-        for i, pair in enumerate(pairs):
-            pair.row.layout.display = None if i < len(explorer.cutoffs) else "none"
-            if i < len(explorer.cutoffs):
-                pair.show(explorer.cutoffs[i], len(explorer.vocabulary) - 1)
-        with panel.writing():
-            if cost.options != tuple(costs):
-                cost.options = tuple(costs)
-            n_tails.value = len(explorer.cutoffs) if len(explorer.cutoffs) <= most else None
-            cost.value, widths.value = explorer.cost.name, explorer.width_rule
-            d.value, batch.value = explorer.in_features, explorer.batch
-        figure.push(*cut_data(explorer))
-        words.say(cut_sentence(explorer))
-
-    # what is not offered is there all the same: so it is closed with the rest
-    settings_rows = [row(cost, widths), row(d, batch)]
-    for hidden in [*([] if settings else settings_rows), *([n_tails] if most == 1 else [])]:
-        hidden.layout.display = "none"
-    box = panel.box(picker, *(pair.row for pair in pairs), row(n_tails, buttons), *settings_rows, note, figure, words)
-    explorer.attach(slot, safely(panel, redraw), box)
+    panel, widget = Panel(), CutWidget(most=most, buttons=_BUTTONS)
+    cuts = _Cuts(explorer, panel, widget, guess, guess_in)
+    cuts.settings = settings
+    widget.on_msg(cuts.heard)
+    panel.on_value(widget, cuts.placed, "place")
+    box = panel.box(widget)
+    explorer.attach(slot, safely(panel, cuts.redraw), box)
     return box

@@ -306,24 +306,32 @@ class Explorer(Kept):
 
     def speedup_at(self, cutoffs: Sequence[int]) -> float:
         """The same for other cutoffs, as far as they fit these words."""
+        return self.full.seconds / self.seconds_at(cutoffs)
+
+    def seconds_at(self, cutoffs: Sequence[int]) -> float:
+        """Predicted time with other cutoffs, as far as they fit these words."""
         fitting = fitted(cutoffs, len(self.vocabulary))
-        return self.full.seconds / self.priced(lambda: self._layer(fitting)).seconds
+        return self.priced(lambda: self._layer(fitting)).seconds
+
+    def layers_along(self, i: int, points: int = 72) -> list[tuple[int, LayerCost]]:
+        """Places of cutoff i between its neighbours, the others fixed, and what the layer costs there."""
+        others = (*self.cutoffs[:i], *self.cutoffs[i + 1 :])
+
+        def make() -> list[tuple[int, LayerCost]]:
+            low, high = self.limits(i)
+            # denser at the right, where a log axis squeezes a steep rise into a few pixels
+            places = np.concatenate([np.geomspace(low, high, points), high + low - np.geomspace(low, high, 12)])
+            places = np.unique(places.round().astype(np.int64).clip(low, high))
+            return [(int(c), self._layer((*others[:i], int(c), *others[i:]))) for c in places]
+
+        return self._cached((self.sizes, "curve", i, others), lambda: self.priced(make))  # type: ignore[no-any-return]
 
     def curve(self, i: int, points: int = 72) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """Total against cutoff i between its neighbours, the others fixed: places and predicted seconds."""
         if not self.cutoffs:
             return np.ones(1), np.full(1, self.full.seconds)
-        others = (*self.cutoffs[:i], *self.cutoffs[i + 1 :])
-
-        def make() -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-            low, high = self.limits(i)
-            # denser at the right, where a log axis squeezes a steep rise into a few pixels
-            places = np.concatenate([np.geomspace(low, high, points), high + low - np.geomspace(low, high, 12)])
-            places = np.unique(places.round().astype(np.int64).clip(low, high))
-            seconds = [self._layer((*others[:i], int(c), *others[i:])).seconds for c in places]
-            return places.astype(np.float64), np.asarray(seconds)
-
-        return self._cached((self.sizes, "curve", i, others), lambda: self.priced(make))  # type: ignore[no-any-return]
+        found = self.layers_along(i, points)
+        return np.asarray([float(c) for c, _ in found]), np.asarray([layer.seconds for _, layer in found])
 
     @property
     def counted(self) -> bool:

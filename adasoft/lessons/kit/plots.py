@@ -105,6 +105,11 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %" if share >= 0.01 or share == 0 else f"{100 * share:.2g} %"
 
 
+def times(ratio: float) -> str:
+    """8.8, 102: how many times."""
+    return f"{ratio:,.0f}" if ratio >= 99.5 else f"{ratio:.1f}"
+
+
 def card_svg(rows: Mapping[str, str], at: int = 200) -> str:
     """A table of two columns as a picture, in the grey that reads on light and dark; the second begins ``at`` there."""
     lines = [

@@ -15,10 +15,12 @@ from typing import Any
 from ...cost import Cost
 from ...files import write_whole
 from ...vocabulary import Vocabulary
+from ..kit.browser_data import cost_data, scene_data, text_data
 from ..kit.costs import COUNTED_MULTIPLICATIONS, recorded_costs
+from ..kit.cut_widget import MODULES
 from ..kit.languages import load_language
 from ..kit.static_files import STATIC, script
-from .data import cost_data, plans, scene_data, text_data
+from .plans import plans
 
 _PAGE = Path(__file__).parent / "static"
 HIDDEN_SIZES = (256, 512, 1024)
@@ -45,16 +47,14 @@ def page(vocabularies: Sequence[Vocabulary], costs: Sequence[Cost] | None = None
     first = vocabularies[0]
     explorer: dict[str, Any] = {
         "texts": [text_data(vocabulary) for vocabulary in vocabularies],
-        "costs": [cost_data(COUNTED_MULTIPLICATIONS, counted="multiplications"), *map(cost_data, costs)],
+        "costs": [*map(cost_data, (COUNTED_MULTIPLICATIONS, *costs))],
         "text": 0,
         "cost": min(1, len(costs)),  # a machine where there is one
         "d": 512,
         "batch": 2560,  # the paper's
-        "ratio": 4,
         "cuts": [min(40_000, max(1, len(first) // 2))],
         "sizes": {"d": list(HIDDEN_SIZES), "batch": list(BATCHES)},
         "plans": plans(vocabularies, [COUNTED_MULTIPLICATIONS, *costs], HIDDEN_SIZES, BATCHES),
-        "ask": True,
     }
     data = {"explorer": explorer, "scene": scene_data(first)}
     # "<" as an escape: a word or name of a file cannot end the script
@@ -63,7 +63,7 @@ def page(vocabularies: Sequence[Vocabulary], costs: Sequence[Cost] | None = None
         "STYLE": (_PAGE / "page.css").read_text(encoding="utf-8")
         + (STATIC / "cut_explorer.css").read_text(encoding="utf-8"),
         "DATA": packed,
-        "SCRIPT": script("cost.js", "dom.js", "cut_explorer.js", "token_scene.js", _PAGE / "page.js"),
+        "SCRIPT": script(*MODULES, "token_scene.js", _PAGE / "page.js"),
         "N_WORDS": f"{len(first):,}",
         "CREDIT": html.escape(f"{credit} ") if credit else "",
     }

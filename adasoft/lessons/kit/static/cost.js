@@ -4,8 +4,8 @@
 /** Words in falling order: `runs` of [count, number of words with that count], and some of the words by rank. */
 export function makeWords({name, runs, ranks = [], words = []}) {
   const ends = [], sums = [];
-  let n = 0, sum = 0;
-  for (const [count, many] of runs) { n += many; sum += count * many; ends.push(n); sums.push(sum); }
+  let n = 0, sum = 0, seen = 0;              // `seen`: how many words have a count above 0
+  for (const [count, many] of runs) { n += many; sum += count * many; ends.push(n); sums.push(sum); if (count) seen = n; }
   const total = sum;
   const run = rank => {                       // the run that holds a rank, counted from 1
     let low = 0, high = ends.length - 1;
@@ -19,15 +19,20 @@ export function makeWords({name, runs, ranks = [], words = []}) {
     return (sums[at] - (ends[at] - Math.min(k, n)) * runs[at][0]) / total;
   };
   const share = rank => runs[run(rank)][0] / total;
-  /** The word at a rank, or the nearest one that is known: {rank, word}; null where no words are known. */
-  const word = rank => {
-    if (!ranks.length) return null;
+  /** The words known beside a cut after `rank` words: the last one before it and the first one behind it, or null. */
+  const around = rank => {
+    if (!ranks.length) return {last: null, first: null};
     let low = 0, high = ranks.length - 1;
     while (low < high) { const middle = (low + high + 1) >> 1; if (ranks[middle] <= rank) low = middle; else high = middle - 1; }
-    if (low + 1 < ranks.length && ranks[low + 1] - rank < rank - ranks[low]) low += 1;
-    return {rank: ranks[low], word: words[low]};
+    const known = at => (at < ranks.length ? {rank: ranks[at], word: words[at]} : null);
+    return {last: known(low), first: known(low + 1)};
   };
-  return {name, n, total, cumulative, share, word};
+  /** The word at a rank, or the nearest one that is known: {rank, word}; null where no words are known. */
+  const word = rank => {
+    const {last, first} = around(rank);
+    return first && first.rank - rank < rank - last.rank ? first : last;
+  };
+  return {name, n, seen, total, cumulative, share, around, word};
 }
 
 const BEYOND_BYTES = 2 ** 25;
@@ -78,8 +83,12 @@ export function makeCost(given) {
 export const widths = (d, tails, ratio = 4) =>
   Array.from({length: tails}, (_, i) => Math.min(d, Math.max(Math.floor(d / ratio ** (i + 1)), 8)));
 
-/** A layer with these cutoffs, V left out: {seconds, full, clusters: [{size, share, width, seconds}], sorting}. */
-export function layer(words, cost, cutoffs, {d, batch, ratio = 4, objective = 'train'}) {
+/**
+ * A layer with these cutoffs, V left out: {seconds, full, clusters: [{size, share, width, seconds}], sorting}.
+ *
+ * `widths`: of tail 1, tail 2 ..., where they follow another rule than `ratio`.
+ */
+export function layer(words, cost, cutoffs, {d, batch, ratio = 4, widths: own = null, objective = 'train'}) {
   const edges = [...cutoffs, words.n], tails = cutoffs.length;
   const full = cost.product(words.n, batch, d, objective);
   if (!tails) return {seconds: full, full, sorting: 0, clusters: [{size: words.n, share: 1, width: d, seconds: full}]};
@@ -87,11 +96,25 @@ export function layer(words, cost, cutoffs, {d, batch, ratio = 4, objective = 't
                      seconds: cost.product(edges[0] + tails, batch, d, objective)}];
   const sorting = cost.sorting(batch, d, objective);
   let seconds = sorting + clusters[0].seconds;
-  widths(d, tails, ratio).forEach((width, i) => {
+  (own?.slice(0, tails) ?? widths(d, tails, ratio)).forEach((width, i) => {
     const size = edges[i + 1] - edges[i], share = words.cumulative(edges[i + 1]) - words.cumulative(edges[i]);
-    const own = cost.tail(size, share, batch, d, width, objective);
-    clusters.push({size, share, width, seconds: own});
-    seconds += own;
+    const spent = cost.tail(size, share, batch, d, width, objective);
+    clusters.push({size, share, width, seconds: spent});
+    seconds += spent;
   });
   return {seconds, full, sorting, clusters};
+}
+
+const FREE = {product: () => 0, projection: () => 0, sorting: () => 0, tail: () => 0};
+
+/**
+ * The same where the kernel has computed the times, because their formula is not known here: `priced` is {cuts, seconds,
+ * full, clusters: [seconds, ...], sorting}, or null. `waiting`: they are of other cutoffs still.
+ */
+export function pricedLayer(words, priced, cutoffs, settings) {
+  const made = layer(words, FREE, cutoffs, settings);
+  if (!priced) return {...made, waiting: true};
+  made.clusters.forEach((cluster, i) => { cluster.seconds = priced.clusters[i] ?? 0; });
+  const {seconds, full, sorting} = priced;
+  return {...made, seconds, full, sorting, waiting: String(priced.cuts) !== String(cutoffs)};
 }

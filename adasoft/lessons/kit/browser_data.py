@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from ...cost import Cost, MeasuredCost, PaperCost
-from ...planning import plan
 from ...vocabulary import Vocabulary
+from .costs import COUNTED_MULTIPLICATIONS, COUNTED_WORDS
 
 #: Ranks up to which every word is sent; beyond, one in some hundred.
 ALL_WORDS = 20_000
@@ -18,6 +17,7 @@ ALL_WORDS = 20_000
 _STEP = 1.003
 
 
+@lru_cache(maxsize=8)
 def text_data(vocabulary: Vocabulary) -> dict[str, Any]:
     """Counts as runs ``[count, number of words]`` in falling order, and words of some ranks.
 
@@ -32,7 +32,9 @@ def text_data(vocabulary: Vocabulary) -> dict[str, Any]:
     data: dict[str, Any] = {"name": vocabulary.name, "runs": runs}
     if vocabulary.words is not None:
         ranks = sampled_ranks(len(counts))
-        data |= {"ranks": ranks, "words": [vocabulary.words[rank - 1] for rank in ranks]}
+        # half of a pair of surrogates, which a text may hold, cannot travel
+        words = [vocabulary.words[rank - 1].encode("utf-8", "replace").decode() for rank in ranks]
+        data |= {"ranks": ranks, "words": words}
     return data
 
 
@@ -46,16 +48,19 @@ def sampled_ranks(n: int) -> list[int]:
     return [int(rank) for rank in np.unique(np.concatenate([few, beyond]))]
 
 
-def cost_data(cost: Cost, *, counted: str | None = None) -> dict[str, Any]:
-    """A cost model as ``cost.js`` reads it. ``counted``: ``"words"`` or ``"multiplications"`` where it holds no time.
+def cost_data(cost: Cost) -> dict[str, Any]:
+    """A cost model as ``cost.js`` reads it; ``counted`` says what it counts where it holds no time.
 
     Raises TypeError for a model of another class than PaperCost and MeasuredCost, whose formula the browser lacks.
     """
-    data: dict[str, Any] = {"counted": counted} if counted else {}
-    if isinstance(cost, PaperCost):
+    data: dict[str, Any] = {}
+    if cost is COUNTED_WORDS or cost is COUNTED_MULTIPLICATIONS:
+        data["counted"] = "words" if cost is COUNTED_WORDS else "multiplications"
+    # a subclass may compute something else
+    if type(cost) is PaperCost:
         numbers = {name: getattr(cost, name) for name in ("name", "c", "lam", "k0", "batch0", "form")}
         return data | {"kind": "paper"} | numbers
-    if isinstance(cost, MeasuredCost):
+    if type(cost) is MeasuredCost:
         coefficients = {
             objective: {kind: values.tolist() for kind, values in kinds.items()}
             for objective, kinds in cost.coefficients.items()
@@ -63,26 +68,6 @@ def cost_data(cost: Cost, *, counted: str | None = None) -> dict[str, Any]:
         numbers = {"name": cost.name, "flat": dict(cost.flat), "itemsize": cost.itemsize}
         return data | {"kind": "measured", "coefficients": coefficients} | numbers
     raise TypeError(f"cost should be a PaperCost or a MeasuredCost, got {cost!r}")
-
-
-def plans(
-    vocabularies: Sequence[Vocabulary],
-    costs: Sequence[Cost],
-    hidden_sizes: Sequence[int],
-    batches: Sequence[int],
-    numbers_of_tails: Sequence[int] = (1, 2, 3, 4, 5),
-) -> list[dict[str, Any]]:
-    """The fastest cutoffs for every combination, as the explorer looks them up; some 40 ms each.
-
-    Without a floor on the head's share: what the page asks is the least time.
-    """
-    found = []
-    for (i, vocabulary), (j, cost) in itertools.product(enumerate(vocabularies), enumerate(costs)):
-        possible = [tails for tails in numbers_of_tails if tails < len(vocabulary)]
-        for d, batch, tails in itertools.product(hidden_sizes, batches, possible):
-            best = plan(vocabulary, d, batch, cost=cost, n_tails=tails, min_head_share=0.0)
-            found.append({"text": i, "cost": j, "d": d, "batch": batch, "cuts": list(best.cutoffs)})
-    return found
 
 
 #: What the scene begins with where the words are English.
