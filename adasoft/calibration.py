@@ -1,4 +1,4 @@
-"""Calibration: which shapes to time, the fit of a cost model to their times, and the machine record made of both.
+"""Calibration: which shapes to time, and the machine record made of their times and of the cost model that fits them.
 
 :func:`calibrate` times this device (:mod:`adasoft.timing`, :mod:`adasoft.workloads`) and returns the
 :class:`adasoft.MeasuredCost` that :func:`adasoft.plan` asks.
@@ -17,15 +17,15 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 
 from . import __version__
 from .checks import number
-from .cost import TERMS, MeasuredCost, count_operations, product_terms, projection_terms, rows_terms
+from .cost import MeasuredCost, count_operations
 from .files import cache_dir, checksum, short, writable_folder
+from .fit import errors_of, fit, predict
 from .planning import default_widths
 from .records import RECORD_FORMAT, RECORD_VERSION, file_name, read_record, write_record
 from .timing import Progress, Step, describe, interleave
@@ -74,6 +74,67 @@ def draw_layers(number: int, seed: int, *, operations: float = math.inf, paramet
     return out
 
 
+class _Sample(NamedTuple):
+    """What is timed: its objective, kind and shape, and the steps that take turns."""
+
+    objective: str
+    kind: str
+    shape: Any
+    steps: list[Step]
+
+
+def _samples(
+    device: torch.device, dtype: torch.dtype, scale: float, large: bool, tell: Callable[[str], None]
+) -> dict[str, _Sample]:
+    """All that a calibration times, by name.
+
+    ``scale``: arithmetic of the largest, as a multiple of what suits two cores in a minute; ``large``: with more than
+    one product of each kind that outgrows the caches.
+    """
+    tell("making random inputs")
+    draw = random.Random(1)
+    pool = Pool(2**28 if device.type == "cuda" else 2**26, device, dtype)
+    samples: dict[str, _Sample] = {}
+
+    def add(kind: str, objective: str, shape: tuple[int, ...], make: Callable[[], Step]) -> None:
+        name = f"{objective} {kind} {' x '.join(f'{side:,}' for side in shape)}"
+        tell(f"making: {name}")
+        samples[name] = _Sample(objective, kind, shape, [make() for _ in range(2)])
+
+    # What few drawn shapes are: heads that outgrow the caches, and weights beyond 32 MiB.
+    heads = [(1500, 4000, 1024), (2000, 10_000, 256), (1200, 8000, 512)]
+    beyond = [(60, 40_000, 256), (20, 100_000, 128), (120, 14_000, 1024), (30, 200_000, 64)]
+    if not large:
+        heads, beyond = heads[1:2], beyond[:1]
+    given, drawn = [(1, 64, 16), (16, 256, 64), *heads, *beyond], _products(draw, 32, 1.5e9 * scale)
+    for n, k, d in given + drawn:
+        add("product", "train", (n, k, d), partial(product_step, pool, n, k, d, "train"))
+    for n, k, d in given:
+        add("product", "decode", (n, k, d), partial(product_step, pool, n, k, d, "decode"))
+    for place, (n, k, d) in enumerate(drawn):
+        if place // 2 % 2 == 0:  # half of them, tails and heads in turns
+            head = bool(place % 2)
+            add("product", "decode", (n, k, d), partial(product_step, pool, n, k, d, "decode", head=head))
+    for _ in range(8):
+        n, d, w = (
+            _log_uniform(draw, 4, 2000),
+            draw.choice([128, 256, 512, 1024]),
+            draw.choice([8, 16, 32, 64, 128, 256]),
+        )
+        for objective in ("train", "decode"):
+            add("projection", objective, (n, d, w), partial(projection_step, pool, n, d, w, objective))
+    for n, d in ((64, 256), (512, 128), (1024, 1024), (4096, 512), (2048, 256)):
+        for objective in ("train", "decode"):
+            add("rows", objective, (n, d), partial(rows_step, pool, n, d, objective))
+    layers = draw_layers(20, 7, operations=3e10 * scale, parameters=1.2e7)
+    for place, shape in enumerate(layers):
+        kind = "layer" if place // 4 % 2 else "check"  # half of the layers are kept out of the fit
+        name = f"layer {place + 1} of {len(layers)}, {shape.n_classes:,} words"
+        tell(f"making: {name}")
+        samples[name] = _Sample("train", kind, shape, layer_steps(shape, device, dtype))
+    return samples
+
+
 # ---------------------------------------------------------------------- calibration
 
 
@@ -110,73 +171,36 @@ def calibrate(
     path = _checked_target(save)
     show, close = _progress(progress)
     started = time.perf_counter()
-    gpu = device.type == "cuda"
-    draw = random.Random(1)
     itemsize = torch.empty(0, dtype=dtype).element_size()
     # A step of the largest product or layer should take some 60 ms: a GPU can take 100 times the work. Everything runs
     # at least three times, so less time means smaller shapes.
-    scale = (100.0 if gpu else 1.0) * min(1.0, max(seconds, 3.0) / 60.0)
+    scale = (100.0 if device.type == "cuda" else 1.0) * min(1.0, max(seconds, 3.0) / 60.0)
 
     def tell(text: str) -> None:
         show(min(1.0, (time.perf_counter() - started) / seconds), text)
 
-    tell("making random inputs")
-    pool = Pool(2**28 if gpu else 2**26, device, dtype)
-    samples: dict[str, tuple[str, str, Any]] = {}
-    items: dict[str, list[Step]] = {}
-
-    def add(kind: str, objective: str, shape: tuple[int, ...], make: Callable[[], Step]) -> None:
-        name = f"{objective} {kind} {' x '.join(f'{side:,}' for side in shape)}"
-        tell(f"making: {name}")
-        samples[name], items[name] = (objective, kind, shape), [make() for _ in range(2)]
-
-    # What few drawn shapes are: heads that outgrow the caches, and weights beyond 32 MiB.
-    heads = [(1500, 4000, 1024), (2000, 10_000, 256), (1200, 8000, 512)]
-    beyond = [(60, 40_000, 256), (20, 100_000, 128), (120, 14_000, 1024), (30, 200_000, 64)]
-    if seconds < 30:
-        heads, beyond = heads[1:2], beyond[:1]
-    given, drawn = [(1, 64, 16), (16, 256, 64), *heads, *beyond], _products(draw, 32, 1.5e9 * scale)
-    for n, k, d in given + drawn:
-        add("product", "train", (n, k, d), partial(product_step, pool, n, k, d, "train"))
-    for n, k, d in given:
-        add("product", "decode", (n, k, d), partial(product_step, pool, n, k, d, "decode"))
-    for place, (n, k, d) in enumerate(drawn):
-        if place // 2 % 2 == 0:  # half of them, tails and heads in turns
-            head = bool(place % 2)
-            add("product", "decode", (n, k, d), partial(product_step, pool, n, k, d, "decode", head=head))
-    for _ in range(8):
-        n, d, w = (
-            _log_uniform(draw, 4, 2000),
-            draw.choice([128, 256, 512, 1024]),
-            draw.choice([8, 16, 32, 64, 128, 256]),
-        )
-        for objective in ("train", "decode"):
-            add("projection", objective, (n, d, w), partial(projection_step, pool, n, d, w, objective))
-    for n, d in ((64, 256), (512, 128), (1024, 1024), (4096, 512), (2048, 256)):
-        for objective in ("train", "decode"):
-            add("rows", objective, (n, d), partial(rows_step, pool, n, d, objective))
-    layers = draw_layers(20, 7, operations=3e10 * scale, parameters=1.2e7)
-    for place, shape in enumerate(layers):
-        kind = "layer" if place // 4 % 2 else "check"  # half of the layers are kept out of the fit
-        name = f"layer {place + 1} of {len(layers)}, {shape.n_classes:,} words"
-        tell(f"making: {name}")
-        samples[name], items[name] = ("train", kind, shape), layer_steps(shape, device, dtype)
-
+    samples = _samples(device, dtype, scale, seconds >= 30, tell)
     made = time.perf_counter() - started
     left = max(1.0, seconds - made - 1.5)
 
     def timed(part: float, text: str) -> None:
         show(min(1.0, max(made / seconds, (made + part * left) / (made + left + 1.5))), text)  # never back
 
-    timings = interleave(items, device=device, rounds=60, seconds=left, progress=timed)
+    timings = interleave(
+        {name: sample.steps for name, sample in samples.items()}, device=device, rounds=60, seconds=left, progress=timed
+    )
     show(1.0, "fitting")
     coefficients, flat = {}, {}
     for objective in ("train", "decode"):
-        chosen = [(kind, shape, timings[name].median) for name, (o, kind, shape) in samples.items() if o == objective]
-        coefficients[objective], flat[objective] = _fit([s for s in chosen if s[0] != "check"], itemsize)
+        fitted = [
+            (sample.kind, sample.shape, timings[name].median)
+            for name, sample in samples.items()
+            if sample.objective == objective and sample.kind != "check"
+        ]
+        coefficients[objective], flat[objective] = fit(fitted, itemsize)
     model = MeasuredCost(coefficients, flat, itemsize=itemsize)
     rows = []
-    for name, (objective, kind, shape) in samples.items():
+    for name, (objective, kind, shape, _) in samples.items():
         predicted = predict(model, kind, shape, objective)
         rows.append(
             {"kind": kind, "objective": objective, "shape": shape, "predicted": predicted, **timings[name]._asdict()}
@@ -195,7 +219,7 @@ def calibrate(
         "command": f"python -m adasoft calibrate --device {device} --dtype {str(dtype).removeprefix('torch.')}",
         "coefficients": {o: {k: v.tolist() for k, v in kinds.items()} for o, kinds in model.coefficients.items()},
         "flat": model.flat,
-        "errors": _errors(rows),
+        "errors": errors_of(rows),
         "samples": rows,
     }
     record = json.loads(json.dumps(record))  # what a reader of the file will see: lists, not tuples
@@ -239,106 +263,6 @@ def _not_kept(error: OSError) -> str:
         f"the timings of this machine will not be kept: {error}. Let ADASOFT_CACHE name a folder that can be written, "
         "or give a file (save=..., --output)"
     )
-
-
-def predict(cost: MeasuredCost, kind: str, shape: Any, objective: Any = "train") -> float:
-    """Predicted seconds of one sample of a record: ``kind`` and ``shape`` as stored there."""
-    if kind == "product":
-        n, k, d = shape
-        return float(cost.product_time(k, n, d, objective))
-    if kind == "projection":
-        n, d, width = shape
-        return float(cost.projection_time(n, d, width, objective))
-    if kind == "rows":
-        n, d = shape
-        return float(cost.rows_time(n, d, objective))
-    shape = Shape(*shape)
-    layer = cost.layer(
-        shape.n_classes, shape.cutoffs, shape.widths, shape.tail_shares(), shape.in_features, shape.batch, objective
-    )
-    return layer.seconds
-
-
-def _terms(kind: str, shape: Any, itemsize: int, flat: float, active: Callable[[Any], bool]) -> tuple[Any, float]:
-    """One row of the fit: the terms of all kinds, and the seconds of products that sit on the flat part."""
-    sizes = [len(terms) for terms in TERMS.values()]
-    row = np.zeros(sum(sizes))
-    start = dict(zip(TERMS, np.cumsum([0, *sizes]).tolist(), strict=False))
-    fixed = 0.0
-
-    def add(part: str, values: Any) -> None:
-        row[start[part] : start[part] + len(TERMS[part])] += np.asarray(values, dtype=np.float64)
-
-    def product(n: float, k: float, d: float) -> None:
-        nonlocal fixed
-        terms = product_terms(k, n, d, itemsize)
-        if active(terms):
-            add("product", terms)
-        else:
-            fixed += flat
-
-    if kind == "product":
-        n, k, d = shape
-        product(n, k, d)
-    elif kind == "projection":
-        add("projection", projection_terms(*shape))
-    elif kind == "rows":
-        add("rows", rows_terms(*shape))
-    else:
-        add("rows", rows_terms(shape.batch, shape.in_features))
-        head, *tails = shape.products()
-        product(*head)
-        for (n, width, d), output in zip(tails[::2], tails[1::2], strict=True):
-            product(*output)
-            add("projection", projection_terms(n, d, width))
-    return row, fixed
-
-
-def _fit(samples: list[tuple[str, Any, float]], itemsize: int) -> tuple[dict[str, list[float]], float]:
-    """Non-negative least squares of relative errors, parts and layers together; outliers weigh less.
-
-    The flat part of the products is the time of the smallest one. Which products sit on it depends on the
-    coefficients and the other way round, so both are found in turn.
-    """
-    from scipy.optimize import nnls
-
-    flat = min(seconds for kind, _, seconds in samples if kind == "product")
-    seconds = np.array([s for *_, s in samples])
-    # a layer is what is asked for in the end: its error counts more than a part's
-    importance = np.array([3.0 if kind == "layer" else 1.0 for kind, *_ in samples])
-    sizes = [len(terms) for terms in TERMS.values()]
-    found = None
-    weight = np.ones(len(samples))
-    for _ in range(12):
-        kept = found
-
-        def active(terms: Any, kept: Any = kept) -> bool:
-            return kept is None or float(np.dot(kept[: sizes[0]], np.asarray(terms, dtype=np.float64))) > flat
-
-        rows, fixed = zip(*(_terms(kind, shape, itemsize, flat, active) for kind, shape, _ in samples), strict=True)
-        matrix, target = np.stack(rows) / seconds[:, None], 1 - np.array(fixed) / seconds
-        scale = np.maximum(np.abs(matrix).max(0), 1e-300)
-        row_weight = (importance * weight)[:, None]
-        solution, _ = nnls(matrix / scale * row_weight, target * row_weight[:, 0])
-        found = solution / scale
-        error = np.abs(matrix @ found - target)
-        weight = 1 / np.sqrt(np.maximum(error, 0.03))  # towards the least absolute error
-        weight /= weight.mean()
-    assert found is not None
-    edges = np.cumsum([0, *sizes])
-    return {kind: found[a:b].tolist() for kind, a, b in zip(TERMS, edges, edges[1:], strict=False)}, flat
-
-
-def _errors(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    out = {}
-    for key in ("train product", "decode product", "train layer", "train check"):
-        objective, kind = key.split()
-        errors = [
-            abs(r["predicted"] / r["median"] - 1) for r in rows if (r["objective"], r["kind"]) == (objective, kind)
-        ]
-        name = {"layer": "train layers, fitted", "check": "train layers, not fitted"}.get(kind, f"{key}s, fitted")
-        out[name] = {"median": float(np.median(errors)), "largest": float(max(errors)), "n": len(errors)}
-    return out
 
 
 def _check_device(device: str | torch.device) -> torch.device:

@@ -65,9 +65,10 @@ class AdaptiveEmbedding(RankTables):
     Its children are called, so hooks, parametrizations and adapters on them count. They are called for a cluster
     without words as well, with an input of no rows.
 
-    One sort and one host read per forward (the cluster sizes), none in backward. Under ``torch.compile``,
+    Each forward sorts once and waits for the device once, to read the cluster sizes; backward does neither. Under
+    ``torch.compile``,
     ``torch.export`` and ``torch.jit.trace``, on the meta device, for fake tensors and where ``vmap`` batches the ids, a
-    static route with no host read is taken: every token goes through every tail and a mask picks.
+    static route that never waits for the device is taken: every token goes through every tail and a mask picks.
     That costs d (d_1 + ... + d_J) multiplications per token (d^2 / 3 with the default widths) and J vectors of width d
     per token in memory. An id out of range then gives a vector of nan, since nothing can be raised.
     """

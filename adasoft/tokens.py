@@ -9,6 +9,8 @@ from functools import cache
 from itertools import chain
 from typing import Any
 
+from .extras import missing
+
 
 def splitter(tokenizer: str | Callable[[str], Iterable[str]]) -> Callable[[str], Iterable[str]]:
     """What cuts a text of whole lines into tokens; ``tokenizer`` as in :meth:`adasoft.Vocabulary.from_text`."""
@@ -106,5 +108,5 @@ def import_wordfreq() -> Any:
     try:
         import wordfreq
     except ImportError as error:
-        raise ImportError("wordfreq is not installed; run: pip install 'wordfreq>=3.1'") from error
+        raise ImportError(missing("wordfreq")) from error
     return wordfreq

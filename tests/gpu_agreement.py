@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
+
+if "--tiny" in sys.argv[1:]:
+    os.environ["TRITON_INTERPRET"] = "1"
 
 import torch
 import triton
@@ -118,4 +123,7 @@ def _median_ms(function: Any) -> float:
 
 
 if __name__ == "__main__":
-    check()
+    if "--tiny" in sys.argv[1:]:  # on the CPU, in Triton's interpreter
+        check("cpu", in_features=5, n_classes=30, cutoffs=(12,), widths=(3,), tokens=8, dtypes=(torch.float32,))
+    else:
+        check()

@@ -15,9 +15,10 @@ import torch
 from trainings import SMALL, made_corpus
 
 import adasoft
-from adasoft import bench, calibration, records, text, timing
+from adasoft import bench, records, text, timing
 from adasoft.bench import common, compare, layer, search
 from adasoft.files import DamagedFile
+from adasoft.fit import predict
 from adasoft.timing import Timing
 from adasoft.workloads import Shape, layer_steps
 
@@ -80,18 +81,16 @@ def test_times_of_layers(known_times, monkeypatch):
     assert "full softmax" not in {r["what"] for r in layer._compare(600, (60,), "cpu", torch.float32, 5, False)}
 
 
-def test_ratios_of_pairs(known_times, monkeypatch):
-    monkeypatch.setattr(layer, "PAIR_SECONDS", 0.0)
+def test_ratios_of_pairs(known_times):
     known_times.seconds.update({"stock": 4.0, "ours": 1.0, "zeros": 0.25})
     shape = Shape(600, 16, 40, (60, 200), (8, 4))
-    row = layer._pair(shape, "cpu", torch.float32, 7)
+    row = layer._pair(shape, "cpu", torch.float32, 7, 0.0)
     assert (row["ours ms"], row["stock ms"], row["pairs"], row["ratio"]) == (1000, 4000, 7, 0.25)
     assert (row["V"], row["d"], row["B"], row["cutoffs"], row["widths"]) == (600, 16, 40, [60, 200], [8, 4])
-    row = layer._missed(shape, "cpu", torch.float32, 7)
+    row = layer._missed(shape, "cpu", torch.float32, 7, 0.0)
     assert row["zeros ms"] == 250 and row["ours less zeros"] == 750
     # short steps take turns until they have had their seconds
-    monkeypatch.setattr(layer, "PAIR_SECONDS", 100.0)
-    assert layer._pair(shape, "cpu", torch.float32, 7)["pairs"] == 20
+    assert layer._pair(shape, "cpu", torch.float32, 7, 100.0)["pairs"] == 20
 
 
 @pytest.mark.parametrize(
@@ -184,18 +183,16 @@ def test_a_vocabulary_that_the_authors_would_not_cut_is_refused():
 # ---------------------------------------------------------------------- bench cost
 
 
-def test_errors_of_predictions_and_regret(known_times, monkeypatch):
+def test_errors_of_predictions_and_regret(known_times):
     shapes = [Shape(900, 64, 64, (90,), (16,)), Shape(800, 32, 64, (80, 300), (8, 8))]
-    monkeypatch.setattr(calibration, "draw_layers", lambda *a, **k: shapes)
     words = adasoft.Vocabulary.synthetic(2000)
-    monkeypatch.setattr(adasoft.Vocabulary, "from_wordfreq", classmethod(lambda cls, language: words))
-    monkeypatch.setattr(bench.cost, "REGRET_CASES", [{"language": "en", "in_features": 256, "batch": 300}])
+    case = {"words": words, "in_features": 256, "batch": 300}
     cost = records.load_cost("cpu")
     made = adasoft.plan(words, 256, 300, cost=cost, min_head_share=0.75)
-    predicted = [calibration.predict(cost, "layer", shape) for shape in shapes]
+    predicted = [predict(cost, "layer", shape) for shape in shapes]
     known_times.seconds.update({str(shape): p / f for shape, p, f in zip(shapes, predicted, (1.5, 0.8), strict=True)})
     known_times.seconds.update({"*": itertools.count(2.0, 1 / 64), str(tuple(made.cutoffs)): 3.0})
-    record = bench.bench_cost(rounds=4, say=lambda text: None)
+    record = bench.bench_cost(shapes=shapes, cases=[case], rounds=4, say=lambda text: None)
     assert [row["error"] for row in record["rows"]] == pytest.approx([0.5, -0.2])
     assert record["rows"][0]["predicted ms"] == pytest.approx(1e3 * predicted[0])
     assert record["rows"][0]["measured ms"] == pytest.approx(1e3 * predicted[0] / 1.5)
@@ -217,10 +214,9 @@ def test_what_was_measured_stays_where_regret_cannot_be(known_times, monkeypatch
         raise error
 
     monkeypatch.setattr(adasoft.Vocabulary, "from_wordfreq", classmethod(fails))
-    monkeypatch.setattr(calibration, "draw_layers", lambda *a, **k: [Shape(900, 64, 64, (90,), (16,))])
     known_times.seconds["*"] = 1.0
     said = []
-    record = bench.bench_cost(rounds=1, say=said.append)
+    record = bench.bench_cost(shapes=[Shape(900, 64, 64, (90,), (16,))], rounds=1, say=said.append)
     assert len(record["rows"]) == 1 and record["regret"] == [] and f"regret, en: left out, {error}" in said[-2]
 
 
@@ -247,7 +243,7 @@ def test_the_best_words_of_texts_of_any_size(tmp_path, known_times):
     assert 2000 < middle["V"] < 10_000 and middle["opened"][0]["layer"] == "cutoffs 2000"
     assert middle["opened"][0]["widths"] == [16]
     given = decoded(text_of(tmp_path / "middle.txt", 30_000, 4_000), cutoffs=(300, 1000, 9999))
-    assert given["opened"][0]["layer"] == "cutoffs 300,1000" and given["opened"][0]["widths"] == [16, 4]
+    assert given["opened"][0]["layer"] == "cutoffs 300,1000" and given["opened"][0]["widths"] == [16, 8]
     rows = {(row["rows"], row["what"]): row for row in given["rows"] if row["layer"] == "cutoffs 300,1000"}
     assert rows[256, "full softmax, top 10"]["times ours"] == 4 and rows[1, "ours, predict"]["times ours"] == 0.5
     assert rows[256, "ours, top 10"]["ms"] == 1000 and rows[256, "ours, top 10"]["runs"] == 3
@@ -256,7 +252,7 @@ def test_the_best_words_of_texts_of_any_size(tmp_path, known_times):
     assert opened["measured ms"] == 1000 and opened["mean, top 10"] == pytest.approx(np.mean(opened["opened, top 10"]))
     assert opened["mean, top 1"] <= opened["mean, top 10"]
     shares = [max(share, 1e-9) for share in opened["opened, top 10"]]
-    cost = records.load_cost("cpu").layer(given["V"], [300, 1000], [16, 4], [0.0, 0.0], 64, 256, "decode", shares)
+    cost = records.load_cost("cpu").layer(given["V"], [300, 1000], [16, 8], [0.0, 0.0], 64, 256, "decode", shares)
     assert opened["predicted ms"] == pytest.approx(1e3 * cost.seconds)
     # the options
     assert decoded(str(tmp_path / "middle.txt"), max_size=700, steps=1)["V"] == 700

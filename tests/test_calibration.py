@@ -1,4 +1,4 @@
-"""Timing and calibration: that it is honest, bounded, interruptible, and that the fit finds what made the times."""
+"""Calibration: each sample is timed as what it is called; it is bounded, can be interrupted, and loses no timings."""
 
 from __future__ import annotations
 
@@ -15,71 +15,8 @@ from adasoft import calibration as M
 from adasoft import timing as T
 from adasoft import workloads as W
 from adasoft.cost import MeasuredCost
+from adasoft.fit import predict
 from adasoft.records import read_record, shipped_records, write_record
-
-
-def test_interleave_takes_turns_and_rotates_input_sets():
-    seen = []
-    items = {"a": [lambda: seen.append("a0"), lambda: seen.append("a1")], "b": [lambda: seen.append("b0")]}
-    timings = T.interleave(items, rounds=3)
-    assert seen == ["a0", "a1", "b0", "a0", "b0", "a1", "b0", "a0", "b0"]
-    assert timings["a"].n == timings["b"].n == 3
-    assert T.interleave(items, rounds={"a": 2, "b": 1})["b"].n == 1
-
-
-def test_interleave_keeps_its_time_and_reports_progress():
-    told = []
-    started = time.perf_counter()
-    timings = T.interleave(
-        {"nap": [lambda: time.sleep(0.02)]}, rounds=1000, seconds=0.3, progress=lambda d, t: told.append(d)
-    )
-    assert time.perf_counter() - started < 2.0
-    assert 0.02 <= timings["nap"].median < 0.2 and timings["nap"].q1 <= timings["nap"].median <= timings["nap"].q3
-    assert told == sorted(told) and told[-1] <= 1.0
-
-
-def test_warming_up_is_part_of_the_progress():
-    """It is half of a calibration: a bar that counts only what follows stands at 0 % meanwhile."""
-    told = []
-    items = {"a": [lambda: None] * 2, "b": [lambda: None] * 2}
-    T.interleave(items, rounds=2, progress=lambda done, text: told.append((done, text)))
-    assert told == [
-        (0 / 8, "warm-up: a"),
-        (2 / 8, "warm-up: b"),
-        (4 / 8, "a"),
-        (5 / 8, "b"),
-        (6 / 8, "a"),
-        (7 / 8, "b"),
-    ]
-    told.clear()
-    T.interleave(items, rounds=2, seconds=1e-9, progress=lambda done, text: told.append((done, text)))
-    assert [done for done, _ in told] == [1.0] * 4  # the time is up: each once, and no more
-    told.clear()
-    T.interleave(items, rounds=2, warm_up=False, progress=lambda done, text: told.append((done, text)))
-    assert told == [(0.0, "a"), (0.25, "b"), (0.5, "a"), (0.75, "b")]
-
-
-@pytest.mark.parametrize("level", [1e-4, 1e-2], ids=["flat part low", "many products on it"])
-def test_the_fit_finds_the_model_that_made_the_times(level):
-    truth = {
-        "product": [3e-5, 4e-11, 3e-9, 2e-9, 5e-9, 1e-9],
-        "projection": [2e-5, 5e-11, 1e-9, 2e-9],
-        "rows": [1e-4, 2e-7, 1e-9],
-    }
-    cost = MeasuredCost({"train": truth, "decode": truth}, {"train": level, "decode": level})
-    import random
-
-    draw = random.Random(0)
-    samples = [("product", s) for s in [(1, 64, 16), *M._products(draw, 40, 1.5e9)]]
-    samples += [("projection", (n, d, w)) for n in (10, 500, 2000) for d in (128, 1024) for w in (8, 64)]
-    samples += [("rows", (n, d)) for n in (64, 1024, 4096) for d in (128, 512)]
-    samples += [("layer", s) for s in M.draw_layers(8, 3, parameters=1e7)]
-    timed = [(kind, shape, M.predict(cost, kind, shape)) for kind, shape in samples]
-    found, flat = M._fit(timed, 4)
-    assert flat == pytest.approx(level)
-    again = MeasuredCost({"train": found, "decode": found}, {"train": flat, "decode": flat})
-    for shape in M.draw_layers(12, 99):
-        assert M.predict(again, "layer", shape) == pytest.approx(M.predict(cost, "layer", shape), rel=0.01)
 
 
 @pytest.fixture
@@ -124,9 +61,9 @@ def modelled(small, monkeypatch):
     def seconds(step):
         kind, made_of = step
         if kind == "layer":
-            return M.predict(truth, kind, made_of) * (10 if shapes[made_of] else 1)
+            return predict(truth, kind, made_of) * (10 if shapes[made_of] else 1)
         *shape, objective = made_of
-        return M.predict(truth, kind, shape, objective)
+        return predict(truth, kind, shape, objective)
 
     def told(given, **_):
         items.update(given)
@@ -219,71 +156,12 @@ def test_a_record_is_written_whole_or_not_at_all(tmp_path):
     assert json.loads(path.read_text()) == {"a": 1, "samples": [{"x": 1}, {"x": 2}]}
 
 
-def test_targets_hold_each_clusters_share():
-    shares = W.token_shares(5000)
-    counts = np.bincount(W.draw_targets(shares, 1000, 3).numpy(), minlength=5000)
-    expected = shares.cumsum() * 1000
-    assert np.abs(counts.cumsum() - expected).max() <= 1 + 1e-9
-    assert not torch.equal(W.draw_targets(shares, 1000, 3), W.draw_targets(shares, 1000, 4))
-
-
-def test_what_is_timed_is_the_layer():
-    shape = W.Shape(500, 32, 64, (50, 200), (8, 2))
-    for make in (W.ours, W.stock, W.FullSoftmax):
-        layer = make(shape)
-        (step,) = W.layer_steps(shape, sets=1, make=lambda _, layer=layer: layer)
-        step()
-        assert all(p.grad is not None for p in layer.parameters())
-    W.bare_products(shape, [10, 3], "cpu", torch.float32)()
-    pool = W.Pool(10_000, torch.device("cpu"), torch.float32)
-    for objective in ("train", "decode"):
-        W.product_step(pool, 8, 50, 16, objective)()
-        W.projection_step(pool, 8, 32, 4, objective)()
-        W.rows_step(pool, 8, 16, objective)()
-
-
-def test_gradients_are_freed_before_each_step(monkeypatch):
-    """Else they add up: one more addition is timed, and the numbers grow from turn to turn."""
-    pool, leaves = W.Pool(10_000, torch.device("cpu"), torch.float32), []
-    take = pool.take
-    monkeypatch.setattr(pool, "take", lambda *size: leaves.append(take(*size)) or leaves[-1])
-    product = W.product_step(pool, 8, 50, 16, "train")
-    shape = W.Shape(500, 32, 64, (50, 200), (8, 2))
-    layer = W.ours(shape)
-    leaves += layer.parameters()
-    layer.register_forward_pre_hook(lambda _, given: leaves.append(given[0]))
-    (whole,) = W.layer_steps(shape, sets=1, make=lambda _: layer)
-    product()
-    whole()
-    kept = [leaf.grad.clone() for leaf in leaves]
-    product()
-    whole()
-    for leaf, gradient in zip(leaves, kept, strict=False):  # the layer's input is in `leaves` twice by now
-        assert gradient.any()
-        torch.testing.assert_close(leaf.grad, gradient)
-
-
-def test_each_input_set_has_its_own_memory(monkeypatch):
-    """Else the caches hold the weights from the turn before."""
-    steps = W.product_items([(8, 50, 16)], objective="product", sets=3)[8, 50, 16]
-    seen = []
-    monkeypatch.setattr(torch, "mm", lambda *sides, out: seen.append([side.data_ptr() for side in (*sides, out)]))
-    for step in steps:
-        step()
-    assert len(set(itertools.chain(*seen))) == 3 * 3
-
-
 def test_decoding_is_calibrated_on_tails_and_heads(tmp_path, monkeypatch):
     monkeypatch.setattr(M, "interleave", lambda items, **_: {name: T.Timing(1e-3, 1e-3, 1e-3, 3) for name in items})
     made = adasoft.calibrate(seconds=3, progress=False, save=False)
     shapes = [s["shape"] for s in made.record["samples"] if (s["kind"], s["objective"]) == ("product", "decode")]
     narrow = [shape for shape in shapes[2:] if shape[2] <= 64]
     assert len(narrow) >= 5 and len([shape for shape in shapes if shape[0] >= 200 and shape[2] >= 128]) >= 5
-
-
-def test_inputs_are_aligned_as_an_allocator_would():
-    pool = W.Pool(2**16, torch.device("cpu"), torch.bfloat16)
-    assert all(pool.take(7, 9).data_ptr() % 64 == pool.numbers.data_ptr() % 64 for _ in range(20))
 
 
 def test_bad_devices_and_dtypes():
@@ -299,41 +177,6 @@ def test_bad_devices_and_dtypes():
 def test_read_record_needs_the_file(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_record(tmp_path / "none.json")
-
-
-@pytest.mark.parametrize(
-    "shape",
-    [
-        W.Shape(20_000, 128, 512, (1000, 5000), (32, 8)),
-        W.Shape(30_000, 64, 2048, (300,), (64,)),
-        W.Shape(9000, 256, 64, (4000, 8000), (64, 16)),
-    ],
-    ids=str,
-)
-def test_predicted_memory_is_what_a_step_holds(shape):
-    made = adasoft.PaperCost(1e-4, 1e-9).layer(
-        shape.n_classes, shape.cutoffs, shape.widths, shape.tail_shares(), shape.in_features, shape.batch
-    )
-    # the weights and the input are there before
-    predicted = made.peak_bytes - 4 * (made.parameters + shape.batch * shape.in_features)
-    assert T.peak_bytes(W.layer_steps(shape, sets=1)[0]) == pytest.approx(predicted, rel=0.06)
-
-
-def test_what_a_step_frees_first_does_not_count_as_there_before():
-    held = []
-
-    def make():
-        held.append(torch.empty(2**20, dtype=torch.uint8))
-
-    def replace():
-        del held[0]
-        make()
-
-    assert T.peak_bytes(make) == 2**20  # the profiler knows of the second of the two blocks that this leaves
-    assert T.peak_bytes(replace) == 2**20
-
-
-# ---------------------------------------------------------------------- places that cannot be written
 
 
 def test_a_cache_that_cannot_be_written_is_said_before_the_work_and_loses_nothing(untimed, monkeypatch):

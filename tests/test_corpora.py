@@ -600,7 +600,7 @@ def test_pieces_are_the_same_each_time(tmp_path):
 
 def test_pieces_without_the_library(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tokenizers", None)
-    with pytest.raises(ImportError, match="pip install 'tokenizers"):
+    with pytest.raises(ImportError, match="bpe needs tokenizers, which is not installed: pip install"):
         quiet(folder(tmp_path / "x", "a b\n"), bpe=300)
 
 

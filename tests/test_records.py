@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 import adasoft
 from adasoft import load_cost
 from adasoft import records as R
-from adasoft.calibration import predict
 from adasoft.cost import TERMS
 from adasoft.files import checksum
+from adasoft.fit import predict
 
 #: No two numbers alike, so that none can be read for another.
 KINDS = {

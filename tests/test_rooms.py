@@ -30,7 +30,7 @@ GROUND = {
 
 _PLANS = "vocabulary cost records planning"
 _LAYERS = "ranks loss decoding layer embedding"
-_MACHINE = "timing workloads calibration"
+_MACHINE = "timing workloads fit calibration"
 _READERS = "vocabulary zipf textfiles counts counts_files tokens"
 _TEXTS = f"{_READERS} corpora"
 
@@ -60,7 +60,8 @@ ARROWS = {
     # this machine
     "timing": "records",
     "workloads": f"{_PLANS} {_LAYERS} timing",
-    "calibration": f"{_PLANS} {_LAYERS} timing workloads",
+    "fit": "cost workloads",
+    "calibration": f"{_PLANS} {_LAYERS} timing workloads fit",
     # texts, other softmaxes, language models
     "corpora": _READERS,
     "alternatives": f"{_PLANS} {_LAYERS} timing",
@@ -73,7 +74,7 @@ ARROWS = {
 }
 
 _LESSON = f"{_PLANS} search tradeoffs {_LAYERS} {_MACHINE} {_TEXTS} reference alternatives lm results lessons.kit"
-_LESSONS = ("words", "clusters", "time_model", "live_timing", "layer", "language_model", "alternatives")
+_LESSONS = ("words", "clusters", "time_model", "live_timing", "layer", "language_model", "alternatives", "your_case")
 #: The lessons stand on top: on what they show, on the kit, and some on the lesson before.
 LESSONS = {
     "lessons": f"lessons.kit {' '.join(f'lessons.{name}' for name in _LESSONS)}",  # what a notebook imports
@@ -86,6 +87,7 @@ LESSONS = {
     "lessons.layer": _LESSON,
     "lessons.language_model": f"{_LESSON} lessons.time_model",
     "lessons.alternatives": f"{_LESSON} lessons.time_model",
+    "lessons.your_case": _LESSON,
 }
 
 ALLOWED = {room: {*rooms.split()} for room, rooms in (GROUND | ARROWS | LESSONS).items()}

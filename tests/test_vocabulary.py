@@ -449,7 +449,7 @@ def test_without_wordfreq(monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", refuse)
     for ask in (Vocabulary.wordfreq_languages, lambda: Vocabulary.from_wordfreq("en")):
-        with pytest.raises(ImportError, match="wordfreq is not installed; run: pip install"):
+        with pytest.raises(ImportError, match="wordfreq is not installed: pip install"):
             ask()
 
 

@@ -70,8 +70,8 @@ class SoftmaxModule(RankTables):
         device: of the parameters (subclasses also take their ``dtype``).
 
     Under autocast the products run in its dtype; output and loss are fp32. Otherwise they have the input's dtype,
-    with sums in fp32 at least. Logits are not kept for backward. One host read per forward tells whether all targets
-    are in range.
+    with sums in fp32 at least. Logits are not kept for backward. Each forward waits for the device once, to learn
+    whether all targets are in range.
 
     What hangs on a child counts: one with a hook, mask, norm, adapter, bias of its own or another ``forward`` is called
     with all its words, as are all children under a transform (``torch.func``, forward mode, selective checkpointing,

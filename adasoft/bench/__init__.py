@@ -1,19 +1,24 @@
-"""Benchmarks: `python -m adasoft bench plan|cost|layer|decode|train`. Each prints tables and returns a record."""
+"""Benchmarks: `python -m adasoft bench plan|cost|layer|decode|train|gpu`. Each prints tables and returns a record."""
 
 from .common import provenance, save
 from .compare import bench_compare, bench_svd
-from .cost import bench_cost, bench_regret
+from .cost import bench_cost, bench_regret, tiny_cost
 from .decode import bench_decode
+from .gpu import bench_gpu
 from .layer import bench_layer
 from .search import authors_cutoffs_of, bench_cutoffs, bench_plan
+from .sizes import SIZES, TINY
 from .training import bench_train
 
 __all__ = [
+    "SIZES",
+    "TINY",
     "authors_cutoffs_of",
     "bench_compare",
     "bench_cost",
     "bench_cutoffs",
     "bench_decode",
+    "bench_gpu",
     "bench_layer",
     "bench_plan",
     "bench_regret",
@@ -21,4 +26,5 @@ __all__ = [
     "bench_train",
     "provenance",
     "save",
+    "tiny_cost",
 ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,19 +15,31 @@ from ..text import Row, Say, table
 from ..vocabulary import Vocabulary
 from .common import provenance
 
+if TYPE_CHECKING:
+    from ..workloads import Shape
+
 
 def bench_cost(
-    *, device: str = "cpu", layers: int = 24, rounds: int = 7, seed: int = 2026, say: Say = print, regret: bool = True
+    *,
+    device: str = "cpu",
+    shapes: Sequence[Shape] | None = None,
+    cases: Sequence[Row] | None = None,
+    rounds: int = 7,
+    say: Say = print,
 ) -> Row:
-    """Predicted against measured times of layers that no fit has seen; and the regret of planned cutoffs."""
-    from ..calibration import draw_layers, predict
+    """Predicted against measured times of layers that no fit has seen; and the regret of planned cutoffs.
+
+    ``shapes``: the layers, 24 drawn ones by default; ``cases``: arguments of `bench_regret`, `REGRET_CASES` by default.
+    """
+    from ..calibration import draw_layers
+    from ..fit import predict
     from ..timing import interleave
     from ..workloads import layer_steps
 
     cost = load_cost(device)
     say(f"cost model: {cost.name}")
     rows = []
-    shapes = draw_layers(layers, seed, operations=2e11, parameters=6e7)
+    shapes = draw_layers(24, 2026, operations=2e11, parameters=6e7) if shapes is None else shapes
     # a few at a time: they take turns among themselves, and memory stays bounded
     for start in range(0, len(shapes), 6):
         batch = shapes[start : start + 6]
@@ -52,27 +65,33 @@ def bench_cost(
     errors = np.abs(np.array([row["error"] for row in rows], dtype=np.float64))
     summary: Row = {"median error": float(np.median(errors)), "largest error": float(errors.max()), "layers": len(rows)}
     say(f"median error {np.median(errors):.1%}, largest {errors.max():.1%} over {len(rows)} layers")
-    out = {"bench": "cost", **provenance(device), "cost": cost.name, "rows": rows, "summary": summary}
-    if regret:
-        out["regret"] = []
-        for case in REGRET_CASES:
-            try:
-                out["regret"].append(bench_regret(cost, device=device, say=say, **case))
-            except (ImportError, ValueError) as error:  # what was measured before stays
-                say(f"\nregret, {case['language']}: left out, {error}")
+    out = {"bench": "cost", **provenance(device), "cost": cost.name, "rows": rows, "summary": summary, "regret": []}
+    for case in REGRET_CASES if cases is None else cases:
+        try:
+            out["regret"].append(bench_regret(cost, device=device, say=say, **case))
+        except (ImportError, ValueError) as error:  # what was measured before stays
+            say(f"\nregret, {case['words']}: left out, {error}")
     return out
 
 
 REGRET_CASES: list[Row] = [
-    {"language": "en", "in_features": 512, "batch": 2560},
-    {"language": "de", "in_features": 256, "batch": 1280},
+    {"words": "en", "in_features": 512, "batch": 2560},
+    {"words": "de", "in_features": 256, "batch": 1280},
 ]
+
+
+def tiny_cost() -> dict[str, Any]:
+    """Arguments with which `bench_cost` takes a moment: to see that it works."""
+    from ..workloads import Shape
+
+    shapes = [Shape(900, 64, 64, (90,), (16,)), Shape(800, 32, 64, (80, 300), (8, 8))]
+    return {"shapes": shapes, "cases": [{"words": Vocabulary.synthetic(2000), "in_features": 256, "batch": 300}]}
 
 
 def bench_regret(
     cost: MeasuredCost,
     *,
-    language: str = "en",
+    words: str | Vocabulary = "en",
     in_features: int = 512,
     batch: int = 2560,
     floor: float = 0.75,
@@ -80,7 +99,7 @@ def bench_regret(
     seed: int = 0,
     say: Say = print,
 ) -> Row:
-    """How much slower than the best of 31 measured partitions the planned one is.
+    """How much slower than the best of 31 measured partitions the planned one is, for a vocabulary or a language.
 
     Thirty other partitions with the plan's number of tails and the same floor: 15 around the plan, each cutoff times
     0.5 to 2, and 15 log-uniform. All are timed in turns; the best five of them are timed again, in turns with
@@ -89,11 +108,11 @@ def bench_regret(
     from ..timing import interleave
     from ..workloads import Shape, layer_steps
 
-    vocabulary = Vocabulary.from_wordfreq(language)
+    vocabulary = words if isinstance(words, Vocabulary) else Vocabulary.from_wordfreq(words)
     made = plan(vocabulary, in_features, batch, cost=cost, min_head_share=floor)
     n, j = made.n_classes, made.n_tails
     if not j:
-        raise ValueError(f"the plan for {language!r} has no tails: nothing to compare")
+        raise ValueError(f"words should be enough for a plan with tails, got {vocabulary.name}: nothing to compare")
     first, draw = vocabulary.words_for_share(floor), random.Random(seed)
     others: list[tuple[int, ...]] = []
     while len(others) < 30:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..checks import integer
 from ..corpora import text_ids
 from ..files import DamagedFile, cache_dir
-from ..planning import Infeasible, Plan, plan
+from ..planning import Infeasible, Plan, default_widths, plan
 from ..records import load_cost
 from ..text import Row, Say, table
 from ..vocabulary import Vocabulary
@@ -57,6 +58,7 @@ def bench_decode(
     """
     from ..lm.settings import authors_cutoffs
 
+    in_features = integer("in_features", in_features, 1)
     vocabulary, ids = read_ids(text, max_size, encoding)
     n, d = vocabulary.n_classes, in_features
     say(f"{vocabulary.name}: {len(ids):,} tokens, V = {n:,}")
@@ -79,8 +81,7 @@ def bench_decode(
     )
     cases = [(f"planned {','.join(map(str, made.cutoffs))}", list(made.cutoffs), list(made.widths))]
     if given:
-        widths = [d // 4 ** (i + 1) for i in range(len(given))]
-        cases.insert(0, (f"cutoffs {','.join(map(str, given))}", given, widths))
+        cases.insert(0, (f"cutoffs {','.join(map(str, given))}", given, default_widths(d, len(given))))
     rows, opened = [], []
     for name, cut, widths in cases:
         layer, hidden, perplexity = trained(ids, n, d, cut, widths, steps=steps, batch=batch, device=device, say=say)

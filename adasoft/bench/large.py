@@ -1,4 +1,4 @@
-"""`bench layer --device cuda`: the layer over a grid of large sizes, and against every full softmax at hand.
+"""`bench layer --device cuda`: the layer over a grid of large sizes, and against every full softmax that is installed.
 
 Each thing that is timed is tried once by itself first: what runs out of memory, fails or is not installed is recorded
 as that, and the rest goes on. After ``seconds`` nothing is begun any more.
@@ -18,6 +18,7 @@ from ..text import Row, Say, table
 from ..vocabulary import Vocabulary
 from .common import peak_mib
 from .rivals import FullLoss, brief, full_softmaxes
+from .sizes import Sizes
 
 if TYPE_CHECKING:
     import torch
@@ -26,12 +27,6 @@ if TYPE_CHECKING:
     from ..timing import Step, Timing
     from ..workloads import Shape
 
-#: (V, cutoffs) x d x N, the middle of it first: what the time does not reach is the outside.
-VOCABULARIES = ((256_000, (20_000, 40_000, 200_000)), (50_000, (2_000, 10_000)), (1_000_000, (4_000, 40_000, 200_000)))
-WIDTHS = (1024, 512, 2048)
-TOKENS = (16_384, 8_192, 32_768)
-#: V, floor of the head's share, and (d, N), of the comparison with full softmaxes.
-AGAINST = (256_000, 0.75, ((1024, 8_192), (2048, 8_192), (512, 16_384)))
 COLUMNS = ("V", "d", "N", "cutoffs", "what", "ms", "q1", "q3", "runs", "TFLOP/s", "of stock", "of bare", "peak MiB")
 
 Keep = Callable[[list[Row]], None]
@@ -85,7 +80,7 @@ def _in_turns(runs: Mapping[str, list[Step]], device: str, rounds: int) -> tuple
 
 
 def captured_steps(shape: Shape, device: str, dtype: torch.dtype, *, sets: int = 2) -> list[Step]:
-    """Training steps of our layer replayed from one CUDA graph: no host read; the targets are copied into it."""
+    """Training steps of our layer replayed from one CUDA graph, without Python; targets are copied into it."""
     import torch
 
     from ..workloads import draw_targets, ours, token_shares
@@ -195,7 +190,9 @@ def _ours(shape: Shape, device: str, dtype: torch.dtype) -> dict[str, Callable[[
     return items
 
 
-def bench_grid(*, device: str, dtype: torch.dtype, rounds: int, until: float, say: Say, keep: Keep) -> list[Row]:
+def bench_grid(
+    sizes: Sizes, *, device: str, dtype: torch.dtype, rounds: int, until: float, say: Say, keep: Keep
+) -> list[Row]:
     """Stock, ours (also replayed from a CUDA graph) and the bare products over the grid, at equal cutoffs.
 
     ``of bound``: ours over the larger of half of stock's time and 1.25 times the bare products'. ``until``: the value
@@ -204,7 +201,7 @@ def bench_grid(*, device: str, dtype: torch.dtype, rounds: int, until: float, sa
     from ..workloads import Shape, layer_steps, stock
 
     rows: list[Row] = []
-    for d, n, (v, cutoffs) in itertools.product(WIDTHS, TOKENS, VOCABULARIES):
+    for d, n, (v, cutoffs) in itertools.product(sizes.widths, sizes.tokens, sizes.vocabularies):
         shape = Shape(v, d, n, cutoffs, tuple(d // 4 ** (i + 1) for i in range(len(cutoffs))))
         if time.perf_counter() > until:
             rows.append({"V": v, "d": d, "N": n, "cutoffs": list(cutoffs), "what": "ours", "ms": "not begun (time)"})
@@ -224,21 +221,21 @@ def bench_grid(*, device: str, dtype: torch.dtype, rounds: int, until: float, sa
 
 
 def bench_against_full(
-    *, device: str, dtype: torch.dtype, rounds: int, until: float, say: Say, keep: Keep
+    sizes: Sizes, *, device: str, dtype: torch.dtype, rounds: int, until: float, say: Say, keep: Keep
 ) -> list[Row]:
-    """Ours with cutoffs planned for this device, and every full softmax at hand, on the same sizes.
+    """Ours with cutoffs planned for this device, and every full softmax that is installed, on the same sizes.
 
     ``of best full``: time over the fastest full softmax's.
     """
     from ..workloads import Shape, layer_steps, stock
 
-    v, floor, sizes = AGAINST
+    v, floor, cases = sizes.against
     vocabulary = Vocabulary.synthetic(v, shift=2.7)
     cost = _cost(device, dtype, say)
     losses = full_softmaxes()
     absent = {name: why for name, why in losses.items() if isinstance(why, str)}
     rows: list[Row] = []
-    for d, n in sizes:
+    for d, n in cases:
         if time.perf_counter() > until:
             rows.append({"V": v, "d": d, "N": n, "what": "all", "ms": "not begun (time)"})
             continue
@@ -277,7 +274,15 @@ def _cost(device: str, dtype: torch.dtype, say: Say) -> MeasuredCost:
 
 
 def bench_large(
-    out: Row, *, device: str, dtype: torch.dtype, rounds: int, seconds: float, say: Say, keep: Callable[[Row], None]
+    out: Row,
+    *,
+    device: str,
+    dtype: torch.dtype,
+    rounds: int,
+    seconds: float,
+    sizes: Sizes,
+    say: Say,
+    keep: Callable[[Row], None],
 ) -> None:
     """Both parts, into ``out["full"]`` and ``out["grid"]``; ``keep`` is given ``out`` after each case."""
     until = time.perf_counter() + seconds
@@ -287,7 +292,7 @@ def bench_large(
             out[name] = rows
             keep(out)
 
-        out[name] = run(device=device, dtype=dtype, rounds=rounds, until=until, say=say, keep=kept)
+        out[name] = run(sizes, device=device, dtype=dtype, rounds=rounds, until=until, say=say, keep=kept)
 
     say(f"ours with planned cutoffs against full softmaxes, {dtype}:")
     part("full", bench_against_full)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from ..cost import count_operations
 from ..text import Row, Say, table
 from .common import out_of_memory, peak_mib, provenance
 from .large import bench_large
+from .sizes import SIZES, Cut, Sizes
 
 if TYPE_CHECKING:
     import torch
@@ -16,37 +18,6 @@ if TYPE_CHECKING:
     from ..workloads import Shape
 
 _Measured = TypeVar("_Measured")
-
-#: (V, cutoffs) at d = 512, B = 2560.
-LAYERS = ((44_000, (2_000, 10_000)), (267_735, (20_000, 40_000, 200_000)))
-
-#: (V, d, B, cutoffs): small and large in every direction, as far as two cores answer within seconds.
-SHAPES = (
-    (2_000, 64, 64, (500,)),
-    (2_000, 2048, 64, (500,)),
-    (2_000, 64, 16_384, (400, 1_000)),
-    (10_000, 128, 512, (2_000,)),
-    (10_000, 2048, 2048, (1_000, 4_000)),
-    (33_278, 256, 2560, (2_000, 10_000)),
-    (44_000, 512, 2560, (2_000, 10_000)),
-    (44_000, 1024, 1024, (2_000, 10_000)),
-    (50_000, 64, 16_384, (1_000, 8_000)),
-    (100_000, 512, 640, (4_000, 20_000)),
-    (100_000, 1024, 2048, (2_000, 20_000, 50_000)),
-    (143_000, 256, 2560, (2_000, 10_000)),
-    (200_000, 128, 8192, (5_000, 40_000)),
-    (267_735, 512, 640, (20_000, 40_000, 200_000)),
-    (267_735, 1024, 64, (20_000, 40_000, 200_000)),
-    (320_000, 512, 256, (4_000, 40_000, 200_000)),
-    (500_000, 256, 2048, (8_000, 60_000, 250_000)),
-    (793_471, 256, 1024, (4_000, 40_000, 200_000)),
-    (800_000, 64, 4096, (4_000, 40_000, 200_000)),
-    (800_000, 2048, 64, (2_000, 20_000, 200_000)),
-)
-
-
-#: Seconds that the pairs of one shape take together, at least.
-PAIR_SECONDS = 1.0
 
 
 def _shape(n_classes: int, d: int, batch: int, cutoffs: tuple[int, ...]) -> Shape:
@@ -64,17 +35,18 @@ def bench_layer(
     shapes: bool = True,
     large: bool | None = None,
     seconds: float = 300.0,
+    sizes: Sizes = SIZES,
     say: Say = print,
     keep: Callable[[Row], None] | None = None,
 ) -> Row:
     """Full softmax, PyTorch's layer, ours and the bare matrix products: forward + backward, in turns.
 
-    Then, with ``shapes``: ours against PyTorch's layer over twenty shapes, the median of the ratios of neighbouring
-    runs; and batches that miss all tails, where ours writes gradients of zero that PyTorch leaves out.
+    Then, with ``shapes``: ours against PyTorch's layer over those of ``sizes``, the median of the ratios of
+    neighbouring runs; and batches that miss all tails, where ours writes gradients of zero that PyTorch leaves out.
 
     With ``large`` (by default on a GPU), first of all, and for ``seconds`` at most: ours with planned cutoffs against
-    every full softmax at hand, and a grid of large sizes (:mod:`adasoft.bench.large`). ``keep`` is given the record as
-    far as it is, after each case.
+    every full softmax installed, and a grid of large sizes (:mod:`adasoft.bench.large`). After each case, ``keep`` is
+    given the record so far.
     """
     import torch
 
@@ -82,10 +54,10 @@ def bench_layer(
     out: Row = {"bench": "layer", **provenance(device), "dtype": dtype, "rows": []}
     keep = keep or (lambda record: None)
     if device.startswith("cuda") if large is None else large:
-        bench_large(out, device=device, dtype=kind, rounds=rounds, seconds=seconds, say=say, keep=keep)
+        bench_large(out, device=device, dtype=kind, rounds=rounds, seconds=seconds, sizes=sizes, say=say, keep=keep)
     rows = out["rows"]
-    for n_classes, cutoffs in LAYERS:
-        rows += _unless_full(lambda v=n_classes, c=cutoffs: _compare(v, c, device, kind, rounds, full), say) or []  # type: ignore[misc]
+    for n_classes, cutoffs in sizes.layers:
+        rows += _unless_full(partial(_compare, n_classes, cutoffs, device, kind, rounds, full), say) or []
     say(
         table(
             rows,
@@ -94,18 +66,24 @@ def bench_layer(
     )
     keep(out)
     if shapes:
-        say("\ntwenty shapes, ours over PyTorch's layer, median of interleaved pairs:")
-        pairs = [_unless_full(lambda c=case: _pair(_shape(*c), device, kind, rounds), say) for case in SHAPES]  # type: ignore[misc]
+        say(f"\n{len(sizes.shapes)} shapes, ours over PyTorch's layer, median of interleaved pairs:")
+        pairs = [
+            _unless_full(partial(_pair, _shape(*case), device, kind, rounds, sizes.pair_seconds), say)
+            for case in sizes.shapes
+        ]
         out["shapes"] = [row for row in pairs if row]
         say(table(out["shapes"], ["V", "d", "B", "cutoffs", "ours ms", "stock ms", "pairs", "ratio", "q1", "q3"]))
         say(f"largest ratio {max((row['ratio'] for row in out['shapes']), default=float('nan')):.3f}")
         keep(out)
         say("\nbatches without a token in any tail (ours gives the tails gradients of zero, PyTorch none):")
-        missed = [_unless_full(lambda i=i: _missed(_shape(*SHAPES[i]), device, kind, rounds), say) for i in (6, 9, 14)]  # type: ignore[misc]
+        missed = [
+            _unless_full(partial(_missed, _shape(*sizes.shapes[i]), device, kind, rounds, sizes.pair_seconds), say)
+            for i in sizes.missed
+        ]
         out["missed"] = [row for row in missed if row]
         say(table(out["missed"], ["V", "d", "B", "ours ms", "stock ms", "ratio", "zeros ms", "ours less zeros"]))
     if device == "cpu" and dtype == "float32":
-        out["bf16"] = _bf16(rounds, say)
+        out["bf16"] = _bf16(sizes.layers, rounds, say)
     return out
 
 
@@ -124,13 +102,13 @@ def _unless_full(measure: Callable[[], _Measured], say: Say) -> _Measured | None
         return None
 
 
-def _bf16(rounds: int, say: Say) -> list[Row]:
+def _bf16(layers: Sequence[Cut], rounds: int, say: Say) -> list[Row]:
     import torch
 
     if not torch.cpu._is_avx512_bf16_supported():
         say("\nbf16: this CPU has no bf16 arithmetic, so it is not timed")
         return []
-    rows = [row for n, cutoffs in LAYERS for row in _compare(n, cutoffs, "cpu", torch.bfloat16, rounds, False)]
+    rows = [row for n, cutoffs in layers for row in _compare(n, cutoffs, "cpu", torch.bfloat16, rounds, False)]
     say("\nbf16:\n" + table(rows, ["V", "cutoffs", "what", "ms", "q1", "q3", "runs", "of stock", "of bare"]))
     return rows
 
@@ -175,11 +153,11 @@ def _compare(
     ]
 
 
-def _pair(shape: Shape, device: str, kind: torch.dtype, rounds: int) -> Row:
+def _pair(shape: Shape, device: str, kind: torch.dtype, rounds: int, seconds: float) -> Row:
     from ..workloads import layer_steps, ours, stock
 
     timed = _ratio(
-        {make.__name__: layer_steps(shape, device, kind, make=make) for make in (ours, stock)}, device, rounds
+        {make.__name__: layer_steps(shape, device, kind, make=make) for make in (ours, stock)}, device, rounds, seconds
     )
     return {**_sizes(shape), **timed}
 
@@ -194,10 +172,10 @@ def _sizes(shape: Shape) -> Row:
     }
 
 
-def _ratio(steps: Row, device: str, rounds: int) -> Row:
+def _ratio(steps: Row, device: str, rounds: int, seconds: float) -> Row:
     """Median times of both, and median and quartiles of the ratios of neighbouring runs.
 
-    Short steps are run more often, for `PAIR_SECONDS` together.
+    Short steps are run more often, for ``seconds`` together.
     """
     import numpy as np
 
@@ -208,7 +186,7 @@ def _ratio(steps: Row, device: str, rounds: int) -> Row:
         for step in steps[name]:
             step()
     least = max(5, rounds)
-    while len(pairs) < least or (sum(map(sum, pairs)) < PAIR_SECONDS and len(pairs) < 400):
+    while len(pairs) < least or (sum(map(sum, pairs)) < seconds and len(pairs) < 400):
         turn = len(pairs)
         names = ("ours", "stock") if turn % 2 else ("stock", "ours")
         items = {name: [steps[name][turn // 2 % len(steps[name])]] for name in names}
@@ -226,7 +204,7 @@ def _ratio(steps: Row, device: str, rounds: int) -> Row:
     }
 
 
-def _missed(shape: Shape, device: str, kind: torch.dtype, rounds: int) -> Row:
+def _missed(shape: Shape, device: str, kind: torch.dtype, rounds: int, seconds: float) -> Row:
     import numpy as np
 
     from ..workloads import layer_steps, ours, stock
@@ -236,7 +214,7 @@ def _missed(shape: Shape, device: str, kind: torch.dtype, rounds: int) -> Row:
     steps = {
         make.__name__: layer_steps(shape, device, kind, make=make, shares=shares, sets=1) for make in (ours, stock)
     }
-    timed = _ratio(steps, device, rounds)
+    timed = _ratio(steps, device, rounds, seconds)
     edges = [*shape.cutoffs, shape.n_classes]
     sizes = [n for i, w in enumerate(shape.widths) for n in (shape.in_features * w, (edges[i + 1] - edges[i]) * w)]
     zeros = _zeros(sizes, device, kind, rounds)

@@ -33,7 +33,7 @@ def add(commands: Any) -> None:
         epilog="python -m adasoft bench layer --help explains one benchmark and lists its options",
     )
     benches = top.add_subparsers(dest="what", required=True, metavar="BENCHMARK")
-    for add_one in (_add_plan, _add_cost, _add_layer, _add_decode, _add_train):
+    for add_one in (_add_plan, _add_cost, _add_layer, _add_decode, _add_train, _add_gpu):
         add_one(benches)
 
 
@@ -58,6 +58,10 @@ def _benchmark(
     p.add_argument("--json", type=file_name, metavar="FILE", help="also write the results here, as JSON")
     p.set_defaults(run=run, bench=measure)
     return p
+
+
+def _tiny_option(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--tiny", action="store_true", help="sizes of a moment: to see that it works, not how fast it is")
 
 
 # ---------------------------------------------------------------------- plan
@@ -109,13 +113,14 @@ def _add_cost(benches: Any) -> None:
         "from the best of thirty others, for English and German (needs the wordfreq library).",
     )
     device_option(p)
+    _tiny_option(p)
 
 
 def _cost(options: argparse.Namespace, rounds: Given) -> Any:
     from .. import bench
 
     use_device(options.device)
-    return bench.bench_cost(device=options.device, **rounds)
+    return bench.bench_cost(device=options.device, **(bench.tiny_cost() if options.tiny else {}), **rounds)
 
 
 # ---------------------------------------------------------------------- layer
@@ -136,6 +141,7 @@ def _add_layer(benches: Any) -> None:
     p.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"], help="number format (float32)")
     p.add_argument("--no-full", action="store_true", help="leave out the full softmax, which takes the longest")
     p.add_argument("--no-shapes", action="store_true", help="leave out the twenty other shapes")
+    _tiny_option(p)
     p.add_argument(
         "--seconds", type=number(0), metavar="S", help="on a GPU: start no further large size after S seconds (300)"
     )
@@ -154,6 +160,7 @@ def _layer(options: argparse.Namespace, rounds: Given) -> Any:
         shapes=not options.no_shapes,
         keep=(lambda record: bench.save(record, options.json)) if options.json else None,
         seconds=300.0 if options.seconds is None else options.seconds,
+        sizes=bench.TINY if options.tiny else bench.SIZES,
         **rounds,
     )
 
@@ -181,13 +188,14 @@ def _add_decode(benches: Any) -> None:
         metavar="CORPUS",
         help="a corpus, as train takes it; uses the models that `table --run` has trained, and trains the others first",
     )
+    setting_options(p, only=["hidden"], preset=False)
     group = p.add_argument_group("with --text")
     group.add_argument("--steps", type=whole(1), metavar="N", help="training steps of the layer (200)")
     group.add_argument("--max-size", type=whole(1), metavar="V", help="keep V words (267735)")
     group = p.add_argument_group("with --run")
     group.add_argument("--experts", metavar="K,K...", help="numbers of experts, powers of two (8,16)")
     corpus_options(group, only=["tokens"])
-    setting_options(group, only=["hidden", "epochs"], preset=False)
+    setting_options(group, only=["epochs"], preset=False)
     group.add_argument("--no-large", action="store_true", help="leave out SVD-softmax at 800,000 words")
 
 
@@ -196,8 +204,13 @@ def _decode(options: argparse.Namespace, rounds: Given) -> Any:
 
     use_device(options.device)
     if options.text is not None:
-        only_with(options, "--run CORPUS", "experts", "tokens", "set_hidden", "set_epochs", "no_large")
-        given = {"steps": options.steps, "max_size": options.max_size, "encoding": options.encoding}
+        only_with(options, "--run CORPUS", "experts", "tokens", "set_epochs", "no_large")
+        given = {
+            "steps": options.steps,
+            "max_size": options.max_size,
+            "in_features": options.set_hidden,
+            "encoding": options.encoding,
+        }
         chosen = {name: value for name, value in given.items() if value is not None}
         return bench.bench_decode(options.text, device=options.device, **chosen, **rounds)
     only_with(options, "--text FILE", "steps", "max_size")
@@ -243,3 +256,44 @@ def _train(options: argparse.Namespace, rounds: Given) -> Any:
     use_device(options.device)
     settings, corpus = settings_of(options), corpus_of(options)
     return bench.bench_train(corpus, settings, rows=options.rows or tuple(SUITE), device=options.device, **rounds)
+
+
+# ---------------------------------------------------------------------- gpu
+
+
+def _add_gpu(benches: Any) -> None:
+    p: argparse.ArgumentParser = benches.add_parser(
+        "gpu",
+        help="everything that waits for a GPU, the most valuable first, in the time you have",
+        description="Run what only a GPU can answer, in the order of its worth: checks of the kernels, tests, "
+        "calibrations, benchmarks, trainings. Each task writes its record into the folder before the next begins, "
+        "and at the end the commands of what is still missing are printed. Makes no request to the network for a "
+        "corpus that is there already.",
+    )
+    p.set_defaults(run=_gpu)
+    p.add_argument("--minutes", type=number(0), metavar="M", default=10.0, help="how long it may take, in minutes (10)")
+    p.add_argument("--out", metavar="FOLDER", default="gpu-records", help="where records and logs go (gpu-records)")
+    p.add_argument(
+        "--text",
+        dest="corpus",
+        metavar="CORPUS",
+        default="europarl-en",
+        help="a corpus, as train takes it (europarl-en)",
+    )
+    p.add_argument("--continue", dest="go_on", action="store_true", help="leave out what is done in that folder")
+    device_option(p, "cuda", "where to run: cuda, cuda:1 ... (cuda)")
+    _tiny_option(p)
+
+
+def _gpu(options: argparse.Namespace) -> None:
+    from .. import bench
+
+    use_device(options.device)
+    bench.bench_gpu(
+        options.out,
+        minutes=options.minutes,
+        device=options.device,
+        corpus=options.corpus,
+        go_on=options.go_on,
+        tiny=options.tiny,
+    )

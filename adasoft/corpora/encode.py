@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..extras import missing
 from ..textfiles import stem
 from ..tokens import splitter
 from ..vocabulary import Vocabulary
@@ -209,9 +210,7 @@ def _library() -> Any:
     try:
         import tokenizers
     except ImportError as error:
-        raise ImportError(
-            "bpe needs the package tokenizers, which is not installed; run: pip install 'tokenizers>=0.21'"
-        ) from error
+        raise ImportError(missing("tokenizers", "bpe")) from error
     return tokenizers
 
 

@@ -1,4 +1,4 @@
-"""The loss of adaptive softmax over ragged clusters, in Triton: no host read, no logits of a tail ever stored.
+"""The loss of adaptive softmax over ragged clusters, in Triton: Python never waits, no logits of a tail are stored.
 
 How many tokens fall into each tail is known on the device alone. So every kernel is launched for the worst case (all
 tokens in this tail), reads the tail's first and last row from ``offsets`` on the device, and programs beyond it leave
@@ -525,7 +525,7 @@ def ragged_nll(
     *,
     dropout: float = 0.0,
 ) -> RaggedLoss:
-    """Negative log-likelihood of adaptive softmax, on the device alone: no host read, shapes free of the targets.
+    """Negative log-likelihood of adaptive softmax, on the device alone: Python reads nothing back from it.
 
     Args:
         x: hidden states (N, d), fp16, bf16 or fp32. Statistics are in fp32.

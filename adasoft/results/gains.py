@@ -82,8 +82,8 @@ def _decoding(folder: Path) -> list[str]:
         "ten best words, exact, CPU (`bench decode`)",
         f"V = {record['V']:,}, 256 rows: {faster(layer, 256, stock):.1f} times faster than PyTorch's layer, "
         f"{faster(layer, 256, full):.1f} times faster than the full softmax; with planned cutoffs "
-        f"{faster(planned, 256, stock):.0f} and {faster(planned, 256, full):.0f} times. The layer was trained for "
-        f"{record['steps']} steps; a better one opens more tails",
+        f"{faster(planned, 256, stock):.0f} and {faster(planned, 256, full):.0f} times (trained for "
+        f"{record['steps']} steps; a better layer opens more tails)",
         f"one row: {faster(planned, 1, stock):.1f} to {faster(layer, 1, stock):.1f} times faster than PyTorch's; "
         f"V = {few['sizes']['V']:,}: {pace:.2f} of the full softmax's speed",
     ]
@@ -103,8 +103,7 @@ def _planning(folder: Path) -> list[str]:
     return [
         "plan (`bench plan`, `bench cost`)",
         f"the best of all cutoffs for {search['V']:,} words and {search['J']} tails in {search['ms'] / 1e3:.2f} s; "
-        f"measured on two lists of words, plans took {regrets[0]:.2f} to {regrets[-1]:.2f} of the time of the best of "
-        "30 others",
+        f"when timed, they took {regrets[0]:.2f} to {regrets[-1]:.2f} of the time of the best of 30 others",
         f"predicted times are off by {median:.0f} % in the median, {largest:.0f} % at most on the CPU; on the GPU a "
         f"full softmax of {large['V']:,} words took {large['ms'] / 1e3 / predicted:.1f} times as long as predicted",
     ]

@@ -315,6 +315,9 @@ class Kept(t.HasTraits):  # type: ignore[misc]
             self.version += 1
 
     def _to_start(self) -> None:
+        if "cost" in self._start and "cost" not in self._given:
+            # this machine may have been timed since
+            self._start["cost"] = measured_cost() or self._start["cost"]
         self.cutoffs = ()  # none can be in the way of other words
         for name in (*self._first, "vocabulary", *self._rest):
             setattr(self, name, self._start[name])

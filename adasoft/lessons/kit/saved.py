@@ -28,6 +28,8 @@ _GONE = object()
 #: What waits to be written to each file, by section and key (None: the whole section goes); shared by all `Choices`
 #: of a file in this kernel, so that each reads what the others have just kept.
 _WAITING: dict[Path, dict[tuple[str, str | None], Any]] = {}
+#: The reader's own words that wait to be written, by the same file.
+_WORDS_WAITING: dict[Path, Vocabulary] = {}
 _REMEDY = "choose again, which replaces it, or delete it"
 _said: set[str] = set()
 
@@ -106,7 +108,6 @@ class Choices:
         self.words: dict[str, Any] | None = None
         """The section of the words as last read or set here, for other notebooks write it, too; None: no file."""
         self._pending = _WAITING.setdefault(self.path, {})
-        self._own: Vocabulary | None = None
         self._timer: threading.Timer | None = None
 
     def check_folder(self) -> None:
@@ -180,7 +181,7 @@ class Choices:
     def keep_own(self, vocabulary: Vocabulary) -> None:
         """Keep the counts of the reader's own words, for all lessons, soon."""
         with _FILE:
-            self._own = vocabulary
+            _WORDS_WAITING[self.path] = vocabulary
             self.keep("words", "own", vocabulary.name)
             self.keep("words", "language", None)
             self.keep("words", "read", time.time())  # the same name may stand for other words
@@ -188,7 +189,7 @@ class Choices:
     def keep_language(self, code: str) -> None:
         """Keep a language for all lessons, soon."""
         with _FILE:
-            self._own = None
+            _WORDS_WAITING.pop(self.path, None)
             self.keep("words", "own", None)
             self.keep("words", "language", code)
             self.keep("words", "read", time.time())
@@ -196,7 +197,7 @@ class Choices:
     def own(self) -> Vocabulary:
         """The reader's own words. Raises OSError or ValueError if they are not there or damaged."""
         with _FILE:
-            return self._own or read_words(self._words_path)[0]
+            return _WORDS_WAITING.get(self.path) or read_words(self._words_path)[0]
 
     def _soon(self) -> None:
         if self._timer is not None:
@@ -212,10 +213,10 @@ class Choices:
         with _FILE:
             if self._timer is not None:
                 self._timer.cancel()
-            if self._own is not None:
-                if not kept_whole(self._words_path, words_text(self._own)):
+            if (own := _WORDS_WAITING.get(self.path)) is not None:
+                if not kept_whole(self._words_path, words_text(own)):
                     return
-                self._own = None
+                del _WORDS_WAITING[self.path]
             if self._pending:
                 try:
                     entries = self._stored()
@@ -233,7 +234,8 @@ class Choices:
             if self._timer is not None:
                 self._timer.cancel()
             self._pending.clear()
-            self._own = self.words = None
+            _WORDS_WAITING.pop(self.path, None)
+            self.words = None
             for path in (self.path, self._words_path, self._words_path.with_suffix(".tsv")):  # once the words' name
                 removed(path)
 
