@@ -137,6 +137,8 @@ def areas_in_a_page(notebook, page):
     two.get_by_text("70,254").wait_for()
     assert two.locator(".guessed").is_visible() and not two.locator(".star").is_visible()
     assert two.locator(".adasoft-areas").bounding_box()["height"] <= 620
+    strokes = [two.locator(f".line.{name}").evaluate("e => getComputedStyle(e).stroke") for name in ("head", "tails")]
+    assert "none" not in strokes and len(set(strokes)) == 2  # rising and falling, in the colours of their clusters
     pulled(page, two.locator(".you"), 60, 0)
     agreed(notebook, first, lambda c: c > 3000)
     two = notebook.show_cell('predict("best cut"')

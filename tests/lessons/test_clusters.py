@@ -79,7 +79,7 @@ def test_swaps_that_change_nothing_are_kept(cache):
 def test_tails_say_both_with_numbers(explorer):
     """They take time to start, and may pay all the same: on two kinds of machine."""
     box = cluster_panels.tails_panel(explorer)
-    assert said(box).count("A second tail takes") == 2 and "made by hand: the fastest has" in said(box)
+    assert said(box).count("A second tail takes") == 2 and "Made by hand: the fastest has" in said(box)
     (figure,) = every(box, parts.LiveFigure)
     rows = explorer.tails(explorer.cost)
     np.testing.assert_allclose(figure.data[0].y + figure.data[1].y, [1e3 * row.plan.time for row in rows], rtol=1e-12)
@@ -108,7 +108,7 @@ def test_the_front_is_the_one_of_the_planner(explorer):
 def test_where_the_cost_model_counts_the_figures_go_by_a_clock():
     explorer = ClustersExplorer(Vocabulary.synthetic(3000), cost=COUNTED_MULTIPLICATIONS, cutoffs=(100, 900))
     assert explorer.by_the_clock.name == measured_cost().name
-    assert measured_cost().name in said(cluster_panels.front_panel(explorer))
+    assert measured_cost().name[1:] in said(cluster_panels.front_panel(explorer))
     assert measured_cost().name in PREDICTIONS["second cutoff"].question(explorer)
 
 

@@ -56,7 +56,9 @@ def tails_data(clocks: Sequence[tuple[Cost, list[Tails]]], words: Vocabulary) ->
         }
         data[3 * i + 2] = {"x": [names[j] for j in fastest], "y": total[fastest] + 0.25 * highest}
         layout[f"yaxis{i + 1 if i else ''}.range"] = [0.0, 1.45 * highest]
-        layout[f"xaxis{i + 1 if i else ''}.title.text"] = f"number of tails, each at its best<br>{plain(cost.name)}"
+        layout[f"xaxis{i + 1 if i else ''}.title.text"] = (
+            f"number of tails, each at its best<br>{plain(cost.name.replace('recorded machine: ', 'recorded: '))}"
+        )
     return data, layout
 
 
@@ -92,7 +94,7 @@ def tails_sentence(cost: Cost, rows: list[Tails]) -> str:
     if not rows:
         return f"{cost.name}: with 75 % of the tokens in the head, these words leave nothing for a tail."
     best = min(rows, key=lambda row: row.plan.time)
-    text = f"{cost.name}: the fastest has {_tails(best.plan.n_tails)}."
+    text = f"{cost.name[0].upper()}{cost.name[1:]}: the fastest has {_tails(best.plan.n_tails)}."
     if len(rows) < 2:
         return text
     one, two = rows[:2]
@@ -172,7 +174,7 @@ def front_sentence(cost: Cost, points: list[FrontPoint], found: Plan) -> str:
     if not fast.cutoffs:
         return f"{cost.name}: no cutoffs are faster than the full softmax here."
     return (
-        f"{cost.name}: with the floor, {seconds_text(found.time)} and "
+        f"{cost.name[0].upper()}{cost.name[1:]}: with the floor, {seconds_text(found.time)} and "
         f"{mean_width(found.in_features, found.widths, found.shares):,.0f} numbers per token; the fastest, without it, "
         f"{seconds_text(fast.time)} ({100 * slower:.1f} % less time) and {fast.mean_width:,.0f} numbers."
     )

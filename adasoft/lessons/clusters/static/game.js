@@ -116,8 +116,8 @@ export function mountGame(root, given, on) {
     const border = [...Array(80).keys()].map(i => lowest() * (words.n / lowest()) ** (i / 79)).find(c => words.cumulative(c) >= state.floor);
     if (border > lowest()) {
       svg('line', {x1: X(border), x2: X(border), y1: MAP.top, y2: base, class: 'floor'}, lines);
-      svg('text', {x: X(border) - 5, y: MAP.top + 14, 'text-anchor': 'end', class: 'end'}, lines, 'not allowed');
-      svg('text', {x: X(border) - 5, y: MAP.top + 30, 'text-anchor': 'end', class: 'end'}, lines, `head < ${100 * state.floor} %`);
+      svg('text', {x: X(border) - 5, y: Y(border) - 34, 'text-anchor': 'end', class: 'end'}, lines, 'not allowed');
+      svg('text', {x: X(border) - 5, y: Y(border) - 18, 'text-anchor': 'end', class: 'end'}, lines, `head < ${100 * state.floor} %`);
     }
     svg('text', {x: MAP.left + wide() - 8, y: base - 10, 'text-anchor': 'end', class: 'end'}, lines, 'here c₁ would be above c₂');
     nodes.cross = svg('path', {class: 'cross'}, drawing);

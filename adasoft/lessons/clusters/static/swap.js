@@ -123,7 +123,7 @@ export function mountSwap(root, given, moved) {
       set(nodes.ghosts[i], {x: x + 1, y: Y(other[i]), width: Math.max(0, wide - 2), height: base - Y(other[i])});
       const full = `${NAMES[i]}: ${whole(sizes[i])} × ${shares[i]} % = ${whole(sizes[i] * shares[i] / 100)}`;
       const name = nodes.names[i];
-      name.textContent = 6.8 * full.length < wide - 26 ? full : '';
+      name.textContent = 6.6 * full.length < wide - 6 ? full : '';
       set(name, {x: x + wide / 2, y: base - 8});
       const places = {size: [X(edges[i + 1]), Math.min(base - 18, (y + base) / 2)], share: [x + wide / 2, y]};
       for (const what of ['size', 'share']) {
