@@ -335,3 +335,12 @@ def test_the_floor_costs_next_to_no_time(english):
     explorer = ClustersExplorer(english, cost=recorded_costs()[0], cutoffs=(2000, 10000))
     fastest, floor = explorer.front(explorer.cost)[0], explorer.plan_for_me(2)
     assert floor.time / fastest.time < 1.03 and fastest.head_share < 0.75
+
+
+def test_a_drag_searches_no_plan_again(explorer, monkeypatch):
+    """Tails and front go by words and sizes, not by cutoffs, though each reading of a record makes a new object."""
+    boxes = [cluster_panels.tails_panel(explorer), cluster_panels.front_panel(explorer)]
+    monkeypatch.setattr(ClustersExplorer, "plan_for_me", lambda *_, **__: pytest.fail("searched again"))
+    explorer.cutoffs = (1200, 6000)
+    explorer.cutoffs = (1300, 6000)
+    assert problem(*boxes) == ""

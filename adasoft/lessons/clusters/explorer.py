@@ -59,6 +59,10 @@ class ClustersExplorer(Explorer):
         search = partial(self.plan_for_me, 1, min_head_share=0.0, cost=COUNTED_WORDS)
         return int(self._cached(key, search).cutoffs[0])
 
+    def _known_as(self, cost: Cost) -> Cost | str:
+        """What a result is cached under: a record's name, for each reading of it makes another object."""
+        return cost if cost is self.cost else cost.name
+
     def tails(self, cost: Cost) -> list[Tails]:
         """The best cutoffs of 1 to 5 tails, as many as the floor of the head's share leaves room for."""
 
@@ -71,7 +75,7 @@ class ClustersExplorer(Explorer):
                     break
             return found
 
-        return self._cached(("tails", self.sizes, cost), make)  # type: ignore[no-any-return]
+        return self._cached(("tails", self.sizes, self._known_as(cost)), make)  # type: ignore[no-any-return]
 
     def floored(self, cost: Cost) -> Plan:
         """The best pair of cutoffs with the floor; fewer of them where there is no room for two."""
@@ -86,7 +90,7 @@ class ClustersExplorer(Explorer):
             search = partial(front, self.vocabulary, self.in_features, self.batch, cost=cost, points=points)
             return self.priced(partial(search, widths=self.widths_for(n_tails)), cost, 12 * self.patience)
 
-        return self._cached(("front", self.sizes, cost), make)  # type: ignore[no-any-return]
+        return self._cached(("front", self.sizes, self._known_as(cost)), make)  # type: ignore[no-any-return]
 
     def seconds_by(self, cost: Cost) -> float:
         """Seconds of a step with the present cutoffs under another cost model."""
