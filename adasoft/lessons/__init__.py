@@ -7,7 +7,8 @@ return widgets bound to it: whatever one of them changes, all others show. Needs
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .clusters.panels import beat_the_planner, swap_panel, two_clusters_panel
+from .clusters.explorer import ClustersExplorer
+from .clusters.panels import area_panel, beat_the_planner, front_panel, swap_panel, tails_panel, two_clusters_panel
 from .kit.costs import COUNTED_MULTIPLICATIONS, COUNTED_WORDS
 from .kit.course import ROOMS
 from .kit.cuts import cut_panel
@@ -89,11 +90,13 @@ __all__ = [
     "COUNTED_WORDS",
     "AlternativesExplorer",
     "CasesExplorer",
+    "ClustersExplorer",
     "Explorer",
     "LayerExplorer",
     "LiveTimingExplorer",
     "TimingExplorer",
     "TrainingExplorer",
+    "area_panel",
     "ask",
     "batch_panel",
     "beat_the_planner",
@@ -108,6 +111,7 @@ __all__ = [
     "decoding_panel",
     "drop_in_panel",
     "experts_panel",
+    "front_panel",
     "gradient_panel",
     "half_panel",
     "languages_panel",
@@ -129,6 +133,7 @@ __all__ = [
     "stored_race",
     "svd_panel",
     "swap_panel",
+    "tails_panel",
     "text_panel",
     "token_panel",
     "train_panel",

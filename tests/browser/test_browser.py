@@ -1,7 +1,5 @@
 """The notebooks in a real JupyterLab and a real browser: every control moved, light and dark, no request leaves."""
 
-import statistics
-
 import pytest
 from browser.gestures import (
     BROWSER,
@@ -10,27 +8,20 @@ from browser.gestures import (
     check,
     click,
     commit,
-    drag,
     drawn,
     dropped,
-    empty_frame,
     every_control_was_used,
     figure_y,
     finish,
-    frame_latency,
     guess_again,
     holds,
     illegible,
     inaccessible,
     move_cutoff_every_way,
     opened,
-    overlapping,
     press,
     restarted,
     run_job,
-    settings_open,
-    settled,
-    slid,
     typed,
     until,
     use_progress,
@@ -269,127 +260,3 @@ def test_01_zipf(lab, page, shots):
             'ask("the tail")',
         ],
     )
-
-
-def test_02_clusters(lab, page, shots):
-    notebook = opened(page, lab, "02_clusters.ipynb")
-    check(notebook.show_cell('ask("count by hand")'), "3,600", "not yet")
-    two = notebook.show_cell('predict("best cut"')
-    commit(two, "2000")
-    drawn(notebook, two)
-    press(two, "Show the best")
-    until(lambda: two.locator(".js-plotly-plot").first.evaluate("g => g.data[4].visible"), lambda v: v is True)
-    before = figure_y(two, 3)
-    slider = two.locator(".adasoft-slider input").first
-    slider.focus()
-    slider.press("ArrowRight")
-    before = until(lambda: figure_y(two, 3), lambda new: new != before)
-    number = two.get_by_role("spinbutton", name="words in the first cluster")
-    number.fill("15367")
-    number.press("Enter")
-    until(lambda: figure_y(two, 3), lambda new: new == figure_y(two, 4))
-    two.get_by_role("combobox", name="cost model").select_option(index=1)
-    two.get_by_text("ms per step").first.wait_for(state="attached")
-    press(two, "Hide the best")
-    until(lambda: two.locator(".js-plotly-plot").first.evaluate("g => g.data[4].visible"), lambda v: v is False)
-
-    swap = notebook.show_cell("swap_panel()")
-    swap.get_by_text("as set: 1,900 words per token").wait_for(state="attached")
-    press(swap, "Swap the shares")
-    swap.get_by_text("better as set").wait_for()
-    handle = swap.locator(".adasoft-slider input").first
-    handle.focus()
-    handle.press("ArrowRight")
-    swap.get_by_text("k = 1,100").first.wait_for(state="attached")
-    number = swap.get_by_role("spinbutton", name="words of the large one")
-    number.fill("5000")
-    number.press("Enter")
-    swap.get_by_text("k = 5,000").first.wait_for(state="attached")
-    for name, share in (("share of the small one, %", "12"), ("share of the large one, %", "12")):
-        slid(swap, name)
-        typed(swap, name, share)
-    swap.get_by_text("swapping changes nothing").wait_for()
-    check(notebook.show_cell('ask("swap saving")'), "800", "correct", by_mouse_in=notebook)
-
-    cut = notebook.show_cell("cut_panel(layer)")
-    assert value(notebook, "len(layer.vocabulary)") > 300_000
-    settled(notebook)
-    for what, found in (
-        ("key", frame_latency(cut, 1)),
-        ("pointer", frame_latency(cut, 1, pointer=True)),
-    ):
-        median, empty = statistics.median(found), empty_frame(page)
-        print(
-            f"cut panel at V = 321,180, from {what} to painted frame: median {median:.0f} ms of {len(found)}, where an "
-            f"empty frame takes {empty:.0f} ms (by way of the kernel it took 100 ms)"
-        )
-        # 16 ms on a quiet machine; other tests run beside this one, so that even an empty frame may take more
-        assert median - empty < 33
-    move_cutoff_every_way(notebook, cut, "layer", 1)
-    box = cut.locator(".adasoft-cut").bounding_box()
-    assert box["width"] <= 1000 and box["height"] <= 680, box
-    slid(cut, "cutoff 1")
-    typed(cut, "cutoff 1, words", "3000")
-    holds(notebook, "layer.cutoffs[0]", 3000)
-    said = cut.locator(".result").inner_text()
-    drag(notebook, cut, 0, -40, lambda: until(cut.locator(".result").inner_text, lambda new: new != said))
-    cut.get_by_role("combobox", name="number of cutoffs").select_option("5")
-    until(lambda: cut.locator(".cluster").count(), lambda n: n == 6)
-    assert overlapping(cut.locator(".adasoft-cut")) == []
-    cut.get_by_role("combobox", name="number of cutoffs").select_option("0")
-    holds(notebook, "layer.cutoffs", ())
-    cut.get_by_text("a full softmax over all 321,180 words").first.wait_for()
-    cut.get_by_role("combobox", name="number of cutoffs").select_option("3")
-    holds(notebook, "len(layer.cutoffs)", 3)
-    settings_open(cut)
-    cut.get_by_role("combobox", name="width of the tails").select_option(index=2)
-    until(lambda: value(notebook, "layer.widths"), lambda w: w == [512] * 3)
-    cut.get_by_text("512 numbers each").nth(3).wait_for()
-    cut.get_by_role("combobox", name="width of the tails").select_option(index=0)
-    typed(cut, "hidden size d", "256")
-    typed(cut, "tokens per step B", "1000")
-    until(lambda: value(notebook, "(layer.in_features, layer.batch)"), lambda v: v == (256, 1000))
-    cut.get_by_role("combobox", name="cost model").select_option(index=1)
-    cut.get_by_text("per step").first.wait_for(state="attached")
-    for button in ("The authors' cutoffs", "Plan for me", "Reset"):
-        before = value(notebook, "layer.cutoffs")
-        press(cut, button)
-        until(lambda: value(notebook, "layer.cutoffs"), lambda c, before=before: c != before)
-    assert value(notebook, "layer.cutoffs") == (2000, 10000)
-    check(notebook.show_cell('ask("tail width")'), "128", "That is tail 1")
-    check(notebook.show_cell('ask("tail token")'), "1.28e6", "projection")
-    commit(notebook.show_cell('predict("second cutoff"'), "2")
-
-    game = notebook.show_cell("beat_the_planner(layer)")
-    press(game, "Compare with the planner")
-    game.get_by_text("The planner is ahead").wait_for()
-    said = cut.locator(".result").inner_text()
-    drag(
-        notebook, game, 1, 40, lambda: until(cut.locator(".result").inner_text, lambda new: new != said)
-    )  # linked to the other panel
-    press(game, "Compare with the planner")
-    press(game, "Measure both")
-    game.get_by_text("Your score, the planner's time over yours").wait_for(timeout=120_000)
-    # without an end, so that the stop cannot come too late
-    notebook.evaluate(
-        "vars(__import__('sys').modules['adasoft.lessons.clusters.duel']).update(_ROUNDS=10**6, DUEL_SECONDS=600)"
-    )
-    press(game, "Measure both")
-    press(game, "Stop")
-    game.get_by_text("Stopped.").wait_for(timeout=60_000)
-    # the cell that makes the explorer, run again alone: the panels of the other cells stay linked to it
-    assert notebook.run_cell("layer = Explorer.for_lesson("), notebook.errors()
-    cut = notebook.show_cell("cut_panel(layer)")
-    typed(cut, "cutoff 2, words", "12345")
-    holds(notebook, "layer.cutoffs[1]", 12345)
-    game = notebook.show_cell("beat_the_planner(layer)")
-    game.get_by_text("12,345").first.wait_for()
-    cells = [
-        'predict("best cut"',
-        "swap_panel()",
-        "cut_panel(layer)",
-        'predict("second cutoff"',
-        "beat_the_planner(layer)",
-    ]
-    every_control_was_used(notebook)
-    finish(notebook, lab, shots, "02", cells)

@@ -1,65 +1,171 @@
-"""The lesson on clusters: two clusters, the swap, the reader against the planner. No browser."""
+"""The lesson on clusters: one cut, the swap, tails, width, the reader against the planner. No browser."""
 
+import json
+import re
 import threading
+from pathlib import Path
 
+import ipywidgets as w
+import numpy as np
 import pytest
 from panels import every, named, problem, said
 
-from adasoft import Vocabulary, plan
-from adasoft.lessons import COUNTED_WORDS, Explorer
+from adasoft import PaperCost, Vocabulary, plan
+from adasoft.lessons import COUNTED_MULTIPLICATIONS, COUNTED_WORDS, ClustersExplorer
 from adasoft.lessons.clusters import duel as duels
+from adasoft.lessons.clusters import figures as f
 from adasoft.lessons.clusters import panels as cluster_panels
-from adasoft.lessons.kit import cuts, parts
-from adasoft.lessons.kit.costs import measured_cost
-from adasoft.lessons.kit.cut_widget import CutWidget
-from adasoft.lessons.kit.widgets import NumberBox
+from adasoft.lessons.clusters.exercises import EXERCISES
+from adasoft.lessons.clusters.explorer import starting_time
+from adasoft.lessons.clusters.questions import PREDICTIONS, QUESTIONS
+from adasoft.lessons.clusters.widgets import AreaCut, GameMap, SwapAreas
+from adasoft.lessons.kit import parts
+from adasoft.lessons.kit.costs import measured_cost, recorded_costs
+from adasoft.lessons.kit.exercises import judge
+from adasoft.lessons.kit.grading import grade
+from adasoft.lessons.kit.languages import load_language
+from adasoft.reference import best_cutoffs
+from adasoft.reference import cost as reference_cost
+from adasoft.tradeoffs import two_clusters
+
+CELLS = json.loads(
+    (Path(__file__).resolve().parents[2] / "notebooks" / "02_clusters.ipynb").read_text(encoding="utf-8")
+)["cells"]
+TEXT = "\n".join("".join(cell["source"]) for cell in CELLS if cell["cell_type"] == "markdown")
 
 
-def test_two_clusters_panel(cost):
-    explorer = Explorer(Vocabulary.synthetic(5000), cost=COUNTED_WORDS, cutoffs=(300,))
-    box = cluster_panels.two_clusters_panel(explorer)
+@pytest.fixture
+def explorer(cost):
+    return ClustersExplorer(Vocabulary.synthetic(20_000, name="synthetic"), cost=cost, cutoffs=(1000, 5000))
+
+
+# ---------------------------------------------------------------- the panels
+
+
+def test_one_cut_as_areas(cache):
+    explorer = ClustersExplorer(Vocabulary.synthetic(5000), cost=COUNTED_WORDS, cutoffs=(300,))
+    first, second = cluster_panels.area_panel(explorer), cluster_panels.two_clusters_panel(explorer)
+    (one,), (two,) = every(first, AreaCut), every(second, AreaCut)
+    best = plan(explorer.vocabulary, 512, 2560, cost=COUNTED_WORDS, n_tails=1, min_head_share=0).cutoffs[0]
+    # before the guess, neither the totals nor the best cut are sent to the page
+    assert (one.curve, one.best, one.guess) == (False, None, None) and (two.curve, two.best) == (True, best)
+    one.cut = 77  # as a drag does
+    assert explorer.cutoffs == (77,) and two.cut == 77
+    explorer.cutoffs = (1234,)
+    assert one.cut == two.cut == 1234
+    explorer.cutoffs = ()
+    two.cut = 9
+    assert explorer.cutoffs == (9,) and problem(first, second) == ""
+
+
+def test_the_guess_is_drawn(cache):
+    explorer = ClustersExplorer(Vocabulary.synthetic(5000), cost=COUNTED_WORDS)
+    explorer.remember("guess best cut", 700)
+    (picture,) = every(cluster_panels.two_clusters_panel(explorer), AreaCut)
+    assert picture.guess == 700
+
+
+def test_swaps_that_change_nothing_are_kept(cache):
+    explorer = ClustersExplorer("en", lesson="02 test")
+    (picture,) = every(cluster_panels.swap_panel(explorer), SwapAreas)
+    assert (picture.sizes, picture.shares, picture.found) == ([1000, 9000], [10, 20], [])
+    picture.found = ["shares"]
+    explorer.close()
+    again = ClustersExplorer("en", lesson="02 test")
+    assert again.recall("swaps found") == ["shares"]
+    assert every(cluster_panels.swap_panel(again), SwapAreas)[0].found == ["shares"]
+
+
+def test_tails_say_both_with_numbers(explorer):
+    """They take time to start, and may pay all the same: on two kinds of machine."""
+    box = cluster_panels.tails_panel(explorer)
+    assert said(box).count("A second tail takes") == 2 and "Made by hand: the fastest has" in said(box)
     (figure,) = every(box, parts.LiveFigure)
-    best = figure.data[4].x[0]
-    assert best == plan(explorer.vocabulary, 512, 2560, cost=COUNTED_WORDS, n_tails=1, min_head_share=0).cutoffs[0]
-    named(box, "words in the first cluster").value = int(best)
-    assert figure.data[3].y[0] == figure.data[4].y[0] and not figure.data[4].visible
-    named(box, "Show the best").click()
-    assert figure.data[4].visible and "Best in the root" in said(box)
-    every(box, parts.Slider)[0].value = 10.0
-    assert explorer.cutoffs == (10,)
-    named(box, "words in the first cluster").value = 5000
-    assert "got 5,000" in problem(box) and named(box, "words in the first cluster").value == 10
-    explorer.cost = cost
-    assert named(box, "cost model").value == cost.name and figure.layout.yaxis.title.text == "ms per step"
+    rows = explorer.tails(explorer.cost)
+    np.testing.assert_allclose(figure.data[0].y + figure.data[1].y, [1e3 * row.plan.time for row in rows], rtol=1e-12)
+    assert [row.plan.n_tails for row in rows] == [1, 2, 3, 4, 5]
+    # made by hand: the head's product, two for each tail, sorting
+    assert rows[1].starting == pytest.approx(3 * 5e-4 + 2 * 1e-4 + 1e-4, rel=1e-3)
+    assert all("tails: " in text or "1 tail: " in text for text in figure.data[0].hovertext)
+    explorer.vocabulary = Vocabulary.synthetic(3)
+    assert problem(box) == "" and len(figure.data[0].x) == 1  # the floor leaves room for one
 
 
-def test_swap_panel():
-    box = cluster_panels.swap_panel()
-    assert "as set: 1,900 words" in said(box) and "better swapped" in said(box)
-    named(box, "Swap the shares").click()
-    assert "as set: 1,100 words" in said(box) and "better as set" in said(box)
-    named(box, "words of the small one", NumberBox).value = 9000
-    assert "words of the small one should be from 100 to 5,000, got 9,000" in problem(box)
-    named(box, "words of the small one", NumberBox).value = 5000
-    assert "k = 5,000" in said(box) and problem(box) == ""
-    named(box, "share of the large one, %", parts.Slider).value = 20
-    assert "swapping changes nothing" in said(box)
+def test_the_front_is_the_one_of_the_planner(explorer):
+    box = cluster_panels.front_panel(explorer)
+    (figure,) = every(box, parts.LiveFigure)
+    points = [p for p in explorer.front(explorer.cost) if p.cutoffs]
+    np.testing.assert_allclose(figure.data[0].x, [p.mean_width for p in points])
+    assert figure.data[1].y[0] == pytest.approx(1e3 * explorer.plan_for_me(2).time)
+    assert figure.data[2].y[0] == pytest.approx(1e3 * explorer.prediction.seconds)
+    assert "numbers per token" in said(box) and "numbers per token" in figure.data[0].hovertext[0]
+    explorer.cutoffs = (100,)
+    assert len(figure.data[2].x) == 0  # another number of tails lies on another front
+    explorer.cutoffs = (100, 300)
+    assert len(figure.data[2].x) == 1 and problem(box) == ""
+
+
+def test_where_the_cost_model_counts_the_figures_go_by_a_clock():
+    explorer = ClustersExplorer(Vocabulary.synthetic(3000), cost=COUNTED_MULTIPLICATIONS, cutoffs=(100, 900))
+    assert explorer.by_the_clock.name == measured_cost().name
+    assert measured_cost().name[1:] in said(cluster_panels.front_panel(explorer))
+    assert measured_cost().name in PREDICTIONS["second cutoff"].question(explorer)
+
+
+@pytest.mark.parametrize("n", [2, 3, 12])
+def test_tiny_vocabularies(n, cost):
+    explorer = ClustersExplorer(Vocabulary.synthetic(n), cost=cost, cutoffs=(1,))
+    for make in (
+        cluster_panels.area_panel,
+        cluster_panels.two_clusters_panel,
+        cluster_panels.tails_panel,
+        cluster_panels.front_panel,
+    ):
+        assert problem(make(explorer)) == ""
+    game = cluster_panels.beat_the_planner(explorer)
+    assert (problem(game) == "") == (n > 2) and ("this game needs at least 3 words" in problem(game)) == (n == 2)
+
+
+@pytest.mark.parametrize("make", ["area", "two_clusters", "swap", "tails", "front", "beat_the_planner"])
+def test_a_cell_run_again_leaks_no_widget(explorer, make):
+    panel = getattr(cluster_panels, make if make == "beat_the_planner" else f"{make}_panel")
+    panel(explorer)
+    widgets = len(w.widgets.widget._instances)
+    for _ in range(3):
+        panel(explorer)
+    assert len(w.widgets.widget._instances) == widgets
+
+
+# ---------------------------------------------------------------- the game
 
 
 def test_the_game(explorer):
-    box, other = cluster_panels.beat_the_planner(explorer), cuts.cut_panel(explorer)
-    explorer.cutoffs = (2, 5000)
-    assert "not allowed" in said(box)
-    explorer.cutoffs = (4000, 9000)
+    box = cluster_panels.beat_the_planner(explorer)
+    (picture,) = every(box, GameMap)
+    assert picture.trail == [[1000, 5000]] and picture.plan == []
+    picture.cuts = [2, 5000]  # as a drag does
+    assert explorer.cutoffs == (2, 5000)
+    picture.trail = [[2, 5000]]
     named(box, "Compare with the planner").click()
-    assert "The planner is ahead by" in said(box)
-    explorer.cutoffs = explorer.plan_for_me().cutoffs
+    assert "move the first cutoff until the head holds 75 %" in problem(box) and picture.plan == []
+    explorer.cutoffs = (4000, 9000)
+    assert picture.cuts == [4000, 9000]
+    named(box, "Compare with the planner").click()
+    best = explorer.plan_for_me(2)
+    assert problem(box) == "" and "The planner is" in said(box) and picture.plan == list(best.cutoffs)
+    explorer.cutoffs = best.cutoffs
+    picture.trail = [*picture.trail, list(best.cutoffs)]
+    explorer.cutoffs = (4000, 9000)  # the best place tried counts, not the last
     named(box, "Compare with the planner").click()
     assert "A draw" in said(box)
-    assert tuple(every(other, CutWidget)[0].cuts) == explorer.cutoffs
+    named(box, "Play again").click()
+    assert picture.plan == [] and picture.trail == [[1000, 5000]] and explorer.cutoffs == (1000, 5000)
+    assert "A draw" not in said(box)
+    explorer.batch = 64  # another game: dark again
+    assert picture.batch == 64 and picture.trail == [[1000, 5000]]
 
 
-def test_the_game_measured(explorer, cost, monkeypatch):
+def test_the_game_measured(explorer, cache):
     """The real thing at a small size; then what is said of it."""
     explorer.vocabulary = Vocabulary.synthetic(3000, name="small")
     explorer.in_features, explorer.cutoffs = 32, (1500, 2500)
@@ -70,10 +176,17 @@ def test_the_game_measured(explorer, cost, monkeypatch):
     assert named(box, "Measure both").disabled and not named(box, "Stop").disabled
     named(cluster_panels.beat_the_planner(explorer, slot="second"), "Measure both").click()  # one at a time
     job.join(120)
-    assert not job.is_alive() and problem(box) == "" and "Your score" in said(box)
-    assert "the planner at" in said(box) and "measured" in said(box) and explorer.recall("game") in said(box)
+    assert not job.is_alive() and problem(box) == "" and "measured here" in said(box)
+    (figure,) = every(box, parts.LiveFigure)
+    kept = explorer.kept_duel()
+    assert figure.data[0].x[1] == 1e3 * kept["you"]["measured"][0] and figure.data[0].y[1] == "you: 1,500 and 2,500"
+    assert figure.data[0].error_x.array[1] == pytest.approx(
+        1e3 * (kept["you"]["measured"][2] - kept["you"]["measured"][0])
+    )
     assert not named(box, "Measure both").disabled and named(box, "Stop").disabled
     assert "Last time" in said(cluster_panels.beat_the_planner(explorer, slot="third"))
+    named(box, "Measure both").click()
+    named(box, "Stop").click()
 
 
 def test_a_duel_fits_the_time_and_says_what_it_cannot_do(explorer, monkeypatch):
@@ -89,12 +202,145 @@ def test_a_duel_fits_the_time_and_says_what_it_cannot_do(explorer, monkeypatch):
     monkeypatch.setattr(machine, "interleave", interleave)
     monkeypatch.setattr(duels, "DUEL_SECONDS", 0.15)
     ticks = []
-    text = duels.duel(explorer, (1000, 5000), lambda done, what: ticks.append(what))
-    assert "B = 2,560" not in text and "so that it takes seconds" in text and "from another machine's timings" in text
-    assert "0.50 measured; the planner is faster" in text and ticks[-1] == "half"
+    found = duels.duel(explorer, (1000, 5000), lambda done, what: ticks.append(what))
+    assert found.batch < explorer.batch == found.asked and duels.Duel.from_kept(found.kept) == found
+    text = f.duel_sentence(found)
+    assert "The planner is faster" in text and "0.50 measured here" in text and "so that it takes seconds" in text
+    assert "predicted by made by hand" in text and ticks[-1] == "half"
+    assert "a draw" in f.duel_sentence(found._replace(you=found.planner))
     assert asked["rows"] == {"your layer": 2, "the planner's layer": 2}
     with pytest.raises(ValueError, match="no cutoffs"):
         duels.duel(explorer, (), lambda *_: None)
     monkeypatch.setattr(duels, "DUEL_BYTES", 1000)
     with pytest.raises(ValueError, match="narrower tails or a smaller d"):
         duels.duel(explorer, (1000, 5000), lambda *_: None)
+
+
+def test_section_3_gives_no_answer_of_the_game():
+    """Other sizes and another cost model: its plan is another one."""
+    words = load_language("en")
+    layer = plan(words, 512, 2560, cost=COUNTED_MULTIPLICATIONS, n_tails=2)
+    game = plan(words, 256, 1024, cost=recorded_costs()[0], n_tails=2)
+    assert layer.cutoffs != game.cutoffs
+
+
+# ---------------------------------------------------------------- questions, exercise
+
+
+@pytest.mark.parametrize(
+    ("key", "answer", "hint"),
+    [
+        ("count by hand", "3,200", "both shares"),
+        ("count by hand", "2,001", "the head alone"),
+        ("fixed costs", "0.8", "two products"),
+        ("tail token", "5,185,536", "scores use the full width"),
+        ("tail width", "128", "That is tail 1"),
+        ("swap saving", "28000", "difference of the shares"),
+    ],
+)
+def test_likely_errors_have_a_hint_of_their_own(key, answer, hint):
+    verdict = grade(key, answer)
+    assert verdict.status == "not yet" and hint in verdict.hint
+
+
+@pytest.mark.parametrize("answer", ["1.35 million", "1,345,536", "512*128 + 128*10000"])
+def test_a_rounded_answer_is_right(answer):
+    assert grade("tail token", answer).status == "correct"
+
+
+def test_every_hint_is_for_a_wrong_answer():
+    for key, question in QUESTIONS.items():
+        assert grade(key, question.expected()).status == "correct"
+        for wrong in question.wrong.values():
+            assert grade(key, wrong()).status == "not yet", key
+
+
+def test_write_it_yourself():
+    exercise = EXERCISES["multiplications"]
+    assert judge(exercise, exercise.solution).status == "correct" and len(exercise.bugs) >= 3
+    for hint, bug in exercise.bugs.items():
+        assert hint in judge(exercise, bug).text
+    explorer = ClustersExplorer(Vocabulary.synthetic(900), cost=COUNTED_MULTIPLICATIONS, cutoffs=(30, 200))
+    counted = exercise.solution(explorer.vocabulary.counts, [30, 200], 512, explorer.widths)
+    assert counted == pytest.approx(1e6 * float(explorer.amount(explorer.prediction.seconds)), rel=1e-9)
+
+
+# ---------------------------------------------------------------- what the text says
+
+
+@pytest.fixture(scope="module")
+def english():
+    return load_language("en")
+
+
+def test_in_code_computes_what_the_panel_shows(english, capsys):
+    (source,) = ["".join(cell["source"]) for cell in CELLS if "argmin()" in "".join(cell["source"])]
+    explorer = ClustersExplorer(english, cost=COUNTED_WORDS)
+    room = {"counting": explorer}
+    exec(source, room)
+    assert room["k_h"][room["best"]] == explorer.best_cut()
+    said = capsys.readouterr().out
+    assert said == "31,499 of 321,180 words per token: 10.2 times fewer, cut after 15,367\n"
+
+
+def test_the_bottom_of_the_u_is_flat(english):
+    found = two_clusters(english, 512, 2560, cost=COUNTED_WORDS).root
+    best = int(found.argmin())
+    missed = [found[int(best * factor)] / found[best] - 1 for factor in (2 / 3, 4 / 3)]
+    assert max(missed) < 0.065 and "by a third in either direction costs at most 6 %" in TEXT
+
+
+def test_both_clusters_in_leaves_are_nearly_a_tie(english):
+    found = two_clusters(english, 512, 2560, cost=COUNTED_WORDS)
+    leaf, root = found.leaf.min() / 2560, found.root.min() / 2560
+    assert f"{leaf:,.0f} words per token for English instead of {root:,.0f}" in TEXT
+
+
+def test_where_the_argument_fails():
+    shares, flat = [0.90, 0.04, 0.03, 0.02, 0.01], lambda k, B: np.maximum(10, k * B)
+    assert best_cutoffs(shares, 100, 2, flat) == [1, 3] and reference_cost([1, 3], shares, 100, flat) == 324
+    other = flat(3, 100) + flat(2, 5) + flat(2, 5)
+    assert other == 320 and "a time of 324; {1}, {2, 5}, {3, 4} takes 320" in TEXT
+
+
+def test_what_a_second_tail_costs_and_saves(english):
+    for cost, words in zip(
+        recorded_costs()[:2], ("0.29 ms more to start and saves 647 ms", "0.94 ms more and saves 0.54 ms"), strict=True
+    ):
+        one, two = (plan(english, 512, 2560, cost=cost, n_tails=n) for n in (1, 2))
+        adds = starting_time(cost, 2) - starting_time(cost, 1)
+        saves = one.time - two.time + adds
+        numbers = [float(x) for x in re.findall(r"[\d.]+(?= ms)", words)]
+        assert [1e3 * adds, 1e3 * saves] == pytest.approx(numbers, rel=0.02) and words in TEXT
+
+
+def test_which_cost_has_which_optimum():
+    """The rows of the table, computed."""
+    counts, clock = 1e6 / np.arange(1, 10_001), {"c": 0.28e-3, "lam": 2.4e-6 / 2560}
+    rows = {
+        "words scored per token": (COUNTED_WORDS, 2560, "{:,.0f}", "more than 10"),
+        "ms, a tail's c weighted": (PaperCost(**clock, form="first"), 1e-3, "{:.2f}", "more than 10"),
+        "ms, each product pays c": (PaperCost(**clock), 1e-3, "{:.2f}", "6"),
+    }
+    for name, (cost, unit, form, best) in rows.items():
+        times = {n: plan(counts, 512, 2560, cost=cost, n_tails=n, min_head_share=0).time / unit for n in range(1, 12)}
+        cells = " | ".join(form.format(times[n]) for n in (1, 3, 6, 10))
+        (row,) = [line for line in TEXT.splitlines() if line.startswith(f"| {name}")]
+        assert f"| {cells} | {best} |" in row
+        assert min(times, key=times.get) == (11 if best == "more than 10" else int(best))
+
+
+def test_the_floor_costs_next_to_no_time(english):
+    """At the fast end, giving up width hardly saves time."""
+    explorer = ClustersExplorer(english, cost=recorded_costs()[0], cutoffs=(2000, 10000))
+    fastest, floor = explorer.front(explorer.cost)[0], explorer.plan_for_me(2)
+    assert floor.time / fastest.time < 1.03 and fastest.head_share < 0.75
+
+
+def test_a_drag_searches_no_plan_again(explorer, monkeypatch):
+    """Tails and front go by words and sizes, not by cutoffs, though each reading of a record makes a new object."""
+    boxes = [cluster_panels.tails_panel(explorer), cluster_panels.front_panel(explorer)]
+    monkeypatch.setattr(ClustersExplorer, "plan_for_me", lambda *_, **__: pytest.fail("searched again"))
+    explorer.cutoffs = (1200, 6000)
+    explorer.cutoffs = (1300, 6000)
+    assert problem(*boxes) == ""

@@ -14,7 +14,7 @@ from panels import named, problem, upload
 
 from adasoft import Vocabulary, plan
 from adasoft.cost import Cost
-from adasoft.lessons import COUNTED_MULTIPLICATIONS, COUNTED_WORDS, Explorer
+from adasoft.lessons import COUNTED_MULTIPLICATIONS, COUNTED_WORDS, ClustersExplorer, Explorer
 from adasoft.lessons.clusters import panels as cluster_panels
 from adasoft.lessons.kit import cuts
 from adasoft.lessons.kit.costs import cost_named, measured_cost
@@ -419,11 +419,12 @@ def test_kept_values_of_any_type_never_stop_a_lesson(cache, capsys, junk):
         explorer = fresh("a")
         assert explorer.vocabulary.name == "English" and explorer.batch == 5
         assert explorer.recall("none") is None
-    path.write_bytes(entries_of(kept={"game": junk, "guess half": junk, "steps": junk}))
-    explorer = fresh("a")
+    path.write_bytes(entries_of(kept={"duel": junk, "guess half": junk, "steps": junk}))
+    LIVE.clear()
+    explorer = ClustersExplorer(lesson="a")
     box, out = cluster_panels.beat_the_planner(explorer), capsys.readouterr().out
     assert problem(box) == "" and explorer.recall("steps") == junk
-    assert isinstance(junk, str) or "game should be a text, got" in out
+    assert "duel should be an object, got" in out or "duel.batch is missing" in out
     assert explorer.recall("guess half", 1.0) in (1.0, -1, 0, 1.5, 10**290)
 
 

@@ -10,12 +10,12 @@ import pytest
 from panels import every, press, problem, upload
 
 from adasoft import MeasuredCost, Vocabulary
-from adasoft.lessons import Explorer, LiveTimingExplorer
+from adasoft.lessons import ClustersExplorer, LiveTimingExplorer
 from adasoft.lessons.alternatives import case_panel as cp
 from adasoft.lessons.alternatives import explorer as al
 from adasoft.lessons.alternatives import panels as ap
 from adasoft.lessons.alternatives import stored as sa
-from adasoft.lessons.clusters.panels import beat_the_planner, two_clusters_panel
+from adasoft.lessons.clusters.panels import beat_the_planner, front_panel, tails_panel, two_clusters_panel
 from adasoft.lessons.kit import grading as checks
 from adasoft.lessons.kit import parts
 from adasoft.lessons.kit.cuts import cut_panel
@@ -125,8 +125,9 @@ def test_the_guard_sees_markup():
 
 
 def test_names_words_and_records_in_the_first_lessons():
-    explorer = Explorer(hostile_words(), cost=hostile_cost(), cutoffs=(20, 90))
-    explorer.remember("game", EVIL)
+    explorer = ClustersExplorer(hostile_words(), cost=hostile_cost(), cutoffs=(20, 90))
+    side = {"cutoffs": [20, 90], "predicted": 1.0, "measured": [2.0, 1.0, 3.0, 9]}
+    explorer.remember("duel", {"batch": 1, "asked": 1, "whose": EVIL, "you": side, "planner": side})
     makers = [
         cut_panel,
         word_panels.machine_panel,
@@ -134,6 +135,8 @@ def test_names_words_and_records_in_the_first_lessons():
         word_panels.languages_panel,
         word_panels.own_text_panel,
         two_clusters_panel,
+        tails_panel,
+        front_panel,
         beat_the_planner,
     ]
     boxes = {make.__name__: make(explorer) for make in makers}

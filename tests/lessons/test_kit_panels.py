@@ -15,7 +15,6 @@ from panels import every, named, problem, said
 from adasoft import Vocabulary, plan
 from adasoft.cost import Cost
 from adasoft.lessons import COUNTED_MULTIPLICATIONS, COUNTED_WORDS
-from adasoft.lessons.clusters import panels as cluster_panels
 from adasoft.lessons.kit import cuts, parts, plots
 from adasoft.lessons.kit.cut_widget import CutWidget
 from adasoft.lessons.kit.explorer import WIDTH_RULES
@@ -222,8 +221,6 @@ PANELS = {
     "coverage": word_panels.coverage_panel,
     "languages": word_panels.languages_panel,
     "own text": word_panels.own_text_panel,
-    "two clusters": cluster_panels.two_clusters_panel,
-    "swap": lambda _: cluster_panels.swap_panel(),
 }
 
 
@@ -236,12 +233,11 @@ def test_a_cell_run_again_leaks_no_widget(explorer, make):
     assert len(w.widgets.widget._instances) == widgets
 
 
-def test_questions_and_games_run_again_leak_no_widget(explorer):
+def test_questions_run_again_leak_no_widget(explorer):
     def cells():
         ask("tail width")
         (entry,) = every(predict("speedup", explorer, then=lambda: cuts.cut_panel(explorer, slot="p")), AnswerBox)
         entry.submit("3")
-        cluster_panels.beat_the_planner(explorer)
         return len(w.widgets.widget._instances)
 
     assert cells() == cells() == cells()
@@ -268,7 +264,7 @@ def test_callbacks_in_several_threads_wait_for_each_other(explorer):
 
 def test_no_figure_is_made_in_a_callback(explorer, cost, monkeypatch):
     """A figure is made once; what the reader does changes its numbers."""
-    boxes = {name: PANELS[name](explorer) for name in ("cut", "coverage", "languages", "two clusters")}
+    boxes = {name: PANELS[name](explorer) for name in ("cut", "coverage", "languages")}
     figures = {name: every(box, parts.LiveFigure)[0] for name, box in boxes.items() if name != "cut"}
     made = []
     monkeypatch.setattr(parts.LiveFigure, "__init__", lambda *_, **__: made.append("live"))
@@ -279,7 +275,6 @@ def test_no_figure_is_made_in_a_callback(explorer, cost, monkeypatch):
     explorer.width_rule, explorer.cost = list(WIDTH_RULES)[1], COUNTED_WORDS
     named(boxes["languages"], "languages").value = ("fr", "it")
     named(boxes["coverage"], "share of the tokens, %").value = 90.0
-    named(boxes["two clusters"], "Show the best").click()
     assert made == [] and all(problem(box) == "" for box in boxes.values())
     for name, figure in figures.items():
         assert [list(t.y) for t in figure.data] != shown[name], name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,16 +11,64 @@ from ...cost import MeasuredCost
 from ...planning import Plan, plan
 from ..kit.costs import cost_at_hand
 from ..kit.explorer import Explorer
-from ..kit.parts import listed
-from ..kit.plots import seconds_text
 
 #: What a duel may take: seconds by prediction, and bytes of weights with their gradients.
 DUEL_SECONDS, DUEL_BYTES = 6.0, 2e9
 _ROUNDS, _SETS = 9, 2
 
 
-def duel(explorer: Explorer, cutoffs: Sequence[int], tick: Callable[[float, str], None]) -> str:
-    """Training steps with these cutoffs and with the planner's, timed in turns on this machine, in one sentence.
+class Side(NamedTuple):
+    """One of the two layers."""
+
+    cutoffs: tuple[int, ...]
+    predicted: float
+    """Seconds of a step."""
+    median: float
+    q1: float
+    q3: float
+    n: int
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """As JSON."""
+        measured = [self.median, self.q1, self.q3, self.n]
+        return {"cutoffs": list(self.cutoffs), "predicted": self.predicted, "measured": measured}
+
+
+class Duel(NamedTuple):
+    """A measured game."""
+
+    batch: int
+    asked: int
+    """The batch that the reader had chosen; ``batch`` is smaller where a step would have taken too long."""
+    whose: str
+    """The timings that the predictions come from."""
+    you: Side
+    planner: Side
+
+    @property
+    def apart(self) -> bool:
+        """Whether the quartiles do not overlap."""
+        return self.you.q1 > self.planner.q3 or self.planner.q1 > self.you.q3
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """As JSON; `from_kept` reads it."""
+        named = {"batch": self.batch, "asked": self.asked, "whose": self.whose}
+        return {**named, "you": self.you.kept, "planner": self.planner.kept}
+
+    @classmethod
+    def from_kept(cls, kept: dict[str, Any]) -> Duel:
+        """A game as `ClustersExplorer.kept_duel` recalls it."""
+        you, planner = (
+            Side(tuple(side["cutoffs"]), side["predicted"], *side["measured"])
+            for side in (kept["you"], kept["planner"])
+        )
+        return cls(kept["batch"], kept["asked"], kept["whose"], you, planner)
+
+
+def duel(explorer: Explorer, cutoffs: Sequence[int], tick: Callable[[float, str], None]) -> Duel:
+    """Time training steps with these cutoffs and with the planner's, in turns, on this machine.
 
     The batch is halved until the predicted time is at most `DUEL_SECONDS`; the planner plans for that batch.
 
@@ -37,7 +86,6 @@ def duel(explorer: Explorer, cutoffs: Sequence[int], tick: Callable[[float, str]
     words, d, batch = explorer.vocabulary, explorer.in_features, explorer.batch
     widths = explorer.widths_for(len(cutoffs))
     shares = np.diff([0.0, *words.cumulative[[*cutoffs, len(words)]]])[1:].tolist()
-    whose = "" if cost.name.startswith("this machine") else " from another machine's timings"
 
     def predicted(at: int) -> tuple[float, Plan]:
         found = plan(words, d, at, cost=cost, n_tails=len(cutoffs), widths=widths, min_head_share=0.75)
@@ -59,14 +107,10 @@ def duel(explorer: Explorer, cutoffs: Sequence[int], tick: Callable[[float, str]
         for name, c in (("your layer", cutoffs), ("the planner's layer", found.cutoffs))
     }
     you, planner = interleave(steps, rounds=_ROUNDS, seconds=2 * DUEL_SECONDS, progress=tick).values()
-    apart = you.q1 > planner.q3 or planner.q1 > you.q3
-    won = "you are faster" if you.median < planner.median else "the planner is faster"
-    return (
-        f"With B = {batch:,}{'' if batch == explorer.batch else ' (so that it takes seconds)'}, "
-        f"you at {listed(cutoffs)}, the planner at {listed(found.cutoffs)}. Predicted{whose}: you "
-        f"{seconds_text(yours)}, the planner {seconds_text(found.time)}. Measured here, median of {you.n} steps in "
-        f"turns: you {seconds_text(you.median)} ({seconds_text(you.q1)} to {seconds_text(you.q3)}), the planner "
-        f"{seconds_text(planner.median)} ({seconds_text(planner.q1)} to {seconds_text(planner.q3)}). Your score, "
-        f"the planner's time over yours: {found.time / yours:.2f} predicted, {planner.median / you.median:.2f} "
-        f"measured; {won if apart else 'the quartiles overlap, so call it a draw'}."
+    return Duel(
+        batch,
+        explorer.batch,
+        cost.name,
+        Side(tuple(map(int, cutoffs)), float(yours), you.median, you.q1, you.q3, you.n),
+        Side(tuple(map(int, found.cutoffs)), float(found.time), planner.median, planner.q1, planner.q3, planner.n),
     )

@@ -2,99 +2,250 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
-from ...tradeoffs import TwoClusters
+from ...cost import Cost
+from ...planning import Plan
+from ...tradeoffs import FrontPoint
+from ...vocabulary import Vocabulary
 from ..kit.explorer import Explorer
-from ..kit.picker import COLORS, places
-from ..kit.plots import FULL_COLOR, LOG, Data, Layout, amount_text, filled
+from ..kit.parts import listed
+from ..kit.plots import FULL_COLOR, PLANNED, TEXT_COLOR, YOU, Data, Layout, filled, percent, plain, seconds_text
+from .duel import Duel
+from .explorer import Tails
 
 
-def two_clusters_data(explorer: Explorer, found: TwoClusters) -> tuple[Data, Layout]:
-    """Cost of two clusters against the size of the first, in the root or in a leaf."""
-    sizes = found.sizes
-    at = places(len(sizes), 280) - 1
-    curves = [explorer.amount(values[at]) for values in (found.root, found.leaf)]
-    best = int(found.root.argmin())
-    here = (explorer.cutoffs[0] if explorer.cutoffs else 1) - 1
-    data = {
-        0: {"x": sizes[at].astype(float), "y": curves[0]},
-        1: {"x": sizes[at].astype(float), "y": curves[1]},
-        2: {"x": sizes[[0, -1]].astype(float), "y": np.full(2, explorer.amount(found.full))},
-        3: {"x": np.asarray([sizes[here]], dtype=float), "y": explorer.amount(found.root[[here]])},
-        4: {"x": np.asarray([sizes[best]], dtype=float), "y": explorer.amount(found.root[[best]])},
-    }
-    return data, {"yaxis.title.text": explorer.unit}
+def _words_at(words: Vocabulary, cutoffs: Sequence[int]) -> str:
+    """The last word before each cutoff, for a tooltip."""
+    if words.words is None or not cutoffs:
+        return ""
+    return "<br>cut after " + " and ".join(f"“{plain(words.words[c - 1])}” ({c:,})" for c in cutoffs)
 
 
-def two_clusters_figure(explorer: Explorer, found: TwoClusters) -> go.Figure:
-    """The paper's first experiment, with the reader's words."""
-    figure = go.Figure()
-    figure.add_scatter(mode="lines", line={"color": COLORS[0], "width": 3}, name="frequent words in the root")
-    figure.add_scatter(mode="lines", line={"color": COLORS[1], "dash": "dash"}, name="both clusters in leaves")
-    figure.add_scatter(mode="lines", line={"color": FULL_COLOR, "dash": "dot"}, name="full softmax")
-    figure.add_scatter(mode="markers", marker={"size": 14, "symbol": "diamond", "color": COLORS[5]}, name="your cut")
-    figure.add_scatter(
-        mode="markers", marker={"size": 13, "symbol": "star", "color": COLORS[2]}, name="best", visible=False
-    )
-    figure.update_xaxes(title_text="words in the first cluster, k<sub>h</sub>", **LOG)
-    figure.update_yaxes(type="log", dtick="D2", tickformat=",.6~r")
-    figure = filled(figure, *two_clusters_data(explorer, found), 340)
-    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.12})
+def _tails(n: int) -> str:
+    return "1 tail" if n == 1 else f"{n} tails"
+
+
+# ---------------------------------------------------------------- what a further tail costs and saves
+
+
+def tails_data(clocks: Sequence[tuple[Cost, list[Tails]]], words: Vocabulary) -> tuple[Data, Layout]:
+    """For each of two clocks: starting time and work of the best cutoffs, per number of tails; the best of them."""
+    data: Data = {}
+    layout: Layout = {}
+    for i, (cost, rows) in enumerate(clocks):
+        names = [str(row.plan.n_tails) for row in rows]
+        total = np.array([row.plan.time * 1e3 for row in rows])
+        starting = np.array([row.starting * 1e3 for row in rows])
+        fastest, highest = [int(total.argmin())] if rows else [], float(total.max(initial=1e-9))
+        spoken = [
+            f"{_tails(row.plan.n_tails)}: {seconds_text(row.plan.time)}, "
+            f"{seconds_text(row.starting)} of it to start the products{_words_at(words, row.plan.cutoffs)}"
+            for row in rows
+        ]
+        data[3 * i] = {"x": names, "y": starting, "hovertext": spoken}
+        data[3 * i + 1] = {
+            "x": names,
+            "y": np.maximum(total - starting, 0.0),
+            "hovertext": spoken,
+            "text": [seconds_text(row.plan.time) for row in rows],
+        }
+        data[3 * i + 2] = {"x": [names[j] for j in fastest], "y": total[fastest] + 0.25 * highest}
+        layout[f"yaxis{i + 1 if i else ''}.range"] = [0.0, 1.45 * highest]
+        layout[f"xaxis{i + 1 if i else ''}.title.text"] = (
+            f"number of tails, each at its best<br>{plain(cost.name.replace('recorded machine: ', 'recorded: '))}"
+        )
+    return data, layout
+
+
+def tails_figure(clocks: Sequence[tuple[Cost, list[Tails]]], words: Vocabulary) -> go.Figure:
+    """The same words on two machines: does a further tail pay?"""
+    figure = make_subplots(1, 2, horizontal_spacing=0.12)
+    starting = {"color": TEXT_COLOR, "pattern": {"shape": "/", "solidity": 0.5}}
+    for column in (1, 2):
+        figure.add_bar(row=1, col=column, marker=starting, name="starting products", hoverinfo="text")
+        figure.add_bar(
+            row=1,
+            col=column,
+            marker={"color": FULL_COLOR, "opacity": 0.55},
+            name="computing",
+            hoverinfo="text",
+            textposition="outside",
+            cliponaxis=False,
+            textangle=0,
+        )
+        figure.add_scatter(row=1, col=column, mode="markers", marker=PLANNED, name="fastest", hoverinfo="skip")
+        figure.update_xaxes(row=1, col=column, type="category")
+        figure.update_yaxes(row=1, col=column, title_text="ms per step", tickformat=",.6~r")
+    for trace in figure.data[3:]:
+        trace.showlegend = False
+    figure.update_layout(barmode="stack", dragmode=False)
+    figure = filled(figure, *tails_data(clocks, words), 300)
+    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.24, "x": 0}, margin={"t": 70})
     return figure
 
 
-def two_clusters_sentence(explorer: Explorer, found: TwoClusters, best: bool = False) -> str:
-    """Two clusters in words; the best cut only if asked."""
-    here = explorer.cutoffs[0] if explorer.cutoffs else 1
-    root, leaf = float(found.root[here - 1]), float(found.leaf[here - 1])
-    text = (
-        f"Your cut: {here:,} words in the first cluster, {len(explorer.vocabulary) - here:,} in the second. "
-        f"{amount_text(explorer, root)} with the frequent words in the root, {amount_text(explorer, leaf)} with both "
-        f"in leaves, {amount_text(explorer, found.full)} for the full "
-        f"softmax ({found.full / root:,.1f} times as much as the first)."
-    )
-    if best:
-        at = int(found.root.argmin())
-        text += (
-            f" Best in the root: {int(found.sizes[at]):,} words, {amount_text(explorer, float(found.root[at]))}, "
-            f"{found.full / found.root[at]:,.1f} times cheaper than the full softmax."
-        )
-    return text
-
-
-def swap_svg(k_small: int, k_large: int, p_small: float, p_large: float) -> str:
-    """Two clusters as areas, share x size, as they are and with their shares swapped."""
-    scale_x, scale_y = 300 / (k_small + k_large), 130 / max(p_small + p_large, 1e-9)
-    parts = []
-    for left, shares, title in ((20, (p_small, p_large), "as set"), (400, (p_large, p_small), "shares swapped")):
-        total = shares[0] * k_small + shares[1] * k_large
-        parts.append(f'<text x="{left}" y="16" font-weight="bold">{title}: {total:,.0f} words per token</text>')
-        x = float(left)
-        for i, (k, p) in enumerate(zip((k_small, k_large), shares, strict=True)):
-            w, h = k * scale_x, p * scale_y
-            parts.append(
-                f'<rect x="{x:.1f}" y="{170 - h:.1f}" width="{w:.1f}" height="{h:.1f}" fill="{COLORS[i + 1]}" '
-                f'fill-opacity=".55" stroke="currentColor"/>'
-                f'<text x="{x + 2:.1f}" y="{188 + 16 * i}">k = {k:,}, p = {100 * p:.0f} %, p k = {p * k:,.0f}</text>'
-            )
-            x += w
-    label = "Two clusters drawn as rectangles, share of tokens high and words wide; the area is the cost"
+def tails_sentence(cost: Cost, rows: list[Tails]) -> str:
+    """What the second tail costs and saves on one clock."""
+    if not rows:
+        return f"{cost.name}: with 75 % of the tokens in the head, these words leave nothing for a tail."
+    best = min(rows, key=lambda row: row.plan.time)
+    text = f"{cost.name[0].upper()}{cost.name[1:]}: the fastest has {_tails(best.plan.n_tails)}."
+    if len(rows) < 2:
+        return text
+    one, two = rows[:2]
+    adds, saves = two.starting - one.starting, (one.plan.time - one.starting) - (two.plan.time - two.starting)
     return (
-        f'<svg viewBox="0 0 760 214" role="img" aria-label="{label}" style="width:100%;max-width:760px;font:12px '
-        f'sans-serif;fill:currentColor">{"".join(parts)}</svg>'
+        f"{text} A second tail takes {seconds_text(adds)} more to start and saves {seconds_text(max(saves, 0.0))} of "
+        f"computing: {'it pays' if saves > adds else 'it does not pay'}."
     )
 
 
-def swap_sentence(k_small: int, k_large: int, p_small: float, p_large: float) -> str:
-    """The swap in words."""
-    now, swapped = p_small * k_small + p_large * k_large, p_large * k_small + p_small * k_large
-    if abs(now - swapped) < 1e-9:
-        return "Equal sizes or equal shares: swapping changes nothing."
-    better = "better as set" if now < swapped else "better swapped"
+# ---------------------------------------------------------------- time against capacity
+
+
+def front_data(
+    points: list[FrontPoint], you: tuple[float, float] | None, found: Plan, words: Vocabulary
+) -> tuple[Data, Layout]:
+    """Time against mean width, the reader's layer, and the plan with its floor."""
+    trades = [point for point in points if point.cutoffs] or points
+    spoken = [
+        f"{seconds_text(point.time)}, {point.mean_width:,.0f} numbers per token, head {percent(point.head_share)} of "
+        f"the tokens{_words_at(words, point.cutoffs)}"
+        for point in trades
+    ]
+    planned = mean_width(found.in_features, found.widths, found.shares)
+    data: Data = {
+        0: {
+            "x": np.array([point.mean_width for point in trades]),
+            "y": np.array([point.time * 1e3 for point in trades]),
+            "hovertext": spoken,
+        },
+        1: {
+            "x": np.array([planned]),
+            "y": np.array([found.time * 1e3]),
+            "hovertext": [
+                f"at least 75 % of the tokens in the head: {seconds_text(found.time)}{_words_at(words, found.cutoffs)}"
+            ],
+        },
+        2: {
+            "x": np.array([you[0]] if you else []),
+            "y": np.array([you[1] * 1e3] if you else []),
+            "hovertext": [f"your cutoffs of section 3: {seconds_text(you[1])}"] if you else [],
+        },
+    }
+    return data, {}
+
+
+def mean_width(d: int, widths: Sequence[int], shares: Sequence[float]) -> float:
+    """Numbers per token: d for a token of the head, the tail's width for others."""
+    return float(np.dot([d, *widths], shares))
+
+
+def front_figure(
+    points: list[FrontPoint], you: tuple[float, float] | None, found: Plan, words: Vocabulary
+) -> go.Figure:
+    """What width costs in time."""
+    figure = go.Figure()
+    figure.add_scatter(
+        mode="lines+markers",
+        line={"color": TEXT_COLOR, "width": 2},
+        marker={"size": 6},
+        name="nothing is wider and faster",
+        hoverinfo="text",
+    )
+    figure.add_scatter(mode="markers", marker=PLANNED, name="the planner's floor: head at least 75 %", hoverinfo="text")
+    figure.add_scatter(mode="markers", marker=YOU, name="your cutoffs", hoverinfo="text")
+    figure.update_xaxes(title_text=f"mean width: numbers per token, of d = {found.in_features:,}")
+    figure.update_yaxes(title_text="ms per step", type="log", dtick="D2", tickformat=",.6~r")
+    figure = filled(figure, *front_data(points, you, found, words), 300)
+    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.16, "x": 0}, dragmode=False)
+    return figure
+
+
+def front_sentence(cost: Cost, points: list[FrontPoint], found: Plan) -> str:
+    """The front in words."""
+    fast = points[0]
+    slower = found.time / fast.time - 1
+    if not fast.cutoffs:
+        return f"{cost.name}: no cutoffs are faster than the full softmax here."
     return (
-        f"As set, {now:,.0f} words scored per token in these two clusters; swapped, {swapped:,.0f}. It is {better}: "
-        "the more frequent words belong in the smaller cluster. The difference is (p - p')(k' - k) = "
-        f"{abs(now - swapped):,.0f}."
+        f"{cost.name[0].upper()}{cost.name[1:]}: with the floor, {seconds_text(found.time)} and "
+        f"{mean_width(found.in_features, found.widths, found.shares):,.0f} numbers per token; the fastest, without it, "
+        f"{seconds_text(fast.time)} ({100 * slower:.1f} % less time) and {fast.mean_width:,.0f} numbers."
     )
+
+
+# ---------------------------------------------------------------- the measured game
+
+
+def duel_data(found: Duel) -> tuple[Data, Layout]:
+    """Two medians with quartiles, and the two predictions."""
+    sides = (found.planner, found.you)  # plotly draws the first at the bottom
+    names = [f"{name}: {listed(side.cutoffs)}" for name, side in zip(("planner", "you"), sides, strict=True)]
+    medians = np.array([side.median * 1e3 for side in sides])
+    spoken = [
+        f"{name}: median {seconds_text(side.median)}, quartiles {seconds_text(side.q1)} and {seconds_text(side.q3)}, "
+        f"{side.n} steps; predicted {seconds_text(side.predicted)}"
+        for name, side in zip(("the planner", "you"), sides, strict=True)
+    ]
+    data: Data = {
+        0: {
+            "y": names,
+            "x": medians,
+            "hovertext": spoken,
+            "error_x.array": np.array([side.q3 * 1e3 for side in sides]) - medians,
+            "error_x.arrayminus": medians - np.array([side.q1 * 1e3 for side in sides]),
+        },
+        1: {"y": names, "x": np.array([side.predicted * 1e3 for side in sides]), "hovertext": spoken},
+    }
+    return data, {}
+
+
+def duel_figure(found: Duel) -> go.Figure:
+    """Measured steps of both layers beside what was predicted."""
+    figure = go.Figure()
+    figure.add_bar(
+        orientation="h",
+        marker={"color": FULL_COLOR, "opacity": 0.55},
+        error_x={"type": "data", "symmetric": False, "array": [0, 0], "color": TEXT_COLOR, "thickness": 2, "width": 8},
+        name="measured: median and quartiles",
+        hoverinfo="text",
+    )
+    figure.add_scatter(
+        mode="markers",
+        marker={"symbol": "line-ns", "size": 26, "line": {"width": 3, "color": TEXT_COLOR}},
+        name="predicted",
+        hoverinfo="text",
+    )
+    figure.update_xaxes(title_text="ms per training step", rangemode="tozero")
+    figure = filled(figure, *duel_data(found), 190)
+    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.3, "x": 0}, dragmode=False)
+    return figure
+
+
+def duel_sentence(found: Duel) -> str:
+    """Who won, in one sentence."""
+    you, planner = found.you, found.planner
+    won = "You are faster" if you.median < planner.median else "The planner is faster"
+    verdict = f"{won}, and the quartiles do not overlap" if found.apart else "The quartiles overlap: a draw"
+    smaller = "" if found.batch == found.asked else f" (B = {found.batch:,}, so that it takes seconds)"
+    return (
+        f"{verdict}. The planner's time over yours: {planner.predicted / you.predicted:.2f} predicted by "
+        f"{found.whose}, {planner.median / you.median:.2f} measured here{smaller}."
+    )
+
+
+def game_verdict(explorer: Explorer, yours: float, found: Plan) -> str:
+    """How far the planner is ahead."""
+    behind = yours / found.time - 1
+    if behind < 1e-9:
+        return "A draw: you found the best pair."
+    if behind < 0.02:
+        return f"Within {100 * behind:.2g} % of the planner: as good in practice, because the valley is flat."
+    much = f"{100 * behind:.0f} %" if behind < 1 else f"{1 + behind:.1f} times"
+    return f"The planner is {much} faster, at {listed(found.cutoffs)}."

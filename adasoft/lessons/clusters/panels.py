@@ -1,157 +1,208 @@
-"""Panels of the lesson on clusters: one cut, the swap of two clusters, and the reader against the planner."""
+"""Panels of the lesson on clusters: one cut, the swap, the price of tails and of width, the reader and the planner."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import ipywidgets as w
-import numpy as np
 
-from ..kit.costs import COUNTED_WORDS
-from ..kit.cuts import cut_picker, cutoff_pair, plan_text
-from ..kit.explorer import Explorer
-from ..kit.parts import WIDE, Job, Line, Pair, Panel, costs_at_hand, listed, live, row, safely
-from ..kit.plots import amount_text, percent
-from ..kit.views import replace
-from ..kit.widgets import NumberBox
+from ...cost import Cost
+from ...planning import Plan
+from ...tradeoffs import FrontPoint
+from ..kit.costs import recorded_costs
+from ..kit.parts import Job, Line, Panel, listed, live, row, safely
+from ..kit.plots import amount_text
 from . import figures as f
-from .duel import duel
+from .duel import Duel, duel
+from .explorer import ClustersExplorer, Tails
+from .widgets import AreaCut, GameMap, SwapAreas
+
+FLOOR = 0.75
 
 
-def two_clusters_panel(explorer: Explorer, *, slot: str = "two clusters") -> w.VBox:
-    """The U-curve of one cutoff, counted or timed, in the root or in leaves."""
-    panel = Panel()
-    costs = costs_at_hand(COUNTED_WORDS, explorer)
-    cost = w.Dropdown(options=list(costs), description="cost model", style=WIDE, layout=w.Layout(width="430px"))
-    pair = cutoff_pair(panel, explorer, 0, "cut", "words in the first cluster", "words in the first cluster")
-    words, shown = Line(), {"best": False}
+def _area(explorer: ClustersExplorer, slot: str, *, curve: bool) -> w.VBox:
+    panel, picture = Panel(), AreaCut(curve=curve)
 
-    if explorer.cost.name not in costs:
-        explorer.cost = COUNTED_WORDS
-    figure = live(f.two_clusters_figure(explorer, explorer.two_clusters()))
-
-    def redraw() -> None:
-        if explorer.cost.name not in costs:
-            costs[explorer.cost.name] = explorer.cost
-        with panel.writing():
-            if cost.options != tuple(costs):
-                cost.options = tuple(costs)
-            cost.value = explorer.cost.name
+    def cut(value: int) -> None:
         if explorer.cutoffs:
-            pair.show(explorer.cutoffs[0], len(explorer.vocabulary) - 1)
-        figure.push(*f.two_clusters_data(explorer, explorer.two_clusters()))
-        words.say(f.two_clusters_sentence(explorer, explorer.two_clusters(), shown["best"]))
-
-    def reveal() -> None:
-        shown["best"] = not shown["best"]
-        figure.push({4: {"visible": shown["best"]}})
-        button.description = "Hide the best" if shown["best"] else "Show the best"
-        redraw()
-
-    button = panel.button("Show the best", reveal, "Marks the best cut with a star")
-    panel.on_value(cost, lambda name: setattr(explorer, "cost", costs[name]))
-    box = panel.box(row(cost, button), pair.row, figure, words)
-    explorer.attach(slot, safely(panel, redraw), box)
-    return box
-
-
-def swap_panel() -> w.VBox:
-    """Two clusters as areas: which share belongs to which size?"""
-    panel, picture, words = Panel(), w.HTML(), Line()
-
-    def pair(name: str, value: float, low: float, high: float, step: float) -> Pair:
-        number = NumberBox(description=name, unit="", whole=step >= 1)
-
-        def act(new: float, _clip: bool) -> None:
-            if not low <= new <= high:
-                raise ValueError(f"{name} should be from {low:,g} to {high:,g}, got {new:,g}")
-            new_pair.show(new)
-            redraw()
-
-        new_pair = Pair(panel, number, name, act, low=low, high=high, step=step)
-        new_pair.show(value)
-        return new_pair
-
-    pairs = [
-        pair("words of the small one", 1000, 100, 5000, 100),
-        pair("words of the large one", 9000, 100, 20000, 100),
-        pair("share of the small one, %", 10, 0, 50, 1),
-        pair("share of the large one, %", 20, 0, 50, 1),
-    ]
-
-    def redraw() -> None:
-        a, b, p, q = (pair.number.value for pair in pairs)
-        picture.value = f.swap_svg(int(a), int(b), p / 100, q / 100)
-        words.say(f.swap_sentence(int(a), int(b), p / 100, q / 100))
-
-    def swap() -> None:
-        p, q = pairs[2:]
-        shares = p.number.value, q.number.value
-        q.show(shares[0])
-        p.show(shares[1])
-        redraw()
-
-    redraw()
-    box = panel.box(*(pair.row for pair in pairs), row(panel.button("Swap the shares", swap)), picture, words)
-    box.add_class("adasoft-long")
-    replace("swap", box)
-    return box
-
-
-def beat_the_planner(explorer: Explorer, *, slot: str = "game") -> w.VBox:
-    """The reader against the exact search, with the same number of cutoffs and the same floor on the head."""
-    panel, words, verdict = Panel(), Line(), Line()
-    picker, redraw_picker = cut_picker(panel, explorer)
-    best: dict[Any, tuple[float, tuple[int, ...]]] = {}
-
-    def key() -> Any:
-        return (*explorer.sizes, len(explorer.cutoffs))
-
-    def redraw() -> None:
-        redraw_picker()
-        share, seconds = explorer.token_shares[0], explorer.prediction.seconds
-        allowed = share >= 0.75
-        if allowed and explorer.cutoffs and seconds < best.get(key(), (np.inf, ()))[0]:
-            best[key()] = seconds, explorer.cutoffs
-        record = best.get(key())
-        words.say(
-            f"Now: {amount_text(explorer, seconds)} at {listed(explorer.cutoffs)}, "
-            + f"head {percent(share)} of the tokens"
-            + ("" if allowed else " - not allowed, the head must hold 75 %")
-            + (f". Your best: {amount_text(explorer, record[0])} at {listed(record[1])}." if record else ".")
-            + (" These are counts; for times, choose a machine in section 3." if explorer.counted else "")
-        )
-        verdict.say("")
-
-    def yours() -> tuple[float, tuple[int, ...]]:
-        if key() not in best:
-            raise ValueError("no allowed cut yet: move a cutoff so that the head holds at least 75 % of the tokens")
-        return best[key()]
-
-    def compare() -> None:
-        record = yours()
-        found = explorer.plan_for_me()
-        behind = record[0] / found.time - 1
-        if behind < 1e-9:
-            text = "A draw: you found the optimum."
-        elif behind < 0.02:
-            text = f"Within {100 * behind:.2g} %: as good in practice, because the bottom of the curve is flat."
+            explorer.set_cutoff(0, value, clip=True)
         else:
-            text = f"The planner is ahead by {100 * behind:.0f} %."
-        verdict.say(f"{text} You: {listed(record[1])}. {plan_text(explorer, found)}")
+            explorer.cutoffs = (value,)
 
-    def measure(tick: Callable[[float, str], None]) -> None:
-        tick(0.0, "loading torch ...")
-        text = duel(explorer, yours()[1], tick)
-        explorer.remember("game", text)
-        measured.say(text)
+    panel.on_value(picture, cut, "cut")
 
-    measured = Line()
-    job = Job(panel, "Measure both", measure, "Runs your layer and the planner's in turns, for some seconds")
-    last = explorer.recall("game")
-    measured.say(f"Last time: {last}" if last else "")
-    buttons = row(panel.button("Compare with the planner", compare), job.row)
-    box = panel.box(picker, words, buttons, verdict, job.line, measured)
+    def redraw() -> None:
+        with panel.writing():
+            picture.show(
+                explorer.vocabulary,
+                explorer.cutoffs[0] if explorer.cutoffs else 1,
+                explorer.recall("guess best cut") if curve else None,
+                explorer.best_cut() if curve else None,
+            )
+
+    box = panel.box(picture)
     explorer.attach(slot, safely(panel, redraw), box)
     return box
+
+
+def area_panel(explorer: ClustersExplorer, *, slot: str = "area") -> w.VBox:
+    """One cut of the words as areas, to scale, without the totals: those are to be guessed."""
+    return _area(explorer, slot, curve=False)
+
+
+def two_clusters_panel(explorer: ClustersExplorer, *, slot: str = "two clusters") -> w.VBox:
+    """One cut as areas, with the cost of every cut and its two parts under it."""
+    return _area(explorer, slot, curve=True)
+
+
+def swap_panel(explorer: ClustersExplorer, *, slot: str = "swap") -> w.VBox:
+    """Two tails as areas: which share belongs to which size? Swaps found without effect are kept."""
+    panel = Panel()
+    known = [kind for kind in explorer.recall("swaps found", []) if kind in ("sizes", "shares")]
+    picture = SwapAreas(found=known)
+    panel.on_value(picture, lambda found: explorer.remember("swaps found", list(found)), "found")
+    box = panel.box(picture)
+    explorer.attach(slot, lambda: None, box)
+    return box
+
+
+def _clocks(explorer: ClustersExplorer) -> list[Cost]:
+    """The current clock, and a recorded one of another kind: a GPU's beside a CPU's, and the reverse."""
+    own = explorer.by_the_clock
+    on_gpu = getattr(own, "on_gpu", False)
+    others = [cost for cost in recorded_costs() if cost.on_gpu != on_gpu]
+    return [own, *others[:1]]
+
+
+def tails_panel(explorer: ClustersExplorer, *, slot: str = "tails") -> w.VBox:
+    """Starting time and computing time of 1 to 5 tails, on the current clock and on a recorded one of another kind."""
+    panel, told = Panel(), [Line(), Line()]
+
+    def clocks() -> list[tuple[Cost, list[Tails]]]:
+        costs = _clocks(explorer)
+        return [(cost, explorer.tails(cost)) for cost in [*costs, costs[0]][:2]]
+
+    figure = live(f.tails_figure(clocks(), explorer.vocabulary), "time against the number of tails on two machines")
+
+    def redraw() -> None:
+        found = clocks()
+        data, layout = f.tails_data(found, explorer.vocabulary)
+        figure.push(data, layout)
+        for line, (cost, rows) in zip(told, found, strict=True):
+            line.say(f.tails_sentence(cost, rows))
+
+    box = panel.box(figure, *told)
+    explorer.attach(slot, safely(panel, redraw), box)
+    return box
+
+
+def front_panel(explorer: ClustersExplorer, *, slot: str = "front") -> w.VBox:
+    """Time against the mean width of a token's vector, by the clock, with two tails."""
+    panel, told = Panel(), Line()
+
+    def found() -> tuple[list[FrontPoint], tuple[float, float] | None, Plan]:
+        cost = explorer.by_the_clock
+        planned = explorer.floored(cost)
+        you = None
+        if len(explorer.cutoffs) == planned.n_tails:
+            width = f.mean_width(explorer.in_features, explorer.widths, explorer.token_shares)
+            you = width, explorer.seconds_by(cost)
+        return explorer.front(cost), you, planned
+
+    figure = live(f.front_figure(*found(), explorer.vocabulary), "time against mean width")
+
+    def redraw() -> None:
+        points, you, planned = found()
+        figure.push(*f.front_data(points, you, planned, explorer.vocabulary))
+        told.say(f.front_sentence(explorer.by_the_clock, points, planned))
+
+    box = panel.box(figure, told)
+    explorer.attach(slot, safely(panel, redraw), box)
+    return box
+
+
+class _Game:
+    """The reader against the exact search, with two tails and a floor on the head's share."""
+
+    def __init__(self, explorer: ClustersExplorer, slot: str) -> None:
+        self.explorer, self.panel, self.map = explorer, Panel(), GameMap(floor=FLOOR)
+        self.verdict, self.measured = Line(), Line()
+        self.figure = w.VBox([], layout=w.Layout(width="100%"))
+        self.panel.on_value(self.map, self.moved, "cuts")
+        self.job = Job(
+            self.panel,
+            "Measure both",
+            self.measure,
+            "Runs both layers in turns, for some seconds",
+        )
+        compare = self.panel.button("Compare with the planner", self.compare, "Shows the whole map and the best pair")
+        again = self.panel.button("Play again", self.again, "Hides the map again")
+        self.box = self.panel.box(
+            self.map, row(compare, self.job.row, again), self.verdict, self.job.line, self.figure, self.measured
+        )
+        if (kept := explorer.kept_duel()) is not None:
+            self.show_measured(Duel.from_kept(kept), "Last time: ")
+        explorer.attach(slot, safely(self.panel, self.redraw), self.box)
+
+    def redraw(self) -> None:
+        """Show the explorer's cutoffs; with another number of them, ask for two."""
+        explorer = self.explorer
+        if len(explorer.vocabulary) < 3:
+            raise ValueError("this game needs at least 3 words")
+        if len(explorer.cutoffs) != 2:
+            explorer.set_n_tails(2)  # comes back here
+            return
+        with self.panel.writing():
+            before = self.map.plan
+            self.map.show(explorer.vocabulary, explorer.cost, explorer.in_features, explorer.batch, explorer.cutoffs)
+            if before != self.map.plan:
+                self.verdict.say("")
+
+    def moved(self, cuts: list[int]) -> None:
+        """The reader has moved the ring."""
+        self.explorer.cutoffs = tuple(cuts)
+
+    def best(self) -> tuple[float, tuple[int, ...]]:
+        """The fastest allowed place that the reader has tried. Raises ValueError before there is one."""
+        explorer = self.explorer
+        mass = explorer.vocabulary.cumulative
+        tried = [tuple(place) for place in self.map.trail] + [explorer.cutoffs]
+        allowed = [place for place in tried if len(place) == 2 and mass[place[0]] >= FLOOR]
+        if not allowed:
+            raise ValueError("no allowed cut yet: move the first cutoff until the head holds 75 % of the tokens")
+        full = explorer.full.seconds
+        return min((full / explorer.speedup_at(place), place) for place in set(allowed))
+
+    def compare(self) -> None:
+        """Show the whole map, the planner's star, and who is ahead."""
+        seconds, place = self.best()
+        found = self.explorer.plan_for_me(2, FLOOR)
+        self.map.plan = list(found.cutoffs)
+        planned = f"you {amount_text(self.explorer, seconds)}, the planner {amount_text(self.explorer, found.time)}"
+        self.verdict.say(f"{f.game_verdict(self.explorer, seconds, found)} Your best, {listed(place)}: {planned}.")
+
+    def again(self) -> None:
+        """Dark, from the first cutoffs on."""
+        self.explorer.reset()
+        self.map.plan, self.map.trail = [], [list(self.explorer.cutoffs)]
+        self.verdict.say("")
+
+    def measure(self, tick: Callable[[float, str], None]) -> None:
+        """Time both layers on this machine."""
+        tick(0.0, "loading torch ...")
+        found = duel(self.explorer, self.best()[1], tick)
+        self.explorer.remember("duel", found.kept)
+        self.show_measured(found, "")
+
+    def show_measured(self, found: Duel, when: str) -> None:
+        """Two bars with whiskers, and who has won."""
+        if self.figure.children:
+            self.figure.children[0].push(*f.duel_data(found))
+        else:
+            self.figure.children = [live(f.duel_figure(found), "measured time of both layers, with quartiles")]
+        self.measured.say(when + f.duel_sentence(found))
+
+
+def beat_the_planner(explorer: ClustersExplorer, *, slot: str = "game") -> w.VBox:
+    """A dark map of the time over two cutoffs; the reader's trail lights it up, and the planner's star comes last."""
+    return _Game(explorer, slot).box

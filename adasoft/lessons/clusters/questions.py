@@ -2,78 +2,98 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..kit.costs import COUNTED_WORDS, cost_at_hand
 from ..kit.explorer import Explorer
 from ..kit.grading import Prediction, Question, register
 
 
-def _best_time(explorer: Explorer, n_tails: int) -> float:
-    """Of the best plan, by the explorer's timings, else by those of a machine. Raises LookupError if there are none."""
-    return explorer.plan_for_me(n_tails, cost=cost_at_hand() if explorer.counted else None).time
+def _clock(explorer: Explorer) -> Any:
+    """The explorer's cost model, or where it counts, timings. Raises LookupError if there are none."""
+    return cost_at_hand() if explorer.counted else explorer.cost
+
+
+def _second_tail(explorer: Explorer) -> str:
+    return (
+        f"With d = {explorer.in_features:,} and B = {explorer.batch:,}, how many times faster is the best pair of "
+        f"cutoffs than the best single cutoff? Times: {_clock(explorer).name}."
+    )
 
 
 QUESTIONS: dict[str, Question] = {
     "count by hand": Question(
-        "10,000 words, cut at 2,000; the tail has 20 % of the tokens. How many words are scored per token, on average?",
+        "A list has 10,000 words and is cut after 2,000. 20 % of the tokens belong to the tail. How many words are "
+        "scored per token, on average?",
         lambda: 2001 + 0.2 * 8000,
         {
             "That counts the tail for every token; only 20 % of them open it.": lambda: 10_001.0,
             "The head's entry for the tail is missing.": lambda: 3600.0,
-            "Every token passes through the head, also those that go on to the tail.": lambda: 0.8 * 2001 + 0.2 * 8000,
+            "Every token passes through the head, including those that go on to the tail.": lambda: (
+                0.8 * 2001 + 0.2 * 8000
+            ),
             "You took the share of the head (80 %) for the tail.": lambda: 2001 + 0.8 * 8000,
+            "That is the head alone; one token in five goes on to the tail.": lambda: 2001.0,
+            "The tail has 10,000 - 2,000 words, not all 10,000.": lambda: 2001 + 0.2 * 10_000,
+            "You applied both shares: the head is paid for by every token.": lambda: 0.8 * 2000 + 0.2 * 8000,
         },
-        "k_h + 1 + p_t k_t = 2,000 + 1 + 0.2 x 8,000.",
+        "2,000 + 1 for the head, 0.2 x 8,000 for the tail.",
         tolerance=0.0001,
         unit="words",
     ),
     "swap saving": Question(
-        "Two clusters of 1,000 and 9,000 words, all equally expensive; one gets 20 % of the tokens, the other 10 %. "
-        "How many words per token does the better order save?",
-        lambda: 800.0,
+        "Two tails of 2,000 and 30,000 words cost the same per word. One gets 4 % of the tokens, the other 9 %. How "
+        "many words per token does the better assignment save?",
+        lambda: 1400.0,
         {
-            "That is what the better order costs; the question is about the difference.": lambda: 1100.0,
-            "That is what the worse order costs; the question is about the difference.": lambda: 1900.0,
-            "That is the difference of sizes; multiply it by the difference of the shares, 0.1.": lambda: 8000.0,
-            "The better order saves words: no minus sign.": lambda: -800.0,
+            "That is what the better assignment costs; the question is about the difference.": lambda: 1380.0,
+            "That is what the worse assignment costs; the question is about the difference.": lambda: 2780.0,
+            "That is the difference of the sizes; multiply it by the difference of the shares, 0.05.": lambda: 28_000.0,
+            "The better assignment saves words: no minus sign.": lambda: -1400.0,
+            "Shares are fractions: 5 % is 0.05.": lambda: 140_000.0,
         },
-        "(0.2 - 0.1) x (9,000 - 1,000).",
+        "(0.09 - 0.04) x (30,000 - 2,000).",
+        tolerance=0.005,
         unit="words",
     ),
     "tail width": Question(
-        "d = 512 and the rule d/4, d/16, d/64 ...: how wide is tail 2?",
+        "With d = 512 and the widths $d/4$, $d/16$, $d/64$ and so on: how wide is tail 2?",
         lambda: 32.0,
         {
             "That is tail 1.": lambda: 128.0,
-            "That is tail 3, d/64 (the floor is 8).": lambda: 8.0,
-            "That is d/8: each tail is a quarter of the one before.": lambda: 64.0,
+            "That is tail 3, d/64.": lambda: 8.0,
+            "That is d/8: each tail is a quarter as wide as the one before.": lambda: 64.0,
             "That is d/2: divide by 4, and by 4 again.": lambda: 256.0,
         },
         "512 / 4 / 4.",
         tolerance=0.0,
     ),
     "tail token": Question(
-        "A token falls into a tail of 10,000 words and width 128; d = 512. How many multiplications for projection and "
-        "scores together, without the head?",
+        "A token falls into a tail of 10,000 words and width 128; d = 512. How many multiplications do the projection "
+        "and the scores take together, without the head?",
         lambda: 512.0 * 128 + 128 * 10_000,
         {
             "The projection from d to the width is missing.": lambda: 1_280_000.0,
             "That is the full width d; this tail is narrower.": lambda: 5_120_000.0,
             "That is the projection alone.": lambda: 65_536.0,
+            "The projection is right, but the scores use the full width d: the tail works with 128 numbers per "
+            "word.": lambda: 65_536.0 + 5_120_000.0,
         },
-        "d d_1 + d_1 k_1 = 512 x 128 + 128 x 10,000.",
+        "512 x 128 for the projection, 128 x 10,000 for the scores.",
         tolerance=0.005,
     ),
     "fixed costs": Question(
-        "Suppose that starting one product takes 0.2 ms. A layer has a head and J = 4 tails, each with two products, "
-        "projection and words. How many milliseconds go into starting?",
+        "Suppose that starting a product takes 0.2 ms. A layer has a head and 4 tails, and each tail needs two "
+        "products: the projection and the scores. How many milliseconds go into starting products?",
         lambda: (1 + 2 * 4) * 0.2,
         {
             "The head is a product, too.": lambda: 8 * 0.2,
             "Each tail has two products: the projection, and the scores.": lambda: 5 * 0.2,
+            "Each tail has two products, and the head is one more.": lambda: 4 * 0.2,
             "That is the number of products; each takes 0.2 ms.": lambda: 9.0,
             "That is one product.": lambda: 0.2,
         },
-        "1 + 2 J = 9 products of 0.2 ms.",
+        "1 + 2 x 4 = 9 products of 0.2 ms.",
         tolerance=0.001,
         unit="ms",
     ),
@@ -81,14 +101,20 @@ QUESTIONS: dict[str, Question] = {
 
 PREDICTIONS: dict[str, Prediction] = {
     "best cut": Prediction(
-        "One cut, counted in words scored per token: how many words should the first cluster hold? Commit to a guess.",
+        "Where is the coloured area smallest? Give the number of words in the head.",
         lambda e: float(e.plan_for_me(1, min_head_share=0.0, cost=COUNTED_WORDS).cutoffs[0]),
         "words",
     ),
+    "swap": Prediction(
+        "A tail of 1,000 words has 10 % of the tokens, one of 9,000 words has 20 %. Together they score 1,900 words "
+        "per token. How many would it be if they traded their shares?",
+        lambda _e: 0.2 * 1000 + 0.1 * 9000,
+        "words",
+    ),
     "second cutoff": Prediction(
-        "Now in time: how many times faster is the best PAIR of cutoffs than the best single one? Commit to a guess.",
-        lambda e: _best_time(e, 1) / _best_time(e, 2),
-        "times, by the timings",
+        _second_tail,
+        lambda e: e.plan_for_me(1, cost=_clock(e)).time / e.plan_for_me(2, cost=_clock(e)).time,
+        "times",
     ),
 }
 

@@ -77,7 +77,7 @@ class Kept(t.HasTraits):  # type: ignore[misc]
     _before_words: ClassVar[tuple[str, ...]] = ()
     _kept_traits: ClassVar[tuple[str, ...]] = ()
     #: What measurements, guesses and the like that it recalls should look like.
-    _forms: ClassVar[Mapping[str, forms.Form]] = {"game": forms.text}
+    _forms: ClassVar[Mapping[str, forms.Form]] = {}
 
     vocabulary: Vocabulary
     cutoffs: Any

@@ -1,0 +1,290 @@
+// The game: a map of the time of a step over two cutoffs. It lies in the dark; every place that the reader tries lights
+// up its surroundings. The planner's star, and the whole map, are shown once the reader has asked to compare.
+import {layer, makeCost, makeWords, widths} from '../../kit/static/cost.js';
+import {digits, html, percent, secondsText, set, svg, whole} from '../../kit/static/dom.js';
+
+const MAP = {left: 84, right: 16, top: 14, bottom: 58, cell: 2, light: 17};
+const RAMP = [[252, 240, 180], [252, 165, 107], [222, 73, 104], [140, 41, 129], [59, 15, 112], [12, 8, 38]];
+const KEYS = {ArrowRight: 1.02, ArrowUp: 1.02, ArrowLeft: 1 / 1.02, ArrowDown: 1 / 1.02, PageUp: 1.25, PageDown: 0.8};
+const WRONG_AXIS = [['ArrowUp', 'ArrowDown'], ['ArrowLeft', 'ArrowRight']];
+const inUnits = (seconds, cost, batch) => (cost.counted ? `${digits(seconds / batch / 1e6)} million multiplications` : secondsText(seconds));
+
+/** Seconds of a step at every pair of ranks (c1 < c2, else infinity), row by row of c2: the layer, part by part. */
+export function surface(words, cost, firsts, seconds, {d, batch}) {
+  const [one, two] = widths(d, 2), mass = k => words.cumulative(k), out = new Float64Array(firsts.length * seconds.length);
+  const heads = firsts.map(c => cost.product(c + 2, batch, d, 'train')), left = firsts.map(mass);
+  const sorting = cost.sorting(batch, d, 'train');
+  seconds.forEach((c2, row) => {
+    const tail = sorting + cost.tail(words.n - c2, 1 - mass(c2), batch, d, two, 'train'), reach = mass(c2);
+    firsts.forEach((c1, column) => {
+      out[row * firsts.length + column] = c1 < c2
+        ? heads[column] + cost.tail(c2 - c1, reach - left[column], batch, d, one, 'train') + tail : Infinity;
+    });
+  });
+  return out;
+}
+
+/**
+ * `given`: {text, cost (as in cost.js), d, batch, cuts: [c1, c2], floor: least share of the head, trail: places tried,
+ * plan: the planner's cutoffs, shown with the whole map, or []}; `on`: {moved(cuts), tried(trail)}.
+ */
+export function mountGame(root, given, on) {
+  const state = {...given, cuts: [...given.cuts], trail: [...given.trail]};
+  let words, cost, width = 0, frame = 0, timer = 0, lit = [], nodes = {}, ground = null, first = 0;
+  root.classList.add('adasoft-cut', 'adasoft-game');
+  html('p', {class: 'instruction'}, root, 'Drag the ring over the map, or a knob on its edge. Each place that you try lights up its surroundings: bright is fast, dark is slow.');
+  const columns = html('div', {class: 'columns'}, root);
+  const place = html('div', {class: 'map'}, columns), canvas = html('canvas', {'aria-hidden': true}, place);
+  const drawing = svg('svg', {role: 'group', 'aria-label': 'Map of the time of a step over two cutoffs'}, place);
+  const told = html('div', {class: 'told'}, columns);
+  const result = html('p', {class: 'result', role: 'status'}, told), best = html('p', {}, told);
+  const bars = svg('svg', {role: 'img', 'aria-label': 'the time of this layer, cluster by cluster, and of your best'}, told);
+  const clusters = html('div', {class: 'clusters column', role: 'list', 'aria-label': 'clusters'}, told);
+
+  const wide = () => width - MAP.left - MAP.right, high = () => Math.round(Math.min(360, Math.max(230, 0.9 * wide())));
+  const lowest = () => Math.max(1, words.n / 3200);
+  const span = () => Math.log(words.n / lowest());
+  const X = c => MAP.left + Math.log(c / lowest()) / span() * wide();
+  const Y = c => MAP.top + high() - Math.log(c / lowest()) / span() * high();
+  const C1 = x => lowest() * Math.exp((x - MAP.left) / wide() * span());
+  const C2 = y => lowest() * Math.exp((MAP.top + high() - y) / high() * span());
+  const timed = cuts => layer(words, cost, cuts, {d: state.d, batch: state.batch});
+  const fair = cuts => words.cumulative(cuts[0]) >= state.floor;
+  const record = () => state.trail.filter(fair).map(cuts => [timed(cuts).seconds, cuts]).sort((a, b) => a[0] - b[0])[0];
+
+  function put(c1, c2) {
+    const low = Math.max(1, Math.ceil(lowest()));
+    const a = Math.min(words.n - 2, Math.max(low, Math.round(c1))), b = Math.min(words.n - 1, Math.max(low + 1, Math.round(c2)));
+    const [x, y] = state.cuts;
+    // a knob stops at the other one
+    state.cuts = a < b ? [a, b] : a !== x ? [Math.min(a, y - 1), y] : [x, Math.max(b, x + 1)];
+    on.moved([...state.cuts]);
+    if (!frame) frame = requestAnimationFrame(() => { frame = 0; draw(); });
+    clearTimeout(timer);
+    timer = setTimeout(settle, 350);
+  }
+  function settle() {
+    clearTimeout(timer);
+    const last = state.trail.at(-1);
+    if (last && last[0] === state.cuts[0] && last[1] === state.cuts[1]) return;
+    state.trail = [...state.trail, [...state.cuts]].slice(-80);
+    on.tried(state.trail);
+    draw();
+  }
+
+  function picture() {                          // the whole map, once; what is dark is drawn over by not drawing it
+    const nx = Math.ceil(wide() / MAP.cell), ny = Math.ceil(high() / MAP.cell);
+    const firsts = Array.from({length: nx}, (_, i) => Math.max(1, C1(MAP.left + (i + 0.5) * MAP.cell)));
+    const seconds = Array.from({length: ny}, (_, j) => Math.max(1, C2(MAP.top + (j + 0.5) * MAP.cell)));
+    const values = surface(words, cost, firsts.map(Math.round), seconds.map(Math.round), state);
+    let fast = Infinity, slow = 0;
+    for (const v of values) if (Number.isFinite(v)) { fast = Math.min(fast, v); slow = Math.max(slow, v); }
+    slow = Math.min(slow, 8 * fast);
+    ground = document.createElement('canvas');
+    set(ground, {width: nx, height: ny});
+    const pen = ground.getContext('2d'), image = pen.createImageData(nx, ny);
+    values.forEach((v, i) => {
+      if (!Number.isFinite(v)) return;
+      // steps of one sixteenth, as contours; the root spreads out what lies near the bottom
+      const part = Math.sqrt(Math.min(1, Math.log(v / fast) / Math.log(slow / fast)));
+      const at = Math.floor(16 * part) / 16 * (RAMP.length - 1.001), k = Math.floor(at);
+      RAMP[k].forEach((from, c) => { image.data[4 * i + c] = from + (RAMP[k + 1][c] - from) * (at - k); });
+      image.data[4 * i + 3] = 255;
+    });
+    pen.putImageData(image, 0, 0);
+  }
+
+  function arrange() {
+    width = Math.max(300, place.clientWidth || 560);
+    const height = MAP.top + high() + MAP.bottom, sharp = devicePixelRatio || 1;
+    set(drawing, {width, height, viewBox: `0 0 ${width} ${height}`});
+    set(canvas, {width: width * sharp, height: height * sharp});
+    canvas.style.width = `${width}px`; canvas.style.height = `${height}px`;
+    drawing.replaceChildren(); nodes = {};
+    picture();
+    lit = state.trail.map(([a, b]) => [X(a), Y(b)]);
+    const lines = svg('g', {'aria-hidden': true}, drawing), base = MAP.top + high();
+    for (let power = 1; power <= words.n; power *= 10) {
+      if (power < lowest()) continue;
+      svg('text', {x: X(power), y: base + 38, 'text-anchor': 'middle'}, lines, whole(power));
+      svg('text', {x: MAP.left - 12, y: Y(power) + 4, 'text-anchor': 'end'}, lines, whole(power));
+      svg('line', {x1: X(power), x2: X(power), y1: base, y2: base + 5, class: 'tick'}, lines);
+      svg('line', {x1: MAP.left - 5, x2: MAP.left, y1: Y(power), y2: Y(power), class: 'tick'}, lines);
+    }
+    svg('text', {x: MAP.left + wide(), y: base + 54, 'text-anchor': 'end'}, lines, 'c₁: words in the head');
+    svg('text', {x: 12, y: MAP.top, 'text-anchor': 'end', transform: `rotate(-90 12 ${MAP.top})`}, lines, 'c₂: last word of tail 1');
+    const border = [...Array(80).keys()].map(i => lowest() * (words.n / lowest()) ** (i / 79)).find(c => words.cumulative(c) >= state.floor);
+    if (border > lowest()) {
+      svg('line', {x1: X(border), x2: X(border), y1: MAP.top, y2: base, class: 'floor'}, lines);
+      svg('text', {x: X(border) - 5, y: Y(border) - 34, 'text-anchor': 'end', class: 'end'}, lines, 'not allowed');
+      svg('text', {x: X(border) - 5, y: Y(border) - 18, 'text-anchor': 'end', class: 'end'}, lines, `head < ${100 * state.floor} %`);
+    }
+    svg('text', {x: MAP.left + wide() - 8, y: base - 10, 'text-anchor': 'end', class: 'end'}, lines, 'here c₁ would be above c₂');
+    nodes.cross = svg('path', {class: 'cross'}, drawing);
+    nodes.path = svg('path', {class: 'trail'}, drawing);
+    nodes.tried = svg('g', {}, drawing);
+    nodes.star = svg('path', {class: 'star', d: 'M0,-11 3,-4 11,-3 5,3 6,11 0,7 -6,11 -5,3 -11,-3 -3,-4z'}, drawing);
+    nodes.starName = svg('text', {class: 'end strong'}, drawing, 'planner');
+    nodes.ring = svg('circle', {r: 10, class: 'you'}, drawing);
+    grab(nodes.ring, (x, y) => [C1(x), C2(y)]);
+    nodes.knobs = [0, 1].map(i => {
+      const knob = svg('g', {class: `handle axis${i}`, tabindex: 0, role: 'slider', 'aria-label': `cutoff ${i + 1}`,
+                             'aria-orientation': i ? 'vertical' : 'horizontal'}, drawing);
+      svg('circle', {r: 8, class: 'knob'}, knob);
+      svg('text', i ? {y: 5, class: 'value'} : {y: 24, 'text-anchor': 'middle', class: 'value'}, knob);
+      grab(knob, i ? (x, y) => [state.cuts[0], C2(y)] : x => [C1(x), state.cuts[1]]);
+      knob.addEventListener('keydown', event => {
+        const factor = KEYS[event.key], now = state.cuts[i];
+        if (!factor || WRONG_AXIS[i].includes(event.key)) return;
+        event.preventDefault(); event.stopPropagation();         // else JupyterLab moves between cells
+        const next = factor > 1 ? Math.max(now + 1, now * factor) : Math.min(now - 1, now * factor);
+        put(...(i ? [state.cuts[0], next] : [next, state.cuts[1]]));
+      });
+      return knob;
+    });
+    draw();
+  }
+
+  function grab(node, read) {
+    let offset = null;
+    const at = event => { const box = drawing.getBoundingClientRect(); return [event.clientX - box.left, event.clientY - box.top]; };
+    node.addEventListener('pointerdown', event => {
+      const [x, y] = at(event);
+      offset = [x - X(state.cuts[0]), y - Y(state.cuts[1])];
+      node.setPointerCapture(event.pointerId); (node === nodes.ring ? nodes.knobs[0] : node).focus();
+      event.preventDefault(); event.stopPropagation();
+    });
+    node.addEventListener('pointermove', event => {
+      if (!offset) return;
+      const [x, y] = at(event);
+      put(...read(x - offset[0], y - offset[1]));
+    });
+    for (const end of ['pointerup', 'pointercancel']) node.addEventListener(end, () => { if (offset) { offset = null; settle(); } });
+  }
+
+  function glow() {
+    const pen = canvas.getContext('2d'), sharp = devicePixelRatio || 1;
+    pen.setTransform(sharp, 0, 0, sharp, 0, 0);
+    pen.clearRect(0, 0, width, MAP.top + high() + MAP.bottom);
+    pen.fillStyle = '#2a3140';
+    pen.beginPath();                            // the triangle where c1 < c2
+    pen.moveTo(MAP.left, MAP.top + high()); pen.lineTo(MAP.left, MAP.top); pen.lineTo(MAP.left + wide(), MAP.top); pen.closePath();
+    pen.fill();
+    pen.save();
+    pen.clip();
+    if (!state.plan.length) {
+      pen.beginPath();
+      for (const [x, y] of lit) { pen.moveTo(x + MAP.light, y); pen.arc(x, y, MAP.light, 0, 7); }
+      pen.clip();
+    }
+    pen.drawImage(ground, MAP.left, MAP.top, Math.ceil(wide() / MAP.cell) * MAP.cell, Math.ceil(high() / MAP.cell) * MAP.cell);
+    pen.restore();
+  }
+
+  function draw() {
+    const [c1, c2] = state.cuts, made = timed(state.cuts), x = X(c1), y = Y(c2), base = MAP.top + high();
+    const say = seconds => inUnits(seconds, cost, state.batch);
+    const [u, v] = lit.at(-1) ?? [-99, -99];
+    if (Math.hypot(x - u, y - v) > 3) lit.push([x, y]);
+    glow();
+    set(nodes.cross, {d: `M${MAP.left},${y}H${x}M${x},${base}V${y}`});
+    set(nodes.ring, {cx: x, cy: y});
+    set(nodes.path, {d: [...state.trail, state.cuts].map(([a, b], i) => `${i ? 'L' : 'M'}${X(a).toFixed(1)},${Y(b).toFixed(1)}`).join('')});
+    nodes.tried.replaceChildren(...state.trail.map(([a, b]) => svg('circle', {cx: X(a), cy: Y(b), r: 3.5, class: 'place'})));
+    const shown = state.plan.length === 2;
+    const [px, py] = shown ? [X(state.plan[0]), Y(state.plan[1])] : [0, 0];
+    set(nodes.star, {transform: `translate(${px},${py})`, visibility: shown ? 'visible' : 'hidden'});
+    set(nodes.starName, {x: px + 14, y: py - 8, visibility: shown ? 'visible' : 'hidden'});
+    nodes.knobs.forEach((knob, i) => {
+      const cut = state.cuts[i], last = words.word(cut), first = words.word(Math.min(words.n, cut + 1));
+      set(knob, {transform: i ? `translate(${MAP.left},${y})` : `translate(${x},${base})`, 'aria-valuenow': cut,
+        'aria-valuemin': i ? c1 + 1 : Math.max(1, Math.ceil(lowest())), 'aria-valuemax': i ? words.n - 1 : c2 - 1, 'aria-valuetext':
+        `${whole(cut)} words${last ? `, the last of them “${last.word}”` : ''}; ${percent(words.cumulative(cut))} of the tokens`});
+      const name = knob.querySelector('.value');
+      name.replaceChildren(`c${'₁₂'[i]} = ${whole(cut)}`);
+      if (last && first) for (const [text, kind] of [[' ', ''], [last.word, 'word'], [' | ', ''], [first.word === last.word ? '…' : first.word, 'word']])
+        svg('tspan', {class: kind}, name, text);
+      if (i) set(name, {x: x < MAP.left + 230 ? x - MAP.left + 16 : 14});
+      else set(name, {'text-anchor': x > width - 130 ? 'end' : x < MAP.left + 100 ? 'start' : 'middle'});
+    });
+    result.replaceChildren();
+    html('strong', {}, result, say(made.seconds));
+    result.append(cost.counted ? ' per token, ' : ' per step, ');
+    const ratio = made.full / made.seconds;
+    result.append(`${ratio.toFixed(1)} times ${cost.counted ? 'fewer' : 'faster'} than a full softmax.`);
+    const top = record(), share = made.clusters[0].share;
+    best.textContent = (fair(state.cuts) ? `The head holds ${percent(share)} of the tokens. `
+      : `Not allowed: the head holds only ${percent(share)} of the tokens. `)
+      + (top ? `Your best of ${state.trail.length}: ${say(top[0])} at ${whole(top[1][0])} and ${whole(top[1][1])}.` : '');
+    stacked(made, top, say);
+    listed(made);
+  }
+
+  function stacked(made, top, say) {
+    const room = Math.max(220, told.clientWidth), rows = [['now', made]];
+    if (top) rows.push(['your best', timed(top[1])]);
+    if (state.plan.length === 2) rows.push(['planner', timed(state.plan)]);
+    first ||= 1.4 * made.seconds;               // one scale for the whole game
+    set(bars, {width: room, height: 38 * rows.length});
+    bars.replaceChildren();
+    rows.forEach(([name, shown], row) => {
+      svg('text', {x: 0, y: 38 * row + 12, class: 'strong'}, bars, `${name}: ${say(shown.seconds)}`);
+      let x = 0;
+      const part = (kind, seconds) => {
+        const long = Math.max(0, Math.min(seconds / first * room, room - x));
+        svg('rect', {x, y: 38 * row + 17, width: long, height: 13, class: `bar ${kind}`}, bars); x += long;
+      };
+      shown.clusters.forEach((cluster, i) => part(`c${i}`, cluster.seconds));
+      part('sorting', shown.sorting);
+    });
+  }
+
+  function listed(made) {
+    const edges = [0, ...state.cuts, words.n];
+    clusters.replaceChildren();
+    made.clusters.forEach((cluster, i) => {
+      const item = html('div', {role: 'listitem', class: `cluster c${i}`}, clusters), from = edges[i] + 1, to = edges[i + 1];
+      html('strong', {}, item, i ? `tail ${i}` : 'head');
+      item.append(` ${whole(cluster.size)} ${cluster.size === 1 ? 'word' : 'words'}, ${percent(cluster.share)} of tokens, width ${whole(cluster.width)}`);
+      const seen = [1 / 4, 3 / 4].map(part => words.word(Math.round(from * (to / from) ** part))?.word).filter((w, at, all) => w && all.indexOf(w) === at);
+      if (seen.length) { item.append(': '); html('em', {}, item, seen.join(' … ')); }
+    });
+    if (made.sorting) html('div', {role: 'listitem', class: 'cluster sorting'}, clusters, 'sorting the tokens by cluster');
+  }
+
+  function choose() {
+    words = makeWords(state.text);
+    cost = {...makeCost(state.cost), counted: state.cost.counted};
+    first = 0;
+    arrange();
+  }
+  const observer = new ResizeObserver(() => { if (place.clientWidth && Math.abs(place.clientWidth - width) > 1) arrange(); });
+  choose();
+  observer.observe(place);
+  return {
+    state,
+    show(next) {
+      const others = ['text', 'cost', 'd', 'batch'].some(name => name in next);
+      Object.assign(state, next);
+      if ('trail' in next) lit = state.trail.map(([a, b]) => [X(a), Y(b)]);
+      if (others) choose(); else draw();
+    },
+    destroy() { observer.disconnect(); cancelAnimationFrame(frame); clearTimeout(timer); root.replaceChildren(); },
+  };
+}
+
+function render({model, el}) {
+  const names = ['text', 'cost', 'd', 'batch', 'cuts', 'floor', 'trail', 'plan'];
+  const put = (name, value) => { model.set(name, value); model.save_changes(); };
+  const panel = mountGame(el, Object.fromEntries(names.map(name => [name, model.get(name)])),
+    {moved: cuts => put('cuts', cuts), tried: trail => put('trail', trail)});
+  let due = null;                               // words, sizes and cutoffs arrive together and belong together
+  const heard = names.map(name => [`change:${name}`, () => {
+    due ??= (queueMicrotask(() => { const next = due; due = null; panel.show(next); }), {});
+    const value = model.get(name);
+    if (JSON.stringify(panel.state[name]) !== JSON.stringify(value)) due[name] = value;
+  }]);
+  for (const [event, act] of heard) model.on(event, act);
+  return () => { for (const [event, act] of heard) model.off(event, act); panel.destroy(); };
+}
+export default {render};
