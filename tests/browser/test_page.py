@@ -13,6 +13,7 @@ from browser.labdriver import browser_page
 from adasoft import PaperCost, Vocabulary
 from adasoft.lessons.kit.browser_data import cost_data, text_data
 from adasoft.lessons.kit.costs import COUNTED_MULTIPLICATIONS, COUNTED_WORDS, recorded_costs
+from adasoft.lessons.kit.explorer import MAX_TAILS, WIDTH_RULES
 from adasoft.lessons.kit.languages import load_language
 from adasoft.lessons.kit.static_files import script
 from adasoft.lessons.page import write_page
@@ -57,7 +58,8 @@ def cuts(page):
 
 
 def test_what_the_page_computes_is_what_python_computes():
-    """1,000 drawn layers: three vocabularies, every kind of cost model, up to five tails."""
+    """1,000 drawn layers, as page and widget give them: three vocabularies, every kind of cost model, up to five tails,
+    widths by a ratio or by a rule of the lessons."""
     drawn = random.Random(5)
     texts = [
         load_language("en"),
@@ -79,13 +81,17 @@ def test_what_the_page_computes_is_what_python_computes():
             else sorted({min(n - 1, round(n ** drawn.random())) for _ in range(tails)})
         )
         shares = np.diff(words.cumulative[[*chosen, n]])
-        made = cost.layer(n, chosen, default_widths(d, len(chosen), ratio), shares, d, batch, objective)
+        rule = drawn.choice([None, *WIDTH_RULES.values()])
+        widths = rule(d, len(chosen)) if rule else default_widths(d, len(chosen), ratio)
+        made = cost.layer(n, chosen, widths, shares, d, batch, objective)
         parts = {}
         for part in made.parts:
             parts[part.cluster] = parts.get(part.cluster, 0.0) + part.seconds
         cases.append(
             {"text": i, "cost": j, "cuts": chosen, "d": d, "batch": batch, "ratio": ratio, "objective": objective}
         )
+        if rule:
+            cases[-1]["widths"] = rule(d, MAX_TAILS)
         names = ["head", *(f"tail {k + 1}" for k in range(len(chosen)))]
         expected.append(
             [made.seconds, float(cost.full_time(n, batch, d, objective)), *(parts[name] for name in names), *shares]
@@ -217,7 +223,7 @@ def test_bars_stand_on_a_scale_that_a_drag_does_not_move(page):
     handle = page.locator("#explorer .handle")
     [cut] = cuts(page)
     words = load_language("en").words
-    assert [handle.locator(f".{side}").inner_text() for side in ("last", "first")] == [words[cut - 1], words[cut]]
+    assert [handle.locator(f".{side}").text_content() for side in ("last", "first")] == [words[cut - 1], words[cut]]
     assert f"the last of them “{words[cut - 1]}”" in handle.get_attribute("aria-valuetext")
 
 

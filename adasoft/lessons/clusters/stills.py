@@ -125,9 +125,9 @@ def _swap() -> Picture:
 
 @still(
     "02_cutoffs",
-    "Three plots for English with cutoffs at 2,000 and 10,000. Left: the head has 79 percent of the tokens. Middle: "
-    "multiplications per cluster, the last tail large. Right: the total against the first cutoff, far below the full "
-    "softmax.",
+    "The cut explorer for English with cutoffs at 2,000 and 10,000. The head has 79 percent of the tokens. Under the "
+    "words, the multiplications against the first cutoff: the head rises, tail 1 falls, the total is far below the "
+    "dotted line of the full softmax. Bars compare words, tokens and multiplications per cluster.",
 )
 def _cutoffs() -> Picture:
     return cut_figure(ClustersExplorer(load_language("en"), cost=COUNTED_MULTIPLICATIONS, cutoffs=(2000, 10000)))

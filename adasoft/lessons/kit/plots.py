@@ -42,7 +42,18 @@ TEMPLATE = go.layout.Template(
 #: A logarithmic axis. Plotly draws its powers larger than the numbers of other axes.
 LOG = {"type": "log", "dtick": 1, "exponentformat": "power", "tickfont": {"size": 10}}
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
-Picture: TypeAlias = "go.Figure | str"
+
+
+class Drawn(NamedTuple):
+    """A picture that a page draws: what it shows, as data to compare, and the page, with its width and height."""
+
+    shown: Any
+    page: Callable[[], str]
+    width: int
+    height: int
+
+
+Picture: TypeAlias = "go.Figure | str | Drawn"
 
 
 class Still(NamedTuple):

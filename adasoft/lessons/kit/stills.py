@@ -1,7 +1,9 @@
 """The pictures of the notebooks, for readers who run nothing: ``python -m adasoft.lessons.kit.stills [--check]``.
 
 A still is a function, registered under its file name by ``plots.still``, that returns a plotly figure (a PNG then,
-which needs kaleido and a Chromium) or SVG text. It uses the same functions as the live figure, and recorded timings.
+which needs kaleido and a Chromium), SVG text, or a page that draws it (a PNG as well). Each is written on white, with
+text dark enough for it, because a picture knows no theme. It uses the same functions as the live figure, and recorded
+timings.
 ``stills.json`` beside the pictures holds the hash of each description: a picture is stale when its function describes
 something else now. Pixels are never compared.
 """
@@ -13,18 +15,28 @@ import hashlib
 import importlib
 import json
 import math
+import os
 import pkgutil
+import re
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import plotly.graph_objects as go
+
 from ...cost import MeasuredCost
 from ...files import write_whole
 from ...records import read_record, shipped_records
-from .plots import STILLS, Picture, Still
+from .plots import STILLS, TEXT_COLOR, Drawn, Picture, Still
 
 FOLDER = Path(__file__).resolve().parents[3] / "notebooks" / "img"
 HASHES = "stills.json"
+#: No grey has a contrast of 4.5 on white and on the near-black of dark themes as well.
+_PAPER, _INK = "#ffffff", "#4d555d"
+_PLATE = f'<rect width="100%" height="100%" fill="{_PAPER}"/>'
 
 
 def every_still() -> dict[str, Still]:
@@ -37,7 +49,10 @@ def every_still() -> dict[str, Still]:
 
 def description_hash(picture: Picture) -> str:
     """SHA-256 of what a picture shows; numbers to three digits, so that another machine's rounding is no change."""
-    described = picture if isinstance(picture, str) else _rounded(picture.to_dict())
+    if isinstance(picture, str):
+        described: Any = picture
+    else:
+        described = _rounded(picture.shown if isinstance(picture, Drawn) else picture.to_dict())
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
 
 
@@ -84,13 +99,33 @@ def render(folder: Path = FOLDER, only: Sequence[str] = ()) -> None:
         raise ValueError(f"only: no still {sorted(unknown)}, expected some of {list(stills)}")
     for name in only or stills:
         picture = stills[name].make()
+        path = folder / file_name(name, picture)
         if isinstance(picture, str):
-            write_whole(folder / file_name(name, picture), picture)
+            write_whole(path, re.sub(r"(<svg[^>]*>)", rf"\1{_PLATE}", picture, count=1).replace(TEXT_COLOR, _INK))
+        elif isinstance(picture, Drawn):
+            _photograph(picture, path)
         else:
-            picture.write_image(folder / file_name(name, picture), width=960, scale=1.25)
+            copy = go.Figure(json.loads(picture.to_json().replace(TEXT_COLOR, _INK)))
+            copy.update_layout(paper_bgcolor=_PAPER).write_image(path, width=960, scale=1.25)
         known = {**_hashes(folder), name: description_hash(picture)}
         kept = {known_name: known[known_name] for known_name in stills if known_name in known}
         write_whole(folder / HASHES, json.dumps(kept, indent=1) + "\n")
+
+
+def _photograph(picture: Drawn, path: Path) -> None:
+    """Write what the page draws. Raises FileNotFoundError where there is no Chromium."""
+    browser = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if browser is None:
+        raise FileNotFoundError("there is no chromium to draw with: install it, or set CHROMIUM to its path")
+    with tempfile.TemporaryDirectory() as folder:
+        page, image = Path(folder) / "page.html", Path(folder) / "image.png"
+        page.write_text(picture.page(), encoding="utf-8")
+        size = f"--window-size={picture.width},{picture.height}"
+        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--force-device-scale-factor=1.25"]
+        still = ["--force-prefers-reduced-motion", "--virtual-time-budget=2000", f"--user-data-dir={folder}/profile"]
+        command = [browser, *flags, *still, size, f"--screenshot={image}", page.as_uri()]
+        subprocess.run(command, check=True, capture_output=True, timeout=120)
+        write_whole(path, image.read_bytes())
 
 
 def _hashes(folder: Path) -> dict[str, str]:

@@ -60,8 +60,8 @@ def _curve_still() -> Picture:
 
 @still(
     "04_cutoffs",
-    "Three plots for 20,000 English words cut at 1,200 and 5,000: the head has 76 percent of the tokens and costs "
-    "most; the total is far below the dashed line of the full softmax.",
+    "The cut explorer for 20,000 English words cut at 1,200 and 5,000: the head has 76 percent of the tokens and costs "
+    "most; the total is far below the dotted line of the full softmax.",
 )
 def _cut_still() -> Picture:
     return cut_figure(still_explorer())

@@ -124,7 +124,7 @@ def clusters_figure(explorer: TimingExplorer) -> go.Figure:
     figure.update_xaxes(row=1, col=1, title_text="words in the head, k<sub>h</sub>", **LOG)
     figure.update_xaxes(row=1, col=2, title_text="number of tails J", dtick=1, range=[-0.4, MOST_TAILS + 0.4])
     figure.update_yaxes(type="log", tickvals=[0.05, 0.07, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 2], tickformat=".0%")
-    figure.update_yaxes(row=1, col=1, title_text="of the full softmax's time")
+    figure.update_yaxes(title_text="of the full softmax's time")
     figure.update_annotations(font_size=13)
     figure = filled(figure, *clusters_data(explorer), 330)
     figure.update_layout(showlegend=True, legend={"orientation": "h", "y": -0.26})

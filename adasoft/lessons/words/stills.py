@@ -28,9 +28,9 @@ def _token() -> Picture:
 
 @still(
     "00_cut",
-    "Three plots for English with one cutoff at 2,000. Left: the head has 0.6 percent of the words and 78.6 percent of "
-    "the tokens. Middle: the tail costs several times as much as the head. Right: the total time is a U-shaped curve "
-    "of the cutoff, far below the dashed line of the full softmax.",
+    "The cut explorer for English with one cutoff at 2,000. On top the words by rank with a handle between boat and "
+    "bringing; the head has 0.6 percent of the words and 78.6 percent of the tokens. Under it the total time, a U: the "
+    "head rises, the tail falls; at 2,000 it is far below the dotted line of the full softmax.",
 )
 def _cut() -> Picture:
     return cut_figure(Explorer(load_language("en"), cost=recorded_cost()))

@@ -41,7 +41,7 @@ function scales(view) {
 function timeScales(view) {
   const {found, state} = view, points = state.cuts.length ? view.samples(state.active) : [];
   const full = found.full || 1, bottom = Math.min(full / 4, ...points.map(p => Math.max(p.rises, p.falls)), ...points.map(p => p.total / 2));
-  const least = Math.min(full, ...points.map(p => p.total)), low = Math.log10(0.6 * bottom || 1e-12);
+  const least = Math.min(full, ...points.map(p => p.total)), low = Math.log10(0.4 * bottom || 1e-12);
   const high = Math.log10(1.35 * Math.max(full, 1.6 * least));
   view.low = 10 ** low; view.high = 10 ** high;
   view.T = seconds => {
@@ -142,7 +142,7 @@ function timeAxis(view) {
   const rising = seen('rises')[0], falling = seen('falls').at(-1);
   if (rising && to - view.X(rising.rank) > 60) named(nameOf(i), `c${i}`, 'rises', rising, rising === points[0] ? 6 : -8, rising === points[0] ? 14 : 4, rising === points[0] ? 'start' : 'end');
   if (falling) named(nameOf(i + 1), `c${i + 1}`, 'falls', falling, falling === points.at(-1) ? -4 : 8, falling === points.at(-1) ? -7 : 4, falling === points.at(-1) ? 'end' : 'start');
-  named('all together', 'strong', 'total', points[Math.round(0.03 * points.length)], 0, -8, 'start');
+  named('total', 'strong', 'total', points[Math.round(0.03 * points.length)], 0, -8, 'start');
 }
 
 function marks(view) {
