@@ -190,6 +190,7 @@ def test_the_budgets_of_the_text_are_those_of_the_panels():
     assert f"at most {1e3 * keyboard.seconds:.1f} ms and {keyboard.bytes / 1e6:.0f} MB" in told
     assert f"mean width of at least {100 * keyboard.width / 256:.0f} % of $d$ = 256" in told
     assert f"{items.bytes / 1e6:.0f} MB are left" in told and f"may take {1e3 * items.seconds:.0f} ms" in told
+    assert f"at least {100 * items.width / 256:.0f} % of $d$ = 256" in told
     assert f"Keep {100 * pieces.width / 256:.0f} % of $d$ as mean width, and halve the layer's time" in told
     case, words, cost, budget = case_of("pieces")
     full = cost.full_time(len(words), case.batch, case.d, case.objective)

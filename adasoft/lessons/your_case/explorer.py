@@ -75,7 +75,7 @@ class CasesExplorer(Explorer):
             "seconds": found.seconds,
             "bytes": found.bytes,
             "width": found.width,
-            "head_share": found.head_share,
+            "head share": found.head_share,
             "within": found.within(self.budget(name)),
             "words": words.name,
         }
@@ -122,7 +122,8 @@ def verdict(mine: Outcome, theirs: Outcome, budget: Budget, floor: float) -> str
         missed = [
             name for name, kept_ in zip(("time", "memory", "mean width"), mine.within(budget), strict=True) if not kept_
         ]
-        return f"Yours misses the budget in {' and '.join(missed)}."
+        listed = " and ".join([", ".join(missed[:-1]), missed[-1]] if len(missed) > 1 else missed)
+        return f"Yours misses the budget in {listed}."
     ratio = mine.seconds / theirs.seconds
     if ratio < 0.98:
         return (

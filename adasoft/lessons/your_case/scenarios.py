@@ -215,7 +215,7 @@ def trained(name: str) -> list[dict[str, Any]]:
             plain = row["name"] == "adaptive" or (row["name"].startswith("planned") and "mean" not in row["name"])
             if more is None or not plain or "dropout" in row["name"] or "warmup" in table.label:
                 continue
-            label = f"{ROW_LABELS[row['name']]}, {first['corpus']}, V = {row['V']:,}"
+            label = f"{ROW_LABELS[row['name']]}; {first['corpus']}, V = {row['V']:,}"
             wide = "wide" in row["name"]
             found.append({"share": float(row["head share"]), "more": float(more), "label": label, "wide": wide})
     return found
@@ -230,7 +230,7 @@ def nearest(runs: list[dict[str, Any]], outcome_: Outcome, d: int) -> tuple[list
     best = min(of_kind, key=lambda run: abs(run["share"] - outcome_.head_share))
     marked = [{**run, "nearest": run is best} for run in runs]
     return marked, (
-        f"Stored trainings (blue: wider tails). The one most like yours, {best['label']}, has "
+        f"Stored trainings (blue: wider tails). The one most like yours ({best['label']}) has "
         f"{100 * best['share']:.0f} % of the tokens in its head and a perplexity {100 * best['more']:.1f} % above the "
         "full softmax’s. Trainings that differ only in the seed differ by up to 5 %."
     )
