@@ -236,6 +236,7 @@ export function mountCase(root, given, on = {}) {
   // ---- the decision, what follows from it, and the reader's three lines
   function decide() {
     stop();
+    answer.textContent = 'Asking the planner …';
     on.decide?.({cutoffs: cuts(), widths: own()});
   }
   function reveal(found) {
