@@ -1,4 +1,4 @@
-"""Notebook 08, the reader's own case: decided by dragging, keys and typing; the plan after the decision; what is kept."""
+"""Notebook 08, the reader's own case: decided by dragging, keys and typing; the plan comes after; all is kept."""
 
 import pytest
 from browser.gestures import BROWSER, commit, finish, holds, opened, press, restarted, settled, typed, until, value

@@ -78,6 +78,8 @@ export function mountComparison(root, data) {
   const state = {task: data.task, n: data.n, rows: data.rows, exact: Boolean(data.exact), measure: data.measure, seen: null};
   let width = 0, CHART = 312;
   root.classList.add('adasoft-cut', 'adasoft-scene', 'adasoft-comparison');
+  // else JupyterLab takes keys for commands; Escape stays the keyboard's way out
+  root.addEventListener('keydown', event => { if (event.key !== 'Escape') event.stopPropagation(); });
   html('p', {class: 'instruction'}, root, 'Say what you need. Point at a method, or reach it with Tab, to see how it works.');
   const controls = html('div', {class: 'controls'}, root);
   const result = html('p', {class: 'result', role: 'status'}, root);

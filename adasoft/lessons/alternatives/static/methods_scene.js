@@ -30,6 +30,8 @@ export function mountMethods(root, data) {
   const still = matchMedia('(prefers-reduced-motion: reduce)');
   let width = 0, timer = 0;
   root.classList.add('adasoft-cut', 'adasoft-scene', 'adasoft-methods');
+  // else JupyterLab takes keys for commands; Escape stays the keyboard's way out
+  root.addEventListener('keydown', event => { if (event.key !== 'Escape') event.stopPropagation(); });
   const sentence = html('p', {class: 'sentence'}, root);
   const controls = html('div', {class: 'controls'}, root);
   const stage = svg('svg', {role: 'img'}, html('div', {class: 'charts'}, root));

@@ -59,6 +59,8 @@ export function mountCase(root, given, on = {}) {
   const state = {first: 1, tails: given.tails, widths: [...given.widths], shown: null, found: null, playing: false};
   let width = 0, frame = 0, timer = 0;
   root.classList.add('adasoft-cut', 'adasoft-case');
+  // else JupyterLab takes keys for commands; Escape stays the keyboard's way out
+  root.addEventListener('keydown', event => { if (event.key !== 'Escape') event.stopPropagation(); });
   html('p', {class: 'instruction'}, root, 'Drag the head’s right edge and the tails’ lower edges until all three bars keep the budget. '
     + 'Areas are memory; the dashed frame is the full softmax.');
   const stage = svg('svg', {role: 'group', 'aria-label': 'head and tails, to scale'}, html('div', {class: 'charts'}, root));
@@ -91,11 +93,13 @@ export function mountCase(root, given, on = {}) {
     const typed = html('input', {type: 'text', inputmode: 'decimal', 'aria-label': `${label}, ${unit}`}, box);
     html('span', {}, box, unit === 'percent' ? '%' : '');
     slide.addEventListener('input', () => act(Number(slide.value)));
-    typed.addEventListener('change', () => {
+    const take = () => {
       const number = Number(typed.value.replace(/[,%\s]/g, ''));
-      if (Number.isFinite(number) && typed.value.trim()) act(number);
+      if (Number.isFinite(number) && typed.value.trim() && number !== Number(value())) act(number);
       moved();
-    });
+    };
+    typed.addEventListener('change', take);
+    typed.addEventListener('keydown', event => { if (event.key === 'Enter') take(); });
     return () => { slide.value = value(); if (document.activeElement !== typed) typed.value = value(); };
   }
   let shows = [], sweeping;
@@ -171,8 +175,7 @@ export function mountCase(root, given, on = {}) {
                'aria-valuetext': `${whole(state.first)} ${given.unit}s, ${(100 * share).toFixed(1)} % of the tokens`});
     stage.querySelector('.head-text').textContent = `head: ${whole(state.first)} ${given.unit}s, ${(100 * share).toFixed(1)} %`;
     stage.querySelectorAll('.tail-edge').forEach((node, i) => {
-      node.setAttribute('visibility', i < state.tails ? 'visible' : 'hidden');
-      node.setAttribute('tabindex', i < state.tails ? 0 : -1);
+      node.style.display = i < state.tails ? '' : 'none';
       if (i >= state.tails) return;
       const x = (Math.max(X(edges[i + 1]), X(edges[1]) + 24 * (i + 1)) + X(edges[i + 2])) / 2;
       set(node, {transform: `translate(${x},${Y(state.widths[i])})`, 'aria-valuemin': STEP, 'aria-valuemax': d, 'aria-valuenow': state.widths[i],
