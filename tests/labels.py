@@ -48,5 +48,5 @@ class Labels:
         """Every sentence fitted what was drawn; nothing was drawn without one; it was said so often at least."""
         assert [told for told in self.told if told[0] != told[1]] == []
         assert self.silent == 0 and self.longest <= 1 and len(self.told) >= changes
-        nothing = [text for *_, text in self.told[1:-1] if "othing measured" in text or "othing trained" in text]
+        nothing = [text for *_, text in self.told[1:-1] if "othing measured" in text or "othing yet" in text]
         assert len(nothing) <= 1  # before the first result
