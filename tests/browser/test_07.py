@@ -168,7 +168,7 @@ def test_07_alternatives(lab, page, shots):
     typed(case, "cutoff 1", "5000")
     case.get_by_role("alert").get_by_text("c1 should be from 1 to").wait_for()
     case.get_by_role("combobox", name="device").select_option("cpu")
-    case.get_by_role("combobox", name="time for it").select_option("5 seconds")
+    case.get_by_role("combobox", name="measure for").select_option("5 seconds")
     case.get_by_role("combobox", name="your bet").select_option("full softmax")
     holds(notebook, "explorer.bet", "full softmax")
     press(case, "Measure the case")
