@@ -140,7 +140,7 @@ def test_the_page_computes_what_python_computes(tmp_path):
     code = script("cost.js", "dom.js", Path(panels.__file__).with_name("static") / "case.js")
     draw = np.random.default_rng(0)
     asked, expected = [], []
-    for name in ("keyboard", "pieces"):
+    for name in ("keyboard", "items", "pieces"):
         case, words, cost, _ = case_of(name)
         given = {"d": case.d, "batch": case.batch, "objective": case.objective, "perParameter": case.per_parameter}
         decisions = []
@@ -190,6 +190,7 @@ def test_the_budgets_of_the_text_are_those_of_the_panels():
     assert f"at most {1e3 * keyboard.seconds:.1f} ms and {keyboard.bytes / 1e6:.0f} MB" in told
     assert f"mean width of at least {100 * keyboard.width / 256:.0f} % of $d$ = 256" in told
     assert f"{items.bytes / 1e6:.0f} MB are left" in told and f"may take {1e3 * items.seconds:.0f} ms" in told
+    assert f"at least {100 * items.width / 256:.0f} % of $d$ = 256" in told
     assert f"Keep {100 * pieces.width / 256:.0f} % of $d$ as mean width, and halve the layer's time" in told
     case, words, cost, budget = case_of("pieces")
     full = cost.full_time(len(words), case.batch, case.d, case.objective)
@@ -210,4 +211,9 @@ def test_predictions_are_those_of_the_records():
 
 def test_the_words_of_the_cases():
     assert scenarios.words_of("keyboard", load_language("en")).words is not None
-    assert len(scenarios.items()) == 1_000_000 and math.isclose(scenarios.items().cumulative[-1], 1)
+    items = scenarios.items()
+    assert len(items) == 1_000_000 and math.isclose(items.cumulative[-1], 1)
+    law = Vocabulary.synthetic(1_000_000)
+    np.testing.assert_allclose(items.cumulative[[1000, 100_000]], law.cumulative[[1000, 100_000]], rtol=1e-3)
+    for name in scenarios.NAMES:  # light enough to travel to the page
+        assert len(json.dumps(panels.case_data(made(), name))) < 2**20

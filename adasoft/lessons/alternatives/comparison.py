@@ -123,20 +123,26 @@ def case_benches(folder: Path | None = None) -> list[dict[str, Any]]:
     return benches
 
 
-#: Rows of the comparison of trained models -> (key of METHODS, name, short label).
+#: Rows of the comparison of trained models -> (key of METHODS, name, short label, shortest label).
 _TRAINED = {
-    "full": ("full softmax", "full softmax", "full softmax"),
-    "svd, W = d/8": ("SVD-softmax", "SVD-softmax, W = d/8", "SVD-softmax"),
-    "svd, for 99%": ("SVD-softmax, chosen", "SVD-softmax, chosen for 99 %", "SVD, chosen for 99 %"),
-    "doubly sparse, 8 experts": ("doubly sparse", "doubly sparse, 8 experts", "8 experts"),
-    "doubly sparse, 16 experts": ("doubly sparse", "doubly sparse, 16 experts", "16 experts"),
-    "adaptive, log_prob": ("adaptive, all words", "adaptive, all words", "adaptive, all words"),
-    "adaptive, exact top-k": ("adaptive, exact top-k", "adaptive, exact top-k", "adaptive, exact top-k"),
-    "planned-0.75, exact top-k": ("adaptive, exact top-k", "planned, head ≥ 75 %, exact top-k", "planned, 75 % head"),
+    "full": ("full softmax", "full softmax", "full softmax", "full"),
+    "svd, W = d/8": ("SVD-softmax", "SVD-softmax, W = d/8", "SVD-softmax", "SVD"),
+    "svd, for 99%": ("SVD-softmax, chosen", "SVD-softmax, chosen for 99 %", "SVD, chosen for 99 %", "SVD, 99 %"),
+    "doubly sparse, 8 experts": ("doubly sparse", "doubly sparse, 8 experts", "8 experts", "8 experts"),
+    "doubly sparse, 16 experts": ("doubly sparse", "doubly sparse, 16 experts", "16 experts", "16 experts"),
+    "adaptive, log_prob": ("adaptive, all words", "adaptive, all words", "adaptive, all words", "all words"),
+    "adaptive, exact top-k": ("adaptive, exact top-k", "adaptive, exact top-k", "adaptive, exact top-k", "top-k"),
+    "planned-0.75, exact top-k": (
+        "adaptive, exact top-k",
+        "planned, head ≥ 75 %, exact top-k",
+        "planned, 75 % head",
+        "75 % head",
+    ),
     "planned-wide-0.85, exact top-k": (
         "adaptive, exact top-k",
         "planned, head ≥ 85 %, wider tails, exact top-k",
         "planned, 85 % head",
+        "85 % head",
     ),
 }
 _RUNS = {"adaptive": "adaptive", "planned-0.75": "planned-0.75", "planned-wide-0.85": "planned-wide-0.85"}
@@ -174,14 +180,14 @@ def trained_benches(folder: Path | None = None) -> list[dict[str, Any]]:
                 what = next((key for key in _TRAINED if row["what"].startswith(key)), None)
                 if what is None:
                     continue
-                key, name, short = _TRAINED[what]
+                key, name, short, brief = _TRAINED[what]
                 times = [row[f"{part}, {rows}"] / 1e3 for part in ("ms", "q1", "q3")]
                 shape = _shape(row["what"], found, float(row["arithmetic"]), folder)
                 right, same = float(row["right 10"]), float(row["agree 10"])
                 noise = math.sqrt(right * (1 - right) / found["places"])
                 points.append(
                     _point(name, key, short, times, float(row["arithmetic"]), shape)
-                    | {"right": right, "same": same, "noise": noise}
+                    | {"right": right, "same": same, "noise": noise, "brief": brief}
                 )
             benches.append(
                 {

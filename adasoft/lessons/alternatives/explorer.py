@@ -70,12 +70,12 @@ class AlternativesExplorer(TimingExplorer):
     """W of SVD-softmax on the small model."""
     n_full = kept(Whole(250, 1, None, "N"))
     """N."""
-    wanted = kept(Real(99.0, 1.0, 100.0, "the wanted recall, in percent,"))
+    wanted = kept(Real(99.0, 1, 100, "the wanted recall, in percent,"))
     """Percent of the ten best words that ``choose`` should find."""
     place = kept(Whole(1, 1, STATES, "hidden state"))
     """Which hidden state is shown, from 1."""
     n_experts = kept(Whole(10, 1, 20, "the number of experts"))
-    threshold = kept(Real(0.03, 0.0, 0.3, "the threshold"))
+    threshold = kept(Real(0.03, 0, 0.3, "the threshold"))
     mitosis = kept(t.Bool(False))
     """Whether the experts begin as half of them and are cloned."""
     epochs = t.Int(experts.EPOCHS)

@@ -111,8 +111,8 @@ def svd_figure(explorer: AlternativesExplorer) -> go.Figure:
     figure.update_annotations(font_size=13)
     figure.update_xaxes(fixedrange=True)
     figure.update_yaxes(fixedrange=True)
-    figure = filled(figure, *svd_data(explorer), 380)
-    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": -0.2})
+    figure = filled(figure, *svd_data(explorer), 340)
+    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": -0.24}, margin={"t": 30})
     return figure
 
 

@@ -122,7 +122,9 @@ def svd_panel(explorer: AlternativesExplorer, *, slot: str = "svd") -> w.VBox:
         figure.push(*af.svd_data(explorer))
         words.say(said.svd_sentence(explorer))
 
-    box = panel.box(width.row, n_full.row, state.row, row(wanted, choose_button), note, figure, words)
+    how = Line()
+    how.say("Move W and N: the ring should get high, and far to the left.")
+    box = panel.box(how, width.row, n_full.row, state.row, row(wanted, choose_button), note, figure, words)
     explorer.attach(slot, safely(panel, redraw), box)
     return box
 

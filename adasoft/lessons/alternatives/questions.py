@@ -74,10 +74,10 @@ PREDICTIONS: dict[str, Prediction] = {
     ),
     "sixth": Prediction(
         "On a larger trained model ($V$ = 17,724, $d$ = 256), SVD-softmax finds 99.9 % of the ten best words with a "
-        "sixth of the multiplications. How many times faster than the full softmax is it on one CPU, for 256 rows at "
-        "once?",
+        "sixth of the multiplications. How many times the full softmax's speed does it reach on the recorded CPU, for "
+        "256 rows at once?",
         lambda _: _factor(),
-        "times faster",
+        "times the full softmax’s speed",
     ),
 }
 

@@ -123,7 +123,8 @@ def verdict(mine: Outcome, theirs: Outcome, budget: Budget, floor: float) -> str
         missed = [
             name for name, kept_ in zip(("time", "memory", "mean width"), mine.within(budget), strict=True) if not kept_
         ]
-        return f"Yours misses the budget in {' and '.join(missed)}."
+        listed = " and ".join([", ".join(missed[:-1]), missed[-1]] if len(missed) > 1 else missed)
+        return f"Yours misses the budget in {listed}."
     ratio = mine.seconds / theirs.seconds
     if ratio < 0.98:
         return (

@@ -39,6 +39,17 @@ def _rest(name: str) -> float:
     return float(row["output ms"]) / 1e3 * (1 - share) / share
 
 
+def _guess(explorer: CasesExplorer, name: str) -> dict[str, float]:
+    """The reader's guess where the case draws it: seconds of the full softmax, or what a training lost at its head."""
+    guess = explorer.recall(f"guess {name}")
+    if guess is None or name not in ("keyboard", "pieces"):
+        return {}
+    if name == "keyboard":
+        return {"seconds": float(guess) / 1e3}
+    row = pieces_table().row("adaptive") or {}
+    return {"more": float(guess) / 100, "share": float(row["head share"])}
+
+
 def case_data(explorer: CasesExplorer, name: str) -> dict[str, Any]:
     """What ``mountCase`` is given."""
     case, words, cost = SCENARIOS[name], explorer.words_of_case(name), explorer.cost_of_case(name)
@@ -59,6 +70,7 @@ def case_data(explorer: CasesExplorer, name: str) -> dict[str, Any]:
         "widths": list(case.widths),
         "rest": _rest(name),
         "decision": decision and {"cutoffs": decision["cutoffs"], "widths": decision["widths"]},
+        "guess": _guess(explorer, name),
         "texts": explorer.recall(f"case {name} text") or {},
     }
 

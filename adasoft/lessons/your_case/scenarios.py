@@ -65,7 +65,7 @@ class Scenario:
 
 SCENARIOS = {
     "keyboard": Scenario("keyboard", "word", 256, 1, "decode", "cpu", 0.6, (128,), 0.86, 4.0, 2, (0.95,)),
-    "items": Scenario("items", "item", 256, 4096, "train", "cuda", 0.9, (128, 64), 0.75, 4.0),
+    "items": Scenario("items", "item", 256, 4096, "train", "cuda", 0.9, (128, 64), 0.75, 4.0, 4),
     "pieces": Scenario("pieces", "piece", 256, 2560, "train", "cpu", 0.75, (64,), 0.93, 4.0),
     "own": Scenario("own", "word", 256, 2560, "train", "cpu", 0.6, (64,), 0.85, 2.0),
 }
@@ -111,8 +111,11 @@ def pieces() -> Vocabulary:
 
 @lru_cache(maxsize=1)
 def items() -> Vocabulary:
-    """A million items by Zipf's law."""
-    return Vocabulary.synthetic(1_000_000, name="a million items by Zipf’s law")
+    """A million items by Zipf's law, in three digits: so they have some thousand different counts, not a million, and
+    the browser gets each once."""
+    counts_ = Vocabulary.synthetic(1_000_000).counts
+    digits = 10.0 ** (np.floor(np.log10(counts_)) - 2)
+    return Vocabulary(np.round(counts_ / digits) * digits, name="a million items by Zipf’s law")
 
 
 @lru_cache(maxsize=1)
@@ -215,7 +218,7 @@ def trained(name: str) -> list[dict[str, Any]]:
             plain = row["name"] == "adaptive" or (row["name"].startswith("planned") and "mean" not in row["name"])
             if more is None or not plain or "dropout" in row["name"] or "warmup" in table.label:
                 continue
-            label = f"{ROW_LABELS[row['name']]}, {first['corpus']}, V = {row['V']:,}"
+            label = f"{ROW_LABELS[row['name']]}; {first['corpus']}, V = {row['V']:,}"
             wide = "wide" in row["name"]
             found.append({"share": float(row["head share"]), "more": float(more), "label": label, "wide": wide})
     return found
@@ -230,7 +233,7 @@ def nearest(runs: list[dict[str, Any]], outcome_: Outcome, d: int) -> tuple[list
     best = min(of_kind, key=lambda run: abs(run["share"] - outcome_.head_share))
     marked = [{**run, "nearest": run is best} for run in runs]
     return marked, (
-        f"Stored trainings (blue: wider tails). The one most like yours, {best['label']}, has "
+        f"Stored trainings (blue: wider tails). The one most like yours ({best['label']}) has "
         f"{100 * best['share']:.0f} % of the tokens in its head and a perplexity {100 * best['more']:.1f} % above the "
         "full softmax’s. Trainings that differ only in the seed differ by up to 5 %."
     )

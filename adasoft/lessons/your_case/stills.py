@@ -6,28 +6,28 @@ from ..kit.languages import load_language
 from ..kit.plots import TEXT_COLOR, Picture, still
 from .scenarios import BUDGETS, SCENARIOS, cost_of, outcome, words_of
 
-_OWN = ("#0a6cad", "#b26a00", "#00825d")
+_OWN = ("#0a6cad", "#b26a00", "#00825d", "#b04a8b")
 _WIDE, _HIGH = 900, 132
 
 
 @still(
-    "08_keyboard",
-    "Head and two tails of a layer over 100,000 words, as wide as their words and as high as their numbers, in the "
+    "08_items",
+    "Head and three tails of a layer over a million items, as wide as their items and as high as their numbers, in the "
     "dashed frame of the full softmax, of which they fill a small part. Below, bars of time, memory and mean width, "
     "each with a line for its budget; all three keep to it.",
 )
-def _keyboard_still() -> Picture:
+def _items_still() -> Picture:
     # here, because that module renders the stills of all others
     from ..kit.stills import recorded_cost
 
-    case, budget = SCENARIOS["keyboard"], BUDGETS["keyboard"]
-    words, cost = words_of("keyboard", load_language("en")), cost_of("keyboard", recorded_cost())
-    cutoffs, widths, n, d = (4006, 14_292), (64, 16), len(words), case.d
+    case, budget = SCENARIOS["items"], BUDGETS["items"]
+    words, cost = words_of("items", load_language("en")), cost_of("items", recorded_cost())
+    cutoffs, widths, n, d = (27_400, 115_000, 390_000), (64, 16, 8), len(words), case.d
     found = outcome(case, words, cost, cutoffs, widths)
     full = cost.full_time(n, case.batch, d, case.objective), float(case.per_parameter * n * d)
     parts = [
-        f'<text x="8" y="18" font-weight="600">head: {cutoffs[0]:,} words, {100 * found.head_share:.0f} % of tokens'
-        f'</text><text x="{_WIDE + 8}" y="18" text-anchor="end">full softmax: {n:,} words × {d} numbers</text>',
+        f'<text x="8" y="18" font-weight="600">head: {cutoffs[0]:,} items, {100 * found.head_share:.0f} % of tokens'
+        f'</text><text x="{_WIDE + 8}" y="18" text-anchor="end">full softmax: {n:,} items × {d} numbers</text>',
         f'<rect x="8" y="26" width="{_WIDE}" height="{_HIGH}" fill="none" stroke="{TEXT_COLOR}" '
         'stroke-dasharray="5 4"/>',
     ]
@@ -36,7 +36,7 @@ def _keyboard_still() -> Picture:
         x, wide = 8 + edges[i] / n * _WIDE, (edges[i + 1] - edges[i]) / n * _WIDE
         parts.append(f'<rect x="{x:.1f}" y="26" width="{wide:.1f}" height="{width / d * _HIGH:.1f}" fill="{_OWN[i]}"/>')
     said = (
-        f"{1e3 * found.seconds:.2f} ms, at most {1e3 * budget.seconds:.2f} ms",
+        f"{1e3 * found.seconds:.1f} ms, at most {1e3 * budget.seconds:.1f} ms",
         f"{found.bytes / 1e6:.0f} MB, at most {budget.bytes / 1e6:.0f} MB",
         f"{found.width:.0f}, at least {budget.width:.0f}",
     )

@@ -3,8 +3,7 @@
 import {html, set, svg, whole} from '../../kit/static/dom.js';
 
 const MOST = 30, LEAST = 0.5, TICKS = [0.5, 1, 2, 5, 10, 20];
-const EDGE = {left: 64, right: 20, top: 16, bottom: 44};
-const CHART = 312;
+const EDGE = {left: 64, right: 20, top: 16, bottom: 44}, NARROW = 620;
 
 export const msText = seconds => {
   const ms = seconds * 1e3;
@@ -77,9 +76,11 @@ export function sketch(shape) {
  */
 export function mountComparison(root, data) {
   const state = {task: data.task, n: data.n, rows: data.rows, exact: Boolean(data.exact), measure: data.measure, seen: null};
-  let width = 0;
+  let width = 0, CHART = 312;
   root.classList.add('adasoft-cut', 'adasoft-scene', 'adasoft-comparison');
-  html('p', {class: 'instruction'}, root, 'Say what you need, from left to right. Point at a method, or reach it with Tab, to see how it works.');
+  // else JupyterLab takes keys for commands; Escape stays the keyboard's way out
+  root.addEventListener('keydown', event => { if (event.key !== 'Escape') event.stopPropagation(); });
+  html('p', {class: 'instruction'}, root, 'Say what you need. Point at a method, or reach it with Tab, to see how it works.');
   const controls = html('div', {class: 'controls'}, root);
   const result = html('p', {class: 'result', role: 'status'}, root);
   const stage = svg('svg', {role: 'group', 'aria-label': 'methods: speed against quality'}, html('div', {class: 'charts'}, root));
@@ -156,9 +157,10 @@ export function mountComparison(root, data) {
     const now = bench(), order = ranked(now, state.exact), fits = p => !state.exact || p.exact;
     const full = now.points.find(p => p.short === 'full softmax'), best = order[0];
     width = Math.max(300, root.clientWidth || 900);
+    CHART = width < NARROW ? 252 : 312;
     set(stage, {width, height: CHART, viewBox: `0 0 ${width} ${CHART}`});
     axes(now);
-    const at = order.map((p, i) => ({...p, x: X(full.seconds / p.seconds), y: Y(now, p, i), text: width < 620 ? p.brief ?? p.short : p.short}));
+    const at = order.map((p, i) => ({...p, x: X(full.seconds / p.seconds), y: Y(now, p, i), text: width < NARROW ? p.brief ?? p.short : p.short}));
     const cross = guessAt(now, at), spots = placed(at, width, cross ? [[cross.x - 9, cross.y - 20, cross.x + 84, cross.y + 9]] : []);
     const old = new Map([...marks.querySelectorAll('.method')].map(node => [node.dataset.name, node]));
     at.forEach((p, i) => {

@@ -2,7 +2,7 @@
 // block is as wide as its words and as high as the numbers that each of them holds. What is computed lights up.
 import {html, set, svg, whole} from '../../kit/static/dom.js';
 
-const PITCH = 92, TOP = 34, HIGH = 48, PAUSE = 1700;
+const PITCH = 78, TOP = 30, HIGH = 42, PAUSE = 1700;
 const NAMES = ['Full softmax', 'Adaptive softmax', 'SVD-softmax', 'Doubly sparse softmax'];
 const IDEAS = ['scores every word', 'opens only the tails that can matter', 'glances at every word, looks closely at a few',
   'asks one expert, who knows some of the words'];
@@ -30,10 +30,12 @@ export function mountMethods(root, data) {
   const still = matchMedia('(prefers-reduced-motion: reduce)');
   let width = 0, timer = 0;
   root.classList.add('adasoft-cut', 'adasoft-scene', 'adasoft-methods');
+  // else JupyterLab takes keys for commands; Escape stays the keyboard's way out
+  root.addEventListener('keydown', event => { if (event.key !== 'Escape') event.stopPropagation(); });
   const sentence = html('p', {class: 'sentence'}, root);
+  const controls = html('div', {class: 'controls'}, root);
   const stage = svg('svg', {role: 'img'}, html('div', {class: 'charts'}, root));
   const story = html('p', {class: 'story', role: 'status'}, root);
-  const controls = html('div', {class: 'controls'}, root);
   const button = (text, act, kind = '') => {
     const node = html('button', {type: 'button', class: kind}, controls, text);
     node.addEventListener('click', act);

@@ -49,8 +49,8 @@ export const bytesText = b => (b >= 1e9 ? `${(b / 1e9).toFixed(2)} GB` : b >= 1e
  * Put a case into `root`.
  *
  * `given`: {name, words, cost, d, batch, objective, perParameter, unit, budget: {seconds, bytes, width}, share, tails, widths,
- * rest, decision, texts}: words and cost as in cost.js; `rest`: seconds of a step outside of the layer, or 0; `decision`:
- * {cutoffs, widths} where it was made earlier. `on`: {decide({cutoffs, widths}), write(texts)}.
+ * rest, decision, texts, guess}: words and cost as in cost.js; `rest`: seconds of a step outside of the layer, or 0; `decision`:
+ * {cutoffs, widths} where it was made earlier; `guess`: {seconds} of the full softmax, or {more, share} of a training. `on`: {decide({cutoffs, widths}), write(texts)}.
  * Returns {state, reveal(found), destroy()}.
  */
 export function mountCase(root, given, on = {}) {
@@ -59,6 +59,8 @@ export function mountCase(root, given, on = {}) {
   const state = {first: 1, tails: given.tails, widths: [...given.widths], shown: null, found: null, playing: false};
   let width = 0, frame = 0, timer = 0;
   root.classList.add('adasoft-cut', 'adasoft-case');
+  // else JupyterLab takes keys for commands; Escape stays the keyboard's way out
+  root.addEventListener('keydown', event => { if (event.key !== 'Escape') event.stopPropagation(); });
   html('p', {class: 'instruction'}, root, 'Drag the head’s right edge and the tails’ lower edges until all three bars keep the budget. '
     + 'Areas are memory; the dashed frame is the full softmax.');
   const stage = svg('svg', {role: 'group', 'aria-label': 'head and tails, to scale'}, html('div', {class: 'charts'}, root));
@@ -91,11 +93,13 @@ export function mountCase(root, given, on = {}) {
     const typed = html('input', {type: 'text', inputmode: 'decimal', 'aria-label': `${label}, ${unit}`}, box);
     html('span', {}, box, unit === 'percent' ? '%' : '');
     slide.addEventListener('input', () => act(Number(slide.value)));
-    typed.addEventListener('change', () => {
+    const take = () => {
       const number = Number(typed.value.replace(/[,%\s]/g, ''));
-      if (Number.isFinite(number) && typed.value.trim()) act(number);
+      if (Number.isFinite(number) && typed.value.trim() && number !== Number(value())) act(number);
       moved();
-    });
+    };
+    typed.addEventListener('change', take);
+    typed.addEventListener('keydown', event => { if (event.key === 'Enter') take(); });
     return () => { slide.value = value(); if (document.activeElement !== typed) typed.value = value(); };
   }
   let shows = [], sweeping;
@@ -112,7 +116,7 @@ export function mountCase(root, given, on = {}) {
     html('output', {}, controls, String(state.tails));
     button('+', 'one tail more', () => setTails(state.tails + 1)).disabled = state.tails >= MOST_TAILS;
     own().forEach((_, i) => shows.push(field(`width of tail ${i + 1}`, () => String(state.widths[i]), STEP, d, STEP, v => setWidth(i, v), 'numbers')));
-    sweeping = button('Play', 'play: move the head’s edge from 30 to 99 %', () => (state.playing ? stop() : play()));
+    sweeping = button('Play', '', () => (state.playing ? stop() : play()));
     button('Decide', '', decide, 'primary');
   }
 
@@ -171,8 +175,7 @@ export function mountCase(root, given, on = {}) {
                'aria-valuetext': `${whole(state.first)} ${given.unit}s, ${(100 * share).toFixed(1)} % of the tokens`});
     stage.querySelector('.head-text').textContent = `head: ${whole(state.first)} ${given.unit}s, ${(100 * share).toFixed(1)} %`;
     stage.querySelectorAll('.tail-edge').forEach((node, i) => {
-      node.setAttribute('visibility', i < state.tails ? 'visible' : 'hidden');
-      node.setAttribute('tabindex', i < state.tails ? 0 : -1);
+      node.style.display = i < state.tails ? '' : 'none';
       if (i >= state.tails) return;
       const x = (Math.max(X(edges[i + 1]), X(edges[1]) + 24 * (i + 1)) + X(edges[i + 2])) / 2;
       set(node, {transform: `translate(${x},${Y(state.widths[i])})`, 'aria-valuemin': STEP, 'aria-valuemax': d, 'aria-valuenow': state.widths[i],
@@ -204,6 +207,8 @@ export function mountCase(root, given, on = {}) {
       html('span', {class: 'name'}, row, name);
       const track = html('span', {class: 'track'}, row), at = v => `${Math.min(100, 100 * v / most).toFixed(2)}%`;
       html('span', {class: 'fill', style: `width:${at(found[key])}`}, track);
+      if (given.guess?.[key] !== undefined) html('span', {class: 'crossed', style: `left:${at(given.guess[key])}`,
+        title: `your guess of the full softmax: ${text(given.guess[key])}`}, track, '×');
       html('span', {class: 'limit', style: `left:${at(budget[key])}`, title: `budget: ${kind} ${text(budget[key])}`}, track);
       if (plan) html('span', {class: 'star', style: `left:${at(plan[key])}`, title: `planner: ${text(plan[key])}`}, track, '★');
       html('span', {class: 'said'}, row, `${fit[i] ? '✓' : '✗'} ${text(found[key])}, ${kind} ${text(budget[key])}`);
@@ -234,6 +239,7 @@ export function mountCase(root, given, on = {}) {
   // ---- the decision, what follows from it, and the reader's three lines
   function decide() {
     stop();
+    answer.textContent = 'Asking the planner …';
     on.decide?.({cutoffs: cuts(), widths: own()});
   }
   function reveal(found) {
@@ -263,22 +269,27 @@ export function mountCase(root, given, on = {}) {
   function trainings(found) {
     if (!found.trained.length) return;
     const wide = Math.min(520, width - 20), high = 150, left = 44, base = high - 34;
-    const x = share => left + (share - 0.6) / 0.4 * (wide - left - 16), y = more => base - Math.max(-0.01, more) / 0.14 * (base - 14);
+    const x = share => left + (share - 0.5) / 0.5 * (wide - left - 16), y = more => base - Math.max(-0.01, more) / 0.14 * (base - 14);
     const figure = html('figure', {}, answer), chart = svg('svg', {width: wide, height: high, role: 'img', 'aria-label': found.nearest}, figure);
     for (const more of [0, 0.05, 0.1]) {
       svg('line', {x1: left, x2: wide - 10, y1: y(more), y2: y(more), class: 'grid'}, chart);
       svg('text', {x: left - 5, y: y(more) + 4, 'text-anchor': 'end'}, chart, `${more ? '+' : ''}${100 * more} %`);
     }
-    for (const share of [0.6, 0.7, 0.8, 0.9, 1]) svg('text', {x: x(share), y: base + 16, 'text-anchor': 'middle'}, chart, `${Math.round(100 * share)} %`);
+    for (const share of [0.5, 0.6, 0.7, 0.8, 0.9, 1]) svg('text', {x: x(share), y: base + 16, 'text-anchor': 'middle'}, chart, `${Math.round(100 * share)} %`);
     svg('text', {x: wide - 10, y: base + 31, 'text-anchor': 'end', class: 'strong'}, chart, 'head’s share of the tokens');
     svg('text', {x: left + 4, y: 11}, chart, 'perplexity, above the full softmax’s');
     for (const run of found.trained) {
       const dot = svg('circle', {cx: x(run.share), cy: y(run.more), r: run.nearest ? 7 : 5, class: `trained${run.wide ? ' wide' : ''}`}, chart);
       svg('title', {}, dot, `${run.label}: ${run.more >= 0 ? '+' : ''}${(100 * run.more).toFixed(1)} %`);
     }
-    const share = words.cumulative(state.first), at = x(Math.min(1, Math.max(0.6, share)));
-    svg('line', {x1: at, x2: at, y1: 14, y2: base, class: 'cut'}, chart);
-    svg('text', {x: at - 4, y: base - 4, 'text-anchor': 'end', class: 'strong'}, chart, 'you');
+    const share = words.cumulative(state.first), at = x(Math.min(1, Math.max(0.5, share)));
+    svg('line', {x1: at, x2: at, y1: 20, y2: base, class: 'cut'}, chart);
+    svg('text', {x: at + (share < 0.6 ? 5 : -5), y: 32, 'text-anchor': share < 0.6 ? 'start' : 'end', class: 'strong'}, chart, 'you');
+    if (given.guess?.more !== undefined) {
+      const {more, share: where} = given.guess, high_ = y(Math.min(0.13, Math.max(0, more)));
+      svg('path', {d: `M${x(where) - 5},${high_ - 5}l10,10m0,-10l-10,10`, class: 'cross'}, chart);
+      svg('text', {x: x(where) + 9, y: high_ + 4}, chart, 'your guess');
+    }
     html('figcaption', {}, figure, found.nearest);
   }
 

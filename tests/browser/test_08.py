@@ -1,0 +1,81 @@
+"""Notebook 08, the reader's own case: decided by dragging, keys and typing; the plan comes after; all is kept."""
+
+import pytest
+from browser.gestures import BROWSER, commit, finish, holds, opened, press, restarted, settled, typed, until, value
+
+pytestmark = BROWSER
+
+ITEMS, KEYBOARD, PIECES = 'your_case_panel(explorer, "items")', 'predict("keyboard"', 'predict("pieces"'
+OWN = 'your_case_panel(explorer, "own")'
+
+
+def said(output, gauge):
+    return output.locator(f'[data-gauge="{gauge}"] .said').inner_text()
+
+
+@pytest.mark.timeout(900)
+def test_08_your_case(lab, page, shots):
+    page.set_default_timeout(120_000)  # a busy machine, and torch to load
+    notebook = opened(page, lab, "08_your_case.ipynb")
+
+    # the first case: drag, keys and typing all move the bars, and nothing of the plan is there before the decision
+    items = notebook.show_cell(ITEMS)
+    head = items.get_by_role("slider", name="words in the head")
+    head.wait_for()
+    settled(notebook)
+    assert items.locator(".star").count() == 0 and items.locator("textarea").count() == 0
+    before = said(items, "seconds")
+    knob = items.locator(".head-edge .knob")
+    knob.scroll_into_view_if_needed()
+    box = knob.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] - 60, box["y"] + 8, steps=6)
+    page.mouse.up()
+    dragged = until(lambda: said(items, "seconds"), lambda text: text != before)
+    head.press("ArrowLeft")
+    until(lambda: said(items, "seconds"), lambda text: text != dragged)
+    typed(items, "head’s share, percent", "76", role="textbox")
+    until(lambda: head.get_attribute("aria-valuetext"), lambda text: "76.0 %" in text)
+    tail = items.get_by_role("slider", name="width of tail 2").and_(items.locator("g"))
+    width = int(tail.get_attribute("aria-valuenow"))
+    tail.press("ArrowDown")
+    until(lambda: int(tail.get_attribute("aria-valuenow")), lambda now: now == width - 8)
+    typed(items, "width of tail 2, numbers", "16", role="textbox")
+    press(items, "one tail more")
+    typed(items, "width of tail 3, numbers", "8", role="textbox")
+    press(items, "one tail fewer")
+    until(lambda: items.locator(".gauge").count(), lambda n: n == 3)
+    press(items, "Play")
+    still = said(items, "width")
+    until(lambda: said(items, "width"), lambda text: text != still)
+    press(items, "Pause")
+    typed(items, "head’s share, percent", "76", role="textbox")
+
+    # the decision, the plan, the three lines
+    press(items, "Decide")
+    items.get_by_text("The planner:").wait_for()
+    assert items.locator(".star").count() == 3
+    decided = value(notebook, "explorer.recall('case items decision')")
+    assert len(decided["cutoffs"]) == 2 and decided["widths"][1] == 16
+    assert f"{1e3 * decided['seconds']:.1f}"[:3] in said(items, "seconds")  # the page computed it before
+    for name, text in (("What improved", "memory"), ("What got worse", "new items"), ("What could break it", "a sale")):
+        area = items.get_by_role("textbox", name=name, exact=True)
+        area.fill(text)
+        area.press("Tab")
+    holds(notebook, "explorer.recall('case items text')['breaks']", "a sale")
+
+    # a guess opens the next one, and is drawn
+    keyboard = notebook.show_cell(KEYBOARD)
+    commit(keyboard, "5")
+    keyboard.get_by_role("slider", name="words in the head").wait_for()
+    commit(notebook.show_cell(PIECES), "3")
+    notebook.show_cell(PIECES).get_by_text("a whole training step is").wait_for()
+
+    # kept over a restart, with the plan in sight again
+    notebook.evaluate("explorer._choices.flush()")
+    restarted(notebook)
+    items = notebook.show_cell(ITEMS)
+    items.get_by_text("The planner:").wait_for()
+    assert items.get_by_role("textbox", name="What could break it", exact=True).input_value() == "a sale"
+    finish(notebook, lab, shots, "08", [ITEMS, KEYBOARD, PIECES, OWN])
