@@ -208,7 +208,7 @@ def test_03_time_model(lab, page, shots):
     timed, counted, authors = at_x(replan, 0)
     assert timed < counted < authors
     cuts = notebook.show_cell(CUTS)
-    drawn(notebook, cuts)
+    cuts.locator(".adasoft-cut .handle").first.wait_for()
     before = value(notebook, "explorer.cutoffs")
     replan = notebook.show_cell(REPLAN)
     press(replan, "Take the timed plan")

@@ -47,7 +47,7 @@ def test_04_live_timing(lab, page, shots):
     machine = notebook.show_cell(MACHINE)
     machine.get_by_text("a recorded machine, not this one").wait_for()
     cuts = notebook.show_cell(CUTS)
-    drawn(notebook, cuts)
+    cuts.locator(".adasoft-cut .handle").first.wait_for()
     check(notebook.show_cell('ask("which number")'), "18.2", "That is the mean")
     check(notebook.show_cell('ask("which number")'), "11", "correct", by_mouse_in=notebook)
 

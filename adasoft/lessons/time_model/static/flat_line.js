@@ -40,6 +40,7 @@ export function mountLine(root, read, heard) {
     const label = html('label', {}, typed, `${sign} = `);
     const box = html('input', {type: 'number', min: 0, step: 'any', 'aria-label': `${name}, ${unit}`}, label);
     label.append(` ${unit}`);
+    box.addEventListener('keydown', event => event.stopPropagation());    // else JupyterLab takes keys for commands
     box.addEventListener('change', () => {
       const value = Number(box.value);
       if (box.value === '' || !Number.isFinite(value) || value < 0) {
@@ -126,6 +127,7 @@ export function mountLine(root, read, heard) {
     const step = {ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1, PageUp: 10, PageDown: -10}[event.key];
     if (!step) return;
     event.preventDefault();
+    event.stopPropagation();
     const at = HANDLES.findIndex(([other]) => other === name), next = [...line];
     const least = [1e-8, 1e-12, 1][at];
     next[at] = line[at] < least ? (step > 0 ? least : 0) : line[at] * 1.02 ** step;
