@@ -15,6 +15,7 @@ from .kit.exercises import check
 from .kit.explorer import Explorer
 from .kit.grading import ask, predict
 from .kit.progress import progress_panel
+from .kit.token_panel import token_panel
 from .live_timing.panels import curve_panel, live_panel
 from .time_model.explorer import TimingExplorer
 from .time_model.panels import clusters_panel, product_panel, replan_panel, wrong_timing_panel
@@ -110,6 +111,7 @@ __all__ = [
     "svd_panel",
     "swap_panel",
     "text_panel",
+    "token_panel",
     "train_panel",
     "training_panel",
     "two_clusters_panel",

@@ -89,7 +89,7 @@ def nothing_went_wrong(notebook, lab):
     assert [u for u in notebook.page.requests_seen if not u.startswith(here)] == []
     assert asked_of_other_machines(lab) == []
     assert [m for m in notebook.page.console_seen if m[0] in ("error", "pageerror")] == []
-    assert not notebook.page.locator(".legendtext", has_text="trace ").count()
+    assert not notebook.page.locator(".legendtext, .hovertext", has_text="trace ").count()
     assert not notebook.page.locator(".Toastify__toast, .jp-Dialog").count()
 
 
