@@ -11,6 +11,11 @@ def lines_of(box):
     return found + [line for child in getattr(box, "children", ()) for line in lines_of(child)]
 
 
+#: How a sentence under a figure may begin that says whose numbers it shows.
+SAID = ("RECORDED", "In words", "STORED", "Measuring here", "Measured here", "Nothing measured")
+SAID += ("Trained here", "Training here")
+
+
 class Labels:
     """Whatever is drawn and said in a panel from now on; ``recorded`` is the y of a trace when that is recorded."""
 
@@ -28,7 +33,7 @@ class Labels:
 
         def said(line, text):
             say(line, text)
-            if line in lines and text.startswith(("RECORDED", "In words", "Measuring here", "STORED")):
+            if line in lines and text.startswith(SAID):
                 self.silent = 0
                 shows = np.array_equal(self._y(), self._recorded, equal_nan=True)
                 self.told.append((text.startswith("RECORDED"), shows, text))
@@ -43,5 +48,5 @@ class Labels:
         """Every sentence fitted what was drawn; nothing was drawn without one; it was said so often at least."""
         assert [told for told in self.told if told[0] != told[1]] == []
         assert self.silent == 0 and self.longest <= 1 and len(self.told) >= changes
-        nothing = [text for *_, text in self.told[1:-1] if "othing measured" in text or "othing trained" in text]
+        nothing = [text for *_, text in self.told[1:-1] if "othing measured" in text or "othing yet" in text]
         assert len(nothing) <= 1  # before the first result

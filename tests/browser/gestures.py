@@ -47,11 +47,15 @@ def opened(page, lab, name):
 
 
 def every_control_was_used(notebook):
-    """Of the controls that are on the page now, none was left out by the gestures of the test."""
+    """Of the controls that are on the page now, none was left out by the gestures of the test.
+
+    Those that every lesson has, to guess again and for its progress, have a test of their own (`test_answers`).
+    """
     left_out = notebook.page.evaluate(
         """() => { const controls = '.jp-Cell-outputArea :is(button, input, select, [role=slider])';
         const there = [...document.querySelectorAll(controls)]
-          .filter(e => e.checkVisibility() && e.closest('.adasoft, .adasoft-answer'));
+          .filter(e => e.checkVisibility() && e.closest('.adasoft, .adasoft-answer'))
+          .filter(e => !e.closest('.adasoft-progress') && e.textContent !== 'Guess again');
         return [...new Set(there.map(window.__named))].filter(name => !window.__used.has(name)); }"""
     )
     assert not left_out, f"never used: {'; '.join(left_out)}"

@@ -24,6 +24,8 @@ from adasoft.lessons.kit.tables import html_table
 from adasoft.lessons.language_model import explorer as ts
 from adasoft.lessons.language_model import panels as tp
 from adasoft.lessons.language_model import sentences as se
+from adasoft.lessons.language_model import writing_panel as wp
+from adasoft.lessons.language_model.own_cell_panel import own_cell_panel
 from adasoft.lessons.language_model.recorded_sessions import recorded_sessions
 from adasoft.lessons.layer import explorer as le
 from adasoft.lessons.layer import panels as lv
@@ -209,9 +211,9 @@ def test_texts_and_sessions_in_the_lesson_on_perplexity(monkeypatch):
         def __call__(self, e, d):
             return None
 
-    boxes = [make(explorer) for make in (tp.text_panel, tp.training_panel, tp.writing_panel, tp.own_cell_panel)]
-    check(*boxes, tp.own_cell_panel(explorer, Evil(), slot="second"))
-    assert not TAGS.search(se.paragraphs_svg({EVIL: EVIL}))
+    boxes = [make(explorer) for make in (tp.text_panel, tp.training_panel, wp.writing_panel, own_cell_panel)]
+    check(*boxes, own_cell_panel(explorer, Evil(), slot="second"))
+    assert not TAGS.search(se.written_html(EVIL, EVIL, (1,), dict.fromkeys(EVIL.split(), 2)).replace("<b>", ""))
     assert not TAGS.search(html_table([[EVIL] * 2], [EVIL], label=EVIL, scrolls=True))
 
 

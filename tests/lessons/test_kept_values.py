@@ -20,7 +20,9 @@ from adasoft.lessons.kit.stills import recorded_cost
 from adasoft.lessons.language_model import explorer as ts
 from adasoft.lessons.language_model import panels as tp
 from adasoft.lessons.language_model.own_cell import CELL
+from adasoft.lessons.language_model.own_cell_panel import own_cell_panel
 from adasoft.lessons.language_model.recorded_sessions import recorded_sessions
+from adasoft.lessons.language_model.writing_panel import writing_panel
 from adasoft.lessons.layer import explorer as le
 from adasoft.lessons.live_timing import panels as live_timing
 from adasoft.lessons.time_model import panels as time_model
@@ -63,7 +65,7 @@ def timing_panels(explorer):
 
 
 def training_panels(explorer):
-    makers = (tp.text_panel, tp.training_panel, tp.writing_panel, tp.own_cell_panel)
+    makers = (tp.text_panel, tp.training_panel, writing_panel, own_cell_panel)
     return [predict("live faster", explorer), *(make(explorer) for make in makers)]
 
 

@@ -22,6 +22,7 @@ from ..kit.explorer import Explorer
 from ..kit.parts import one_line
 from ..kit.readers_code import Ended
 from ..kit.saved import Choices, kept_whole, read_words, removed, say_once, words_text
+from ..kit.traits import Whole, kept
 from ..kit.views import LOCK
 from ..time_model.timings import Tick
 from .kept import FORMS
@@ -33,21 +34,6 @@ from .turns import EPOCHS, Turns
 
 #: Words that stand in for those of a text not yet read.
 STAND_IN = 15_000
-
-_BEGIN: dict[str, Any] = {
-    "source": "docs",
-    "tokens": 1_000_000,
-    "ticked": ("full", "yours"),
-    "seconds": 60,
-    "seed": 0,
-}
-_RANGES = {
-    "in_features": ("d", 4, 1024),
-    "batch": ("B", STEPS, 2**16),
-    "tokens": ("the number of tokens", 1_000, 10**9),
-    "seconds": ("seconds for each", 1, 3600),
-    "seed": ("seed", 0, 2**31 - 1),
-}
 
 
 class TrainingExplorer(Explorer):
@@ -63,19 +49,20 @@ class TrainingExplorer(Explorer):
         TraitError: a value out of range; it says which range.
     """
 
-    _begin: ClassVar[Mapping[str, Any]] = {"in_features": 128, "batch": 640, "cutoffs": (1000, 4000)}
-    _kept_traits: ClassVar[tuple[str, ...]] = (*_BEGIN, *Explorer._kept_traits)
+    _begin: ClassVar[Mapping[str, Any]] = {"cutoffs": (1000, 4000)}
     _forms: ClassVar[Mapping[str, forms.Form]] = {**Explorer._forms, **FORMS}
 
-    source = t.Unicode(_BEGIN["source"])
+    source = kept(t.Unicode("docs"))
     """The text: ``docs``, or a path."""
-    tokens = t.Int(_BEGIN["tokens"])
+    tokens = kept(Whole(1_000_000, 1_000, 10**9, "the number of tokens"))
     """How many of its tokens to train on, at most."""
-    ticked = t.Tuple(default_value=_BEGIN["ticked"])
+    ticked = kept(t.Tuple(default_value=("full", "yours")))
     """The softmaxes to train."""
-    seconds = t.Int(_BEGIN["seconds"])
+    seconds = kept(Whole(60, 1, 3600, "seconds for each"))
     """Of training for each of them, by its own clock."""
-    seed = t.Int(_BEGIN["seed"])
+    seed = kept(Whole(0, 0, 2**31 - 1, "seed"))
+    in_features = kept(Whole(128, 4, 1024, "d"))
+    batch = kept(Whole(32 * STEPS, STEPS, 2**16, "B"))
 
     def __init__(self, vocabulary: Vocabulary | str | None = None, **traits: Any) -> None:
         self._text_words: Vocabulary | None = None
@@ -97,30 +84,17 @@ class TrainingExplorer(Explorer):
         name = f"{words.name}, first {STAND_IN:,} words"
         return Vocabulary(words.counts[:STAND_IN], words.words and words.words[:STAND_IN], name=name)
 
-    @t.validate("in_features", "batch", "tokens", "seconds", "seed")
-    def _at_least_one(self, proposal: Any) -> int:
-        name, value = proposal["trait"].name, proposal["value"]
-        letter, low, high = _RANGES[name]
-        if not low <= value <= high:
-            raise t.TraitError(f"{letter} should be from {low:,} to {high:,}, got {value:,}")
-        if name == "batch" and value % STEPS:
-            raise t.TraitError(f"B should be a multiple of {STEPS}, the steps of a window, got {value:,}")
-        return int(value)
+    @t.validate("batch")
+    def _whole_windows(self, proposal: Any) -> int:
+        if proposal["value"] % STEPS:
+            raise t.TraitError(f"B should be a multiple of {STEPS}, the steps of a window, got {proposal['value']:,}")
+        return proposal["value"]  # type: ignore[no-any-return]
 
     @t.validate("ticked")
     def _known_names(self, proposal: Any) -> tuple[str, ...]:
         if unknown := [name for name in proposal["value"] if name not in LABELS]:
             raise t.TraitError(f"ticked should be some of {', '.join(LABELS)}, got {unknown[0]!r}")
         return tuple(name for name in LABELS if name in proposal["value"])
-
-    @t.observe(*_BEGIN)
-    def _moved(self, change: Any) -> None:
-        if self._quiet:
-            return
-        with LOCK:
-            if not self._is_dropped(change["new"]):
-                self._keep(change["name"])
-            self.version += 1
 
     def _is_dropped(self, value: Any) -> bool:
         return self._dropped is not None and str(value).startswith(str(self._dropped))
@@ -146,7 +120,8 @@ class TrainingExplorer(Explorer):
         return words if found.get("digest") == self.text["digest"] and len(words) > 1 else None
 
     def _keep(self, name: str) -> None:
-        if name != "vocabulary":  # all lessons share their words; this text is for this one
+        # all lessons share their words, and this text is for this one; a dropped file is for this session only
+        if name != "vocabulary" and not (name == "source" and self._is_dropped(self.source)):
             super()._keep(name)
 
     def _to_start(self) -> None:

@@ -21,8 +21,14 @@ Kept = Mapping[str, Any]
 _NOTHING = np.full(1, math.nan)
 
 
-def training_data(kept: Kept, labels: Mapping[str, str], shown_loss: bool = False) -> tuple[Data, Layout]:
-    """Perplexity of each run against seconds and against tokens; a step's milliseconds by part."""
+def training_data(
+    kept: Kept, labels: Mapping[str, str], shown_loss: bool = False, guess: float = math.nan
+) -> tuple[Data, Layout]:
+    """Perplexity of each run against seconds and against tokens; a step's milliseconds by part.
+
+    ``guess``: of the speed-up by the reader, drawn as the step that it stands for. exp of the training loss may begin
+    in the millions and stretches no axis.
+    """
     lanes = kept.get("lanes", {})
     data: Data = {}
     n = len(labels)
@@ -39,18 +45,23 @@ def training_data(kept: Kept, labels: Mapping[str, str], shown_loss: bool = Fals
             "y": [SHORT[name] for name in names] or [SHORT[next(iter(labels))]],
             "x": np.array([step[name] * lanes[name]["shares"][part] for name in names] or [math.nan]),
         }
-    both = range(2 * n, 3 * n) if shown_loss else range(0)
-    perplexities = np.concatenate([data[i]["y"] for i in (*range(n), *both)])
+    guessed = 1e3 * lane["seconds"] / lane["steps"] / guess if (lane := lanes.get("full")) and guess > 0 else math.nan
+    data[3 * n + len(PARTS)] = {"x": np.array([guessed]), "y": [SHORT["yours"]] if "yours" in names else [""]}
+    data[3 * n + len(PARTS)]["visible"] = math.isfinite(guessed) and "yours" in names
+    data[2 * n]["showlegend"] = shown_loss
+    perplexities = np.concatenate([data[i]["y"] for i in range(n)])
     layout = log_ticks("xaxis", np.concatenate([data[i]["x"] for i in range(n)]))
     layout |= log_ticks("xaxis2", np.concatenate([data[n + i]["x"] for i in range(n)]))
     return data, {**layout, **log_ticks("yaxis", perplexities), **log_ticks("yaxis2", perplexities)}
 
 
-def training_figure(kept: Kept, labels: Mapping[str, str], shown_loss: bool = False) -> go.Figure:
+def training_figure(
+    kept: Kept, labels: Mapping[str, str], shown_loss: bool = False, guess: float = math.nan
+) -> go.Figure:
     """Three views of runs trained in turns: against seconds, against tokens, and where a step's time goes."""
     titles = ("against seconds of training", "against tokens trained on", "one training step")
     figure = make_subplots(1, 3, subplot_titles=titles, horizontal_spacing=0.1, column_widths=[0.38, 0.36, 0.26])
-    for column in (1, 2):
+    for column, unit in ((1, "seconds"), (2, "tokens")):
         for name, label in labels.items():
             color, dash, symbol = LOOKS[name]
             figure.add_scatter(
@@ -59,20 +70,26 @@ def training_figure(kept: Kept, labels: Mapping[str, str], shown_loss: bool = Fa
                 mode="lines+markers",
                 name=label,
                 line={"color": color, "width": 2.5, "dash": dash},
-                marker={"symbol": symbol, "size": 8},
+                marker={"symbol": symbol, "size": 8, "line": {"width": 2, "color": color}},
                 showlegend=False,
                 legendgroup=name,
+                hovertemplate=f"{label}: perplexity %{{y:,.1f}} after %{{x:,}} {unit}<extra></extra>",
             )
     for name, label in labels.items():
         figure.add_scatter(
             row=1,
             col=2,
             mode="markers",
-            name=f"{label}: exp of the training loss",
+            name="hollow: exp of the training loss",
+            hovertemplate=f"{label}: exp of the training loss %{{y:,.1f}} after %{{x:,}} tokens<extra></extra>",
             showlegend=False,
-            marker={"symbol": f"{LOOKS[name].symbol}-open", "size": 8, "color": LOOKS[name].color},
+            marker={
+                "symbol": f"{LOOKS[name].symbol.removesuffix('-open')}-open",
+                "size": 8,
+                "color": LOOKS[name].color,
+            },
         )
-    shapes = (("#5b7fa6", ""), ("#b5bac0", "/"), ("#8f7a9e", "x"))
+    shapes = (("#4d5a66", ""), ("#b5bac0", "/"), ("#8a9299", "x"))
     for (color, shape), text in zip(shapes, PARTS.values(), strict=True):
         figure.add_bar(
             row=1,
@@ -82,16 +99,25 @@ def training_figure(kept: Kept, labels: Mapping[str, str], shown_loss: bool = Fa
             orientation="h",
             marker={"color": color, "pattern": {"shape": shape, "solidity": 0.25, "fillmode": "overlay"}},
         )
+    figure.add_scatter(
+        row=1,
+        col=3,
+        mode="markers",
+        name="your guess",
+        marker=f.GUESSED,
+        legend="legend2",
+        hovertemplate="your guess: a step of %{x:.0f} ms<extra></extra>",
+    )
     figure.update_xaxes(row=1, col=1, title_text="seconds, each run's own clock", type="log")
     figure.update_xaxes(row=1, col=2, title_text="tokens", type="log", tickangle=0)
     for column in (1, 2):
         figure.update_yaxes(row=1, col=column, type="log")
     figure.update_yaxes(row=1, col=1, title_text="perplexity on the validation part")
     figure.update_yaxes(row=1, col=2, title_text="the same perplexity")
-    figure.update_xaxes(row=1, col=3, title_text="ms", rangemode="tozero")
+    figure.update_xaxes(row=1, col=3, title_text="milliseconds", rangemode="tozero")
     figure.update_yaxes(row=1, col=3, type="category", autorange="reversed")
     figure.update_annotations(font_size=13)
-    figure = f.filled(figure, *training_data(kept, labels, shown_loss), 460)
+    figure = f.filled(figure, *training_data(kept, labels, shown_loss, guess), 430)
     figure.update_layout(
         barmode="stack",
         showlegend=True,

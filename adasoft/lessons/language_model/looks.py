@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...results.suite import PAPER_TEXT8, ROW_LABELS
-from ..kit.picker import COLORS
-from ..kit.plots import Layout
+from ..kit.plots import FULL_COLOR, Layout
 
 #: What can be trained, and what it is called.
 LABELS = {name: ROW_LABELS[name] for name in PAPER_TEXT8} | {
@@ -43,52 +43,61 @@ class Look(NamedTuple):
     symbol: str
 
 
+#: The adaptive softmax as a whole; the colours of clusters are for clusters. Legible on white and on near-black.
+ADAPTIVE_COLOR = "#8b5fd0"
+#: Of what is there for comparison only.
+OTHERS_COLOR = "#7d858d"
+
+#: A filled circle for what the paper and its authors have, a star for what is planned, a ring for what is the reader's.
 LOOKS = {
-    "full": Look("#8a9097", "solid", "circle"),
-    "sampled": Look(COLORS[3], "dot", "x"),
-    "hierarchical": Look(COLORS[4], "dashdot", "star-triangle-up"),
-    "d-softmax": Look(COLORS[1], "dash", "triangle-down"),
-    "d-softmax-star": Look("#a08a00", "longdash", "triangle-up"),
-    "adaptive": Look(COLORS[0], "solid", "square"),
-    "planned": Look(COLORS[2], "solid", "diamond"),
-    "yours": Look(COLORS[5], "solid", "star"),
-    "planned-0.75": Look(COLORS[2], "solid", "diamond"),
-    "planned-0.65": Look(COLORS[2], "dash", "diamond-wide"),
-    "planned-0.85": Look(COLORS[2], "dot", "diamond-tall"),
-    "planned-wide": Look("#4fd1a8", "solid", "diamond"),
-    "planned-wide-0.85": Look("#4fd1a8", "dot", "diamond-tall"),
-    "planned-mean-0.65": Look("#0b6e52", "dash", "hexagon"),
-    "planned-mean-0.75": Look("#0b6e52", "solid", "hexagon2"),
-    "tail-dropout": Look(COLORS[0], "dash", "square-x"),
-    "planned-wide-dropout": Look("#4fd1a8", "dash", "diamond-x"),
-    "planned-wide-0.85-dropout": Look("#4fd1a8", "longdash", "diamond-cross"),
-    "lstm": Look(COLORS[0], "solid", "circle"),
-    "cell": Look(COLORS[5], "dash", "star"),
+    "full": Look(FULL_COLOR, "solid", "circle"),
+    "sampled": Look(OTHERS_COLOR, "dot", "x"),
+    "hierarchical": Look(OTHERS_COLOR, "dashdot", "triangle-up"),
+    "d-softmax": Look(OTHERS_COLOR, "dash", "triangle-down"),
+    "d-softmax-star": Look(OTHERS_COLOR, "longdash", "square"),
+    "adaptive": Look(ADAPTIVE_COLOR, "solid", "circle"),
+    "planned": Look(ADAPTIVE_COLOR, "dash", "star"),
+    "yours": Look(ADAPTIVE_COLOR, "dot", "circle-open"),
+    "lstm": Look(FULL_COLOR, "solid", "circle"),
+    "cell": Look(ADAPTIVE_COLOR, "dot", "circle-open"),
 }
 
 
 def look(name: str) -> Look:
-    """How a run is drawn; a new kind in grey until it has a look of its own."""
-    return LOOKS.get(name, Look("#8a9097", "longdashdot", "cross"))
+    """How a run is drawn; every plan as a plan, and what has no look of its own as an adaptive softmax of ours."""
+    if name.startswith("planned"):
+        return LOOKS["planned"]
+    return LOOKS.get(name, Look(ADAPTIVE_COLOR, "dashdot", "diamond"))
+
+
+#: Least distance of two labels on a logarithmic axis, as a part of its length.
+_ROOM = 0.12
 
 
 def log_ticks(axis: str, values: Any) -> Layout:
-    """Labels of a logarithmic axis: 1, 2, 5, and more between them where they would be few. Plotly's crowd, or lack."""
+    """The range of a logarithmic axis and its labels: round numbers, as many as have room, whatever the values are.
+
+    Plotly's own labels crowd where there is one point only, and are lacking where the values lie close together.
+    """
     seen = np.asarray(values)[np.isfinite(values)]
     if not len(seen):
-        return {f"{axis}.tickvals": (), f"{axis}.ticktext": ()}
-    low, high = float(seen.min()) / 1.02, float(seen.max()) * 1.02
+        return {f"{axis}.tickvals": (), f"{axis}.ticktext": (), f"{axis}.range": None}
+    low, high = float(seen.min()), float(seen.max())
+    margin = max((high / low) ** 0.06, (1.5 / (high / low)) ** 0.5)  # a little, and never less than a factor of 1.5
+    low, high = low / margin, high * margin
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    choices = ((1,), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8), tuple(np.arange(1, 10, 0.2)), tuple(np.arange(1, 10, 0.05)))
     ticks: list[float] = []
-    for steps in choices:
-        found = [round(step * 10.0**k, 9) for k in powers for step in steps if low <= step * 10.0**k <= high]
-        if ticks and len(found) > 9:
+    for steps in ((1,), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8), np.arange(1, 10, 0.2), np.arange(1, 10, 0.1)):
+        found = [round(float(step) * 10.0**k, 9) for k in powers for step in steps if low <= step * 10.0**k <= high]
+        near = min((math.log(b / a) for a, b in itertools.pairwise(found)), default=math.inf)
+        if ticks and near < _ROOM * math.log(high / low):
             break
         ticks = found
-        if len(ticks) >= 4:
-            break
-    return {f"{axis}.tickvals": tuple(ticks), f"{axis}.ticktext": tuple(_tick(value) for value in ticks)}
+    return {
+        f"{axis}.tickvals": tuple(ticks),
+        f"{axis}.ticktext": tuple(_tick(value) for value in ticks),
+        f"{axis}.range": (math.log10(low), math.log10(high)),
+    }
 
 
 def _tick(value: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 from collections.abc import Callable
 from typing import Any
 
@@ -34,13 +35,14 @@ CELL = """class Cell(nn.Module):
 def cell_maker(code: str) -> Callable[[int, int], Any]:
     """The ``Cell`` that a piece of code defines; torch, nn and F are there already.
 
-    Raises ValueError with the line and the reason if the code fails or defines no ``Cell``.
+    Raises ValueError with the line, quoted, and the reason if the code fails or defines no ``Cell``.
     """
+    linecache.cache[_FILE] = (len(code), None, code.splitlines(keepends=True), _FILE)  # to quote from
     room: dict[str, Any] = {"torch": torch, "nn": nn, "F": F, "__name__": "own_cell"}
     try:
         exec(compile(code, _FILE, "exec"), room)
     except SyntaxError as error:
-        raise ValueError(f"your code, line {error.lineno}: {error.msg}") from None
+        raise ValueError(f"{_line(error.lineno)}: {error.msg}") from None
     except Exception as error:
         raise ValueError(_told(error)) from None
     if not callable(room.get("Cell")):
@@ -73,5 +75,11 @@ def _told(error: BaseException) -> str:
         if trace.tb_frame.f_code.co_filename == _FILE:
             line = trace.tb_lineno
         trace = trace.tb_next
-    where = "your cell" if line is None else f"your code, line {line}"
+    where = "your cell" if line is None else _line(line)
     return f"{where}: {type(error).__name__}: {one_line(error)}"
+
+
+def _line(number: int | None) -> str:
+    """A line of the reader's code by its number and its text: the box shows no numbers."""
+    quoted = linecache.getline(_FILE, number or 0).strip()
+    return f"your code, line {number}{f' “{quoted}”' if quoted else ''}"

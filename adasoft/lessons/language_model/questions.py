@@ -17,14 +17,14 @@ QUESTIONS: dict[str, Question] = {
             "That is the loss itself; the perplexity is e to the loss.": lambda: 4.6,
             "That is the logarithm; it goes the other way round.": lambda: math.log(4.6),
         },
-        "e to the 4.6: as unsure as between 99 words that are equally likely.",
+        "e to the 4.6: as unsure as among 99 equally likely words.",
         tolerance=0.01,
     ),
     "two hundredths": Question(
-        "Another model needs 0.02 nats more. By how many percent is its perplexity higher?",
+        "Another model needs 0.02 nats more. By what percentage is its perplexity higher?",
         lambda: 100 * math.expm1(0.02),
         {
-            "Those are the nats; the question is in percent.": lambda: 0.02,
+            "Those are nats; the question asks for percent.": lambda: 0.02,
             "That is the factor between the two perplexities; the rise in percent is what goes beyond 1.": lambda: (
                 math.exp(0.02)
             ),
@@ -35,13 +35,15 @@ QUESTIONS: dict[str, Question] = {
         unit="%",
     ),
     "shares of a step": Question(
-        "With the full softmax, the output layer takes 70 % of a step; with the adaptive one, 25 % of its own step. "
-        "The rest takes as long as before. How many times faster is the step?",
+        "With the full softmax, the output layer takes 70 % of a step; with the adaptive softmax, 25 % of its own, "
+        "shorter step. The rest takes as long as before. How many times faster is the step?",
         lambda: 0.75 / 0.30,
         {
             "70 over 25 compares shares of two different wholes.": lambda: 70 / 25,
-            "That would be the gain if the layer cost nothing any more.": lambda: 1 / 0.3,
-            "That takes 45 points off the old step; but the 25 % are of the new, shorter one.": lambda: 1 / 0.55,
+            "That would be the gain if the layer took no time at all.": lambda: 1 / 0.3,
+            "That takes 45 points off the old step, but the 25 % are a share of the new, shorter one.": lambda: (
+                1 / 0.55
+            ),
             "That is the new step as a part of the old one; turn it around.": lambda: 0.4,
         },
         "Of 100 ms, the 30 that stay are 75 % of the new step, which is thus 40 ms: 100/40.",
@@ -49,38 +51,39 @@ QUESTIONS: dict[str, Question] = {
         unit="times",
     ),
     "one word": Question(
-        "A vocabulary of one word: every word of the text is <unk>. What perplexity does any model reach?",
+        "A vocabulary has one entry, so every word of the text becomes `<unk>`. What perplexity does any model reach?",
         lambda: 1.0,
         {
             "That is the loss, 0 nats; the perplexity is e to it.": lambda: 0.0,
-            "With two words that are equally likely it would be that.": lambda: 2.0,
-            "That is the share of right predictions in percent.": lambda: 100.0,
+            "That would be right for two equally likely words.": lambda: 2.0,
+            "That is the percentage of right predictions.": lambda: 100.0,
             "That is e: a loss of one nat. There is nothing to be unsure about here.": lambda: math.e,
         },
-        "Nothing is left to predict. Every word that becomes <unk> makes a model look better: only perplexities over "
-        "the same words of the same text can be compared.",
+        "Nothing is left to predict. Every word that becomes <unk> makes a model look better: compare perplexities "
+        "over the same words of the same text only.",
         tolerance=0.002,
     ),
     "sampled loss": Question(
-        "V = 13,000. In training, a sampled softmax reports 3.0 nats per token, among the target and its samples; over "
-        "all words it needs 5.1 nats on the validation part. Which perplexity can be compared with the full softmax's?",
+        "$V = 13{,}000$. In training, a sampled softmax reports 3.0 nats per token, computed over the target and its "
+        "samples. Over all words it needs 5.1 nats on the validation part. Which perplexity may be compared with the "
+        "full softmax's?",
         lambda: math.exp(5.1),
         {
             "That is among the target and a few samples: an easier question than among all words.": lambda: math.exp(3),
             "Those are nats; the perplexity is e to them.": lambda: 5.1,
             "The two do not add up: one is an estimate of something else.": lambda: math.exp(8.1),
-            "Their mean is neither the one nor the other.": lambda: math.exp(4.05),
+            "The mean of two different things is neither of them.": lambda: math.exp(4.05),
         },
         "e to the 5.1, about 164: a loss over samples does not give a perplexity.",
         tolerance=0.01,
     ),
     "the right word": Question(
-        "A model has perplexity 90. In the geometric mean over the text, what probability does it give to the right "
-        "next word, in percent?",
+        "A model has perplexity 90. What probability does it give the right next word, in percent, as a geometric mean "
+        "over the text?",
         lambda: 100 / 90,
         {
             "That is the probability itself; the question is in percent.": lambda: 1 / 90,
-            "That is the perplexity: as unsure as between 90 words.": lambda: 90.0,
+            "That is the perplexity: as unsure as among 90 words.": lambda: 90.0,
             "That is the loss in nats, the logarithm of 90.": lambda: math.log(90),
             "That takes the perplexity from 100, but it is no percentage.": lambda: 10.0,
         },
@@ -89,8 +92,8 @@ QUESTIONS: dict[str, Question] = {
         unit="%",
     ),
     "numbers of a cell": Question(
-        "The example cell with e = d = 128: two linear maps from e + d numbers to d, each with a bias. How many "
-        "numbers does it learn?",
+        "The example cell has $e = d = 128$ and two linear maps from $e + d$ numbers to $d$, each with a bias. How "
+        "many numbers does it learn?",
         lambda: 2.0 * (256 * 128 + 128),
         {
             "The biases are missing: d more for each map.": lambda: 2.0 * 256 * 128,
@@ -98,17 +101,17 @@ QUESTIONS: dict[str, Question] = {
             "Each map sees the input and the state: e + d numbers, not d.": lambda: 2.0 * (128 * 128 + 128),
             "That is with four maps, as an LSTM has; this cell has two.": lambda: 4.0 * (256 * 128 + 128),
         },
-        "2 x (256 x 128 + 128). “Check the cell” shows the number for yours.",
+        "2 × (256 × 128 + 128). “Check the cell” shows the number for yours.",
         tolerance=0.001,
     ),
     "pieces": Question(
-        "A model of byte-pair pieces has perplexity 30 per piece; a word has 1.5 pieces. What is it per word?",
+        "A model has perplexity 30 per byte-pair piece, and a word has 1.5 pieces. What is its perplexity per word?",
         lambda: 30**1.5,
         {
             "Per piece: a word must be right in all its pieces, and their losses add.": lambda: 30.0,
             "Losses add, so perplexities multiply: not 1.5 times, but to the power of 1.5.": lambda: 45.0,
             "That divides; a word of several pieces is harder, not easier.": lambda: 20.0,
-            "That is the power the other way round, per piece of one and a half words.": lambda: 30 ** (1 / 1.5),
+            "That is the power the other way round, as if a piece held one and a half words.": lambda: 30 ** (1 / 1.5),
         },
         "1.5 pieces of log 30 nats each: e to the (1.5 x 3.40), which is 30 to the 1.5.",
         tolerance=0.01,
@@ -117,16 +120,16 @@ QUESTIONS: dict[str, Question] = {
 
 PREDICTIONS: dict[str, Prediction] = {
     "paper minutes": Prediction(
-        "The paper, Text8, a GPU of 2016: five epochs with the full softmax took 83 minutes. How many minutes did they "
-        "take with the adaptive softmax? Commit to a guess.",
+        "The paper, on the text Text8 and a GPU of 2016: five epochs with the full softmax took 83 minutes. How many "
+        "minutes did they take with the adaptive softmax?",
         lambda _: float(PAPER_TEXT8["adaptive"][1]),
         "minutes",
     ),
     "live faster": Prediction(
         lambda e: (
             f"{e.vocabulary.name}: V = {len(e.vocabulary):,}, d = {e.in_features:,}, B = {e.batch:,}, cutoffs "
-            f"{', '.join(f'{c:,}' for c in e.cutoffs) or 'none'}. LSTM and all, how many times as many words per "
-            "second will training read with these cutoffs as with the full softmax? Commit to a guess."
+            f"{', '.join(f'{c:,}' for c in e.cutoffs) or 'none'}. Counting the LSTM, how many times more "
+            "words per second will training process with these cutoffs than with the full softmax?"
         ),
         lambda e: float(e.measured_speedup()),
         "times",

@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import html
 import math
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...text import signed
+from ...text import counted, signed
 from ..kit import plots as f
 from ..kit.parts import listed
 from ..kit.tables import html_table
 
 Kept = Mapping[str, Any]
-BOLD = ' font-weight="bold"'
 
 
 class Compared(NamedTuple):
@@ -75,9 +73,9 @@ def compared(kept: Kept, base: str) -> list[Compared]:
 
 
 def more_or_less(difference: float) -> str:
-    """2.1 % higher, 35 % lower, the same to 0.1 %."""
+    """2.1 % higher, 35 % lower, the same to within 0.1 %."""
     if abs(difference) < 5e-4:
-        return "the same to 0.1 %"
+        return "the same to within 0.1 %"
     text = f"{100 * abs(difference):.1f}" if abs(difference) < 0.1 else f"{100 * abs(difference):.0f}"
     return f"{text} % {'higher' if difference > 0 else 'lower'}"
 
@@ -130,17 +128,20 @@ def conditions(kept: Kept) -> str:
 
 
 def training_sentence(kept: Kept, labels: Mapping[str, str], base: str, guess: float = math.nan) -> str:
-    """The runs in words: after equal seconds, after equal tokens, the speed, and how close the reader's guess was."""
+    """What the runs came to: after equal seconds, after equal tokens, the speed, and how close the reader's guess was."""
     rows = compared(kept, base)
     if not rows:
-        return "Nothing trained yet."
+        return "nothing yet."
     own = next((row for row in rows if row.name == base), None)
-    text = f"{conditions(kept)}. "
     if own is None or len(rows) == 1:
-        parts = [f"{labels[row.name]} {row.perplexity:,.1f} at {row.rate:,.0f} words per second" for row in rows]
-        text += f"Perplexity: {'; '.join(parts)}."
+        parts = [
+            f"{labels[row.name]} {row.perplexity:,.1f} after {_after(kept, row.name)}, {row.rate:,.0f} words per second"
+            for row in rows
+        ]
+        text = f"perplexity of {'; '.join(parts)}."
         return text if own else f"{text} Tick {labels[base]} as well to compare."
-    text += f"{labels[base]}: perplexity {own.perplexity:,.1f}, {own.rate:,.0f} words per second."
+    text = f"{labels[base]}: perplexity {own.perplexity:,.1f} after {_after(kept, base)}"
+    text += f", {own.rate:,.0f} words per second."
     others = [row for row in rows if row is not own]
     if len(others) > 3:
         text += _best_and_worst(others, labels)
@@ -152,14 +153,18 @@ def training_sentence(kept: Kept, labels: Mapping[str, str], base: str, guess: f
         if math.isfinite(row.at_tokens):
             parts.append(f"{more_or_less(row.at_tokens)} after equal tokens")
         text += f" {labels[row.name]}: {', '.join(parts)}; {row.faster:.2g} times as many words per second."
-    lane = kept["lanes"][base]["shares"]["output"]
-    text += f" With {labels[base]}, the output layer takes {100 * lane:.0f} % of a step."
     yours = next((row.faster for row in rows if row.name == "yours"), math.nan)
     if math.isfinite(guess) and math.isfinite(yours):
         off = max(guess / yours, yours / guess) if guess > 0 else math.inf
         close = "close" if off < 1.25 else f"off by a factor of {off:,.1f}" if math.isfinite(off) else "far off"
         text += f" You guessed {guess:g} times for your cutoffs; it is {yours:.2g}: {close}."
     return text
+
+
+def _after(kept: Kept, name: str) -> str:
+    """When a run's last perplexity was taken: its clock may have gone on since."""
+    seconds = kept["lanes"][name]["points"][-1][0]
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
 
 
 def _best_and_worst(rows: Sequence[Compared], labels: Mapping[str, str]) -> str:
@@ -205,26 +210,21 @@ def text_rows(text: Kept, stand_in: str) -> dict[str, str]:
     }
 
 
-def paragraphs_svg(paragraphs: Mapping[str, str]) -> str:
-    """Headings and the text below each of them, as a picture, in the grey that reads on light and dark."""
-    lines = [(line, line is name) for name, text in paragraphs.items() for line in (name, *textwrap.wrap(text, 120))]
-    body = "".join(
-        f'<text x="8" y="{20 + 19 * i}"{BOLD if bold else ""}>{html.escape(line)}</text>'
-        for i, (line, bold) in enumerate(lines)
-    )
-    height = 14 + 19 * len(lines)
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 780 {height}" width="780" style="font:13px sans-serif" '
-        f'fill="{f.TEXT_COLOR}">{body}</svg>'
-    )
+def written_html(label: str, text: str, cutoffs: Sequence[int] = (), ranks: Mapping[str, int] | None = None) -> str:
+    """What a model wrote, as HTML: each word of a tail underlined, with the tail's number, and how many there are.
 
-
-def written_paragraphs(written: Kept, labels: Mapping[str, str]) -> dict[str, str]:
-    """What the models wrote, by their names; ↵ for the end of a line."""
-    return {
-        labels.get(name, name): f"{written['start']} {text}".replace("\n", " ↵ ").strip()
-        for name, text in written["words"].items()
-    }
+    ``ranks``: of the words, from 1 on; without them, or without cutoffs, the words are plain.
+    """
+    words = text.replace("\n", " ↵ ").split()
+    clusters = [sum(rank > cut for cut in cutoffs) if (rank := (ranks or {}).get(word)) else 0 for word in words]
+    opened = [f"tail {i} for {counted(clusters.count(i), 'word')}" for i in sorted({*clusters} - {0})]
+    note = f"opened {', '.join(opened)} of {len(words)}" if opened else "needed no tail"
+    note = "" if not cutoffs or ranks is None else f" – {note}"
+    body = " ".join(
+        f'<span style="--own: var(--c{i})">{html.escape(word)}<sub>{i}</sub></span>' if i else html.escape(word)
+        for word, i in zip(words, clusters, strict=True)
+    )
+    return f'<div class="adasoft-wrote"><b>{html.escape(label)}</b>{note}<br>{body}</div>'
 
 
 def cutoffs_text(cutoffs: Sequence[int]) -> str:

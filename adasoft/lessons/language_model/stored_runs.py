@@ -1,4 +1,4 @@
-"""Stored trainings (``data/results/train-*.json``) beside the paper's table: figure, rows, and what differs."""
+"""Stored trainings (``data/results/train-*.json``) beside the paper's table: the figure and its tables."""
 
 from __future__ import annotations
 
@@ -16,14 +16,12 @@ from ...text import Row, signed
 from ..kit import plots as f
 from ..kit.plots import Data, Layout
 from ..kit.tables import html_table
-from .looks import log_ticks, look
-from .sentences import more_or_less
+from .looks import OTHERS_COLOR, log_ticks, look
 
-PAPER = "hollow: the paper, Text8"
-#: What the paper claims on Text8: at most so much perplexity more, at least so many times faster.
-CLAIM = PAPER_TEXT8["adaptive"][0] / PAPER_TEXT8["full"][0] - 1, PAPER_TEXT8["full"][1] / PAPER_TEXT8["adaptive"][1]
-#: Differences to the paper below these are none: of the change in perplexity, and of the factor in speed.
-NEAR_PERPLEXITY, NEAR_SPEED = 0.02, 1.25
+#: What is in colour at first; all others are grey until the reader asks for one.
+MAIN = ("full", "adaptive", "planned-0.75")
+#: What the marks of the main ones are called.
+_SHORT = {"full": "full softmax", "adaptive": "authors' cutoffs", "planned-0.75": "planned cutoffs"}
 #: Makes the runs that are stored.
 COMMAND = "python -m adasoft table --run europarl-en --tokens 2000000 --hidden 256 --epochs 2"
 
@@ -34,229 +32,200 @@ def paper_rows() -> dict[str, tuple[float, float]]:
     return {name: (p / base - 1, minutes / m) for name, (p, m) in PAPER_TEXT8.items()}
 
 
+def shown_rows(table: StoredTable | None, chosen: str | None = None) -> list[str]:
+    """The names that are in colour: the main ones that are stored, and the one that the reader asks for."""
+    return [name for name in dict.fromkeys((*MAIN, *([chosen] if chosen else []))) if table and table.row(name)]
+
+
 # ---------------------------------------------------------------------- figure
 
 
-def stored_data(table: StoredTable | None) -> tuple[Data, Layout]:
-    """Validation perplexity after each epoch; perplexity against gain in speed, ours and the paper's."""
+def stored_data(table: StoredTable | None, chosen: str | None = None, guess: float = math.nan) -> tuple[Data, Layout]:
+    """Validation perplexity after each epoch; perplexity against gain in speed, ours and the paper's.
+
+    ``chosen``: a row to name and colour besides the main ones; ``guess``: of the paper's minutes, by the reader.
+    """
     data: Data = {}
-    n, paper = len(ROW_LABELS), paper_rows()
+    n, paper, shown = len(ROW_LABELS), paper_rows(), shown_rows(table, chosen)
     gains = [faster for _, faster in paper.values()]
+    full = table.row("full") if table else None
     for i, name in enumerate(ROW_LABELS):
         row = table.row(name) if table else None
         curve = np.array(row["curve"] if row else [[math.nan] * 3], dtype=np.float64)
-        data[i] = {"x": curve[:, 0], "y": curve[:, 2], "showlegend": row is not None}
-        gain = row.get("faster", math.nan) if row else math.nan
-        data[n + i] = {"x": np.array([gain]), "y": np.array([100 * row.get("of full", math.nan) if row else math.nan])}
+        named = _SHORT.get(name, ROW_LABELS[name].removeprefix("adaptive, ")) if name in shown else ""
+        color = look(name).color if named else OTHERS_COLOR
+        data[i] = {
+            "x": curve[:, 0],
+            "y": curve[:, 2],
+            "text": [""] * (len(curve) - 1) + [named],
+            "line.color": color,
+            "line.width": 2.5 if named else 1,
+            "marker.size": 9 if named else 5,
+            "opacity": 1.0 if named else 0.55,
+        }
+        gain, more = (row.get("faster", math.nan), 100 * row.get("of full", math.nan)) if row else (math.nan, math.nan)
+        low, high = _whisker(row, full) if named else (0.0, 0.0)
+        data[n + i] = {
+            "x": np.array([gain]),
+            "y": np.array([more]),
+            "text": [named],
+            "marker.size": 13 if named else 8,
+            "marker.color": color,
+            "opacity": 1.0 if named else 0.55,
+            "error_y.array": np.array([high]),
+            "error_y.arrayminus": np.array([low]),
+        }
         gains.append(gain)
-    data[2 * n] = {"x": np.array(gains[: len(paper)]), "y": np.array([100 * more for more, _ in paper.values()])}
+    names = list(PAPER_TEXT8)
+    data[2 * n] = {
+        "x": np.array(gains[: len(paper)]),
+        "y": np.array([100 * more for more, _ in paper.values()]),
+        "text": [_paper_name(name, chosen) for name in names],
+        "marker.color": [look(name).color if _paper_name(name, chosen) else OTHERS_COLOR for name in names],
+    }
+    guessed = PAPER_TEXT8["full"][1] / guess if guess > 0 else math.nan
+    data[2 * n + 1] = {"x": np.array([guessed]), "y": np.array([100 * paper["adaptive"][0]])}
     minutes = np.concatenate([data[i]["x"] for i in range(n)])
-    room = math.log10(0.72 * float(np.nanmin(gains))), math.log10(1.25 * float(np.nanmax(gains)))
+    within = guessed if 0.5 < guessed < 20 else math.nan  # a wild guess stretches no axis
+    room = math.log10(0.72 * float(np.nanmin([*gains, within]))), math.log10(1.6 * float(np.nanmax([*gains, within])))
     pieces = table is not None and table.rows[0]["words per token"] < 0.999
-    title = {"yaxis.title.text": f"perplexity{' per piece' * pieces}"}
-    return data, {**log_ticks("xaxis", minutes), **log_ticks("xaxis2", gains), "xaxis2.range": room, **title}
+    layout = {
+        **log_ticks("xaxis", minutes),
+        **log_ticks("xaxis2", gains),
+        "xaxis2.range": room,
+        "yaxis.title.text": f"validation perplexity{' per piece' * pieces}",
+    }
+    if np.isfinite(minutes).any():  # room for the names at the ends of the lines
+        ends = float(np.log10(np.nanmin(minutes) / 1.2)), float(np.log10(np.nanmax(minutes)))
+        layout["xaxis.range"] = (ends[0], ends[1] + 0.42 * (ends[1] - ends[0]))
+    return data, layout
 
 
-def stored_figure(table: StoredTable | None) -> go.Figure:
+def _paper_name(name: str, chosen: str | None) -> str:
+    if name == "adaptive":
+        return "the paper: adaptive"
+    return f"the paper: {ROW_LABELS[name].partition(',')[0]}" if name == chosen else ""
+
+
+def _whisker(row: Row | None, full: Row | None) -> tuple[float, float]:
+    """How far the seeds of a row reach below and above its mean, in percent of the full softmax's perplexity."""
+    if row is None or full is None or row["seeds"] == 1:
+        return 0.0, 0.0
+    return 100 * (row["test"] - row["lowest"]) / full["test"], 100 * (row["highest"] - row["test"]) / full["test"]
+
+
+def stored_figure(table: StoredTable | None, chosen: str | None = None, guess: float = math.nan) -> go.Figure:
     """What each softmax cost in perplexity and gained in time, in stored runs and in the paper."""
-    titles = ("validation perplexity after each epoch", "cost and gain, beside the paper")
+    titles = ("perplexity after each epoch", "cost and gain, beside the paper (hollow)")
     figure = make_subplots(1, 2, subplot_titles=titles, horizontal_spacing=0.1)
     for name, label in ROW_LABELS.items():
         color, dash, symbol = look(name)
         figure.add_scatter(
             row=1,
             col=1,
-            mode="lines+markers",
+            mode="lines+markers+text",
             name=label,
-            line={"color": color, "width": 2.5, "dash": dash},
-            marker={"symbol": symbol, "size": 8},
-            legendgroup=name,
+            textposition="middle right",
+            line={"color": color, "dash": dash},
+            marker={"symbol": symbol},
+            hovertemplate=f"{label}: validation perplexity %{{y:.1f}} after %{{x:.1f}} minutes<extra></extra>",
         )
     for name, label in ROW_LABELS.items():
         figure.add_scatter(
             row=1,
             col=2,
-            mode="markers",
+            mode="markers+text",
             name=label,
-            legendgroup=name,
-            showlegend=False,
-            marker={
-                "symbol": look(name).symbol,
-                "size": 12,
-                "color": look(name).color,
-                "line": {"width": 1, "color": "#70777e"},
-            },
+            textposition={"full": "bottom center", "adaptive": "bottom right"}.get(name, "top center"),
+            marker={"symbol": look(name).symbol, "color": look(name).color},
+            error_y={"type": "data", "symmetric": False, "thickness": 1.5, "width": 4, "array": [0]},
+            hovertemplate=f"{label}: %{{x:.2f}} times faster, perplexity %{{y:+.1f}} %<extra></extra>",
         )
-    paper = list(PAPER_TEXT8)
     figure.add_scatter(
         row=1,
         col=2,
         mode="markers+text",
-        name=PAPER,
-        showlegend=True,
-        text=[ROW_LABELS[name].partition(",")[0] for name in paper],
-        textposition=["top center", "top center", "bottom center", "middle right", "bottom center", "top center"],
-        marker={
-            "symbol": [f"{look(name).symbol}-open" for name in paper],
-            "size": 13,
-            "color": [look(name).color for name in paper],
-            "line": {"width": 2},
-        },
+        name="the paper, Text8",
+        textposition="top center",
+        customdata=[ROW_LABELS[name] for name in PAPER_TEXT8],
+        hovertemplate="the paper, %{customdata}: %{x:.2f} times faster, perplexity %{y:+.1f} %<extra></extra>",
+        marker={"symbol": [f"{look(name).symbol}-open" for name in PAPER_TEXT8], "size": 12, "line": {"width": 2}},
+    )
+    figure.add_scatter(
+        row=1,
+        col=2,
+        mode="markers+text",
+        name="your guess",
+        text=["your guess"],
+        textposition="bottom center",
+        marker=f.GUESSED,
+        hovertemplate="your guess for the paper: %{x:.2f} times faster<extra></extra>",
     )
     figure.update_xaxes(row=1, col=1, title_text="minutes of training", type="log")
     figure.update_xaxes(row=1, col=2, title_text="times faster than the full softmax", type="log")
-    figure.update_yaxes(row=1, col=2, title_text="perplexity, % above the full softmax's")
+    figure.update_yaxes(row=1, col=2, title_text="test perplexity, % above the full softmax's")
     figure.update_annotations(font_size=13)
-    # high enough for a legend of all rows, which takes its room from the plots
-    figure = f.filled(figure, *stored_data(table), 620)
-    figure.update_layout(
-        showlegend=True, legend={"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0}, margin_b=120
-    )
+    figure = f.filled(figure, *stored_data(table, chosen, guess), 400)
+    figure.update_layout(showlegend=False)
     return figure
 
 
-# ---------------------------------------------------------------------- table and words
+# ---------------------------------------------------------------------- tables
 
 
-def stored_table(table: StoredTable | None) -> str:
-    """The stored rows with the paper's beside them, as an HTML table."""
+def stored_table(table: StoredTable | None, names: Sequence[str] | None = None) -> str:
+    """The stored rows of these names beside the paper's, as an HTML table; of all rows without names."""
     per_word = table is not None and table.rows[0]["words per token"] < 0.999
-    heads = [
-        "",
-        "perplexity (seeds)",
-        *["per word"] * per_word,
-        "to full",
-        "paper: to full",
-        "times faster",
-        "paper: times faster",
-        "output layer",
-        "words/s",
-        "minutes",
-        "parameters",
-        "cutoffs",
-        "paper: perplexity",
-        "paper: minutes",
-    ]
+    heads = ["", "test perplexity", *["per word"] * per_word]
+    heads += ["above full", "in the paper", "times faster", "in the paper", "cutoffs"]
     paper, cells = paper_rows(), []
-    named = [row["name"] for row in table.rows] if table else []
-    for name in [*named, *(name for name in PAPER_TEXT8 if name not in named)]:
+    for name in _names(table, names):
         row = (table.row(name) if table else None) or {}
         more, faster = paper.get(name, (math.nan, math.nan))
-        perplexity, minutes = PAPER_TEXT8.get(name, ("", ""))
         seeds = f" ({row['lowest']:,.1f} to {row['highest']:,.1f})" if row.get("seeds", 1) > 1 else ""
-        told = (
-            {
-                "perplexity": f"{row['test']:,.1f}{seeds}",
-                "output": f"{100 * row['output share']:.0f}\u00a0%",
-                "rate": f"{row['words/s']:,.0f}",
-                "minutes": f"{'' if row['timed'] else '~'}{row['minutes']:,.1f}",
-                "size": f"{row['parameters'] / 1e6:.2f}\u00a0M",
-                "cutoffs": ",\u00a0".join(f"{c:,}" for c in row["cutoffs"]) or "none",
-            }
-            if row
-            else {"perplexity": "not stored"}
-        )
         cells.append(
             [
                 ROW_LABELS.get(name, name),
-                told["perplexity"],
+                f"{row['test']:,.1f}{seeds}" if row else "not stored",
                 *[f"{row['per word']:,.1f}" if row else ""] * per_word,
                 signed(row.get("of full", math.nan)),
                 signed(more),
                 _times(row.get("faster", math.nan)),
                 _times(faster),
-                *(told.get(key, "") for key in ("output", "rate", "minutes", "size", "cutoffs")),
-                str(perplexity),
-                str(minutes),
+                (", ".join(f"{c:,}" for c in row["cutoffs"]) or "none") if row else "",
             ]
         )
     return html_table(cells, heads, label="stored runs beside the paper's table for Text8", scrolls=True)
 
 
+def more_columns(table: StoredTable | None, names: Sequence[str] | None = None) -> str:
+    """What else is known of the same rows: speed, size, and the paper's own numbers."""
+    cells = []
+    for name in _names(table, names):
+        row = (table.row(name) if table else None) or {}
+        perplexity, minutes = PAPER_TEXT8.get(name, ("–", "–"))
+        ours = ["–"] * 4
+        if row:
+            ours = [
+                f"{100 * row['output share']:.0f}\u00a0%",
+                f"{row['words/s']:,.0f}",
+                f"{'' if row['timed'] else '~'}{row['minutes']:,.1f}",
+                f"{row['parameters'] / 1e6:.2f}\u00a0M",
+            ]
+        cells.append([ROW_LABELS.get(name, name), *ours, str(perplexity), str(minutes)])
+    heads = ["", "output layer", "words/s", "minutes", "parameters", "paper: perplexity", "paper: minutes"]
+    return html_table(cells, heads, label="speed and size of the stored runs", scrolls=True)
+
+
+def _names(table: StoredTable | None, names: Sequence[str] | None) -> list[str]:
+    if names is not None and table is not None:
+        return list(names)
+    stored = [row["name"] for row in table.rows] if table else []
+    return [*stored, *(name for name in PAPER_TEXT8 if name not in stored)]
+
+
 def _times(factor: float) -> str:
     return f"{factor:.2f}" if math.isfinite(factor) else "–"
-
-
-def _speed(factor: float) -> str:
-    return f"{factor:.2f} times faster" if factor >= 1 else f"{1 / factor:.2f} times SLOWER"
-
-
-def stored_sentence(table: StoredTable | None) -> str:
-    """The stored runs in words, with their provenance, and every disagreement with the paper."""
-    if table is None:
-        return (
-            "No finished training is stored in data/results. This makes them, one after the other, and goes on where "
-            f"it was stopped: {COMMAND}. Until then you see the paper's figures alone."
-        )
-    return f"RECORDED. {table.provenance} {table.sizes}. " + " ".join(
-        part for part in (*claims(table), *disagreements(table)) if part
-    )
-
-
-def claims(table: StoredTable) -> list[str]:
-    """Whether the paper's claim holds in these runs, and what planning gained over the authors' cutoffs."""
-    full, authors, planned = (table.row(name) for name in ("full", "adaptive", "planned-0.75"))
-    out = []
-    if full is None:
-        out.append("The full softmax is not stored yet, so nothing can be compared with it.")
-    if authors and "faster" in authors:  # not so if the times are not to be compared
-        # as the sentence gives them, to a tenth of a percent
-        held = [round(authors["of full"], 3) <= round(CLAIM[0], 3), authors["faster"] >= CLAIM[1]]
-        verdict = {
-            (True, True): "both hold here",
-            (True, False): "the first holds here, the second does not",
-            (False, True): "the first does not hold here, the second does",
-            (False, False): "neither holds here",
-        }[held[0], held[1]]
-        out.append(
-            f"The paper's adaptive softmax costs {100 * CLAIM[0]:.1f} % perplexity and makes training {CLAIM[1]:.2f} "
-            f"times faster; here, with the authors' cutoffs, perplexity is {more_or_less(authors['of full'])} and "
-            f"training {_speed(authors['faster'])}: {verdict}."
-        )
-    if authors and planned and "of authors" in planned:
-        cutoffs = ", ".join(f"{c:,}" for c in planned["cutoffs"]) or "none: a full softmax"
-        same = planned["per word"] / authors["per word"] - 1
-        out.append(
-            f"Planned cutoffs ({cutoffs}) take {planned['of authors']:.2f} of the output layer's time with the authors'"
-            f", and the perplexity is {more_or_less(same)} than with these."
-        )
-    seeds = [row for row in table.rows if row["seeds"] > 1]
-    if seeds:
-        spread = max(row["highest"] / row["lowest"] - 1 for row in seeds)
-        out.append(f"Seeds of one row are up to {100 * spread:.1f} % apart: do not trust smaller differences.")
-    return out
-
-
-def disagreements(table: StoredTable) -> list[str]:
-    """One sentence for each softmax whose cost or gain differs from the paper's, and one for those that agree."""
-    out, agree = [], []
-    for name, (more, faster) in paper_rows().items():
-        row = table.row(name)
-        if name == "full" or row is None or "faster" not in row:
-            continue
-        other_cost = abs(row["of full"] - more) > NEAR_PERPLEXITY
-        ratio = row["faster"] / faster
-        other_gain = max(ratio, 1 / ratio) > NEAR_SPEED
-        if not other_cost and not other_gain:
-            agree.append(ROW_LABELS[name])
-            continue
-        parts = []
-        if other_cost:
-            parts.append(
-                f"perplexity is {more_or_less(row['of full'])} than with the full softmax, in the paper "
-                f"{more_or_less(more)}"
-            )
-        if other_gain:
-            parts.append(f"training is {_speed(row['faster'])}, in the paper {_speed(faster)}")
-        out.append(f"{ROW_LABELS[name]}: {'; '.join(parts)}.")
-    if out:
-        out.insert(0, "Where these runs and the paper's disagree:")
-    if agree:
-        out.append(
-            f"As in the paper, to {100 * NEAR_PERPLEXITY:.0f} percent points in perplexity and a factor "
-            f"{NEAR_SPEED} in speed: {', '.join(agree)}."
-        )
-    return out
 
 
 def chosen_rows(row: Row, names: Sequence[str]) -> bool:
@@ -265,4 +234,4 @@ def chosen_rows(row: Row, names: Sequence[str]) -> bool:
 
 
 #: The rows that stills show: those that are trained first.
-still_rows = partial(chosen_rows, names=("full", "adaptive", "planned-0.75"))
+still_rows = partial(chosen_rows, names=MAIN)

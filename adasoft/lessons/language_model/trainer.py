@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -61,7 +62,7 @@ class Trainer:
         self.loss = w.Checkbox(
             False, description="also exp of the training loss", indent=False, layout=w.Layout(width="auto")
         )
-        self.panel, self.words, self.table = panel, Line(), w.HTML()
+        self.panel, self.words, self.table, self.made = panel, Line(), w.HTML(), w.HTML()
         self.figure = live(tf.training_figure(self.kept(), labels))
         self.job = Job(panel, "Train", self._work, "Trains what is chosen from the start, in turns")
         self.on = panel.button("Go on", self._go_on, "Trains the models in memory for as many seconds more")
@@ -90,6 +91,7 @@ class Trainer:
         from_start, self._from_start = self._from_start, True
         with LOCK, self.panel.writing():
             self.shown.value = HERE
+        self.on.disabled = True
         self._redraw()
         show = now_and_then(self._redraw, every=0.5)
 
@@ -112,24 +114,29 @@ class Trainer:
             else:
                 run_readers_code(train, patience=self._patience, stopped=lambda: self.job.stopped, on_stop=Stopped())
         finally:
-            self._turns = None
+            self._turns, self.on.disabled = None, False
             self._redraw()
 
     def _redraw(self) -> None:
         with LOCK:
             self.redraw()
 
-    def _show(self, kept: Mapping[str, Any]) -> None:
-        self.figure.push(*tf.training_data(kept, self.labels, self.loss.value))
+    def _show(self, kept: Mapping[str, Any], guess: float) -> None:
+        self.figure.push(*tf.training_data(kept, self.labels, self.loss.value, guess))
         self.table.value = said.training_table(kept, self.labels, self.base)
 
     def redraw(self) -> None:
         """Draw everything again."""
         kept = self.kept()
-        self._show(kept)
         recorded = self.sessions.get(self.shown.value)
         guess = math.nan if recorded else float(self.explorer.recall(GUESS, math.nan))
+        self._show(kept, guess)
         text = said.training_sentence(kept, self.labels, self.base, guess)
         if self.loss.value:
             text += f" {said.loss_sentence(kept, self.labels)}"
-        self.words.say(f"RECORDED, not this machine. {recorded.provenance} {text}" if recorded else f"In words: {text}")
+        here = "Trained here:" if self._turns is None else "Training here, now:"
+        self.words.say(f"{'RECORDED, not this machine:' if recorded else here} {text}")
+        about = f"{said.conditions(kept)}." if kept else ""
+        about += f" {recorded.provenance}" if recorded else ""
+        body = f"<details><summary>Text, sizes and machine</summary>{html.escape(about)}</details>"
+        self.made.value = body if about else ""

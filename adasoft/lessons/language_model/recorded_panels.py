@@ -1,0 +1,117 @@
+"""The panels of the lesson on perplexity that train nothing: stored trainings as a race, and beside the paper."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import ipywidgets as w
+
+from ...results.short_tables import StoredTable, stored_tables
+from ...results.suite import ROW_LABELS
+from ..kit.explorer import Explorer
+from ..kit.parts import WIDE, Line, Panel, live, one_line, row, safely
+from ..kit.views import replace
+from .race import stored_race
+from .stored_ranks import rank_data, rank_figure, rank_sentence
+from .stored_runs import MAIN, more_columns, shown_rows, stored_data, stored_figure, stored_table
+from .stored_verdicts import claims, disagreements, headline
+from .widgets import RaceView
+
+#: Of `predict`, where the guess of the paper's minutes is kept.
+GUESS = "guess paper minutes"
+_NONE = "nothing more"
+
+
+def training_race_panel(folder: Path | None = None) -> w.VBox:
+    """Four stored trainings replayed in the page. ``folder``: ``data/results`` by default."""
+    panel = Panel()
+    try:
+        box = panel.box(RaceView(stored_race(folder)))
+    except (ValueError, OSError) as error:
+        panel.problem.say(one_line(error))
+        box = panel.box()
+    replace("race", box)
+    return box
+
+
+def folded(title: str, body: str) -> str:
+    """HTML that opens when its title is clicked; empty without a body."""
+    return f"<details><summary>{html.escape(title)}</summary>{body}</details>" if body else ""
+
+
+def paragraphs(lines: Sequence[str]) -> str:
+    """Each line as a paragraph of HTML."""
+    return "".join(f'<p style="line-height:1.45;margin:6px 0">{html.escape(line)}</p>' for line in lines)
+
+
+def stored_panel(explorer: Explorer | None = None, folder: Path | None = None) -> w.VBox:
+    """Stored trainings beside the paper's table.
+
+    Args:
+        explorer: whose guess of the paper's minutes is drawn; none without one.
+        folder: ``data/results`` by default.
+    """
+    panel, result, below = Panel(), w.HTML(), w.HTML()
+    found: dict[str, StoredTable] = {}
+    try:
+        found = {one.label: one for one in stored_tables(folder)}
+    except ValueError as error:
+        panel.problem.say(one_line(error))
+    first = next(iter(found), None)
+    shown = w.Dropdown(
+        options=list(found) or ["nothing is stored yet"],
+        description="trainings",
+        style=WIDE,
+        layout=w.Layout(width="min(560px, 100%)"),
+    )
+    also = w.Dropdown(
+        options=[_NONE], description="show as well", style=WIDE, layout=w.Layout(width="min(430px, 100%)")
+    )
+    figure = live(stored_figure(found.get(first or "")), "cost and gain of stored trainings, and the paper's")
+    ranks, ranked = live(rank_figure(found.get(first or "")), "extra loss by the rank of the word"), Line()
+    by_rank = w.VBox([ranks, ranked], layout=w.Layout(display="none"))
+    opens = w.ToggleButton(False, description="Which words does it lose on?", layout=w.Layout(width="auto"))
+
+    def redraw() -> None:
+        one = found.get(shown.value)
+        stored = [r["name"] for r in one.rows if r["name"] not in MAIN] if one else []
+        choices = [_NONE, *(ROW_LABELS.get(name, name) for name in stored)]
+        if list(also.options) != choices:
+            with panel.writing():
+                also.options = choices
+        chosen = None if also.value in (None, _NONE) else stored[choices.index(also.value) - 1]
+        guess = explorer.recall(GUESS, math.nan) if explorer else math.nan
+        figure.push(*stored_data(one, chosen, float(guess)))
+        result.value = f'<div role="status" class="adasoft-words" style="font-size:15px">{headline(one)}</div>'
+        names = shown_rows(one, chosen)
+        commands = "\n".join(dict.fromkeys(one.commands)) if one else ""
+        made = f"<p>{html.escape(f'{one.sizes}. {one.provenance}')}</p>" if one else ""
+        below.value = (
+            stored_table(one, names)
+            + paragraphs(claims(one))
+            + folded("All rows, and speed and size", stored_table(one) + "<br>" + more_columns(one))
+            + folded("Where these runs and the paper's disagree, and why", paragraphs(disagreements(one)))
+            + folded(
+                "Where the numbers come from", made + f'<pre style="white-space:pre-wrap">{html.escape(commands)}</pre>'
+            )
+        )
+        ranks.push(*rank_data(one))
+        ranked.say(rank_sentence(one))
+
+    def open_ranks(on: bool) -> None:
+        by_rank.layout.display = "flex" if on else "none"
+
+    for control in (shown, also):
+        panel.on_value(control, lambda _: redraw())
+    panel.on_value(opens, open_ranks)
+    redraw_safely = safely(panel, redraw)
+    box = panel.box(row(shown, also), figure, result, below, opens, by_rank)
+    if explorer is None:
+        redraw_safely()
+        replace("stored", box)
+    else:
+        explorer.attach("stored", redraw_safely, box)
+    return box
