@@ -10,7 +10,7 @@ from panels import every, finished, named, press, problem, said, upload
 
 import adasoft
 from adasoft import MeasuredCost, Vocabulary
-from adasoft.lessons import Explorer
+from adasoft.lessons import Explorer, predict
 from adasoft.lessons.kit import parts
 from adasoft.lessons.kit.costs import recorded_costs
 from adasoft.lessons.kit.languages import load_language
@@ -220,6 +220,16 @@ def test_half_of_a_text_as_words(explorer):
     explorer.vocabulary = english
     explorer.remember("guess half", 5000.0)
     assert "these 125 words" in said(word_panels.half_panel(explorer))
+
+
+def test_another_guess_moves_its_mark(explorer):
+    explorer.vocabulary = load_language("en")
+    box = predict("half", explorer, then=lambda: word_panels.half_panel(explorer))
+    box.children[0].submit("5000")
+    assert "40 times as long" in said(box)
+    box.children[0]._handle_custom_msg({"again": True}, [])
+    box.children[0].submit("15")
+    assert "✕ your guess" in said(box) and "40 times as long" not in said(box)
 
 
 # ---------------------------------------------------------------------- a text whose words appear by rank
