@@ -535,6 +535,7 @@ def move_cutoff_every_way(notebook, output, explorer, i):
 def guess_again(output, guess):
     """Take a guess back and commit another."""
     press(output, "Guess again")
+    output.get_by_role("button", name="Guess again").wait_for(state="hidden")  # the box is emptied with it
     commit(output, guess)
 
 
