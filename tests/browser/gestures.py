@@ -546,7 +546,7 @@ def use_progress(notebook, lesson):
     output.get_by_text("The report is in").wait_for()
     press(output, "Forget this lesson")
     output.get_by_text("Forgotten:").wait_for()
-    timings = output.get_by_role("checkbox", name="timings of this machine, too")
+    timings = output.get_by_role("checkbox").first
     timings.check()
     timings.uncheck()
     press(output, "Forget everything")
