@@ -123,6 +123,8 @@ def test_00_start_here(lab, page, shots):
     for name in ("Play", "Step", "Sentence 1", "Sentence 2"):
         press(scene, name)
     typed(scene, "Yours", "an axolotl", role="textbox")
+    scene.get_by_role("button", name="Yours 1: ").click()  # with its result, once it was played
+    scene.get_by_role("button", name="Yours 1: ").wait_for()
     check(notebook.show_cell('ask("typical error")'), "230", "how far off")
     use_progress(notebook, "00")
     cells = [
