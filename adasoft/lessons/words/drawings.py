@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from ...planning import default_widths
 from ...vocabulary import Vocabulary
 from ..kit.picker import COLORS
+from .figures import ordinal
 from .passages import Piece
 
 _WIDTH, _INK, _GREY, _BLUE = 920, "#1d2329", "#6b737b", "#0a5c94"
@@ -79,7 +80,7 @@ def token_svg(vocabulary: Vocabulary, sentence: str, word: str, cutoffs: Sequenc
 
     full, of_all = n * d, sum(spent(cluster[w]) for w in sentence.split())
     told = (
-        f"“{word}”, the {ranks[word]:,}th word: {full / 1e6:,.0f} million multiplications in full, "
+        f"“{word}”, the {ordinal(ranks[word])} word: {full / 1e6:,.0f} million multiplications in full, "
         f"{spent(cluster[word]) / 1e6:,.0f} million here.",
         f"All {len(sentence.split())} words: {len(sentence.split()) * full / 1e6:,.0f} million in full, "
         f"{of_all / 1e6:,.0f} million here, {len(sentence.split()) * full / of_all:.1f} times fewer.",
