@@ -536,6 +536,7 @@ def move_cutoff_every_way(notebook, output, explorer, i):
 def guess_again(output, guess):
     """Take a guess back and commit another."""
     press(output, "Guess again")
+    output.get_by_role("button", name="Guess again").wait_for(state="hidden")  # the box is emptied with it
     commit(output, guess)
 
 
@@ -546,7 +547,7 @@ def use_progress(notebook, lesson):
     output.get_by_text("The report is in").wait_for()
     press(output, "Forget this lesson")
     output.get_by_text("Forgotten:").wait_for()
-    timings = output.get_by_role("checkbox", name="timings of this machine, too")
+    timings = output.get_by_role("checkbox").first
     timings.check()
     timings.uncheck()
     press(output, "Forget everything")

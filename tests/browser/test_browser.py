@@ -114,6 +114,9 @@ def test_00_start_here(lab, page, shots):
     for name in ("Play", "Step", "Sentence 1", "Sentence 2"):
         press(scene, name)
     typed(scene, "Yours", "an axolotl", role="textbox")
+    scene.get_by_role("button", name="Yours 1: ").click()  # with its result, once it was played
+    scene.get_by_role("button", name="Yours 1: ").wait_for()
+    check(notebook.show_cell('ask("typical error")'), "230", "how far off")
     use_progress(notebook, "00")
     cells = [
         "token_panel(explorer)",
@@ -245,6 +248,7 @@ def test_01_zipf(lab, page, shots):
         drawn(notebook, notebook.show_cell(cell))
     press(notebook.show_cell("own_text_panel(explorer)"), "Back to English")
     holds(notebook, "explorer.vocabulary.name", "English")
+    check(notebook.show_cell('ask("finnish tail")'), "1/1.9", "Upside down")
     use_progress(notebook, "01")
     every_control_was_used(notebook)
     finish(

@@ -99,7 +99,7 @@ def test_each_lesson_names_the_next(path):
 def test_the_letters_are_those_of_the_design():
     """The table in 00, and its first column nowhere with another meaning in the questions."""
     prose = "\n".join(c.source for c in read(FOLDER / "00_start_here.ipynb").cells)
-    rows = dict(re.findall(r"^\| ([^|]+?) \| ([^|]+?) \|$", prose, re.M))
+    rows = dict(re.findall(r"^\| ([^|]+?) \| ([^|]+?) \|$", re.sub(r"\$|\\", "", prose), re.M))
     expected = {
         "V": "number of words",
         "B": "tokens in a batch",
@@ -110,7 +110,9 @@ def test_the_letters_are_those_of_the_design():
         "d_i": "width of tail i",
         "c_1 < ... < c_J": "cutoffs",
     }
-    assert {letter: rows[letter] for letter in expected} == expected and "(B x d) by (d x k)" in rows["g(k, B, d)"]
+    assert {letter: rows[letter] for letter in expected} == expected and "(B times d) by (d times k)" in rows[
+        "g(k, B, d)"
+    ]
 
 
 def numbers_shown(picture):

@@ -264,6 +264,8 @@ class _Guess:
         self.committed, self.entry.again = True, "Guess again"
         if self.then is not None and not self.rest.children:
             self.rest.children = [self.then()]
+        elif self.then is not None:
+            self.explorer.version += 1  # what is open already may draw the guess
         self.rest.layout.display = None
 
     def commit(self, answer: str) -> str:

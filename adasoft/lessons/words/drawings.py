@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from ...planning import default_widths
 from ...vocabulary import Vocabulary
 from ..kit.picker import COLORS
+from .figures import ordinal
 from .passages import Piece
 
 _WIDTH, _INK, _GREY, _BLUE = 920, "#1d2329", "#6b737b", "#0a5c94"
@@ -69,22 +70,26 @@ def token_svg(vocabulary: Vocabulary, sentence: str, word: str, cutoffs: Sequenc
     parts.append(_text(left, label_top, f"head: {edges[1]:,} words of {d} numbers"))
     for i in range(1, len(widths)):
         y = own_top + 28 + unit * widths[i] / d + 22 * (len(widths) - 1 - i)
-        x = left + scale * edges[i] + (10 if i < len(widths) - 1 else 160)
+        x = left + scale * edges[i] + 12
         parts.append(_text(x, y, f"{names[i]}: {edges[i + 1] - edges[i]:,} words of {widths[i]} numbers"))
-    spent = (edges[1] + len(cutoffs)) * d
-    i = cluster[word]
-    if i:
-        spent += d * widths[i] + widths[i] * (edges[i + 1] - edges[i])
-    parts.append(
-        _text(
-            left,
-            label_top + 34,
-            f"“{word}” is the {ranks[word]:,}th word. Full: {n * d / 1e6:.1f} million multiplications. Adaptive: "
-            f"{spent / 1e6:.1f} million, {n * d / spent:.0f} times fewer.",
-            size=16,
-        )
+
+    def spent(i: int) -> int:
+        """Multiplications for a word of cluster i."""
+        tail = d * widths[i] + widths[i] * (edges[i + 1] - edges[i]) if i else 0
+        return (edges[1] + len(cutoffs)) * d + tail
+
+    full, of_all = n * d, sum(spent(cluster[w]) for w in sentence.split())
+    told = (
+        f"“{word}”, the {ordinal(ranks[word])} word: {full / 1e6:,.0f} million multiplications in full, "
+        f"{spent(cluster[word]) / 1e6:,.0f} million here.",
+        f"All {len(sentence.split())} words: {len(sentence.split()) * full / 1e6:,.0f} million in full, "
+        f"{of_all / 1e6:,.0f} million here, {len(sentence.split()) * full / of_all:.1f} times fewer.",
     )
-    return _card(label_top + 54, parts, _SANS)
+    parts += [
+        _text(left, label_top + 34 + 24 * i, line, size=16, more='font-weight="600"' if i else "")
+        for i, line in enumerate(told)
+    ]
+    return _card(label_top + 78, parts, _SANS)
 
 
 def _width_of(text: str, size: float) -> float:

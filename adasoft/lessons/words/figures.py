@@ -266,9 +266,9 @@ def half_html(vocabulary: Vocabulary, guess: float | None = None) -> str:
     parts = []
     for rank, word in enumerate(words[: min(last, len(words))], start=1):
         size = 13 + 25 * (vocabulary.shares[rank - 1] / vocabulary.shares[0]) ** 0.5
-        beyond = "" if rank <= n else " class=adasoft-beyond"
+        beyond = "" if rank <= n else "font-style:italic;"  # past the half, up to the guess
         parts.append(
-            f'<span{beyond} style="font-size:{size:.0f}px;margin-right:.2em" title="the {ordinal(rank)} word, '
+            f'<span style="{beyond}font-size:{size:.0f}px;margin-right:.2em" title="the {ordinal(rank)} word, '
             f'{one_in(vocabulary.shares[rank - 1])}">{html.escape(word)}</span>'
         )
         if rank == n:

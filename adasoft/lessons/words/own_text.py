@@ -35,7 +35,6 @@ def own_text_panel(explorer: Explorer, *, slot: str = "own text") -> w.VBox:
     kinds = [("what it looks like", ""), ("a text", "text"), ("a list of words and counts", "counts")]
     kind = w.Dropdown(options=kinds, description="read it as", style=WIDE)
     figure = live(f.languages_figure([], height=280))
-    beside = w.VBox([figure, typical])
 
     def read(file: Path, name: str, tick: Callable[[float, str], None]) -> None:
         tick(0.0, f"Reading {name} ...")
@@ -74,21 +73,24 @@ def own_text_panel(explorer: Explorer, *, slot: str = "own text") -> w.VBox:
         words.say("")
 
     def redraw() -> None:
+        english = load_language("en")
         own = language_of(explorer.vocabulary) is None
-        beside.layout.display = None if own else "none"
         back_button.disabled = not own
-        if own:
-            mine, english = comparable([explorer.vocabulary, load_language("en")])
-            figure.push(*f.languages_data([mine, english]))
-            telling = f.typical_words(explorer.vocabulary, load_language("en"))
-            text = f.own_sentence(mine, english)
-            typical.say(text + (f" Most typical of it: {', '.join(telling)}." if telling else ""))
+        if not own:
+            figure.push(*f.languages_data([english]))
+            typical.say("Your text will be drawn beside this curve of English.")
+            return
+        mine, whole = comparable([explorer.vocabulary, english])
+        figure.push(*f.languages_data([mine, whole]))
+        telling = f.typical_words(explorer.vocabulary, english)
+        text = f.own_sentence(mine, whole)
+        typical.say(text + (f" Most typical of it: {', '.join(telling)}." if telling else ""))
 
     job = Job(panel, "Read it", typed, "Reads the file at this path")
     path = PathBox(job.begin, panel.guarded, "or its path")
     drop = FileDrop(dropped, panel.guarded)
     back_button = panel.button("Back to English", back)
-    box = panel.box(row(drop, kind), row(path, job.row, back_button), job.line, words, beside)
+    box = panel.box(row(drop, kind), row(path, job.row, back_button), job.line, words, figure, typical)
     explorer.attach(slot, safely(panel, redraw), box)
     return box
 

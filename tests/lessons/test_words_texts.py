@@ -1,0 +1,93 @@
+"""What the texts of 00 and 01 claim: numbers are computed and compared, and the code in their cells is run."""
+
+import json
+import re
+
+import pytest
+
+from adasoft.lessons import Explorer
+from adasoft.lessons.kit.costs import recorded_costs
+from adasoft.lessons.kit.languages import load_language
+from adasoft.lessons.kit.stills import FOLDER, recorded_cost
+from adasoft.lessons.words import figures as word_figures
+from adasoft.lessons.words.paper import PAPER_SPEEDUP, steps
+from adasoft.lessons.words.passages import HEDGEHOG, pieces
+
+
+def _claims_of_00():
+    english, recorded = load_language("en"), recorded_cost()
+    n, share = len(english), english.share_of_first(2000)
+    half = english.words_for_share(0.5)
+    yield f"For English, {half} words: *the*, *to*, *and*, *of*, *a* ... down to *{english.words[half - 1]}*."
+    yield f"One word in {round(n / half, -2):,.0f} of the list"
+    yield f"holds {100 * share:.1f} % of the tokens, and the tail the other {100 * (1 - share):.1f} %"
+    yield f"Of the *words*, the tail holds {100 * (1 - 2000 / n):.1f} %"
+    assert Explorer(english, cost=recorded).speedup == pytest.approx(12, abs=0.4)
+    yield "one cut makes the layer about twelve times faster"
+    found = steps(english, recorded)
+    here = found[-1].speedup
+    yield f"That leaves {here:.1f} times on the recorded CPU, beside {PAPER_SPEEDUP:.1f} on the paper's GPU"
+    gpu = next(cost for cost in recorded_costs() if "H200" in cost.name and "float32" in cost.name)
+    slower, first = steps(english, gpu)[-1].speedup, steps(english, gpu)[0].speedup
+    yield f"would take {1 / slower:.1f} times *as long* as its full softmax"
+    yield f"with 321,180 words, the first bar would be {first:.1f}"
+
+
+def _claims_of_01():
+    english, finnish = load_language("en"), load_language("fi")
+    n, rank = len(english), {word: i for i, word in enumerate(english.words, start=1)}
+    story = [r for _, r in pieces(HEDGEHOG, english) if r >= 0]
+    half, most = english.words_for_share(0.5), english.words_for_share(0.8)
+    assert 0.5 < sum(r <= half for r in story) / len(story) < 0.56 and all(story)
+    assert most < rank["asleep"] and rank["hedgehog"] > 20_000 and max(story) == rank["hedonism"]
+    yield f"At {half} words, more than half of the text is there"
+    yield f"At {most:,} it is nearly a story"
+    yield f"{rank['marmalade']:,} words to be sure of the *marmalade*"
+    ninety, more, last = (english.words_for_share(share) for share in (0.9, 0.95, 0.99))
+    yield f"95 % needs {more:,} words, and the first {ninety:,} of them give 90 %: {more - ninety:,} more"
+    assert 0.4 < (ninety - most) / (more - ninety) < 0.6
+    yield "The ten points before that need only half as many"
+    yield f"{last:,} words hold 99 % of the tokens, so {n:,} − {last:,} = {n - last:,} words share the last percent"
+    assert 0.73 < 1 - last / n < 0.8
+    yield "Three quarters of the vocabulary lie there"
+    cut = english.share_of_first(2000) / english.share_of_first(10_000)
+    yield f"English, which reaches {100 * english.share_of_first(2000):.1f} % there"
+    yield f"the first 2,000 cover {100 * cut:.1f} %"
+    heads = [words.share_of_first(2000) for words in (english, finnish)]
+    yield f"hold {100 * heads[0]:.1f} % of the English tokens and {100 * heads[1]:.0f} % of the Finnish ones"
+    tails = [1 - head for head in heads]
+    yield f"get {100 * tails[0]:.1f} % and {100 * tails[1]:.0f} %: {tails[1] / tails[0]:.1f} times as many"
+    # the paper's minutes, full and adaptive
+    yield f"{58 / 18:.1f} times faster for Bulgarian (50,000 words)"
+    yield f"{802 / 110:.1f} times faster for German (143,000 words)"
+    short = {load_language(code).name for code in word_figures.LANGUAGES if load_language(code).floor > 5e-7}
+    assert short == {"Bulgarian", "Danish", "Greek", "Hungarian", "Turkish"}
+    yield "(Bulgarian, Danish, Greek, Hungarian and Turkish at one in a million)"
+
+
+@pytest.mark.parametrize(
+    "lesson, claims", [("00_start_here", _claims_of_00), ("01_zipf", _claims_of_01)], ids=["00", "01"]
+)
+def test_numbers_in_the_text_are_computed(lesson, claims):
+    text = notebook_text(lesson)
+    for claim in claims():
+        assert claim in text, claim
+
+
+def notebook_text(lesson):
+    cells = json.loads((FOLDER.parent / f"{lesson}.ipynb").read_text(encoding="utf-8"))["cells"]
+    return "\n".join("".join(cell["source"]) for cell in cells)
+
+
+def test_the_code_of_00_counts_what_its_text_says(capsys):
+    (code,) = re.findall(r"import numpy as np\n.*?W\.size:,\}\"\)", notebook_text("00_start_here"), re.S)
+    exec(code, {})
+    full, head, tail = 10_000 * 64, 2_001 * 64, 16 * 64 + 8_000 * 16
+    assert capsys.readouterr().out.split() == ["1.000000", *(f"{count:,}" for count in (full, head, tail))]
+
+
+def test_the_code_of_01_prints_coverage(capsys):
+    (code,) = re.findall(r"import numpy as np\n.*?:6\.1%\}\"\)", notebook_text("01_zipf"), re.S)
+    exec(code, {"explorer": Explorer(load_language("en"))})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[4].split() == ["2,000", "words,", "to", "boat", "cover", "78.6%"] and len(lines) == 7
