@@ -214,7 +214,7 @@ def read_json(
         deepest: how deeply its lists and objects may be nested.
 
     Raises FileNotFoundError if it is not there, PermissionError if it may not be read, :class:`DamagedFile` for
-    anything that is no such JSON: empty, cut off, binary, a folder, names that occur twice, numbers beyond fp64 unless
+    anything that is not such JSON: empty, cut off, binary, a folder, names that occur twice, numbers beyond fp64 unless
     ``finite`` is False.
     """
     path = Path(path)
@@ -263,7 +263,7 @@ def read_json(
 
 
 def _infinite(found: Any, name: str = "") -> str:
-    """The name of the first entry that is no finite number; empty if there is none."""
+    """The name of the first entry that is not a finite number; empty if there is none."""
     if isinstance(found, float) and not math.isfinite(found):
         return name
     inside: Any = found.items() if isinstance(found, dict) else enumerate(found) if isinstance(found, list) else ()

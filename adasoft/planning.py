@@ -325,8 +325,8 @@ def plan(
         n_tails: number of tails J; None: the best of 0 to 5; 0: a plain full softmax.
         widths: widths of the tails, in order; None: by ``width_ratio``.
         width_ratio: tail i has the width d / width_ratio^i, at least 8 (without ``widths``; the layer's ``div_value``
-            has no such minimum). None: 4, as in the paper. In trainings with d = 256 a ratio of 2 took hardly more time
-            and gave better perplexities.
+            has no such minimum). None: 4, as in the paper. In trainings with d = 256, a ratio of 2 gave better
+            perplexities for little more time.
         min_head_share: least share of tokens in the head. Time alone usually favours a smaller head, perplexity a
             larger one, so most plans cut exactly where this floor is met. Choose it yourself.
         min_shares: like ``min_head_share``, for the cumulative share up to tail 1, up to tail 2, and so on. At most

@@ -21,6 +21,8 @@ import torch
 from .records import cpu_name
 
 Step = Callable[[], Any]
+#: Runs a step and returns the seconds that it took.
+Clock = Callable[[Step], float]
 #: Called with the part done (0 to 1) and what is being done.
 Progress = Callable[[float, str], None]
 
@@ -43,13 +45,15 @@ def interleave(
     warm_up: bool = True,
     progress: Progress | None = None,
     heard: Callable[[str, float], None] | None = None,
+    clock: Clock | None = None,
 ) -> dict[str, Timing]:
     """Time several things that take turns.
 
     ``items`` maps a name to one callable per input set; round r runs set r modulo their number. Every set runs once
     before any is timed (``warm_up``). ``rounds``: how many, or how many for each name. Nothing is begun after
     ``seconds`` (warm-up included), but each item runs once at least. ``heard`` is told of every run as it ends: name
-    and seconds. An exception in ``progress``, which is called before every run, stops it all.
+    and seconds. An exception in ``progress``, which is called before every run, stops it all. ``clock`` runs a step and
+    returns its seconds; by default the clock of the device.
     """
     started = time.perf_counter()
     turns = dict.fromkeys(items, rounds) if isinstance(rounds, int) else dict(rounds)
@@ -66,7 +70,8 @@ def interleave(
             step()
             done += 1
     found: dict[str, list[float]] = {name: [] for name in items}
-    clock = _EventClock(torch.device(device)) if torch.device(device).type == "cuda" else _time_on_host
+    if clock is None:
+        clock = _EventClock(torch.device(device)) if torch.device(device).type == "cuda" else _time_on_host
     for turn in range(max(turns.values())):
         for name, sets in items.items():
             if turn >= turns[name]:

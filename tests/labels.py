@@ -11,6 +11,11 @@ def lines_of(box):
     return found + [line for child in getattr(box, "children", ()) for line in lines_of(child)]
 
 
+#: How a sentence under a figure may begin that says whose numbers it shows.
+SAID = ("RECORDED", "In words", "STORED", "Measuring here", "Measured here", "Nothing measured")
+SAID += ("Trained here", "Training here")
+
+
 class Labels:
     """Whatever is drawn and said in a panel from now on; ``recorded`` is the y of a trace when that is recorded."""
 
@@ -28,9 +33,7 @@ class Labels:
 
         def said(line, text):
             say(line, text)
-            if line in lines and text.startswith(
-                ("RECORDED", "In words", "Measuring here", "STORED", "Trained here", "Training here")
-            ):
+            if line in lines and text.startswith(SAID):
                 self.silent = 0
                 shows = np.array_equal(self._y(), self._recorded, equal_nan=True)
                 self.told.append((text.startswith("RECORDED"), shows, text))

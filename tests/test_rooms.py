@@ -74,7 +74,7 @@ ARROWS = {
 }
 
 _LESSON = f"{_PLANS} search tradeoffs {_LAYERS} {_MACHINE} {_TEXTS} reference alternatives lm results lessons.kit"
-_LESSONS = ("words", "clusters", "time_model", "live_timing", "layer", "language_model", "alternatives")
+_LESSONS = ("words", "clusters", "time_model", "live_timing", "layer", "language_model", "alternatives", "your_case")
 #: The lessons stand on top: on what they show, on the kit, and some on the lesson before.
 LESSONS = {
     "lessons": f"lessons.kit {' '.join(f'lessons.{name}' for name in _LESSONS)}",  # what a notebook imports
@@ -87,6 +87,7 @@ LESSONS = {
     "lessons.layer": _LESSON,
     "lessons.language_model": f"{_LESSON} lessons.time_model",
     "lessons.alternatives": f"{_LESSON} lessons.time_model",
+    "lessons.your_case": _LESSON,
 }
 
 ALLOWED = {room: {*rooms.split()} for room, rooms in (GROUND | ARROWS | LESSONS).items()}

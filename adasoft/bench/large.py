@@ -1,4 +1,4 @@
-"""`bench layer --device cuda`: the layer over a grid of large sizes, and against every full softmax at hand.
+"""`bench layer --device cuda`: the layer over a grid of large sizes, and against every full softmax that is installed.
 
 Each thing that is timed is tried once by itself first: what runs out of memory, fails or is not installed is recorded
 as that, and the rest goes on. After ``seconds`` nothing is begun any more.
@@ -223,7 +223,7 @@ def bench_grid(
 def bench_against_full(
     sizes: Sizes, *, device: str, dtype: torch.dtype, rounds: int, until: float, say: Say, keep: Keep
 ) -> list[Row]:
-    """Ours with cutoffs planned for this device, and every full softmax at hand, on the same sizes.
+    """Ours with cutoffs planned for this device, and every full softmax that is installed, on the same sizes.
 
     ``of best full``: time over the fastest full softmax's.
     """

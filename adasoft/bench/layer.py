@@ -45,8 +45,8 @@ def bench_layer(
     neighbouring runs; and batches that miss all tails, where ours writes gradients of zero that PyTorch leaves out.
 
     With ``large`` (by default on a GPU), first of all, and for ``seconds`` at most: ours with planned cutoffs against
-    every full softmax at hand, and a grid of large sizes (:mod:`adasoft.bench.large`). ``keep`` is given the record as
-    far as it is, after each case.
+    every full softmax installed, and a grid of large sizes (:mod:`adasoft.bench.large`). After each case, ``keep`` is
+    given the record so far.
     """
     import torch
 

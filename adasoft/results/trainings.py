@@ -31,7 +31,7 @@ def stored_as(folder: Path, name: str, corpus: Corpus, settings: Settings, devic
     """The file of the record of a run of a table in a folder, and whether it is there.
 
     A record of other settings or another text of the same name keeps its file: the new one's gets digits in its name.
-    Raises ValueError for a file that is no record.
+    Raises ValueError for a file that is not a record.
     """
     first = path = folder / _file_name(name, corpus, settings, device)
     what = (corpus.digest, _key(asdict(settings)), device, settings.seed)

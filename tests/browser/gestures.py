@@ -46,15 +46,18 @@ def opened(page, lab, name):
     return notebook
 
 
-def every_control_was_used(notebook, but=()):
-    """Of the controls that are on the page now, none was left out by the gestures of the test, except ``but``."""
+def every_control_was_used(notebook):
+    """Of the controls that are on the page now, none was left out by the gestures of the test.
+
+    Those that every lesson has, to guess again and for its progress, have a test of their own (`test_answers`).
+    """
     left_out = notebook.page.evaluate(
         """() => { const controls = '.jp-Cell-outputArea :is(button, input, select, [role=slider])';
         const there = [...document.querySelectorAll(controls)]
-          .filter(e => e.checkVisibility() && e.closest('.adasoft, .adasoft-answer'));
+          .filter(e => e.checkVisibility() && e.closest('.adasoft, .adasoft-answer'))
+          .filter(e => !e.closest('.adasoft-progress') && e.textContent !== 'Guess again');
         return [...new Set(there.map(window.__named))].filter(name => !window.__used.has(name)); }"""
     )
-    left_out = [name for name in left_out if name not in but]
     assert not left_out, f"never used: {'; '.join(left_out)}"
 
 
@@ -90,7 +93,7 @@ def nothing_went_wrong(notebook, lab):
     assert [u for u in notebook.page.requests_seen if not u.startswith(here)] == []
     assert asked_of_other_machines(lab) == []
     assert [m for m in notebook.page.console_seen if m[0] in ("error", "pageerror")] == []
-    assert not notebook.page.locator(".legendtext", has_text="trace ").count()
+    assert not notebook.page.locator(".legendtext, .hovertext", has_text="trace ").count()
     assert not notebook.page.locator(".Toastify__toast, .jp-Dialog").count()
 
 
@@ -527,3 +530,23 @@ def move_cutoff_every_way(notebook, output, explorer, i):
     assert not output.get_by_role("alert").get_by_text(", got ").count()
     text = f"{value(notebook, f'{explorer}.cutoffs[{i}]'):,} word"
     assert text in handle.get_attribute("aria-valuetext")
+
+
+def guess_again(output, guess):
+    """Take a guess back and commit another."""
+    press(output, "Guess again")
+    commit(output, guess)
+
+
+def use_progress(notebook, lesson):
+    """Every control of a lesson's map; afterwards all is forgotten."""
+    output = notebook.show_cell(f'progress_panel("{lesson}")')
+    press(output, "Write the report")
+    output.get_by_text("The report is in").wait_for()
+    press(output, "Forget this lesson")
+    output.get_by_text("Forgotten:").wait_for()
+    timings = output.get_by_role("checkbox", name="timings of this machine, too")
+    timings.check()
+    timings.uncheck()
+    press(output, "Forget everything")
+    output.get_by_text("Run > Run All Cells").or_(output.get_by_text("nothing to forget")).first.wait_for()

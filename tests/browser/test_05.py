@@ -1,6 +1,6 @@
 """Notebook 05, what the layer computes: every control by keyboard and mouse, light and dark."""
 
-import statistics
+import re
 
 import pytest
 from browser.gestures import (
@@ -15,7 +15,6 @@ from browser.gestures import (
     figure_y,
     finish,
     holds,
-    latency,
     opened,
     press,
     restarted,
@@ -27,8 +26,50 @@ from browser.gestures import (
 
 pytestmark = BROWSER
 
-WORD, ROUTING, GRADIENT = "word_panel(explorer)", 'predict("tail tokens"', 'predict("digits"'
-DROP_IN, TRAIN, DECODING = "drop_in_panel(explorer)", "train_panel(explorer)", 'predict("opened"'
+BATCH, COUNTS, LAYOUT = "batch_panel(explorer)", 'predict("tail tokens"', "layout_panel(explorer)"
+WORD, GRADIENT, DROP_IN = "word_panel(explorer)", 'predict("digits"', "drop_in_panel(explorer)"
+TRAIN, DECODING, WRITE = "train_panel(explorer)", 'predict("opened"', "def adaptive_loss"
+
+
+def rows_of(batch):
+    """The words of a batch from top to bottom, and how many scores of each cluster are lit."""
+    return batch.locator("svg").first.evaluate(
+        """svg => { const rows = [...svg.querySelectorAll('.row')];
+        const at = row => Number(row.style.transform.match(/[\\d.]+/)[0]);
+        return [rows.sort((a, b) => at(a) - at(b)).map(row => row.querySelector('text').textContent),
+          [0, 1, 2].map(i => svg.querySelectorAll(`.cell.c${i}.lit`).length)]; }"""
+    )
+
+
+def slide(notebook, page):
+    """The batch that slides: played, stepped, drawn, typed, padded; sorted as the layer sorts it."""
+    batch = notebook.show_cell(BATCH)
+    words, lit = rows_of(batch)
+    assert words[:4] == ["she", "told", "the", "old"] and lit == [0, 0, 0]
+    press(batch, "Play")
+    until(lambda: rows_of(batch)[1], lambda lit: lit == [21, 3, 3])
+    assert rows_of(batch)[0] == sorted(
+        words, key=lambda word: value(notebook, f"explorer.vocabulary.rank_of({word!r})")
+    )
+    batch.get_by_text("24,042 scores instead of 105,000").wait_for()
+    batch.get_by_text("7.5 times fewer multiplications than a full softmax.").wait_for()
+    click(notebook, batch, "Another batch")
+    for _ in range(4):
+        press(batch, "Step")
+    batch.get_by_text("Nobody came to tail 2: it stays closed").wait_for()
+    assert rows_of(batch)[1] == [20, 1, 0] and batch.locator("svg .closed", has_text="closed").count() == 1
+    press(batch, "Another batch")  # now drawn by the counts, 20 words
+    assert len(rows_of(batch)[0]) == 20 and rows_of(batch)[0] != words
+    batch.get_by_role("checkbox", name="every fifth target is padding").press("Space")
+    batch.get_by_text("4 targets are ignored").wait_for()
+    batch.get_by_role("checkbox", name="every fifth target is padding").press("Space")
+    page.emulate_media(reduced_motion="reduce")
+    assert batch.locator(".row").first.evaluate("row => getComputedStyle(row).transitionDuration") in ("0s", "")
+    page.emulate_media(reduced_motion="no-preference")
+    typed(batch, "Yours", "The zyzzyva saw a storm", role="textbox")
+    batch.get_by_text("1 target is not in the list and ignored").wait_for()
+    press(batch, "Pause")
+    return batch
 
 
 @pytest.mark.timeout(900)
@@ -36,49 +77,56 @@ def test_05_layer(lab, page, shots):
     page.set_default_timeout(120_000)  # a busy machine, and torch to load
     notebook = opened(page, lab, "05_layer.ipynb")
 
+    slide(notebook, page)
+    counts = notebook.show_cell(COUNTS)
+    commit(counts, "600")
+    counts.get_by_text("your guess: 600").wait_for(state="attached")
+    picture = counts.locator("svg[role=img]").inner_html()
+    click(notebook, counts, "Draw another")
+    until(lambda: counts.locator("svg[role=img]").inner_html(), lambda new: new != picture)
+    typed(counts, "tokens in the batch B", "512")
+    counts.get_by_text("of 512 tokens").wait_for(state="attached")
+    typed(counts, "tokens in the batch B", "1024")
+    check(notebook.show_cell('ask("rows")'), "1,150", "You left out tail 2")
+
     # one word
     word = notebook.show_cell(WORD)
-    drawn(notebook, word)
-    y = figure_y(word, 0)
     typed(word, "word", "the", role="textbox")
     holds(notebook, "explorer.word", 1)
-    y = until(lambda: figure_y(word, 0), lambda new: new != y)
-    assert figure_y(word, 1) == [0]
+    word.get_by_text("“the”, rank 1 of 5,000, is in the head").wait_for()
+    assert word.get_by_text("not run", exact=True).count() == 2
     typed(word, "word", "zyzzyva", role="textbox")
     word.get_by_role("alert").get_by_text("is not among the 5,000 words").wait_for()
     typed(word, "rank of the word", "1500")
     holds(notebook, "explorer.word", 1500)
     slid(word, "rank")
     until(lambda: value(notebook, "explorer.word"), lambda r: r > 1500)
-    slid(word, "state")
+    slid(word, "hidden state")
     holds(notebook, "explorer.state", 2)
-    typed(word, "hidden state, number", "7")
+    typed(word, "number of the hidden state", "7")
     holds(notebook, "explorer.state", 7)
 
     def parts():
-        """The two parts of the loss, in the kernel and as drawn."""
-        said = value(notebook, "[getattr(explorer.reading(), part + '_part') for part in ('head', 'tail')]")
-        return [*said, *figure_y(word, 0), *figure_y(word, 1)]
+        """The loss in the kernel, and the cutoff and the loss that the panel says."""
+        said = word.get_by_text(re.compile("forward\\(\\) returns")).inner_text()
+        head = re.search(r"= ([\d.]+) \(head\)", said)
+        total = re.search(r"= ([\d.]+) nats", said)
+        return value(notebook, "round(explorer.reading().head_part, 4)"), float(head[1] if head else 0), float(total[1])
 
-    def agreed(found):
-        return max(abs(found[i] - found[i + 2]) for i in (0, 1)) < 1e-9
-
-    before = until(parts, agreed)
-    drag(notebook, word, 0, 30, lambda: until(lambda: figure_y(word, 0), lambda new: new != before[2:3]))
+    before = until(parts, lambda found: found[0] == found[1])
+    drag(notebook, word, 0, 30, lambda: until(parts, lambda found: found[1] != before[1]))
     until(lambda: value(notebook, "explorer.cutoffs[0]"), lambda c: c > 500)
-    after = until(parts, agreed)
-    # it knows the counts only: the parts trade, the sum stays
-    assert after[0] != before[0] and abs(sum(after) - sum(before)) < 1e-6
+    # it knows the counts only: loss moves from one part to the other, the sum stays
+    after = until(parts, lambda found: found[0] == found[1])
+    assert after[1] != before[1] and after[2] == before[2]
     typed(word, "cutoff 2, words", "1800")
     holds(notebook, "explorer.cutoffs[1]", 1800)
     slid(word, "cutoff 2")
     until(lambda: value(notebook, "explorer.cutoffs[1]"), lambda c: c > 1800)
     word.locator(".adasoft-picker [role=slider][data-i='1']").press("ArrowRight")
     slid(word, "cutoff 1", "ArrowLeft")
-    times = latency(word, 0)
-    print(f"arrow key to redrawn plots, median of {len(times)}: {statistics.median(times):.0f} ms")
     word.get_by_role("combobox", name="number of cutoffs").select_option("3")
-    word.get_by_text("tail 3, not run").wait_for(state="attached")
+    word.get_by_text("tail 3", exact=True).first.wait_for(state="attached")
     typed(word, "hidden size d", "24")
     typed(word, "words V", "3000")
     holds(notebook, "(explorer.in_features, len(explorer.vocabulary))", (24, 3000))
@@ -95,34 +143,22 @@ def test_05_layer(lab, page, shots):
     restarted(notebook)
     holds(notebook, "(explorer.word, explorer.cutoffs, explorer.state, explorer.in_features)", chosen)
     word = notebook.show_cell(WORD)
-    drawn(notebook, word)
     word.get_by_role("combobox", name="number of cutoffs").select_option("2")
     press(word, "Reset")
     holds(notebook, "(explorer.cutoffs, explorer.word, explorer.state)", ((500, 2000), 1000, 1))
     check(notebook.show_cell('ask("chain")'), "1.609", "not yet")
     check(notebook.show_cell('ask("chain")'), "6.21", "correct", by_mouse_in=notebook)
 
-    # a batch
-    routing = notebook.show_cell(ROUTING)
-    commit(routing, "600")
-    routing.get_by_text("28 of 28 tokens count").wait_for()
-    typed(routing, "tokens drawn", "40")
-    routing.get_by_text("40 of 40 tokens count").wait_for()
-    slid(routing, "tokens")
-    routing.get_by_text("41 of 41 tokens count").wait_for()
-    picture = routing.locator("svg[role=img]").inner_html()
-    click(notebook, routing, "Draw another batch")
-    until(lambda: routing.locator("svg[role=img]").inner_html(), lambda new: new != picture)
-    routing.get_by_role("checkbox", name="every fifth target is padding (ignored)").press("Space")
-    routing.get_by_text("32 of 41 tokens count").wait_for()
-    typed(routing, "tokens drawn", "500")
-    routing.get_by_role("alert").get_by_text("the picture takes 4 to 60").wait_for()
-    check(notebook.show_cell('ask("rows")'), "1,000", "not yet")
+    # what was guessed is there again after the restart, and drawn
+    notebook.show_cell(COUNTS).get_by_text("your guess: 600").wait_for(state="attached")
+    write = notebook.show_cell(WRITE)
+    write.get_by_text("missing").first.wait_for()
 
     # gradients
     gradient = notebook.show_cell(GRADIENT)
     commit(gradient, "12")
     gradient.get_by_text("backward()", exact=True).wait_for()
+    gradient.get_by_text("your guess", exact=True).wait_for(state="attached")
     gradient.get_by_role("combobox", name="parameter").select_option("tail.1.1.weight")
     gradient.get_by_text("tail.1.1.weight[0, 0]").wait_for()
     typed(gradient, "row, from 0", "12")
@@ -142,7 +178,7 @@ def test_05_layer(lab, page, shots):
     # beside PyTorch's layer
     drop_in = notebook.show_cell(DROP_IN)
     drop_in.get_by_text("PyTorch's layer refuses, ours answers").wait_for()
-    cases = drop_in.get_by_role("combobox", name="hand both layers")
+    cases = drop_in.get_by_role("combobox", name="give both layers")
     for case, said in (
         ("a plain batch", "Both answer"),
         ("a div_value that leaves a tail no width", "ours refuses"),
@@ -156,7 +192,7 @@ def test_05_layer(lab, page, shots):
     # without an end, so that the stop cannot come too late
     notebook.evaluate("setattr(explorer, 'train', lambda steps, **how: type(explorer).train(explorer, 10**6, **how))")
     press(train, "Train")
-    train.get_by_text("training ...").wait_for()
+    train.get_by_text("Training ...").wait_for()
     press(train, "Stop")
     ended(train, "Train")
     notebook.evaluate("delattr(explorer, 'train')")
@@ -178,9 +214,11 @@ def test_05_layer(lab, page, shots):
     until(lambda: figure_y(decoding, 4), lambda new: new != shares)
     slid(decoding, "confidence")
     holds(notebook, "explorer.confidence", 4.1)
-    slid(decoding, "state")
+    slid(decoding, "hidden state")
     holds(notebook, "explorer.state", 2)
-    typed(decoding, "hidden state, number", "65")
+    best = value(notebook, "[explorer.word_name(rank).strip('“”') for rank, _ in explorer.best_words(explorer.k)]")
+    until(lambda: decoding.locator(".adasoft-chip i").all_inner_texts(), lambda words: words == best)
+    typed(decoding, "number of the hidden state", "65")
     decoding.get_by_role("alert").get_by_text("hidden state should be from 1 to 64").wait_for()
     click(notebook, decoding, "Reset")
     holds(notebook, "(explorer.k, explorer.confidence)", (10, 1.0))
@@ -208,4 +246,4 @@ def test_05_layer(lab, page, shots):
     holds(notebook, "explorer.losses", [])
 
     every_control_was_used(notebook)
-    finish(notebook, lab, shots, "05", [WORD, ROUTING, GRADIENT, DROP_IN, TRAIN, DECODING])
+    finish(notebook, lab, shots, "05", [BATCH, COUNTS, LAYOUT, WORD, WRITE, GRADIENT, DROP_IN, TRAIN, DECODING])

@@ -18,6 +18,7 @@ from browser.gestures import (
     figure_y,
     finish,
     frame_latency,
+    guess_again,
     holds,
     illegible,
     inaccessible,
@@ -32,6 +33,7 @@ from browser.gestures import (
     slid,
     typed,
     until,
+    use_progress,
     value,
 )
 
@@ -84,7 +86,7 @@ def test_00_start_here(lab, page, shots):
     # in the place of minutes of timing, which has tests of its own
     quick = "lambda device, seconds, progress, save: (progress(0.5, 'half'), adasoft.load_cost(device))[1]"
     notebook.evaluate(f"exec('import adasoft') or setattr(adasoft, 'calibrate', {quick})")
-    machine.get_by_role("combobox", name="time for it").select_option(index=0)
+    machine.get_by_role("combobox", name="how long to measure").select_option(index=0)
     run_job(machine, "Time this machine")
     machine.get_by_text("Timed. All predictions").wait_for()
     endless = "lambda device, seconds, progress, save: [progress(0.5, 'on and on') for _ in iter(int, 1)]"
@@ -113,19 +115,73 @@ def test_00_start_here(lab, page, shots):
     for cell in ('predict("half"', 'predict("speedup"'):
         commit(notebook.show_cell(cell), "12")
     notebook.show_cell('predict("speedup"').locator(".adasoft-cut .you").wait_for()
+    for cell in ('predict("half"', 'predict("speedup"'):
+        guess_again(notebook.show_cell(cell), "15")
+    notebook.show_cell('predict("half"').get_by_text("✕ your guess").wait_for()
+    notebook.show_cell("paper_panel(explorer)").get_by_text("the paper measured 2.4 times").wait_for()
+    scene = notebook.show_cell("token_panel(explorer)")
+    for name in ("Play", "Step", "Sentence 1", "Sentence 2"):
+        press(scene, name)
+    typed(scene, "Yours", "an axolotl", role="textbox")
+    use_progress(notebook, "00")
     cells = [
+        "token_panel(explorer)",
         'ask("full cost")',
         'predict("half"',
         'predict("speedup"',
         'ask("head outputs")',
+        "paper_panel(explorer)",
         "machine_panel(explorer)",
     ]
     every_control_was_used(notebook)
     finish(notebook, lab, shots, "00", cells)
 
 
+def _read_every_way(notebook, reading):
+    """The text of 01: played, dragged, moved by keys, in another language, with a sentence of one's own."""
+    handle = reading.get_by_role("slider", name="words known")
+
+    def known():
+        return int(handle.get_attribute("aria-valuenow"))
+
+    press(reading, "Play")
+    until(known, lambda n: n > 1)
+    press(reading, "Pause")
+    handle.focus()
+    handle.press("Home")
+    until(known, lambda n: n == 1)
+    for key in ("ArrowRight", "PageUp", "PageUp"):
+        before = known()
+        handle.press(key)
+        until(known, lambda n, before=before: n > before)
+    strip = reading.locator(".adasoft-reading svg").bounding_box()
+    notebook.page.mouse.move(strip["x"] + 0.2 * strip["width"], strip["y"] + 60)
+    notebook.page.mouse.down()
+    notebook.page.mouse.move(strip["x"] + 0.6 * strip["width"], strip["y"] + 60)
+    notebook.page.mouse.up()
+    until(known, lambda n: 1000 < n < 4000)
+    marmalade = reading.locator(".piece", has_text="marmalade")
+    assert "seen" not in marmalade.get_attribute("class")
+    handle.press("End")
+    until(lambda: "seen" in marmalade.get_attribute("class"), bool)
+    reading.get_by_text("64 of 64").wait_for()
+    press(reading, "A human right")
+    press(reading, "The librarian")
+    typed(reading, "Yours", "an axolotl zzqqx", role="textbox")
+    reading.get_by_text("2 of 3").wait_for()
+    press(reading, "Yours")
+    reading.get_by_role("combobox", name="language").select_option("Finnish")
+    reading.get_by_text("most frequent words of Finnish").or_(
+        reading.get_by_text("of Finnish you can")
+    ).first.wait_for()
+    reading.get_by_role("combobox", name="language").select_option("English")
+    reading.get_by_text("of English you can").wait_for()
+
+
 def test_01_zipf(lab, page, shots):
     notebook = opened(page, lab, "01_zipf.ipynb")
+    reading = notebook.show_cell("reading_panel(explorer)")
+    _read_every_way(notebook, reading)
     check(notebook.show_cell('ask("zipf ratio")'), "990", "not yet")
     output = notebook.show_cell('predict("coverage 95"')
     commit(output, "100 000")
@@ -151,10 +207,12 @@ def test_01_zipf(lab, page, shots):
     check(notebook.show_cell('ask("the tail")'), "73013", "not yet", by_mouse_in=notebook)
 
     own = notebook.show_cell("own_text_panel(explorer)")
-    own.get_by_role("textbox", name="or its path").fill(str(lab[2] / "nothing.txt"))
-    press(own, "Read it")
-    own.get_by_role("alert").get_by_text("Way out").wait_for()
-    module = "__import__('sys').modules['adasoft.lessons.words.panels']"
+    path = own.get_by_role("textbox", name="or its path")
+    path.fill(str(lab[2] / "nothing.txt"))
+    path.press("Enter")
+    own.get_by_role("alert").get_by_text("there is no file").wait_for()
+    path.fill(str(lab[2] / "own.txt"))
+    module = "__import__('sys').modules['adasoft.lessons.words.own_text']"
     notebook.evaluate(f"setattr({module}, 'read_words', lambda *_: all(x == 0 for x in iter(int, 1)))")
     press(own, "Read it")
     press(own, "Stop")
@@ -166,6 +224,8 @@ def test_01_zipf(lab, page, shots):
         own.get_by_role("button", name="Pick a file").press("Enter")
     chooser.value.set_files(lab[2] / "own.txt")
     own.get_by_text("Read own.txt").wait_for()
+    own.get_by_text("80 % of the tokens of own.txt").wait_for()
+    assert own.locator(".js-plotly-plot").first.evaluate("g => g.data[0].name") == "own.txt"
     output = notebook.show_cell('predict("coverage 95"')
     output.get_by_text("own.txt: ").wait_for()
     languages = notebook.show_cell('predict("finnish"')
@@ -173,7 +233,9 @@ def test_01_zipf(lab, page, shots):
     drawn(notebook, languages)
 
     def names():
-        return languages.locator(".js-plotly-plot").first.evaluate("g => g.data.map(t => t.name).filter(n => n)")
+        return languages.locator(".js-plotly-plot").first.evaluate(
+            "g => g.data.filter(t => t.showlegend).map(t => t.name)"
+        )
 
     assert names() == ["own.txt", "English", "German", "Finnish"]
     languages.get_by_role("listbox", name="languages").select_option(["English", "French", "Turkish"])
@@ -188,15 +250,24 @@ def test_01_zipf(lab, page, shots):
     restarted(notebook)
     assert value(notebook, "(explorer.vocabulary.name, explorer.vocabulary.total)") == ("large.txt", 1_100_000)
     for cell in ('predict("coverage 95"', 'predict("finnish"'):
-        commit(notebook.show_cell(cell), "100")
+        guess_again(notebook.show_cell(cell), "100")
         drawn(notebook, notebook.show_cell(cell))
+    press(notebook.show_cell("own_text_panel(explorer)"), "Back to English")
+    holds(notebook, "explorer.vocabulary.name", "English")
+    use_progress(notebook, "01")
     every_control_was_used(notebook)
     finish(
         notebook,
         lab,
         shots,
         "01",
-        ['predict("coverage 95"', "own_text_panel(explorer)", 'predict("finnish"', 'ask("the tail")'],
+        [
+            "reading_panel(explorer)",
+            'predict("coverage 95"',
+            "own_text_panel(explorer)",
+            'predict("finnish"',
+            'ask("the tail")',
+        ],
     )
 
 

@@ -7,7 +7,7 @@ import statistics
 import numpy as np
 import pytest
 from axe_playwright_python.base import AXE_FILE_PATH
-from browser.gestures import BROWSER
+from browser.gestures import BROWSER, overlapping
 from browser.labdriver import browser_page
 
 from adasoft import PaperCost, Vocabulary
@@ -111,7 +111,7 @@ def test_what_the_page_computes_is_what_python_computes():
 
 def test_every_way_to_move_a_cutoff(page):
     assert "98.0 %" in result(page) and page.locator("#explorer .line.total").count() == 0
-    handle = page.get_by_role("slider", name="cutoff 1")
+    handle = page.locator("#explorer .handle")
     in_sight(page)
     box = handle.locator(".knob").bounding_box()
     page.mouse.move(box["x"] + 8, box["y"] + 8)
@@ -129,14 +129,29 @@ def test_every_way_to_move_a_cutoff(page):
     page.mouse.move(box["x"] + 107, box["y"] - 40, steps=5)
     page.mouse.up()
     assert cuts(page)[0] > 1.5 * guess
+    # slid
+    slider = page.get_by_role("slider", name="cutoff 1").and_(page.locator("input"))
+    before = cuts(page)[0]
+    slider.focus()
+    page.keyboard.press("ArrowLeft")
+    assert cuts(page)[0] < before
     # typed
-    page.get_by_label("cutoff 1, in words").fill("3,000")
+    box = page.get_by_role("spinbutton", name="cutoff 1, words")
+    box.fill("3,000")
     page.keyboard.press("Enter")
     assert cuts(page) == [3000]
-    page.get_by_label("cutoff 1, in words").fill("many")
+    for nonsense, said in (("many", "got “many”"), ("0", "got 0"), ("321180", "got 321,180"), ("1.5", "got 1.5")):
+        box.fill(nonsense)
+        page.keyboard.press("Enter")
+        page.get_by_role("alert").get_by_text(
+            f"c1 should be {'a whole number' if '.' in said else 'from 1 to 321,179 here'}, {said}"
+        ).wait_for()
+        assert cuts(page) == [3000] and box.input_value() == "3,000"
+    page.keyboard.press("ArrowUp")
+    assert cuts(page) == [3001]
+    box.fill("3e3")
     page.keyboard.press("Enter")
-    assert cuts(page) == [3000] and page.get_by_label("cutoff 1, in words").input_value() == "3,000"
-    page.get_by_text("Cutoff 1 can be a number from 1 to 321,179.").wait_for()
+    assert cuts(page) == [3000]
     # keys
     handle.focus()
     page.keyboard.press("ArrowRight")
@@ -145,28 +160,37 @@ def test_every_way_to_move_a_cutoff(page):
     assert cuts(page) == [1]
     page.keyboard.press("End")
     assert cuts(page) == [321_179]
-    assert result(page).startswith("as fast as the full softmax")
+    assert result(page).startswith("As fast as the full softmax")
 
 
-def test_plans_tails_words_and_machines(page):
+def tails(page, many):
+    page.get_by_role("combobox", name="number of cutoffs").select_option(str(many))
+
+
+def test_plans_cutoffs_words_and_machines(page):
     shown(page)
-    explorer = "window.adasoft.explorer.state"
+    explorer, note = "window.adasoft.explorer", page.locator("#explorer .note")
     page.get_by_role("button", name="Plan for me").click()
     one = result(page)
-    assert page.locator("#explorer .star").is_visible()
-    page.get_by_role("button", name="one tail more").click()
+    assert page.locator("#explorer .star").is_visible() and "faster still" in note.inner_text()
+    page.locator("#explorer .handle").focus()
+    page.keyboard.press("ArrowLeft")
+    assert note.inner_text() == ""  # it spoke of other cutoffs
+    tails(page, 2)
     page.get_by_role("button", name="Plan for me").click()
-    assert len(cuts(page)) == 2 and result(page) != one and page.get_by_role("slider").count() == 2
+    assert len(cuts(page)) == 2 and result(page) != one and page.locator("#explorer .handle").count() == 2
     page.get_by_label("Machine").select_option(index=0)
-    assert "million multiplications per token" in result(page)
+    assert "times fewer multiplications than the full softmax" in result(page) and "million per token" in result(page)
     page.locator("#explorer summary").click()
     page.get_by_label("Hidden size d").select_option("1024")
-    assert page.evaluate(f"{explorer}.d") == 1024
-    page.get_by_role("button", name="one tail fewer").click()
-    assert len(cuts(page)) == 1 and page.get_by_role("button", name="one tail fewer").is_disabled()
+    assert page.evaluate(f"{explorer}.say({explorer}.price([]))") == "329 million multiplications per token"
+    tails(page, 0)
+    assert result(page).startswith("No cutoffs: a full softmax over all 321,180 words, 329 million")
+    tails(page, 5)
+    assert len(cuts(page)) == 5 and overlapping(page.locator("#explorer")) == []
+    tails(page, 2)
     # neither handle can pass the other
-    page.get_by_role("button", name="one tail more").click()
-    page.get_by_role("slider", name="cutoff 1").focus()
+    page.locator("#explorer .handle").first.focus()
     page.keyboard.press("End")
     first, second = cuts(page)
     assert first == second - 1
@@ -174,6 +198,27 @@ def test_plans_tails_words_and_machines(page):
     box = page.locator("#explorer .strip").bounding_box()
     page.mouse.move(box["x"] + 3, box["y"] + 60)
     assert "the 1st word: the, 5.4 % of tokens" in page.locator("#explorer .tooltip").inner_text()
+
+
+def test_bars_stand_on_a_scale_that_a_drag_does_not_move(page):
+    shown(page)
+    bars = "() => [...document.querySelectorAll('#explorer .bars rect')].map(r => r.getBoundingClientRect().width)"
+    axis = "() => [...document.querySelectorAll('#explorer .time text')].map(t => t.textContent + t.getAttribute('y'))"
+    before, ticks = page.evaluate(bars), page.evaluate(axis)
+    full = 4  # words and tokens of head and tail, then the full softmax
+    page.locator("#explorer .handle").focus()
+    for _ in range(5):
+        page.keyboard.press("PageDown")
+    result(page)
+    after = page.evaluate(bars)
+    assert after[full] == before[full] and after[full + 1] < before[full + 1]  # the head's time
+    assert page.evaluate(axis) == ticks
+    # the same clusters in words, on each side of the handle
+    handle = page.locator("#explorer .handle")
+    [cut] = cuts(page)
+    words = load_language("en").words
+    assert [handle.locator(f".{side}").inner_text() for side in ("last", "first")] == [words[cut - 1], words[cut]]
+    assert f"the last of them “{words[cut - 1]}”" in handle.get_attribute("aria-valuetext")
 
 
 def test_the_scene_counts_what_the_cost_model_counts(page):
@@ -206,7 +251,7 @@ def test_within_a_frame(address, capsys):
     with browser_page(1000, 800) as page:
         page.goto(address)
         shown(page)
-        page.get_by_role("slider", name="cutoff 1").focus()
+        page.locator("#explorer .handle").first.focus()
         page.evaluate(
             """() => { window.spent = []; let begun = null;
             document.addEventListener('keydown', () => { begun = performance.now(); }, true);
@@ -242,7 +287,7 @@ def test_it_fits(address, width, height):
     with browser_page(width, height) as page:
         page.goto(address)
         shown(page)
-        page.get_by_role("button", name="one tail more").click()
+        tails(page, 2)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         box = page.locator("#explorer").bounding_box()
         if width > 500:
@@ -257,7 +302,7 @@ def test_accessible_in_every_state(page):
       return found.violations.flatMap(v => v.nodes.map(n => v.id + ': ' + n.html.slice(0, 160))); }"""
     assert page.evaluate(run) == []
     shown(page)
-    page.get_by_role("button", name="one tail more").click()
+    tails(page, 2)
     page.locator("#explorer summary").click()
     page.locator("#scene").get_by_role("button", name="Step", exact=True).click()
     assert page.evaluate(run) == []

@@ -20,6 +20,8 @@ from adasoft.lessons.kit import cuts, parts, plots
 from adasoft.lessons.kit.cut_widget import CutWidget
 from adasoft.lessons.kit.explorer import WIDTH_RULES
 from adasoft.lessons.kit.grading import ask, predict
+from adasoft.lessons.kit.languages import load_language
+from adasoft.lessons.kit.token_panel import TokenWidget, token_panel
 from adasoft.lessons.kit.widgets import AnswerBox
 from adasoft.lessons.words import panels as word_panels
 
@@ -115,6 +117,23 @@ def test_every_setting_and_button_of_the_cut_panel(explorer, cost):
     assert bare.choices == [] and bare.most == 1
 
 
+def test_the_scene_of_a_token_follows_the_explorer(explorer):
+    box = token_panel(explorer)
+    (widget,) = every(box, TokenWidget)
+    assert widget.scene["cuts"] == [1000, 5000] and widget.scene["d"] == 512 and problem(box) == ""
+    assert widget.scene["sentences"][0][:2] == [["word 1", 1], ["word 2", 2]]  # these words have no names
+    explorer.vocabulary, explorer.cutoffs = load_language("en"), (7,)
+    explorer.width_rule = "d for every tail"
+    assert widget.scene["cuts"] == [7] and widget.scene["widths"] == [512] * 5
+    assert widget.scene["sentences"][0][0] == ["the", 1] and widget.text["name"] == "English"
+    sent = []
+    widget.send = lambda content, buffers=None: sent.append(content)
+    widget._handle_custom_msg({"kind": "ranks", "words": ["axolotl", "qwzzq", 3]}, [])
+    assert sent == [{"kind": "ranks", "ranks": {"axolotl": 92_701}}]
+    explorer.vocabulary = Vocabulary([5, 3])
+    assert widget.scene["sentences"] == [[["word 1", 1], ["word 2", 2]]] and problem(box) == ""
+
+
 def test_a_guess_is_drawn(explorer):
     widget, *_ = browser(cuts.cut_panel(explorer, guess="speedup"))
     assert widget.marks["guess"] is None
@@ -198,6 +217,7 @@ def test_a_cell_run_again_replaces_its_panel(explorer):
 
 PANELS = {
     "cut": partial(cuts.cut_panel, most=1, settings=False),  # what is not offered must go, too
+    "token": token_panel,
     "machine": word_panels.machine_panel,
     "coverage": word_panels.coverage_panel,
     "languages": word_panels.languages_panel,

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import plotly.graph_objects as go
 import pytest
+from plotly.subplots import make_subplots
 
 from adasoft import Vocabulary
 from adasoft.lessons import Explorer
@@ -43,6 +44,18 @@ def test_one_message_per_push_with_what_changed_and_nothing_else(monkeypatch):
     assert spec["layout"]["title"]["text"] == "new"
     with pytest.raises(KeyError, match="nonsense"):
         widget.push({0: {"nonsense": 3}})
+
+
+def test_no_figure_zooms_by_accident_and_no_tooltip_speaks_of_traces():
+    figure = make_subplots(1, 2)
+    figure.add_scatter(y=[1, 2], row=1, col=1)
+    figure.add_bar(y=[1, 2], row=1, col=2, name="own")
+    widget = parts.live(figure)
+    spec = json.loads(widget.get_state()["spec"])
+    assert spec["layout"]["dragmode"] is False
+    axes = [axis for name, axis in spec["layout"].items() if name[1:5] == "axis"]
+    assert len(axes) == 4 and all(axis["fixedrange"] is True for axis in axes)
+    assert [trace["name"] for trace in spec["data"]] == ["", "own"]
 
 
 def test_plotly_js_is_sent_to_who_asks_and_to_nobody_else(monkeypatch):

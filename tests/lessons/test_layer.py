@@ -1,9 +1,13 @@
 """The lesson on the layer: its numbers against brute force, its controls, its questions. No browser."""
 
+import json
 import math
+import re
+import shutil
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import ipywidgets as w
 import numpy as np
@@ -16,11 +20,15 @@ from adasoft import Vocabulary
 from adasoft.lessons import COUNTED_MULTIPLICATIONS
 from adasoft.lessons.kit.grading import PREDICTIONS, QUESTIONS, grade
 from adasoft.lessons.kit.picker import CutPicker
+from adasoft.lessons.kit.static_files import script
 from adasoft.lessons.kit.widgets import LiveFigure, Slider
+from adasoft.lessons.layer import check_panels as lk
 from adasoft.lessons.layer import comparisons as lc
 from adasoft.lessons.layer import explorer as le
 from adasoft.lessons.layer import figures as lf
 from adasoft.lessons.layer import panels as lv
+from adasoft.lessons.layer import path as lp
+from adasoft.lessons.layer import widgets as lw
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -87,7 +95,7 @@ def test_words_without_a_count_get_less_than_any_other():
 @pytest.mark.parametrize("rank", [1, 40, 41, 120, 121, 300])
 def test_a_reading_against_brute_force(trained, rank):
     trained.word, trained.state, trained.confidence = rank, 3, 1.5
-    reading = trained.reading()
+    reading = trained.reading()  # the confidence belongs to decoding alone
     expected, head = brute(trained, trained.states[2].numpy())
     np.testing.assert_allclose(reading.log_prob, expected, rtol=1e-10)
     assert sum(reading.masses) == pytest.approx(1, abs=1e-12)
@@ -97,14 +105,17 @@ def test_a_reading_against_brute_force(trained, rank):
     assert -reading.head_part - reading.tail_part == pytest.approx(expected[rank - 1], rel=1e-10)
     assert reading.forward == pytest.approx(expected[rank - 1], rel=1e-10)
     assert (reading.tail_part == 0) == (rank <= 40)
-    sentence = lf.word_sentence(trained, reading)
+    sentence = lp.word_sentence(trained, reading)
     assert f"{-expected[rank - 1]:.4f}" in sentence and "1.0000000000" in sentence
+    assert reading.best == [(i, pytest.approx(math.exp(expected[i]))) for i in np.argsort(-expected)[:10]]
+    x, _ = lc.gradient_batch(trained, False)
     trained.confidence = 1.0
+    assert torch.equal(lc.gradient_batch(trained, False)[0], x)
 
 
 def test_multiplications_by_hand(explorer):
     # d = 16: tails of width 8 (the floor), 80 and 180 words
-    assert [lf.multiplications(explorer, i) for i in range(3)] == [
+    assert [lp.multiplications(explorer, i) for i in range(3)] == [
         16 * 42,
         16 * 42 + 16 * 8 + 8 * 80,
         16 * 42 + 16 * 8 + 8 * 180,
@@ -358,7 +369,7 @@ def test_pairs_against_brute_force(trained):
     np.testing.assert_allclose(pairs.bound, bound / total, atol=1e-12)
     np.testing.assert_allclose(pairs.needed, needed / total, atol=1e-12)
     for k in (1, 10):  # exact: no tail that holds one of the k is passed over
-        found, opened = trained._decoded(), trained.layer.opened(trained.states, k)
+        found, opened = trained.decoded(), torch.tensor([trained.opened(i, k) for i in range(le.STATES)])
         assert not ((found["within"] >= found["best"][:, k - 1 : k]) & ~opened).any()
     assert (pairs.needed <= pairs.opened).all() and (np.diff(pairs.bound) >= 0).all()
 
@@ -376,7 +387,7 @@ def test_few_words_have_few_best():
     tiny = le.LayerExplorer(Vocabulary([9, 5, 4, 3, 2, 1], name="six"), cutoffs=(2, 4), in_features=8, word=6)
     assert tiny.pairs().ks == (1, 2, 3, 5)
     assert "word number 6" in lf.decoding_sentence(tiny)
-    assert lf.decoding_figure(tiny).data and lf.word_figure(tiny).data
+    assert lf.decoding_figure(tiny).data and "<svg" in lp.path_svg(tiny, tiny.reading())
 
 
 # ---- panels
@@ -385,17 +396,16 @@ def test_few_words_have_few_best():
 def agree(box, explorer):
     """What the word panel shows is what the explorer holds."""
     assert problem(box) == ""
-    (picker,), (figure,) = every(box, CutPicker), every(box, LiveFigure)
-    reading = explorer.reading()
+    (picker,) = every(box, CutPicker)
+    reading, shown = explorer.reading(), said(box)
     assert tuple(picker.cuts) == explorer.cutoffs
-    assert list(figure.data[0].y) == pytest.approx([reading.head_part])
-    assert list(figure.data[1].y) == pytest.approx([reading.tail_part])
-    assert sum(figure.data[2 + i].y[0] for i in range(6)) == pytest.approx(1)
-    assert sum(figure.data[2 + i].y[1] for i in range(6)) == pytest.approx(1)
-    assert figure.data[14].x[0] == explorer.rank + 1
-    assert all(len(trace.x) == len(trace.y) for trace in figure.data)
+    assert f">{reading.head_part + reading.tail_part:.2f} nats<" in shown
+    assert f">head {100 * reading.masses[0]:.1f} %<" in shown and shown.count(">sum 1<") == 2
+    assert shown.count(">runs<") == (reading.cluster > 0)
+    assert shown.count(">not run<") == len(explorer.cutoffs) - (reading.cluster > 0)
     assert explorer.word_name(explorer.rank).strip("“”") == named(box, "word").value
-    assert f"{reading.head_part + reading.tail_part:.4f} nats" in said(box)
+    assert f"{reading.head_part + reading.tail_part:.4f} nats" in shown
+    assert f"“w{reading.best[0][0] + 1}”" in shown or explorer.vocabulary.name != "made"
 
 
 def test_every_control_of_the_word_panel(explorer):
@@ -410,7 +420,7 @@ def test_every_control_of_the_word_panel(explorer):
     assert explorer.word == 200
     named(box, "rank").value = 10**1.8
     assert explorer.word == 63
-    named(box, "hidden state, number").value = 12
+    named(box, "number of the hidden state").value = 12
     named(box, "cutoff 1, words").value = 70
     assert explorer.cutoffs == (70, 120) and explorer.state == 12
     agree(box, explorer)
@@ -448,35 +458,98 @@ def test_the_sum_does_not_depend_on_the_cutoffs_before_training(explorer):
     assert loss == pytest.approx([-math.log(explorer.vocabulary.shares[99])] * 4)
 
 
-def test_the_routing_panel(explorer):
-    batch = lf.routed_batch(explorer, 40, 3, True)
-    assert sorted(batch.order) == list(range(40)) and sum(batch.sizes) == 40 and sum(batch.drawn) == 256
-    ordered = [batch.clusters[i] for i in batch.order]
-    assert ordered == sorted(ordered) and batch.clusters.count(3) == batch.sizes[-1] == 8
-    assert [ordered.count(i) for i in range(4)] == batch.sizes
-    for i in range(40):
-        assert (batch.names[i] == "ignored") == (i % 5 == 0)
+# ---- the batch that slides
 
-    box = lv.routing_panel(explorer)
-    (before,) = [x.value for x in every(box, w.HTML) if "<svg" in x.value]
-    assert before.count("<rect") == 2 * 28 and "28 of 28 tokens count" in said(box)
-    named(box, "every fifth target is padding (ignored)").value = True
-    assert "22 of 28 tokens count" in said(box) and "6 ignored come last" in said(box)
-    named(box, "tokens drawn").value = 50
-    assert "40 of 50 tokens count" in said(box)
-    named(box, "tokens").value = 10
-    assert "8 of 10 tokens count" in said(box) and named(box, "tokens drawn").value == 10
-    named(box, "tokens drawn").value = 1000
-    assert "the picture takes 4 to 60" in problem(box) and named(box, "tokens drawn").value == 10
-    (before,) = [x.value for x in every(box, w.HTML) if "<svg" in x.value]
-    named(box, "Draw another batch").click()
-    assert problem(box) == "" and before not in [x.value for x in every(box, w.HTML)]
-    explorer.set_n_tails(3)
-    assert "tail 3" in said(box) and problem(box) == ""
+
+def test_a_batch_is_sorted_as_the_layer_sorts_it(explorer):
+    targets = [99, 3, 250, -100, 0, 41, 3, 120]
+    routed = lf.routed_batch(explorer, targets)
+    rank = [300 if t < 0 else t for t in targets]
+    assert routed.order == sorted(range(8), key=lambda i: rank[i])
+    assert routed.sizes == [3, 2, 2, 1]
+
+
+def node(expression):
+    """What the JavaScript of the picture says, run without a page."""
+    code = script("dom.js", Path(lw.__file__).parent / "static" / "batch.js")
+    program = f"{code}\nconsole.log(JSON.stringify({expression}));"
+    command = [shutil.which("node"), "--input-type=module", "-e", program]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+needs_node = pytest.mark.skipif(not shutil.which("node"), reason="node is not installed")
+
+
+@needs_node
+def test_the_page_sorts_and_counts_as_the_layer(explorer):
+    rng = np.random.default_rng(8)
+    edges, widths = [0, *explorer.layer.cutoffs], [16, *explorer.widths]
+    for n in (1, 7, 24):
+        targets = rng.integers(-1, 300, n).tolist()
+        routed = lf.routed_batch(explorer, [-100 if t < 0 else t for t in targets])
+        page = node(f"routed({[t + 1 for t in targets]}, {edges})")
+        assert (page["order"], page["sizes"]) == (routed.order, routed.sizes)
+        work = node(f"work({routed.sizes}, {edges}, {widths})")
+        rows = sum(routed.sizes[:-1])
+        products = sum(size * lp.multiplications(explorer, i) for i, size in enumerate(routed.sizes[:-1]))
+        assert (work["rows"], work["all"], work["full"]) == (rows, 300 * rows, 16 * 300 * rows)
+        assert work["products"] == products
+        assert work["scores"] == rows * 42 + routed.sizes[1] * 80 + routed.sizes[2] * 180
+
+
+@needs_node
+def test_the_page_draws_words_by_their_counts_and_reads_sentences(explorer):
+    counts = explorer.vocabulary.counts.tolist()
+    drawn = node(f"drawn({counts}, 20000, 3)")
+    assert drawn == node(f"drawn({counts}, 20000, 3)") != node(f"drawn({counts}, 20000, 4)")
+    share, p = np.bincount(np.array(drawn) - 1, minlength=300) / 20_000, explorer.vocabulary.shares
+    assert (np.abs(share - p) < 5 * np.sqrt(p / 20_000)).all()
+    assert node("tokens('It’s The 1995 sto-ry, OK?')") == ["it’s", "the", "0000", "sto", "ry", "ok"]
+
+
+def test_what_the_batch_panel_tells_the_page(explorer):
+    box = lv.batch_panel(explorer)
+    (scene,) = every(box, lw.BatchScene)
+    assert scene.data["cuts"] == [40, 120] and scene.data["widths"] == [16, 8, 8]
+    assert scene.data["words"][:2] == ["w1", "w2"] and scene.data["sentences"] == []
+    explorer.set_cutoff(0, 50)
+    assert scene.data["cuts"] == [50, 120]
+    explorer.cutoffs = ()
+    assert "no cutoffs" in problem(box)
+
+
+def test_the_first_batches_open_both_tails_and_then_leave_the_last_closed():
+    english = le.LayerExplorer("en", cost=COUNTED_MULTIPLICATIONS)
+    data = lw.batch_data(english)
+    for sentence, sizes in zip(data["sentences"], ([15, 3, 3, 0], [19, 1, 0, 0]), strict=True):
+        ranks = [english.vocabulary.rank_of(word) for word in sentence]
+        assert lf.routed_batch(english, ranks).sizes == sizes and len(sentence) <= 24
+
+
+def test_the_panel_of_a_whole_batch(explorer):
+    counted = lf.counted_batch(explorer, 0)
+    assert sum(counted.drawn) == 256 and counted.expected == [256 * p for p in explorer.token_shares]
+    box = lv.counts_panel(explorer)
+    assert f"{counted.drawn[2]} drawn, {counted.expected[2]:.0f} expected" in said(box) and "guess" not in said(box)
+    before = said(box)
+    named(box, "Draw another").click()
+    assert said(box) != before and problem(box) == ""
+    explorer.remember("guess tail tokens", 90)
+    named(box, "tokens in the batch B").value = 128
+    assert explorer.batch == 128 and "of 128 tokens" in said(box) and "your guess: 90" in said(box)
+    named(box, "tokens in the batch B").value = 3
+    assert "B should be from 16" in problem(box) and named(box, "tokens in the batch B").value == 128
+
+
+def test_the_layout_beside_the_paper(explorer):
+    box = lv.layout_panel(explorer)
+    assert "22.7 million weights, 83 minutes" in said(box) and "3.2 million weights, 30 minutes" in said(box)
+    weights = sum(p.numel() for p in explorer.layer.parameters())
+    assert f"Yours: 300 words, {weights:,} weights, {300 * 16 / weights:.1f} times fewer than full" in said(box)
 
 
 def test_the_gradient_panel(explorer):
-    box = lv.gradient_panel(explorer)
+    box = lk.gradient_panel(explorer)
     name, row, column = (named(box, d) for d in ("parameter", "row, from 0", "column, from 0"))
     check = lc.gradient_check(explorer, "head.weight", 0, 0, -5.0, False)
     assert f"{check.analytic:+.15e}" in said(box) and f"{check.numeric:+.15e}" in said(box)
@@ -491,7 +564,10 @@ def test_the_gradient_panel(explorer):
     named(box, "step ε").value = -7.0
     assert "ε = 1e-07" in said(box) and named(box, "step, power of ten").value == -7
     named(box, "step, power of ten").value = 2
-    assert "goes from -12" in problem(box)
+    assert "should be from -12 (a trillionth) to 0 (one), got 2" in problem(box)
+    explorer.remember("guess digits", 14)
+    named(box, "step, power of ten").value = -4
+    assert said(box).count("your guess") == 1
     named(box, "a batch without tokens of the last tail").value = True
     assert "No token used tail.1.0.weight, tail.1.1.weight" in said(box) and ">None<" in said(box)
     explorer.cutoffs = (40, 290)  # the tail has 10 words now: row 17 is gone
@@ -501,13 +577,14 @@ def test_the_gradient_panel(explorer):
 
 
 def test_the_drop_in_panel(explorer):
-    box = lv.drop_in_panel(explorer)
+    box = lk.drop_in_panel(explorer)
     assert "64 of 64" in said(box) and "PyTorch's layer refuses, ours answers" in said(box)
     verdicts = set()
     for case in lc.CASES:
-        named(box, "hand both layers").value = case
-        assert problem(box) == "" and f"In words: for {case}" in said(box)
-        verdicts.add(said(box).split(f"for {case}: ")[1][:20])
+        named(box, "give both layers").value = case
+        told = f"{case[0].upper()}{case[1:]}: "
+        assert problem(box) == "" and told in said(box)
+        verdicts.add(said(box).split(told)[1][:20])
     assert len(verdicts) == 4
 
 
@@ -517,16 +594,20 @@ def test_the_decoding_panel(trained):
     pairs = trained.pairs()
     assert list(figure.data[3].y) == pytest.approx(list(pairs.bound))
     named(box, "best words asked for, k").value = 3
-    assert trained.k == 3 and list(figure.data[6].x) == [3, 3] and "word number 3" in said(box)
-    best = trained._decoded()["best"]
+    assert trained.k == 3 and list(figure.data[6].x) == [3] and "word number 3" in said(box)
+    words = [rank for rank, _ in trained.best_words(3)]
+    assert words == np.argsort(-trained.layer.log_prob(trained.states[trained.state - 1]).detach().numpy())[:3].tolist()
+    assert all(f"<i>w{rank + 1}</i>" in said(box) for rank in words) and said(box).count('adasoft-chip"') == 3
+    trained.remember("guess opened", 40)
+    best = trained.decoded()["best"]
     assert figure.data[2].y[0] == pytest.approx(float(best[trained.state - 1, 2].exp()))
     named(box, "k").value = 20
-    assert trained.k == 20
+    assert trained.k == 20 and (figure.data[7].x[0], figure.data[7].y[0]) == (10, 0.4)
     named(box, "confidence (times the state)").value = 4
     assert trained.confidence == 4 and list(figure.data[3].y) == pytest.approx(list(trained.pairs().bound))
     named(box, "confidence").value = 2.5
     assert trained.confidence == 2.5
-    named(box, "state").value = 33
+    named(box, "hidden state").value = 33
     assert trained.state == 33
     named(box, "confidence (times the state)").value = 99
     assert "confidence should be from 0.1 to 10" in problem(box) and trained.confidence == 2.5
@@ -540,8 +621,8 @@ def test_open_and_skip_are_told_apart(trained):
     marks = set()
     for state in range(1, 65):
         trained.state = state
-        data, _ = lv.decoding_data(trained)
-        threshold, sentence = data[2]["y"][0], lv.decoding_sentence(trained)
+        data, _ = lf.decoding_data(trained)
+        threshold, sentence = data[2]["y"][0], lf.decoding_sentence(trained)
         for i, (mark, best) in enumerate(zip(data[0]["text"], data[1]["y"], strict=True)):
             assert best < threshold or mark == " open"
             told = "is skipped" if mark == " skip" else "is opened"
@@ -550,17 +631,36 @@ def test_open_and_skip_are_told_apart(trained):
     assert {(" skip", True), (" open", False)} <= marks
 
 
+def test_the_loss_has_ticks(trained):
+    drawn = lf.loss_svg(trained.losses, trained.entropies, 60)
+    low, high = min([*trained.losses, *trained.entropies]), max([*trained.losses, *trained.entropies])
+    ticks = [float(x) for x in re.findall(r">(\d\.[05])<", drawn)]
+    assert len(ticks) >= 2 and low - 0.1 <= min(ticks) and max(ticks) <= high + 0.1
+    assert (np.diff(ticks) == 0.5).all() or (np.diff(ticks) == 1).all()
+
+
+def test_no_word_of_the_drawn_block_lies_beyond_its_line():
+    drawn = lf.bound_svg()
+    mean_x, mean_y, radius = (
+        float(re.search(r'<circle cx="([\d.]+)" cy="([\d.]+)" r="([\d.]+)" fill="none"', drawn)[i]) for i in (1, 2, 3)
+    )
+    words = [(float(x), float(y)) for x, y in re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)" r="4"', drawn)]
+    distance = [math.hypot(x - mean_x, y - mean_y) for x, y in words]
+    assert len(words) == 40 and max(distance) <= radius + 0.1 and max(distance) >= radius - 0.2
+    assert mean_y - radius > 0 and mean_y + radius < 200
+
+
 def test_training_in_the_background(explorer):
     box = lv.train_panel(explorer, steps=30)
     train, stop, bar = (named(box, d) for d in ("Train", "Stop", "step"))
-    assert "not trained here" in said(box) and stop.disabled
+    assert "Not trained yet" in said(box) and stop.disabled
     threads = threading.active_count()
     train.click()
     wait(lambda: stop.disabled and not train.disabled)
     assert len(explorer.losses) == 30 == bar.value and "30 steps of 256 tokens" in said(box)
     wait(lambda: threading.active_count() <= threads)
     named(box, "Back to the counts").click()
-    assert explorer.losses == [] and "not trained here" in said(box) and bar.value == 0
+    assert explorer.losses == [] and "Not trained yet" in said(box) and bar.value == 0
     explorer.cutoffs = ()
     train.click()
     assert "no cutoffs" in problem(box) and not train.disabled
@@ -585,15 +685,20 @@ def test_training_ends_when_the_cutoffs_move(explorer):
     assert explorer.losses == [] and "the cutoffs changed" in said(box)
 
 
+PANELS = (
+    lv.batch_panel,
+    lv.counts_panel,
+    lv.layout_panel,
+    lv.word_panel,
+    lk.gradient_panel,
+    lk.drop_in_panel,
+    lv.train_panel,
+    lv.decoding_panel,
+)
+
+
 def test_a_cell_run_again_replaces_its_panel(explorer):
-    panels = (
-        lv.word_panel,
-        lv.routing_panel,
-        lv.gradient_panel,
-        lv.drop_in_panel,
-        lv.train_panel,
-        lv.decoding_panel,
-    )
+    panels = PANELS
     first = [panel(explorer) for panel in panels]
     handlers = len(explorer._trait_notifiers["version"]["change"])
     for panel in panels:
@@ -604,17 +709,10 @@ def test_a_cell_run_again_replaces_its_panel(explorer):
 
 def test_every_control_has_a_name(explorer):
     kinds = (w.Button, w.Text, w.IntText, w.FloatText, w.Dropdown, w.Checkbox, Slider)
-    for panel in (
-        lv.word_panel,
-        lv.routing_panel,
-        lv.gradient_panel,
-        lv.drop_in_panel,
-        lv.train_panel,
-        lv.decoding_panel,
-    ):
+    for panel in PANELS:
         box = panel(explorer)
-        assert all(x.description for kind in kinds for x in every(box, kind))
-        assert "In words:" in said(box)
+        assert all(x.description for kind in kinds for x in every(box, kind)) and problem(box) == ""
+        assert not re.search(r"\b[kpdc]_\w", said(box)), "a letter with a raw underscore"
 
 
 # ---- questions
@@ -628,6 +726,79 @@ def test_questions_and_their_wrong_answers(key):
     for hint, wrong in question.wrong.items():
         verdict = grade(key, wrong())
         assert (verdict.status, verdict.hint) == ("not yet", hint)
+
+
+@pytest.mark.parametrize(
+    ("key", "typed", "status", "hint"),
+    [
+        ("chain", "-log(0.2*0.01)", "correct", ""),
+        ("chain", "-ln(0.002)", "correct", ""),
+        ("chain", "ln 500", "correct", ""),
+        ("chain", "1.6", "not yet", "the head's part alone"),
+        ("chain", "4.6", "not yet", "the tail's part alone"),
+        ("rows", "1,150", "not yet", "You left out tail 2"),
+        ("rows", "1050", "not yet", "You left out tail 1"),
+    ],
+)
+def test_answers_as_readers_type_them(key, typed, status, hint):
+    verdict = grade(key, typed)
+    assert verdict.status == status and hint in verdict.hint
+
+
+# ---- what the notebook says
+
+
+@pytest.fixture(scope="module")
+def cells():
+    path = Path(__file__).resolve().parents[2] / "notebooks" / "05_layer.ipynb"
+    return [(c["cell_type"], "".join(c["source"])) for c in json.loads(path.read_text(encoding="utf-8"))["cells"]]
+
+
+def test_the_cell_in_code_computes_what_the_panel_shows(trained, cells):
+    (code,) = [source for kind, source in cells if kind == "code" and "edges = [" in source]
+    for rank in (5, 100, 250):
+        trained.word, trained.state = rank, 4
+        room = {"torch": torch, "explorer": trained}
+        exec(code.rsplit("\n", 1)[0], room)
+        reading = trained.reading()
+        assert -room["result"].item() == pytest.approx(reading.head_part + reading.tail_part, rel=1e-12)
+        assert eval(code.rsplit("\n", 1)[1], room) == f"“w{rank}”: {reading.head_part + reading.tail_part:.4f} nats"
+
+
+def test_the_numbers_beside_the_paper(cells):
+    """Sizes, minutes and perplexities are the paper's and its code's; the rest follows from them."""
+    text = " ".join("\n".join(source for kind, source in cells if kind == "markdown").split())
+    n, cutoffs, d = lp.TEXT8
+    weights = lp.layer_weights([2000, 8000, n - 10_000], [d // 4, d // 16], d)
+    assert f"**{n * d / weights:.1f} times fewer** weights" in text
+    full, adaptive = lp.MINUTES
+    assert f"{adaptive} minutes instead of {full}, only {full / adaptive:.1f} times faster" in text
+    assert "at a perplexity of 147 instead of 144" in text and f"cutoffs {cutoffs[0]:,} and {cutoffs[1]:,}" in text
+    mine = le.LayerExplorer("en", cost=COUNTED_MULTIPLICATIONS)
+    own = sum(p.numel() for p in mine.layer.parameters())
+    assert f"only {5000 * 32 / own:.1f} times fewer weights" in text
+    assert "a tenth of the words, theirs a twentieth" in text
+    assert mine.cutoffs[0] / 5000 == pytest.approx(1 / 10) and cutoffs[0] / n == pytest.approx(1 / 20, rel=0.15)
+    assert "5,000 most frequent English words" in text and len(mine.vocabulary) == 5000
+
+
+def test_what_the_notebook_says_of_decoding(cells):
+    text = " ".join("\n".join(source for kind, source in cells if kind == "markdown").split())
+    assert "For one best word the first rule skips more than half of the pairs, for ten none" in text
+    assert "the tenth word has about 1 %, a typical tail 10 % or more, but spread over many words" in text
+    english = le.LayerExplorer("en", cost=COUNTED_MULTIPLICATIONS)
+    english.train()
+    pairs, found = english.pairs(), english.decoded()
+    assert pairs.bound[pairs.ks.index(1)] < 0.5 and pairs.bound[pairs.ks.index(10)] > 0.995
+    assert float(found["best"][:, 9].exp().median()) == pytest.approx(0.01, abs=0.005)
+    assert (found["tails"].exp().median(0).values > 0.095).all()
+    assert "At low confidence the bounds rule out almost every tail; at high confidence rare words start to win" in text
+    at = pairs.ks.index(10)
+    opened = {}
+    for confidence in (0.2, 4.0):
+        english.confidence = confidence
+        opened[confidence] = english.pairs().opened[at], english.pairs().needed[at]
+    assert opened[0.2][0] < 0.1 and opened[4.0][1] > 0.05 > opened[0.2][1], opened
 
 
 def test_the_other_lessons_do_not_wait_for_torch():

@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 import pytest
+from adasoft.lessons.time_model.recorded import ALONE, recorded_layers
 from labels import Labels
 from panels import figure_of, finished, named, press, problem, said
 
@@ -16,7 +17,6 @@ from adasoft.lessons.kit.grading import PREDICTIONS
 from adasoft.lessons.live_timing import figures as lf
 from adasoft.lessons.live_timing import panels as live_timing
 from adasoft.lessons.time_model import recorded, timings
-from adasoft.lessons.time_model.recorded import ALONE, recorded_layers
 from adasoft.lessons.time_model.timings import FULL, OURS, PLAN, STOCK, Spread
 
 KINDS = {"product": [1e-4, 3e-11, 5e-9, 2e-9, 6e-9, 0], "projection": [1e-5, 5e-11, 0, 0], "rows": [1e-5, 0, 0]}

@@ -60,8 +60,9 @@ def test_the_map_follows_what_the_reader_does(solving):
     work(lesson_02())
     assert headline(box) == "02 · 1 of 5 questions answered, 1 of 2 guesses within a factor of 2, 1 exercise solved."
     table = box.children[1].value
-    assert "✓ answered" in table and "✗ not yet; you said 3,600" in table and "○ not guessed yet" in table
-    assert "✓ you guessed 9,000 words: off by a factor of" in table and "✓ solved" in table
+    assert "✓ question answered" in table and "✗ question: 3,600 is not right yet" in table
+    assert "○ question open" in table and "○ guess open" in table and "✓ exercise solved" in table
+    assert "✓ guess of 9,000 words: off by a factor of" in table
     assert "Doubles a number." in table and "wide is tail 2?" in table
     again = progress_panel("02")  # its cell run again: the old one hears no more
     assert headline(again) == headline(box) and box.comm is None
@@ -73,7 +74,7 @@ def test_a_guess_that_is_not_measured_yet(solving):
     explorer = lesson_02()
     explorer.remember("guess second cutoff", 3.0)
     assert [s.state for s in progress.steps("02", Choices().read()) if s.key == "second cutoff"] == [
-        "you guessed 3 times, by the timings; nothing is measured yet"
+        "guess of 3 times, by the timings, not measured yet"
     ]
 
 
@@ -228,7 +229,7 @@ def test_everything_is_forgotten_and_the_timings_only_when_asked(solving, timing
     Choices().flush()
     path = record(solving)
     box = progress_panel("02")
-    named(box, "timings of this machine, too").value = timings
+    named(box, "with the timings of this machine").value = timings
     named(box, "Forget everything").click()
     told = said_last(box)
     assert told.startswith(
@@ -238,7 +239,7 @@ def test_everything_is_forgotten_and_the_timings_only_when_asked(solving, timing
     assert ("The timings of this machine stay." in told) == (not timings)
     assert path.exists() == (not timings) and headline(box).startswith("02 · 0 of 5")
     assert not list((solving / "lessons").glob("*")) and explorer.cutoffs == (2000,)
-    named(box, "timings of this machine, too").value = False
+    named(box, "with the timings of this machine").value = False
     named(box, "Forget everything").click()
     assert said_last(box) == "There was nothing to forget."
 

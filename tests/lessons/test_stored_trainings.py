@@ -300,10 +300,10 @@ def test_a_line_is_the_perplexity_of_new_words(race):
 def test_without_its_runners_there_is_no_race(tmp_path, record):
     with pytest.raises(ValueError, match=r"the race needs full, adaptive, planned-0\.75, hierarchical of one text"):
         rc.stored_race(tmp_path)
-    assert "the race needs" in problem(rp.race_panel(tmp_path))
-    box = rp.race_panel()
+    assert "the race needs" in problem(rp.training_race_panel(tmp_path))
+    box = rp.training_race_panel()
     assert not problem(box) and any(isinstance(child, RaceView) for child in box.children)
-    again = rp.race_panel()
+    again = rp.training_race_panel()
     assert box.comm is None and again.comm is not None
 
 

@@ -1,5 +1,6 @@
 """The first two lessons: this machine, how unequal words are, the reader's own text. No browser."""
 
+import json
 import re
 import threading
 import time
@@ -14,8 +15,14 @@ from adasoft.lessons import Explorer
 from adasoft.lessons.kit import parts
 from adasoft.lessons.kit.costs import recorded_costs
 from adasoft.lessons.kit.languages import load_language
+from adasoft.lessons.kit.stills import FOLDER, recorded_cost
 from adasoft.lessons.words import figures as word_figures
+from adasoft.lessons.words import machine, own_text
 from adasoft.lessons.words import panels as word_panels
+from adasoft.lessons.words.paper import PAPER_SPEEDUP, steps, steps_figure, steps_sentence
+from adasoft.lessons.words.passages import ARTICLE_1, HEDGEHOG, passages, pieces
+from adasoft.lessons.words.widgets import PathBox, Reading
+from adasoft.vocabulary import comparable
 
 
 def test_without_any_record_costs_are_counted(monkeypatch, tmp_path):
@@ -23,7 +30,7 @@ def test_without_any_record_costs_are_counted(monkeypatch, tmp_path):
     monkeypatch.setattr("adasoft.records.shipped_records", list)
     explorer = Explorer(Vocabulary.synthetic(100))
     assert explorer.counted
-    assert "none yet" in said(word_panels.machine_panel(explorer))
+    assert "none yet" in said(machine.machine_panel(explorer))
 
 
 def test_a_file_called_as_a_language_is_no_language(explorer):
@@ -47,14 +54,14 @@ def test_a_machine_is_timed_where_nothing_can_be_kept(cache, explorer, cost, mon
         return MeasuredCost(cost.coefficients, cost.flat, name="chip")
 
     monkeypatch.setitem(adasoft.__dict__, "calibrate", calibrate)
-    box = word_panels.machine_panel(explorer)
+    box = machine.machine_panel(explorer)
     press(box, "Time this machine")
     assert problem(box) == "" and asked == [writable] and explorer.cost.name == "this machine: chip"
     assert "until the kernel ends" in said(box) and "recorded machine" not in said(box)
 
 
 def test_machine_panel_times_and_labels(explorer, cost, monkeypatch, tmp_path):
-    box = word_panels.machine_panel(explorer)
+    box = machine.machine_panel(explorer)
     assert "made by hand" in said(box)
     record = {
         "device": {"name": "chip <x>"},
@@ -71,11 +78,11 @@ def test_machine_panel_times_and_labels(explorer, cost, monkeypatch, tmp_path):
         steps.append((device, seconds, named(box, "Time this machine").disabled, named(box, "Stop").disabled))
         name, path = "this machine: chip", tmp_path / "record.json"
         new = MeasuredCost(cost.coefficients, cost.flat, name=name, record=record, path=path)
-        monkeypatch.setattr(word_panels, "measured_cost", lambda: new)
+        monkeypatch.setattr(machine, "measured_cost", lambda: new)
         return new
 
     monkeypatch.setitem(adasoft.__dict__, "calibrate", calibrate)
-    named(box, "time for it").value = 10.0
+    named(box, "how long to measure").value = 10.0
     press(box, "Time this machine")
     assert steps == [("cpu", 10.0, True, False)] and named(box, "Stop").disabled
     assert "Timed. All" in said(box) and "until the kernel ends" not in said(box)
@@ -117,25 +124,169 @@ def test_coverage_panel(explorer):
     assert explorer.vocabulary is load_language("fr") and "French" in said(box)
 
 
-def test_the_first_fifth_beside_the_paper():
-    steep, even = Vocabulary(np.array([91, 4, 2, 2, 1])), Vocabulary(np.full(5, 4))
-    as_there = Vocabulary(np.array([87, 5, 4, 3, 1]))
-    for words, covers, says in [
-        (steep, 0.91, "cover 91.0 %: the longer the list"),
-        (even, 0.2, "cover 20.0 %: in a short list, or an even one"),
-        (as_there, 0.87, "cover 87.0 %, too."),
-        (Vocabulary(np.array([3, 1])), 0, "cover 0.0 %: in a short list"),
-    ]:
-        assert words.share_of_first(len(words) // 5) == pytest.approx(covers)
-        assert says in word_figures.coverage_sentence(words, 0.8)
-        mark = word_figures.coverage_figure(words, 0.8).data[5]
-        assert mark.x[0] == max(1, len(words) / 5) and mark.y[0] == 0.87 and "paper" in mark.name
+def test_the_paper_stands_at_its_2000_words():
+    english = load_language("en")
+    mark = word_figures.coverage_figure(english, 0.8).data[5]
+    assert (mark.x[0], mark.y[0]) == (2000, 0.87) and "paper" in mark.name
+    assert "cover 78.6 % of all tokens, and 85.1 % of those" in word_figures.penn_treebank_sentence(english)
+    assert "Here" not in word_figures.penn_treebank_sentence(Vocabulary([3, 1]))
 
 
 def test_fits_that_do_not_exist_are_said():
     law = Vocabulary(np.exp(-np.arange(60) / 3.0))  # exponential: Mandelbrot's shift runs away
-    assert "no zipf-mandelbrot fit" in word_figures.coverage_sentence(law, 0.8)
+    assert "no zipf-mandelbrot fit" in word_figures.fits_sentence(law)
     assert np.isnan(word_figures.coverage_figure(law, 0.8).data[2].y).all()
+
+
+def test_a_share_is_shown_as_it_is_typed_and_slid(explorer):
+    box = word_panels.coverage_panel(explorer)
+    every(box, parts.Slider)[0].value = 80.10000000000001  # a step of 0.1 from 80
+    assert named(box, "share of the tokens, %").value == 80.1
+
+
+def test_own_text_is_offered_only_where_there_is_one(explorer):
+    box = named(word_panels.coverage_panel(explorer), "language")
+    assert box.options[-1] == ("synthetic", "") and box.value == ""
+    explorer.vocabulary = load_language("fi")
+    assert "" not in [code for _, code in box.options] and box.value == "fi"
+
+
+def test_tooltips_speak_words():
+    english = load_language("en")
+    frequency, coverage = (word_figures.coverage_figure(english, 0.8).data[i] for i in (0, 3))
+    assert frequency.text[0] == "the 1st word: <i>the</i>, once in 18 tokens"
+    assert coverage.text[-1].startswith("up to the 321,180th word: <i>")
+    assert all(t.hovertemplate == "%{text}<extra></extra>" for t in (frequency, coverage))
+    for figure in (word_figures.coverage_figure(english, 0.8), word_figures.languages_figure([english])):
+        assert all(t.hoverinfo == "skip" or t.hovertemplate for t in figure.data)
+    assert word_figures.word_at(Vocabulary([2, 1]), 2) == "the 2nd word"
+    assert word_figures.word_at(Vocabulary([2, 1], ["<b>", "x"]), 1) == "the 1st word: <i>&lt;b&gt;</i>"
+
+
+@pytest.mark.parametrize(
+    "n, text", [(1, "1st"), (2, "2nd"), (3, "3rd"), (4, "4th"), (11, "11th"), (112, "112th"), (1021, "1,021st")]
+)
+def test_ordinals(n, text):
+    assert word_figures.ordinal(n) == text
+
+
+def test_words_at_ranks_are_listed(explorer):
+    rows = word_figures.words_table(load_language("en"))
+    assert rows[0][:2] == ["1", "the, to, and"] and [row[0] for row in rows][-1] == "200,000"
+    assert word_figures.words_table(Vocabulary([2, 1])) == []
+    explorer.vocabulary = load_language("en")
+    assert "the, to, and" in said(word_panels.coverage_panel(explorer))
+
+
+def test_guesses_are_marks_on_the_curves(explorer):
+    explorer.vocabulary = load_language("en")
+    explorer.remember("guess coverage 95", 5000.0)
+    explorer.remember("guess finnish", 30_000.0)
+    (figure,) = every(word_panels.coverage_panel(explorer), parts.LiveFigure)
+    assert (figure.data[6].x[0], figure.data[6].y[0]) == (5000, 0.95)
+    explorer.vocabulary = load_language("fi")  # the guess was about English
+    assert np.isnan(figure.data[6].y[0])
+    box = word_panels.languages_panel(explorer)
+    (figure,) = every(box, parts.LiveFigure)
+    assert (figure.data[6].x[0], figure.data[6].y[0]) == (30_000, 0.95)
+    named(box, "languages").value = ("en",)
+    assert np.isnan(figure.data[6].y[0])
+
+
+def test_a_colour_stays_with_its_language():
+    english, german, finnish = (load_language(code) for code in ("en", "de", "fi"))
+    own = Vocabulary([2, 1], ["a", "b"], name="own.txt")
+
+    def colours(*shown):
+        return {t.name: (t.line.color, t.line.dash) for t in word_figures.languages_figure(shown).data if t.showlegend}
+
+    first, second = colours(english, german, finnish), colours(own, finnish, english)
+    assert first["English"] == second["English"] and first["Finnish"] == second["Finnish"]
+    for vocabulary in (english, finnish):
+        line = word_figures.coverage_figure(vocabulary, 0.8).data[3].line
+        assert (line.color, line.dash) == first[vocabulary.name]
+    every_line = [word_figures.line_of(Vocabulary([1], name=name)) for name in word_figures.LANGUAGES.values()]
+    assert len({(line["color"], line["dash"]) for line in every_line}) == len(word_figures.LANGUAGES)
+
+
+def test_half_of_a_text_as_words(explorer):
+    english = load_language("en")
+    shown = word_figures.half_html(english)
+    assert shown.count("<span") == english.words_for_share(0.5) == 125 and ">the<" in shown and ">going<" in shown
+    assert "✕ your guess" in word_figures.half_html(english, 50.0)
+    assert word_figures.half_html(english, 300.0).count("<span") == 300
+    assert "40 times as long" in word_figures.half_sentence(english, 5000.0)
+    assert word_figures.half_html(Vocabulary([2, 1])) == "" and "this word" in word_figures.half_sentence(
+        Vocabulary([2, 1])
+    )
+    explorer.vocabulary = english
+    explorer.remember("guess half", 5000.0)
+    assert "these 125 words" in said(word_panels.half_panel(explorer))
+
+
+# ---------------------------------------------------------------------- a text whose words appear by rank
+
+
+def test_pieces_of_a_text():
+    words = Vocabulary([9, 5, 2], ["the", "don't", "cat"])
+    assert pieces("The cat, don’t purr", words) == [
+        ("The", 1),
+        (" ", -1),
+        ("cat", 3),
+        (", ", -1),
+        ("don’t", 2),
+        (" ", -1),
+        ("purr", 0),
+    ]
+    assert pieces("", words) == [] and pieces("?", words) == [("?", -1)]
+
+
+@pytest.mark.parametrize("code", word_figures.LANGUAGES)
+def test_each_language_has_a_text_of_its_words(code):
+    words = load_language(code)
+    for text in passages(words, code):
+        known = [rank > 0 for _, rank in text["pieces"] if rank >= 0]
+        assert len(known) >= 15 and sum(known) >= 0.8 * len(known)
+    assert (len(passages(words, code)) == 2) == (code == "en")
+    assert code in ARTICLE_1 or code in ("ja", "zh")
+
+
+def test_own_words_are_drawn_from_the_list():
+    (text,) = passages(Vocabulary([30, 20, 1], ["a", "b", "c"]), None)
+    assert {word for word, rank in text["pieces"] if rank > 0} <= {"a", "b", "c"}
+    assert passages(Vocabulary([3, 2]), None)[0]["pieces"] == []  # counts alone
+
+
+def test_reading_panel(explorer):
+    explorer.vocabulary = load_language("en")
+    box = word_panels.reading_panel(explorer)
+    (reading,) = every(box, Reading)
+    assert [text["name"] for text in reading.passages] == ["The librarian", "A human right"]
+    reading._handle_custom_msg({"kind": "typed", "text": "An axolotl zzqqx"}, [])
+    found = [rank > 0 for _, rank in reading.passages[2]["pieces"]]
+    assert found == [True, False, True, False, False]
+    named(box, "language").value = "fi"
+    assert explorer.vocabulary is load_language("fi") and reading.text["name"] == "Finnish"
+    assert "ihmiset" in [word for word, _ in reading.passages[0]["pieces"]] and reading.passages[1]["name"] == "Yours"
+
+
+# ---------------------------------------------------------------------- the paper's gain
+
+
+def test_the_papers_settings_one_by_one(cost):
+    english = load_language("en")
+    found = steps(english, cost)
+    assert len(found) == 5 and all(step.speedup > 1 for step in found)
+    assert steps_figure(found).data[0].x[-1] == pytest.approx(PAPER_SPEEDUP) == pytest.approx(0.8 / 0.33)
+    assert "Words of English, times predicted for made by hand." in steps_sentence(found, "English", cost)
+
+
+def test_paper_panel_follows_the_cost_model(explorer):
+    box = word_panels.paper_panel(explorer)
+    (figure,) = every(box, parts.LiveFigure)
+    before = list(figure.data[0].x)
+    explorer.cost = recorded_costs()[0]
+    assert list(figure.data[0].x) != before and "2.4 times" in said(box) and problem(box) == ""
 
 
 def test_languages_panel(explorer):
@@ -151,21 +302,22 @@ def test_languages_panel(explorer):
 
 
 def test_own_text(explorer, tmp_path):
-    box = word_panels.own_text_panel(explorer)
+    box = own_text.own_text_panel(explorer)
     upload(box, "tale.txt", b"The cat and the dog and the bird. " * 10)
     assert explorer.vocabulary.name == "tale.txt" and explorer.vocabulary.words[0] == "the" and problem(box) == ""
     assert max(explorer.cutoffs) < len(explorer.vocabulary)
     counts = tmp_path / "counts.tsv"
     counts.write_text("a\t5\nb\t0\nc\t7\nd\t1\n")
-    named(box, "or its path").value = str(counts)
-    press(box, "Read it")
+    (path,) = every(box, PathBox)
+    path._handle_custom_msg({"kind": "enter", "value": str(counts)}, [])  # Enter does what the button does
+    finished(named(box, "Read it"))
     assert explorer.vocabulary.words == ("c", "a", "d", "b")
     named(box, "Back to English").click()
     assert explorer.vocabulary is load_language("en")
 
 
 def test_a_text_that_looks_like_counts(explorer, tmp_path):
-    box = word_panels.own_text_panel(explorer)
+    box = own_text.own_text_panel(explorer)
     path = tmp_path / "ranks.txt"
     path.write_text("one 1\ntwo 2\nthree 3\n")
     named(box, "or its path").value = str(path)
@@ -178,15 +330,17 @@ def test_a_text_that_looks_like_counts(explorer, tmp_path):
     assert set(explorer.vocabulary.words) == {"one", "two", "three", "1", "2", "3"} and problem(box) == ""
 
 
-def test_reading_can_be_stopped(explorer, monkeypatch):
+def test_reading_can_be_stopped(explorer, monkeypatch, tmp_path):
     def endless(*_):
         while True:
             time.sleep(0.001)
 
+    large = tmp_path / "large.txt"
+    large.touch()
     before, read = explorer.vocabulary, threading.Event()
-    monkeypatch.setattr(word_panels, "read_words", lambda *_: read.set() or endless())
-    box = word_panels.own_text_panel(explorer)
-    named(box, "or its path").value = "/large.txt"
+    monkeypatch.setattr(own_text, "read_words", lambda *_: read.set() or endless())
+    box = own_text.own_text_panel(explorer)
+    named(box, "or its path").value = str(large)
     named(box, "Read it").click()
     assert read.wait(10)
     named(box, "Stop").click()
@@ -195,6 +349,15 @@ def test_reading_can_be_stopped(explorer, monkeypatch):
     named(box, "or its path").value = " "
     press(box, "Read it")
     assert "type the path of a file" in problem(box)
+
+
+def test_languages_are_compared_above_a_common_floor_which_is_said():
+    english, turkish = load_language("en"), load_language("tr")
+    together = comparable([english, turkish])
+    said_so = word_figures.languages_sentence(together, cut=True)
+    assert "English needs 9,866 words" in said_so and "rarer than one in 1,000,000 tokens are left out" in said_so
+    alone = word_figures.languages_sentence([english, load_language("fi")])
+    assert "down to one in 100,000,000 tokens count" in alone and "left out" not in alone
 
 
 def test_how_many_times_as_many_words():
@@ -209,22 +372,134 @@ def test_how_many_times_as_many_words():
     [
         (b"", "should hold tokens, got none"),
         (b"\xff\xd8\x00binary\x00" * 9, "not read"),
-        (b"one one one", "only 1 different words"),
+        (b"one one one", "only 1 different word."),
         (b"a\t1\na\t2\nb\t3\n", "line 2"),
         (b"a\t0\nb\t0\nc\t0\n", "not read"),
+        (b"the\t9\nof\tmany\nand\t3\nto\t2\n", "line 2"),
     ],
-    ids=["empty", "binary", "one word", "twice", "all zero"],
+    ids=["empty", "binary", "one word", "twice", "all zero", "a bad line"],
 )
 def test_broken_files_say_the_way_out_and_change_nothing(explorer, content, reason):
     before = explorer.vocabulary
-    box = word_panels.own_text_panel(explorer)
+    box = own_text.own_text_panel(explorer)
     upload(box, "bad.txt", content)
-    assert reason in problem(box) and "Way out" in problem(box) and "/dropped" not in problem(box)
+    assert reason in problem(box) and "What works" in problem(box) and "/dropped" not in problem(box)
+    assert "?." not in problem(box) and ".." not in problem(box)
     assert explorer.vocabulary is before
 
 
 def test_a_path_that_is_not_there(explorer, tmp_path):
-    box = word_panels.own_text_panel(explorer)
+    box = own_text.own_text_panel(explorer)
+    upload(box, "tale.txt", b"The cat and the dog and the bird. " * 10)
+    assert "Read tale.txt" in said(box)
     named(box, "or its path").value = str(tmp_path / "none.txt")
     press(box, "Read it")
-    assert "none.txt was not read" in problem(box)
+    assert f"there is no file {tmp_path / 'none.txt'}; paths begin in" in problem(box)
+    assert "Read tale.txt" not in said(box)  # it spoke of the file before
+
+
+def test_own_text_is_drawn_beside_english(explorer):
+    box = own_text.own_text_panel(explorer)
+    explorer.vocabulary = load_language("en")
+    beside = every(box, parts.LiveFigure)[0]
+    assert named(box, "Back to English").disabled
+    upload(box, "tale.txt", b"The axolotl saw the dog, and the axolotl didn\xe2\x80\x99t mind. " * 10)
+    assert [t.name for t in beside.data][:2] == ["tale.txt", "English"] and "axolotl" in said(box)
+    assert "didn't" in explorer.vocabulary.words and "," not in explorer.vocabulary.words  # as in the lists
+    assert "80 % of the tokens of tale.txt are 5 different words; English as a whole needs 2,286" in said(box)
+    assert not named(box, "Back to English").disabled
+
+
+def test_typical_words_are_those_that_a_text_has_more_of():
+    own = Vocabulary({"the": 40, "softmax": 9, "of": 20, "rare": 1, "12": 50})
+    words = Vocabulary({"the": 50, "of": 25, "and": 24, "softmax": 1})
+    assert word_figures.typical_words(own, words) == ["softmax"]
+    assert word_figures.typical_words(Vocabulary([3, 2]), words) == []
+
+
+def test_one_is_singular():
+    assert word_figures.many(1, "word") == "1 word" and word_figures.many(2000, "word") == "2,000 words"
+    few = Vocabulary([90, 1, 1], name="few")
+    assert "few needs 1 word for 95 %" in word_figures.languages_sentence([few])
+
+
+# ---------------------------------------------------------------------- what the texts of 00 and 01 claim
+
+
+def _claims_of_00():
+    english, recorded = load_language("en"), recorded_cost()
+    n, share = len(english), english.share_of_first(2000)
+    half = english.words_for_share(0.5)
+    yield f"For English, {half} words: *the*, *to*, *and*, *of*, *a* ... down to *{english.words[half - 1]}*."
+    yield f"One word in {round(n / half, -2):,.0f} of the list"
+    yield f"holds {100 * share:.1f} % of the tokens, and the tail the other {100 * (1 - share):.1f} %"
+    yield f"Of the *words*, the tail holds {100 * (1 - 2000 / n):.1f} %"
+    assert Explorer(english, cost=recorded).speedup == pytest.approx(12, abs=0.4)
+    yield "one cut makes the layer about twelve times faster"
+    found = steps(english, recorded)
+    here = found[-1].speedup
+    yield f"That leaves {here:.1f} times on the recorded CPU, beside {PAPER_SPEEDUP:.1f} on the paper's GPU"
+    gpu = next(cost for cost in recorded_costs() if "H200" in cost.name and "float32" in cost.name)
+    slower, first = steps(english, gpu)[-1].speedup, steps(english, gpu)[0].speedup
+    yield f"would take {1 / slower:.1f} times *as long* as its full softmax"
+    yield f"with 321,180 words, the first bar would be {first:.1f}"
+
+
+def _claims_of_01():
+    english, finnish = load_language("en"), load_language("fi")
+    n, rank = len(english), {word: i for i, word in enumerate(english.words, start=1)}
+    story = [r for _, r in pieces(HEDGEHOG, english) if r >= 0]
+    half, most = english.words_for_share(0.5), english.words_for_share(0.8)
+    assert 0.5 < sum(r <= half for r in story) / len(story) < 0.56 and all(story)
+    assert most < rank["asleep"] and rank["hedgehog"] > 20_000 and max(story) == rank["hedonism"]
+    yield f"At {half} words, more than half of the text is there"
+    yield f"At {most:,} it is nearly a story"
+    yield f"{rank['marmalade']:,} words to be sure of the *marmalade*"
+    ninety, more, last = (english.words_for_share(share) for share in (0.9, 0.95, 0.99))
+    yield f"95 % needs {more:,} words, and the first {ninety:,} of them give 90 %: {more - ninety:,} more"
+    assert 0.4 < (ninety - most) / (more - ninety) < 0.6
+    yield "The ten points before that need only half as many"
+    yield f"{last:,} words hold 99 % of the tokens, so {n:,} − {last:,} = {n - last:,} words share the last percent"
+    assert 0.73 < 1 - last / n < 0.8
+    yield "Three quarters of the vocabulary lie there"
+    cut = english.share_of_first(2000) / english.share_of_first(10_000)
+    yield f"English, which reaches {100 * english.share_of_first(2000):.1f} % there"
+    yield f"the first 2,000 cover {100 * cut:.1f} %"
+    heads = [words.share_of_first(2000) for words in (english, finnish)]
+    yield f"hold {100 * heads[0]:.1f} % of the English tokens and {100 * heads[1]:.0f} % of the Finnish ones"
+    tails = [1 - head for head in heads]
+    yield f"get {100 * tails[0]:.1f} % and {100 * tails[1]:.0f} %: {tails[1] / tails[0]:.1f} times as many"
+    # the paper's minutes, full and adaptive
+    yield f"{58 / 18:.1f} times faster for Bulgarian (50,000 words)"
+    yield f"{802 / 110:.1f} times faster for German (143,000 words)"
+    short = {load_language(code).name for code in word_figures.LANGUAGES if load_language(code).floor > 5e-7}
+    assert short == {"Bulgarian", "Danish", "Greek", "Hungarian", "Turkish"}
+    yield "(Bulgarian, Danish, Greek, Hungarian and Turkish at one in a million)"
+
+
+@pytest.mark.parametrize(
+    "lesson, claims", [("00_start_here", _claims_of_00), ("01_zipf", _claims_of_01)], ids=["00", "01"]
+)
+def test_numbers_in_the_text_are_computed(lesson, claims):
+    text = notebook_text(lesson)
+    for claim in claims():
+        assert claim in text, claim
+
+
+def notebook_text(lesson):
+    cells = json.loads((FOLDER.parent / f"{lesson}.ipynb").read_text(encoding="utf-8"))["cells"]
+    return "\n".join("".join(cell["source"]) for cell in cells)
+
+
+def test_the_code_of_00_counts_what_its_text_says(capsys):
+    (code,) = re.findall(r"import numpy as np\n.*?W\.size:,\}\"\)", notebook_text("00_start_here"), re.S)
+    exec(code, {})
+    full, head, tail = 10_000 * 64, 2_001 * 64, 16 * 64 + 8_000 * 16
+    assert capsys.readouterr().out.split() == ["1.000000", *(f"{count:,}" for count in (full, head, tail))]
+
+
+def test_the_code_of_01_prints_coverage(capsys):
+    (code,) = re.findall(r"import numpy as np\n.*?:6\.1%\}\"\)", notebook_text("01_zipf"), re.S)
+    exec(code, {"explorer": Explorer(load_language("en"))})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[4].split() == ["2,000", "words,", "down", "to", "boat", "cover", "78.6%"] and len(lines) == 7

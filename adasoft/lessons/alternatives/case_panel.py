@@ -1,17 +1,15 @@
-"""The panels of a case to bet on, and of which method when."""
+"""The panel of a case to bet on: all methods that answer it, timed in turns on the reader's machine."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import ipywidgets as w
 
-from ..kit.cuts import cut_picker, cutoff_pair
-from ..kit.parts import UNDER_WAY, WIDE, Job, Line, Panel, live, one_line, readable, row, safely
-from ..kit.tables import html_table
-from ..kit.views import LOCK, replace
+from ..kit.parts import UNDER_WAY, WIDE, Job, Line, Panel, live, readable, row, safely
+from ..kit.views import LOCK
 from ..kit.widgets import NumberBox
 from ..time_model.panels import budget_box, device_box, now_and_then, size_boxes
 from ..time_model.timings import Tally, Tick, busy_text, check_memory, device_text, spreads
@@ -19,74 +17,94 @@ from . import cases as sc
 from . import figures as af
 from .explorer import AlternativesExplorer
 from .sentences import case_sentence
-from .stored import claims, recorded_cases, stored_comparisons, which_when
+from .stored import recorded_cases
 
 HERE = "measured here, live"
 
 
-# ---------------------------------------------------------------------- a case
+class _Case:
+    """The controls of a case, what they show, and the measurement."""
 
+    def __init__(self, explorer: AlternativesExplorer) -> None:
+        self.explorer, self.panel = explorer, Panel()
+        panel = self.panel
+        self.words, self.estimate, self.score = Line(), Line(), Line()
+        self.sizes, self.redraw_sizes = size_boxes(panel, explorer, ("n_words", "in_features"))
+        self.rows = NumberBox(description="rows at once")
+        panel.on_number(self.rows, partial(setattr, explorer, "batch"), lambda: explorer.batch)
+        self.cuts = [NumberBox(description=f"cutoff {i + 1}", width="80px") for i in range(2)]
+        for i, box in enumerate(self.cuts):
+            panel.on_number(box, partial(explorer.set_cutoff, i), partial(self._cutoff, i))
+        self.device, self.redraw_device = device_box(panel, explorer)
+        self.task = w.Dropdown(options=list(sc.TASKS), description="task", style=WIDE, layout=w.Layout(width="270px"))
+        self.exact = w.Checkbox(description="exact only", indent=False, layout=w.Layout(width="auto"))
+        self.bet = w.Dropdown(description="your bet", style=WIDE, layout=w.Layout(width="280px"))
+        self.budget = budget_box()
+        self.recorded = {one.label: one for one in readable(panel, recorded_cases)}
+        self.shown = w.Dropdown(
+            options=[HERE, *self.recorded], description="shown", style=WIDE, layout=w.Layout(width="560px")
+        )
+        for control, trait in ((self.task, "task"), (self.exact, "exact"), (self.bet, "bet")):
+            panel.on_value(control, partial(setattr, explorer, trait))
+        for control in (self.shown, self.budget):
+            panel.on_value(control, lambda _: self.redraw())
+        self.figure = live(af.case_figure(*self.state()))
+        tooltip = "Makes every method that answers the case, and times them in turns"
+        self.job = Job(panel, "Measure the case", self.measure, tooltip)
 
-def case_panel(explorer: AlternativesExplorer, *, slot: str = "case") -> w.VBox:
-    """A case: the reader bets on a method, then all that answer it are timed in turns."""
-    panel, words, estimate, score = Panel(), Line(), Line(), Line()
-    picker, redraw_picker = cut_picker(panel, explorer, height=200)
-    cuts = [cutoff_pair(panel, explorer, i, f"cutoff {i + 1}", f"cutoff {i + 1}, words") for i in range(2)]
-    boxes, redraw_boxes = size_boxes(panel, explorer, ("n_words", "in_features"))
-    rows = NumberBox(description="rows at once")
-    panel.on_number(rows, partial(setattr, explorer, "batch"), lambda: explorer.batch)
-    device, redraw_device = device_box(panel, explorer)
-    task = w.Dropdown(options=list(sc.TASKS), description="task", style=WIDE, layout=w.Layout(width="270px"))
-    exact = w.Checkbox(description="exact only", indent=False, layout=w.Layout(width="auto"))
-    bet = w.Dropdown(description="your bet", style=WIDE, layout=w.Layout(width="280px"))
-    budget = budget_box()
-    recorded = {one.label: one for one in readable(panel, recorded_cases)}
-    shown = w.Dropdown(options=[HERE, *recorded], description="shown", style=WIDE, layout=w.Layout(width="560px"))
-    panel.on_value(task, lambda value: setattr(explorer, "task", value))
-    panel.on_value(exact, lambda value: setattr(explorer, "exact", value))
-    panel.on_value(bet, lambda value: setattr(explorer, "bet", value))
-    for control in (shown, budget):
-        panel.on_value(control, lambda _: redraw())
+    def box(self) -> w.VBox:
+        """All of it, the question first."""
+        job = self.job
+        return self.panel.box(
+            row(self.task, self.exact, self.device),
+            row(*self.sizes, self.rows, *self.cuts),
+            row(self.bet, self.budget, job.row, job.line),
+            self.score,
+            self.figure,
+            self.words,
+            self.shown,
+            self.estimate,
+        )
 
-    def found() -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-        if shown.value in recorded:
-            one = recorded[shown.value]
+    def _cutoff(self, i: int) -> float:
+        return float(self.explorer.cutoffs[i]) if i < len(self.explorer.cutoffs) else 1.0
+
+    def found(self) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """Times, and what is known besides, of what is shown."""
+        if self.shown.value in self.recorded:
+            one = self.recorded[self.shown.value]
             return one.times, one.known
-        last: Mapping[str, Any] = explorer.recall("case") or {}
-        times = spreads(last, explorer.case_sizes)
+        last: Mapping[str, Any] = self.explorer.recall("case") or {}
+        times = spreads(last, self.explorer.case_sizes)
         return times, last.get("known", {}) if times else {}
 
-    def names() -> tuple[str, ...]:
-        if shown.value in recorded:
-            return tuple(recorded[shown.value].times)
-        return explorer.case.names if explorer.cutoffs else (sc.FULL,)
+    def state(self) -> tuple[Any, ...]:
+        """What the figure is made of."""
+        times, known = self.found()
+        if self.shown.value in self.recorded:
+            names = tuple(self.recorded[self.shown.value].times)
+        else:
+            names = self.explorer.case.names if self.explorer.cutoffs else (sc.FULL,)
+        return names, times, known.get("arithmetic", {})
 
-    def figure_state() -> tuple[Any, ...]:
-        times, known = found()
-        return names(), times, known.get("arithmetic", {})
-
-    figure = live(af.case_figure(*figure_state()))
-
-    def measure(tick: Tick) -> None:
+    def measure(self, tick: Tick) -> None:
+        """Time the case, with the figure following."""
+        explorer, shown = self.explorer, self.shown
         with LOCK:
-            with panel.writing():
+            with self.panel.writing():
                 shown.value = HERE
-            redraw()
+            self.redraw()
             case, sizes, betted = explorer.case, explorer.case_sizes, explorer.bet
             if betted not in case.names:
                 raise ValueError("bet first: choose under “your bet” which method will take least time")
-            check_memory(
-                case.bytes(len(explorer.vocabulary)),
-                case.device,
-                "timing this case",
-                "Take a smaller V or d, or fewer rows.",
-            )
+            needed = case.bytes(len(explorer.vocabulary))
+            check_memory(needed, case.device, "timing this case", "Take a smaller V or d, or fewer rows.")
         tally = Tally(sizes, sizes["device"])
 
         def draw() -> None:
             if explorer.case_sizes == sizes and shown.value == HERE:
-                figure.push(*af.case_data(case.names, tally.spreads(), {}))
-                words.say(UNDER_WAY)
+                self.figure.push(*af.case_data(case.names, tally.spreads(), {}))
+                self.words.say(UNDER_WAY)
 
         show = now_and_then(draw)
 
@@ -95,92 +113,62 @@ def case_panel(explorer: AlternativesExplorer, *, slot: str = "case") -> w.VBox:
             show()
 
         try:
-            known = explorer.time_case(float(budget.value), tick, heard)
+            known = explorer.time_case(float(self.budget.value), tick, heard)
         except BaseException:
             with LOCK:
-                redraw()  # what was drawn meanwhile is not kept
+                self.redraw()  # what was drawn meanwhile is not kept
             raise
-        result = tally.json() | {"known": known, "bet": betted}
         winner = min(tally.spreads().items(), key=lambda item: item[1].median)[0]
-        bets = [*(explorer.recall("bets") or []), [betted == winner]][-50:]
-        explorer.remember("bets", bets)
-        explorer.note("case", result)
+        explorer.remember("bets", [*(explorer.recall("bets") or []), [betted == winner]][-50:])
+        explorer.note("case", tally.json() | {"known": known, "bet": betted})
 
-    job = Job(panel, "Measure the case", measure, "Makes every method that answers the case, and times them in turns")
-
-    def redraw() -> None:
-        redraw_boxes()
-        redraw_device()
-        redraw_picker()
-        for i, pair in enumerate(cuts):
-            there = i < len(explorer.cutoffs)
-            pair.row.layout.display = "flex" if there else "none"
-            if there:
-                pair.show(explorer.cutoffs[i], explorer.limits(i)[1])
+    def redraw(self) -> None:
+        """Show the explorer's state."""
+        explorer = self.explorer
+        self.redraw_sizes()
+        self.redraw_device()
         allowed = explorer.case.names if explorer.cutoffs else ()
         options = [("choose ...", ""), *((name, name) for name in allowed)]
-        with panel.writing():
-            rows.value = float(explorer.batch)
-            task.value, exact.value = explorer.task, explorer.exact
-            if list(bet.options) != options:
-                bet.options = options
-            bet.value = explorer.bet if explorer.bet in allowed else ""
-        figure.push(*af.case_data(*figure_state()))
-        times, known = found()
-        if shown.value in recorded:
-            words.say(
-                f"RECORDED, not this machine. {recorded[shown.value].provenance} " + case_sentence(times, known, "", "")
-            )
-        else:
-            last: Mapping[str, Any] = explorer.recall("case") or {}
-            made = f"Measured on {last['device']}, {last['date'][:10]}." if times else ""
-            words.say("In words: " + case_sentence(times, known, last.get("bet", "") if times else "", made))
-        needed = explorer.case.bytes(len(explorer.vocabulary)) / 2**30 if explorer.cutoffs else 0.0
-        sparse = explorer.experts_for_case
-        estimate.say(
-            f"{device_text(explorer.device)}. Memory: about {needed:,.2g} GiB. No model of this size is trained "
-            f"here, so the weights are random: SVD-softmax takes W = d/8 and N = V/32; experts are as large as in "
-            f"the stored {sparse.label}, {100 * explorer.expert_share:.0f} % of V. {busy_text()}".strip()
-        )
+        with self.panel.writing():
+            self.rows.value = float(explorer.batch)
+            for i, box in enumerate(self.cuts):
+                box.layout.display = "" if i < len(explorer.cutoffs) else "none"
+                box.value = self._cutoff(i)
+            self.task.value, self.exact.value = explorer.task, explorer.exact
+            if list(self.bet.options) != options:
+                self.bet.options = options
+            self.bet.value = explorer.bet if explorer.bet in allowed else ""
+        self.figure.push(*af.case_data(*self.state()))
+        self.words.say(self.sentence())
+        self.estimate.say(self.estimated())
         bets = explorer.recall("bets") or []
         won = sum(bool(one[0]) for one in bets)
-        score.say(f"Your bets so far: {won} of {len(bets)} right." if bets else "")
+        self.score.say(f"Your bets so far: {won} of {len(bets)} right." if bets else "")
 
-    box = panel.box(
-        shown,
-        row(task, exact, device),
-        row(*boxes, rows),
-        picker,
-        *(pair.row for pair in cuts),
-        row(bet, budget, job.row, job.line),
-        score,
-        estimate,
-        figure,
-        words,
-    )
-    explorer.attach(slot, safely(panel, redraw), box)
-    return box
+    def sentence(self) -> str:
+        """What the figure shows."""
+        times, known = self.found()
+        if self.shown.value in self.recorded:
+            provenance = self.recorded[self.shown.value].provenance
+            return f"RECORDED, not this machine. {case_sentence(times, known, '', '')} {provenance}"
+        last: Mapping[str, Any] = self.explorer.recall("case") or {}
+        made = f"{last['device']}, {last['date'][:10]}." if times else ""
+        told = case_sentence(times, known, last.get("bet", "") if times else "", made)
+        return f"Measured here. {told}" if times else told
 
-
-# ---------------------------------------------------------------------- which when
-
-
-def _sentences(label: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return html_table(rows, heads, label=label, sentences=True, scrolls=True)
+    def estimated(self) -> str:
+        """What it needs, and what is timed in place of trained models."""
+        explorer = self.explorer
+        needed = explorer.case.bytes(len(explorer.vocabulary)) / 2**30 if explorer.cutoffs else 0.0
+        return (
+            f"{device_text(explorer.device)}. Memory: about {needed:,.2g} GiB. The weights are random: SVD-softmax "
+            f"takes W = d/8 and N = V/32; experts know {100 * explorer.expert_share:.0f} % of V. {busy_text()}"
+        ).strip()
 
 
-def which_panel() -> w.VBox:
-    """What the papers claim beside what was measured, and which method when, all from stored results."""
-    panel, first, second, third, words = Panel(), w.HTML(), w.HTML(), w.HTML(), Line()
-    try:
-        first.value = _sentences("claims and measurements", ("claim", "what we measured"), claims())
-        second.value = _sentences("which softmax when", ("case", "fastest", "next", "from"), which_when())
-        rows, said = stored_comparisons()
-        third.value = _sentences("trained models compared", rows[0], rows[1:]) if rows else ""
-        words.say(said)
-    except (ValueError, LookupError) as error:
-        panel.problem.say(one_line(error))
-    box = panel.box(second, first, third, words)
-    box.add_class("adasoft-long")
-    replace("which when", box)
+def case_panel(explorer: AlternativesExplorer, *, slot: str = "case") -> w.VBox:
+    """A case: the reader bets on a method, then all that answer it are timed in turns."""
+    case = _Case(explorer)
+    box = case.box()
+    explorer.attach(slot, safely(case.panel, case.redraw), box)
     return box

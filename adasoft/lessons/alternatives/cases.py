@@ -15,6 +15,7 @@ from torch import Tensor
 from ...alternatives import Adaptive, FullSoftmax, build
 from ...alternatives.doubly_sparse import DoublySparseSoftmax
 from ...alternatives.svd_softmax import SVDSoftmax, power_law, spectrum_matrix
+from ...timing import interleave
 from ...vocabulary import Vocabulary
 from ..time_model.timings import Step, Tick
 
@@ -205,14 +206,13 @@ def time_case(
     seconds: float,
     tick: Tick,
     heard: Callable[[str, float], None],
+    clock: Callable[..., Any] = interleave,
 ) -> dict[str, Any]:
-    """Make the softmaxes of a case and time them in turns; what is known of them besides."""
-    from ...timing import interleave
-
+    """Make the softmaxes of a case and time them in turns by ``clock``; what is known of them besides."""
     made = softmaxes(case, words, spectrum, tick)
     inputs = states(case, words)
     known = {"opened": opened_share(made, inputs[0][0]), "arithmetic": arithmetic(case, made, inputs[0][0], words)}
-    interleave(items(case, made, inputs), device=case.device, rounds=25, seconds=seconds, progress=tick, heard=heard)
+    clock(items(case, made, inputs), device=case.device, rounds=25, seconds=seconds, progress=tick, heard=heard)
     made.clear()
     gc.collect()
     return known

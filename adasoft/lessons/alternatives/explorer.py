@@ -1,4 +1,4 @@
-"""What the lesson on alternatives adds to the one state: W and N, experts, the best words asked for, a case."""
+"""What the lesson on alternatives adds to the one state: W and N, experts, a case."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 import traitlets as t
 from torch import Tensor
 
 from ...alternatives.doubly_sparse_training import Settings
 from ...alternatives.svd_softmax import Choice, SVDSoftmax
 from ...files import cache_dir, writable_folder
+from ...timing import interleave
 from ..kit import forms
 from ..kit.saved import not_kept, removed
+from ..kit.traits import Real, Whole, kept
 from ..kit.views import LOCK
 from ..time_model.explorer import TimingExplorer
 from ..time_model.timings import Tick
@@ -22,35 +23,7 @@ from . import cases as sc
 from . import experts, windows
 from .small_models import STATES, TOPS, SmallModels, small_models
 
-#: Up to how many best words may be asked for.
-MOST = 50
-#: For how many best words pairs and times are shown.
-PLACES = (1, 2, 5, 10, 20, 50)
-
-
-def _with_full_softmax(points: Any, name: str) -> None:
-    """All others are compared with it."""
-    if not any(what == "full softmax" and recall >= 0.95 for what, _, recall in points):
-        raise ValueError(f"{name} should hold the full softmax")
-
-
-_BEGIN: dict[str, Any] = {
-    "width": 6,
-    "n_full": 250,
-    "wanted": 99.0,
-    "best": 10,
-    "place": 1,
-    "n_experts": 10,
-    "threshold": 0.03,
-    "mitosis": False,
-    "stored": 0,
-    "expert": 1,
-    "task": sc.BEST,
-    "exact": False,
-    "bet": "",
-}
 _FORMS = {
-    "skipped tails": forms.measured(),
     "case": forms.both(
         forms.measured(),
         forms.fields(
@@ -59,11 +32,6 @@ _FORMS = {
         ),
     ),
     "bets": forms.each(forms.row(forms.flag)),
-    "svd windows": forms.fields(
-        points=forms.both(forms.each(forms.row(forms.text, forms.SECONDS, forms.SHARE)), _with_full_softmax),
-        device=forms.text,
-        date=forms.text,
-    ),
     "experts": forms.fields(
         sizes=forms.fields(stages=forms.each(forms.COUNT, fewest=1), threshold=forms.number(0), epochs=forms.COUNT),
         known=forms.each(forms.each(forms.number(0, experts.GROUPS * experts.PER_GROUP - 1, whole=True)), fewest=1),
@@ -74,14 +42,6 @@ _FORMS = {
         rows=forms.COUNT,
         task=forms.number(),
     ),
-}
-_RANGES = {
-    "wanted": ("the wanted recall, in percent,", 1.0, 100.0),
-    "best": ("k", 1, MOST),
-    "place": ("hidden state", 1, STATES),
-    "n_experts": ("the number of experts", 1, 20),
-    "threshold": ("the threshold", 0.0, 0.3),
-    "expert": ("expert", 1, 64),
 }
 
 
@@ -104,67 +64,42 @@ class AlternativesExplorer(TimingExplorer):
         "batch": 256,
         "cutoffs": (1000, 5000),
     }
-    _kept_traits: ClassVar[tuple[str, ...]] = (*TimingExplorer._kept_traits, *_BEGIN)
     _forms: ClassVar[Mapping[str, forms.Form]] = {**TimingExplorer._forms, **_FORMS}
 
-    width = t.Int(_BEGIN["width"])
+    width = kept(Whole(6, 1, None, "W"))
     """W of SVD-softmax on the small model."""
-    n_full = t.Int(_BEGIN["n_full"])
+    n_full = kept(Whole(250, 1, None, "N"))
     """N."""
-    wanted = t.Float(_BEGIN["wanted"])
+    wanted = kept(Real(99.0, 1.0, 100.0, "the wanted recall, in percent,"))
     """Percent of the ten best words that ``choose`` should find."""
-    best = t.Int(_BEGIN["best"])
-    """How many best words the exact decoder is asked for."""
-    place = t.Int(_BEGIN["place"])
+    place = kept(Whole(1, 1, STATES, "hidden state"))
     """Which hidden state is shown, from 1."""
-    n_experts = t.Int(_BEGIN["n_experts"])
-    threshold = t.Float(_BEGIN["threshold"])
-    mitosis = t.Bool(_BEGIN["mitosis"])
+    n_experts = kept(Whole(10, 1, 20, "the number of experts"))
+    threshold = kept(Real(0.03, 0.0, 0.3, "the threshold"))
+    mitosis = kept(t.Bool(False))
     """Whether the experts begin as half of them and are cloned."""
     epochs = t.Int(experts.EPOCHS)
     """Of each stage of their training; not kept."""
     n_items = t.Int(experts.ITEMS)
     """Points of each synthetic class; not kept."""
-    stored = t.Int(_BEGIN["stored"])
-    """Which of the stored doubly sparse softmaxes."""
-    expert = t.Int(_BEGIN["expert"])
-    """Which of its experts, from 1."""
-    task = t.Enum(sc.TASKS, _BEGIN["task"])
-    exact = t.Bool(_BEGIN["exact"])
+    task = kept(t.Enum(sc.TASKS, sc.BEST))
+    exact = kept(t.Bool(False))
     """Whether only exact methods will do."""
-    bet = t.Unicode(_BEGIN["bet"])
+    bet = kept(t.Unicode(""))
     """The method that the reader bets on; empty: none yet."""
 
-    # ---- what may be set, and what is kept
-
-    @t.validate(*_RANGES)
-    def _in_its_range(self, proposal: Any) -> Any:
-        letter, low, high = _RANGES[proposal["trait"].name]
-        if not low <= proposal["value"] <= high:
-            raise t.TraitError(f"{letter} should be from {low:g} to {high:g}, got {proposal['value']:g}")
-        return proposal["value"]
+    #: What `choose` found last; None before.
+    chosen: Choice | None = None
+    #: What times a case in turns; another one in tests.
+    clock: Callable[..., Any] = staticmethod(interleave)
 
     @t.validate("width", "n_full")
     def _a_window(self, proposal: Any) -> int:
-        letter, high = ("W", self.small.full.in_features), ("N", self.small.full.n_classes)
-        name, most = letter if proposal["trait"].name == "width" else high
-        if not 1 <= proposal["value"] <= most:
-            raise t.TraitError(f"{name} should be from 1 to {most:,}, got {proposal['value']:,}")
+        letter, most = ("W", self.small.full.in_features), ("N", self.small.full.n_classes)
+        name, high = letter if proposal["trait"].name == "width" else most
+        if proposal["value"] > high:
+            raise t.TraitError(f"{name} should be from 1 to {high:,}, got {proposal['value']:,}")
         return int(proposal["value"])
-
-    @t.validate("stored")
-    def _one_of_them(self, proposal: Any) -> int:
-        if not 0 <= proposal["value"] < len(self.small.experts):
-            raise t.TraitError(f"stored should be below {len(self.small.experts)}, got {proposal['value']}")
-        return int(proposal["value"])
-
-    @t.observe(*_BEGIN)
-    def _chosen(self, change: Any) -> None:
-        if self._quiet:
-            return
-        with LOCK:
-            self._keep(change["name"])
-            self.version += 1
 
     def forget(self) -> None:
         """As `Explorer.forget`, and delete the experts' checkpoint."""
@@ -194,16 +129,12 @@ class AlternativesExplorer(TimingExplorer):
         return windows.window(self.small, self.width, self.n_full)
 
     def quality(self) -> dict[str, float]:
-        """Recall at 1, 5 and 10, divergence in nats, and arithmetic at the present W and N."""
+        """Recall at 1 and 10, and arithmetic, at the present W and N."""
         return windows.quality(self.small, self.width, self.n_full)
-
-    def recall_curve(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        """N, and the recall of the ten best words that it guarantees at the present W (see `SVDSoftmax.choose`)."""
-        return windows.recall_curve(self.small, self.width)
 
     def choose(self) -> Choice:
         """Set the W and N of least arithmetic for the wanted recall of the ten best words."""
-        found = windows.choose(self.small, self.wanted / 100)
+        found = self.chosen = windows.choose(self.small, self.wanted / 100)
         with LOCK, self.hold_trait_notifications():  # views see both at once
             self.width, self.n_full = found.width, found.n_full
         return found
@@ -219,16 +150,6 @@ class AlternativesExplorer(TimingExplorer):
             full.values[0].exp().tolist(),
             ours.exp().tolist(),
         )
-
-    # ---- the tails that exact decoding skips
-
-    def opened_shares(self, k: int) -> list[float]:
-        """Share of the rows for which ``topk(k)`` opens each tail of the small adaptive model."""
-        return windows.opened_shares(self.small, k)
-
-    def pairs_percent(self, k: int) -> float:
-        """Percent of the (row, tail) pairs that are opened."""
-        return 100 * float(np.mean(self.opened_shares(k)))
 
     # ---- experts on the synthetic classes
 
@@ -254,7 +175,7 @@ class AlternativesExplorer(TimingExplorer):
     def train_experts(self, *, from_start: bool, tick: Tick, heard: Callable[[Mapping[str, Any]], None]) -> None:
         """Train experts on the 10 x 10 classes; ``heard`` is told now and then how far they are, as it is kept.
 
-        Raises ValueErrX, or if it was made with other settings.
+        Raises ValueError if there is nothing to continue, or if it was made with other settings.
         """
         with LOCK:
             settings, kept = self.expert_settings, self.recall("experts") or {}
@@ -300,8 +221,8 @@ class AlternativesExplorer(TimingExplorer):
 
     @property
     def experts_for_case(self) -> Any:
-        """The stored experts whose sizes the case takes."""
-        return self.small.experts[self.stored]
+        """The stored experts whose sizes the case takes: the fewest."""
+        return self.small.experts[0]
 
     @property
     def expert_share(self) -> float:
@@ -332,7 +253,13 @@ class AlternativesExplorer(TimingExplorer):
         with LOCK:
             case, words = self.case, self.vocabulary
         return sc.time_case(
-            case, words, windows.svd_of(self.small).singular_values, seconds=seconds, tick=tick, heard=heard
+            case,
+            words,
+            windows.svd_of(self.small).singular_values,
+            seconds=seconds,
+            tick=tick,
+            heard=heard,
+            clock=self.clock,
         )
 
 

@@ -1,34 +1,26 @@
-"""The panels of the lesson on alternatives that show the small models: W and N, experts, skipped tails."""
+"""The panels of the lesson on alternatives: the scene, W and N, experts, and all methods on one bench."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import ipywidgets as w
 
-from ...alternatives.svd_softmax import SVDSoftmax
-from ...decoding import agreement
-from ..kit.parts import (
-    UNDER_WAY,
-    WIDE,
-    Job,
-    Line,
-    Pair,
-    Panel,
-    live,
-    row,
-    safely,
-)
-from ..kit.views import LOCK
+from ..kit.parts import Job, Line, Pair, Panel, live, one_line, row, safely
+from ..kit.views import LOCK, replace
 from ..kit.widgets import NumberBox
-from ..time_model.panels import kept, now_and_then
-from ..time_model.timings import Tally, Tick, busy_text, device_text, spreads
+from ..time_model.panels import now_and_then
+from ..time_model.timings import Tick, busy_text
 from . import figures as af
 from . import sentences as said
-from .explorer import MOST, PLACES, AlternativesExplorer
+from .comparison import comparison_data
+from .explorer import AlternativesExplorer
+from .scene import scene_data
 from .small_models import STATES
+from .widgets import Comparison, MethodsScene
+from .windows import SHOWN, quality
 
 
 def _pair(
@@ -55,15 +47,35 @@ def _pair(
     return Pair(panel, number, name, act, low=low, high=high, log=log, step=step or (0.005 if log else 1.0))
 
 
-def _state_pair(panel: Panel, explorer: AlternativesExplorer) -> Pair:
-    return _pair(panel, explorer, "place", "state", "hidden state, number", f"of {STATES:,}", high=float(STATES))
+# ---------------------------------------------------------------------- the first picture, and the last
+
+
+def methods_panel(explorer: AlternativesExplorer) -> w.VBox:
+    """The next word scored by four softmaxes: which parts of each are read, step by step."""
+    panel = Panel()
+    box = panel.box(MethodsScene(data=scene_data(explorer.small)))
+    replace("methods", box)
+    return box
+
+
+def compare_panel(explorer: AlternativesExplorer) -> w.VBox:
+    """All methods on one bench, from stored results; what the reader needs decides which of them remain."""
+    panel = Panel()
+    try:
+        shown: list[w.Widget] = [Comparison(data=comparison_data(explorer.recall("guess sixth")))]
+    except (ValueError, LookupError, OSError) as error:
+        shown = []
+        panel.problem.say(one_line(error))
+    box = panel.box(*shown)
+    replace("comparison", box)
+    return box
 
 
 # ---------------------------------------------------------------------- SVD-softmax
 
 
 def svd_panel(explorer: AlternativesExplorer, *, slot: str = "svd") -> w.VBox:
-    """W and N of SVD-softmax on the small full model: words, recall, divergence, arithmetic, and measured time."""
+    """W and N of SVD-softmax on the small full model: words of a state, and recall against multiplications."""
     panel, words, note = Panel(), Line(), Line()
     full = explorer.small.full
     width = _pair(
@@ -80,59 +92,25 @@ def svd_panel(explorer: AlternativesExplorer, *, slot: str = "svd") -> w.VBox:
         explorer,
         "n_full",
         "N",
-        "words N that are re-scored",
+        "words N that are completed",
         f"of V = {full.n_classes:,} words",
         high=float(full.n_classes),
         log=True,
     )
-    state = _state_pair(panel, explorer)
+    state = _pair(panel, explorer, "place", "state", "hidden state, number", f"of {STATES:,}", high=float(STATES))
     wanted = NumberBox(description="wanted recall, %", whole=False)
     panel.on_number(wanted, partial(setattr, explorer, "wanted"), lambda: explorer.wanted)
-
-    def times() -> Mapping[str, Any]:
-        return explorer.recall("svd windows") or {}
-
-    figure = live(af.svd_figure(explorer, times()))
+    figure = live(af.svd_figure(explorer))
 
     def choose() -> None:
         found = explorer.choose()
+        elsewhere = quality(explorer.small, found.width, found.n_full)["recall 10"]
         note.say(
-            f"Least arithmetic for {explorer.wanted:g} % of the ten best words of {STATES // 2} other states: "
-            f"W = {found.width}, N = {found.n_full:,}, {100 * found.utilisation:.1f} % of the arithmetic."
+            f"Cheapest for {explorer.wanted:g} %: W = {found.width}, N = {found.n_full:,}, "
+            f"{100 * found.utilisation:.1f} % of the multiplications. Recall on the {STATES // 2} hidden states they "
+            f"were chosen on: {100 * found.recall:.1f} %; on the {SHOWN} others drawn here: {100 * elsewhere:.1f} %."
         )
 
-    def measure(tick: Tick) -> None:
-        from ...timing import interleave
-
-        with LOCK:
-            mine = explorer.width, explorer.n_full
-            x, true = explorer.reported, explorer.small.full.topk(explorer.reported, 10).indices
-            rows = explorer.small.states[: af.TIMED_ROWS]
-        d, n = full.in_features, full.n_classes
-        tick(0.0, "making the windows")
-        made: dict[str, Any] = {"full softmax": full}
-        for pair in dict.fromkeys([mine, (max(1, d // 8), n // 100), (max(1, d // 8), n // 8), (d // 2, n // 32)]):
-            made[said.window_name(*pair)] = SVDSoftmax(full, *pair)
-        recalls = {name: agreement(softmax.topk(x, 10).indices, true, 10) for name, softmax in made.items()}
-        tally = Tally({"mine": list(mine)}, "cpu")
-        interleave(
-            {name: [partial(softmax.topk, rows, 10)] for name, softmax in made.items()},
-            rounds=25,
-            seconds=8.0,
-            progress=tick,
-            heard=tally.heard,
-        )
-        found = tally.spreads()
-        explorer.note(
-            "svd windows",
-            {
-                "points": [[name, found[name].median, recalls[name]] for name in made],
-                "device": device_text("cpu"),
-                "date": tally.date,
-            },
-        )
-
-    job = Job(panel, "Time W and N", measure, "Your W and N, three others and the full softmax, in turns")
     choose_button = panel.button("Choose for me", choose, "The W and N of least arithmetic for the wanted recall")
 
     def redraw() -> None:
@@ -141,12 +119,10 @@ def svd_panel(explorer: AlternativesExplorer, *, slot: str = "svd") -> w.VBox:
         state.show(explorer.place)
         with panel.writing():
             wanted.value = explorer.wanted
-        figure.push(*af.svd_data(explorer, times()))
-        words.say("In words: " + said.svd_sentence(explorer, times()))
+        figure.push(*af.svd_data(explorer))
+        words.say(said.svd_sentence(explorer))
 
-    box = panel.box(
-        width.row, n_full.row, state.row, row(wanted, choose_button, note), row(job.row, job.line), figure, words
-    )
+    box = panel.box(width.row, n_full.row, state.row, row(wanted, choose_button), note, figure, words)
     explorer.attach(slot, safely(panel, redraw), box)
     return box
 
@@ -164,7 +140,7 @@ def experts_panel(explorer: AlternativesExplorer, *, slot: str = "experts") -> w
         "threshold",
         "threshold",
         "pruning threshold",
-        "root mean square",
+        "root mean square of a row",
         low=0.0,
         high=0.3,
         step=0.005,
@@ -173,20 +149,20 @@ def experts_panel(explorer: AlternativesExplorer, *, slot: str = "experts") -> w
     mitosis = w.Checkbox(description="clone them in stages (mitosis)", indent=False, layout=w.Layout(width="auto"))
     panel.on_value(mitosis, lambda value: setattr(explorer, "mitosis", value))
     running: list[Mapping[str, Any]] = []
-    from_start = [True]
 
     def now() -> Mapping[str, Any]:
         return running[0] if running else explorer.recall("experts") or {}
 
-    figure = live(af.experts_figure(now()))
+    def drawn() -> Mapping[str, Any]:
+        return now() or af.untrained(explorer.expert_settings.stages[0])
+
+    figure = live(af.experts_figure(drawn()))
 
     def draw() -> None:
-        figure.push(*af.experts_data(now()))
-        fresh = not now() or now()["sizes"] == explorer.expert_sizes
-        words.say("In words: " + said.experts_sentence(now(), fresh))
+        figure.push(*af.experts_data(drawn()))
+        words.say(said.experts_sentence(now(), not now() or now()["sizes"] == explorer.expert_sizes))
 
-    def train(tick: Tick) -> None:
-        begin, from_start[0] = from_start[0], True
+    def train(tick: Tick, *, from_start: bool = True) -> None:
         show = now_and_then(draw)
 
         def heard(kept: Mapping[str, Any]) -> None:
@@ -194,23 +170,14 @@ def experts_panel(explorer: AlternativesExplorer, *, slot: str = "experts") -> w
             show()
 
         try:
-            explorer.train_experts(from_start=begin, tick=tick, heard=heard)
+            explorer.train_experts(from_start=from_start, tick=tick, heard=heard)
         finally:
             running.clear()
             with LOCK:
                 draw()
 
     job = Job(panel, "Train", train, "From the start: every expert with a row for each of the 100 classes")
-
-    def go_on() -> None:
-        from_start[0] = False
-        try:
-            job.begin()
-        except Exception:
-            from_start[0] = True
-            raise
-
-    on = panel.button("Go on", go_on, "From where it was stopped, also after a restart of the kernel")
+    on = job.also("Go on", partial(train, from_start=False), "From where it was stopped, also after a restart")
 
     def redraw() -> None:
         number.show(explorer.n_experts)
@@ -224,109 +191,7 @@ def experts_panel(explorer: AlternativesExplorer, *, slot: str = "experts") -> w
         )
         draw()
 
-    box = panel.box(number.row, threshold.row, row(mitosis), row(job.row, on, job.line), estimate, figure, words)
+    buttons = row(job.start, on, job.stop, job.bar, job.line)
+    box = panel.box(number.row, threshold.row, row(mitosis), buttons, figure, words, estimate)
     explorer.attach(slot, safely(panel, redraw), box)
     return box
-
-
-# ---------------------------------------------------------------------- experts on the small model
-
-
-def pruned_panel(explorer: AlternativesExplorer, *, slot: str = "stored experts") -> w.VBox:
-    """Doubly sparse softmaxes retrained on the small full model, as stored, and the words of their experts."""
-    panel, words = Panel(), Line()
-    experts = explorer.small.experts
-    which = w.Dropdown(
-        options=[(e.label, i) for i, e in enumerate(experts)],
-        description="stored experts",
-        style=WIDE,
-        layout=w.Layout(width="340px"),
-    )
-    expert = NumberBox(description="expert")
-
-    def chosen(i: int) -> None:
-        explorer.stored = i
-        explorer.expert = min(explorer.expert, experts[i].n_experts)
-
-    def pick(value: int) -> None:
-        most = experts[explorer.stored].n_experts
-        if not 1 <= value <= most:
-            raise ValueError(f"expert should be from 1 to {most}, got {value}")
-        explorer.expert = value
-
-    panel.on_value(which, chosen)
-    panel.on_number(expert, pick, lambda: explorer.expert)
-    figure = live(af.stored_experts_figure(experts, explorer.stored))
-
-    def redraw() -> None:
-        with panel.writing():
-            which.value = explorer.stored
-            expert.value = explorer.expert
-        figure.push(*af.stored_experts_data(experts, explorer.stored))
-        words.say("STORED, made on another machine. " + said.stored_experts_sentence(explorer))
-
-    box = panel.box(row(which, expert), figure, words)
-    explorer.attach(slot, safely(panel, redraw), box)
-    return box
-
-
-# ---------------------------------------------------------------------- tails skipped
-
-
-def skip_panel(explorer: AlternativesExplorer, *, slot: str = "skip") -> w.VBox:
-    """The tails of the small adaptive model that exact decoding opens for the k best words, and what it takes."""
-    panel, words = Panel(), Line()
-    k = _pair(panel, explorer, "best", "k", "best words asked for, k", "best words asked for", high=float(MOST))
-    state = _state_pair(panel, explorer)
-    sizes = {"rows": af.TIMED_ROWS, "device": "cpu"}
-
-    def times() -> Mapping[str, Any]:
-        return spreads(explorer.recall("skipped tails"), sizes)
-
-    figure = live(af.skip_figure(explorer, times()))
-
-    def measure(tick: Tick) -> None:
-        from ...timing import interleave
-
-        layer, x = explorer.small.adaptive, explorer.small.adaptive_states[: af.TIMED_ROWS]
-        items: dict[str, list[Callable[[], Any]]] = {}
-        for place in PLACES:
-            items[f"{said.ALL}, {place}"] = [partial(_all_words, layer, x, place)]
-            items[f"{said.SKIP}, {place}"] = [partial(layer.topk, x, place)]
-        tally = Tally(sizes, "cpu")
-
-        def draw() -> None:
-            figure.push(*af.skip_data(explorer, tally.spreads()))
-            words.say(UNDER_WAY)
-
-        show = now_and_then(draw)
-
-        def heard(name: str, seconds: float) -> None:
-            tally.heard(name, seconds)
-            show()
-
-        def work() -> None:
-            interleave(items, rounds=25, seconds=8.0, progress=tick, heard=heard)
-
-        kept(explorer, "skipped tails", tally, work)
-
-    job = Job(panel, "Time both ways", measure, "All words and a search, against exact top-k, in turns")
-
-    def redraw() -> None:
-        k.show(explorer.best)
-        state.show(explorer.place)
-        figure.push(*af.skip_data(explorer, times()))
-        last = explorer.recall("skipped tails") or {"device": "", "date": ""}
-        whose = f"{last['device']}, {last['date'][:10]}"
-        words.say("In words: " + said.skip_sentence(explorer, times(), whose))
-
-    box = panel.box(k.row, state.row, row(job.row, job.line), figure, words)
-    explorer.attach(slot, safely(panel, redraw), box)
-    return box
-
-
-def _all_words(layer: Any, x: Any, k: int) -> Any:
-    import torch
-
-    with torch.no_grad():
-        return layer.log_prob(x).topk(k)

@@ -49,11 +49,17 @@ def window(models: SmallModels, width: int, n_full: int) -> SVDSoftmax:
 
 @lru_cache(maxsize=256)
 def quality(models: SmallModels, width: int, n_full: int) -> dict[str, float]:
-    """Recall at 1, 5 and 10, divergence in nats, and arithmetic at a W and N."""
+    """Recall at 1 and 10 on the reported states, and arithmetic at a W and N."""
     svd, x = window(models, width, n_full), reported(models)
     ours, true = svd.topk(x, max(TOPS)).indices, _best(models)
-    recalls = {f"recall {k}": agreement(ours, true, k) for k in TOPS}
-    return recalls | {"divergence": svd.divergence(x), "utilisation": svd.utilisation}
+    recalls = {f"recall {k}": agreement(ours, true, k) for k in (1, max(TOPS))}
+    return recalls | {"utilisation": svd.utilisation}
+
+
+def utilisation(models: SmallModels, width: int, n_full: Any) -> Any:
+    """Multiplications of a W and N as a share of the full softmax's; N may be an array."""
+    n, d = models.full.n_classes, models.full.in_features
+    return (d * d + n * width + n_full * (d - width)) / (n * d)
 
 
 @lru_cache(maxsize=64)
@@ -65,15 +71,15 @@ def recall_curve(models: SmallModels, width: int) -> tuple[np.ndarray[Any, Any],
     return places.astype(float), np.searchsorted(needed, places, side="right") / len(needed)
 
 
+@lru_cache(maxsize=32)
 def choose(models: SmallModels, recall: float) -> Choice:
-    """The W and N of least arithmetic that find this share of the ten best words."""
+    """The W and N of least arithmetic that find this share of the ten best words, on the states to choose by."""
     return svd_of(models).choose(chosen_by(models), recall, max(TOPS))
 
 
-@lru_cache(maxsize=2)
 def cheapest_percent(models: SmallModels) -> float:
-    """Percent of the arithmetic that the cheapest W and N need for 99 % of the ten best words of the first states."""
-    return 100 * SVDSoftmax(models.full).choose(models.states[:SHOWN], 0.99, max(TOPS)).utilisation
+    """Percent of the arithmetic of the cheapest W and N for 99 % of the ten best words, as the panel chooses them."""
+    return 100 * choose(models, 0.99).utilisation
 
 
 @lru_cache(maxsize=64)

@@ -74,24 +74,34 @@ def cost_data(cost: Cost) -> dict[str, Any]:
 SENTENCES = ("the cat sat on the mat and watched an axolotl", "we found a greenhouse full of orchids near reykjavik")
 
 
-def scene_data(vocabulary: Vocabulary) -> dict[str, Any]:
-    """The scene of a token: the authors' cutoffs where they fit, and sentences with the rank of each word.
+@lru_cache(maxsize=2)
+def ranks_of(vocabulary: Vocabulary) -> dict[str, int]:
+    """The rank of every word; empty where there are only counts."""
+    return {word: rank for rank, word in enumerate(vocabulary.words or (), start=1)}
 
-    English sentences where all their words are known; otherwise frequent and rare words of the list itself.
+
+def sentences_of(vocabulary: Vocabulary) -> list[list[list[Any]]]:
+    """Sentences for the scene of a token, each word with its rank.
+
+    English ones where all their words are known; else frequent and rare words of the list itself.
+    """
+    n, ranks = len(vocabulary), ranks_of(vocabulary)
+    sentences = [sentence.split() for sentence in SENTENCES]
+    if all(word in ranks for sentence in sentences for word in sentence):
+        return [[[word, ranks[word]] for word in sentence] for sentence in sentences]
+    places = dict.fromkeys(min(max(1, place), n) for place in (1, 2, n // 40, 3, n // 3, 5, n - 1, 4, n // 9))
+    names = vocabulary.words
+    return [[[names[place - 1] if names else f"word {place:,}", place] for place in places]]
+
+
+def scene_data(vocabulary: Vocabulary) -> dict[str, Any]:
+    """The scene of a token on the page: the authors' cutoffs where they fit, and sentences.
+
     Raises ValueError for a vocabulary without words or with fewer than ten.
     """
     words = vocabulary.words
     if words is None or len(words) < 10:
         raise ValueError(f"vocabulary should bring at least 10 words for the scene, got {len(words or ())}")
     n = len(words)
-    ranks = {word: rank for rank, word in enumerate(words, start=1)}
-    sentences = [sentence.split() for sentence in SENTENCES]
-    if not all(word in ranks for sentence in sentences for word in sentence):
-        places = [1, 2, n // 40, 3, n // 3, 5, n - 1, 4, n // 9]
-        sentences = [[words[max(place, 1) - 1] for place in places]]
     cuts = [cut for cut in (2000, 10000) if cut < n // 2] or [max(1, n // 5)]
-    return {
-        "cuts": cuts,
-        "d": 512,
-        "sentences": [[[word, ranks[word]] for word in sentence] for sentence in sentences],
-    }
+    return {"cuts": cuts, "d": 512, "sentences": sentences_of(vocabulary)}

@@ -18,21 +18,20 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-import ipywidgets as w
-
 from ...text import counted
-from . import views
 from .compare import Difference, difference, shown
 from .course import LESSONS, ROOMS
 from .done import EXERCISES, LONGEST, SIGNS, Status, entries, fitting, keep
 from .parts import one_line
 from .readers_code import TookTooLong, run_readers_code
-from .widgets import PageHelper
 
 #: Seconds that one call of the reader's function may take.
 PATIENCE = 10.0
 #: Operations of a function that does nothing.
 _NOTHING = {"RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE", "POP_TOP", "CACHE"}
+#: How what a check says is set: an output of its own brings no style sheet.
+_TEXT = "font: 13px/1.5 var(--jp-content-font-family, sans-serif); color: var(--jp-content-font-color1)"
+_GRID = "display: grid; grid-template-columns: max-content 1fr; gap: 2px 12px; margin-top: 4px; overflow-wrap: anywhere"
 
 
 @dataclass(frozen=True)
@@ -71,13 +70,10 @@ class Judgement:
     @property
     def html(self) -> str:
         """All of it for the page."""
-        rows = "".join(
-            f"<tr><th scope='row'>{html.escape(name)}</th><td><code>{html.escape(code)}</code></td></tr>"
-            for name, code in self.rows
-        )
         said = f"<b>{SIGNS[self.status]} {self.status}</b>. {html.escape(self.text)}"
-        table = f"<table class='adasoft-sentences'>{rows}</table>" if rows else ""
-        return f'<div class="adasoft-words" role="status">{said}{table}</div>'
+        rows = "".join(f"<b>{html.escape(name)}</b><code>{html.escape(code)}</code>" for name, code in self.rows)
+        shown_below = f'<div style="{_GRID}">{rows}</div>' if rows else ""
+        return f'<div role="status" style="{_TEXT}">{said}{shown_below}</div>'
 
 
 @cache
@@ -261,14 +257,21 @@ def _line_of(function: Any, error: BaseException | None) -> tuple[tuple[str, str
 # ---------------------------------------------------------------------- on the page
 
 
-class Checked(w.VBox):  # type: ignore[misc]
-    """What a check says, on the page; ``text`` is the same in plain text."""
+class Checked:
+    """What a check says: shown as the output of its cell; ``text`` is the same in plain text.
+
+    No widget: it can be read without a kernel, and stands as long as its cell is not run again.
+    """
 
     def __init__(self, judgement: Judgement, more: str = "") -> None:
         self.judgement = judgement if not more else replace(judgement, text=f"{judgement.text} {more}")
         self.text = self.judgement.plain
-        super().__init__([w.HTML(self.judgement.html), PageHelper()], layout=w.Layout(width="100%"))
-        self.add_class("adasoft")
+
+    def _repr_html_(self) -> str:
+        return self.judgement.html
+
+    def __repr__(self) -> str:
+        return self.text
 
 
 def check(key: str, function: Callable[..., Any]) -> Checked:
@@ -285,9 +288,7 @@ def check(key: str, function: Callable[..., Any]) -> Checked:
     if judgement.status == "correct" or (judgement.status != "missing" and not solved):
         keep(EXERCISES, key, status=judgement.status, code=source_of(function))
     more = "You solved it before, and that is kept." if solved and judgement.status != "correct" else ""
-    checked = Checked(judgement, more)
-    views.replace(f"check {key}", checked)
-    return checked
+    return Checked(judgement, more)
 
 
 def source_of(function: Callable[..., Any]) -> str:

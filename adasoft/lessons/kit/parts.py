@@ -58,8 +58,12 @@ class Panel:
         self._writing = False
 
     def box(self, *children: w.Widget) -> w.VBox:
-        """The children, the line for problems and the page helper, in one box."""
-        box = w.VBox([*children, self.problem, PageHelper()], layout=w.Layout(width="100%"))
+        """The children, the line for problems and the page helper, in one box.
+
+        The line stands below the children unless it is one of them: best beside the controls that may be refused.
+        """
+        below = [] if self.problem in children else [self.problem]
+        box = w.VBox([*children, *below, PageHelper()], layout=w.Layout(width="100%"))
         box.add_class("adasoft")
         return box
 
@@ -145,7 +149,7 @@ def failure(error: BaseException) -> str:
     if isinstance(error, OSError):
         return text
     way = next(way for kind, way in _WAYS_OUT.items() if isinstance(error, kind) or kind is Exception)
-    return f"{text}{'' if text.endswith('.') else '.'} Way out: {way}."
+    return f"{text}{'' if text.endswith('.') else '.'} What works: {way}."
 
 
 #: What a job does, given its tick.

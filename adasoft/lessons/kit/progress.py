@@ -27,8 +27,9 @@ from .views import LOCK, replace
 
 #: A guess this many times too large or too small still counts as near.
 NEAR = 2.0
-#: Characters of a question in the map.
-_SHORT = 110
+#: The map: one line for each step, cut off where the page ends.
+_LIST = "list-style: none; margin: 0; padding: 0; color: var(--jp-content-font-color1)"
+_LINE = "white-space: nowrap; overflow: hidden; text-overflow: ellipsis; line-height: 1.6"
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,13 @@ def steps(lesson: str, entries: Entries) -> list[Step]:
     for key, question in questions_of(lesson).items():
         kept = answers.get(key)
         good = kept is not None and kept["status"] == "correct"
-        state = "not answered yet" if kept is None else "answered" if good else f"not yet; you said {kept['answer']}"
+        state = (
+            "question open"
+            if kept is None
+            else "question answered"
+            if good
+            else f"question: {kept['answer']} is not right yet"
+        )
         found.append(Step("question", key, plain(question.text), good, kept is not None, state))
     for key, prediction in predictions_of(lesson).items():
         guess = done.guess_of(key, entries.get(done.KEPT, {}).get)
@@ -64,18 +71,18 @@ def steps(lesson: str, entries: Entries) -> list[Step]:
         if exercise.lesson == lesson:
             kept = solved.get(key)
             good = kept is not None and kept["status"] == "correct"
-            state = "open" if kept is None else "solved" if good else "tried, not right yet"
+            state = "exercise open" if kept is None else "exercise solved" if good else "exercise tried, not right yet"
             found.append(Step("exercise", key, exercise.text, good, kept is not None, state))
     return found
 
 
 def _guess_step(key: str, text: str, unit: str, kept: tuple[float, Mapping[str, Any] | None] | None) -> Step:
     if kept is None:
-        return Step("guess", key, text or f"“{key}”", False, False, "not guessed yet")
+        return Step("guess", key, text or f"“{key}”", False, False, "guess open")
     guess, result = kept
-    said = f"you guessed {with_unit(number_text(guess), unit)}"
+    said = f"guess of {with_unit(number_text(guess), unit)}"
     if result is None:
-        return Step("guess", key, text or f"“{key}”", False, True, f"{said}; nothing is measured yet")
+        return Step("guess", key, text or f"“{key}”", False, True, f"{said}, not measured yet")
     off = off_by(guess, result["truth"])
     return Step("guess", key, text or result["question"], off <= NEAR, True, f"{said}: {closeness(off)}")
 
@@ -191,27 +198,22 @@ def _listed(what: list[str]) -> str:
 # ---------------------------------------------------------------------- on the page
 
 
-def _row(step: Step) -> str:
-    text = step.text if len(step.text) <= _SHORT else f"{step.text[: _SHORT - 4]} ..."
+def _item(step: Step) -> str:
     sign = "✓" if step.good else "✗" if step.tried else "○"
-    cells = (f"<b>{sign} {html.escape(step.state)}</b>", step.kind, html.escape(text))
-    return f"<tr><th scope='row'>{cells[0]}</th><td>{cells[1]}</td><td>{cells[2]}</td></tr>"
+    text, state = html.escape(step.text.removesuffix(" Commit to a guess.")), html.escape(step.state)
+    return f'<li style="{_LINE}" title="{text}"><b>{sign} {state}</b> · {text}</li>'
 
 
 def progress_panel(lesson: str) -> w.VBox:
     """The map of a lesson, which follows what the reader does; the report, and ways to forget."""
     there = lesson_of(lesson)
-    panel, table, said = Panel(), w.HTML(), Line()
+    panel, map_, said = Panel(), w.HTML(layout=w.Layout(width="98%")), Line()
     headline = Line()
 
     def redraw() -> None:
         now = steps(lesson, done.entries())
         headline.say(f"{there.number} · {summary(now)}.")
-        head = "<tr><th scope='col'>state</th><th scope='col'>kind</th><th scope='col'>what it asks</th></tr>"
-        table.value = (
-            "<div class='adasoft-scrolls' tabindex='0' role='region' aria-label='map of this lesson'>"
-            f"<table class='adasoft-sentences'>{head}{''.join(map(_row, now))}</table></div>"
-        )
+        map_.value = f'<ul style="{_LIST}" aria-label="map of this lesson">{"".join(map(_item, now))}</ul>'
 
     def write() -> None:
         path = write_report()
@@ -226,9 +228,10 @@ def progress_panel(lesson: str) -> w.VBox:
     report = panel.button("Write the report", write, "Writes what you did in all lessons into one Markdown file")
     this = panel.button("Forget this lesson", forget_this, "Its answers, guesses, exercises and settings")
     everything = panel.button("Forget everything", forget_all, "All lessons, own words and measurements")
-    timings = w.Checkbox(value=False, description="timings of this machine, too", indent=False)
+    timings = w.Checkbox(value=False, description="with the timings of this machine", indent=False)
     timings.layout.width = "auto"
-    box = panel.box(headline, table, row(report, this, everything, timings), said)
+    box = panel.box(headline, map_, row(report, this, everything, timings), said)
+    box.add_class("adasoft-progress")
     replace(f"progress {lesson}", box)
     done.watch(f"progress {lesson}", redraw)
     redraw()

@@ -47,6 +47,13 @@ class LiveFigure(anywidget.AnyWidget):  # type: ignore[misc]
     label = t.Unicode("figure").tag(sync=True)
 
     def __init__(self, figure: go.Figure, label: str = "figure") -> None:
+        # a drag on a figure would zoom it, and nothing in the panel leads back
+        figure.update_layout(dragmode=False)
+        figure.update_xaxes(fixedrange=True)
+        figure.update_yaxes(fixedrange=True)
+        for trace in figure.data:
+            if hasattr(trace, "name") and trace.name is None:
+                trace.name = ""  # else its tooltip would speak of "trace 2"
         self.figure = figure
         super().__init__(label=label)
         self.on_msg(self._asked)

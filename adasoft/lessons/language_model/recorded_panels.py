@@ -25,7 +25,7 @@ GUESS = "guess paper minutes"
 _NONE = "nothing more"
 
 
-def race_panel(folder: Path | None = None) -> w.VBox:
+def training_race_panel(folder: Path | None = None) -> w.VBox:
     """Four stored trainings replayed in the page. ``folder``: ``data/results`` by default."""
     panel = Panel()
     try:
@@ -33,7 +33,7 @@ def race_panel(folder: Path | None = None) -> w.VBox:
     except (ValueError, OSError) as error:
         panel.problem.say(one_line(error))
         box = panel.box()
-    replace("race", box)
+    replace("training race", box)
     return box
 
 

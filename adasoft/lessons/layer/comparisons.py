@@ -56,7 +56,7 @@ def gradient_batch(explorer: LayerExplorer, skip_last: bool, n: int = 24) -> tup
     else:
         first = [int(found[0]) for i in range(last + 1) if len(found := (cluster == i).nonzero())]
         kept = torch.tensor([*first, *(i for i in range(n) if i not in first)])[:n]
-    return x[kept] * explorer.confidence, target[kept]
+    return x[kept], target[kept]
 
 
 def parameter_names(explorer: LayerExplorer) -> list[str]:
@@ -92,9 +92,9 @@ def gradient_check(
         weight[row, column] = start + by
         return float(layer(x, target).loss)
 
-    def difference(h: float) -> tuple[float, float]:
-        # divided by the step that was really made: start + h is rounded
-        numeric = (moved(h) - moved(-h)) / ((start + h) - (start - h))
+    def difference(step: float) -> tuple[float, float]:
+        # divided by the step that was really made: start + step is rounded
+        numeric = (moved(step) - moved(-step)) / ((start + step) - (start - step))
         return numeric, abs(numeric - analytic) / max(abs(numeric), abs(analytic), 1e-300)
 
     numeric, error = difference(10.0**log_step)
@@ -160,9 +160,9 @@ def drop_in_table(explorer: LayerExplorer) -> list[tuple[str, str]]:
         ("ours into theirs, strict", str(back.load_state_dict(ours.stock_state_dict()))),
         ("loss, theirs", f"{float(pairs[0].loss.detach()):.7f}"),
         ("loss, ours", f"{float(pairs[1].loss.detach()):.7f}"),
-        ("output, largest difference", f"{_gap(pairs[0].output, pairs[1].output):.1e}"),
-        ("gradients, largest difference", f"{max(grads):.1e}"),
-        ("log_prob, largest difference", f"{_gap(logs[0][0], logs[1][0]):.1e}"),
+        ("output, largest difference", _gap_text(_gap(pairs[0].output, pairs[1].output))),
+        ("gradients, largest difference", _gap_text(max(grads))),
+        ("log_prob, largest difference", _gap_text(_gap(logs[0][0], logs[1][0]))),
         ("predict, rows that agree", f"{same} of {words}"),
     ]
 
@@ -197,6 +197,10 @@ def _half(explorer: LayerExplorer, n: int = 64) -> tuple[Tensor, Tensor]:
     return x.float(), target
 
 
+def _gap_text(gap: float) -> str:
+    return f"{gap:.1e}" if gap else "0"
+
+
 def _gap(a: Tensor, b: Tensor) -> float:
     return float((a - b).detach().abs().max())
 
@@ -217,7 +221,7 @@ def _autocast(layer: Any, explorer: LayerExplorer) -> Any:
         return layer(*_half(explorer)).loss
 
 
-#: What to hand both layers -> (the call, in words of code; the call).
+#: What to give both layers -> (the call, in words of code; the call).
 CASES: dict[str, tuple[str, Callable[[Any, LayerExplorer], Any]]] = {
     "a plain batch": ("layer(x, target).loss", lambda layer, e: layer(*_half(e)).loss),
     "sentences of words (three dimensions)": (
@@ -273,7 +277,7 @@ def drop_in_verdict(stock: str, ours: str) -> str:
 
 
 def unskipped_percent(explorer: LayerExplorer, k: int) -> float:
-    """Percentage of the (row, tail) pairs whose tail is not below the k-th best word (k of `TOP`).
+    """Percentage of the (state, tail) pairs whose tail is not below the k-th best word (k of `TOP`).
 
     Raises ValueError if the layer is not trained: one that knows the counts says the same after every hidden state.
     """

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,7 +21,7 @@ from torch import Tensor
 from ...layer import AdaptiveSoftmax
 from ...vocabulary import Vocabulary
 from ..kit.first_words import FirstWordsExplorer
-from ..kit.traits import Whole, kept
+from ..kit.traits import Real, Whole, kept
 from ..kit.views import LOCK
 
 #: Situations that a drawn hidden state can stand for, and how strongly words prefer one.
@@ -30,19 +29,8 @@ SITUATIONS, PREFERENCE = 64, 3.0
 #: Drawn hidden states that the reader can choose from.
 STATES = 64
 TRAIN_STEPS = 200
-#: A text that is there in every checkout.
-LICENCE = Path(__file__).resolve().parents[3] / "LICENSE"
 #: For how many best words the share of opened tails is drawn.
 TOP = (1, 2, 3, 5, 10, 20, 30, 50)
-_MOVED = ("word", "state", "confidence", "k")
-_RANGES = {
-    "n_words": ("V", 20, 10_000),
-    "in_features": ("d", 4, 128),
-    "batch": ("B", 16, 8192),
-    "state": ("hidden state", 1, STATES),
-    "k": ("k", 1, TOP[-1]),
-    "confidence": ("confidence", 0.1, 10.0),
-}
 
 
 @contextmanager
@@ -72,11 +60,13 @@ class WordReading:
     """(V,), of all words."""
     masses: list[float]
     """Probability of the head's words, and of each tail's, summed word by word."""
+    best: list[tuple[int, float]]
+    """The most probable words: rank from 0, probability."""
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Which (row, tail) pairs must be opened for the k best words, for each k of `TOP`; shares from 0 to 1."""
+    """Which (state, tail) pairs must be opened for the k best words, for each k of `TOP`; shares from 0 to 1."""
 
     ks: tuple[int, ...]
     bound: np.ndarray[Any, Any]
@@ -99,18 +89,17 @@ class LayerExplorer(FirstWordsExplorer):
     """
 
     _begin: ClassVar[Mapping[str, Any]] = {"in_features": 32, "batch": 1024, "cutoffs": (500, 2000)}
-    _kept_traits: ClassVar[tuple[str, ...]] = (*FirstWordsExplorer._kept_traits, *_MOVED)
 
-    n_words = t.Int(5000)
+    n_words = Whole(5000, 20, 10_000, "V")
     in_features = kept(Whole(32, 4, 128, "d"))
     batch = kept(Whole(1024, 16, 8192, "B"))
-    word = t.Int(1000)
+    word = kept(t.Int(1000))
     """Rank of the chosen word, from 1."""
-    state = t.Int(1)
+    state = kept(Whole(1, 1, STATES, "hidden state"))
     """Number of the chosen hidden state, from 1."""
-    confidence = t.Float(1.0)
-    """The hidden states are multiplied by it, and with them all logits."""
-    k = t.Int(10)
+    confidence = kept(Real(1.0, 0.1, 10.0, "confidence"))
+    """In decoding the hidden states are multiplied by it, and with them all logits."""
+    k = kept(Whole(10, 1, TOP[-1], "k"))
 
     def __init__(self, vocabulary: Vocabulary | str | None = None, **traits: Any) -> None:
         self._trained: dict[Any, tuple[AdaptiveSoftmax, list[float]]] = {}
@@ -123,18 +112,10 @@ class LayerExplorer(FirstWordsExplorer):
 
     def reset(self) -> None:
         """Back to the sizes, the cutoffs, the word and all else it was made with, as far as they fit these words."""
-        for name in ("in_features", "n_words", *_MOVED):  # the others depend on n_words
+        for name in ("in_features", "n_words", "word", "state", "confidence", "k"):  # the others depend on n_words
             value = self._start[name]
             setattr(self, name, min(value, len(self.vocabulary)) if name == "word" else value)
         super().reset()
-
-    @t.validate("n_words", "in_features", "batch", "state", "k", "confidence")
-    def _at_least_one(self, proposal: Any) -> Any:
-        name, value = proposal["trait"].name, proposal["value"]
-        letter, low, high = _RANGES[name]
-        if not low <= value <= high:
-            raise t.TraitError(f"{letter} should be from {low:,} to {high:,} here, got {value:,}")
-        return value
 
     @t.validate("word")
     def _a_rank(self, proposal: Any) -> int:
@@ -143,12 +124,6 @@ class LayerExplorer(FirstWordsExplorer):
         if not 1 <= proposal["value"] <= last:
             raise t.TraitError(f"the rank should be from 1 to V = {last:,}, got {proposal['value']:,}")
         return int(proposal["value"])
-
-    @t.observe(*_MOVED)
-    def _moved(self, change: Any) -> None:
-        if not self._quiet:
-            self._keep(change["name"])
-            self.version += 1
 
     # ---- words
 
@@ -212,10 +187,9 @@ class LayerExplorer(FirstWordsExplorer):
 
     @property
     def states(self) -> Tensor:
-        """The drawn hidden states that the reader can choose from, (64, d), times the confidence."""
+        """The drawn hidden states that the reader can choose from, (64, d)."""
         key = ("states", self.vocabulary, self.in_features)
-        drawn = self._cached(key, lambda: self.drawn(STATES, np.random.default_rng(1))[0])
-        return drawn * self.confidence  # type: ignore[no-any-return]
+        return self._cached(key, lambda: self.drawn(STATES, np.random.default_rng(1))[0])  # type: ignore[no-any-return]
 
     @property
     def entropies(self) -> tuple[float, float]:
@@ -344,30 +318,44 @@ class LayerExplorer(FirstWordsExplorer):
             tail = float(torch.log_softmax(layer.tail[cluster - 1](x), 0)[rank - edges[cluster]])
         masses = [float(log_prob[a:b].exp().sum()) for a, b in pairwise(edges)]
         said = float(layer(x, torch.tensor(rank)).output)
-        return WordReading(cluster, -float(head[entry]), -tail, said, log_prob.numpy(), masses)
+        best = [(int(i), float(p.exp())) for p, i in zip(*log_prob.topk(min(10, len(log_prob))), strict=True)]
+        return WordReading(cluster, -float(head[entry]), -tail, said, log_prob.numpy(), masses, best)
 
     @torch.no_grad()
-    def _decoded(self) -> dict[str, Tensor]:
-        """Of all hidden states: the best 50, the tails' log-probabilities, the best word within each tail."""
+    def decoded(self) -> dict[str, Tensor]:
+        """Of all hidden states, times the confidence: the best 50 words, their log-probabilities, the tails'
+        log-probabilities, and those of the best word within each tail."""
 
         def make() -> dict[str, Tensor]:
-            layer, x = self.layer, self.states
+            layer, x = self.layer, self.states * self.confidence
             log_prob = layer.log_prob(x)
             edges = layer.cutoffs
-            best = [log_prob[:, a:b].amax(1) for a, b in pairwise(edges)]
+            within = [log_prob[:, a:b].amax(1) for a, b in pairwise(edges)]
+            best = log_prob.topk(min(TOP[-1], layer.n_classes), dim=1)
             return {
-                "best": log_prob.topk(min(TOP[-1], layer.n_classes), dim=1).values,
+                "words": best.indices,
+                "best": best.values,
                 "tails": torch.log_softmax(layer.head(x), 1)[:, layer.shortlist_size :],
-                "within": torch.stack(best, 1),
+                "within": torch.stack(within, 1),
             }
 
         return self._cached(("decoded", self.layer, self.confidence), make)  # type: ignore[no-any-return]
 
+    def best_words(self, k: int) -> list[tuple[int, float]]:
+        """The k best words after the chosen hidden state: rank from 0, probability."""
+        found, row = self.decoded(), self.state - 1
+        pairs = zip(found["words"][row, :k].tolist(), found["best"][row, :k].exp().tolist(), strict=True)
+        return list(pairs)
+
+    def opened(self, row: int, k: int) -> list[bool]:
+        """Which tails ``topk`` opens for the k best words after hidden state ``row``, from 0."""
+        return self.layer.opened(self.states[row] * self.confidence, k).tolist()  # type: ignore[no-any-return]
+
     def pairs(self) -> Pairs:
-        """Shares of the (row, tail) pairs over the drawn hidden states."""
+        """Shares of the (state, tail) pairs over the drawn hidden states."""
 
         def make() -> Pairs:
-            found, layer, x = self._decoded(), self.layer, self.states
+            found, layer, x = self.decoded(), self.layer, self.states * self.confidence
             ks = tuple(k for k in TOP if k <= layer.n_classes)
             shares = np.array(
                 [

@@ -16,8 +16,26 @@ def _comparisons() -> Any:
 
 
 QUESTIONS: dict[str, Question] = {
+    "rows": Question(
+        "Of 1,000 tokens, none ignored, 800 have their target in the head, 150 in tail 1 and 50 in tail 2. How many "
+        "rows do head and tails compute together, if each cluster's rows count once?",
+        lambda: 1200.0,
+        {
+            "The head sees every token: it must also learn to say 'tail 1'.": lambda: 1000.0,
+            "That is each token in each cluster; a tail sees only its own tokens.": lambda: 3000.0,
+            "Those are the tails' rows; the head has rows as well.": lambda: 200.0,
+            "Those are the tokens of the head; all others pass through it as well.": lambda: 800.0,
+            "Projection and words are one cluster: count its rows once.": lambda: 1400.0,
+            "You left out tail 2: its 50 tokens are rows, too.": lambda: 1150.0,
+            "You left out tail 1: its 150 tokens are rows, too.": lambda: 1050.0,
+        },
+        "1,000 in the head, then 150 and 50.",
+        tolerance=0.0,
+        unit="rows",
+    ),
     "chain": Question(
-        "The head gives tail 1 the probability 0.2; within tail 1 the word has 0.01. What is its -log p, in nats?",
+        "The head gives tail 1 the probability 0.2. Within tail 1 the word has 0.01. What is the word's "
+        r"$-\log p$, in nats?",
         lambda: -math.log(0.2 * 0.01),
         {
             "That is the head's part alone; the word must also be found within the tail.": lambda: -math.log(0.2),
@@ -30,53 +48,40 @@ QUESTIONS: dict[str, Question] = {
         tolerance=0.005,
         unit="nats",
     ),
-    "rows": Question(
-        "1,000 tokens, none ignored: 800 have their target in the head, 150 in tail 1, 50 in tail 2. How many rows go "
-        "into head and tails together, each cluster's counted once?",
-        lambda: 1200.0,
-        {
-            "The head sees every token: it must say 'tail 1' for those of tail 1, too.": lambda: 1000.0,
-            "That is each token in each cluster; a tail sees its own tokens only.": lambda: 3000.0,
-            "Those are the tails' rows; the head has rows as well.": lambda: 200.0,
-            "Those are the tokens of the head; all others pass through it as well.": lambda: 800.0,
-            "Projection and words are one cluster: count its rows once.": lambda: 1400.0,
-        },
-        "1,000 in the head, then 150 and 50.",
-        tolerance=0.0,
-        unit="rows",
-    ),
     "difference": Question(
-        "The loss is 2.3006 with θ + ε and 2.2994 with θ - ε, where ε = 0.001. What is the central difference?",
+        r"The loss is 2.3006 at $\theta + \varepsilon$ and 2.2994 at $\theta - \varepsilon$, with "
+        r"$\varepsilon = 0.001$. What is the central difference?",
         lambda: 0.6,
         {
-            "That is the difference of the losses; divide it by the distance of the two places.": lambda: 0.0012,
+            "That is the difference of the losses; divide it by the distance between the two places.": lambda: 0.0012,
             "The two places are 2ε apart, not ε.": lambda: 1.2,
-            "Minus: the loss falls when θ falls, so the slope is positive.": lambda: -0.6,
+            "The loss falls when θ falls, so the slope is positive.": lambda: -0.6,
             "Divide by 2ε; you multiplied.": lambda: 0.0012 * 0.002,
         },
         "(2.3006 - 2.2994) / 0.002.",
         tolerance=0.005,
     ),
     "gradients": Question(
-        "J = 3 tails, no bias. How many weight matrices does the layer have, each with a gradient after every batch?",
+        "A layer has $J = 3$ tails and no bias. How many weight matrices does it have, each with a gradient after "
+        "every batch?",
         lambda: 7.0,
         {
             "That is one for each cluster; a tail has two, its projection and its words.": lambda: 4.0,
             "Those are the tails; the head has a matrix, too.": lambda: 6.0,
-            "Only the tails, and each has two.": lambda: 3.0,
+            "Those are the tails alone, and each of them has two.": lambda: 3.0,
             "The head needs no projection: it works at full width.": lambda: 8.0,
         },
         "1 + 2 J: the head, and a projection and the words of each tail.",
         tolerance=0.0,
     ),
     "skip": Question(
-        "Asked for the 10 best words. The tails have 0.30, 0.05 and 0.01; the tenth best word found so far has 0.02. "
-        "How many tails can be skipped without looking inside?",
+        "You want the 10 best words. The tails have probability 0.30, 0.05 and 0.01; the tenth-best word found so far "
+        "has 0.02. How many tails can be skipped without looking inside?",
         lambda: 1.0,
         {
             "Those must be opened: a word in them could still have more than 0.02.": lambda: 2.0,
             "The last tail has 0.01 in all, so none of its words can have 0.02.": lambda: 0.0,
-            "A tail of 0.30 may hold a word of 0.25; that would enter.": lambda: 3.0,
+            "A tail of 0.30 may hold a word of 0.25, which would be among the ten.": lambda: 3.0,
         },
         "Only the one below 0.02: no word has more than its whole tail.",
         tolerance=0.0,
@@ -86,21 +91,21 @@ QUESTIONS: dict[str, Question] = {
 PREDICTIONS: dict[str, Prediction] = {
     "tail tokens": Prediction(
         lambda e: (
-            f"The last tail holds {100 * e.word_shares[-1]:.0f} % of the words. Of {e.batch:,} tokens, how many go "
-            "there? Commit to a guess."
+            f"The last tail holds {100 * e.word_shares[-1]:.0f} % of the words. Of {e.batch:,} tokens, how many have "
+            "their target there?"
         ),
         lambda e: e.batch * e.token_shares[-1],
         "tokens",
     ),
     "digits": Prediction(
-        "Numbers of fp64 have about 16 digits. With the best step ε, to how many digits will a central difference "
-        "agree with backward()? Commit to a guess.",
+        "Numbers in fp64 have about 16 digits. With the best step $\\varepsilon$, to how many digits will the central "
+        "difference agree with `backward()`?",
         lambda e: _comparisons().best_agreement(e),
         "digits",
     ),
     "opened": Prediction(
-        "Now the ten best words of each hidden state. Of all (row, tail) pairs, what percentage has a tail that is, as "
-        "a whole, at least as probable as the tenth word, so that this rule cannot skip it? Commit to a guess.",
+        "Train the layer first. Then pair every hidden state with every tail. In what percentage of the pairs is the "
+        "whole tail at least as probable as the tenth-best word, so that this rule cannot skip it?",
         lambda e: _comparisons().unskipped_percent(e, 10),
         "%",
     ),

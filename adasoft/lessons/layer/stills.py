@@ -8,10 +8,11 @@ import numpy as np
 
 from ..kit import plots as f
 from ..kit.costs import COUNTED_MULTIPLICATIONS
-from ..kit.languages import read_words
-from .comparisons import CASES, GradientCheck, drop_in_case, drop_in_verdict, gradient_batch, gradient_check
-from .explorer import LICENCE, TRAIN_STEPS, LayerExplorer
-from .figures import curve_svg, decoding_figure, loss_svg, routed_batch, word_figure
+from .comparisons import GradientCheck, gradient_batch, gradient_check
+from .explorer import TRAIN_STEPS, LayerExplorer
+from .figures import batch_svg, bound_svg, curve_svg, decoding_figure, loss_svg
+from .path import layout_svg, path_svg
+from .widgets import SENTENCES
 
 
 @lru_cache(maxsize=2)
@@ -28,26 +29,42 @@ def _image(svg: str) -> str:
 
 
 @f.still(
-    "05_word",
-    "The word fans: its loss of 9 nats is 1.8 for the head and 7.2 for the tail; all words stacked reach one, 73 "
-    "percent of it in the head; the probability of each word falls with its rank.",
+    "05_batch",
+    "A sentence as 21 rows, sorted by rank, against 5,000 words as columns: a narrow strip for the head, a small "
+    "block for each tail, most of the frame empty.",
 )
-def _word_still() -> f.Picture:
-    return word_figure(_shown(False))
+def _batch_still() -> f.Picture:
+    return _image(batch_svg(_shown(False), SENTENCES[0].split()))
 
 
 @f.still(
-    "05_routing",
-    "28 squares, each a token with the letter of its cluster, mixed. Lines lead to the same squares sorted by cluster.",
+    "05_layout",
+    "Text8's full softmax as one large block; the authors' layer as a narrow head and two flat tails; yours.",
 )
-def _routing_still() -> f.Picture:
-    return _image(routed_batch(_shown(False), 28, 0, False).svg(_shown(False)))
+def _layout_still() -> f.Picture:
+    return _image(layout_svg(_shown(False)))
+
+
+@f.still(
+    "05_word",
+    "The word fans: head and tail 1 run, tail 2 is dashed. Of its loss of 8.99 nats, 7.22 come from the tail.",
+)
+def _word_still() -> f.Picture:
+    return _image(path_svg(_shown(False), _shown(False).reading()))
+
+
+@f.still(
+    "05_bound",
+    "Words as points in a circle around their mean; an arrow, the hidden state; across it a line that touches the "
+    "far side of the circle.",
+)
+def _bound_still() -> f.Picture:
+    return _image(bound_svg())
 
 
 @f.still(
     "05_gradient",
-    "Digits of agreement against the step ε: none or one at ε = 1, eight to nine near ε = 0.0001, and about one at the "
-    "smallest step.",
+    "Digits of agreement against the step ε: eight to nine in the middle, about one at both ends.",
 )
 def _gradient_still() -> f.Picture:
     explorer = _shown(False)
@@ -63,8 +80,7 @@ def _gradient_still() -> f.Picture:
 
 @f.still(
     "05_training",
-    "The loss against the training step: from the upper dashed line, the counts only, at 6.5 nats, it falls quickly to "
-    "5, above the lower dashed line, the best possible, at 4.2.",
+    "The loss falls from the counts, at 6.5 nats, to about 5; the best possible is 4.2.",
 )
 def _training_still() -> f.Picture:
     losses = [round(loss, 2) for loss in _shown(True).losses]
@@ -73,33 +89,8 @@ def _training_still() -> f.Picture:
 
 @f.still(
     "05_decoding",
-    "Left, one hidden state: both tails lie above the tenth best word, the best word in each far below it. Right, "
-    "shares of pairs against k: not below the k-th word, 43 to 100 percent; opened by topk, 28 to 98 percent; holding "
-    "one of the k words, near zero until k = 10.",
+    "Left: both tails lie above the tenth-best word, the best word in each far below. Right: shares of pairs "
+    "against k.",
 )
 def _decoding_still() -> f.Picture:
     return decoding_figure(_shown(True))
-
-
-@f.still(
-    "05_drop_in",
-    "Seven calls to both layers. Both answer a plain batch; PyTorch's refuses four that ours answers; one is answered "
-    "in different shapes, and ours refuses one.",
-)
-def _drop_in_still() -> f.Picture:
-    explorer, rows = _shown(False), {}
-    for case in CASES:
-        stock, ours = drop_in_case(explorer, case)
-        rows[case] = drop_in_verdict(stock, ours)
-    return f.card_svg(rows, 290)
-
-
-@f.still(
-    "05_own_words",
-    "The three plots of section 1 for the 96 words of this project's licence: the second lies in the head.",
-)
-def _own_words_still() -> f.Picture:
-    licence = read_words(LICENCE, "LICENSE")
-    explorer = LayerExplorer(licence, cost=COUNTED_MULTIPLICATIONS)
-    explorer.word = 2
-    return word_figure(explorer)

@@ -1,27 +1,30 @@
-"""Figures of the lesson on live timing, and the sentences that say them in words."""
+"""Figures of the lesson on live timing, layers side by side and a U-curve, and what they say in words."""
 
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
+from ...text import counted
 from ..kit.parts import listed
 from ..kit.picker import COLORS
-from ..kit.plots import FULL_COLOR, LOG, Data, Layout, filled, percent, seconds_text
-from ..time_model.explorer import TimingExplorer
-from ..time_model.recorded import ALONE, CUT, GRAPH, Recorded, recorded_layers
-from ..time_model.timings import FULL, OURS, PLAN, STOCK, Spread, percent_off
+from ..kit.plots import FULL_COLOR, GUESSED, LOG, MEASURED, TEXT_COLOR, YOU, Data, Layout, filled, percent, seconds_text
+from ..time_model.timings import Spread, percent_off
+from .explorer import LiveTimingExplorer
+from .layers import FULL, OURS, PLAN, STOCK
+from .recorded import ALONE, CUT, GRAPH, Recorded, recorded_layers
 
-#: The same place and colour for each, whatever is shown.
+#: From top to bottom, whatever is shown.
 NAMES = (FULL, CUT, STOCK, OURS, GRAPH, PLAN, ALONE)
-_COLORS = (FULL_COLOR, FULL_COLOR, COLORS[1], COLORS[0], COLORS[0], COLORS[2], COLORS[4])
-_COLOR = dict(zip(NAMES, _COLORS, strict=True))
+_COLOR = {name: FULL_COLOR if name in (FULL, CUT) else COLORS[0] for name in NAMES}
+#: A prediction: a line, upright beside the points.
+_PREDICTED = {"symbol": "line-ns", "size": 22, "line": {"width": 3}}
+_WRONG = {"symbol": "x-thin", "size": 12, "line": {"width": 4, "color": COLORS[5]}}
+_NONE = Spread(math.nan, math.nan, math.nan, 0)
 
 Times = Mapping[str, Spread]
 Seconds = Mapping[str, float]
@@ -31,104 +34,115 @@ def _ms(values: Sequence[float]) -> Any:
     return 1e3 * np.asarray(values if len(values) else [math.nan], dtype=np.float64)
 
 
+def scale_of(times: Times, predicted: Seconds) -> float:
+    """Median of measured over predicted time; 1 where there is nothing to compare."""
+    ratios = [t.median / predicted[n] for n, t in times.items() if math.isfinite(predicted.get(n, math.nan))]
+    return float(np.median(ratios)) if ratios else 1.0
+
+
 # ---------------------------------------------------------------------- layers side by side
 
 
-def bars_data(times: Times, predicted: Seconds, wrong: Seconds) -> tuple[Data, Layout]:
-    """Medians with quartiles, predictions and single cold shots; twice, the second time without the full softmax."""
-    data: Data = {}
-    layout: Layout = {}
-    for first, left_out in ((0, ()), (3, (FULL, CUT))):
-        names = [n for n in NAMES if n in {*times, *predicted, *wrong} and n not in left_out]
-        timed = [times.get(n, Spread(math.nan, math.nan, math.nan, 0)) for n in names]
-        data[first] = {
-            "x": names or [OURS],
-            "y": _ms([t.median for t in timed]),
+def layers_data(times: Times, predicted: Seconds, wrong: Seconds, guess: Seconds) -> tuple[Data, Layout]:
+    """Medians with quartiles, predictions, single cold shots, and a guess; the label of each row says its numbers."""
+    names = [n for n in NAMES if n in {*times, *predicted, *wrong}][::-1]
+    timed = [times.get(n, _NONE) for n in names]
+    data: Data = {
+        0: {
+            "y": names or [OURS],
+            "x": _ms([t.median for t in timed]),
             "marker.color": [_COLOR[n] for n in names] or [FULL_COLOR],
-            "error_y.array": _ms([t.q3 - t.median for t in timed]),
-            "error_y.arrayminus": _ms([t.median - t.q1 for t in timed]),
+            "error_x.array": _ms([t.q3 - t.median for t in timed]),
+            "error_x.arrayminus": _ms([t.median - t.q1 for t in timed]),
         }
-        # below the axis, where no marker hides them; many in short lines, for labels that are turned meet the legend
-        called = ["<br>".join(textwrap.wrap(n, 9)) if len(names) > 3 else n for n in names]
-        told = [seconds_text(t.median) if t.n else "not timed" for t in timed]
-        labels = [f"{n}<br>{text}" for n, text in zip(called, told, strict=True)]
-        axis = "xaxis" if not first else "xaxis2"
-        layout |= {f"{axis}.tickvals": tuple(names), f"{axis}.ticktext": tuple(labels)}
-        layout |= {f"{axis}.tickfont.size": 10 if len(names) > 5 else 12}
-        for number, found in ((1, predicted), (2, wrong)):
-            shown = [n for n in names if math.isfinite(found.get(n, math.nan))]
-            data[first + number] = {"x": shown or [OURS], "y": _ms([found[n] for n in shown])}
-    return data, layout
+    }
+    for number, found in ((1, predicted), (2, wrong), (3, guess)):
+        shown = [n for n in names if math.isfinite(found.get(n, math.nan))]
+        data[number] = {
+            "y": shown or (names or [OURS])[:1],
+            "x": _ms([found[n] for n in shown]),
+            "showlegend": bool(shown) or number == 1,
+        }
+    data[1]["marker.line.color"] = [_COLOR[n] for n in data[1]["y"]]
+    labels = [f"<b>{n}</b>  {_told(times.get(n), predicted.get(n, math.nan))}" for n in names]
+    return data, {
+        "yaxis.tickvals": tuple(names),
+        "yaxis.ticktext": tuple(labels),
+        "yaxis.categoryarray": tuple(names),
+        "yaxis.range": (-0.6, max(len(names), 1) - 0.4),
+    }
 
 
-def bars_figure(times: Times, predicted: Seconds, wrong: Seconds) -> go.Figure:
+def _told(timed: Spread | None, predicted: float) -> str:
+    if timed is None:
+        return f"predicted {seconds_text(predicted)}" if math.isfinite(predicted) else "not timed"
+    error = f", predicted {seconds_text(predicted)}" if math.isfinite(predicted) else ""
+    return f"{seconds_text(timed.median)}{error}"
+
+
+def layers_figure(times: Times, predicted: Seconds, wrong: Seconds, guess: Seconds) -> go.Figure:
     """What each layer takes, measured and predicted."""
-    titles = ("against the full softmax", "the adaptive layers alone, magnified")
-    figure = make_subplots(1, 2, subplot_titles=titles, horizontal_spacing=0.1)
-    for column in (1, 2):
-        first = column == 1
-        figure.add_bar(
-            row=1,
-            col=column,
-            name="measured: median, quartiles",
-            showlegend=first,
-            error_y={"type": "data", "symmetric": False, "color": "#70777e", "thickness": 2, "width": 8},
-        )
-        figure.add_scatter(
-            row=1,
-            col=column,
-            mode="markers",
-            name="predicted",
-            showlegend=first,
-            marker={"symbol": "diamond", "size": 12, "color": COLORS[5], "line": {"width": 1, "color": "white"}},
-        )
-        figure.add_scatter(
-            row=1,
-            col=column,
-            mode="markers",
-            name="timed wrongly: once, cold",
-            showlegend=first,
-            marker={"symbol": "x", "size": 11, "color": COLORS[3]},
-        )
-    figure.update_xaxes(type="category", tickangle=0)
-    figure.update_yaxes(title_text="one training step of the layer, ms", rangemode="tozero")
-    figure.update_annotations(font_size=13)
-    figure = filled(figure, *bars_data(times, predicted, wrong), 380)
-    figure.update_layout(showlegend=True, legend={"orientation": "h", "yref": "container", "y": 0.01}, margin_b=95)
+    figure = go.Figure()
+    figure.add_scatter(
+        mode="markers",
+        name="measured, with quartiles",
+        error_x={"type": "data", "symmetric": False, "color": TEXT_COLOR, "thickness": 2, "width": 8},
+        marker={**MEASURED, "size": 13},
+        hovertemplate="%{y}, measured: %{x:,.3~r} ms<extra></extra>",
+    )
+    for name, marker in (("predicted", _PREDICTED), ("timed wrongly", _WRONG), ("your guess", GUESSED)):
+        said = f"%{{y}}, {name}: %{{x:,.3~r}} ms<extra></extra>"
+        figure.add_scatter(mode="markers", name=name, marker=marker, hovertemplate=said)
+    figure.update_yaxes(type="category", categoryorder="array")
+    title = "one training step of the layer, ms (logarithmic)"
+    figure.update_xaxes(type="log", dtick="D2", tickformat=",.6~r", title_text=title)
+    figure = filled(figure, *layers_data(times, predicted, wrong, guess), 250)
+    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.18}, margin_t=30)
     return figure
 
 
-def bars_sentence(times: Times, predicted: Seconds, wrong: Seconds, whose: str) -> str:
-    """The bars in words: each time, its prediction, and what is faster than what."""
+def layers_sentence(times: Times, predicted: Seconds, wrong: Seconds, whose: str) -> tuple[str, str]:
+    """The figure in words: what is faster than what, then each time with its prediction."""
     if not times:
         known = ", ".join(f"{n} {seconds_text(s)}" for n, s in predicted.items() if math.isfinite(s))
-        return f"Nothing measured at these settings yet. Predicted: {known}." if known else "Nothing measured yet."
+        return f"Nothing measured at these settings yet{f'; predicted: {known}' if known else ''}.", ""
+    pairs = [(OURS, FULL, "Ours", "the full softmax"), (OURS, STOCK, "Ours", STOCK)]
+    pairs += [(PLAN, OURS, "The plan", "your cutoffs")] if PLAN in times else []
+    told = [compared(times[a], times[b], said, other) for a, b, said, other in pairs if a in times and b in times]
+    result = " ".join(told) or f"{next(iter(times))}: {seconds_text(next(iter(times.values())).median)}."
     parts = []
     for name, t in times.items():
-        between = f"{seconds_text(t.q1)} and {seconds_text(t.q3)}"
-        text = f"{name} {seconds_text(t.median)} (half of {t.n} runs between {between})"
+        half = f"half of {t.n} runs between {seconds_text(t.q1)} and {seconds_text(t.q3)}" if t.n > 1 else "one run"
+        text = f"{name} {seconds_text(t.median)} ({half})"
         if math.isfinite(predicted.get(name, math.nan)):
-            text += f", predicted {seconds_text(predicted[name])}: {percent_off(predicted[name], t.median)}"
+            text += f", predicted {seconds_text(predicted[name])}, {percent_off(predicted[name], t.median)}"
         parts.append(text)
-    text = f"Measured: {'; '.join(parts)}."
+    return result, f"{'; '.join(parts)}. {_errors(times, predicted, whose)}{wrong_sentence(times, wrong)}".strip()
+
+
+def _errors(times: Times, predicted: Seconds, whose: str) -> str:
     errors = [abs(predicted[n] / t.median - 1) for n, t in times.items() if math.isfinite(predicted.get(n, math.nan))]
-    if errors:
-        text += f" The predictions are off by {percent(float(np.median(errors)))} (median). They come from {whose}."
-    if OURS in times:
-        text += "".join(_compared(times[OURS], times[n], n) for n in (FULL, STOCK) if n in times)
-    if PLAN in times and OURS in times:
-        text += _compared(times[PLAN], times[OURS], "your cutoffs", "The plan")
-    return text + wrong_sentence(times, wrong)
+    if not errors:
+        return ""
+    scale = scale_of(times, predicted)
+    if not 0.5 <= scale <= 2:
+        ratio = f"{scale:.1f} times the predicted ones" if scale > 1 else f"{percent(scale)} of the predicted ones"
+        return f"Measured times are {ratio} (median). The predictions come from {whose}."
+    return f"The predictions are off by {percent(float(np.median(errors)))} (median). They come from {whose}."
 
 
-def _compared(ours: Spread, other: Spread, name: str, subject: str = "Ours") -> str:
+def compared(ours: Spread, other: Spread, subject: str, name: str) -> str:
+    """Which of two is faster, or that it cannot be told."""
     if ours.q1 <= other.q3 and other.q1 <= ours.q3:
-        return f" {subject} and {name} overlap: this measurement cannot tell them apart."
+        return f"{subject} and {name} overlap: this measurement cannot tell them apart."
     ratio = other.median / ours.median
-    name = f"the {name}" if name == FULL else name
     if ratio >= 1:
-        return f" {subject} takes {ratio:.3g} times less than {name}."
-    return f" {subject} takes {1 / ratio:.3g} times MORE than {name}."
+        return f"{subject} is {_ratio(ratio)} times faster than {name}."
+    return f"{subject} is {_ratio(1 / ratio)} times SLOWER than {name}."
+
+
+def _ratio(ratio: float) -> str:
+    return f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.2g}" if ratio >= 1.95 else f"{ratio:.2f}"
 
 
 def wrong_sentence(times: Times, wrong: Seconds) -> str:
@@ -136,53 +150,26 @@ def wrong_sentence(times: Times, wrong: Seconds) -> str:
     both = [n for n in wrong if n in times]
     if not both:
         return ""
-    parts = [f"{n} {wrong[n] / times[n].median:.2g} times" for n in both]
-    text = f" Timed wrongly (once, cold, one after the other), they come to {', '.join(parts)} their median."
+    parts = [f"{n} {wrong[n] / times[n].median:.2g}" for n in both]
+    text = f" Timed wrongly (once, cold, one after the other), each takes so many times its median: {', '.join(parts)}."
     if OURS in both and FULL in both:
         true, false = (times[FULL].median / times[OURS].median, wrong[FULL] / wrong[OURS])
-        text += f" The gain over the full softmax would read {false:.3g} times, where it is {true:.3g}."
+        text += f" The gain over the full softmax would read {false:.3g} times; it is {true:.3g}."
     return text
 
 
-def recorded_sentence(found: Recorded) -> str:
-    """A recorded measurement in words, its provenance first."""
-    text = bars_sentence(found.times, found.predicted, {}, found.whose)
-    return f"{found.provenance} {found.sizes}. {text}"
+def recorded_sentence(found: Recorded) -> tuple[str, str]:
+    """A recorded measurement in words, where it comes from first."""
+    result, more = layers_sentence(found.times, found.predicted, {}, found.whose)
+    return f"RECORDED on another machine. {result}", f"{found.provenance} {found.sizes}. {more} {found.note}".strip()
 
 
 # ---------------------------------------------------------------------- the U-curve
 
 
-def curve_data(explorer: TimingExplorer, times: Times) -> tuple[Data, Layout]:
-    """Predicted total against the cutoff that moved last, and the points measured on top of it."""
-    cost, _ = explorer.timings
-    i = explorer.active
-    sizes, seconds = predicted_curve(explorer)
-    points = {int(c): t for c, t in times.items()}
-    here = explorer.cutoffs[i] if explorer.cutoffs else 1
-    full = math.nan
-    if cost is not None:
-        full = cost.full_time(len(explorer.vocabulary), explorer.batch, explorer.in_features)
-    nearest: list[float] = [s for c, s in zip(sizes, seconds, strict=True) if c >= here] or [math.nan]
-    ends = [float(sizes[0]), float(sizes[-1])] if len(sizes) else [1.0, float(len(explorer.vocabulary))]
-    data: Data = {
-        0: {"x": np.asarray(sizes if len(sizes) else [1.0]), "y": _ms(list(seconds))},
-        1: {
-            "x": np.asarray([float(c) for c in points] or [1.0]),
-            "y": _ms([t.median for t in points.values()]),
-            "error_y.array": _ms([t.q3 - t.median for t in points.values()]),
-            "error_y.arrayminus": _ms([t.median - t.q1 for t in points.values()]),
-        },
-        2: {"x": np.asarray(ends), "y": _ms([full, full])},
-        3: {"x": np.full(1, float(here)), "y": _ms(nearest[:1])},
-    }
-    return data, {"xaxis.title.text": f"cutoff c{i + 1} (words), the others as set"}
-
-
-def predicted_curve(explorer: TimingExplorer) -> tuple[Sequence[float], Sequence[float]]:
-    """Cutoffs and seconds of the model that fits the device; nothing without one."""
-    cost, _ = explorer.timings
-    if cost is None or not explorer.cutoffs:
+def predicted_curve(explorer: LiveTimingExplorer) -> tuple[Sequence[float], Sequence[float]]:
+    """Cutoffs and seconds of the model that fits the device and its numbers; nothing without one."""
+    if not (explorer.judges and explorer.cutoffs):
         return [], []
     low, high = explorer.limits(explorer.active)
     places = np.unique(np.geomspace(low, high, 60).round().astype(np.int64).clip(low, high))
@@ -190,74 +177,125 @@ def predicted_curve(explorer: TimingExplorer) -> tuple[Sequence[float], Sequence
     return places.astype(float).tolist(), [predicted_at(explorer, int(c)) for c in places]
 
 
-def predicted_at(explorer: TimingExplorer, place: int) -> float:
+def predicted_at(explorer: LiveTimingExplorer, place: int) -> float:
     """Predicted seconds with the cutoff that moved last put elsewhere; nan without a model."""
     cost, _ = explorer.timings
+    if cost is None or not explorer.judges:
+        return math.nan
     i = explorer.active
     cutoffs = (*explorer.cutoffs[:i], place, *explorer.cutoffs[i + 1 :])
     shares = np.diff(explorer.vocabulary.cumulative[[*cutoffs, len(explorer.vocabulary)]]).tolist()
-    if cost is None:
-        return math.nan
     return cost.layer(
         len(explorer.vocabulary), cutoffs, explorer.widths, shares, explorer.in_features, explorer.batch
     ).seconds
 
 
-def curve_figure(explorer: TimingExplorer, times: Times) -> go.Figure:
+def curve_scale(explorer: LiveTimingExplorer, times: Times) -> float:
+    """What the prediction is multiplied by: 1, or what brings it to the measured points."""
+    if not explorer.scaled:
+        return 1.0
+    return scale_of(times, {c: predicted_at(explorer, int(c)) for c in times})
+
+
+def curve_data(explorer: LiveTimingExplorer, times: Times) -> tuple[Data, Layout]:
+    """Predicted total against the cutoff that moved last, the measured points, the full softmax, you, your guess."""
+    cost, _ = explorer.timings
+    i, scale = explorer.active, curve_scale(explorer, times)
+    sizes, seconds = predicted_curve(explorer)
+    points = {int(c): t for c, t in times.items()}
+    here = explorer.cutoffs[i] if explorer.cutoffs else 1
+    full = math.nan
+    if cost is not None and explorer.judges:
+        full = cost.full_time(len(explorer.vocabulary), explorer.batch, explorer.in_features)
+    nearest: list[float] = [s for c, s in zip(sizes, seconds, strict=True) if c >= here] or [math.nan]
+    ends = [float(sizes[0]), float(sizes[-1])] if len(sizes) else [1.0, float(len(explorer.vocabulary))]
+    guess, half = explorer.recall("guess beside the bottom"), math.nan
+    if guess is not None and len(sizes):
+        half = max(float(explorer.limits(i)[0]), sizes[int(np.argmin(seconds))] / 2)
+    guessed = min(seconds) * (1 + guess / 100) if math.isfinite(half) else math.nan
+    data: Data = {
+        0: {"x": np.asarray(sizes if len(sizes) else [1.0]), "y": scale * _ms(list(seconds))},
+        1: {
+            "x": np.asarray([float(c) for c in points] or [1.0]),
+            "y": _ms([t.median for t in points.values()]),
+            "error_y.array": _ms([t.q3 - t.median for t in points.values()]),
+            "error_y.arrayminus": _ms([t.median - t.q1 for t in points.values()]),
+        },
+        2: {"x": np.asarray(ends), "y": scale * _ms([full, full])},
+        3: {"x": np.full(1, float(here)), "y": scale * _ms(nearest[:1])},
+        4: {"x": np.full(1, half), "y": scale * _ms([guessed])},
+    }
+    scaled = f", × {scale:.2g}" if scale != 1 else ""
+    data[0]["name"], data[2]["name"] = f"predicted{scaled}", "full softmax"
+    data[4]["showlegend"] = math.isfinite(guessed)
+    return data, {"xaxis.title.text": f"cutoff c{i + 1} (words), the others as set"}
+
+
+def curve_figure(explorer: LiveTimingExplorer, times: Times) -> go.Figure:
     """The U-curve of one cutoff, predicted, with measured points."""
     figure = go.Figure()
-    bars = {"type": "data", "symmetric": False}
-    figure.add_scatter(mode="lines", name="predicted", line={"color": COLORS[0], "width": 3})
+    bars = {"type": "data", "symmetric": False, "thickness": 2, "width": 5}
+    said = "%{x:,d} words: %{y:,.3~r} ms<extra>%{fullData.name}</extra>"
+    figure.add_scatter(mode="lines", line={"color": COLORS[0], "width": 3}, hovertemplate=said)
     figure.add_scatter(
         mode="markers",
-        name="measured: median, quartiles",
+        name="measured",
         error_y=bars,
-        marker={"size": 10, "symbol": "circle", "color": COLORS[5]},
+        marker={**MEASURED, "size": 11, "color": COLORS[0]},
+        hovertemplate=said,
     )
-    figure.add_scatter(mode="lines", name="full softmax, predicted", line={"color": FULL_COLOR, "dash": "dash"})
-    figure.add_scatter(mode="markers", name="your cutoff", marker={"size": 14, "symbol": "diamond", "color": COLORS[2]})
+    figure.add_scatter(mode="lines", line={"color": FULL_COLOR, "dash": "dash"}, hovertemplate=said)
+    figure.add_scatter(mode="markers", name="your cutoff", marker=YOU, hovertemplate=said)
+    figure.add_scatter(mode="markers", name="your guess", marker=GUESSED, hovertemplate=said)
     figure.update_xaxes(**LOG)
     figure.update_yaxes(type="log", dtick="D2", tickformat=",.6~r", title_text="one training step of the layer, ms")
-    figure = filled(figure, *curve_data(explorer, times), 360)
-    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.12})
+    figure = filled(figure, *curve_data(explorer, times), 310)
+    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.14}, margin_t=36)
     return figure
 
 
-def curve_sentence(explorer: TimingExplorer, times: Times) -> str:
-    """Both U-curves in words: where each has its bottom, and what lies between them."""
+def curve_sentence(explorer: LiveTimingExplorer, times: Times) -> tuple[str, str]:
+    """Both U-curves in words: what following the prediction costs, then where each has its bottom."""
     sizes, seconds = predicted_curve(explorer)
     if not explorer.cutoffs:
-        return "No cutoff, no curve: set one in the panel of the cutoffs."
-    text = ""
+        return "No cutoff, no curve: set one in the panel of the cutoffs.", ""
+    bottom = ""
     if len(sizes):
         best = int(np.argmin(seconds))
-        text = f"Predicted bottom: {sizes[best]:,.0f} words, {seconds_text(seconds[best])}."
+        bottom = f"Predicted bottom: {sizes[best]:,.0f} words, {seconds_text(seconds[best])}."
     if not times:
-        return f"{text} No point measured at these settings yet.".strip()
+        return f"{bottom} No point measured at these settings yet.".strip(), ""
     place = min(times, key=lambda c: times[c].median)
-    text += (
-        f" Lowest of {len(times)} measured points: {int(place):,} words, {seconds_text(times[place].median)}"
-        f" (the other cutoffs: {listed([c for j, c in enumerate(explorer.cutoffs) if j != explorer.active])})."
+    others = [c for j, c in enumerate(explorer.cutoffs) if j != explorer.active]
+    more = (
+        f"{bottom} Lowest of {counted(len(times), 'measured point')}: {int(place):,} words, "
+        f"{seconds_text(times[place].median)} (the other cutoffs: {listed(others)})."
     )
-    found = [(predicted_at(explorer, int(c)), t.median) for c, t in times.items()]
-    if math.isfinite(found[0][0]):
-        errors = [abs(p / m - 1) for p, m in found]
-        text += f" Prediction and points are {percent(float(np.median(errors)))} apart (median)."
-        chosen = predicted_best(explorer, times)
-        lost = times[chosen].median / times[place].median - 1
-        if chosen == place:
-            text += " The point that the prediction calls best is the measured best, too."
-        elif times[chosen].q1 <= times[place].q3:
-            text += f" The prediction would take {int(chosen):,} words: this measurement cannot tell it from the best."
-        else:
-            text += (
-                f" Of these points the prediction would take {int(chosen):,} words, which costs {percent(lost)} more "
-                "than the measured best: what matters is where the bottom is, not how deep."
-            )
-    return text.strip()
+    predicted = {c: predicted_at(explorer, int(c)) for c in times}
+    if not math.isfinite(predicted[place]):
+        return f"Measured here: lowest at {int(place):,} words.", more.strip()
+    scale, chosen = scale_of(times, predicted), predicted_best(explorer, times)
+    more += (
+        f" Your points take {scale:.2g} times what is predicted (median); once scaled by that, prediction and points "
+        f"are {percent(float(np.median([abs(scale * predicted[c] / t.median - 1) for c, t in times.items()])))} apart."
+    )
+    lost = times[chosen].median / times[place].median - 1
+    if chosen == place:
+        result = "Measured here: the point that the prediction calls best is the measured best, too."
+    elif times[chosen].q1 <= times[place].q3:
+        result = (
+            f"Measured here: the prediction would take {int(chosen):,} words, and this measurement cannot tell it from "
+            "the best."
+        )
+    else:
+        result = (
+            f"Measured here: the prediction would take {int(chosen):,} words, which costs {percent(lost)} more than "
+            "the measured best."
+        )
+    return result, more.strip()
 
 
-def predicted_best(explorer: TimingExplorer, times: Times) -> str:
+def predicted_best(explorer: LiveTimingExplorer, times: Times) -> str:
     """Of the measured places, the one with the lowest prediction."""
     return min(times, key=lambda c: predicted_at(explorer, int(c)))
 
@@ -265,28 +303,30 @@ def predicted_best(explorer: TimingExplorer, times: Times) -> str:
 # ---------------------------------------------------------------------- what is asked before
 
 
-def recorded_ratio(explorer: TimingExplorer) -> float:
-    """Recorded time of PyTorch's layer over ours on a CPU, at the recorded V nearest to the explorer's.
+def recorded_ratio(explorer: LiveTimingExplorer, records: Sequence[Recorded] | None = None) -> float:
+    """Recorded time of PyTorch's layer over ours on a CPU, at the recorded V nearest to the explorer's; ``records``: by
+    default those that ship.
 
     Raises LookupError without a record.
     """
-    both = [found for found in recorded_layers() if {STOCK, OURS} <= found.times.keys() and found.device == "cpu"]
+    found = recorded_layers() if records is None else records
+    both = [one for one in found if {STOCK, OURS} <= one.times.keys() and one.device == "cpu"]
     if not both:
-        raise LookupError("no recorded benchmark at hand (data/results of a checkout has one)")
+        raise LookupError("there is no recorded benchmark (data/results of a checkout has one)")
     n = len(explorer.vocabulary)
-    nearest = min(both, key=lambda found: abs(math.log(found.n_classes / n)))
+    nearest = min(both, key=lambda one: abs(math.log(one.n_classes / n)))
     return nearest.times[STOCK].median / nearest.times[OURS].median
 
 
-def predicted_bottom(explorer: TimingExplorer) -> float:
+def predicted_bottom(explorer: LiveTimingExplorer) -> float:
     """Where the predicted U-curve of the cutoff that moves is lowest. Raises LookupError without one."""
     sizes, seconds = predicted_curve(explorer)
     if not len(sizes):
-        raise LookupError("no timings or no cutoff at hand: time this machine, set a cutoff")
+        raise LookupError("there are no timings or no cutoff: time this machine, set a cutoff")
     return sizes[int(np.argmin(seconds))]
 
 
-def price_of_half(explorer: TimingExplorer) -> float:
+def price_of_half(explorer: LiveTimingExplorer) -> float:
     """Percent by which the predicted time rises when the cutoff that moves is put at half of its best place, or at the
     least that its neighbours leave. Raises LookupError without a prediction."""
     best = predicted_bottom(explorer)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..kit.grading import Prediction, Question, register
-from ..time_model.questions import timed
 from . import figures as f
+from .explorer import LiveTimingExplorer
+
+
+def live_timed(explorer: Any) -> LiveTimingExplorer:
+    """An explorer that has layers to time. Raises TypeError for any other."""
+    if not isinstance(explorer, LiveTimingExplorer):
+        raise TypeError(f"this prediction needs a LiveTimingExplorer, got {explorer!r}")
+    return explorer
+
 
 QUESTIONS: dict[str, Question] = {
     "which number": Question(
-        "Five runs of a layer: 10, 11, 10, 48 and 12 ms. Which number describes best what a run takes?",
+        "Five runs of a layer take 10, 11, 10, 48 and 12 ms. Which number best says how long a run takes?",
         lambda: 11.0,
         {
             "That is the mean: one busy moment of the machine makes up half of it.": lambda: 18.2,
@@ -34,7 +44,7 @@ QUESTIONS: dict[str, Question] = {
     ),
     "the whole step": Question(
         "In a training step, the full softmax takes 60 % of the time. An adaptive layer is 10 times as fast. How many "
-        "times as fast is the whole step?",
+        "times faster does the whole step get?",
         lambda: 1 / (0.4 + 0.06),
         {
             "That is the layer alone; 40 % of the step is as slow as before.": lambda: 10.0,
@@ -47,7 +57,8 @@ QUESTIONS: dict[str, Question] = {
         unit="times",
     ),
     "room for logits": Question(
-        "A full softmax at B = 2,560 and V = 267,735 in float32: how many gigabytes (1e9 bytes) are its logits alone?",
+        "A full softmax with $B = 2{,}560$ and $V = 267{,}735$ in float32: how many gigabytes ($10^9$ bytes) do its "
+        "logits alone take?",
         lambda: 4e-9 * 2560 * 267_735,
         {
             "That is the number of logits; each takes four bytes.": lambda: 1e-9 * 2560 * 267_735,
@@ -62,17 +73,17 @@ QUESTIONS: dict[str, Question] = {
 
 PREDICTIONS: dict[str, Prediction] = {
     "PyTorch beside ours": Prediction(
-        "PyTorch's adaptive layer computes the same as ours with the same cutoffs. How many times as long does a "
-        "training step of it take? A recorded machine answers; your clock comes next. Commit to a guess.",
-        lambda e: f.recorded_ratio(timed(e)),
+        "With the same cutoffs, PyTorch's adaptive layer computes the same loss as ours. How many times as long does "
+        "one training step of it take?",
+        lambda e: f.recorded_ratio(live_timed(e)),
         "times, on the recorded machine",
     ),
     "beside the bottom": Prediction(
         lambda e: (
-            f"Only cutoff c{e.active + 1} moves. You miss the best place and put it at half of that. By how many "
-            "percent does the step get longer? The cost model answers; then you measure. Commit to a guess."
+            f"Only cutoff c{e.active + 1} moves. Suppose you set it to half its best value. By what percentage does a "
+            "step slow down?"
         ),
-        lambda e: f.price_of_half(timed(e)),
+        lambda e: f.price_of_half(live_timed(e)),
         "%, by the cost model",
     ),
 }

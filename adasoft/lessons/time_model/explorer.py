@@ -15,39 +15,31 @@ from ...vocabulary import Vocabulary
 from ..kit import forms
 from ..kit.costs import COUNTED_MULTIPLICATIONS
 from ..kit.first_words import FirstWordsExplorer
+from ..kit.traits import Whole, kept
 from ..kit.views import LOCK
 from .flat_affine import FlatAffine, fit_flat_affine, sweep_sizes
-from .timings import DTYPES, FULL, OURS, PLAN, PRODUCTS, STOCK, WAYS, LayerJob, Spread, model_for, spreads
+from .timings import DTYPES, PRODUCTS, WAYS, Bench, Spread, judges, model_for, spreads
 
 #: Up to which number of tails the best plans are compared.
 MOST_TAILS = 10
 #: Least share of the tokens in the head of every plan, as everywhere in the lessons.
 FLOOR = 0.75
-WHOLE = 2**31 - 1
+#: The models that price clusters, as the figures name them.
+COUNTED, BY_SHARE, EACH, TIMED = "counted multiplications", "constant by share", "constant each", "timings"
 
-_BEGIN: dict[str, Any] = {
-    "device": "cpu",
-    "dtype": "float32",
-    "k": 1000,
-    "most": 2000,
-    "product": next(iter(PRODUCTS)),
-    "line": (),
-}
-_RANGES = {"n_words": ("V", 3, WHOLE), "k": ("k", 1, 2**20), "most": ("the largest k", 8, 2**20)}
 _FORMS = {
     "product sweep": forms.measured(forms.decimal),
-    "timed rightly": forms.measured(),
+    "product sweep before": forms.measured(forms.decimal),
+    "timed properly": forms.measured(),
     "timed wrongly": forms.fields(
         sizes=forms.anything, presses=forms.each(forms.table(forms.SECONDS, keys=WAYS), fewest=1)
     ),
-    "layers": forms.measured(),
-    "curve": forms.measured(forms.decimal),
-    "layers timed wrongly": forms.fields(sizes=forms.anything, seconds=forms.table(forms.SECONDS)),
+    "race bets": forms.table(forms.text),
 }
 
 
 class TimingExplorer(FirstWordsExplorer):
-    """An `Explorer` that also holds what is measured: a device, a number type, products and layers.
+    """An `Explorer` that also holds what is measured: a device, a number type, products.
 
     Args:
         vocabulary: a `Vocabulary` or a language code.
@@ -58,35 +50,30 @@ class TimingExplorer(FirstWordsExplorer):
         TraitError: a value out of range; it says which range.
     """
 
-    _kept_traits: ClassVar[tuple[str, ...]] = (*FirstWordsExplorer._kept_traits, *_BEGIN)
+    _before_words: ClassVar[tuple[str, ...]] = ()  # `n_words` says so itself
     _forms: ClassVar[Mapping[str, forms.Form]] = {**FirstWordsExplorer._forms, **_FORMS}
 
-    device = t.Unicode(_BEGIN["device"])
-    dtype = t.Enum(DTYPES, _BEGIN["dtype"])
-    n_words = t.Int(WHOLE)
-    k = t.Int(_BEGIN["k"])
+    n_words = kept(Whole(2**31 - 1, 3, None, "V"), before_words=True)
+    device = kept(t.Unicode("cpu"))
+    dtype = kept(t.Enum(DTYPES, DTYPES[0]))
+    k = kept(Whole(1000, 1, 2**20, "k"))
     """Words of the single product."""
-    most = t.Int(_BEGIN["most"])
+    most = kept(Whole(2000, 8, 2**20, "the largest k"))
     """Largest k of the sweep."""
-    product = t.Enum(tuple(PRODUCTS), _BEGIN["product"])
+    product = kept(t.Enum(tuple(PRODUCTS), next(iter(PRODUCTS))))
     """What is timed of a product."""
-    line = t.Tuple()
+    line = kept(t.Tuple())
     """c, lambda and k0 as set by hand (seconds, seconds per word, words); empty until they are."""
 
     def __init__(self, vocabulary: Vocabulary | str | None = None, **traits: Any) -> None:
+        self.bench = Bench()
+        """Where it is timed."""
         self._searched: dict[Any, dict[int, Plan]] = {}
+        self._searches: list[tuple[Any, str, dict[int, float]]] = []
         self._timings: dict[Any, tuple[MeasuredCost | None, str]] = {}
         super().__init__(vocabulary, **traits)
 
     # ---- what may be set, and what is kept
-
-    @t.validate("n_words", "k", "most")
-    def _in_range(self, proposal: Any) -> int:
-        letter, low, high = _RANGES[proposal["trait"].name]
-        if not low <= proposal["value"] <= high:
-            allowed = f"from {low:,} to {high:,}" if high < WHOLE else f"at least {low:,}"
-            raise t.TraitError(f"{letter} should be {allowed}, got {proposal['value']:,}")
-        return int(proposal["value"])
 
     @t.validate("line")
     def _a_line(self, proposal: Any) -> tuple[float, ...]:
@@ -97,18 +84,26 @@ class TimingExplorer(FirstWordsExplorer):
             FlatAffine(*values)  # says what is wrong with it
         return values
 
-    @t.observe(*_BEGIN)
-    def _moved(self, change: Any) -> None:
-        if not self._quiet:
-            with LOCK:
-                self._keep(change["name"])
-                self.version += 1
+    def take_first_words(self, n: int) -> None:
+        """Cut the words after the first ``n``. Raises ValueError for more than there are."""
+        there = len(self._whole)
+        if n > there:
+            raise ValueError(f"V should be at most {there:,}, the words of {self._whole.name}, got {n:,}")
+        self.n_words = n
 
     def note(self, key: str, value: Any) -> None:
         """Keep a measurement, and let all views know."""
         with LOCK:
             self.remember(key, value)
             self.version += 1
+
+    def note_sweep(self, value: Mapping[str, Any]) -> None:
+        """Keep a sweep over products; the last one at other sizes stays, to compare with."""
+        with LOCK:
+            last = self.recall("product sweep")
+            if last and last["sizes"] != value["sizes"]:
+                self.remember("product sweep before", last)
+            self.note("product sweep", value)
 
     # ---- products
 
@@ -117,8 +112,13 @@ class TimingExplorer(FirstWordsExplorer):
         """The cost model to predict this device with, and whose it is."""
         key = (self.cost, self.device, self.dtype)
         if key not in self._timings:  # read once: plans are found again by the object
-            self._timings[key] = model_for(*key)
+            self._timings[key] = model_for(*key, self.bench.costs)
         return self._timings[key]  # type: ignore[no-any-return]
+
+    @property
+    def judges(self) -> bool:
+        """Whether that cost model was timed on this kind of device with these numbers."""
+        return judges(self.timings[0], self.device, self.dtype)
 
     @property
     def sweep(self) -> list[int]:
@@ -139,6 +139,20 @@ class TimingExplorer(FirstWordsExplorer):
         """Measured spread of each k, if there is a sweep at these sizes."""
         return {int(k): times for k, times in spreads(self.recall("product sweep"), self.product_sizes).items()}
 
+    def swept_before(self) -> tuple[str, dict[int, Spread]]:
+        """The last sweep at other sizes: what differed, and the measured spread of each k; empty if there is none."""
+        now = {**self.product_sizes}
+        for key in ("product sweep", "product sweep before"):
+            last = self.recall(key)
+            if last and isinstance(last["sizes"], Mapping) and {**now, **last["sizes"]} != now:
+                apart = [
+                    f"{name} = {value:,}" if isinstance(value, int) else str(value)
+                    for name, value in last["sizes"].items()
+                    if now.get(name) != value
+                ]
+                return ", ".join(apart), {int(k): times for k, times in spreads(last, last["sizes"]).items()}
+        return "", {}
+
     def modelled(self, sizes: Sequence[int]) -> list[float]:
         """Seconds of the cost model's products; none if there is no model, or for the product alone."""
         cost, _ = self.timings
@@ -158,7 +172,7 @@ class TimingExplorer(FirstWordsExplorer):
         """The best line. Raises ValueError if there is nothing to fit."""
         sizes, seconds, _ = self.to_fit()
         if len(sizes) < 4:
-            raise ValueError("nothing to fit a line to yet: press “Measure the products” first")
+            raise ValueError("there is nothing to fit a line to yet: press “Measure the products” first")
         return fit_flat_affine(sizes, seconds)
 
     def hand_line(self) -> FlatAffine:
@@ -173,15 +187,19 @@ class TimingExplorer(FirstWordsExplorer):
 
     # ---- clusters
 
+    def model_line(self) -> FlatAffine:
+        """The line that the paper's forms are made of: the one set by hand, else the best one."""
+        return FlatAffine(*self.line) if self.line else self.fitted_line() if self.to_fit()[0] else self.hand_line()
+
     def models(self) -> dict[str, Cost]:
-        """What is asked for a price in the comparison: counting, the paper's forms with the line as set, timings."""
-        line, (cost, _) = self.hand_line(), self.timings
+        """What is asked for a price in the comparison: counting, two ways to charge the constant, the timings."""
+        line, (cost, _) = self.model_line(), self.timings
         found: dict[str, Cost] = {
-            "counted multiplications": COUNTED_MULTIPLICATIONS,
-            "the paper's first form": line.cost(self.batch, "first"),
-            "the paper's last form": line.cost(self.batch, "last"),
+            COUNTED: COUNTED_MULTIPLICATIONS,
+            BY_SHARE: line.cost(self.batch, "first"),
+            EACH: line.cost(self.batch, "last"),
         }
-        return {**found, "timings": cost} if cost is not None else found
+        return {**found, TIMED: cost} if cost is not None else found
 
     def shortlists(self, cost: Cost) -> TwoClusters:
         """Time of two clusters against the size of the first, under a cost model; both of full width."""
@@ -196,6 +214,25 @@ class TimingExplorer(FirstWordsExplorer):
     def found(self, cost: Cost) -> dict[int, Plan]:
         """The best plans found so far under a cost model, by their number of tails."""
         return dict(self._searched.get(self._search_key(cost), {}))
+
+    def found_shares(self, cost: Cost) -> dict[int, float]:
+        """Time of those plans over that of a full softmax, by their number of tails."""
+        plans = self.found(cost)
+        return {j: plans[j].time / plans[j].full.seconds for j in sorted(plans)}
+
+    def note_search(self) -> None:
+        """A search under the timings is complete: it stays to compare with when sizes change."""
+        cost = self.timings[0]
+        if cost is not None:
+            label = f"B = {self.batch:,}, d = {self.in_features:,}, V = {len(self.vocabulary):,}"
+            done = (self._search_key(cost), label, self.found_shares(cost))
+            self._searches = [done, *(one for one in self._searches if one[0] != done[0])][:2]
+
+    def earlier_search(self) -> tuple[str, dict[int, float]]:
+        """The last search under the timings at other sizes: these, and its shares; empty if there is none."""
+        cost = self.timings[0]
+        key = None if cost is None else self._search_key(cost)
+        return next(((label, shares) for other, label, shares in self._searches if other != key), ("", {}))
 
     def search(self, cost: Cost, n_tails: int) -> Plan | None:
         """The best plan with so many tails, found once; None where so many do not fit."""
@@ -221,58 +258,3 @@ class TimingExplorer(FirstWordsExplorer):
         """The best plan with up to ``most`` tails under a cost model."""
         plans = [found for j in range(most + 1) if (found := self.search(cost, j)) is not None]
         return min(plans, key=lambda found: found.time)
-
-    # ---- layers
-
-    def layer_job(self, which: Mapping[str, bool] | None = None) -> LayerJob:
-        """The layers to time: the full softmax, PyTorch's and ours with the cutoffs as set, and ours as planned."""
-        cuts = tuple(self.cutoffs)
-        layers: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {FULL: ((), ())}
-        if cuts:
-            stock = tuple(self.in_features // 4 ** (i + 1) for i in range(len(cuts)))
-            layers |= {STOCK: (cuts, stock), OURS: (cuts, tuple(self.widths))}
-        found = self.best_plan(self.timings[0] or COUNTED_MULTIPLICATIONS)
-        layers[PLAN] = (tuple(found.cutoffs), tuple(found.widths))
-        chosen = tuple((name, *layers[name]) for name in layers if which is None or which.get(name))
-        if not chosen:
-            raise ValueError("nothing is ticked: choose at least one thing to time")
-        if any(name == STOCK and 0 in widths for name, _, widths in chosen):
-            raise ValueError(
-                f"PyTorch's layer would have a tail of width 0 with d = {self.in_features} and {len(cuts)} "
-                f"tail{'s' * (len(cuts) > 1)}: untick it"
-            )
-        return LayerJob(len(self.vocabulary), self.in_features, self.batch, chosen, self.vocabulary.shares)
-
-    @property
-    def layer_sizes(self) -> dict[str, Any]:
-        """What the timings of the layers depend on."""
-        return {
-            "words": self.vocabulary.name,
-            "V": len(self.vocabulary),
-            "d": self.in_features,
-            "B": self.batch,
-            "cutoffs": list(self.cutoffs),
-            "widths": self.widths,
-            "device": self.device,
-            "dtype": self.dtype,
-        }
-
-    def curve_job(self, points: int = 9) -> LayerJob:
-        """Our layer at cutoffs spread between the neighbours of the one that moved last, its own place included."""
-        if not self.cutoffs:
-            raise ValueError("there is no cutoff to move: set one in the panel of the cutoffs")
-        i = self.active
-        low, high = self.limits(i)
-        # the ends are expensive and tell little: a head of nearly all words, a tail of one
-        places = np.geomspace(max(low, 16), max(high * 0.9, low), points).round().astype(np.int64).clip(low, high)
-        layers = []
-        for c in np.unique([*places.tolist(), self.cutoffs[i]]).tolist():
-            layers.append((str(c), (*self.cutoffs[:i], int(c), *self.cutoffs[i + 1 :]), tuple(self.widths)))
-        return LayerJob(len(self.vocabulary), self.in_features, self.batch, tuple(layers), self.vocabulary.shares)
-
-    @property
-    def curve_sizes(self) -> dict[str, Any]:
-        """What a measured U-curve depends on: all but the cutoff that moves."""
-        i = self.active
-        others = [*self.cutoffs[:i], None, *self.cutoffs[i + 1 :]]
-        return {**self.layer_sizes, "cutoffs": others}

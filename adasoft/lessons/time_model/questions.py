@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..kit.grading import Prediction, Question, register
+from . import cluster_figures as cf
 from . import figures as f
 from .explorer import TimingExplorer
 
@@ -18,7 +19,7 @@ def timed(explorer: Any) -> TimingExplorer:
 
 QUESTIONS: dict[str, Question] = {
     "not waiting": Question(
-        "A GPU product takes 2 ms; handing it to the GPU takes 0.01 ms. A clock around 100 of them stops without "
+        "A GPU product takes 2 ms; handing it over to the GPU takes 0.01 ms. A clock around 100 of them stops without "
         "waiting for the GPU. How many milliseconds does it show?",
         lambda: 1.0,
         {
@@ -27,12 +28,12 @@ QUESTIONS: dict[str, Question] = {
             "That is one hand-over; there were 100.": lambda: 0.01,
             "The hand-overs and the work: the clock did not wait for the work.": lambda: 201.0,
         },
-        "100 x 0.01 ms. That would make the product look 200 times as fast as it is.",
+        "100 x 0.01 ms. The product looks 200 times as fast as it is.",
         unit="ms",
     ),
     "on the flat part": Question(
-        "g(k) = max(c + lambda k0, c + lambda k) with c = 0.20 ms, lambda = 2 µs per word, k0 = 50. How many "
-        "milliseconds does a product with k = 10 words take?",
+        "Take $c = 0.20$ ms, $\\lambda = 2$ µs per word and $k_0 = 50$. How many milliseconds does a product with "
+        "$k = 10$ words take?",
         lambda: 0.3,
         {
             "That is c + lambda k, but k = 10 lies below k0: the time is flat there.": lambda: 0.22,
@@ -44,30 +45,31 @@ QUESTIONS: dict[str, Question] = {
         unit="ms",
     ),
     "largest c": Question(
-        "The paper's K40: flat at 0.40 ms up to k0 = 50 words. From its peak arithmetic, a word costs at least 2.4 µs. "
-        "How many milliseconds can c be at most?",
+        "The paper's K40 is flat at 0.40 ms up to $k_0 = 50$ words. At its peak rate, the arithmetic of one word takes "
+        "2.4 µs. How many milliseconds can $c$ be at most?",
         lambda: 0.4 - 50 * 2.4e-3,
         {
-            "That is the whole flat part, c + lambda k0; take lambda k0 off.": lambda: 0.4,
+            "That is the whole flat part, c + lambda k0; subtract lambda k0.": lambda: 0.4,
             "That is lambda k0; c is the rest of the 0.40 ms.": lambda: 50 * 2.4e-3,
             "You added: the flat part already holds lambda k0.": lambda: 0.4 + 50 * 2.4e-3,
-            "One word only was taken off, not 50.": lambda: 0.4 - 2.4e-3,
+            "You subtracted one word, not 50.": lambda: 0.4 - 2.4e-3,
+            "You took lambda as 24 µs: 50 words at 2.4 µs are 0.12 ms.": lambda: 0.4 - 50 * 2.4e-4,
         },
-        "0.40 ms - 50 x 0.0024 ms. A bound from arithmetic, not a number from the paper, which never printed lambda.",
+        "0.40 ms - 50 x 0.0024 ms. A bound from arithmetic; the paper never printed lambda.",
         unit="ms",
     ),
     "one more tail": Question(
-        "Three tails, c = 0.3 ms per cluster, and 4.0 ms for all words together. A fourth tail would bring the words "
-        "down to 3.8 ms. By the last form, (J + 1) c + words, how many milliseconds does the whole layer take then?",
+        "Three tails, $c = 0.3$ ms per cluster, and 4.0 ms for all words together. A fourth tail would bring the words "
+        "down to 3.8 ms. If every cluster pays $c$, how many milliseconds does the whole layer then take?",
         lambda: 5 * 0.3 + 3.8,
         {
             "The head is a cluster, too: J + 1 constants.": lambda: 4 * 0.3 + 3.8,
             "That is with three tails; the question is about four.": lambda: 4 * 0.3 + 4.0,
             "The constants are missing.": lambda: 3.8,
             "One constant for all: every cluster pays its own.": lambda: 0.3 + 3.8,
-            "This form has one constant for each cluster, projections not counted.": lambda: 9 * 0.3 + 3.8,
+            "One constant for each cluster; projections are not counted here.": lambda: 9 * 0.3 + 3.8,
         },
-        "5 x 0.3 + 3.8 = 5.3 ms, and with three tails 4 x 0.3 + 4.0 = 5.2 ms: fewer multiplications, more time.",
+        "5 x 0.3 + 3.8 = 5.3 ms; with three tails it was 4 x 0.3 + 4.0 = 5.2 ms. Fewer multiplications, more time.",
         tolerance=0.002,
         unit="ms",
     ),
@@ -76,25 +78,25 @@ QUESTIONS: dict[str, Question] = {
 PREDICTIONS: dict[str, Prediction] = {
     "twice the time": Prediction(
         lambda e: (
-            f"A product of (B x d) by (d x k), here with B = {e.batch:,} and d = {e.in_features:,}, for k = 1. "
-            "Up to how many words k does it take less than twice that time? Commit to a guess."
+            f"With B = {e.batch:,} tokens and d = {e.in_features:,}, a product with one word takes some time. Up to "
+            "how many words does it take less than twice as long?"
         ),
         lambda e: f.words_for_twice(timed(e)),
-        "words",
+        "words, by the cost model or your points",
     ),
     "best number": Prediction(
         lambda e: (
-            f"{len(e.vocabulary):,} words, B = {e.batch:,}. Up to the ninth, each further tail saves multiplications. "
-            "By the timings, of how many clusters is the fastest plan, the head included? Commit to a guess."
+            f"{len(e.vocabulary):,} words, B = {e.batch:,}. Counted, nine tails are best. By the clock, how many "
+            "clusters are best, the head included?"
         ),
-        lambda e: f.timed_plan(timed(e)).n_tails + 1.0,
-        "clusters",
+        lambda e: cf.timed_plan(timed(e)).n_tails + 1.0,
+        "clusters, by the timings",
     ),
     "worth of time": Prediction(
-        "Two plans: one with the fewest multiplications, one with the least time. Judged by the clock, how many "
-        "percent of a step does the second save? Commit to a guess.",
-        lambda e: max(0.1, 100 * f.replan_gain(timed(e))),
-        "%",
+        "One plan has the fewest multiplications, the other the least time. By what percentage does the second "
+        "shorten a step?",
+        lambda e: max(0.1, 100 * cf.replan_gain(timed(e))),
+        "%, by the timings",
     ),
 }
 

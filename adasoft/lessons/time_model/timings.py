@@ -1,4 +1,4 @@
-"""What the lessons on time measure, keep and refuse; no widgets.
+"""What the lessons on time measure, keep and refuse: single products here, layers in the lesson after; no widgets.
 
 Sizes go in, seconds come out. Everything that needs torch imports it when called.
 """
@@ -6,8 +6,6 @@ Sizes go in, seconds come out. Everything that needs torch imports it when calle
 from __future__ import annotations
 
 import datetime
-import gc
-import itertools
 import json
 import math
 import os
@@ -53,20 +51,22 @@ def device_text(device: str) -> str:
     return f"{describe(device)['name']}{more}"
 
 
-def model_for(cost: Cost, device: str, dtype: str) -> tuple[MeasuredCost | None, str]:
+def model_for(
+    cost: Cost, device: str, dtype: str, available: Callable[..., MeasuredCost] = cost_at_hand
+) -> tuple[MeasuredCost | None, str]:
     """The timings to predict with on a device, and whose they are; None if there are none at all.
 
-    The explorer's own if they are of such a device, else what is at hand.
+    The explorer's own if they are of such a device, else what is ``available`` (see `cost_at_hand`).
     """
     timed = isinstance(cost, MeasuredCost) and not counts(cost)
     if not timed or (cost.record and cost.record["device"]["type"] != device):  # type: ignore[attr-defined]
         try:
-            cost = cost_at_hand(device, dtype=dtype)
+            cost = available(device, dtype=dtype)
         except LookupError:
             try:
-                cost = cost_at_hand()
+                cost = available()
             except LookupError:
-                return None, "no timings are at hand, so nothing is predicted"
+                return None, "no timings are available, so nothing is predicted"
     assert isinstance(cost, MeasuredCost)
     record = cost.record or {}
     text = cost.name
@@ -75,6 +75,12 @@ def model_for(cost: Cost, device: str, dtype: str) -> tuple[MeasuredCost | None,
     elif record and record["dtype"] != dtype:
         text += f" (timed with {record['dtype']}, not {dtype})"
     return cost, text
+
+
+def judges(cost: MeasuredCost | None, device: str, dtype: str) -> bool:
+    """Whether a cost model was timed on such a device with such numbers; one without a record is taken at its word."""
+    record = None if cost is None else cost.record
+    return cost is not None and (record is None or (record["device"]["type"], record["dtype"]) == (device, dtype))
 
 
 def free_bytes(device: str) -> float:
@@ -97,13 +103,18 @@ def free_bytes(device: str) -> float:
     return min(found)
 
 
-def busy_text() -> str:
-    """A warning if other programs keep this machine's cores busy; nothing where the system does not tell."""
+def load_now() -> tuple[float, int]:
+    """The load average of the last minute, and the cores that share it; no load where the system does not tell."""
     try:
         load = os.getloadavg()[0]
     except (OSError, AttributeError):
-        return ""
-    cores = os.cpu_count() or 1
+        load = 0.0
+    return load, os.cpu_count() or 1
+
+
+def busy_text(now: tuple[float, int] | None = None) -> str:
+    """A warning if other programs keep this machine's cores busy; ``now``: load and cores, by default as they are."""
+    load, cores = now or load_now()
     if load < 0.75 * cores:
         return ""
     return (
@@ -112,18 +123,71 @@ def busy_text() -> str:
     )
 
 
+def bytes_text(size: float) -> str:
+    """430 GiB, 1.5 GiB, 12 MiB: memory as people write it.
+
+    >>> bytes_text(4.3e2 * 2**30), bytes_text(1.5 * 2**30), bytes_text(12 * 2**20), bytes_text(3)
+    ('430 GiB', '1.5 GiB', '12 MiB', 'less than 1 MiB')
+    """
+    for unit, name in ((2.0**40, "TiB"), (2.0**30, "GiB"), (2.0**20, "MiB")):
+        if size >= 0.995 * unit:
+            return (
+                f"{size / unit:,.0f} {name}" if size >= 9.95 * unit else f"{size / unit:.1f} {name}".replace(".0", "")
+            )
+    return "less than 1 MiB"
+
+
 class TooLarge(ValueError):
     """More memory would be needed than is free."""
 
 
-def check_memory(needed: float, device: str, what: str, way: str = "Take a smaller k, B or d.") -> None:
-    """Raise `TooLarge` with the way out if ``needed`` bytes are more than 0.7 of what is free."""
-    free = free_bytes(device)
+def check_memory(
+    needed: float, device: str, what: str, way: str = "Take a smaller k, B or d.", free: float | None = None
+) -> None:
+    """Raise `TooLarge` with the way out if ``needed`` bytes are more than 0.7 of what is ``free`` (by default as the
+    system tells it)."""
+    free = free_bytes(device) if free is None else free
     if needed > 0.7 * free:
         raise TooLarge(
-            f"{what} would need about {needed / 2**30:,.2g} GiB, and {free / 2**30:,.3g} GiB are free on this "
-            f"{device}. {way}"
+            f"{what} would need about {bytes_text(needed)}, and {bytes_text(free)} are free on this {device}. {way}"
         )
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where things are timed: what makes the work, what reads the clock, what memory there is, whose timings predict.
+
+    An explorer has one; None stands for what `adasoft.timing` and `adasoft.workloads` do.
+    """
+
+    product_items: Callable[..., Mapping[Any, Sequence[Step]]] | None = None
+    layer_steps: Callable[..., list[Step]] | None = None
+    clock: Callable[[Step], float] | None = None
+    free_bytes: Callable[[str], float] = free_bytes
+    load: Callable[[], tuple[float, int]] = load_now
+    costs: Callable[..., MeasuredCost] = cost_at_hand
+
+    def products(self, *args: Any, **kw: Any) -> Mapping[Any, Sequence[Step]]:
+        """Steps of products, see `adasoft.workloads.product_items`."""
+        from ...workloads import product_items
+
+        return (self.product_items or product_items)(*args, **kw)
+
+    def layer(self, *args: Any, **kw: Any) -> list[Step]:
+        """Steps of a layer, see `adasoft.workloads.layer_steps`."""
+        from ...workloads import layer_steps
+
+        return (self.layer_steps or layer_steps)(*args, **kw)
+
+    def interleave(self, items: Mapping[str, Sequence[Step]], **how: Any) -> None:
+        """Time items in turns, see `adasoft.timing.interleave`."""
+        from ...timing import interleave
+
+        interleave(items, clock=self.clock, **how)
+
+    def check_memory(self, needed: float, device: str, what: str, way: str = "Take a smaller k, B or d.") -> None:
+        """`check_memory` with the memory that is free here."""
+        check_memory(needed, device, what, way, self.free_bytes(device))
 
 
 # ---------------------------------------------------------------------- bookkeeping
@@ -186,17 +250,22 @@ def rounds_within(one_round: float, budget: float, most: int = 25, sets: int = 2
 
 
 def time_products(
-    ks: Sequence[int], batch: int, d: int, *, device: str, what: str, seconds: float, tick: Tick, heard: Any
+    ks: Sequence[int],
+    batch: int,
+    d: int,
+    *,
+    bench: Bench,
+    device: str,
+    what: str,
+    seconds: float,
+    tick: Tick,
+    heard: Any,
 ) -> None:
     """Time (B x d) by (d x k) products for all k in turns. ``heard`` gets the k as a text, and seconds."""
-    from ...timing import interleave
-    from ...workloads import product_items
-
-    made = product_items([(batch, k, d) for k in ks], device, objective=what)
+    made = bench.products([(batch, k, d) for k in ks], device, objective=what)
     items = {str(k): made[batch, k, d] for k in ks}
-    interleave(
-        items, device=device, rounds=25, seconds=seconds, progress=lambda done, k: tick(done, f"{k} words"), heard=heard
-    )
+    progress = lambda done, k: tick(done, f"{k} words")  # noqa: E731
+    bench.interleave(items, device=device, rounds=25, seconds=seconds, progress=progress, heard=heard)
 
 
 def product_bytes(most: int, batch: int, d: int, points: int = 14) -> float:
@@ -223,13 +292,18 @@ WAYS = (ONCE, HOT, UNFINISHED, TURNS)
 
 
 def wrong_ways(
-    k: int, batch: int, d: int, *, device: str, tick: Tick, clock: Callable[[], float] = time.perf_counter
+    k: int,
+    batch: int,
+    d: int,
+    *,
+    bench: Bench,
+    device: str,
+    tick: Tick,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, float]:
     """Seconds of one product, timed in ways that mislead: once and cold; the same numbers again and again, the best
     counts; and, on a GPU, without waiting for it."""
-    from ...workloads import product_items
-
-    ((step, again),) = product_items([(batch, k, d)], device).values()
+    ((step, again),) = bench.products([(batch, k, d)], device).values()
     found: dict[str, float] = {}
 
     def run(step: Step, wait: bool = True) -> float:
@@ -258,17 +332,14 @@ def _synchronise(device: str) -> None:
     torch.cuda.synchronize(device)
 
 
-def right_way(k: int, batch: int, d: int, *, device: str, seconds: float, tick: Tick, heard: Any) -> None:
+def right_way(k: int, batch: int, d: int, *, bench: Bench, device: str, seconds: float, tick: Tick, heard: Any) -> None:
     """One product in turns with other work, as in training: rotating inputs, warmed up, in turn with a pass over memory
     that leaves nothing of the product in the caches. ``heard`` gets `TURNS` and seconds."""
     import torch
 
-    from ...timing import interleave
-    from ...workloads import product_items
-
-    (steps,) = product_items([(batch, k, d)], device, sets=4).values()
+    (steps,) = bench.products([(batch, k, d)], device, sets=4).values()
     other = torch.zeros(2**24, device=device)
-    interleave(
+    bench.interleave(
         {TURNS: steps, "other work": [lambda: other.add_(1.0)]},
         device=device,
         rounds=25,
@@ -276,93 +347,6 @@ def right_way(k: int, batch: int, d: int, *, device: str, seconds: float, tick: 
         progress=tick,
         heard=lambda name, s: heard(name, s) if name == TURNS else None,
     )
-
-
-# ---------------------------------------------------------------------- layers
-
-FULL, STOCK, OURS, PLAN = "full softmax", "PyTorch's layer", "ours", "our plan"
-
-
-@dataclass(frozen=True)
-class LayerJob:
-    """Layers to time at one V, d and B: name -> (cutoffs, widths); a full softmax has no cutoffs."""
-
-    n_classes: int
-    in_features: int
-    batch: int
-    layers: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...]
-    shares: Array
-    """(V,) of the words, by rank."""
-
-    def tail_shares(self, cutoffs: Sequence[int]) -> list[float]:
-        """Share of the tokens in each tail."""
-        mass = np.concatenate([[0.0], self.shares.cumsum()])
-        return np.diff(mass[[*cutoffs, self.n_classes]]).tolist()  # type: ignore[no-any-return]
-
-    def bytes(self, itemsize: int) -> float:
-        """Memory while all of them take turns, roughly: every layer's weights and gradients stay, and the largest
-        set of logits, their softmax and their gradient comes on top."""
-        weights, logits = 0.0, 0.0
-        for _, cutoffs, widths in self.layers:
-            edges = [*cutoffs, self.n_classes]
-            head = edges[0] + len(cutoffs)
-            sizes = [b - a for a, b in itertools.pairwise(edges)]
-            weights += head * self.in_features + sum(
-                w * (k + self.in_features) for w, k in zip(widths, sizes, strict=True)
-            )
-            rows = [self.batch * p for p in self.tail_shares(cutoffs)]
-            logits = max(logits, self.batch * head + sum(n * k for n, k in zip(rows, sizes, strict=True)))
-        return itemsize * (2 * weights + 3 * logits + 4 * len(self.layers) * self.batch * self.in_features)
-
-    def seconds(self, cost: Cost | None) -> dict[str, float]:
-        """Predicted seconds of each layer; nan without a cost model."""
-        out = {}
-        for name, cutoffs, widths in self.layers:
-            shares = self.tail_shares(cutoffs)
-            out[name] = (
-                math.nan
-                if cost is None
-                else cost.layer(self.n_classes, cutoffs, widths, shares, self.in_features, self.batch).seconds
-            )
-        return out
-
-
-def layer_items(job: LayerJob, device: str, dtype: str) -> dict[str, list[Step]]:
-    """Training steps for each layer of a job."""
-    import torch
-
-    from ...workloads import FullSoftmax, Shape, layer_steps, ours, stock
-
-    out = {}
-    for name, cutoffs, widths in job.layers:
-        shape = Shape(job.n_classes, job.in_features, job.batch, cutoffs, widths)
-        make: Any = FullSoftmax if not cutoffs else stock if name == STOCK else ours
-        out[name] = layer_steps(shape, device, getattr(torch, dtype), make=make, shares=job.shares)
-    return out
-
-
-def time_layers(job: LayerJob, *, device: str, dtype: str, seconds: float, rounds: int, tick: Tick, heard: Any) -> None:
-    """Time the layers of a job in turns."""
-    from ...timing import interleave
-
-    tick(0.0, "making the layers")
-    items = layer_items(job, device, dtype)
-    interleave(items, device=device, rounds=rounds, seconds=seconds, progress=tick, heard=heard)
-    items.clear()
-    gc.collect()  # gigabytes may hang in cycles
-
-
-def time_layers_wrongly(
-    job: LayerJob, *, device: str, dtype: str, tick: Tick, clock: Callable[[], float] = time.perf_counter
-) -> dict[str, float]:
-    """Each layer once, cold, one after the other, without waiting for a GPU: seconds by name."""
-    out = {}
-    for number, (name, steps) in enumerate(layer_items(job, device, dtype).items()):
-        tick(number / len(job.layers), name)
-        started = clock()
-        steps[0]()
-        out[name] = clock() - started
-    return out
 
 
 # ---------------------------------------------------------------------- words

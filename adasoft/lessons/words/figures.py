@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -12,8 +14,23 @@ from plotly.subplots import make_subplots
 
 from ...vocabulary import Vocabulary, compare
 from ...zipf import ZipfFit
-from ..kit.picker import COLORS, places
-from ..kit.plots import DASHES, LOG, Data, Layout, filled, percent, plain
+from ..kit.first_words import first_words
+from ..kit.languages import LANGUAGES
+from ..kit.picker import places
+from ..kit.plots import (
+    DASHES,
+    GUESSED,
+    LOG,
+    MEASURED,
+    TEXT_COLOR,
+    YOU,
+    Data,
+    Layout,
+    filled,
+    percent,
+    plain,
+)
+from .paper import PENN_TREEBANK_WORDS
 
 MOST_LINES = 6
 
@@ -44,129 +61,294 @@ def fits(vocabulary: Vocabulary) -> dict[str, ZipfFit | str]:
     return out
 
 
-#: Of Penn Treebank the paper says that this part of its words covers that part of its text.
-PENN_TREEBANK = (0.2, 0.87)
+#: Of Penn Treebank's 10,000 words the paper says that a fifth cover this part of its text.
+PENN_TREEBANK = (2_000, 0.87)
+#: A line's colour says whose words it draws, in all figures; six languages share a colour by threes and differ in dash.
+_LINE_COLORS = ("#2a7ab8", "#b3701c", "#1d8a66", "#b0588f", "#7468c9", "#c2502f")
+_OWN_LINE = {"color": TEXT_COLOR, "dash": "solid", "width": 3.5}
+_WORD_POINTS = 120
 
 
-def coverage_data(vocabulary: Vocabulary, share: float) -> tuple[Data, Layout]:
-    """Rank and frequency with both fits; coverage, with the words that a share needs."""
-    ranks = places(len(vocabulary))
+def line_of(vocabulary: Vocabulary) -> dict[str, Any]:
+    """Colour, dash and width of a vocabulary's line; own words are grey and thicker."""
+    names = list(LANGUAGES.values())
+    if vocabulary.name not in names:
+        return dict(_OWN_LINE)
+    place = names.index(vocabulary.name)
+    return {
+        "color": _LINE_COLORS[place % len(_LINE_COLORS)],
+        "dash": DASHES[place // len(_LINE_COLORS)],
+        "width": 2.5,
+    }
+
+
+def ordinal(n: int) -> str:
+    """1st, 2nd, 3rd, 4th ... 11th, with commas."""
+    end = "th" if 10 < n % 100 < 14 else {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")
+    return f"{n:,}{end}"
+
+
+def word_at(vocabulary: Vocabulary, rank: int) -> str:
+    """``the 22nd word: about``; without the word where only counts are known."""
+    word = f": <i>{plain(vocabulary.words[rank - 1])}</i>" if vocabulary.words is not None else ""
+    return f"the {ordinal(rank)} word{word}"
+
+
+def one_in(share: float) -> str:
+    """``once in 1,234 tokens``, to three digits."""
+    if not share:
+        return "never in this text"
+    tokens = 1 / share
+    power = 10 ** max(0, math.floor(math.log10(tokens)) - 2)
+    return f"once in {round(tokens / power) * power:,.0f} tokens"
+
+
+def coverage_data(vocabulary: Vocabulary, share: float, guess: float | None = None) -> tuple[Data, Layout]:
+    """Rank and frequency with both fits; coverage, with the words that a share needs; ``guess``: those for 95 %."""
+    ranks = places(len(vocabulary), _WORD_POINTS)
     seen = ranks[vocabulary.counts[ranks - 1] > 0]
-    data: Data = {0: {"x": seen.astype(float), "y": vocabulary.shares[seen - 1]}}
+    line = line_of(vocabulary)
+    data: Data = {
+        0: {
+            "x": seen.astype(float),
+            "y": vocabulary.shares[seen - 1],
+            "text": [f"{word_at(vocabulary, int(r))}, {one_in(vocabulary.shares[r - 1])}" for r in seen],
+            "line": line,
+            "name": plain(vocabulary.name),
+        }
+    }
     for i, fit in enumerate(fits(vocabulary).values(), start=1):
         held = isinstance(fit, ZipfFit)
         y = fit.shares()[ranks - 1] if isinstance(fit, ZipfFit) else np.full(1, np.nan)
         data[i] = {"x": ranks.astype(float) if held else np.ones(1), "y": y}
     words = max(1, vocabulary.words_for_share(share))
     reached = vocabulary.share_of_first(words)
-    data[3] = {"x": ranks.astype(float), "y": vocabulary.cumulative[ranks]}
+    data[3] = {
+        "x": ranks.astype(float),
+        "y": vocabulary.cumulative[ranks],
+        "text": [
+            f"up to {word_at(vocabulary, int(r))}<br>{percent(vocabulary.cumulative[r])} of the tokens" for r in ranks
+        ],
+        "line": line,
+    }
     data[4] = {"x": np.asarray([1.0, words, words]), "y": np.asarray([reached, reached, 0.0])}
-    data[5] = {"x": np.asarray([max(1.0, PENN_TREEBANK[0] * len(vocabulary))]), "y": np.asarray([PENN_TREEBANK[1]])}
+    data[4]["text"] = ["", f"{words:,} words, the last of them {word_at(vocabulary, words)}", ""]
+    data[5] = {"x": np.asarray([float(PENN_TREEBANK[0])]), "y": np.asarray([PENN_TREEBANK[1]])}
+    kept = guess is not None and 1 <= guess <= 10 * len(vocabulary)
+    data[6] = {"x": np.asarray([float(guess or 1)]), "y": np.asarray([0.95 if kept else np.nan])}
     return data, {"xaxis2.title.text": f"most frequent words (of {len(vocabulary):,})"}
 
 
-def coverage_figure(vocabulary: Vocabulary, share: float) -> go.Figure:
+def coverage_figure(vocabulary: Vocabulary, share: float, guess: float | None = None) -> go.Figure:
     """Left: frequency against rank, with the laws of Zipf and Mandelbrot. Right: coverage."""
     figure = make_subplots(
-        1, 2, subplot_titles=("how often each word comes", "what the first words cover"), horizontal_spacing=0.12
+        1, 2, subplot_titles=("how often each word occurs", "what the first words cover"), horizontal_spacing=0.12
     )
-    figure.add_scatter(row=1, col=1, mode="lines", line={"color": COLORS[0], "width": 3}, name="words")
-    figure.add_scatter(row=1, col=1, mode="lines", line={"color": COLORS[5], "dash": "dash"}, name="Zipf")
-    figure.add_scatter(
-        row=1, col=1, mode="lines", line={"color": COLORS[2], "dash": "dot", "width": 3}, name="Zipf-Mandelbrot"
-    )
-    figure.add_scatter(row=1, col=2, mode="lines", line={"color": COLORS[0], "width": 3}, showlegend=False)
+    spoken = {"hovertemplate": "%{text}<extra></extra>"}
+    grey = {"color": TEXT_COLOR, "width": 2}
+    figure.add_scatter(row=1, col=1, mode="lines", **spoken)
+    for name, dash in (("Zipf", "dash"), ("Zipf-Mandelbrot", "dot")):
+        figure.add_scatter(row=1, col=1, mode="lines", line={**grey, "dash": dash}, name=name, hoverinfo="skip")
+    figure.add_scatter(row=1, col=2, mode="lines", showlegend=False, **spoken)
     figure.add_scatter(
         row=1,
         col=2,
         mode="lines+markers",
-        line={"color": COLORS[5], "width": 2, "dash": "dash"},
-        marker={"size": [0, 13, 0], "symbol": "diamond"},
+        line={**grey, "dash": "dash"},
+        marker={**YOU, "size": [0, YOU["size"], 0], "opacity": 1},
         showlegend=False,
         name="share",
+        **spoken,
     )
     figure.add_scatter(
         row=1,
         col=2,
-        mode="markers",
-        marker={"size": 12, "symbol": "square-open", "color": COLORS[3], "line": {"width": 2}},
-        name="hollow: the paper, Penn Treebank",
+        mode="markers+text",
+        marker={**MEASURED, "color": TEXT_COLOR},
+        text=["Penn Treebank (the paper) "],
+        textposition="top left",
+        name="the paper, Penn Treebank",
+        hovertemplate="the paper: Penn Treebank's first 2,000 words cover 87 % of its text<extra></extra>",
+        showlegend=False,
+    )
+    figure.add_scatter(
+        row=1,
+        col=2,
+        mode="markers+text",
+        marker=GUESSED,
+        text=["your guess"],
+        textposition="top center",
+        name="your guess",
+        hovertemplate="your guess for 95 %: %{x:,.0f} words<extra></extra>",
+        showlegend=False,
     )
     figure.update_xaxes(row=1, col=1, title_text="rank r (1 = most frequent)", **LOG)
     figure.update_yaxes(row=1, col=1, title_text="share of tokens p<sub>r</sub>", **LOG)
     figure.update_xaxes(row=1, col=2, **LOG)
-    figure.update_yaxes(row=1, col=2, tickformat=".0%", range=[0, 1.03], title_text="tokens covered")
+    figure.update_yaxes(row=1, col=2, tickformat=".0%", range=[0, 1.08], title_text="tokens covered")
     figure.update_annotations(font_size=13)
-    data, layout = coverage_data(vocabulary, share)
+    data, layout = coverage_data(vocabulary, share, guess)
     figure = filled(figure, data, layout, 340)
     figure.update_layout(showlegend=True, legend={"x": 0.02, "y": 0.03, "bgcolor": "rgba(0,0,0,0)"})
     return figure
 
 
-def coverage_sentence(vocabulary: Vocabulary, share: float) -> str:
-    """The coverage figure in words, and where the fits fail."""
+def many(n: int, noun: str) -> str:
+    """``1 word``, ``2,000 words``."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def coverage_result(vocabulary: Vocabulary, share: float) -> str:
+    """The one result of the coverage figure."""
     words = max(1, vocabulary.words_for_share(share))
-    text = (
-        f"{vocabulary.name}: {words:,} of {len(vocabulary):,} words ({percent(words / len(vocabulary))}) make up "
-        f"{percent(vocabulary.share_of_first(words))} of all tokens; the other "
-        f"{len(vocabulary) - words:,} share the rest."
+    last = f" The last of them is “{vocabulary.words[words - 1]}”." if vocabulary.words is not None else ""
+    return (
+        f"{vocabulary.name}: {words:,} of {many(len(vocabulary), 'word')} ({percent(words / len(vocabulary))}) "
+        f"make up {percent(vocabulary.share_of_first(words))} of all tokens.{last}"
     )
+
+
+def fits_sentence(vocabulary: Vocabulary) -> str:
+    """Where both laws fail."""
+    text = []
     for model, fit in fits(vocabulary).items():
         if isinstance(fit, str):
-            text += f" ({fit}.)"
+            text.append(f"There is {fit}.")
             continue
         gap = vocabulary.cumulative[1:] - np.cumsum(fit.shares())
         worst = int(np.abs(gap).argmax()) + 1
         shift = f", q = {fit.shift:.2f}" if model != "zipf" else ""
-        text += (
-            f" {model.title()} (s = {fit.exponent:.2f}{shift}) is furthest off at the first {worst:,} words, which "
-            f"get "
-            f"{100 * abs(gap[worst - 1]):.1f} percentage points too {'little' if gap[worst - 1] > 0 else 'much'}."
+        text.append(
+            f"{model.title()} (s = {fit.exponent:.2f}{shift}) is furthest off at rank {worst:,}: it predicts "
+            f"{100 * abs(gap[worst - 1]):.1f} percentage points too {'little' if gap[worst - 1] > 0 else 'much'} "
+            "coverage."
         )
-    part, covered = PENN_TREEBANK
-    first = int(part * len(vocabulary))
-    here = vocabulary.share_of_first(first) if first else 0.0
-    text += f" The paper says of Penn Treebank that {percent(part)} of its words cover {percent(covered)} of its text; "
-    text += "here they "
-    if abs(here - covered) <= 0.02:
-        return text + f"cover {percent(here)}, too."
-    why = (
-        "the longer the list, the rarer the other four fifths"
-        if here > covered
-        else "in a short list, or an even one, the first words stand out less"
+    return " ".join(text)
+
+
+def penn_treebank_sentence(vocabulary: Vocabulary) -> str:
+    """The paper's point beside these words: all of them, and as many as Penn Treebank has."""
+    n, covered = PENN_TREEBANK
+    whole = PENN_TREEBANK_WORDS
+    if len(vocabulary) <= whole:
+        return f"The paper says that {n:,} of Penn Treebank's {whole:,} words cover {percent(covered)} of its text."
+    here, cut = vocabulary.share_of_first(n), first_words(vocabulary, whole).share_of_first(n)
+    return (
+        f"The paper says that a fifth of Penn Treebank's vocabulary, {n:,} of {whole:,} words, cover "
+        f"{percent(covered)} of its text. Here the first {n:,} cover {percent(here)} of all tokens, and {percent(cut)} "
+        f"of those tokens that are among the first {whole:,} words."
     )
-    return text + f"cover {percent(here)}: {why}."
 
 
-def languages_data(vocabularies: Sequence[Vocabulary]) -> tuple[Data, Layout]:
-    """One coverage curve for each of up to six vocabularies."""
+#: Ranks whose words are listed under the coverage figure, as far as the list goes.
+_LISTED = (1, 10, 100, 1_000, 2_000, 10_000, 50_000, 200_000)
+
+
+def words_table(vocabulary: Vocabulary) -> list[list[str]]:
+    """What stands at some ranks: rank, three words from there on, and how often the first occurs."""
+    rows = []
+    for rank in _LISTED:
+        if vocabulary.words is None or rank + 2 > len(vocabulary):
+            break
+        rows.append(
+            [f"{rank:,}", ", ".join(vocabulary.words[rank - 1 : rank + 2]), one_in(vocabulary.shares[rank - 1])]
+        )
+    return rows
+
+
+def half_html(vocabulary: Vocabulary, guess: float | None = None) -> str:
+    """The words that make up half of all tokens, larger the more frequent they are, with a mark at the guess."""
+    n = vocabulary.words_for_share(0.5)
+    words = vocabulary.words
+    if words is None:
+        return ""
+    last = n if guess is None else max(n, min(int(guess), MOST_LISTED))
+    parts = []
+    for rank, word in enumerate(words[: min(last, len(words))], start=1):
+        size = 13 + 25 * (vocabulary.shares[rank - 1] / vocabulary.shares[0]) ** 0.5
+        beyond = "" if rank <= n else " class=adasoft-beyond"
+        parts.append(
+            f'<span{beyond} style="font-size:{size:.0f}px;margin-right:.2em" title="the {ordinal(rank)} word, '
+            f'{one_in(vocabulary.shares[rank - 1])}">{html.escape(word)}</span>'
+        )
+        if rank == n:
+            parts.append('<b class="adasoft-mark">│ half</b>')
+        if guess is not None and rank == int(guess):
+            parts.append('<b class="adasoft-mark">✕ your guess</b>')
+    listed = " ".join(parts)
+    return f'<p class="adasoft-half" lang="en">{listed}</p>'
+
+
+def half_sentence(vocabulary: Vocabulary, guess: float | None = None) -> str:
+    """The same in words."""
+    n = vocabulary.words_for_share(0.5)
+    text = f"{vocabulary.name}: half of all tokens are {'this word' if n == 1 else f'these {n:,} words'}."
+    if guess is not None and guess > max(n, MOST_LISTED):
+        text += f" Your guess of {guess:,.0f} would be a list {guess / n:,.0f} times as long."
+    return text
+
+
+#: Words of a list that a page can take.
+MOST_LISTED = 400
+
+
+def languages_data(vocabularies: Sequence[Vocabulary], guess: tuple[str, float] | None = None) -> tuple[Data, Layout]:
+    """One coverage curve for each of up to six vocabularies; ``guess``: a language, and words guessed for 95 %."""
     data: Data = {}
     for i in range(MOST_LINES):
         vocabulary = vocabularies[i] if i < len(vocabularies) else None
-        ranks = places(len(vocabulary), 120) if vocabulary is not None else np.ones(1, dtype=np.int64)
-        y = vocabulary.cumulative[ranks] if vocabulary is not None else np.full(1, np.nan)
-        name = plain(vocabulary.name) if vocabulary is not None else ""
-        data[i] = {"x": ranks.astype(float), "y": y, "name": name, "showlegend": vocabulary is not None}
+        if vocabulary is None:
+            data[i] = {"x": np.ones(1), "y": np.full(1, np.nan), "name": "", "showlegend": False, "text": [""]}
+            continue
+        ranks = places(len(vocabulary), _WORD_POINTS)
+        name = plain(vocabulary.name)
+        data[i] = {
+            "x": ranks.astype(float),
+            "y": vocabulary.cumulative[ranks],
+            "name": name,
+            "showlegend": True,
+            "line": line_of(vocabulary),
+            "text": [
+                f"{name}, up to {word_at(vocabulary, int(r))}<br>{percent(vocabulary.cumulative[r])} of the tokens"
+                for r in ranks
+            ],
+        }
+    shown = guess is not None and any(v.name == guess[0] for v in vocabularies)
+    data[MOST_LINES] = {
+        "x": np.asarray([guess[1] if guess is not None and shown else 1.0]),
+        "y": np.asarray([0.95 if shown else np.nan]),
+        "text": [f"your guess for {guess[0]}" if guess is not None and shown else ""],
+    }
     return data, {}
 
 
-def languages_figure(vocabularies: Sequence[Vocabulary]) -> go.Figure:
+def languages_figure(
+    vocabularies: Sequence[Vocabulary], guess: tuple[str, float] | None = None, *, height: int = 330
+) -> go.Figure:
     """Coverage of several languages."""
     figure = go.Figure()
-    for color, dash in zip(COLORS, DASHES, strict=True):
-        figure.add_scatter(mode="lines", line={"color": color, "dash": dash, "width": 2.5})
+    for _ in range(MOST_LINES):
+        figure.add_scatter(mode="lines", hovertemplate="%{text}<extra></extra>")
+    figure.add_scatter(
+        mode="markers+text",
+        marker=GUESSED,
+        textposition="top center",
+        name="your guess",
+        showlegend=False,
+        hovertemplate="%{text}: %{x:,.0f} words for 95 %<extra></extra>",
+    )
     figure.update_xaxes(title_text="most frequent words", **LOG)
-    figure.update_yaxes(tickformat=".0%", range=[0, 1.03], title_text="tokens covered")
-    figure = filled(figure, *languages_data(vocabularies), 330)
+    figure.update_yaxes(tickformat=".0%", range=[0, 1.08], title_text="tokens covered")
+    figure = filled(figure, *languages_data(vocabularies, guess), height)
     figure.update_layout(showlegend=True, legend={"x": 0.02, "y": 0.98, "bgcolor": "rgba(0,0,0,0)"})
     return figure
 
 
 #: Of the table beside the curves, by the name that :func:`adasoft.vocabulary.compare` gives to a column.
 HEADS = {
-    "name": "words of",
-    "n_classes": "V",
-    "first 2000": "in the first 2,000",
+    "name": "text",
+    "n_classes": "different words",
+    "first 2000": "tokens covered by the first 2,000",
     "50%": "words for 50 %",
     "80%": "for 80 %",
     "95%": "for 95 %",
@@ -197,15 +379,51 @@ def languages_sentence(vocabularies: Sequence[Vocabulary], cut: bool = False) ->
     if not vocabularies:
         return "Choose at least one language."
     words = {v.name: v.words_for_share(0.95) for v in vocabularies}
-    few, many = min(words, key=lambda k: words[k]), max(words, key=lambda k: words[k])
-    if few == many:
-        return f"{few} needs {words[few]:,} words for 95 % of its tokens."
-    ratio = words[many] / words[few]
-    text = (
-        f"For 95 % of the tokens, {few} needs {words[few]:,} words and {many} {words[many]:,}: "
-        f"{ratio:{',.0f' if ratio >= 100 else '.1f'}} times as many."
-    )
-    if not cut:
-        return text
+    few, most = min(words, key=lambda k: words[k]), max(words, key=lambda k: words[k])
+    if few == most:
+        text = f"{few} needs {many(words[few], 'word')} for 95 % of its tokens."
+    else:
+        ratio = words[most] / words[few]
+        text = (
+            f"For 95 % of the tokens, {few} needs {many(words[few], 'word')} and {most} {words[most]:,}: "
+            f"{ratio:{',.0f' if ratio >= 100 else '.1f'}} times as many."
+        )
+    return f"{text} {_floor_sentence(vocabularies, cut)}".strip()
+
+
+def _floor_sentence(vocabularies: Sequence[Vocabulary], cut: bool) -> str:
+    """Down to which frequency words count."""
     floor = max(v.floor for v in vocabularies)
-    return f"{text} Words rarer than one in {1 / floor:,.0f} tokens are left out, because one of the lists ends there."
+    if not floor:
+        return ""
+    rarest = f"one in {1 / floor:,.0f} tokens"
+    if cut:
+        return f"Words rarer than {rarest} are left out everywhere, because one of these lists ends there."
+    return f"All words down to {rarest} count." if all(v.floor for v in vocabularies) else ""
+
+
+def own_sentence(own: Vocabulary, other: Vocabulary, share: float = 0.8) -> str:
+    """A text of the reader's own beside a list."""
+    mine, theirs = max(1, own.words_for_share(share)), other.words_for_share(share)
+    return (
+        f"{100 * share:.0f} % of the tokens of {own.name} are {many(mine, 'different word')}; {other.name} as a whole "
+        f"needs {theirs:,}."
+    )
+
+
+#: A word is typical of a text that has it this many times as often as the list, and at least so many times in all.
+_TYPICAL, _LEAST_SEEN = 3.0, 3
+
+
+def typical_words(own: Vocabulary, other: Vocabulary, most: int = 12) -> list[str]:
+    """Words that the text uses far more than the list does, the most telling first."""
+    if own.words is None or other.words is None:
+        return []
+    theirs = dict(zip(other.words, other.shares.tolist(), strict=True))
+    rarest = float(other.shares[-1])
+    telling = []
+    for word, share, count in zip(own.words, own.shares.tolist(), own.counts.tolist(), strict=True):
+        ratio = share / theirs.get(word, rarest)
+        if ratio >= _TYPICAL and count >= _LEAST_SEEN and any(letter.isalpha() for letter in word):
+            telling.append((share * math.log(ratio), word))
+    return [word for _, word in sorted(telling, reverse=True)[:most]]

@@ -15,39 +15,43 @@ def _en() -> Any:
 
 QUESTIONS: dict[str, Question] = {
     "full cost": Question(
-        "A full softmax scores V = 321,180 words with a hidden size of d = 512. How many million multiplications is "
-        "that for one token?",
+        "A full softmax scores $V = 321{,}180$ words with a hidden size of $d = 512$. How many million multiplications "
+        "is that for one token?",
         lambda: 321_180 * 512 / 1e6,
         {
             "That is V alone: each word's score is a sum of d products.": lambda: 0.32118,
-            "That is V x d, but the question is in millions.": lambda: 321_180.0 * 512,
+            "That is V d, but the question is in millions.": lambda: 321_180.0 * 512,
             "That is for a whole batch of 2,560 tokens; here it is one token.": lambda: 321_180 * 512 * 2560 / 1e6,
             "That is V + d; every word meets every feature.": lambda: (321_180 + 512) / 1e6,
+            "That is a training step, with its backward pass; scoring alone takes a third of it.": lambda: (
+                3 * 321_180 * 512 / 1e6
+            ),
         },
-        "V x d = 321,180 x 512, about 164 million.",
+        "V d = 321,180 × 512, about 164 million.",
         unit="million",
     ),
     "head outputs": Question(
-        "One cutoff at 2,000, so one tail. How many numbers does the head compute for each token?",
+        "One cutoff at 2,000, so one tail. How many scores does the head compute for each token?",
         lambda: 2001.0,
         {
             "Those are the words. The head must also say 'it is in the tail': one entry more per tail.": lambda: 2000.0,
             "That is the tail's size; the head holds the frequent words.": lambda: 321_180.0 - 2000,
             "That is the whole vocabulary, which is what we want to avoid.": lambda: 321_180.0,
             "There is one entry per tail, and only one tail.": lambda: 2002.0,
+            "That is d, the numbers that go into one score; the question is how many scores come out.": lambda: 512.0,
         },
-        "k_h + J = 2,000 words and 1 entry for the tail.",
+        "2,000 words and one entry for the tail.",
         tolerance=0.0,
     ),
     "tail share": Question(
         "English, one cutoff at 2,000: what percentage of the tokens falls into the tail?",
         lambda: 100 * (1 - _en().share_of_first(2000)),
         {
-            "That is p_h, the head's share; the tail has the rest.": lambda: 100 * _en().share_of_first(2000),
+            "That is the head's share; the tail has the rest.": lambda: 100 * _en().share_of_first(2000),
             "That is its share of the WORDS; tokens are counted with repetition.": lambda: 100 * (1 - 2000 / 321_180),
             "Right as a share, but the question is in percent.": lambda: 1 - _en().share_of_first(2000),
         },
-        "1 - p_h: read the label of the tail's band in the plot.",
+        "That is all that the head does not hold: the panel shows it beside the tail.",
         tolerance=0.03,
         unit="%",
     ),
@@ -65,20 +69,22 @@ QUESTIONS: dict[str, Question] = {
         unit="ms",
     ),
     "zipf ratio": Question(
-        "If Zipf's law held exactly with s = 1, how many times as frequent as the word of "
-        "rank 1,000 is the word of rank 10?",
+        "If Zipf's law held exactly with $s = 1$, how many times as frequent as the word of rank 1,000 is the word of "
+        "rank 10?",
         lambda: 100.0,
         {
             "That is the difference of the ranks; the law is about their ratio.": lambda: 990.0,
             "That is the difference of the logarithms: two powers of ten apart.": lambda: 2.0,
             "That compares rank 1,000 with rank 1.": lambda: 1000.0,
             "Upside down: the word of rank 10 is the more frequent one.": lambda: 0.01,
+            "That is one power of ten; from rank 10 to rank 1,000 there are two.": lambda: 10.0,
+            "That is right for s = 2; with s = 1 the frequency falls as fast as the rank rises.": lambda: 10_000.0,
         },
-        "p_r = 1 / (r Z), so p_10 / p_1000 = 1000 / 10.",
+        "Frequency is proportional to 1 / r, so the ratio is 1,000 / 10.",
         unit="times",
     ),
     "five points more": Question(
-        "English: going from 90 % to 95 % of the tokens, how many more words are needed?",
+        "English: going from 90 % to 95 % of the tokens, how many additional words are needed?",
         lambda: float(_en().words_for_share(0.95) - _en().words_for_share(0.9)),
         {
             "Those are all words for 95 %; the first 90 % need many of them already.": lambda: float(
@@ -92,7 +98,7 @@ QUESTIONS: dict[str, Question] = {
             ),
             "That is 5 % of the words; the question is about 5 % of the tokens.": lambda: 0.05 * len(_en()),
         },
-        "Set the share to 90 and to 95, and read the sentence under the figure.",
+        "Set the share to 90, then to 95, and subtract.",
         unit="words",
     ),
     "the tail": Question(
@@ -120,7 +126,7 @@ QUESTIONS: dict[str, Question] = {
                 100 * (_en().share_of_first(2000) - load_language("fi").share_of_first(2000))
             ),
         },
-        "(1 - p_h) of Finnish, divided by that of English; the table shows p_h in the column for the first 2,000.",
+        "Take both heads from the table, subtract each from 100 %, and divide.",
         tolerance=0.03,
         unit="times",
     ),
@@ -128,28 +134,25 @@ QUESTIONS: dict[str, Question] = {
 
 PREDICTIONS: dict[str, Prediction] = {
     "half": Prediction(
-        lambda e: (
-            f"Half of the words on a page ({e.vocabulary.name}) are among the n most frequent ones. What is n? "
-            "Commit to a guess."
-        ),
+        lambda e: f"Half of the words on a page ({e.vocabulary.name}) are among the n most frequent ones. What is n?",
         lambda e: float(e.vocabulary.words_for_share(0.5)),
         "words",
     ),
     "speedup": Prediction(
         lambda e: (
-            f"One cutoff at {fitted((2000,), len(e.vocabulary))[0]:,} words. How many times cheaper will the layer "
-            "be than the full softmax? Commit to a guess."
+            f"One cutoff at {fitted((2000,), len(e.vocabulary))[0]:,} words. How many times faster is the layer than "
+            "the full softmax?"
         ),
         lambda e: e.speedup_at((2000,)),
         "times",
     ),
     "coverage 95": Prediction(
-        "English, 321,180 words. How many of the most frequent ones make up 95 % of all tokens? Commit to a guess.",
+        "English, 321,180 words. How many of the most frequent ones make up 95 % of all tokens?",
         lambda e: float(_en().words_for_share(0.95)),
         "words",
     ),
     "finnish": Prediction(
-        "And Finnish, which builds words with endings: how many words make up 95 % of the tokens? Commit to a guess.",
+        "How many of the most frequent Finnish words make up 95 % of all Finnish tokens?",
         lambda e: float(load_language("fi").words_for_share(0.95)),
         "words",
     ),

@@ -9,7 +9,8 @@ function render({ model, el }) {
   else box.setAttribute('aria-label', model.get('description'));
   if (after) { after.textContent = unit; after.setAttribute('aria-hidden', 'true'); }
   let typing = false;                                    // what is being typed is not overwritten
-  const show = () => { if (!typing) box.value = model.get('value'); };
+  const short = v => Number.isInteger(v) ? v : Number(v.toPrecision(12));       // 80.1, not 80.10000000000001
+  const show = () => { if (!typing) box.value = short(model.get('value')); };
   box.addEventListener('input', () => { typing = true; });
   box.addEventListener('blur', () => { typing = false; show(); });
   box.addEventListener('change', () => {                 // Enter, leaving the box, an arrow

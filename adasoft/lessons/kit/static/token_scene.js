@@ -1,117 +1,226 @@
 // The scene of a token: the words of a sentence go one by one through a full softmax and through an adaptive one. Areas
 // are multiplications, to scale: a block is as wide as its words and as high as the numbers that each of them holds.
 import {makeWords, widths} from './cost.js';
-import {html, ordinal, set, svg, whole} from './dom.js';
+import {counted, html, ordinal, set, svg, times, whole} from './dom.js';
 
-const GROUND = {full: 34, head: 156, unit: 72, low: 3};   // vertical places, height of d numbers, least height seen
+const PLACE = {full: 30, head: 138, unit: 64, low: 3, total: 236, row: 20};   // vertical places; height of d numbers
+const PACE = {step: 1500, still: 2600, walk: 650};                            // milliseconds
+const MOST_OWN = 2;                                                           // sentences of the reader's own
+
+const amountOf = n => (n >= 1e9 ? `${(n / 1e9).toFixed(2)} billion` : `${(n / 1e6).toFixed(1)} million`);
+const clusterName = i => (i ? `tail ${i}` : 'head');
+
+/** Clusters and prices, which follow from words, cutoffs and widths. */
+function settle(scene, data) {
+  scene.data = {...scene.data, ...data};
+  const {text, cuts, d, sentences, widths: given} = scene.data;
+  if (text !== scene.text) {
+    scene.text = text; scene.words = makeWords(text);
+    scene.ranks = new Map((text.words ?? []).map((word, i) => [word, text.ranks[i]]));
+  }
+  const {words} = scene, tails = cuts.length;
+  scene.edges = [0, ...cuts, words.n]; scene.tails = tails;
+  scene.numbers = [d, ...(given?.slice(0, tails) ?? widths(d, tails))];
+  for (const sentence of sentences) for (const [word, rank] of sentence) scene.ranks.set(word, rank);
+  scene.cluster = word => cuts.filter(cut => (scene.ranks.get(word) ?? words.n) > cut).length;
+  scene.price = i => (scene.edges[1] + tails) * d + (i ? scene.numbers[i] * (d + scene.edges[i + 1] - scene.edges[i]) : 0);
+}
+
+/** The multiplications of a whole sentence: [full softmax, adaptive]. */
+const sums = (scene, sentence) => sentence.reduce(([full, adaptive], word) =>
+  [full + scene.words.n * scene.data.d, adaptive + scene.price(scene.cluster(word))], [0, 0]);
+
+function buildScene(scene, root) {
+  root.classList.add('adasoft-cut', 'adasoft-scene');
+  const parts = scene.parts = {sentence: html('p', {class: 'sentence'}, root)};
+  parts.charts = html('div', {class: 'charts'}, root);
+  parts.stage = svg('svg', {role: 'img'}, parts.charts);
+  parts.story = html('p', {class: 'story', role: 'status'}, root);
+  parts.controls = html('div', {class: 'controls'}, root);
+  const button = (text, act, kind = '', place = parts.controls) => {
+    const node = html('button', {type: 'button', class: kind}, place, text);
+    node.addEventListener('click', act);
+    return node;
+  };
+  parts.playing = button('Play', () => (scene.state.playing ? scene.pause() : scene.play()), 'primary');
+  button('Step', () => { scene.pause(); scene.step(); });
+  parts.choices = html('span', {class: 'buttons'}, parts.controls);
+  scene.button = button;
+  const box = html('label', {class: 'own'}, parts.controls, 'Yours ');
+  const typed = html('input', {type: 'text', class: 'sentence-box', maxlength: 90, placeholder: 'type a sentence, then Enter'}, box);
+  typed.addEventListener('change', () => scene.type(typed.value));
+  root.addEventListener('keydown', event => {              // else JupyterLab takes keys for commands
+    if (event.key !== 'Escape' && event.target.closest('input, button')) event.stopPropagation();
+  });
+}
+
+/** Buttons of the sentences, each with what it came to. */
+function drawSentences(scene) {
+  const {parts, state, data} = scene, focused = [...parts.choices.children].indexOf(document.activeElement);
+  parts.choices.replaceChildren();
+  const all = [...data.sentences.map(sentence => ['Sentence', sentence.map(([word]) => word)]), ...state.own.map(own => ['Yours', own])];
+  all.forEach(([name, sentence], i) => {
+    const number = name === 'Yours' ? i - data.sentences.length + 1 : i + 1, [full, adaptive] = sums(scene, sentence);
+    const seen = state.seen.has(sentence.join(' ')) ? `: ${times(full / adaptive)} ×` : '';
+    const node = scene.button(`${name} ${number}${seen}`, () => { scene.pause(); scene.start(sentence); scene.play(); }, '', parts.choices);
+    node.title = sentence.join(' ');
+    node.setAttribute('aria-pressed', String(sentence.join(' ') === state.sentence.join(' ')));
+  });
+  parts.choices.children[focused]?.focus();
+}
+
+function arrangeScene(scene) {
+  const {parts, words, edges, numbers, tails, data} = scene, {stage} = parts;
+  const width = scene.width = Math.max(280, parts.charts.clientWidth || 900), narrow = width < 520;
+  const height = PLACE.total + 2 * PLACE.row + 2;
+  stage.replaceChildren();
+  set(stage, {width, height, viewBox: `0 0 ${width} ${height}`, 'aria-label':
+    `A full softmax over ${whole(words.n)} words as one large block, and under it an adaptive softmax: a head of `
+    + `${counted(edges[1], 'word')}, ${counted(tails, 'tail')}. Areas are multiplications.`});
+  scene.X = rank => 2 + rank / words.n * (width - 4);
+  const {X} = scene, tall = n => Math.max(PLACE.low, n / data.d * PLACE.unit);
+  const label = (x, y, text, kind = 'strong', anchor = 'start') => svg('text', {x, y, class: kind, 'text-anchor': anchor}, stage, text);
+  label(2, PLACE.full - 9, narrow ? 'Full softmax: every word, every time' : `Full softmax: scores all ${whole(words.n)} words, every time`);
+  svg('rect', {x: X(0), y: PLACE.full, width: X(words.n) - X(0), height: PLACE.unit, rx: 3, class: 'block full-block', 'data-block': 'full'}, stage);
+  label(2, PLACE.head - 9, tails ? `Adaptive softmax: a head of ${counted(edges[1], 'word')}`
+    + (narrow ? '' : `, the rest in ${tails === 1 ? 'a tail' : `${tails} tails`} with fewer numbers per word`) : 'Without a cutoff: the same');
+  numbers.forEach((n, i) => svg('rect', {x: X(edges[i]), y: PLACE.head, width: Math.max(4, X(edges[i + 1]) - X(edges[i]) - 1), height: tall(n),
+                                         class: `block c${i}`, 'data-block': i}, stage));
+  numbers.forEach((n, i) => {
+    if (narrow && i && i < tails) return;
+    const x = i === 0 ? X(0) : i === tails ? (X(edges[i]) + X(edges[i + 1])) / 2 : X(edges[i]);
+    label(x, i ? PLACE.head + tall(n) + 16 : PLACE.head + PLACE.unit + 15, `${clusterName(i)}: ${n} numbers per word`, `own c${i}`, i && i === tails ? 'middle' : 'start');
+  });
+  svg('g', {class: 'totals'}, stage);
+  svg('line', {y1: PLACE.full, y2: PLACE.full + PLACE.unit, class: 'rank'}, stage);
+  const walker = svg('g', {class: 'walker', visibility: 'hidden'}, stage);
+  svg('rect', {y: -13, height: 20, rx: 6}, walker);
+  svg('text', {y: 2, 'text-anchor': 'middle', class: 'word'}, walker);
+  showScene(scene);
+}
+
+/** What has been multiplied so far, on the scale of the whole sentence. */
+function drawTotals(scene) {
+  const {state, parts, width, tails} = scene, group = parts.stage.querySelector('.totals'), from = Math.min(96, width / 4), room = width - from - 120;
+  const [most] = sums(scene, state.sentence);
+  group.replaceChildren();
+  [[width < 520 ? 'full' : 'full softmax', state.full, 'full-bar'], ['adaptive', state.adaptive, `bar ${tails ? 'c0' : 'full-bar'}`]].forEach(([name, sum, kind], i) => {
+    const y = PLACE.total + i * PLACE.row, long = Math.max(sum ? 2 : 0, sum / most * room);
+    svg('text', {x: from - 8, y: y + 12, class: 'strong', 'text-anchor': 'end'}, group, name);
+    svg('rect', {x: from, y, width: long, height: 14, rx: 2, class: kind}, group);
+    svg('text', {x: from + long + 7, y: y + 12}, group, sum ? `${amountOf(sum)}${width < 520 ? '' : i ? '' : ' multiplications'}` : '0');
+  });
+}
+
+/** The word walks into the head, and from there to its tail. */
+function walk(scene, word, rank, cluster) {
+  const {parts, X, edges, data, numbers, width} = scene, walker = parts.stage.querySelector('.walker'), [box, name] = walker.children;
+  clearTimeout(scene.walking);
+  const line = parts.stage.querySelector('.rank');
+  set(line, {x1: X(rank ?? 0), x2: X(rank ?? 0), visibility: rank ? 'visible' : 'hidden'});
+  walker.setAttribute('visibility', word === undefined ? 'hidden' : 'visible');
+  if (word === undefined) return;
+  name.textContent = word;
+  const wide = name.getComputedTextLength() + 16;
+  set(box, {x: -wide / 2, width: wide});
+  const to = (x, y, i) => {
+    walker.setAttribute('class', `walker c${i}`);
+    walker.style.transform = `translate(${Math.min(width - wide / 2 - 2, Math.max(wide / 2 + 2, x)).toFixed(1)}px, ${y}px)`;
+  };
+  const tail = () => to(X(rank ?? edges[cluster + 1]), PLACE.head + Math.max(PLACE.low, numbers[cluster] / data.d * PLACE.unit) + 34, cluster);
+  if (cluster && scene.still.matches) { tail(); return; }
+  to(X(edges[1]) + 8 + wide / 2, PLACE.head + 50, 0);
+  if (cluster) scene.walking = setTimeout(() => { tail(); lit(scene, cluster); }, PACE.walk);
+}
+function lit(scene, cluster) {
+  scene.parts.stage.querySelectorAll('[data-block]').forEach(node => {
+    const {block} = node.dataset;
+    node.classList.toggle('lit', cluster !== null && (block === 'full' || block === '0' || Number(block) === cluster));
+  });
+}
+
+function showScene(scene) {
+  const {state, parts, ranks, words} = scene, word = state.sentence[state.at], rank = ranks.get(word);
+  const cluster = word === undefined ? null : scene.cluster(word);
+  parts.sentence.querySelectorAll('.token').forEach((node, i) => {
+    node.className = `token${i === state.at ? ' now' : ''}${i <= state.at ? ` c${scene.cluster(state.sentence[i])}` : ''}`;
+  });
+  drawTotals(scene);
+  lit(scene, cluster);
+  walk(scene, word, rank, cluster);
+  if (cluster === null) {
+    parts.story.textContent = 'Each word lights up all that is computed to score it. Press Play, or Step for one word at a time.';
+    return;
+  }
+  const where = rank ? `the ${ordinal(rank)} most frequent word` : 'not in this page’s list, so it is counted as one of the last tail';
+  const path = cluster ? `The head says “${clusterName(cluster)}”, and only then is ${clusterName(cluster)} computed. `
+    : scene.tails ? 'The head alone answers. ' : '';
+  parts.story.replaceChildren();
+  html('em', {}, parts.story, word);
+  parts.story.append(` is ${where}. ${path}So far: `);
+  html('strong', {}, parts.story, `${times(state.full / state.adaptive)} times fewer multiplications`);
+  parts.story.append(' than a full softmax.');
+}
 
 /**
  * Put the scene into `root`.
  *
- * `data`: {text, cuts, d, sentences: [[[word, rank], ...], ...]}: words as in cost.js and sentences with the rank of each
- * word. Returns {step(), play(), pause(), state, destroy()}.
+ * `data`: {text, cuts, d, widths, sentences: [[[word, rank], ...], ...]}: words and widths as in cost.js, sentences with
+ * the rank of each word. `on`: {ranks(words)}, a promise of {word: rank} of words that the page does not know.
+ * Returns {step(), play(), pause(), show(data), state, destroy()}.
  */
-export function mountScene(root, data) {
-  const words = makeWords(data.text), ranks = new Map(data.text.words.map((word, i) => [word, data.text.ranks[i]]));
-  const edges = [0, ...data.cuts, words.n], tails = data.cuts.length, own = [data.d, ...widths(data.d, tails)];
-  const names = own.map((_, i) => (i ? `tail ${i}` : 'head'));
-  for (const sentence of data.sentences) for (const [word, rank] of sentence) ranks.set(word, rank);
-  const state = {sentence: data.sentences[0].map(([word]) => word), at: -1, full: 0, adaptive: 0, playing: false};
-  let timer = 0, width = 0;
-  const still = matchMedia('(prefers-reduced-motion: reduce)');
-
-  const count = n => (n >= 1e9 ? `${(n / 1e9).toFixed(2)} billion` : `${(n / 1e6).toFixed(1)} million`);
-  const cost = i => (edges[1] + tails) * data.d + (i ? data.d * own[i] + own[i] * (edges[i + 1] - edges[i]) : 0);
-  const clusterOf = rank => data.cuts.filter(cut => rank > cut).length;
-
-  root.classList.add('adasoft-cut', 'adasoft-scene');
-  const sentence = html('p', {class: 'sentence'}, root);
-  const stage = svg('svg', {role: 'img'}, html('div', {class: 'charts'}, root));
-  const story = html('p', {class: 'story', role: 'status'}, root);
-  const controls = html('div', {class: 'controls'}, root);
-  const button = (text, act, kind = '') => {
-    const node = html('button', {type: 'button', class: kind}, controls, text);
-    node.addEventListener('click', act);
-    return node;
-  };
-  const playing = button('Play', () => (state.playing ? pause() : play()), 'primary');
-  button('Step', () => { pause(); step(); });
-  data.sentences.forEach((other, i) => button(`Sentence ${i + 1}`, () => { pause(); start(other.map(([word]) => word)); }));
-  const box = html('label', {class: 'own'}, controls, 'Yours ');
-  const typed = html('input', {type: 'text', size: 28, maxlength: 90, placeholder: 'type a sentence, then Enter'}, box);
-  typed.addEventListener('change', () => {
-    // as the list does it: lower case, and numbers of several digits as zeros
-    const found = typed.value.toLowerCase().match(/[\p{L}\p{M}\p{N}]+(?:['’][\p{L}\p{M}]+)*/gu);
-    if (found) { pause(); start(found.map(word => (/\d\d/.test(word) ? word.replace(/\d/g, '0') : word))); play(); }
-  });
-
-  const X = rank => 8 + rank / words.n * (width - 16);
-  const height = numbers => Math.max(GROUND.low, numbers / data.d * GROUND.unit);
-  function arrange() {
-    width = Math.max(280, root.clientWidth || 900);
-    stage.replaceChildren();
-    const bottom = GROUND.head + GROUND.unit;
-    set(stage, {width, height: bottom + 24, viewBox: `0 0 ${width} ${bottom + 24}`});
-    stage.setAttribute('aria-label', `A full softmax over ${whole(words.n)} words as one large block, and under it an adaptive `
-      + `softmax: a head of ${whole(edges[1])} words, ${tails} tails. Areas are multiplications.`);
-    const label = (x, y, text, kind = 'strong', anchor = 'start') =>
-      svg('text', {x, y, class: kind, 'text-anchor': anchor}, stage, text);
-    label(8, GROUND.full - 10, `Full softmax: scores all ${whole(words.n)} words`);
-    svg('rect', {x: X(0), y: GROUND.full, width: X(words.n) - X(0), height: GROUND.unit, class: 'block full-block', 'data-block': 'full'}, stage);
-    label(8, GROUND.head - 10, `Adaptive softmax: a head of ${whole(edges[1])} words`
-      + (width < 520 ? '' : `, the rest in ${tails === 1 ? 'a tail' : `${tails} tails`} with fewer numbers per word`));
-    own.forEach((numbers, i) => svg('rect', {
-      x: X(edges[i]), y: GROUND.head, width: Math.max(3, X(edges[i + 1]) - X(edges[i]) - 1), height: height(numbers),
-      class: `block c${i}`, 'data-block': i}, stage));
-    own.forEach((numbers, i) => {
-      const x = i === 0 ? X(0) : i === tails ? (X(edges[i]) + X(edges[i + 1])) / 2 : X(edges[i]);
-      const y = i === 0 ? bottom + 14 : GROUND.head + height(numbers) + 15;
-      label(x, y, width < 520 && i && i < tails ? '' : `${names[i]}: ${numbers} numbers per word`, `own c${i}`, i === tails && tails ? 'middle' : 'start');
-    });
-    show();
-  }
-  function start(next = state.sentence) {
+export function mountScene(root, data, on = {}) {
+  const state = {sentence: data.sentences[0].map(([word]) => word), at: -1, full: 0, adaptive: 0, playing: false, own: [], seen: new Set()};
+  const scene = {state, on, data: {}, timer: 0, walking: 0, width: 0, still: matchMedia('(prefers-reduced-motion: reduce)')};
+  buildScene(scene, root);
+  scene.start = (next = state.sentence) => {
     Object.assign(state, {sentence: next, at: -1, full: 0, adaptive: 0});
-    sentence.replaceChildren(...next.flatMap(word => [html('span', {class: 'token'}, null, word), ' ']));
-    show();
-  }
-  function show() {
-    const word = state.sentence[state.at], rank = ranks.get(word), cluster = state.at < 0 ? null : clusterOf(rank ?? words.n);
-    sentence.querySelectorAll('.token').forEach((node, i) => {
-      node.className = `token${i === state.at ? ' now' : ''}${i <= state.at ? ` c${clusterOf(ranks.get(state.sentence[i]) ?? words.n)}` : ''}`;
-    });
-    stage.querySelectorAll('[data-block]').forEach(node => {
-      const block = node.dataset.block;
-      node.classList.toggle('lit', cluster !== null && (block === 'full' || block === '0' || Number(block) === cluster));
-    });
-    if (cluster === null) { story.textContent = 'Each word lights up what has to be computed to score it, once we know which word came next, as in training. Press Play.'; return; }
-    const where = rank ? `the ${ordinal(rank)} most frequent word`
-      : 'not in this page’s list, so it is counted as one of the last tail';
-    story.replaceChildren();
-    html('em', {}, story, word);
-    story.append(` is ${where}. ` + (cluster ? `The head answers “${names[cluster]}”, and only then is ${names[cluster]} computed. ` : 'The head alone answers. ')
-      + `So far: full softmax ${count(state.full)} multiplications, adaptive ${count(state.adaptive)}, `);
-    html('strong', {}, story, `${Math.round(state.full / state.adaptive)} times fewer`);
-    story.append('.');
-  }
-  function step() {
-    if (state.at + 1 >= state.sentence.length) { pause(); return false; }
+    scene.parts.sentence.replaceChildren(...next.flatMap(word => [html('span', {class: 'token'}, null, word), ' ']));
+    drawSentences(scene);
+    if (scene.width) showScene(scene);
+  };
+  scene.step = () => {
+    if (state.at + 1 >= state.sentence.length) { scene.pause(); return false; }
     state.at += 1;
-    state.full += words.n * data.d;
-    state.adaptive += cost(clusterOf(ranks.get(state.sentence[state.at]) ?? words.n));
-    show();
+    [state.full, state.adaptive] = sums(scene, state.sentence.slice(0, state.at + 1));
+    if (state.at + 1 === state.sentence.length) { state.seen.add(state.sentence.join(' ')); drawSentences(scene); }
+    showScene(scene);
     return state.at + 1 < state.sentence.length;
-  }
-  function play() {
-    if (state.at + 1 >= state.sentence.length) start();
-    state.playing = true; playing.textContent = 'Pause';
-    const next = () => { if (step()) timer = setTimeout(next, still.matches ? 2500 : 1100); else pause(); };
+  };
+  scene.play = () => {
+    if (state.at + 1 >= state.sentence.length) scene.start();
+    state.playing = true; scene.parts.playing.textContent = 'Pause';
+    const next = () => { if (scene.step()) scene.timer = setTimeout(next, scene.still.matches ? PACE.still : PACE.step); else scene.pause(); };
     next();
-  }
-  function pause() { clearTimeout(timer); state.playing = false; playing.textContent = 'Play'; }
-
-  const observer = new ResizeObserver(() => { if (root.clientWidth && Math.abs(root.clientWidth - width) > 1) arrange(); });
-  start(); arrange();
-  observer.observe(root);
-  return {state, step, play, pause, destroy() { observer.disconnect(); clearTimeout(timer); root.replaceChildren(); }};
+  };
+  scene.pause = () => { clearTimeout(scene.timer); state.playing = false; scene.parts.playing.textContent = 'Play'; };
+  scene.type = async typed => {
+    // as the list does it: lower case, and numbers of several digits as zeros
+    const found = typed.toLowerCase().match(/[\p{L}\p{M}\p{N}]+(?:['’][\p{L}\p{M}]+)*/gu)
+      ?.map(word => (/\d\d/.test(word) ? word.replace(/\d/g, '0') : word));
+    if (!found) return;
+    scene.pause();
+    const unknown = found.filter(word => !scene.ranks.has(word));
+    if (unknown.length && on.ranks) for (const [word, rank] of Object.entries(await on.ranks(unknown))) scene.ranks.set(word, rank);
+    if (!state.own.some(own => own.join(' ') === found.join(' '))) state.own = [...state.own, found].slice(-MOST_OWN);
+    scene.start(found); scene.play();
+  };
+  settle(scene, data);
+  scene.start(); arrangeScene(scene);
+  const observer = new ResizeObserver(() => {
+    const {clientWidth} = scene.parts.charts;
+    if (clientWidth && Math.abs(clientWidth - scene.width) > 1) arrangeScene(scene);
+  });
+  observer.observe(scene.parts.charts);
+  return {
+    state, step: scene.step, play: scene.play, pause: scene.pause,
+    show(next) {
+      const other = next.text !== scene.text;
+      settle(scene, next);
+      if (other) { scene.pause(); state.own = []; scene.start(scene.data.sentences[0].map(([word]) => word)); }
+      if (state.at >= 0) [state.full, state.adaptive] = sums(scene, state.sentence.slice(0, state.at + 1));
+      drawSentences(scene); arrangeScene(scene);
+    },
+    destroy() { observer.disconnect(); clearTimeout(scene.timer); clearTimeout(scene.walking); root.replaceChildren(); },
+  };
 }

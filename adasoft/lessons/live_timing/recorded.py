@@ -14,14 +14,15 @@ from ...files import read_json
 from ...records import read_record, shipped_records
 from ...results.folders import results_folder
 from ..kit import forms
-from .timings import FULL, OURS, STOCK, Array, LayerJob, Spread
+from ..time_model.timings import Spread
+from .layers import FULL, OURS, STOCK, Array, LayerJob
 
 #: The matrix products of our layer and nothing else. On a GPU, as PyTorch runs them at these very sizes: a layer that
 #: pads its words to what the tensor cores like can be faster.
 ALONE = "products alone"
 #: Our layer's step replayed from a CUDA graph: nothing is launched one by one.
 GRAPH = "ours, CUDA graph"
-#: The fastest full softmax at hand on a GPU: no logits in memory.
+#: A full softmax for GPUs that keeps no logits in memory.
 CUT = "full, Cut Cross-Entropy"
 #: What a benchmark's rows are called here.
 _CALLED = {
@@ -57,6 +58,25 @@ class Recorded:
     provenance: str
     device: str
     """``"cpu"`` or ``"cuda"``."""
+    head: int = 0
+    """Words in the head, its entries for the tails included."""
+
+    @property
+    def note(self) -> str:
+        """What the rows mean that only records have."""
+        if ALONE not in self.times:
+            return ""
+        if self.times[ALONE].median < self.times[OURS].median:
+            return "“Products alone” are the matrix products of our layer and nothing else."
+        graph = (
+            " In a CUDA graph the whole step is launched at once, instead of kernel by kernel from Python."
+            if GRAPH in self.times
+            else ""
+        )
+        return (
+            f"“Products alone” run at exactly these sizes: a head of {self.head:,} words, an odd number, which tensor "
+            f"cores take slowly. Our layer pads it, so it can be faster than its bare products.{graph}"
+        )
 
 
 def recorded_layers(folder: Path | None = None) -> list[Recorded]:
@@ -108,11 +128,10 @@ def _layers_of(path: Path, models: Sequence[MeasuredCost]) -> list[Recorded]:
             f"Recorded on {date} on another machine ({device}{threads}, {found['dtype']}, torch {found['torch']})"
             f" by `python -m adasoft bench layer`; file data/results/{path.name}."
         )
-        whose = (
-            f"the recorded cost model {fits[0].name}" if fits else "nowhere: no cost model of that device is at hand"
-        )
+        whose = f"the recorded cost model {fits[0].name}" if fits else "nowhere: there is no cost model of that device"
         kind = str(found["device"]["type"])
-        out.append(Recorded(label, sizes, v, times, predicted, whose, provenance, kind))
+        head = cutoffs[0] + len(cutoffs) if cutoffs else v
+        out.append(Recorded(label, sizes, v, times, predicted, whose, provenance, kind, head))
     return out
 
 

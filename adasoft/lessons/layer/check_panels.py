@@ -1,0 +1,163 @@
+"""The panels that check the layer: its gradients against finite differences, and PyTorch's layer beside it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import ipywidgets as w
+
+from ..kit import parts
+from ..kit.tables import html_table
+from ..kit.widgets import NumberBox
+from .comparisons import (
+    CASES,
+    drop_in_case,
+    drop_in_table,
+    drop_in_verdict,
+    gradient_check,
+    gradient_table,
+    parameter_names,
+)
+from .explorer import LayerExplorer
+from .figures import curve_svg
+
+
+def gradient_panel(explorer: LayerExplorer, *, slot: str = "gradients") -> w.VBox:
+    """One weight's gradient by backward and by finite differences; every parameter's, ours and PyTorch's."""
+    panel, pair_table, picture, table, words = parts.Panel(), w.HTML(), w.HTML(), w.HTML(), parts.Line()
+    shown: dict[str, Any] = {"name": "head.weight", "row": 0, "column": 0, "step": -5.0, "skip": False}
+    name = w.Dropdown(
+        options=["head.weight"], description="parameter", style=parts.WIDE, layout=w.Layout(width="240px")
+    )
+    row, column = NumberBox(description="row, from 0"), NumberBox(description="column, from 0")
+    skip = w.Checkbox(False, description="a batch without tokens of the last tail", indent=False)
+    power = NumberBox(description="step, power of ten", unit="power of ten", whole=False)
+
+    def change(what: str) -> Callable[[Any], None]:
+        def act(value: Any) -> None:
+            before = dict(shown)
+            shown[what] = value
+            if what == "name":
+                shown["row"] = shown["column"] = 0
+            try:
+                draw()
+            except Exception:
+                shown.update(before)
+                draw()
+                raise
+
+        return act
+
+    def set_step(value: float, _clip: bool) -> None:
+        if not -12 <= value <= 0:
+            raise ValueError(f"the step should be from -12 (a trillionth) to 0 (one), got {value:g}")
+        change("step")(float(value))
+
+    step = parts.Pair(panel, power, "step ε", set_step, low=-12.0, high=0.0, step=0.25)
+    for what, control in (("name", name), ("skip", skip)):
+        panel.on_value(control, change(what))
+    for what, number in (("row", row), ("column", column)):
+        panel.on_number(number, change(what), partial(shown.__getitem__, what))
+
+    def redraw() -> None:
+        # after a cutoff moved, a parameter or a row may be gone; what the reader types is refused instead
+        weights = dict(explorer.layer.named_parameters())
+        if shown["name"] not in weights:
+            shown.update(name="head.weight", row=0, column=0)
+        rows, columns = weights[shown["name"]].shape
+        shown.update(row=min(shown["row"], rows - 1), column=min(shown["column"], columns - 1))
+        draw()
+
+    def draw() -> None:
+        names = parameter_names(explorer)
+        key = ("gradient", explorer.layer, explorer.confidence, *shown.values())
+        check = explorer._cached(
+            key,
+            lambda: gradient_check(
+                explorer, shown["name"], shown["row"], shown["column"], shown["step"], shown["skip"]
+            ),
+        )
+        key = ("gradients", explorer.layer, explorer.confidence, shown["skip"])
+        rows = explorer._cached(key, lambda: gradient_table(explorer, shown["skip"]))
+        with panel.writing():
+            if name.options != tuple(names):
+                name.options = tuple(names)
+            name.value, row.value, column.value, skip.value = (shown[k] for k in ("name", "row", "column", "skip"))
+        step.show(shown["step"])
+        pair_table.value = html_table(
+            [
+                ("backward()", f"{check.analytic:+.15e}"),
+                (f"(L(θ + ε) − L(θ − ε)) / 2ε, ε = {10.0 ** shown['step']:.2g}", f"{check.numeric:+.15e}"),
+                ("relative difference", f"{check.error:.1e}"),
+            ],
+            (f"∂L / ∂ {shown['name']}[{shown['row']}, {shown['column']}]", ""),
+            label="the gradient of one weight in two ways",
+        )
+        picture.value = curve_svg(check, shown["step"], explorer.recall("guess digits"))
+        table.value = html_table(
+            [
+                (
+                    r.name,
+                    " x ".join(f"{n:,}" for n in r.shape),
+                    str(r.tokens),
+                    f"{r.ours:.6g}",
+                    "None" if r.stock is None else f"{r.stock:.6g}",
+                )
+                for r in rows
+            ],
+            ("parameter", "shape", "tokens that use it", "|gradient|, ours", "PyTorch's layer"),
+            label="gradients of all parameters",
+            scrolls=True,
+        )
+        digits = -math.log10(max(check.error, 1e-16))
+        best = min(check.curve, key=lambda point: point[1])
+        unset = [r.name for r in rows if r.stock is None]
+        words.say(
+            f"With this step the two agree to {max(0.0, digits):.1f} digits; of the steps drawn, ε = {best[0]:.0e} "
+            "agrees best. "
+            + (
+                f"No token used {', '.join(unset)}: ours has zeros there, PyTorch's layer no gradient at all."
+                if unset
+                else "Each parameter was used by some token, and each has a gradient in both layers."
+            )
+        )
+
+    box = panel.box(parts.row(name, row, column), step.row, picture, words, pair_table, skip, table)
+    explorer.attach(slot, parts.safely(panel, redraw), box)
+    return box
+
+
+def drop_in_panel(explorer: LayerExplorer, *, slot: str = "drop-in") -> w.VBox:
+    """PyTorch's layer and ours with the same weights: their numbers, and what only one of them takes."""
+    panel, table, tried, words = parts.Panel(), w.HTML(), w.HTML(), parts.Line()
+    case = w.Dropdown(
+        options=list(CASES),
+        value="padding (targets of -100)",
+        description="give both layers",
+        style=parts.WIDE,
+        layout=w.Layout(width="420px"),
+    )
+
+    def redraw() -> None:
+        key = (explorer.vocabulary, explorer.in_features, explorer.cutoffs)
+        table.value = html_table(
+            explorer._cached(("drop-in", key), lambda: drop_in_table(explorer)),
+            ("torch.nn.AdaptiveLogSoftmaxWithLoss and ours", "found"),
+            label="both layers with the same weights",
+        )
+        stock, ours = explorer._cached(("case", case.value, key), lambda: drop_in_case(explorer, case.value))
+        tried.value = html_table(
+            [("PyTorch's layer", stock), ("ours", ours)],
+            ("", CASES[case.value][0]),
+            label="what each answers",
+            sentences=True,
+        )
+        words.say(f"{case.value[0].upper()}{case.value[1:]}: {drop_in_verdict(stock, ours)}")
+
+    panel.on_value(case, lambda _: redraw())
+    box = panel.box(case, tried, words, table)
+    explorer.attach(slot, parts.safely(panel, redraw), box)
+    return box

@@ -1,0 +1,175 @@
+// The time of a product against its words, and a line through it that is dragged: g(k) = c + lambda max(k, k0).
+import {html, set, svg, whole} from '../../kit/static/dom.js';
+import {duration} from './race.js';
+
+/** Seconds of a product with k words. */
+export const seconds = ([c, lam, k0], k) => c + lam * Math.max(k, k0);
+
+/** How far a line [c, lambda, k0] is from points [k, seconds, ...]: {median, worst, at}, each a part of the measured time. */
+export function errors(line, points) {
+  const off = points.map(([k, measured]) => Math.abs(seconds(line, k) / measured - 1));
+  if (!off.length) return null;
+  const sorted = [...off].sort((a, b) => a - b), half = sorted.length >> 1;
+  const worst = Math.max(...off);
+  return {median: sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2, worst, at: points[off.indexOf(worst)][0]};
+}
+
+/** 78.6 %, 0.062 %: as `percent` in Python, below one. */
+export const percent = share => (share >= .01 || share === 0 ? (100 * share).toFixed(1) : String(Number((100 * share).toPrecision(2)))) + ' %';
+
+/** The line after one of its handles was put at k words and so many seconds. */
+export function moved(line, handle, k, at, most) {
+  const [c, lam, k0] = line;
+  if (handle === 'c') return [Math.max(0, at - lam * k0), lam, k0];
+  if (handle === 'lambda') return [c, Math.max(0, (at - c) / Math.max(most, k0)), k0];
+  return [c, lam, Math.min(Math.max(k, 0), most)];
+}
+
+const HANDLES = [['c', 'c', 1e6, 'µs'], ['lambda', 'λ', 1e9, 'ns per word'], ['k0', 'k₀', 1, 'words']];
+const HEIGHT = 300, TOP = 26, BOTTOM = 36, LEFT = 62;
+
+/**
+ * Put the plot into `root`. `read()` gives the present {line, points, against, model, before, paper, guess, most, title}:
+ * points [[k, median, q1, q3, runs], ...] in seconds; `against`: what the line is judged by, {what, points}; before:
+ * {label, points}; paper: {label: seconds}. `heard(line)` is told of every move.
+ */
+export function mountLine(root, read, heard) {
+  let given = read(), line = [...given.line], width = 0, held = null, active = null;
+  root.classList.add('adasoft-line');
+  const result = html('p', {class: 'result', role: 'status'}, root);
+  const stage = svg('svg', {role: 'group', 'aria-label': 'Time of a product against its words, and your line'}, html('div', {}, root));
+  const typed = html('div', {class: 'controls'}, root);
+  const boxes = HANDLES.map(([name, sign, scale, unit], i) => {
+    const label = html('label', {}, typed, `${sign} = `);
+    const box = html('input', {type: 'number', min: 0, step: 'any', 'aria-label': `${name}, ${unit}`}, label);
+    label.append(` ${unit}`);
+    box.addEventListener('change', () => {
+      const value = Number(box.value);
+      if (box.value === '' || !Number.isFinite(value) || value < 0) {
+        show();
+        result.textContent = `${name} should be a number of at least 0.`;
+        return;
+      }
+      go(line.with(i, value / scale));
+    });
+    return box;
+  });
+  const legend = html('p', {class: 'legend'}, root);
+
+  let x, y, back;                               // places of words and seconds, and the way back; fixed while dragging
+  function arrange() {
+    width = Math.max(300, root.clientWidth || 900);
+    const right = width - 18, most = Math.max(given.most, 1000);
+    const all = [...given.points, ...given.before.points].flatMap(([, m, q1, q3]) => [m, q1, q3])
+      .concat(given.model.map(([, s]) => s), Object.values(given.paper)).filter(s => s > 0);
+    if (!given.model.length && !given.points.length) all.push(...[1, most].map(k => seconds(line, k)));
+    const low = Math.log10(Math.min(...all) / 1.7), high = Math.log10(Math.max(...all) * 1.7);
+    const span = Math.log10(most * 1.25);
+    x = k => LEFT + Math.log10(Math.max(k, 1) / .9) / (span - Math.log10(.9)) * (right - LEFT);
+    y = s => TOP + (high - Math.log10(Math.max(s, 1e-12))) / (high - low) * (HEIGHT - TOP - BOTTOM);
+    back = (px, py) => [.9 * 10 ** ((px - LEFT) / (right - LEFT) * (span - Math.log10(.9))),
+                        10 ** (high - (py - TOP) / (HEIGHT - TOP - BOTTOM) * (high - low))];
+    stage.replaceChildren();
+    set(stage, {width, height: HEIGHT, viewBox: `0 0 ${width} ${HEIGHT}`});
+    svg('text', {x: 4, y: 14, class: 'strong'}, stage, given.title);
+    for (let power = 0; 10 ** power <= most * 1.25; power++) {
+      svg('line', {x1: x(10 ** power), x2: x(10 ** power), y1: TOP, y2: HEIGHT - BOTTOM, class: 'grid'}, stage);
+      svg('text', {x: x(10 ** power), y: HEIGHT - 19, 'text-anchor': 'middle'}, stage, whole(10 ** power));
+    }
+    svg('text', {x: right, y: HEIGHT - 4, 'text-anchor': 'end'}, stage, 'words k');
+    let last = Infinity;
+    for (let power = Math.floor(low); power <= high; power++) for (const digit of [1, 2, 5]) {
+      const s = digit * 10 ** power, at = y(s);
+      if (at < TOP || at > HEIGHT - BOTTOM || last - at < 15) continue;
+      last = at;
+      svg('line', {x1: LEFT, x2: right, y1: at, y2: at, class: 'grid'}, stage);
+      svg('text', {x: LEFT - 6, y: at + 4, 'text-anchor': 'end'}, stage, duration(s));
+    }
+    for (const [label, s] of Object.entries(given.paper)) {
+      svg('line', {x1: x(1), x2: x(50), y1: y(s), y2: y(s), class: 'paper'}, stage);
+      svg('text', {x: x(50) + 6, y: y(s) + 4}, stage, `${label}: ${duration(s)}`);
+    }
+    if (given.model.length) svg('polyline', {class: 'model', points: given.model.map(([k, s]) => `${x(k)},${y(s)}`).join(' ')}, stage);
+    draw(given.before.points, 'before');
+    draw(given.points, 'point');
+    if (given.guess) {
+      const at = Math.min(x(given.guess), right), place = TOP + 8;
+      svg('path', {d: `M${at - 5} ${place - 5}l10 10m0 -10l-10 10`, class: 'guess'}, stage);
+      svg('line', {x1: at, x2: at, y1: place + 8, y2: HEIGHT - BOTTOM, class: 'guess-line'}, stage);
+      svg('text', {x: at + (at > right - 130 ? -9 : 9), y: place + 4, 'text-anchor': at > right - 130 ? 'end' : 'start'}, stage,
+        `your guess: ${whole(given.guess)}`);
+    }
+    svg('polyline', {class: 'yours'}, stage);
+    HANDLES.forEach(([name, sign, , unit]) => {
+      const node = svg('g', {class: 'handle', tabindex: 0, role: 'slider', 'aria-label': `${name}, ${unit}`, 'aria-valuemin': 0, 'data-handle': name}, stage);
+      svg('circle', {r: 16, class: 'hit'}, node);
+      svg('circle', {r: 8, class: 'knob'}, node);
+      svg('text', {class: 'sign', 'text-anchor': 'middle', y: -14}, node, sign);
+      node.addEventListener('pointerdown', event => { held = name; node.setPointerCapture(event.pointerId); event.preventDefault(); node.focus(); });
+      node.addEventListener('pointermove', event => {
+        if (held !== name) return;
+        const box = stage.getBoundingClientRect();
+        go(moved(line, name, ...back(event.clientX - box.left, event.clientY - box.top), given.most));
+      });
+      for (const kind of ['pointerup', 'pointercancel', 'lostpointercapture']) node.addEventListener(kind, () => { held = null; });
+      node.addEventListener('keydown', event => key(event, name));
+      node.addEventListener('focus', () => { active = name; });
+    });
+    show();
+    if (active) stage.querySelector(`[data-handle="${active}"]`)?.focus({preventScroll: true});
+  }
+  function draw(points, kind) {
+    for (const [k, median, q1, q3, runs] of points) {
+      svg('line', {x1: x(k), x2: x(k), y1: y(q1), y2: y(q3), class: `${kind} whisker`}, stage);
+      const node = svg('circle', {cx: x(k), cy: y(median), r: kind === 'point' ? 5 : 4, class: kind}, stage);
+      svg('title', {}, node, `${whole(k)} word${k === 1 ? '' : 's'}: ${duration(median)}; half of ${runs} runs between ${duration(q1)} and ${duration(q3)}`);
+    }
+  }
+  function key(event, name) {
+    const step = {ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1, PageUp: 10, PageDown: -10}[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const at = HANDLES.findIndex(([other]) => other === name), next = [...line];
+    const least = [1e-8, 1e-12, 1][at];
+    next[at] = line[at] < least ? (step > 0 ? least : 0) : line[at] * 1.02 ** step;
+    if (at === 2) next[2] = step > 0 ? Math.max(next[2], line[2] + 1) : Math.min(next[2], line[2] - 1);
+    if (next[at] < least) next[at] = 0;
+    next[2] = Math.min(Math.max(next[2], 0), given.most);
+    go(next);
+  }
+  function go(next) { line = next; show(); heard(line); }
+  function show() {
+    const [c, lam, k0] = line, most = given.most, bend = Math.min(Math.max(k0, 1), most);
+    const ks = [1, bend, ...Array.from({length: 40}, (_, i) => bend * (most / bend) ** ((i + 1) / 40))];
+    set(stage.querySelector('.yours'), {points: ks.map(k => `${x(k)},${y(seconds(line, k))}`).join(' ')});
+    const places = {c: [Math.min(2, Math.sqrt(bend)), c + lam * k0], lambda: [most, seconds(line, most)], k0: [bend, c + lam * k0]};
+    const shift = {c: 0, lambda: 0, k0: x(bend) - x(places.c[0]) < 24 ? 24 : 0};
+    HANDLES.forEach(([name, , scale, unit], i) => {
+      const [k, s] = places[name], node = stage.querySelector(`[data-handle="${name}"]`);
+      const text = String(Number((line[i] * scale).toPrecision(4)));
+      set(node, {transform: `translate(${x(k) + shift[name]},${Math.min(Math.max(y(s), TOP - 4), HEIGHT - BOTTOM)})`,
+        'aria-valuenow': text, 'aria-valuetext': `${text} ${unit}`});
+      if (boxes[i] !== document.activeElement) boxes[i].value = text;
+    });
+    const found = errors(line, given.against.points);
+    result.replaceChildren();
+    if (!found) { result.textContent = 'Nothing to compare your line with yet: press “Measure the products”.'; return; }
+    result.append(`Your line misses the ${given.against.what} by `);
+    html('strong', {}, result, percent(found.median));
+    result.append(` (median), at worst by ${percent(found.worst)}, at k = ${whole(found.at)}.`);
+  }
+  function refresh() {
+    const before = JSON.stringify({...given, line: 0});
+    given = read();
+    if (held === null && !same(line, given.line)) line = [...given.line];
+    legend.textContent = `● measured here${given.before.points.length ? `   ● grey: ${given.before.label}` : ''}`
+      + `   ━ your line${given.model.length ? '   ┅ cost model' : ''}   ┄ printed in the paper`;
+    if (JSON.stringify({...given, line: 0}) !== before || !width) arrange(); else show();
+  }
+  const same = (a, b) => a.every((value, i) => Math.abs(value - b[i]) <= 1e-12 * Math.max(Math.abs(value), 1e-9));
+
+  const observer = new ResizeObserver(() => { if (root.clientWidth && Math.abs(root.clientWidth - width) > 1) arrange(); });
+  refresh();
+  observer.observe(root);
+  return {refresh, get line() { return line; }, destroy() { observer.disconnect(); root.replaceChildren(); }};
+}

@@ -1,0 +1,1 @@
+"""Lesson 08: your case, with a budget."""

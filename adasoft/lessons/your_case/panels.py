@@ -1,0 +1,95 @@
+"""The panel of a case with a budget."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import ipywidgets as w
+import traitlets as t
+
+from ..kit.browser_data import cost_data, text_data
+from ..kit.parts import Panel, safely
+from ..kit.static_files import STATIC, script
+from .explorer import CasesExplorer
+from .scenarios import SCENARIOS, pieces_table
+
+_OWN = Path(__file__).with_name("static")
+
+
+class CaseWidget(anywidget.AnyWidget):  # type: ignore[misc]
+    """A case on the page: ``given`` once, as `case_data` makes it; ``found`` after the decision.
+
+    Messages to the kernel: {"kind": "decide", "cutoffs", "widths"} and {"kind": "write", "texts"}.
+    """
+
+    _esm = script("cost.js", "dom.js", _OWN / "case.js", _OWN / "case_widget.js")
+    _css = "\n".join(path.read_text(encoding="utf-8") for path in (STATIC / "cut_explorer.css", _OWN / "case.css"))
+    given = t.Dict().tag(sync=True)
+    found = t.Dict(None, allow_none=True).tag(sync=True)
+
+
+def _rest(name: str) -> float:
+    """Seconds of a training step outside of the output layer, where they are recorded; else 0."""
+    if name != "pieces":
+        return 0.0
+    row = pieces_table().row("full") or {}
+    share = float(row["output share"])
+    return float(row["output ms"]) / 1e3 * (1 - share) / share
+
+
+def case_data(explorer: CasesExplorer, name: str) -> dict[str, Any]:
+    """What ``mountCase`` is given."""
+    case, words, cost = SCENARIOS[name], explorer.words_of_case(name), explorer.cost_of_case(name)
+    budget = explorer.budget(name)
+    decision = explorer.decision(name)
+    return {
+        "name": name,
+        "words": text_data(words),
+        "cost": cost_data(cost),
+        "d": case.d,
+        "batch": case.batch,
+        "objective": case.objective,
+        "perParameter": case.per_parameter,
+        "unit": case.unit,
+        "budget": {"seconds": budget.seconds, "bytes": budget.bytes, "width": budget.width},
+        "share": case.share,
+        "tails": len(case.widths),
+        "widths": list(case.widths),
+        "rest": _rest(name),
+        "decision": decision and {"cutoffs": decision["cutoffs"], "widths": decision["widths"]},
+        "texts": explorer.recall(f"case {name} text") or {},
+    }
+
+
+def your_case_panel(explorer: CasesExplorer, name: str) -> w.VBox:
+    """A case: the reader decides within a budget, then sees the planner's choice and stored trainings, and writes.
+
+    ``name``: "keyboard", "items", "pieces" or "own".
+    """
+    if name not in SCENARIOS:
+        raise ValueError(f"name should be one of {', '.join(SCENARIOS)}, got {name!r}")
+    panel = Panel()
+    shown = CaseWidget(given=case_data(explorer, name), found=explorer.revealed(name) or None)
+    words = explorer.words_of_case(name)
+
+    def heard(_widget: Any, content: Any, _buffers: Any) -> None:
+        with panel.guarded():
+            if content.get("kind") == "decide":
+                explorer.decide(name, [int(c) for c in content["cutoffs"]], [int(x) for x in content["widths"]])
+                shown.found = explorer.revealed(name)
+            elif content.get("kind") == "write":
+                explorer.write(name, content["texts"])
+
+    shown.on_msg(heard)
+
+    def redraw() -> None:
+        nonlocal words
+        if explorer.words_of_case(name) is not words:  # other words of the reader's own: begin again
+            words = explorer.words_of_case(name)
+            panel.problem.say("The words have changed: run this cell again.")
+
+    box = panel.box(shown)
+    explorer.attach(f"case {name}", safely(panel, redraw), box)
+    return box

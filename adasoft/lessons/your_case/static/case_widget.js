@@ -1,0 +1,15 @@
+// A case in a notebook: the page computes, the kernel hears the decision and the three lines, and answers with the plan.
+import {mountCase} from './case.js';
+
+export default {
+  render({model, el}) {
+    const shown = mountCase(el, model.get('given'), {
+      decide(decision) { model.send({kind: 'decide', ...decision}); },
+      write(texts) { model.send({kind: 'write', texts}); },
+    });
+    const follow = () => shown.reveal(model.get('found'));
+    model.on('change:found', follow);
+    follow();
+    return () => { model.off('change:found', follow); shown.destroy(); };
+  },
+};
