@@ -107,7 +107,7 @@ def test_06_language_model(lab, page, shots, novel):
     stored.get_by_role("cell", name="144", exact=True).wait_for()
     opens = stored.get_by_role("button", name="Which words does it lose on?")
     opens.press("Enter")
-    stored.get_by_text("only for one softmax").wait_for()
+    stored.get_by_text("thousandths of a nat per token").wait_for()
     opens.press("Enter")
     y = figure_y(stored, 0)
     stored.get_by_role("combobox", name="trainings").select_option(index=1)
