@@ -89,7 +89,7 @@ def training_figure(
                 "color": LOOKS[name].color,
             },
         )
-    shapes = (("#4d5a66", ""), ("#b5bac0", "/"), ("#8a9299", "x"))
+    shapes = (("#66788a", ""), ("#b5bac0", "/"), ("#8a9299", "x"))
     for (color, shape), text in zip(shapes, PARTS.values(), strict=True):
         figure.add_bar(
             row=1,
