@@ -244,7 +244,7 @@ def test_06_language_model(lab, page, shots, novel):
     write.get_by_text("of 13").wait_for()  # words opened a tail, or: needed no tail
     assert set(value(notebook, "explorer.recall('written')['words']")) == {"full", "yours"}
     ended(write, "Write")
-    check(notebook.show_cell('ask("the right word")'), "0.0111", "in percent")
+    check(notebook.show_cell('ask("the right word")'), "0.0111", "That is the probability itself")
     check(notebook.show_cell('ask("pieces")'), "45", "to the power of 1.5")
 
     # what the reader writes is checked: a blank is missing, a typical mistake is named
