@@ -92,7 +92,8 @@ def nothing_went_wrong(notebook, lab):
     here = (lab[0], "data:", "blob:", lab[0].replace("http", "ws"))
     assert [u for u in notebook.page.requests_seen if not u.startswith(here)] == []
     assert asked_of_other_machines(lab) == []
-    assert [m for m in notebook.page.console_seen if m[0] in ("error", "pageerror")] == []
+    said = [m for m in notebook.page.console_seen if m[0] in ("error", "pageerror")]
+    assert not said, said
     assert not notebook.page.locator(".legendtext, .hovertext", has_text="trace ").count()
     assert not notebook.page.locator(".Toastify__toast, .jp-Dialog").count()
 
@@ -282,10 +283,10 @@ def run_job(output, name, seconds=240):
     until(lambda: button.evaluate("b => b.ended > 0 && !b.disabled"), bool, seconds)
 
 
-def finite(output, trace):
+def finite(output, trace, axis="y"):
     """How many points of a trace are drawn."""
     return output.locator(".js-plotly-plot").first.evaluate(
-        f"g => Array.from(g.data[{trace}].y).filter(Number.isFinite).length"
+        f"g => Array.from(g.data[{trace}].{axis}).filter(Number.isFinite).length"
     )
 
 

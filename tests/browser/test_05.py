@@ -149,8 +149,13 @@ def test_05_layer(lab, page, shots):
     check(notebook.show_cell('ask("chain")'), "1.609", "not yet")
     check(notebook.show_cell('ask("chain")'), "6.21", "correct", by_mouse_in=notebook)
 
-    # what was guessed is there again after the restart, and drawn
-    notebook.show_cell(COUNTS).get_by_text("your guess: 600").wait_for(state="attached")
+    # what was guessed is there again after the restart, and drawn; another guess takes its place
+    counts = notebook.show_cell(COUNTS)
+    counts.get_by_text("your guess: 600").wait_for(state="attached")
+    press(counts, "Guess again")
+    counts.get_by_role("button", name="Guess again").wait_for(state="hidden")
+    commit(counts, "250")
+    counts.get_by_text("your guess: 250").wait_for(state="attached")
     write = notebook.show_cell(WRITE)
     write.get_by_text("missing").first.wait_for()
 
@@ -217,7 +222,7 @@ def test_05_layer(lab, page, shots):
     slid(decoding, "hidden state")
     holds(notebook, "explorer.state", 2)
     best = value(notebook, "[explorer.word_name(rank).strip('“”') for rank, _ in explorer.best_words(explorer.k)]")
-    until(lambda: decoding.locator(".adasoft-chip i").all_inner_texts(), lambda words: words == best)
+    until(lambda: decoding.locator(".adasoft-chip em").all_inner_texts(), lambda words: words == best)
     typed(decoding, "number of the hidden state", "65")
     decoding.get_by_role("alert").get_by_text("hidden state should be from 1 to 64").wait_for()
     click(notebook, decoding, "Reset")

@@ -48,11 +48,14 @@ def cells_of(file):
     return [(c["cell_type"], "".join(c["source"])) for c in json.loads((FOLDER / file).read_text("utf-8"))["cells"]]
 
 
-def imports_of(code):
-    """The lines of a cell that import something of others: what the reader's function may use."""
-    tree = ast.parse(code)
-    lines = [ast.unparse(x) for x in tree.body if isinstance(x, (ast.Import, ast.ImportFrom))]
-    return "\n".join(lines)
+def definitions_of(code):
+    """What a cell imports and defines: what the reader's function in a later cell may use."""
+    kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
+    return "\n".join(
+        ast.unparse(statement)
+        for statement in ast.parse(code).body
+        if isinstance(statement, kinds) or isinstance(getattr(statement, "value", None), ast.Lambda)
+    )
 
 
 @pytest.mark.parametrize("key", exercises())
@@ -66,7 +69,7 @@ def test_the_cell_runs_as_it_stands_and_the_solution_below_it_passes(key, cache)
     room = {}
     for kind, code in cells[:at]:
         if kind == "code":
-            exec(imports_of(code), room)
+            exec(definitions_of(code), room)
     exec(cells[at][1], room)  # as it stands
     blank = check(key, room[name])
     assert blank.text.startswith("○ missing"), blank.text

@@ -10,7 +10,7 @@ import pytest
 from panels import every, press, problem, upload
 
 from adasoft import MeasuredCost, Vocabulary
-from adasoft.lessons import Explorer, TimingExplorer
+from adasoft.lessons import Explorer, LiveTimingExplorer
 from adasoft.lessons.alternatives import case_panel as cp
 from adasoft.lessons.alternatives import explorer as al
 from adasoft.lessons.alternatives import panels as ap
@@ -27,11 +27,14 @@ from adasoft.lessons.language_model import sentences as se
 from adasoft.lessons.language_model import writing_panel as wp
 from adasoft.lessons.language_model.own_cell_panel import own_cell_panel
 from adasoft.lessons.language_model.recorded_sessions import recorded_sessions
+from adasoft.lessons.layer import check_panels as lk
 from adasoft.lessons.layer import explorer as le
 from adasoft.lessons.layer import panels as lv
 from adasoft.lessons.live_timing import panels as live_timing
+from adasoft.lessons.live_timing.layers import OURS
 from adasoft.lessons.time_model import panels as time_model
-from adasoft.lessons.time_model.timings import OURS, Spread
+from adasoft.lessons.time_model.flat_panel import product_panel
+from adasoft.lessons.time_model.timings import Spread
 from adasoft.lessons.words import panels as word_panels
 from adasoft.lessons.words.figures import record_rows
 
@@ -157,19 +160,20 @@ def test_names_words_and_records_in_the_first_lessons():
 
 
 def test_names_and_choices_in_the_lessons_on_time(monkeypatch):
-    explorer = TimingExplorer(hostile_words(), cost=hostile_cost(), cutoffs=(20, 90), batch=16, in_features=16)
+    explorer = LiveTimingExplorer(hostile_words(), cost=hostile_cost(), cutoffs=(20, 90), batch=16, in_features=16)
     spread = [2.0, 1.0, 3.0, 9]
     made = {"device": EVIL, "date": EVIL}
     layers = {"sizes": json.loads(json.dumps(explorer.layer_sizes)), "times": {EVIL: spread, OURS: spread}}
     explorer._kept = {
         "layers": {**layers, **made},
+        "layers log": [{**layers, **made, "predicted": {EVIL: 1.0, OURS: 1.0}, "whose": EVIL, "plan": [300]}],
         "curve": {"sizes": json.loads(json.dumps(explorer.curve_sizes)), "times": {"20": spread}, **made},
         "product sweep": {"sizes": explorer.product_sizes, "times": {str(k): spread for k in (1, 2, 4, 9)}, **made},
     }
     boxes = [
         make(explorer)
         for make in (
-            time_model.product_panel,
+            product_panel,
             live_timing.live_panel,
             live_timing.curve_panel,
             time_model.clusters_panel,
@@ -181,7 +185,8 @@ def test_names_and_choices_in_the_lessons_on_time(monkeypatch):
 
 def test_words_in_the_lesson_on_the_layer():
     explorer = le.LayerExplorer(hostile_words(), n_words=300, cutoffs=(20, 90), in_features=16, batch=64, word=30)
-    makers = (lv.word_panel, lv.routing_panel, lv.gradient_panel, lv.drop_in_panel, lv.train_panel, lv.decoding_panel)
+    checks = (lk.gradient_panel, lk.drop_in_panel)
+    makers = (lv.word_panel, lv.batch_panel, lv.counts_panel, *checks, lv.train_panel, lv.decoding_panel)
     boxes = [make(explorer) for make in makers]
     explorer.word = 7
     check(*boxes)

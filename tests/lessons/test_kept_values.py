@@ -25,9 +25,11 @@ from adasoft.lessons.language_model.recorded_sessions import recorded_sessions
 from adasoft.lessons.language_model.writing_panel import writing_panel
 from adasoft.lessons.layer import explorer as le
 from adasoft.lessons.live_timing import panels as live_timing
+from adasoft.lessons.live_timing.explorer import LiveTimingExplorer
+from adasoft.lessons.live_timing.layers import FULL, OURS, PLAN, STOCK
 from adasoft.lessons.time_model import panels as time_model
-from adasoft.lessons.time_model.explorer import TimingExplorer
-from adasoft.lessons.time_model.timings import FULL, HOT, ONCE, OURS, PLAN, STOCK, TURNS
+from adasoft.lessons.time_model.flat_panel import product_panel
+from adasoft.lessons.time_model.timings import HOT, ONCE, TURNS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 WORDS = Vocabulary.synthetic(3000, name="synthetic")
@@ -38,7 +40,9 @@ def measured(sizes, *names):
 
 
 def timing(**more):
-    return TimingExplorer(WORDS, cost=recorded_cost(), batch=64, in_features=64, cutoffs=(200, 900), most=100, **more)
+    return LiveTimingExplorer(
+        WORDS, cost=recorded_cost(), batch=64, in_features=64, cutoffs=(200, 900), most=100, **more
+    )
 
 
 def training(**more):
@@ -57,7 +61,7 @@ def layer(**more):
 def timing_panels(explorer):
     makers = (
         time_model.wrong_timing_panel,
-        time_model.product_panel,
+        product_panel,
         live_timing.live_panel,
         live_timing.curve_panel,
     )
@@ -78,7 +82,10 @@ def good_timing():
     layers = measured(explorer.layer_sizes, FULL, STOCK, OURS, PLAN)
     return {
         "product sweep": measured(explorer.product_sizes, "1", "4", "20", "100"),
-        "timed rightly": measured(explorer.once_sizes, TURNS),
+        "product sweep before": measured({**explorer.product_sizes, "B": 7}, "1", "4", "20", "100"),
+        "race bets": {"0": "together"},
+        "layers log": [layers | {"predicted": {OURS: 1.5}, "whose": "a recorded CPU", "plan": [300]}],
+        "timed properly": measured(explorer.once_sizes, TURNS),
         "layers": layers,
         "timed wrongly": {"sizes": explorer.once_sizes, "presses": [{ONCE: 0.1, HOT: 0.01}] * 2},
         "curve": measured(explorer.curve_sizes, "100", "200", "300"),
@@ -258,4 +265,4 @@ def test_a_refreshed_lesson_is_as_careful(kept, capsys):
     explorer.refresh()
     assert explorer.recall("layers") is None and explorer.recall("curve") is not None
     explorer.batch = 128
-    assert problem(*boxes) == "" and np.isnan(np.array(every(boxes[2], parts.LiveFigure)[0].data[0].y)).all()
+    assert problem(*boxes) == "" and np.isnan(np.array(every(boxes[2], parts.LiveFigure)[0].data[0].x)).all()

@@ -18,7 +18,7 @@ from panels import every, named, problem, said, wait
 
 from adasoft import Vocabulary
 from adasoft.lessons import COUNTED_MULTIPLICATIONS
-from adasoft.lessons.kit.grading import PREDICTIONS, QUESTIONS, grade
+from adasoft.lessons.kit.grading import PREDICTIONS, QUESTIONS, grade, predict
 from adasoft.lessons.kit.picker import CutPicker
 from adasoft.lessons.kit.static_files import script
 from adasoft.lessons.kit.widgets import LiveFigure, Slider
@@ -597,7 +597,7 @@ def test_the_decoding_panel(trained):
     assert trained.k == 3 and list(figure.data[6].x) == [3] and "word number 3" in said(box)
     words = [rank for rank, _ in trained.best_words(3)]
     assert words == np.argsort(-trained.layer.log_prob(trained.states[trained.state - 1]).detach().numpy())[:3].tolist()
-    assert all(f"<i>w{rank + 1}</i>" in said(box) for rank in words) and said(box).count('adasoft-chip"') == 3
+    assert all(f"<em>w{rank + 1}</em>" in said(box) for rank in words) and said(box).count('adasoft-chip"') == 3
     trained.remember("guess opened", 40)
     best = trained.decoded()["best"]
     assert figure.data[2].y[0] == pytest.approx(float(best[trained.state - 1, 2].exp()))
@@ -745,6 +745,14 @@ def test_answers_as_readers_type_them(key, typed, status, hint):
     assert verdict.status == status and hint in verdict.hint
 
 
+def test_another_guess_takes_the_place_of_the_first_in_its_figure(explorer):
+    box = predict("tail tokens", explorer, then=lambda: lv.counts_panel(explorer))
+    entry, _ = box.children
+    for guess in ("50", "70"):
+        entry.submit(guess)
+        assert f"your guess: {guess}" in said(box)
+
+
 # ---- what the notebook says
 
 
@@ -771,6 +779,8 @@ def test_the_numbers_beside_the_paper(cells):
     n, cutoffs, d = lp.TEXT8
     weights = lp.layer_weights([2000, 8000, n - 10_000], [d // 4, d // 16], d)
     assert f"**{n * d / weights:.1f} times fewer** weights" in text
+    paper = lp.layer_weights([2000, 8000, n - 10_000], [d // 4, d // 4], d)
+    assert f"or {n * d / paper:.1f} times with the widths that the paper gives" in text
     full, adaptive = lp.MINUTES
     assert f"{adaptive} minutes instead of {full}, only {full / adaptive:.1f} times faster" in text
     assert "at a perplexity of 147 instead of 144" in text and f"cutoffs {cutoffs[0]:,} and {cutoffs[1]:,}" in text

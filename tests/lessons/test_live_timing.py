@@ -4,20 +4,30 @@ import itertools
 import json
 import math
 import threading
+from pathlib import Path
 
+import ipywidgets as w
 import numpy as np
 import pytest
-from adasoft.lessons.time_model.recorded import ALONE, recorded_layers
-from labels import Labels
-from panels import figure_of, finished, named, press, problem, said
+from panels import every, figure_of, finished, named, press, problem, said, wait
 
 from adasoft import MeasuredCost, Vocabulary
-from adasoft.lessons import COUNTED_MULTIPLICATIONS, TimingExplorer
+from adasoft.lessons import COUNTED_MULTIPLICATIONS, LiveTimingExplorer
+from adasoft.lessons.kit.exercises import judge
 from adasoft.lessons.kit.grading import PREDICTIONS
 from adasoft.lessons.live_timing import figures as lf
+from adasoft.lessons.live_timing import layers as ll
 from adasoft.lessons.live_timing import panels as live_timing
-from adasoft.lessons.time_model import recorded, timings
-from adasoft.lessons.time_model.timings import FULL, OURS, PLAN, STOCK, Spread
+from adasoft.lessons.live_timing import recorded
+from adasoft.lessons.live_timing.exercises import EXERCISES
+from adasoft.lessons.live_timing.layers import FULL, OURS, PLAN, STOCK
+from adasoft.lessons.live_timing.race import layer_race, steps_done
+from adasoft.lessons.live_timing.recorded import ALONE, GRAPH, recorded_layers
+from adasoft.lessons.live_timing.shown import HERE, log_texts
+from adasoft.lessons.live_timing.stills import still_explorer
+from adasoft.lessons.time_model import timings
+from adasoft.lessons.time_model.timings import Bench, Spread
+from adasoft.lessons.time_model.widgets import Race
 
 KINDS = {"product": [1e-4, 3e-11, 5e-9, 2e-9, 6e-9, 0], "projection": [1e-5, 5e-11, 0, 0], "rows": [1e-5, 0, 0]}
 
@@ -26,22 +36,39 @@ KINDS = {"product": [1e-4, 3e-11, 5e-9, 2e-9, 6e-9, 0], "projection": [1e-5, 5e-
 def explorer():
     cost = MeasuredCost({"train": KINDS, "decode": KINDS}, {"train": 5e-5, "decode": 1e-5}, name="made by hand")
     words = Vocabulary.synthetic(3000, name="synthetic")
-    return TimingExplorer(words, cost=cost, batch=64, in_features=64, cutoffs=(200, 900))
+    return LiveTimingExplorer(words, cost=cost, batch=64, in_features=64, cutoffs=(200, 900))
 
 
-@pytest.fixture
-def clock(monkeypatch):
+class Clock:
     """Layers that do nothing, and a clock by which each takes 1 ms for each word of its head (or of all)."""
-    now = {"made": []}
 
-    def steps(shape, device="cpu", dtype=None, *, sets=2, make=None, shares=None):
-        now["made"].append((shape, make.__name__, device, str(dtype), len(shares)))
+    def __init__(self):
+        self.made = []
+
+    def steps(self, shape, device="cpu", dtype=None, *, sets=2, make=None, shares=None):
+        self.made.append((shape, make.__name__, device, str(dtype), len(shares)))
         seconds = 1e-3 * (shape.cutoffs or (shape.n_classes,))[0]
         return [lambda: seconds] * sets
 
-    monkeypatch.setattr("adasoft.workloads.layer_steps", steps)
-    monkeypatch.setattr("adasoft.timing._time_on_host", lambda step: step())
-    return now
+    def bench(self, **more):
+        return Bench(**{"layer_steps": self.steps, "clock": lambda step: step(), **more})
+
+
+@pytest.fixture
+def clock(explorer):
+    made = Clock()
+    explorer.bench = made.bench()
+    return made
+
+
+def no_costs(*_args, **_kw):
+    raise LookupError
+
+
+def lesson_text():
+    path = Path(__file__).resolve().parents[2] / "notebooks" / "04_live_timing.ipynb"
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return "\n".join("".join(cell["source"]) for cell in cells)
 
 
 # ---- what is timed
@@ -99,7 +126,7 @@ def test_real_layers_are_timed(explorer, one_thread):
     assert not problem(box) and "Timed wrongly" in said(box)
     curve = live_timing.curve_panel(explorer)
     press(curve, "Measure the U-curve")
-    assert not problem(curve) and "measured points" in said(curve)
+    assert not problem(curve) and "measured points" in said(curve) and "Measured here" in said(curve)
 
 
 # ---- panels
@@ -108,33 +135,36 @@ def test_real_layers_are_timed(explorer, one_thread):
 def test_bars_predictions_and_words(explorer, clock):
     box = live_timing.live_panel(explorer)
     figure = figure_of(box)
-    assert np.isnan(figure.data[0].y).all() and "Nothing measured at these settings yet" in said(box)
-    assert "it should take about" in said(box) and "Memory: about" in said(box)
+    assert np.isnan(figure.data[0].x).all() and "Nothing measured at these settings yet" in said(box)
+    assert "Estimated time:" in said(box) and f"about {timings.bytes_text(explorer.layer_job().bytes(4))}" in said(box)
     press(box, "Measure in turns")
     head = explorer.best_plan(explorer.cost).cutoffs[0]
-    np.testing.assert_allclose(figure.data[0].y, [3000, 200, 200, head])
-    assert list(figure.data[0].x) == [FULL, STOCK, OURS, PLAN] and list(figure.data[3].x) == [STOCK, OURS, PLAN]
-    assert list(figure.data[1].x) == [FULL, OURS, PLAN]  # the model does not know PyTorch's
+    np.testing.assert_allclose(figure.data[0].x, [head, 200, 200, 3000])
+    assert list(figure.data[0].y) == [PLAN, OURS, STOCK, FULL]
+    assert list(figure.data[1].y) == [PLAN, OURS, FULL]  # the model does not know PyTorch's
     predicted = explorer.layer_job().seconds(explorer.cost)
-    np.testing.assert_allclose(figure.data[1].y, [1e3 * predicted[n] for n in (FULL, OURS, PLAN)])
-    assert "Ours takes 15 times less than the full softmax." in said(box)
+    np.testing.assert_allclose(figure.data[1].x, [1e3 * predicted[n] for n in (PLAN, OURS, FULL)])
+    assert "Measured here. Ours is 15 times faster than the full softmax." in said(box)
     assert "Ours and PyTorch's layer overlap: this measurement cannot tell them apart." in said(box)
     assert "too low" in said(box) and "made by hand" in said(box)
-    assert {(m[1], m[2], m[3], m[4]) for m in clock["made"]} == {
+    plan = ", ".join(f"{c:,}" for c in explorer.best_plan(explorer.cost).cutoffs)
+    assert f"Our plan cuts at {plan}." in said(box)
+    assert len([x for x in every(box, w.Button) if x.description == "Stop"]) == 1
+    assert {(m[1], m[2], m[3], m[4]) for m in clock.made} == {
         (make, "cpu", "torch.float32", 3000) for make in ("FullSoftmax", "stock", "ours")
     }
     explorer.cutoffs = (300, 900)  # these were not measured
-    assert np.isnan(figure.data[0].y).all() and np.isfinite(figure.data[1].y).all()
+    assert np.isnan(figure.data[0].x).all() and np.isfinite(figure.data[1].x).all()
     explorer.cutoffs = (200, 900)
-    assert figure.data[0].y[0] == pytest.approx(3000)
+    assert figure.data[0].x[-1] == pytest.approx(3000)
 
 
 def test_one_cutoff_moves_every_view(explorer, clock):
     boxes = live_timing.live_panel(explorer), live_timing.curve_panel(explorer)
     figures = [figure_of(box) for box in boxes]
-    before = [figures[0].data[1].y[1], figures[1].data[3].x[0]]
+    before = [figures[0].data[1].x[1], figures[1].data[3].x[0]]
     explorer.set_cutoff(0, 400)
-    after = [figures[0].data[1].y[1], figures[1].data[3].x[0]]
+    after = [figures[0].data[1].x[1], figures[1].data[3].x[0]]
     assert before[0] != after[0] and before[1] == 200 and after[1] == 400
 
 
@@ -142,103 +172,229 @@ def test_only_what_is_ticked_is_timed(explorer, clock):
     box = live_timing.live_panel(explorer)
     named(box, FULL).value = named(box, PLAN).value = False
     press(box, "Measure in turns")
-    assert [m[1] for m in clock["made"]] == ["stock", "ours"]
+    assert [m[1] for m in clock.made] == ["stock", "ours"]
     for name in (STOCK, OURS):
         named(box, name).value = False
     assert "nothing is ticked" in problem(box)
 
 
-def test_wrong_is_one_click_away(explorer, clock, monkeypatch):
+def test_wrong_is_one_click_away(explorer, clock):
     box = live_timing.live_panel(explorer)
     press(box, "Measure in turns")
     ticking = itertools.accumulate(itertools.count())  # each shot takes longer than the one before: 1, 3, 5 ... s
     job = explorer.layer_job()
-    quiet = lambda *_: None  # noqa: E731
-    found = timings.time_layers_wrongly(job, device="cpu", dtype="float32", tick=quiet, clock=lambda: next(ticking))
+    how = {"bench": explorer.bench, "device": "cpu", "dtype": "float32", "tick": lambda *_: None}
+    found = ll.time_layers_wrongly(job, clock=lambda: next(ticking), **how)
     assert found == {FULL: 1, STOCK: 3, OURS: 5, PLAN: 7}
     press(box, "Time them wrongly")
     figure = figure_of(box)
-    assert list(figure.data[2].x) == [FULL, STOCK, OURS, PLAN] and np.isfinite(figure.data[2].y).all()
+    assert list(figure.data[2].y) == [PLAN, OURS, STOCK, FULL] and np.isfinite(figure.data[2].x).all()
     assert "Timed wrongly (once, cold, one after the other)" in said(box)
     times = {FULL: Spread(3.0, 3, 3, 5), OURS: Spread(0.5, 0.5, 0.5, 5)}
     text = lf.wrong_sentence(times, {FULL: 3.0, OURS: 1.0})
-    assert "would read 3 times, where it is 6" in text
+    assert "would read 3 times; it is 6" in text
 
 
 def test_recorded_machines_are_labelled(explorer, clock):
     box = live_timing.live_panel(explorer)
     shown = named(box, "shown")
     labels = [x for x in shown.options[1:] if "H200" not in x]
+    assert not log_texts(explorer)
     kept = json.loads((recorded.results_folder() / "bench-layer-cpu.json").read_text())
     date = kept["date"][:10]
     assert labels and all("recorded" in x and date in x and kept["device"]["name"] in x for x in labels)
     shown.value = labels[0]
     text = said(box)
-    assert "RECORDED, not this machine" in text and f"Recorded on {date}" in text and "bench-layer-cpu.json" in text
+    assert "RECORDED on another machine" in text and f"Recorded on {date}" in text and "bench-layer-cpu.json" in text
     (first,) = [r for r in recorded_layers() if r.label == labels[0]]
     figure = figure_of(box)
-    assert list(figure.data[0].x) == [FULL, STOCK, OURS, ALONE]
-    np.testing.assert_allclose(figure.data[0].y, [1e3 * first.times[n].median for n in figure.data[0].x])
+    assert list(figure.data[0].y) == [ALONE, OURS, STOCK, FULL]
+    np.testing.assert_allclose(figure.data[0].x, [1e3 * first.times[n].median for n in figure.data[0].y])
     press(box, "Measure in turns")  # and back to this machine
-    assert shown.value == live_timing.HERE and "RECORDED" not in said(box)
-    assert list(figure.data[0].x) == [FULL, STOCK, OURS, PLAN]
+    assert shown.value == HERE and "RECORDED" not in said(box)
+    assert list(figure.data[0].y) == [PLAN, OURS, STOCK, FULL]
 
 
-def test_what_is_measured_is_never_called_recorded(explorer, clock, monkeypatch):
+def test_what_is_measured_is_never_called_recorded(explorer, clock):
     """While it is measured, when it fails, and when the reader looks at something recorded meanwhile."""
-    monkeypatch.setattr(live_timing, "now_and_then", lambda act: act)  # drawn as often as can be
-    box = live_timing.live_panel(explorer)
+    box = live_timing.live_panel(explorer, every=0.0)  # drawn as often as can be
     shown, figure = named(box, "shown"), figure_of(box)
-    shown.value = shown.options[1]
-    labels = Labels(monkeypatch, box, figure, figure.data[0].y)
-    press(box, "Measure in turns")
-    labels.check(changes=4)
-    timed, stayed = timings.time_layers, []
+    record = next(label for label in shown.options if label.startswith("recorded"))
+    heard = []
 
-    def looked_away(job, *, heard, **how):
-        def also(name, seconds):
-            heard(name, seconds)
-            shown.value = shown.options[1]
-            before = np.array(figure.data[0].y)
-            heard(name, seconds)  # the figure stays that of the record
-            stayed.append(np.array_equal(before, figure.data[0].y, equal_nan=True) and "RECORDED" in said(box))
+    def watched(step):
+        heard.append(("RECORDED" in said(box), "Measuring here, now" in said(box), shown.value == HERE))
+        return step()
 
-        timed(job, heard=also, **how)
+    explorer.bench = clock.bench(clock=watched)
+    shown.value = record
+    press(box, "Measure in turns")
+    assert heard[0] == (False, False, True) and set(heard[1:]) == {(False, True, True)}  # live from the first point
 
-    monkeypatch.setattr(live_timing, "time_layers", looked_away)
+    def looks_away(step):
+        shown.value = record
+        heard.append(("RECORDED" in said(box), np.array(figure.data[0].x)))
+        return step()
+
+    explorer.bench, heard = clock.bench(clock=looks_away), []
     press(box, "Measure in turns")
-    assert shown.value == shown.options[1] and len(stayed) >= 4 and all(stayed)
-    labels.check(changes=8)
-    monkeypatch.setattr(timings, "free_bytes", lambda device: 2.0**20)
+    assert shown.value == record and all(told for told, _ in heard)
+    assert all(np.array_equal(x, heard[0][1]) for _, x in heard)  # the figure stays that of the record
+    explorer.bench = clock.bench(free_bytes=lambda device: 2.0**20)
     press(box, "Measure in turns")
-    assert "would need about" in problem(box) and shown.value == live_timing.HERE and "RECORDED" not in said(box)
-    labels.check(changes=9)
-    curve = live_timing.curve_panel(explorer)
-    labels = Labels(monkeypatch, curve, figure_of(curve), [-1.0], trace=1)
-    monkeypatch.setattr(timings, "free_bytes", lambda device: 2.0**40)
+    assert "would need about" in problem(box) and shown.value == HERE and "RECORDED" not in said(box)
+
+
+def test_what_fails_takes_its_points_back(explorer, clock):
+    curve = live_timing.curve_panel(explorer, every=0.0)
     press(curve, "Measure the U-curve")
-    labels.check(changes=10)
-    assert any(text.startswith("Measuring here") for *_, text in labels.told)
+    before, count = np.array(figure_of(curve).data[1].y), itertools.count()
 
-    def broken(job, *, heard, **how):
-        heard("200", 1.0)
-        raise RuntimeError("unplugged")
+    def broken(step):
+        if next(count) == 3:
+            raise RuntimeError("unplugged")
+        return 7.0
 
-    monkeypatch.setattr(live_timing, "time_layers", broken)
-    before = np.array(figure_of(curve).data[1].y)
+    explorer.bench = clock.bench(clock=broken)
     press(curve, "Measure the U-curve")
-    assert "unplugged" in problem(curve)
+    wait(lambda: "unplugged" in problem(curve))
     np.testing.assert_array_equal(figure_of(curve).data[1].y, before)
-    labels.check(changes=12)
+    assert "Measuring here" not in said(curve)
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"null", b'{"device": 3}', b"{" * 9])
-def test_a_damaged_record_is_said_in_the_panel(explorer, monkeypatch, tmp_path, content):
+def test_a_damaged_record_is_said_in_the_panel(explorer, tmp_path, content):
     (tmp_path / "bench-layer-x.json").write_bytes(content)
-    monkeypatch.setattr(recorded, "results_folder", lambda: tmp_path)
-    box = live_timing.live_panel(explorer)
+    box = live_timing.live_panel(explorer, records=lambda: recorded_layers(tmp_path))
     assert "bench-layer-x.json is no layer benchmark" in problem(box)
-    assert named(box, "shown").options == (live_timing.HERE,) and "Predicted: full softmax" in said(box)
+    assert named(box, "shown").options == (HERE,) and "predicted: full softmax" in said(box)
+
+
+# ---- the log, the scale, what is not judged
+
+
+def test_the_log_keeps_each_measurement_to_click_through(explorer, clock):
+    box = live_timing.live_panel(explorer)
+    press(box, "Measure in turns")
+    first = np.array(figure_of(box).data[0].x)
+    explorer.batch = 128
+    assert np.isnan(figure_of(box).data[0].x).all()
+    explorer.cutoffs = (300, 900)
+    press(box, "Measure in turns")
+    texts = log_texts(explorer)
+    assert [text[:5] for text in texts] == ["log 2", "log 1"] and "B = 64, cutoffs 200 and 900" in texts[1]
+    named(box, "shown").value = texts[1]
+    np.testing.assert_array_equal(figure_of(box).data[0].x, first)
+    assert "Measured here on 20" in said(box) and "predicted" in said(box) and "Our plan cuts at" in said(box)
+    table = said(box).split("<table")[1]
+    assert "B = 128, cutoffs 300 and 900" in table and "15.0 times" in table and "quartiles of ours" in table
+    named(box, "shown").value = HERE
+    explorer.batch, explorer.cutoffs = 64, (200, 900)  # back: what was measured then is there
+    np.testing.assert_array_equal(figure_of(box).data[0].x, first)
+    for _ in range(15):
+        press(box, "Measure in turns")
+    assert len(explorer.log()) == 12
+
+
+def test_the_prediction_scaled_to_the_points_compares_shapes(explorer, clock):
+    box, curve = live_timing.live_panel(explorer), live_timing.curve_panel(explorer)
+    press(box, "Measure in turns")
+    press(curve, "Measure the U-curve")
+    bars, line = np.array(figure_of(box).data[1].x), np.array(figure_of(curve).data[0].y)
+    named(box, "scale the prediction to my points").value = True
+    assert explorer.scaled and named(curve, "scale the prediction to my points").value
+    times = explorer.measured_layers()
+    scale = lf.scale_of(times, explorer.predicted_layers())
+    np.testing.assert_allclose(figure_of(box).data[1].x, scale * bars)
+    points = timings.spreads(explorer.recall("curve"), explorer.curve_sizes)
+    assert lf.scale_of(points, {c: lf.predicted_at(explorer, int(c)) for c in points}) != 1
+    np.testing.assert_allclose(figure_of(curve).data[0].y, lf.curve_scale(explorer, points) * line)
+    assert "×" in figure_of(curve).data[0].name
+
+
+def test_numbers_that_the_model_was_not_timed_with_are_not_judged():
+    explorer = still_explorer()
+    box, curve = live_timing.live_panel(explorer), live_timing.curve_panel(explorer)
+    assert explorer.judges and np.isfinite(figure_of(box).data[1].x).all()
+    explorer.dtype = "bfloat16"
+    assert not explorer.judges and np.isnan(figure_of(box).data[1].x).all()
+    assert "Nothing is predicted for bfloat16" in said(box) and np.isnan(figure_of(curve).data[0].y).all()
+
+
+def test_what_cannot_be_is_refused_and_said(explorer):
+    box = live_timing.live_panel(explorer)
+    words = named(box, "words V")
+    for value, rule in ((10**9, "V should be at most 3,000"), (2, "V should be at least 3")):
+        words.value = value
+        assert rule in problem(box) and words.value == 3000 and len(explorer.vocabulary) == 3000
+    explorer.bench = Bench(free_bytes=lambda device: 2.0**30, load=lambda: (9.0, 2))
+    explorer.in_features, explorer.batch = 2**19, 2**19
+    press(box, "Measure in turns")
+    assert "GiB" in problem(box) and "TiB" in problem(box) and "e+" not in problem(box) + said(box)
+    for panel in (box, live_timing.curve_panel(explorer)):
+        assert "This machine is busy (load 9.0 on 2 cores)" in said(panel)
+
+
+def test_a_guess_is_drawn(explorer, clock):
+    explorer.remember("guess PyTorch beside ours", 2.0)
+    explorer.remember("guess beside the bottom", 10.0)
+    box, curve = live_timing.live_panel(explorer), live_timing.curve_panel(explorer)
+    press(box, "Measure in turns")
+    assert list(figure_of(box).data[3].y) == [STOCK] and figure_of(box).data[3].x[0] == pytest.approx(400)
+    line = figure_of(curve).data[0]
+    assert figure_of(curve).data[4].y[0] == pytest.approx(1.1 * min(line.y))
+    assert figure_of(curve).data[4].x[0] == pytest.approx(line.x[int(np.argmin(line.y))] / 2)
+
+
+# ---- what the text claims, against the records
+
+
+def test_when_the_full_softmax_wins_as_the_text_says():
+    text, sizes = lesson_text(), {"in_features": 64, "batch": 64}
+    small = still_explorer(n_words=1000, cutoffs=(500,), **sizes).predicted_layers()
+    assert still_explorer(n_words=1000, cutoffs=(500,), **sizes).best_plan(still_explorer().cost).cutoffs == ()
+    assert f"$V = 1{{,}}000$ ({1e3 * small[FULL]:.2f} ms; the plan has no cutoffs)" in text
+    one = still_explorer(n_words=2000, cutoffs=(1000,), **sizes)
+    two = still_explorer(n_words=2000, cutoffs=(1000, 1414), **sizes).predicted_layers()
+    assert len(one.best_plan(one.cost).cutoffs) == 1
+    times = one.predicted_layers()
+    assert f"one cutoff pays ({1e3 * times[PLAN]:.2f} against {1e3 * times[FULL]:.2f} ms)" in text
+    assert f"two, at 1,000 and 1,414, do not ({1e3 * two[OURS]:.2f} ms)" in text and two[OURS] > times[FULL]
+
+
+def test_products_alone_are_the_floor_only_where_they_are():
+    for record in recorded_layers():
+        floor = record.times[ALONE].median < record.times[OURS].median
+        assert floor == (record.device == "cpu") == ("and nothing else" in record.note)
+        if not floor:
+            assert "pads" in record.note and f"a head of {record.head:,} words" in record.note and record.head % 2
+            assert ("CUDA graph" in record.note) == (GRAPH in record.times)
+    assert "no layer can be faster" not in lesson_text() and "Products alone" not in lesson_text()
+
+
+def test_the_race_and_the_paper_as_the_text_says():
+    record = next(one for one in recorded_layers() if one.n_classes == 44_000)
+    assert f"the layer alone is {steps_done(record)} times faster" in lesson_text()
+    runners = layer_race()["races"][0]["runners"]
+    assert [runner["seconds"] for runner in runners] == [record.times[n].median for n in (FULL, STOCK, OURS)]
+    assert [runner["predicted"] for runner in runners] == [record.predicted.get(n) for n in (FULL, STOCK, OURS)]
+    assert f"{83 / 30:.1f} times faster for the whole training" in lesson_text()
+    assert f"{58 / 18:.1f} times" in lesson_text() and f"{802 / 110:.1f} times" in lesson_text()
+    with pytest.raises(LookupError):
+        layer_race([])
+
+
+def test_the_first_picture(explorer):
+    (widget,) = every(live_timing.layer_race_panel(explorer), Race)
+    assert not widget.data["once"] and "another machine" in widget.data["source"]
+
+
+@pytest.mark.parametrize("hint", EXERCISES["step speed-up"].bugs)
+def test_each_bug_of_the_step_is_named(hint):
+    exercise = EXERCISES["step speed-up"]
+    assert judge(exercise, exercise.solution).status == "correct"
+    found = judge(exercise, exercise.bugs[hint])
+    assert found.status != "correct" and hint in found.text
 
 
 def test_a_recorded_gpu_shows_its_full_softmaxes_and_the_graph(explorer, clock):
@@ -249,21 +405,17 @@ def test_a_recorded_gpu_shows_its_full_softmaxes_and_the_graph(explorer, clock):
     kept = json.loads((recorded.results_folder() / "bench-layer-cuda.json").read_text())
     first = {row["what"]: row for row in kept["full"][:7]}
     figure, text = figure_of(box), said(box)
-    assert list(figure.data[0].x) == [FULL, recorded.CUT, STOCK, OURS, recorded.GRAPH, ALONE]
-    assert list(figure.data[0].y) == pytest.approx(
+    assert list(figure.data[0].y) == [FULL, recorded.CUT, STOCK, OURS, recorded.GRAPH, ALONE][::-1]
+    assert list(figure.data[0].x)[::-1] == pytest.approx(
         [
             first[n]["ms"]
             for n in ("full: plain", "full: Cut Cross-Entropy", "stock", "ours", "ours, CUDA graph", "bare products")
         ]
     )
-    assert list(figure.data[3].x) == [STOCK, OURS, recorded.GRAPH, ALONE]
-    # in lines short enough to stand side by side
-    assert figure.layout.xaxis.ticktext[1].split("<br>")[:3] == ["full, Cut", "Cross-", "Entropy"]
-    assert figure.layout.xaxis2.ticktext[2].split("<br>")[:3] == ["ours,", "CUDA", "graph"]
-    assert "RECORDED, not this machine" in text and "NVIDIA H200, bfloat16" in text and "bench-layer-cuda.json" in text
+    assert "it can be faster than its bare products" in text
+    assert "RECORDED on another machine" in text and "NVIDIA H200, bfloat16" in text and "bench-layer-cuda.json" in text
     # a question's answer is of the CPU records, whatever is nearer in V
-    explorer.n_words = 250_000
-    assert lf.recorded_ratio(explorer) < 2
+    assert lf.recorded_ratio(still_explorer(n_words=250_000)) < 2
 
 
 def test_records_are_read_as_they_are(tmp_path):
@@ -289,13 +441,13 @@ def test_the_shares_of_the_record_are_those_of_the_benchmark():
     np.testing.assert_allclose(recorded._zipf_mandelbrot(1000), token_shares(1000), rtol=1e-12)
 
 
-def test_what_does_not_fit_into_memory_is_refused(explorer, clock, monkeypatch):
-    monkeypatch.setattr(timings, "free_bytes", lambda device: 2.0**20)
+def test_what_does_not_fit_into_memory_is_refused(explorer, clock):
+    explorer.bench = clock.bench(free_bytes=lambda device: 2.0**20)
     box, curve = live_timing.live_panel(explorer), live_timing.curve_panel(explorer)
     for panel, button in ((box, "Measure in turns"), (box, "Time them wrongly"), (curve, "Measure the U-curve")):
         press(panel, button)
         assert "would need about" in problem(panel) and "Take a smaller V, B or d" in problem(panel)
-    assert clock["made"] == []
+    assert clock.made == []
 
 
 def test_points_appear_on_the_curve(explorer, clock):
@@ -309,7 +461,7 @@ def test_points_appear_on_the_curve(explorer, clock):
     _, seconds = lf.predicted_curve(explorer)
     np.testing.assert_allclose(figure.data[0].y, 1e3 * np.asarray(seconds))
     assert f"Lowest of {len(places)} measured points: {places[0]} words" in said(box)
-    assert "costs" in said(box) and "more than the measured best" in said(box)
+    assert "which costs" in said(box) and "more than the measured best" in said(box)
     explorer.set_cutoff(0, 333)  # the moving one: the points stay
     assert list(figure.data[1].x) == places and figure.data[3].x[0] == 333
     explorer.set_cutoff(1, 1000)  # another: they do not belong here
@@ -322,7 +474,7 @@ def test_points_appear_on_the_curve(explorer, clock):
     )
 
 
-def test_stop_keeps_the_points_so_far(explorer, clock, monkeypatch):
+def test_stop_keeps_the_points_so_far(explorer, clock):
     gate, reached = threading.Event(), threading.Event()
     count = itertools.count()
 
@@ -332,7 +484,7 @@ def test_stop_keeps_the_points_so_far(explorer, clock, monkeypatch):
             assert gate.wait(60)
         return step()
 
-    monkeypatch.setattr("adasoft.timing._time_on_host", timed)
+    explorer.bench = clock.bench(clock=timed)
     box = live_timing.curve_panel(explorer)
     named(box, "Measure the U-curve").click()
     assert reached.wait(60)
@@ -343,45 +495,46 @@ def test_stop_keeps_the_points_so_far(explorer, clock, monkeypatch):
     assert list(figure_of(box).data[1].x) == places[:4] and next(count) == 4
 
 
-def test_without_cutoffs_and_without_timings(explorer, monkeypatch, tmp_path, clock):
+def test_without_cutoffs_and_without_timings(explorer, clock):
     explorer.cutoffs = ()
     box, curve = live_timing.live_panel(explorer), live_timing.curve_panel(explorer)
     assert "No cutoff, no curve" in said(curve)
     press(curve, "Measure the U-curve")
     assert "no cutoff to move" in problem(curve)
     press(box, "Measure in turns")
-    assert list(figure_of(box).data[0].x) == [FULL, PLAN]
+    assert list(figure_of(box).data[0].y) == [PLAN, FULL]
     with pytest.raises(LookupError, match="no timings or no cutoff"):
         lf.predicted_bottom(explorer)
-    monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path))
-    monkeypatch.setattr("adasoft.records.shipped_records", list)
+    explorer.bench = clock.bench(costs=no_costs)
     explorer.cost = COUNTED_MULTIPLICATIONS
     assert explorer.timings[0] is None
     explorer.cutoffs = (200,)
     assert "its first round" in said(box)
     press(box, "Measure in turns")
-    assert "Measured: full softmax" in said(box) and "predicted" not in said(box).split("Measured:")[1]
+    assert "Measured here. Ours" in said(box) and ", predicted" not in said(box)
     press(curve, "Measure the U-curve")
-    assert "Lowest of" in said(curve) and "Prediction and points" not in said(curve)
+    assert "Lowest of" in said(curve) and "what is predicted" not in said(curve)
     with pytest.raises(LookupError, match="no timings or no cutoff"):
         lf.price_of_half(explorer)
 
 
-def test_measured_again_on_another_day(monkeypatch, tmp_path, clock):
+def test_measured_again_on_another_day(monkeypatch, tmp_path):
     monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path))
 
     def start():
-        return TimingExplorer("en", n_words=3000, batch=64, in_features=64, cutoffs=(200, 900), lesson="t")
+        return LiveTimingExplorer("en", n_words=3000, batch=64, in_features=64, cutoffs=(200, 900), lesson="t")
 
     first = start()
+    first.bench = Clock().bench()
     press(live_timing.live_panel(first), "Measure in turns")
     first._choices.flush()
     box = live_timing.live_panel(start())
-    assert figure_of(box).data[0].y[0] == pytest.approx(3000) and "Measured on" in said(box)
+    assert figure_of(box).data[0].x[-1] == pytest.approx(3000) and "Measured here" in said(box)
+    assert log_texts(first) and log_texts(first)[0] in named(box, "shown").options  # with its date
 
 
 def test_a_panel_shown_again_replaces_the_old_one(explorer):
-    for make in (live_timing.live_panel, live_timing.curve_panel):
+    for make in (live_timing.layer_race_panel, live_timing.live_panel, live_timing.curve_panel):
         old = make(explorer)
         slots = len(explorer._slots)
         make(explorer)
@@ -393,10 +546,12 @@ def test_a_panel_shown_again_replaces_the_old_one(explorer):
 
 def test_differences_are_told_only_where_there_are_any():
     fast, slow, near = Spread(1.0, 0.9, 1.1, 9), Spread(4.0, 3.8, 4.2, 9), Spread(1.05, 1.0, 1.2, 9)
-    text = lf.bars_sentence({FULL: slow, OURS: fast, STOCK: near, PLAN: slow}, {OURS: 1.3}, {}, "x")
-    assert "Ours takes 4 times less than the full softmax" in text and "PyTorch's layer overlap" in text
-    assert "The plan takes 4 times MORE than your cutoffs" in text
-    assert "predicted 1.3 s: 30 % too high" in text and "off by 30.0 % (median)" in text
+    result, text = lf.layers_sentence({FULL: slow, OURS: fast, STOCK: near, PLAN: slow}, {OURS: 1.3}, {}, "x")
+    assert "Ours is 4 times faster than the full softmax" in result and "PyTorch's layer overlap" in result
+    assert "The plan is 4 times SLOWER than your cutoffs" in result
+    assert "predicted 1.3 s, 30 % too high" in text and "off by 30.0 % (median)" in text
+    _, text = lf.layers_sentence({OURS: Spread(1.2, 1.2, 1.2, 1)}, {OURS: 0.1}, {}, "x")
+    assert "ours 1.2 s (one run)" in text and "Measured times are 12.0 times the predicted ones" in text
     assert timings.percent_off(20, 25) == "20 % too low" and timings.percent_off(1.001, 1) == "right to a percent"
     assert timings.percent_off(30, 10) == "3.0 times the measured time"
 
@@ -407,14 +562,14 @@ def test_the_bottom_in_words(explorer):
     chosen = lf.predicted_best(explorer, {c: Spread(1.0, 1, 1, 3) for c in places})
     other = next(c for c in places if c != chosen)
     apart = {chosen: Spread(1.2, 1.1, 1.3, 9), other: Spread(1.0, 0.9, 1.05, 9)}
-    assert "which costs 20.0 % more than the measured best" in lf.curve_sentence(explorer, apart)
+    assert "which costs 20.0 % more than the measured best" in lf.curve_sentence(explorer, apart)[0]
     near = {chosen: Spread(1.2, 1.0, 1.3, 9), other: Spread(1.0, 0.9, 1.05, 9)}
-    assert "this measurement cannot tell it from the best" in lf.curve_sentence(explorer, near)
+    assert "this measurement cannot tell it from the best" in lf.curve_sentence(explorer, near)[0]
     same = {chosen: Spread(0.9, 0.8, 1.0, 9), other: Spread(1.0, 0.9, 1.05, 9)}
-    assert "is the measured best, too" in lf.curve_sentence(explorer, same)
+    assert "is the measured best, too" in lf.curve_sentence(explorer, same)[0]
 
 
-def test_predictions(explorer, monkeypatch):
+def test_predictions(explorer):
     _, truth, _ = PREDICTIONS["PyTorch beside ours"]
     found = {r.n_classes: r.times for r in recorded_layers()}
     nearest = found[min(found)]  # of the recorded sizes, the least is nearest to a V of 3,000
@@ -426,6 +581,7 @@ def test_predictions(explorer, monkeypatch):
     best = at[seconds.argmin()]
     half = np.interp(max(best / 2, explorer.limits(1)[0]), at, seconds)
     assert truth(explorer) == pytest.approx(100 * (half / seconds.min() - 1), rel=0.3, abs=0.5)
-    monkeypatch.setattr(lf, "recorded_layers", list)
     with pytest.raises(LookupError, match="no recorded benchmark"):
-        lf.recorded_ratio(explorer)
+        lf.recorded_ratio(explorer, [])
+    with pytest.raises(TypeError, match="LiveTimingExplorer"):
+        truth(object())

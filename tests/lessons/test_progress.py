@@ -8,14 +8,13 @@ from panels import every, named, problem
 
 from adasoft import MeasuredCost, Vocabulary
 from adasoft.cli import lab
-from adasoft.lessons import COUNTED_MULTIPLICATIONS, Explorer, ask, check, predict, progress_panel
+from adasoft.lessons import COUNTED_MULTIPLICATIONS, Explorer, ask, check, machine_panel, predict, progress_panel
 from adasoft.lessons.kit import course, exercises, progress, report
 from adasoft.lessons.kit.exercises import Exercise
 from adasoft.lessons.kit.parts import Line
 from adasoft.lessons.kit.saved import Choices
 from adasoft.lessons.kit.stills import recorded_cost
 from adasoft.lessons.kit.widgets import AnswerBox
-from adasoft.lessons.words.panels import machine_panel
 
 DOUBLE = Exercise("Doubles a number.", lambda x: 2 * x, lambda: [(1.0,), (2.0,)], {}, lesson="02")
 
@@ -157,6 +156,26 @@ def test_a_lesson_may_add_a_section(solving, tmp_path, monkeypatch):
     report.add_section("05", lambda entries: f"I chose {entries['kept']['choice']}.")
     lesson_02().remember("choice", "a head of 2,000")
     assert "## 05 · What does the layer compute?\n\nI chose a head of 2,000." in report.report()
+
+
+def test_the_decisions_of_the_last_lesson_are_in_the_report(cache):
+    decision = {
+        "cutoffs": [9000],
+        "widths": [128],
+        "seconds": 0.0015,
+        "bytes": 13e6,
+        "width": 230.0,
+        "words": "English",
+    }
+    choices = Choices()
+    choices.keep("kept", "case keyboard decision", {**decision, "head share": 0.9, "within": [True, True, False]})
+    choices.keep("kept", "case keyboard text", {"improved": "It is\nfaster.", "worse": " ", "breaks": "slang"})
+    choices.keep("kept", "case items decision", {"cutoffs": "many"})
+    text = report.report()
+    assert "## 08 · " in text and "### A keyboard's suggestions" in text and "A million items" not in text
+    assert "English; cutoffs 9,000; tails of width 128; 90.0 % of the words read are in the head." in text
+    assert "| time of a step | 1.5 ms | yes |" in text and "| mean numbers per token | 230 | no |" in text
+    assert "- What improved: It is faster.\n- What could break it: slang" in text and "got worse" not in text
 
 
 def test_a_report_that_cannot_be_written_beside_the_notebook_goes_home(cache, tmp_path, monkeypatch):

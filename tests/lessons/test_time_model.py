@@ -5,30 +5,62 @@ import json
 import math
 import threading
 import time
+from pathlib import Path
 
+import ipywidgets as w
 import numpy as np
 import pytest
 import traitlets
 from hypothesis import given
 from hypothesis import strategies as st
-from labels import Labels
-from panels import every, finished, named, press, problem, said
+from panels import every, figure_of, finished, named, press, problem, said
 
 from adasoft import MeasuredCost, PaperCost, Vocabulary
 from adasoft.lessons import COUNTED_MULTIPLICATIONS, TimingExplorer, predict
 from adasoft.lessons.kit import parts
+from adasoft.lessons.kit.exercises import judge
 from adasoft.lessons.kit.grading import PREDICTIONS
+from adasoft.lessons.time_model import cluster_figures as cf
 from adasoft.lessons.time_model import figures as tf
+from adasoft.lessons.time_model import measuring, race, timings
 from adasoft.lessons.time_model import panels as time_model
-from adasoft.lessons.time_model import timings
+from adasoft.lessons.time_model.exercises import EXERCISES, Device
+from adasoft.lessons.time_model.explorer import BY_SHARE, COUNTED, EACH, TIMED
 from adasoft.lessons.time_model.flat_affine import PAPER_FLAT, FlatAffine, fit_flat_affine, sweep_sizes
-from adasoft.lessons.time_model.timings import HOT, ONCE, TURNS, Spread, Tally, spread, spreads
+from adasoft.lessons.time_model.flat_panel import product_panel
+from adasoft.lessons.time_model.stills import still_explorer
+from adasoft.lessons.time_model.timings import HOT, ONCE, TURNS, Bench, Spread, Tally, bytes_text, spread, spreads
+from adasoft.lessons.time_model.widgets import FlatLine, Race
 
 KINDS = {"product": [1e-3, 3e-11, 5e-9, 2e-9, 6e-9, 0], "projection": [1e-4, 5e-11, 0, 0], "rows": [1e-4, 0, 0]}
 
 
 def by_hand(name="made by hand"):
     return MeasuredCost({"train": KINDS, "decode": KINDS}, {"train": 5e-4, "decode": 1e-4}, name=name)
+
+
+def no_costs(*_args, **_kw):
+    raise LookupError
+
+
+class Clock:
+    """Steps that do nothing, and a clock that says how long they took: 1 ms for each word of theirs, plus 5 ms."""
+
+    def __init__(self):
+        self.step = 0
+
+    def items(self, sizes, device="cpu", dtype=None, *, objective="train", sets=2):
+        def step(k):
+            return lambda: setattr(self, "step", k)
+
+        return {size: [step(size[1]) for _ in range(sets)] for size in sizes}
+
+    def timed(self, step):
+        step()
+        return 5e-3 + 1e-3 * self.step
+
+    def bench(self, **more):
+        return Bench(**{"product_items": self.items, "clock": self.timed, **more})
 
 
 @pytest.fixture
@@ -38,23 +70,14 @@ def explorer():
 
 
 @pytest.fixture
-def clock(monkeypatch):
-    """Steps that do nothing, and a clock that says how long they took: 1 ms for each word of theirs, plus 5 ms."""
-    now = {"step": 0}
+def clock(explorer):
+    made = Clock()
+    explorer.bench = made.bench()
+    return made
 
-    def items(sizes, device="cpu", dtype=None, *, objective="train", sets=2):
-        def step(k):
-            return lambda: now.update(step=k)
 
-        return {size: [step(size[1]) for _ in range(sets)] for size in sizes}
-
-    def timed(step):
-        step()
-        return 5e-3 + 1e-3 * now["step"]
-
-    monkeypatch.setattr("adasoft.workloads.product_items", items)
-    monkeypatch.setattr("adasoft.timing._time_on_host", timed)
-    return now
+def plot_of(box):
+    return every(box, FlatLine)[0]
 
 
 # ---- the paper's form and its fit
@@ -97,7 +120,7 @@ def test_a_line_and_its_refusals():
     assert line(10) == line(50) == line.flat == pytest.approx(3e-4)
     assert line(100) == pytest.approx(4e-4) and line.start_in_words == pytest.approx(150)
     assert FlatAffine(1.0, 0.0, 0.0).start_in_words == math.inf
-    told = "c = 0.2 ms, λ = 2 µs per word, k0 = 50: flat at 0.3 ms, as expensive as 150 words"
+    told = "c = 0.2 ms, λ = 2 µs per word, k0 = 50, so the flat part takes 0.3 ms"
     assert tf.line_text(line) == told
     assert line.cost(512) == PaperCost(2e-4, 2e-6 / 512, 50, 512.0, name="the paper's last form")
     assert line.cost(512).product_time(100, 512) == pytest.approx(line(100))
@@ -137,26 +160,37 @@ def test_rounds_follow_the_time_there_is():
     assert timings.rounds_within(1.0, 10.0) == 8
     assert timings.rounds_within(100.0, 10.0) == 3 and timings.rounds_within(1e-4, 10.0) == 25
     assert timings.rounds_within(math.nan, 10.0) == 25
-    text = time_model.estimate_text(100.0, 10.0, "x")
-    assert "about 500.0 s" in text and "choose smaller sizes" in text
-    assert "its first round" in time_model.estimate_text(math.nan, 10.0, "nobody")
+    text = measuring.estimate_text(100.0, 10.0, "x")
+    assert "500.0 s" in text and "choose smaller sizes" in text
+    assert "its first round" in measuring.estimate_text(math.nan, 10.0, "nobody")
+    assert "several times as long" in measuring.estimate_text(1.0, 10.0, "recorded machine: x")
 
 
-def test_a_busy_machine_is_warned_of(monkeypatch):
-    monkeypatch.setattr("os.getloadavg", lambda: (9.0, 0.0, 0.0))
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
-    assert "load 9.0 on 2 cores" in time_model.estimate_text(1.0, 10.0, "x")
-    monkeypatch.setattr("os.getloadavg", lambda: (0.3, 0.0, 0.0))
-    assert "busy" not in time_model.estimate_text(1.0, 10.0, "x")
+def test_a_busy_machine_is_warned_of_wherever_it_is_timed(explorer):
+    assert "load 9.0 on 2 cores" in timings.busy_text((9.0, 2)) and timings.busy_text((0.3, 2)) == ""
+    explorer.bench = Bench(load=lambda: (9.0, 2))
+    for make in (time_model.wrong_timing_panel, product_panel):
+        assert "This machine is busy (load 9.0 on 2 cores)" in said(make(explorer))
 
 
-def test_what_is_too_large_is_refused(monkeypatch, explorer):
-    monkeypatch.setattr(timings, "free_bytes", lambda device: 2.0**30)
-    timings.check_memory(0.6 * 2**30, "cpu", "it")
+def test_memory_is_written_as_people_write_it():
+    assert [bytes_text(x * 2**30) for x in (430, 1.0, 1.5, 9.96, 0.1, 2048)] == [
+        "430 GiB",
+        "1 GiB",
+        "1.5 GiB",
+        "10 GiB",
+        "102 MiB",
+        "2 TiB",
+    ]
+
+
+def test_what_is_too_large_is_refused(explorer):
+    timings.check_memory(0.6 * 2**30, "cpu", "it", free=2.0**30)
     with pytest.raises(timings.TooLarge, match=r"it would need about 1 GiB, and 1 GiB are free.*smaller k, B or d"):
-        timings.check_memory(1.0 * 2**30, "cpu", "it")
+        timings.check_memory(1.0 * 2**30, "cpu", "it", free=2.0**30)
+    explorer.bench = Bench(free_bytes=lambda device: 2.0**30)
     explorer.in_features = explorer.batch = 2**15
-    box = time_model.product_panel(explorer)
+    box = product_panel(explorer)
     press(box, "Measure the products")
     assert "these products would need about" in problem(box)
     box = time_model.wrong_timing_panel(explorer)
@@ -184,8 +218,9 @@ def test_predictions_come_from_timings_that_fit_the_device(explorer, monkeypatch
         assert cost.on_gpu and whose.startswith("recorded machine") and f", {dtype}, " in whose
     _, whose = timings.model_for(explorer.timings[0], "xpu", "float32")
     assert "another kind of device" in whose
-    monkeypatch.setattr("adasoft.records.shipped_records", list)
-    assert timings.model_for(COUNTED_MULTIPLICATIONS, "cpu", "float32")[0] is None
+    assert timings.model_for(COUNTED_MULTIPLICATIONS, "cpu", "float32", no_costs)[0] is None
+    assert not timings.judges(cost, "cpu", "float32") and timings.judges(by_hand(), "cpu", "bfloat16")
+    assert not explorer.judges  # float32 timings, bfloat16 wanted
 
 
 def test_the_state_refuses_what_cannot_be(explorer):
@@ -197,18 +232,21 @@ def test_the_state_refuses_what_cannot_be(explorer):
     assert explorer.line == ()
     explorer.n_words = 1000
     assert len(explorer.vocabulary) == 1000 and explorer.cutoffs == (300,)
-    explorer.n_words = 4000
+    with pytest.raises(ValueError, match="V should be at most 5,000, the words of synthetic, got 5,001"):
+        explorer.take_first_words(5001)
+    explorer.take_first_words(4000)
     assert len(explorer.vocabulary) == 4000 and explorer.vocabulary.name == "synthetic, first 4,000 words"
 
 
-def test_choices_and_measurements_survive_a_restart(monkeypatch, tmp_path, clock):
+def test_choices_and_measurements_survive_a_restart(monkeypatch, tmp_path):
     monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path))
 
     def start():
         return TimingExplorer("en", n_words=5000, batch=64, in_features=64, cutoffs=(300, 1500), most=100, lesson="t")
 
     first = start()
-    press(time_model.product_panel(first), "Measure the products")
+    first.bench = Clock().bench()
+    press(product_panel(first), "Measure the products")
     first.most, first.line, first.n_words = 50, (1e-3, 1e-6, 7.0), 3000
     first._choices.flush()
     again = start()
@@ -233,12 +271,13 @@ def test_any_number_of_words_has_cutoffs_that_fit(n_words, words):
 # ---- timed wrongly
 
 
-def test_wrong_and_right_ways(explorer, clock, monkeypatch):
+def test_wrong_and_right_ways(explorer, clock):
     ticking = itertools.count(0.0, 1.0)
-    found = timings.wrong_ways(7, 8, 4, device="cpu", tick=lambda *_: None, clock=lambda: next(ticking))
+    quiet = {"bench": explorer.bench, "device": "cpu", "tick": lambda *_: None}
+    found = timings.wrong_ways(7, 8, 4, clock=lambda: next(ticking), **quiet)
     assert found == {ONCE: 1.0, HOT: 1.0}
     heard = []
-    timings.right_way(7, 8, 4, device="cpu", seconds=10.0, tick=lambda *_: None, heard=lambda *run: heard.append(run))
+    timings.right_way(7, 8, 4, seconds=10.0, heard=lambda *run: heard.append(run), **quiet)
     assert heard == [(TURNS, pytest.approx(12e-3))] * 25  # the other work is not heard of
 
 
@@ -248,14 +287,15 @@ def test_wrong_panel_keeps_its_presses(explorer, clock):
     explorer.k = 20
     press(box, "Time it wrongly")
     assert "None of these can be judged" in said(box)
-    press(box, "Time it rightly")
-    assert "takes 25 ms (median of 25" in said(box)
+    press(box, "Time it properly")
+    assert "Timed properly, the product takes 25 ms." in said(box) and "Half of 25 runs" in said(box)
+    assert len([x for x in every(box, w.Button) if x.description == "Stop"]) == 1
     for _ in range(time_model.PRESSES + 1):
         press(box, "Time it wrongly")
     assert f"Your {time_model.PRESSES} single shots lie between" in said(box)
     (figure,) = every(box, parts.LiveFigure)
-    assert figure.data[2].y[0] == pytest.approx(25.0)
-    assert len([x for x in figure.data[0].x if x == ONCE]) == time_model.PRESSES - 1
+    assert figure.data[2].x[0] == pytest.approx(25.0)
+    assert len([x for x in figure.data[0].y if x == ONCE]) == time_model.PRESSES - 1
     explorer.batch = 65  # another product: what was measured is not its
     assert "Nothing timed yet" in said(box)
     explorer.batch = 64
@@ -264,63 +304,82 @@ def test_wrong_panel_keeps_its_presses(explorer, clock):
 
 def test_the_sentence_says_it_as_it_came_out():
     right = Spread(10e-3, 9e-3, 11e-3, 9)
-    assert "among the honest ones this time, by luck" in tf.wrong_sentence([{ONCE: 10.5e-3}], right)
-    assert "3.0 times the honest median" in tf.wrong_sentence([{ONCE: 30e-3}], right)
-    assert "20.0 % more than" in tf.wrong_sentence([{ONCE: 12e-3}], right)
-    assert "only 30.0 % of" in tf.wrong_sentence([{HOT: 3e-3}], right)
+    assert (
+        "within the quartiles of the honest runs, this time, by luck" in tf.wrong_sentence([{ONCE: 10.5e-3}], right)[0]
+    )
+    assert "3.0 times the honest median" in tf.wrong_sentence([{ONCE: 30e-3}], right)[0]
+    assert "20.0 % more than" in tf.wrong_sentence([{ONCE: 12e-3}], right)[0]
+    assert "only 30.0 % of" in tf.wrong_sentence([{ONCE: 20e-3, HOT: 3e-3}], right)[1]
 
 
 # ---- flat, then affine
 
 
 def test_points_appear_and_the_fit_beats_the_hand(explorer, clock):
-    box = time_model.product_panel(explorer)
-    (figure,) = every(box, parts.LiveFigure)
-    assert np.isnan(figure.data[0].y).all()
-    before = said(box)
-    assert "curve of the cost model" in before and "Beside the paper" in before
+    box = product_panel(explorer)
+    plot = plot_of(box)
+    assert plot.data["points"] == [] and plot.data["against"]["what"] == "curve of the cost model"
+    assert len(plot.data["model"]) == 40 and "The paper's GPUs" in said(box)
     press(box, "Measure the products")
-    assert list(figure.data[0].x) == explorer.sweep
-    np.testing.assert_allclose(figure.data[0].y, [5 + k for k in explorer.sweep])
-    assert "Against the measured points it is off by" in said(box) and "Points: " in said(box)
+    points = plot.data["points"]
+    assert [k for k, *_ in points] == explorer.sweep
+    np.testing.assert_allclose([1e3 * median for _, median, *_ in points], [5 + k for k in explorer.sweep])
+    assert plot.data["against"]["what"] == "measured points" and "Measured on " in said(box)
+    assert "what the cost model predicts (median): made by hand" in said(box)  # how far the model is from the points
     named(box, "Fit for me").click()
     assert explorer.line == (pytest.approx(5e-3), pytest.approx(1e-3), 0.0)
-    assert "Fitted to the measured points" in said(box) and "Mean error" in said(box)
+    assert "Fitted to the measured points: mean error" in said(box)
     assert max(abs(explorer.hand_line().errors(*explorer.to_fit()[:2]))) < 1e-9
-    np.testing.assert_allclose(figure.data[1].y[[0, -1]], [6, 205])
+    assert plot.line == list(explorer.line)
     explorer.in_features = 128
-    assert np.isnan(figure.data[0].y).all()  # measured at another d
-
-
-def test_points_that_come_are_not_called_missing(explorer, clock, monkeypatch):
-    monkeypatch.setattr(time_model, "now_and_then", lambda act: act)
-    box = time_model.product_panel(explorer)
-    labels = Labels(monkeypatch, box, every(box, parts.LiveFigure)[0], [-1.0])
+    assert plot.data["points"] == []  # measured at another d
+    assert plot.data["before"]["label"] == "d = 64" and plot.data["before"]["points"] == points  # grey, beside
     press(box, "Measure the products")
-    labels.check(changes=8)
-    assert any(text.startswith("Measuring here") for *_, text in labels.told)
-    assert labels.told[-1][-1].startswith("In words: Your line")
+    assert [k for k, *_ in plot.data["points"]] == explorer.sweep and plot.data["before"]["points"] == points
 
 
-def test_the_line_is_set_by_slider_and_number(explorer):
-    box = time_model.product_panel(explorer)
-    start = explorer.hand_line()
-    named(box, "c, µs").value = 250.0
-    assert explorer.hand_line().c == pytest.approx(250e-6) and explorer.hand_line().lam == start.lam
-    named(box, "lambda").value = 4000.0
-    assert explorer.hand_line().lam == pytest.approx(4e-6, rel=0.02)
-    named(box, "k0, words").value = 33.0
-    assert explorer.line == (pytest.approx(250e-6), pytest.approx(4e-6, rel=0.02), 33.0)
-    assert "k0 = 33" in said(box)
-    named(box, "c, µs").value = -1.0
-    assert "c = -1 is refused" in problem(box) and named(box, "c, µs").value == pytest.approx(250.0)
+def test_points_that_come_are_said_to_be_measured_here(explorer, clock):
+    box = product_panel(explorer, every=0.0)
+    plot, told = plot_of(box), []
+    plot.observe(lambda change: told.append((len(change["new"]["points"]), said(box))), "data")
+    press(box, "Measure the products")
+    coming = [(n, text) for n, text in told if 0 < n < len(explorer.sweep)]
+    assert len(coming) >= 7  # drawn as they come; from the second on the label says so
+    assert all("Measuring here, now" in text for _, text in coming[1:])
+    assert "Measuring here" not in said(box)
+
+
+def test_the_line_is_set_in_the_page(explorer):
+    box = product_panel(explorer)
+    plot, heard = plot_of(box), []
+    assert plot.line == [explorer.hand_line().c, explorer.hand_line().lam, explorer.hand_line().k0]
+    explorer.observe(lambda change: heard.append(change["new"]), "line")
+    plot.line = [250e-6, 4e-6, 33.0]  # as the browser does
+    assert explorer.line == (250e-6, 4e-6, 33.0) == heard[-1]
+    assert explorer.model_line() == FlatAffine(250e-6, 4e-6, 33.0)
+    with pytest.raises(traitlets.TraitError, match="each at least 0"):
+        plot.line = [-1.0, 4e-6, 33.0]
+
+
+def test_a_guess_is_drawn(explorer):
+    explorer.remember(tf.GUESS, 100.0)
+    assert plot_of(product_panel(explorer)).data["guess"] == 100.0
+    explorer.remember(cf.GUESS, 4.0)
+    explorer.search(explorer.models()[TIMED], 3)
+    figure = figure_of(time_model.clusters_panel(explorer))
+    assert figure.data[12].x[0] == 3 and figure.data[12].y[0] == pytest.approx(
+        explorer.found_shares(explorer.models()[TIMED])[3]
+    )
+    explorer.remember("guess worth of time", 10.0)
+    figure = figure_of(time_model.replan_panel(explorer))
+    assert figure.data[1].x[0] == pytest.approx(0.9e3 * list(cf.replan_rows(explorer).values())[1][1])
 
 
 def test_the_papers_sizes_and_back(explorer):
-    box = time_model.product_panel(explorer)
+    box = product_panel(explorer)
     named(box, "The paper's sizes").click()
     assert (explorer.batch, explorer.in_features, explorer.most) == (2560, 2048, 256)
-    assert explorer.modelled([1]) == [] and "There is nothing to compare it with yet" in said(box)
+    assert explorer.modelled([1]) == [] and plot_of(box).data["against"]["points"] == []
     named(box, "The paper's sizes").click()  # twice: one's own are not lost
     named(box, "My sizes again").click()
     assert (explorer.batch, explorer.in_features, explorer.most) == (64, 64, 200) and problem(box) == ""
@@ -338,7 +397,7 @@ def test_only_what_the_paper_prints_is_drawn(explorer):
     assert [t.y[0] for t in marks] == [t.y[1] for t in marks] == [1e3 * s for s in PAPER_FLAT.values()]
 
 
-def test_stop_ends_at_once_and_keeps_what_was_measured(explorer, monkeypatch, clock):
+def test_stop_ends_at_once_and_keeps_what_was_measured(explorer, clock):
     gate, reached = threading.Event(), threading.Event()
     count = itertools.count()
 
@@ -349,8 +408,8 @@ def test_stop_ends_at_once_and_keeps_what_was_measured(explorer, monkeypatch, cl
             assert gate.wait(60)
         return 1e-3
 
-    monkeypatch.setattr("adasoft.timing._time_on_host", timed)
-    box = time_model.product_panel(explorer)
+    explorer.bench = clock.bench(clock=timed)
+    box = product_panel(explorer)
     start, stop = named(box, "Measure the products"), named(box, "Stop")
     assert stop.disabled
     start.click()
@@ -370,7 +429,7 @@ def test_stop_ends_at_once_and_keeps_what_was_measured(explorer, monkeypatch, cl
     assert all(t.n == 25 for t in explorer.swept().values())
 
 
-def test_a_measurement_of_old_sizes_is_kept_but_not_shown(explorer, monkeypatch, clock):
+def test_a_measurement_of_old_sizes_is_kept_but_not_shown(explorer, clock):
     gate, reached = threading.Event(), threading.Event()
     count = itertools.count()
 
@@ -381,25 +440,24 @@ def test_a_measurement_of_old_sizes_is_kept_but_not_shown(explorer, monkeypatch,
             assert gate.wait(60)
         return 1e-3
 
-    monkeypatch.setattr("adasoft.timing._time_on_host", timed)
-    box = time_model.product_panel(explorer)
+    explorer.bench = clock.bench(clock=timed)
+    box = product_panel(explorer)
     named(box, "Measure the products").click()
     assert reached.wait(60)
     explorer.batch = 99
     gate.set()
     finished(named(box, "Measure the products"))
-    (figure,) = every(box, parts.LiveFigure)
-    assert explorer.swept() == {} and np.isnan(figure.data[0].y).all()
+    assert explorer.swept() == {} and plot_of(box).data["points"] == []
     explorer.batch = 64
     assert len(explorer.swept()) == len(explorer.sweep)
 
 
-def test_what_fails_in_the_thread_is_shown(explorer, monkeypatch):
+def test_what_fails_in_the_thread_is_shown(explorer):
     def broken(*_args, **_kw):
         raise RuntimeError("no such\nthing")
 
-    monkeypatch.setattr("adasoft.workloads.product_items", broken)
-    box = time_model.product_panel(explorer)
+    explorer.bench = Bench(product_items=broken)
+    box = product_panel(explorer)
     press(box, "Measure the products")
     end = time.monotonic() + 30
     while "RuntimeError: no such thing" not in problem(box):
@@ -409,8 +467,8 @@ def test_what_fails_in_the_thread_is_shown(explorer, monkeypatch):
 
 def test_real_products_are_timed(explorer, one_thread):
     explorer.most = 16
-    box = time_model.product_panel(explorer)
-    named(box, "time for it").value = 5.0
+    box = product_panel(explorer)
+    named(box, "measure for").value = 5.0
     for what in timings.PRODUCTS:
         explorer.product = what
         press(box, "Measure the products")
@@ -421,8 +479,8 @@ def test_real_products_are_timed(explorer, one_thread):
     other = time_model.wrong_timing_panel(explorer)
     explorer.k = 10
     press(other, "Time it wrongly")
-    press(other, "Time it rightly")
-    assert not problem(other) and "In turns with other work" in said(other)
+    press(other, "Time it properly")
+    assert not problem(other) and "in turns with other work" in said(other)
 
 
 # ---- clusters and plans
@@ -430,10 +488,10 @@ def test_real_products_are_timed(explorer, one_thread):
 
 def test_clusters_under_each_model(explorer):
     box = time_model.clusters_panel(explorer)
-    (figure,) = every(box, parts.LiveFigure)
-    assert "Press the button" in said(box)
-    assert [t.name for t in figure.data[:4]] == list(explorer.models())
-    press(box, "Search 0 to 10 tails")
+    figure = figure_of(box)
+    assert "Press “Search”" in said(box)
+    assert [t.name for t in figure.data[:4]] == list(explorer.models()) == [COUNTED, BY_SHARE, EACH, TIMED]
+    press(box, "Search")
     for i, cost in enumerate(explorer.models().values()):
         plans = explorer.found(cost)
         assert list(plans) == list(range(11)) == list(figure.data[4 + i].x)
@@ -442,15 +500,18 @@ def test_clusters_under_each_model(explorer):
         assert figure.data[8].x[i] == two.sizes[two.root.argmin()]
     counted, *_, timed = (min(explorer.found(c).values(), key=lambda p: p.time) for c in explorer.models().values())
     assert counted.n_tails > timed.n_tails  # a constant of 1 ms at B = 64
-    assert "Press the button" not in said(box)
-    assert f"The timings are best with {timed.n_tails + 1} clusters" in said(box)
+    assert f"Least time: {timed.n_tails} tail" in said(box) and "Press “Search” again" not in said(box)
+    first = list(figure.data[7].y)
     explorer.batch = 128
-    assert "Press the button: an exact search" in said(box) and np.isnan(figure.data[4].y).all()
+    assert "an exact search" in said(box) and np.isnan(figure.data[4].y).all()
+    assert list(figure.data[11].y) == first and figure.data[11].name.startswith("timings at B = 64")  # stays, grey
+    press(box, "Search")
+    assert list(figure.data[11].y) == first and "At B = 64" in said(box)
 
 
 def test_two_clusters_beside_the_paper(explorer):
     box = time_model.clusters_panel(explorer)
-    assert "1,400 words, and 2.4 times less" in said(box) and "makes the comparison here" in said(box)
+    assert "1,400 words best, 2.4 times faster" in said(box) and "to compare" in said(box)
     explorer.vocabulary = Vocabulary.synthetic(12_000, name="synthetic")
     named(box, "The paper's sizes").click()
     assert (len(explorer.vocabulary), explorer.in_features, explorer.batch) == (10_000, 128, 512)
@@ -458,21 +519,54 @@ def test_two_clusters_beside_the_paper(explorer):
     best = int(two.root.argmin())
     gain = float(two.full / two.root[best])
     verdict = "larger" if gain > 1.05 * 0.80 / 0.33 else "smaller" if gain < 0.80 / 0.33 / 1.05 else "agree"
-    assert f"{int(two.sizes[best]):,} words, {gain:.1f} times less" in said(box) and verdict in tf.beside_two(explorer)
+    assert f"{int(two.sizes[best]):,} words, {gain:.1f} times faster" in said(box) and verdict in cf.beside_two(
+        explorer
+    )
     named(box, "My sizes again").click()
     assert (explorer.in_features, explorer.batch) == (64, 64)
 
 
 def test_what_is_not_searched_yet_is_named(explorer):
-    tf.timed_plan(explorer)
-    text = tf.number_sentence(explorer)
-    assert text.startswith("Press the button for the paper's first form and the paper's last form. Best number")
+    cf.timed_plan(explorer)
+    assert cf.number_sentence(explorer)[0] == f"Press “Search” again, for {BY_SHARE} and {EACH}."
+
+
+def test_why_the_forms_differ_as_the_text_says():
+    """The table of lesson 03, and the share of batches that open a tail: computed, and compared with the page."""
+    explorer, found = still_explorer(), {}
+    for batch in (64, 2560):
+        explorer.batch = batch
+        line = explorer.fitted_line()
+        models = {
+            "first": line.cost(batch, "first"),
+            "last": line.cost(batch, "last"),
+            "expected": line.cost(batch, "expected"),
+            "timings": explorer.timings[0],
+            "counting": COUNTED_MULTIPLICATIONS,
+        }
+        for name, cost in models.items():
+            found[name, batch] = explorer.best_plan(cost, 10).n_tails
+    text = lesson_text()
+    rows = [row.rsplit("|", 3)[1:3] for row in text.splitlines() if row.startswith("| ") and "best" not in row]
+    told = [[int(x) for x in row] for row in rows]
+    assert told == [
+        [found[name, 64], found[name, 2560]] for name in ("first", "last", "expected", "timings", "counting")
+    ]
+    assert f"{100 * (1 - 0.95**64):.0f} % of all batches of 64" in text
+    counted = explorer.best_plan(COUNTED_MULTIPLICATIONS, 10)
+    assert min(np.diff([0, *counted.cutoffs])) == 1 and "a tail of a single word" in text
+
+
+def lesson_text(name="03_time_model"):
+    path = Path(__file__).resolve().parents[2] / "notebooks" / f"{name}.ipynb"
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return "\n".join("".join(cell["source"]) for cell in cells)
 
 
 def test_few_words_make_few_tails(explorer):
     explorer.vocabulary = Vocabulary([9, 4, 2, 1, 1], name="five")
     box = time_model.clusters_panel(explorer)
-    press(box, "Search 0 to 10 tails")
+    press(box, "Search")
     assert not problem(box)
     assert max(explorer.found(explorer.cost)) < 5
     assert explorer.best_plan(explorer.cost).n_tails in range(5)
@@ -480,13 +574,13 @@ def test_few_words_make_few_tails(explorer):
 
 def test_replanning_by_time(explorer):
     box = time_model.replan_panel(explorer)
-    rows = tf.replan_rows(explorer)
+    rows = cf.replan_rows(explorer)
     (_, slow), (cuts, fast) = list(rows.values())[1:]
-    assert fast < slow and tf.replan_gain(explorer) == pytest.approx(1 - fast / slow)
-    assert cuts == tf.timed_plan(explorer).cutoffs
-    assert "so planning by time is worth" in said(box)
+    assert fast < slow and cf.replan_gain(explorer) == pytest.approx(1 - fast / slow)
+    assert cuts == cf.timed_plan(explorer).cutoffs
+    assert "Planned by counts:" in said(box) and "of a step less" in said(box)
     (figure,) = every(box, parts.LiveFigure)
-    np.testing.assert_allclose(figure.data[0].y, [1e3 * s for _, s in rows.values()])
+    np.testing.assert_allclose(figure.data[0].x, [1e3 * s for _, s in rows.values()][::-1])
     explorer.cost = COUNTED_MULTIPLICATIONS
     explorer._timings[COUNTED_MULTIPLICATIONS, "cpu", "float32"] = by_hand(), "made by hand"
     named(box, "Take the timed plan").click()
@@ -497,28 +591,29 @@ def test_replanning_by_time(explorer):
     assert len(explorer.vocabulary) == 2000
     words.value = 1
     assert "V should be at least 3" in problem(box) and words.value == 2000
+    words.value = 9000
+    assert "V should be at most 5,000" in problem(box) and words.value == 2000  # refused, not silently changed
 
 
-def test_without_timings_it_is_said(explorer, monkeypatch, tmp_path):
-    monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path))
-    monkeypatch.setattr("adasoft.records.shipped_records", list)
+def test_without_timings_it_is_said(explorer):
+    explorer.bench = Bench(costs=no_costs)
     explorer.cost = COUNTED_MULTIPLICATIONS
-    assert explorer.timings[0] is None and next(iter(explorer.models())) == "counted multiplications"
+    assert explorer.timings[0] is None and next(iter(explorer.models())) == COUNTED
     assert len(explorer.models()) == 3
-    box = time_model.product_panel(explorer)
-    assert "nothing to compare it with yet" in said(box) and "nothing is predicted" in said(box)
-    assert "Best short-list" in said(time_model.clusters_panel(explorer))
-    with pytest.raises(LookupError, match="no timings at hand to plan with"):
-        tf.replan_rows(explorer)
+    box = product_panel(explorer)
+    assert plot_of(box).data["against"]["points"] == [] and "nothing is predicted" in said(box)
+    assert "Best head with one tail" in said(time_model.clusters_panel(explorer))
+    with pytest.raises(LookupError, match="no timings to plan with"):
+        cf.replan_rows(explorer)
     answer = predict("worth of time", explorer).children[0]
     answer.submit("3")
-    assert "no timings at hand" in answer.verdict
+    assert "there are no timings" in answer.verdict
 
 
 def test_a_panel_shown_again_replaces_the_old_one(explorer):
     for make in (
         time_model.wrong_timing_panel,
-        time_model.product_panel,
+        product_panel,
         time_model.clusters_panel,
         time_model.replan_panel,
     ):
@@ -530,7 +625,7 @@ def test_a_panel_shown_again_replaces_the_old_one(explorer):
 
 
 def test_figures_take_pushes_without_loss(explorer):
-    for make, data in ((tf.product_figure, tf.product_data), (tf.clusters_figure, tf.clusters_data)):
+    for make, data in ((cf.replan_figure, cf.replan_data), (cf.clusters_figure, cf.clusters_data)):
         widget = parts.live(make(explorer))
         widget.push(*data(explorer))
         assert all(len(t.x) == len(t.y) for t in widget.data if t.y is not None)
@@ -549,3 +644,44 @@ def test_predictions(key, explorer):
         assert line(truth(explorer)) == pytest.approx(2 * line(1.0))
     with pytest.raises(TypeError, match="TimingExplorer"):
         truth(object())
+
+
+# ---- the race, and what the reader writes
+
+
+def test_the_races_are_recorded_and_the_bets_are_kept(explorer):
+    box = time_model.race_panel(explorer)
+    (widget,) = every(box, Race)
+    times, name = race.recorded_products()
+    assert name in widget.data["source"] and "another machine" in widget.data["source"]
+    for one, (_, small, large, _why) in zip(widget.data["races"], race.PAIRS, strict=True):
+        for runner, shape in zip(one["runners"], (small, large), strict=True):
+            assert (runner["seconds"], runner["work"]) == (times[shape], math.prod(shape))
+    ratios = [
+        (r["runners"][1]["work"] / r["runners"][0]["work"], r["runners"][1]["seconds"] / r["runners"][0]["seconds"])
+        for r in widget.data["races"]
+    ]
+    # many times the multiplications in the same time, twice; then a pair for which counting is right
+    assert ratios[0][0] == 256 and ratios[0][1] < 1.1 and ratios[1][0] > 4 and ratios[1][1] < 1.1
+    assert ratios[2][0] == pytest.approx(ratios[2][1], rel=0.1)
+    widget.bets = {"1": "together"}
+    assert explorer.recall("race bets") == {"1": "together"}
+    assert every(time_model.race_panel(explorer), Race)[0].bets == {"1": "together"}
+
+
+@pytest.mark.parametrize("hint", EXERCISES["stopwatch"].bugs)
+def test_each_bug_of_the_stopwatch_is_named(hint):
+    exercise = EXERCISES["stopwatch"]
+    assert judge(exercise, exercise.solution).status == "correct"
+    found = judge(exercise, exercise.bugs[hint])
+    assert found.status != "correct" and hint in found.text
+
+
+def test_the_simulated_device_works_behind_the_programs_back():
+    device = Device((9.0, 2.0), hand_over=0.5)
+    device.run()
+    assert device.clock() == 0.5
+    device.wait()
+    assert device.clock() == 9.5
+    device.wait()
+    assert device.clock() == 9.5 and "9, 2 s" in repr(device)

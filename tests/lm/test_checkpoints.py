@@ -882,7 +882,7 @@ def test_an_installed_package_writes_its_results_into_the_cache(tmp_path, text):
     code = """
 import json, pathlib, shutil, sys
 from adasoft.__main__ import main
-from adasoft.lessons.time_model.recorded import recorded_layers
+from adasoft.lessons.live_timing.recorded import recorded_layers
 from adasoft.results.folders import results_folder
 
 cache, command = pathlib.Path(sys.argv[1]), sys.argv[2:]

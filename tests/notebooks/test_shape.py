@@ -26,7 +26,7 @@ FORBIDDEN = {
     r"\banew\b": "again",
     r"\bat hand\b": "available, current",
     r"\bas remembered\b": "(find out, or leave out)",
-    r"\bin words:": "(leave out)",
+    r"(?-i:\bIn words:)": "(leave out)",
     r"\btimes less\b(?! (?:often|likely))": "times cheaper",
     r"\ba factor (?:of )?[\d.,]+ off\b": "off by a factor of",
     r"\byou can do after\b": "afterwards you can",

@@ -280,6 +280,7 @@ class _Guess:
                 self.explorer.unremember(f"result {self.key}")
                 self.explorer.remember(f"guess {self.key}", guess)
                 self.open()
+                self.explorer.version += 1  # figures that show the guess
                 if math.isnan(true):  # to be measured in what opens below
                     done.tell()
                     return (

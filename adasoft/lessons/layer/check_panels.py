@@ -21,6 +21,7 @@ from .comparisons import (
     gradient_table,
     parameter_names,
 )
+from .drawing import power_of_ten
 from .explorer import LayerExplorer
 from .figures import curve_svg
 
@@ -113,11 +114,11 @@ def gradient_panel(explorer: LayerExplorer, *, slot: str = "gradients") -> w.VBo
             scrolls=True,
         )
         digits = -math.log10(max(check.error, 1e-16))
-        best = min(check.curve, key=lambda point: point[1])
+        best = round(math.log10(min(check.curve, key=lambda point: point[1])[0]))
         unset = [r.name for r in rows if r.stock is None]
         words.say(
-            f"With this step the two agree to {max(0.0, digits):.1f} digits; of the steps drawn, ε = {best[0]:.0e} "
-            "agrees best. "
+            f"With this step the two agree to {max(0.0, digits):.1f} digits; of the steps drawn, "
+            f"ε = {power_of_ten(best)} agrees best. "
             + (
                 f"No token used {', '.join(unset)}: ours has zeros there, PyTorch's layer no gradient at all."
                 if unset

@@ -322,7 +322,7 @@ def words_html(explorer: LayerExplorer) -> str:
     names = explorer.names
     chips = "".join(
         f'<span class="adasoft-chip" title="{names[i]}" style="{_CHIP};border-bottom:4px solid {COLORS[i]}">'
-        f"<i>{html.escape(explorer.word_name(rank).strip('“”'))}</i> {f.percent(p)}</span>"
+        f"<em>{html.escape(explorer.word_name(rank).strip('“”'))}</em> {f.percent(p)}</span>"
         for (rank, p), i in zip(best, clusters, strict=True)
     )
     key = " ".join(

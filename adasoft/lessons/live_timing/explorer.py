@@ -21,10 +21,12 @@ from .layers import FULL, OURS, PLAN, STOCK, LayerJob
 
 #: Measurements of layers that the log keeps.
 LOGGED = 12
-_PREDICTED = forms.fields(predicted=forms.table(forms.SECONDS), whose=forms.text)
+_SIZE = forms.number(1, whole=True)
+_SIZES = forms.fields(V=_SIZE, d=_SIZE, B=_SIZE, cutoffs=forms.each(_SIZE), device=forms.text, dtype=forms.text)
+_LOGGED = forms.fields(sizes=_SIZES, predicted=forms.table(forms.SECONDS), whose=forms.text, plan=forms.each(_SIZE))
 _FORMS = {
     "layers": forms.measured(),
-    "layers log": forms.each(forms.both(forms.measured(), _PREDICTED)),
+    "layers log": forms.each(forms.both(forms.measured(), _LOGGED)),
     "curve": forms.measured(forms.decimal),
     "layers timed wrongly": forms.fields(sizes=forms.anything, seconds=forms.table(forms.SECONDS)),
 }

@@ -64,7 +64,7 @@ def layers_data(times: Times, predicted: Seconds, wrong: Seconds, guess: Seconds
             "showlegend": bool(shown) or number == 1,
         }
     data[1]["marker.line.color"] = [_COLOR[n] for n in data[1]["y"]]
-    labels = [f"<b>{n}</b>  {_told(times.get(n), predicted.get(n, math.nan))}" for n in names]
+    labels = [f"{n}: {_told(times.get(n), predicted.get(n, math.nan))}" for n in names]
     return data, {
         "yaxis.tickvals": tuple(names),
         "yaxis.ticktext": tuple(labels),
@@ -102,7 +102,7 @@ def layers_figure(times: Times, predicted: Seconds, wrong: Seconds, guess: Secon
 
 
 def layers_sentence(times: Times, predicted: Seconds, wrong: Seconds, whose: str) -> tuple[str, str]:
-    """The figure in words: what is faster than what, then each time with its prediction."""
+    """The figure as text: what is faster than what, then each time with its prediction."""
     if not times:
         known = ", ".join(f"{n} {seconds_text(s)}" for n, s in predicted.items() if math.isfinite(s))
         return f"Nothing measured at these settings yet{f'; predicted: {known}' if known else ''}.", ""
@@ -255,7 +255,7 @@ def curve_figure(explorer: LiveTimingExplorer, times: Times) -> go.Figure:
 
 
 def curve_sentence(explorer: LiveTimingExplorer, times: Times) -> tuple[str, str]:
-    """Both U-curves in words: what following the prediction costs, then where each has its bottom."""
+    """Both U-curves as text: what following the prediction costs, then where each has its bottom."""
     sizes, seconds = predicted_curve(explorer)
     if not explorer.cutoffs:
         return "No cutoff, no curve: set one in the panel of the cutoffs.", ""

@@ -269,7 +269,7 @@ def replan_gain(explorer: TimingExplorer) -> float:
 
 
 def replan_sentence(explorer: TimingExplorer) -> tuple[str, str]:
-    """The two plans in words: what the difference is worth, and the rest."""
+    """The two plans as text: what the difference is worth, and the rest."""
     rows = replan_rows(explorer)
     _, (by_count, slow), (by_time, fast) = rows.values()
     _, whose = explorer.timings

@@ -153,7 +153,7 @@ class TimingExplorer(FirstWordsExplorer):
                 return ", ".join(apart), {int(k): times for k, times in spreads(last, last["sizes"]).items()}
         return "", {}
 
-    def modelled(self, sizes: Sequence[int]) -> list[float]:
+    def modelled(self, sizes: Sequence[float]) -> list[float]:
         """Seconds of the cost model's products; none if there is no model, or for the product alone."""
         cost, _ = self.timings
         if cost is None or PRODUCTS[self.product] != "train":

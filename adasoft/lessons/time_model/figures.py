@@ -136,7 +136,7 @@ def line_view(explorer: TimingExplorer, swept: Mapping[int, Spread] | None = Non
         "before": {"label": label, "points": _points(before)},
         "against": {"what": what, "points": [[float(k), s] for k, s in zip(sizes, seconds, strict=True)]},
         "model": [[k, s] for k, s in zip(grid, explorer.modelled(grid), strict=False)],
-        "paper": {f"the paper's {card} card, flat up to k₀ ≈ {PAPER_K0}": s for card, s in PAPER_FLAT.items()},
+        "paper": {f"the paper's {card}": s for card, s in PAPER_FLAT.items()},
         "guess": float(guess) if guess and guess > 0 else None,
         "most": explorer.most,
     }

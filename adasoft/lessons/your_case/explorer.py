@@ -23,7 +23,8 @@ from .scenarios import (
 
 #: The three lines that the reader writes.
 LINES = ("improved", "worse", "breaks")
-_DECISION = forms.fields(
+#: What a decision and the lines look like as they are kept.
+DECISION = forms.fields(
     cutoffs=forms.each(forms.COUNT, fewest=1),
     widths=forms.each(forms.COUNT, fewest=1),
     seconds=forms.SECONDS,
@@ -33,7 +34,7 @@ _DECISION = forms.fields(
     within=forms.each(forms.flag),
     words=forms.text,
 )
-_TEXT = forms.fields(**dict.fromkeys(LINES, forms.text))
+TEXT = forms.fields(**dict.fromkeys(LINES, forms.text))
 
 
 class CasesExplorer(Explorer):
@@ -44,8 +45,8 @@ class CasesExplorer(Explorer):
 
     _forms: ClassVar[Mapping[str, forms.Form]] = {
         **Explorer._forms,
-        **{f"case {name} decision": _DECISION for name in NAMES},
-        **{f"case {name} text": _TEXT for name in NAMES},
+        **{f"case {name} decision": DECISION for name in NAMES},
+        **{f"case {name} text": TEXT for name in NAMES},
     }
 
     def words_of_case(self, name: str) -> Any:
@@ -75,7 +76,7 @@ class CasesExplorer(Explorer):
             "seconds": found.seconds,
             "bytes": found.bytes,
             "width": found.width,
-            "head_share": found.head_share,
+            "head share": found.head_share,
             "within": found.within(self.budget(name)),
             "words": words.name,
         }

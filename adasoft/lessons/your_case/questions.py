@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..kit.grading import Prediction, Question, register
+from ..kit.report import add_section
+from . import report
 from .scenarios import SCENARIOS, pieces_table
 
 QUESTIONS: dict[str, Question] = {
@@ -80,3 +82,4 @@ PREDICTIONS: dict[str, Prediction] = {
 }
 
 register(QUESTIONS, PREDICTIONS, lesson="08")
+add_section("08", report.section)

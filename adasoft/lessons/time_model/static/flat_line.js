@@ -1,5 +1,5 @@
 // The time of a product against its words, and a line through it that is dragged: g(k) = c + lambda max(k, k0).
-import {html, set, svg, whole} from '../../kit/static/dom.js';
+import {html, percent, set, svg, whole} from '../../kit/static/dom.js';
 import {duration} from './race.js';
 
 /** Seconds of a product with k words. */
@@ -13,9 +13,6 @@ export function errors(line, points) {
   const worst = Math.max(...off);
   return {median: sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2, worst, at: points[off.indexOf(worst)][0]};
 }
-
-/** 78.6 %, 0.062 %: as `percent` in Python, below one. */
-export const percent = share => (share >= .01 || share === 0 ? (100 * share).toFixed(1) : String(Number((100 * share).toPrecision(2)))) + ' %';
 
 /** The line after one of its handles was put at k words and so many seconds. */
 export function moved(line, handle, k, at, most) {
@@ -87,7 +84,7 @@ export function mountLine(root, read, heard) {
     }
     for (const [label, s] of Object.entries(given.paper)) {
       svg('line', {x1: x(1), x2: x(50), y1: y(s), y2: y(s), class: 'paper'}, stage);
-      svg('text', {x: x(50) + 6, y: y(s) + 4}, stage, `${label}: ${duration(s)}`);
+      svg('text', {x: x(50) + 14, y: y(s) + 4, class: 'paper-text'}, stage, `${label}: ${duration(s)}`);
     }
     if (given.model.length) svg('polyline', {class: 'model', points: given.model.map(([k, s]) => `${x(k)},${y(s)}`).join(' ')}, stage);
     draw(given.before.points, 'before');
@@ -162,8 +159,11 @@ export function mountLine(root, read, heard) {
     const before = JSON.stringify({...given, line: 0});
     given = read();
     if (held === null && !same(line, given.line)) line = [...given.line];
-    legend.textContent = `● measured here${given.before.points.length ? `   ● grey: ${given.before.label}` : ''}`
-      + `   ━ your line${given.model.length ? '   ┅ cost model' : ''}   ┄ printed in the paper`;
+    legend.replaceChildren();
+    const marks = [['here', '●', 'measured here'], ['line', '━', 'your line'], ['paper-key', '┄', 'printed in the paper']];
+    if (given.model.length) marks.splice(2, 0, ['model-key', '┅', 'cost model']);
+    if (given.before.points.length) marks.splice(1, 0, ['before-key', '●', `measured at ${given.before.label}`]);
+    for (const [kind, sign, text] of marks) { html('span', {class: kind, 'aria-hidden': true}, legend, sign); legend.append(` ${text}   `); }
     if (JSON.stringify({...given, line: 0}) !== before || !width) arrange(); else show();
   }
   const same = (a, b) => a.every((value, i) => Math.abs(value - b[i]) <= 1e-12 * Math.max(Math.abs(value), 1e-9));

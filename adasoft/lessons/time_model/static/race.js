@@ -1,6 +1,6 @@
 // A race replayed from recorded times: for each runner a bar that grows along one clock, and a block whose area is its
 // multiplications. No library; the numbers come once, the browser does the rest.
-import {html, set, svg, whole} from '../../kit/static/dom.js';
+import {html, set, svg, times, whole} from '../../kit/static/dom.js';
 
 /** 0.226 ms, 22.1 ms, 2.5 s: as `seconds_text` in Python. */
 export function duration(seconds) {
@@ -14,9 +14,6 @@ export function done(seconds, elapsed, once) {
   const ratio = elapsed / seconds * (1 + 1e-9);
   return once ? {runs: ratio >= 1 ? 1 : 0, part: ratio >= 1 ? 0 : ratio} : {runs: Math.floor(ratio), part: ratio % 1};
 }
-
-/** 256 times, 4.2 times. */
-const times = ratio => `${ratio >= 10 ? whole(ratio) : ratio.toFixed(1)} times`;
 
 /**
  * Put the race into `root`.
@@ -145,10 +142,10 @@ export function mountRace(root, data, bets = {}, heard = () => {}) {
       const truth = Math.abs(ratio - 1) < .15 ? 'together' : ratio < 1 ? '1' : '0';
       const said = {together: 'together', 0: first.name.toLowerCase(), 1: second.name.toLowerCase()};
       if (bet) story.append(`You bet on “${said[bet]}”${bet === truth ? ': right. ' : `; it was “${said[truth]}”. `}`);
-      html('strong', {}, story, `${times(second.work / first.work)} the multiplications, ${ratio.toFixed(2)} times the time.`);
+      html('strong', {}, story, `${times(second.work / first.work)} times the multiplications, ${ratio.toFixed(2)} times the time.`);
     } else {
       const fastest = race().runners.reduce((a, b) => (a.seconds < b.seconds ? a : b));
-      html('strong', {}, story, `While ${first.name} does one step, ${fastest.name} does ${whole(Math.floor(first.seconds / fastest.seconds))}.`);
+      html('strong', {}, story, `While the ${first.name.toLowerCase()} does one step, ${fastest.name.toLowerCase()} does ${whole(Math.floor(first.seconds / fastest.seconds))}.`);
     }
     story.append(` ${race().why}`);
   }
