@@ -36,7 +36,7 @@ export function story(runners, seconds) {
     const last = done.filter(r => r !== full).sort((a, b) => b.seconds - a.seconds)[0];
     if (!last) return ['All are reading the same words.'];
     return [`${last.label[0].toUpperCase()}${last.label.slice(1)} finished at ${clock(last.seconds)}. The full softmax has read `,
-      `${Math.round(100 * share(full, seconds))} %`, '.'];
+      `${Math.floor(100 * share(full, seconds))} %`, '.'];
   }
   const paper = runners.find(r => r.name === 'adaptive');
   const more = paper.epochs.at(-1)[1] / full.epochs.at(-1)[1] - 1;
@@ -159,7 +159,7 @@ export function mountRace(root, data) {
     shown.textContent = `${clock(now)} of ${clock(end)}`;
     stage.setAttribute('aria-label', `After ${spoken(now)}: ` + runners.map((r, i) => {
       const points = path(r, now), value = points.at(-1)?.[1];
-      return `${r.label} has read ${Math.round(100 * share(r, now))} percent${value ? `, perplexity ${value.toFixed(1)}` : ''}`;
+      return `${r.label} has read ${Math.floor(100 * share(r, now))} percent${value ? `, perplexity ${value.toFixed(1)}` : ''}`;
     }).join('; '));
     const told = story(runners, now), whole_text = told.join('');
     if (line.textContent !== whole_text) {
