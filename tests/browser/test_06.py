@@ -9,6 +9,7 @@ import statistics
 import pytest
 from browser.gestures import (
     BROWSER,
+    at_x,
     check,
     click,
     commit,
@@ -33,10 +34,13 @@ from browser.gestures import (
 )
 
 from adasoft.lessons.language_model.looks import LABELS
+from adasoft.results.suite import ROW_LABELS
 
 pytestmark = BROWSER
 
-STORED, TEXT, CUTS = "stored_panel()", "text_panel(explorer)", "cut_panel(explorer)"
+RACE, STORED = "training_race_panel()", 'predict("paper minutes"'
+TEXT, CUTS = "text_panel(explorer)", "cut_panel(explorer)"
+EXERCISE = 'check("perplexities"'
 TRAIN, WRITE, CELL = 'predict("live faster"', "writing_panel(explorer)", "own_cell_panel(explorer)"
 
 
@@ -50,22 +54,63 @@ def novel(lab):
     return path
 
 
+def replayed(notebook):
+    """The race: played, paused, moved by keys and by its clock; at its end it says who won."""
+    race = notebook.show_cell(RACE)
+    race.get_by_text("Press Play.").wait_for()
+    scrub = race.get_by_role("slider", name="time on the clock")
+    press(race, "Play")
+    moved = until(lambda: float(scrub.input_value()), lambda now: now > 0)
+    press(race, "Pause")
+    stood = float(scrub.input_value())
+    assert stood >= moved and race.get_by_role("button", name="Play").is_visible()
+    scrub.press("ArrowRight")
+    until(lambda: float(scrub.input_value()), lambda now: now > stood)
+    scrub.press("End")
+    race.get_by_text("4.2 times sooner").wait_for()
+    assert "20 minutes" in scrub.get_attribute("aria-valuetext")
+    assert "perplexity 61.9" in race.locator("svg[role=img]").get_attribute("aria-label")
+    box, room = race.locator(".adasoft-race").bounding_box(), notebook.page.viewport_size["height"]
+    assert box["height"] < 600 < room  # within one screen of 680 pixels
+    press(race, "Start again")
+    race.get_by_text("Press Play.").wait_for()
+    scrub.press("End")
+
+
+def fits(region):
+    """A table that needs no scrolling."""
+    assert region.evaluate("e => e.scrollWidth - e.clientWidth") <= 1
+    region.focus()
+    assert region.evaluate("e => document.activeElement === e")
+
+
 @pytest.mark.timeout(1200)
 def test_06_language_model(lab, page, shots, novel):
     page.set_default_timeout(120_000)  # a busy machine, and torch to load
     notebook = opened(page, lab, "06_language_model.ipynb")
+    replayed(notebook)
     check(notebook.show_cell('ask("nats")'), "24.25", "right for bits")
     check(notebook.show_cell('ask("nats")'), "99.5", "correct", by_mouse_in=notebook)
-    check(notebook.show_cell('ask("two hundredths")'), "0.02", "Those are the nats")
+    check(notebook.show_cell('ask("two hundredths")'), "0.02", "Those are nats")
 
-    # stored runs, with nothing pressed
-    commit(notebook.show_cell('predict("paper minutes"'), "40")
+    # stored runs, once there is a guess, which is drawn; another softmax is named and coloured when asked for
     stored = notebook.show_cell(STORED)
+    commit(stored, "40")
     drawn(notebook, stored)
-    stored.get_by_text("hollow: the paper, Text8").first.wait_for(state="attached")
+    stored.get_by_text("RECORDED. With the authors' cutoffs").wait_for()
+    guess = 2 * len(ROW_LABELS) + 1
+    assert at_x(stored, guess) == [83 / 40]
+    fits(stored.get_by_role("region", name="stored runs beside the paper's table for Text8").first)
+    stored.get_by_role("combobox", name="show as well").select_option(ROW_LABELS["sampled"])
+    stored.get_by_role("rowheader", name=ROW_LABELS["sampled"]).first.wait_for()
+    stored.get_by_text("All rows, and speed and size").click()
     stored.get_by_role("cell", name="144", exact=True).wait_for()
+    opens = stored.get_by_role("button", name="Which words does it lose on?")
+    opens.press("Enter")
+    stored.get_by_text("thousandths of a nat per token").wait_for()
+    opens.press("Enter")
     y = figure_y(stored, 0)
-    stored.get_by_role("combobox", name="stored runs").select_option(index=1)
+    stored.get_by_role("combobox", name="trainings").select_option(index=1)
     until(lambda: figure_y(stored, 0), lambda new: new != y)
     check(notebook.show_cell('ask("shares of a step")'), "2.8", "two different wholes")
 
@@ -119,7 +164,7 @@ def test_06_language_model(lab, page, shots, novel):
     train.get_by_text("Nothing is measured yet").wait_for()
     shown = train.get_by_role("combobox", name="shown")
     shown.select_option(index=1)
-    train.get_by_text("RECORDED, not this machine.").wait_for()
+    train.get_by_text("RECORDED, not this machine:").wait_for()
     drawn(notebook, train)
     assert finite(train, 0) > 3
     shown.select_option(index=0)
@@ -140,7 +185,10 @@ def test_06_language_model(lab, page, shots, novel):
     holds(notebook, "explorer.ticked", mine)
     press(train, "Train")
     until(lambda: finite(train, 0), lambda n: n >= 1, 120)  # while it trains
+    train.get_by_text("Training here, now:").wait_for()
+    assert not train.get_by_role("button", name="Go on").is_enabled()
     ended(train, "Train")
+    train.get_by_text("Trained here:").wait_for()
     train.get_by_text("after equal tokens").first.wait_for()
     train.get_by_text("You guessed 3 times").wait_for()
     i = value(notebook, "list(explorer.recall('training')['lanes'])").index("yours") and 7
@@ -179,7 +227,11 @@ def test_06_language_model(lab, page, shots, novel):
 
     # what the models write
     write = notebook.show_cell(WRITE)
-    write.get_by_text("RECORDED, not this machine.").wait_for()
+    write.get_by_text("RECORDED, not this machine:").wait_for()
+    write.get_by_role("combobox", name="show").select_option("all models")
+    write.get_by_text("hierarchical").wait_for()
+    write.get_by_role("combobox", name="show").select_option("two models")
+    write.get_by_text("hierarchical").wait_for(state="detached")
     typed(write, "first word", "zebra", role="textbox")
     press(write, "Write")
     write.get_by_role("alert").get_by_text("is not among the").wait_for()
@@ -188,11 +240,16 @@ def test_06_language_model(lab, page, shots, novel):
     typed(write, "seed", "5")
     ended(write, "Write")
     press(write, "Write")
-    write.get_by_text("with seed 5").wait_for()
+    write.get_by_text("seed 5").wait_for()
+    write.get_by_text("of 13").wait_for()  # words opened a tail, or: needed no tail
     assert set(value(notebook, "explorer.recall('written')['words']")) == {"full", "yours"}
     ended(write, "Write")
-    check(notebook.show_cell('ask("the right word")'), "0.0111", "in percent")
+    check(notebook.show_cell('ask("the right word")'), "0.0111", "That is the probability itself")
     check(notebook.show_cell('ask("pieces")'), "45", "to the power of 1.5")
+
+    # what the reader writes is checked: a blank is missing, a typical mistake is named
+    exercise = notebook.show_cell(EXERCISE)
+    exercise.get_by_text("missing").wait_for()
 
     # a cell of one's own
     cell = notebook.show_cell(CELL)
@@ -207,10 +264,13 @@ def test_06_language_model(lab, page, shots, novel):
     press(cell, "Check the cell")
     cell.get_by_text("Two steps of it ran").wait_for()
     press(cell, "Train")
-    cell.get_by_text("In words: novel").wait_for(timeout=240_000)
+    cell.get_by_text("Trained here: LSTM").wait_for(timeout=240_000)
     ended(cell, "Train")
     until(lambda: finite(cell, 1), lambda n: n >= 1)
     check(notebook.show_cell('ask("numbers of a cell")'), "65,536", "The biases are missing")
+
+    typed(cell, "seconds for each", "2")
+    holds(notebook, "explorer.seconds", 2)
 
     # what was chosen and measured survives a restart
     every_control_was_used(notebook)
@@ -219,12 +279,11 @@ def test_06_language_model(lab, page, shots, novel):
     restarted(notebook)
     assert value(notebook, "(explorer.cutoffs, len(explorer.vocabulary), explorer.in_features)") == (cutoffs, n, 16)
     train = notebook.show_cell(TRAIN)
-    commit(train, "2")
-    drawn(notebook, train)
+    drawn(notebook, train)  # the guess is kept, so the panel is open
     until(lambda: finite(train, 0), lambda n: n >= 1)
     press(train, "Go on")
     train.get_by_role("alert").get_by_text("models end with the kernel").wait_for()
     settled(notebook)
     cell = notebook.show_cell(CELL)
     until(lambda: finite(cell, 1), lambda n: n >= 1)
-    finish(notebook, lab, shots, "06", [STORED, TEXT, CUTS, 'ask("nats")', TRAIN, WRITE, CELL])
+    finish(notebook, lab, shots, "06", [RACE, STORED, TEXT, CUTS, TRAIN, WRITE, EXERCISE, CELL])

@@ -18,7 +18,7 @@ from panels import every, figure_of, named, problem, said, wait
 
 from adasoft import MeasuredCost, Vocabulary
 from adasoft.lessons.kit import parts
-from adasoft.lessons.kit.grading import PREDICTIONS, QUESTIONS, predict
+from adasoft.lessons.kit.grading import PREDICTIONS, QUESTIONS, grade, predict
 from adasoft.lessons.language_model import explorer as ts
 from adasoft.lessons.language_model import figures as tf
 from adasoft.lessons.language_model import looks as lk
@@ -1039,3 +1039,100 @@ def test_predictions(explorer):
 
 def test_the_numbers_of_the_example_cell():
     assert QUESTIONS["numbers of a cell"].expected() == oc.check_cell(oc.cell_maker(oc.CELL), 128)
+
+
+# ---- what readers stumbled over
+
+
+def test_any_folder_of_texts_will_do(tmp_path):
+    """Programs that are called train.py or test.py are no parts of a text."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    for name in ("train.py", "test.py", "notes.txt", "more.txt"):
+        (folder / name).write_text(text(3000))
+    corpus = tx.read_text(str(folder), 4000)
+    assert len(corpus.train) == 4000 and "the" in corpus.vocabulary.words
+
+
+def test_words_written_carry_the_tail_that_they_come_from():
+    ranks = {"a": 1, "b": 5, "c": 50}
+    told = se.written_html("planned", "a b c\n<unk> b", (2, 10), ranks)
+    assert "opened tail 1 for 2 words, tail 2 for 1 word of 6" in told and " a " in f" {told.split('<br>')[1]} "
+    assert told.count("var(--c1)") == 2 and 'var(--c2)">c<sub>2</sub>' in told
+    assert "&lt;unk&gt;" in told and "↵" in told
+    assert "needed no tail" in se.written_html("planned", "a a", (2, 10), ranks)
+    for plain in (se.written_html("full", "a b c", (), ranks), se.written_html("planned", "a b c", (2,))):
+        assert "opened" not in plain and "<sub>" not in plain and "no tail" not in plain
+
+
+def test_words_written_by_models_of_another_text_carry_no_tail(explorer, path, tmp_path, clock, monkeypatch):
+    show_sessions(monkeypatch, list)
+    explorer.train("training", explorer.request, 0.1, from_start=True, **QUIET)
+    box = wp.writing_panel(explorer)
+    press(box, "Write")
+    assert "tail" in said(box).split("full softmax")[1]
+    other = tmp_path / "other.txt"
+    other.write_text(path.read_text().replace("w3 ", "unheard "))
+    explorer.source = str(other)
+    explorer.read()
+    assert "<sub>" not in said(box) and "Train here and press Write" in said(box)
+
+
+def test_what_is_recorded_is_said_before_what_was_written(explorer):
+    box = wp.writing_panel(explorer)
+    told = said(box)
+    assert told.index("RECORDED, not this machine: each model") < told.index("full softmax")
+    assert told.count('class="adasoft-wrote"') == 2  # of eight models
+    named(box, "show").value = "all models"
+    assert said(box).count('class="adasoft-wrote"') == len(lk.LABELS)
+
+
+@pytest.mark.parametrize("make", [tp.training_panel, cp.own_cell_panel])
+def test_an_estimate_says_that_the_text_is_read_first(explorer, make):
+    box = make(explorer)
+    assert "Before that the text is read." in said(box)
+    explorer.source = "docs"
+    assert "up to a minute the first time" in said(box)
+    explorer.read = None
+    explorer._corpus = (("docs", explorer.tokens), object())
+    explorer.seed += 1
+    assert "Before that" not in said(box)
+
+
+@pytest.mark.parametrize("make", [tp.text_panel, tp.training_panel, wp.writing_panel, cp.own_cell_panel])
+def test_a_refusal_stands_beside_the_buttons_above_the_figure(explorer, make):
+    box = make(explorer)
+    order = [i for i, child in enumerate(box.children) if every(child, w.Button) or child in every(box, parts.Line)]
+    (at,) = [i for i, child in enumerate(box.children) if isinstance(child, parts.Line) and child.kind == "problem"]
+    buttons = max(i for i, child in enumerate(box.children) if every(child, w.Button))
+    figures = [i for i, child in enumerate(box.children) if isinstance(child, parts.LiveFigure)]
+    assert buttons < at <= buttons + 2 and at in order and all(at < i for i in figures)
+
+
+@pytest.mark.parametrize(
+    ("key", "answer"),
+    [
+        ("nats", "exp(4.6)"),
+        ("nats", "e^4.6"),
+        ("two hundredths", "100*(e^0.02-1)"),
+        ("two hundredths", "2.02 %"),
+        ("sampled loss", "exp(5.1)"),
+        ("the right word", "100/90"),
+        ("pieces", "exp(1.5*ln(30))"),
+        ("numbers of a cell", "2*(256*128+128)"),
+    ],
+)
+def test_right_answers_may_be_calculations(key, answer):
+    assert grade(key, answer).status == "correct"
+
+
+def test_cutoffs_that_nobody_moved_follow_the_text_that_is_read(path):
+    few = Vocabulary(np.arange(11, 0, -1), name="own.txt")
+    explorer = ts.TrainingExplorer(few, source=str(path), tokens=4000, in_features=16, batch=80)
+    assert explorer.cutoffs == (3,)  # of eleven words
+    explorer.read()
+    assert explorer.cutoffs == (9,) and len(explorer.vocabulary) == 81
+    moved = ts.TrainingExplorer(few, source=str(path), tokens=4000, in_features=16, batch=80)
+    moved.cutoffs = (4,)
+    moved.read()
+    assert moved.cutoffs == (4,)

@@ -198,6 +198,12 @@ def test_any_subset_of_stored_runs_will_do(tmp_path, record):
     assert [r["name"] for t in stored_tables(tmp_path, keep=st.still_rows) for r in t.rows] == ["adaptive"]
 
 
+def ranked(box):
+    """What the panel says once the loss by rank is asked for."""
+    named(box, "Which words does it lose on?").value = True
+    return said(box)
+
+
 def test_where_in_the_vocabulary_the_loss_differs(tmp_path, record):
     def by_rank(*nats):
         return {"from rank": [0, 100, 200], "tokens": [700, 200, 100], "nats": list(nats)}
@@ -214,14 +220,17 @@ def test_where_in_the_vocabulary_the_loss_differs(tmp_path, record):
     np.testing.assert_allclose(planned["y"], [-10, 40, 45])
     assert not data[names.index("full")]["y"].any() and "extra loss over full softmax" in layout["title.text"]
     assert np.isnan(data[names.index("sampled")]["y"]).all() and not data[names.index("sampled")]["showlegend"]
-    told = said(rp.stored_panel(folder=tmp_path))
+    told = ranked(rp.stored_panel(folder=tmp_path))
     assert "head ≥ 75 %: +45 thousandths of a nat per token against full softmax, or +4.6 % in perplexity" in told
     assert "most in one stretch: +50 on the words of rank 100 to 200, 20 % of all tokens." in told
 
 
 def test_without_ranks_the_panel_says_so(tmp_path, record):
     store(tmp_path, record, "full", 100.0, 1000.0, **{"test by rank": None})
-    assert "do not give the loss by word rank" in said(rp.stored_panel(folder=tmp_path))
+    box = rp.stored_panel(folder=tmp_path)
+    assert "by word rank" not in said(box) and "do not give the loss by word rank" in ranked(box)
+    named(box, "Which words does it lose on?").value = False
+    assert "by word rank" not in said(box)
     assert sr.rank_data(None)[1]["title.text"] == "none of these records tells it"
 
 
@@ -300,10 +309,10 @@ def test_a_line_is_the_perplexity_of_new_words(race):
 def test_without_its_runners_there_is_no_race(tmp_path, record):
     with pytest.raises(ValueError, match=r"the race needs full, adaptive, planned-0\.75, hierarchical of one text"):
         rc.stored_race(tmp_path)
-    assert "the race needs" in problem(rp.race_panel(tmp_path))
-    box = rp.race_panel()
+    assert "the race needs" in problem(rp.training_race_panel(tmp_path))
+    box = rp.training_race_panel()
     assert not problem(box) and any(isinstance(child, RaceView) for child in box.children)
-    again = rp.race_panel()
+    again = rp.training_race_panel()
     assert box.comm is None and again.comm is not None
 
 

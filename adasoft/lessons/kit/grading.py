@@ -287,7 +287,7 @@ class _Guess:
                     done.tell()
                     return (
                         f"You said <b>{html.escape(with_unit(number_text(guess), self.unit))}</b>. Kept. Nothing is "
-                        "measured yet: the sentence under the figure below will say how close you were."
+                        "measured yet: the sentence beside the figure below will say how close you were."
                     )
                 self.keep_result(true)
                 return f"You said <b>{number_text(guess)}</b>; {self.told(guess, true)}"

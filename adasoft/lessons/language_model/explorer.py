@@ -19,6 +19,7 @@ from ...lm.settings import Partition, Settings
 from ...vocabulary import Vocabulary
 from ..kit import forms
 from ..kit.explorer import Explorer
+from ..kit.kept import fitted
 from ..kit.parts import one_line
 from ..kit.readers_code import Ended
 from ..kit.saved import Choices, kept_whole, read_words, removed, say_once, words_text
@@ -192,7 +193,9 @@ class TrainingExplorer(Explorer):
     def _adopt(self, wanted: tuple[str, int], corpus: Corpus) -> None:
         """Its words are those of all panels from now on."""
         words = Vocabulary(corpus.vocabulary, name=corpus.name)
+        first = self._given.get("cutoffs", self._begin["cutoffs"])
         with LOCK:
+            untouched = self.cutoffs == fitted(first, len(self.vocabulary))
             self._corpus = wanted, corpus
             self._text_words = words
             if self._choices is not None:
@@ -202,6 +205,8 @@ class TrainingExplorer(Explorer):
                 self.version += 1
             else:
                 self.vocabulary = words
+            if untouched:  # they stood lower only because the words before were few
+                self.cutoffs = fitted(first, len(words))
 
     # ---- what is trained
 

@@ -89,7 +89,7 @@ def training_figure(
                 "color": LOOKS[name].color,
             },
         )
-    shapes = (("#4d5a66", ""), ("#b5bac0", "/"), ("#8a9299", "x"))
+    shapes = (("#66788a", ""), ("#b5bac0", "/"), ("#8a9299", "x"))
     for (color, shape), text in zip(shapes, PARTS.values(), strict=True):
         figure.add_bar(
             row=1,
@@ -117,13 +117,20 @@ def training_figure(
     figure.update_xaxes(row=1, col=3, title_text="milliseconds", rangemode="tozero")
     figure.update_yaxes(row=1, col=3, type="category", autorange="reversed")
     figure.update_annotations(font_size=13)
-    figure = f.filled(figure, *training_data(kept, labels, shown_loss, guess), 430)
+    figure = f.filled(figure, *training_data(kept, labels, shown_loss, guess), 400)
     figure.update_layout(
         barmode="stack",
         showlegend=True,
         legend={"orientation": "h", "y": -0.22, "yanchor": "top", "x": 0},
-        legend2={"orientation": "h", "y": 1.1, "yanchor": "bottom", "x": 1, "xanchor": "right", "traceorder": "normal"},
-        margin_b=120,
-        margin_t=80,
+        legend2={
+            "orientation": "h",
+            "y": 1.08,
+            "yanchor": "bottom",
+            "x": 1,
+            "xanchor": "right",
+            "traceorder": "normal",
+        },
+        margin_b=110,
+        margin_t=64,
     )
     return figure

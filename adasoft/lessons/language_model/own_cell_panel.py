@@ -87,8 +87,8 @@ def own_cell_panel(
         top = w.HTML(f"Your cell: <code>{html.escape(getattr(cell, '__name__', repr(cell)))}</code>")
     box = with_problem(
         panel,
-        (top, style, row(*buttons, seconds), trainer.buttons, estimate),
-        (row(trainer.shown, trainer.loss), trainer.figure, trainer.words, trainer.table, trainer.made),
+        (top, style, row(*buttons, seconds, trainer.buttons), estimate),
+        trainer.views,
     )
 
     def redraw() -> None:

@@ -113,15 +113,15 @@ def training_panel(explorer: TrainingExplorer, *, slot: str = "training") -> w.V
         n, seconds = len(explorer.ticked), explorer.seconds
         yours = f" Yours: {said.cutoffs_text(explorer.cutoffs)}." if "yours" in explorer.ticked else ""
         estimate.say(
-            f"{n} softmax{'es' * (n != 1)}, {seconds} s each: about {duration(1.4 * n * seconds)} with the "
-            f"perplexities in between, which no clock counts.{reading_first(explorer)}{yours} {busy_text()}".strip()
+            f"{n} softmax{'es' * (n != 1)}, {seconds} s each: about {duration(1.4 * n * seconds)} in all."
+            f"{reading_first(explorer)}{yours} {busy_text()}".strip()
         )
         trainer.redraw()
 
     box = with_problem(
         panel,
-        (row(*ticks.values()), row(*numbers.values()), trainer.buttons, estimate),
-        (row(trainer.shown, trainer.loss), trainer.figure, trainer.words, trainer.table, trainer.made),
+        (row(*ticks.values()), row(*numbers.values(), trainer.buttons), estimate),
+        trainer.views,
     )
     explorer.attach(slot, safely(panel, redraw), box)
     return box

@@ -13,7 +13,7 @@ from ...results.short_tables import StoredTable, stored_tables
 from ...results.suite import ROW_LABELS
 from ..kit.explorer import Explorer
 from ..kit.parts import WIDE, Line, Panel, live, one_line, row, safely
-from ..kit.views import replace
+from ..kit.views import close_all, replace
 from .race import stored_race
 from .stored_ranks import rank_data, rank_figure, rank_sentence
 from .stored_runs import MAIN, more_columns, shown_rows, stored_data, stored_figure, stored_table
@@ -33,7 +33,7 @@ def training_race_panel(folder: Path | None = None) -> w.VBox:
     except (ValueError, OSError) as error:
         panel.problem.say(one_line(error))
         box = panel.box()
-    replace("race", box)
+    replace("training race", box)
     return box
 
 
@@ -71,8 +71,7 @@ def stored_panel(explorer: Explorer | None = None, folder: Path | None = None) -
         options=[_NONE], description="show as well", style=WIDE, layout=w.Layout(width="min(430px, 100%)")
     )
     figure = live(stored_figure(found.get(first or "")), "cost and gain of stored trainings, and the paper's")
-    ranks, ranked = live(rank_figure(found.get(first or "")), "extra loss by the rank of the word"), Line()
-    by_rank = w.VBox([ranks, ranked], layout=w.Layout(display="none"))
+    by_rank = w.VBox([])
     opens = w.ToggleButton(False, description="Which words does it lose on?", layout=w.Layout(width="auto"))
 
     def redraw() -> None:
@@ -98,11 +97,18 @@ def stored_panel(explorer: Explorer | None = None, folder: Path | None = None) -
                 "Where the numbers come from", made + f'<pre style="white-space:pre-wrap">{html.escape(commands)}</pre>'
             )
         )
-        ranks.push(*rank_data(one))
-        ranked.say(rank_sentence(one))
+        if by_rank.children:
+            ranks, ranked = by_rank.children
+            ranks.push(*rank_data(one))
+            ranked.say(rank_sentence(one))
 
     def open_ranks(on: bool) -> None:
-        by_rank.layout.display = "flex" if on else "none"
+        before, by_rank.children = by_rank.children, ()
+        for part in before:
+            close_all(part)
+        if on:
+            by_rank.children = (live(rank_figure(None), "extra loss by the rank of the word"), Line())
+        redraw()
 
     for control in (shown, also):
         panel.on_value(control, lambda _: redraw())

@@ -128,7 +128,7 @@ def conditions(kept: Kept) -> str:
 
 
 def training_sentence(kept: Kept, labels: Mapping[str, str], base: str, guess: float = math.nan) -> str:
-    """What the runs came to: after equal seconds, after equal tokens, the speed, and the distance of the guess."""
+    """The runs after equal seconds and after equal tokens, their speed, and how close the reader's guess was."""
     rows = compared(kept, base)
     if not rows:
         return "nothing yet."

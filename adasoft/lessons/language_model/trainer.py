@@ -68,6 +68,14 @@ class Trainer:
         self.on = panel.button("Go on", self._go_on, "Trains the models in memory for as many seconds more")
         self.job.row.children = (self.job.start, self.on, self.job.stop, self.job.bar)
         self.buttons = row(self.job.row, self.job.line)
+        #: What there is to see, the sentence first: it is in sight beside the buttons.
+        self.views: tuple[w.Widget, ...] = (
+            self.words,
+            self.figure,
+            self.table,
+            row(self.shown, self.loss),
+            self.made,
+        )
         for control in (self.shown, self.loss):
             panel.on_value(control, lambda _: self.redraw())
 

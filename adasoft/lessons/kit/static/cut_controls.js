@@ -37,9 +37,12 @@ function select(parent, label, options, value, act) {
 function typedNumber(parent, name, act, step) {
   const input = html('input', {type: 'text', inputmode: 'numeric', role: 'spinbutton', 'aria-label': name, autocomplete: 'off'}, parent);
   input.addEventListener('input', () => { input.dataset.begun = true; });      // what is being typed stays
-  input.addEventListener('change', () => { delete input.dataset.begun; act(input.value); });
+  // Enter acts even where the browser sees no change: a refused number gave way to the one that is typed again
+  const done = () => { if (input.dataset.begun) { delete input.dataset.begun; act(input.value); } };
+  input.addEventListener('change', done);
   input.addEventListener('focus', () => input.select());
   input.addEventListener('keydown', event => {
+    if (event.key === 'Enter') done();
     const by = {ArrowUp: 1, ArrowDown: -1}[event.key];
     if (by && step) { event.preventDefault(); delete input.dataset.begun; step(by); }
   });

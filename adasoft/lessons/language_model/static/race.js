@@ -10,7 +10,6 @@ const MARKS = {                  // one grammar: a filled circle is measured, a 
 
 export const clock = seconds => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, '0')}`;
 const spoken = seconds => `${Math.floor(seconds / 60)} minutes ${Math.floor(seconds % 60)} seconds`;
-export const percent = x => `${(100 * x).toFixed(1)} %`;
 
 /** How far a runner is: the share of its words that it has read. */
 export const share = (runner, seconds) => Math.min(1, seconds / runner.seconds);
@@ -37,12 +36,12 @@ export function story(runners, seconds) {
     const last = done.filter(r => r !== full).sort((a, b) => b.seconds - a.seconds)[0];
     if (!last) return ['All are reading the same words.'];
     return [`${last.label[0].toUpperCase()}${last.label.slice(1)} finished at ${clock(last.seconds)}. The full softmax has read `,
-      `${Math.round(100 * share(full, seconds))} %`, '.'];
+      `${Math.floor(100 * share(full, seconds))} %`, '.'];
   }
   const paper = runners.find(r => r.name === 'adaptive');
   const more = paper.epochs.at(-1)[1] / full.epochs.at(-1)[1] - 1;
   return ['The authors’ adaptive softmax finished ', `${(full.seconds / paper.seconds).toFixed(1)} times sooner`,
-    '. Its validation perplexity is ', `${percent(Math.abs(more))} ${more < 0 ? 'lower' : 'higher'}`, '.'];
+    '. Its validation perplexity is ', `${(100 * Math.abs(more)).toFixed(1)} % ${more < 0 ? 'lower' : 'higher'}`, '.'];
 }
 
 /** The row of each label that ends at these places, from left to right, so that none of `room` pixels lies on another. */
@@ -75,7 +74,7 @@ export function mountRace(root, data) {
   };
   const playing = button('Play', () => (state.playing ? pause() : play()), 'primary');
   button('Start again', () => { pause(); go(0); });
-  const scrub = html('input', {type: 'range', min: 0, max: Math.ceil(end), step: 5, value: 0, 'aria-label': 'time on the clock'}, controls);
+  const scrub = html('input', {type: 'range', min: 0, max: 5 * Math.ceil(end / 5), step: 5, value: 0, 'aria-label': 'time on the clock'}, controls);
   const shown = html('output', {class: 'clock'}, controls);
   scrub.addEventListener('input', () => { pause(); go(Math.min(end, Number(scrub.value))); });
   controls.addEventListener('keydown', event => {            // else JupyterLab takes keys for commands
@@ -160,7 +159,7 @@ export function mountRace(root, data) {
     shown.textContent = `${clock(now)} of ${clock(end)}`;
     stage.setAttribute('aria-label', `After ${spoken(now)}: ` + runners.map((r, i) => {
       const points = path(r, now), value = points.at(-1)?.[1];
-      return `${r.label} has read ${Math.round(100 * share(r, now))} percent${value ? `, perplexity ${value.toFixed(1)}` : ''}`;
+      return `${r.label} has read ${Math.floor(100 * share(r, now))} percent${value ? `, perplexity ${value.toFixed(1)}` : ''}`;
     }).join('; '));
     const told = story(runners, now), whole_text = told.join('');
     if (line.textContent !== whole_text) {
