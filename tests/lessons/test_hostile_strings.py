@@ -37,6 +37,8 @@ from adasoft.lessons.time_model.flat_panel import product_panel
 from adasoft.lessons.time_model.timings import Spread
 from adasoft.lessons.words import panels as word_panels
 from adasoft.lessons.words.figures import record_rows
+from adasoft.lessons.words.machine import machine_panel
+from adasoft.lessons.words.own_text import own_text_panel
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 #: What would be a link, an image or bold text in HTML and in plotly's labels, or end an attribute or an element.
@@ -130,10 +132,10 @@ def test_names_words_and_records_in_the_first_lessons():
     explorer.remember("duel", {"batch": 1, "asked": 1, "whose": EVIL, "you": side, "planner": side})
     makers = [
         cut_panel,
-        word_panels.machine_panel,
+        machine_panel,
         word_panels.coverage_panel,
         word_panels.languages_panel,
-        word_panels.own_text_panel,
+        own_text_panel,
         two_clusters_panel,
         tails_panel,
         front_panel,
@@ -241,16 +243,10 @@ def test_words_and_records_in_the_lesson_on_alternatives(monkeypatch):
             "known": known,
             **made,
         },
-        "svd windows": {"points": [["full softmax", 1.0, 1.0], [EVIL, 0.5, 0.99]], **made},
-        "skipped tails": {
-            "sizes": {"rows": 256, "device": "cpu"},
-            "times": {f"{name}, 10": spread for name in ("all words, then search", "exact, tails skipped")},
-            **made,
-        },
     }
     recorded = sa.RecordedCase(EVIL, {}, {EVIL: Spread(2.0, 1.0, 3.0, 9)}, {}, EVIL)
     monkeypatch.setattr(cp, "recorded_cases", lambda: [recorded])
-    boxes = [make(explorer) for make in (ap.svd_panel, ap.pruned_panel, ap.skip_panel, cp.case_panel)]
+    boxes = [make(explorer) for make in (ap.svd_panel, ap.experts_panel, cp.case_panel)]
     check(*boxes)
     (chosen,) = [x for x in every(boxes[-1], w.Dropdown) if x.description == "shown"]
     chosen.value = EVIL

@@ -74,7 +74,7 @@ def training_panels(explorer):
 
 
 def alternatives_panels(explorer):
-    return [make(explorer) for make in (ap.svd_panel, ap.experts_panel, ap.skip_panel, cp.case_panel)]
+    return [make(explorer) for make in (ap.svd_panel, ap.experts_panel, cp.case_panel)]
 
 
 def good_timing():
@@ -100,17 +100,10 @@ def good_training():
 def good_alternatives():
     explorer = alternatives()
     known = {"opened": 0.3, "arithmetic": {sc.FULL: 1.0, sc.SVD: 0.2}}
-    skipped = measured({"rows": 256, "device": "cpu"}, "all words, then search, 10", "exact, tails skipped, 10")
     return {
-        "skipped tails": skipped,
         "case": measured(explorer.case_sizes, sc.FULL, sc.SVD) | {"known": known, "bet": sc.SVD},
         "bets": [[True], [False]],
         "experts": sa.record()["experts"],
-        "svd windows": {
-            "points": [["full softmax", 1e-3, 1.0], ["6, 250", 5e-4, 0.97]],
-            "device": "a CPU",
-            "date": "2030-01-02T03:04",
-        },
     }
 
 

@@ -23,6 +23,8 @@ from adasoft.lessons.kit.languages import load_language
 from adasoft.lessons.kit.token_panel import TokenWidget, token_panel
 from adasoft.lessons.kit.widgets import AnswerBox
 from adasoft.lessons.words import panels as word_panels
+from adasoft.lessons.words.machine import machine_panel
+from adasoft.lessons.words.own_text import own_text_panel
 
 
 def browser(box):
@@ -217,10 +219,10 @@ def test_a_cell_run_again_replaces_its_panel(explorer):
 PANELS = {
     "cut": partial(cuts.cut_panel, most=1, settings=False),  # what is not offered must go, too
     "token": token_panel,
-    "machine": word_panels.machine_panel,
+    "machine": machine_panel,
     "coverage": word_panels.coverage_panel,
     "languages": word_panels.languages_panel,
-    "own text": word_panels.own_text_panel,
+    "own text": own_text_panel,
 }
 
 

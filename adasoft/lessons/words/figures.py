@@ -90,7 +90,7 @@ def ordinal(n: int) -> str:
 
 def word_at(vocabulary: Vocabulary, rank: int) -> str:
     """``the 22nd word: about``; without the word where only counts are known."""
-    word = f": <i>{plain(vocabulary.words[rank - 1])}</i>" if vocabulary.words is not None else ""
+    word = f": “{plain(vocabulary.words[rank - 1])}”" if vocabulary.words is not None else ""
     return f"the {ordinal(rank)} word{word}"
 
 
