@@ -39,6 +39,7 @@ from adasoft.lessons.words import panels as word_panels
 from adasoft.lessons.words.figures import record_rows
 from adasoft.lessons.words.machine import machine_panel
 from adasoft.lessons.words.own_text import own_text_panel
+from adasoft.lessons.words.widgets import PathBox
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 #: What would be a link, an image or bold text in HTML and in plotly's labels, or end an attribute or an element.
@@ -147,11 +148,11 @@ def test_names_words_and_records_in_the_first_lessons():
         quiet = name in ("cut_panel", "two_clusters_panel", "own_text_panel")
         check(box, visible=not quiet)
     box = boxes["own_text_panel"]
-    (path,) = [x for x in every(box, w.Text)]
+    (path,) = [x for x in every(box, PathBox)]
     path.value = f"/{EVIL}"
     press(box, "Read it")
     wild, everything = shown(box)
-    assert wild == [] and "was not read" in everything
+    assert wild == [] and "there is no file" in everything
     upload(box, EVIL, f"{EVIL} the cat and the dog ".encode() * 9)
     check(box)
     box = checks.predict("half", explorer)
