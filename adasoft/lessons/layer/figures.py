@@ -304,7 +304,9 @@ def decoding_figure(explorer: LayerExplorer) -> go.Figure:
         row=1, col=2, title_text="best words asked for, k", range=[0, TOP[-1] + 1], tickvals=[1, 10, 20, 30, 40, 50]
     )
     figure.update_xaxes(row=1, col=2, fixedrange=True)
-    figure.update_yaxes(row=1, col=2, tickformat=".0%", range=[-0.03, 1.05], fixedrange=True)
+    figure.update_yaxes(
+        row=1, col=2, tickformat=".0%", title_text="share of the pairs", range=[-0.03, 1.05], fixedrange=True
+    )
     figure.update_annotations(font_size=13)
     figure = f.filled(figure, *decoding_data(explorer), 330)
     figure.update_layout(showlegend=True, legend={"orientation": "h", "y": -0.2}, margin={"b": 80})
