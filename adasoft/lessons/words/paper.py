@@ -94,18 +94,23 @@ def steps_data(found: Sequence[Step], taken: int | None = None, guess: float | N
     top = max(PAPER_SPEEDUP, *(step.speedup for step in found)) if found else PAPER_SPEEDUP
     # a guess far beyond the bars stands at the right edge, and says its number
     at = min(guess or 0.0, 1.1 * top)
+    texts = ["" if math.isnan(value) else f" {value:.1f} times" for value in values]
+    label = f"your guess: {guess:,.3g} times" if marked else ""
+    if marked and taken and at < values[1] + 0.35 * top:  # beside the bar's own text there is no room
+        texts[1], label = f"{texts[1]}, {label}", ""
     data: Data = {
         0: {
             "y": names,
             "x": np.asarray(values),
-            "text": ["" if math.isnan(value) else f" {value:.1f} times" for value in values],
+            "text": texts,
             "marker.color": [COLORS[0]] * len(found) + [FULL_COLOR],
             "marker.pattern.shape": [""] * len(found) + ["/"],
         },
         1: {
             "y": [names[1] if marked else names[-1]],
             "x": np.asarray([at if marked else math.nan]),
-            "text": [f"your guess: {guess:,.3g} times" if marked else ""],
+            "text": [f"  {label}  "],
+            "textposition": "middle left" if at > 0.7 * top else "middle right",
         },
     }
     return data, {"xaxis.range": (0, 1.3 * top), "yaxis.categoryarray": tuple(names)}
@@ -123,9 +128,8 @@ def steps_figure(found: Sequence[Step], taken: int | None = None, guess: float |
     figure.add_scatter(
         mode="markers+text",
         marker=GUESSED,
-        textposition="top center",
         cliponaxis=False,
-        hovertemplate="%{text}<extra></extra>",
+        hovertemplate="your guess<extra></extra>",
     )
     figure.update_yaxes(autorange="reversed", showgrid=False, ticksuffix="  ", categoryorder="array")
     figure.update_xaxes(title_text="times faster than the full softmax")
