@@ -31,7 +31,7 @@ def gradient_panel(explorer: LayerExplorer, *, slot: str = "gradients") -> w.VBo
     panel, pair_table, picture, table, words = parts.Panel(), w.HTML(), w.HTML(), w.HTML(), parts.Line()
     shown: dict[str, Any] = {"name": "head.weight", "row": 0, "column": 0, "step": -5.0, "skip": False}
     name = w.Dropdown(
-        options=["head.weight"], description="parameter", style=parts.WIDE, layout=w.Layout(width="220px")
+        options=["head.weight"], description="parameter", style=parts.WIDE, layout=w.Layout(width="200px")
     )
     row, column = (NumberBox(description=f"{what}, from 0", width="70px") for what in ("row", "column"))
     skip = w.Checkbox(False, description="a batch without tokens of the last tail", indent=False)
