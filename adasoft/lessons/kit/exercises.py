@@ -63,7 +63,7 @@ class Judgement:
     status: Status
     text: str
     rows: tuple[tuple[str, str], ...] = ()
-    """Name and code of what is shown below it: the line, the case, yours, expected."""
+    """Name and code of what is shown below it: the line, yours, expected, the case, the difference."""
 
     @property
     def plain(self) -> str:
@@ -74,7 +74,14 @@ class Judgement:
     def html(self) -> str:
         """All of it for the page."""
         said = f"<b>{SIGNS[self.status]} {self.status}</b>. {html.escape(self.text)}"
-        rows = "".join(f"<b>{html.escape(name)}</b><code>{html.escape(code)}</code>" for name, code in self.rows)
+        rows = "".join(
+            # a case is a wall of numbers: folded
+            f"<details style='grid-column: 1 / -1'><summary>{html.escape(name)}</summary>"
+            f"<code>{html.escape(code)}</code></details>"
+            if name.startswith("case ")
+            else f"<b>{html.escape(name)}</b><code>{html.escape(code)}</code>"
+            for name, code in self.rows
+        )
         shown_below = f'<div style="{_GRID}">{rows}</div>' if rows else ""
         return f'<div role="status" style="{_TEXT}">{said}{shown_below}</div>'
 
@@ -192,11 +199,11 @@ def _fault(
         return Judgement(
             "not yet",
             " ".join(filter(None, [f"Your function fails with {said}.", hint])),
-            (*_line_of(function, error), case, expected),
+            (*_line_of(function, error), expected, case),
         )
     found = difference(yours[i].result, right[i].result, exercise.tolerance)
     assert found is not None
-    rows = (case, ("yours", shown(yours[i].result)), expected)
+    rows = (("yours", shown(yours[i].result)), expected, case)
     if found.kind == "nothing":
         return Judgement("not yet", f"Here your function returns nothing. {hint}".strip(), rows)
     if hint:

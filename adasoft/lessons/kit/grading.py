@@ -225,8 +225,13 @@ def ask(key: str) -> AnswerBox:
     return box
 
 
-def off_by(guess: float, true: float) -> float:
-    """How many times too large or too small a guess is; infinite where that cannot be said."""
+def off_by(guess: float, true: float, unit: str = "") -> float:
+    """How many times too large or too small a guess is; infinite where that cannot be said.
+
+    Digits are a logarithm already: each that is too many or too few counts as a factor of 2.
+    """
+    if unit == "digits":
+        return float(2.0 ** min(abs(guess - true), 60.0))
     if guess > 0 and true > 0:
         return max(guess / true, true / guess)
     return 1.0 if guess == true else math.inf
@@ -239,6 +244,19 @@ def closeness(off: float) -> str:
     if not math.isfinite(off):
         return "far off"
     return f"off by a factor of {f'{off:.1f}' if off < 9.95 else f'{off:,.0f}' if off < 1e6 else 'more than a million'}"
+
+
+def judged(guess: float, true: float, unit: str) -> str:
+    """How close a guess is, in words.
+
+    >>> judged(14, 9.3, "digits"), judged(14, 9.3, "words")
+    ('4.7 digits too many', 'off by a factor of 1.5')
+    """
+    if unit != "digits":
+        return closeness(off_by(guess, true))
+    if abs(guess - true) < 0.5:
+        return "close"
+    return f"{abs(guess - true):,.1f} digits too {'many' if guess > true else 'few'}"
 
 
 def true_text(true: float) -> str:
@@ -313,7 +331,7 @@ class _Guess:
 
     def told(self, guess: float, true: float) -> str:
         """The answer, and how close a guess is."""
-        return f"it is <b>{html.escape(with_unit(true_text(true), self.unit))}</b>: {closeness(off_by(guess, true))}."
+        return f"it is <b>{html.escape(with_unit(true_text(true), self.unit))}</b>: {judged(guess, true, self.unit)}."
 
     def keep_result(self, true: float) -> None:
         """Keep the answer beside the guess, with the question that it is for."""
