@@ -211,7 +211,7 @@ def loss_sentence(kept: Kept, labels: Mapping[str, str]) -> str:
 def text_rows(text: Kept, stand_in: str) -> dict[str, str]:
     """What is known of a text, for a card. ``stand_in``: the words that stand in for those of a text not yet read."""
     if not text:
-        return {"text": "not read yet", "words below": f"those of {stand_in} stand in for its words until then"}
+        return {"text": "not read yet", "words below": f"until then, those of {stand_in}"}
     shares = ", ".join(f"{f.percent(share)} for {int(n):,}" for n, share in text["shares"].items())
     return {
         "text": f"{text['name']}: {text['source']}",

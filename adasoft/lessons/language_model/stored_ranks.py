@@ -87,6 +87,15 @@ def rank_figure(table: StoredTable | None) -> go.Figure:
     return figure
 
 
+def _ahead_at_first(more: Any, ends: Sequence[int], kind: str) -> str:
+    """How far it is ahead on the most frequent words, if it is."""
+    summed = np.cumsum(more)
+    i = int(np.argmin(summed))
+    if summed[i] > -1:
+        return ""
+    return f" It is ahead on the {ends[i]:,} most frequent {kind} together ({summed[i]:+.0f}): it loses on rare ones."
+
+
 def rank_sentence(table: StoredTable | None) -> str:
     """Of one row, the band of words where most of its difference lies; how to read the ends."""
     rows = {row["name"]: row for row in _told(table)}
@@ -101,5 +110,5 @@ def rank_sentence(table: StoredTable | None) -> str:
         f"{ROW_LABELS[compared['name']]}: {more.sum():+.0f} thousandths of a nat per token against "
         f"{ROW_LABELS[compared['to']]}, or {100 * math.expm1(more.sum() / 1e3):+.1f} % in perplexity; most in one "
         f"stretch: {more[i]:+.0f} on the {kind} of rank {compared['ranks'][i]:,} to {ends[i]:,}, "
-        f"{100 * compared['shares'][i]:.0f} % of all tokens. Only runs that recorded it count."
+        f"{100 * compared['shares'][i]:.0f} % of all tokens.{_ahead_at_first(more, ends, kind)}"
     )

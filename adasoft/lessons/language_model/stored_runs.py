@@ -73,7 +73,7 @@ def stored_data(table: StoredTable | None, chosen: str | None = None, guess: flo
         data[n + i] = {
             "x": np.array([gain]),
             "y": np.array([more]),
-            "text": [named],
+            "text": [named.replace("planned, head", "planned,")],
             "marker.size": 13 if named else 8,
             "marker.color": color,
             "opacity": 1.0 if named else 0.55,
@@ -160,7 +160,7 @@ def stored_figure(table: StoredTable | None, chosen: str | None = None, guess: f
         col=2,
         mode="markers+text",
         name="the paper, Text8",
-        textposition=["bottom right", "bottom center", "middle right", "middle right", "top center", "top center"],
+        textposition=["bottom right", "bottom center", "middle right", "middle right", "bottom center", "top center"],
         textfont={"size": 11},
         customdata=[ROW_LABELS[name] for name in PAPER_TEXT8],
         hovertemplate="the paper, %{customdata}: %{x:.2f} times faster, perplexity %{y:+.1f} %<extra></extra>",
@@ -181,7 +181,7 @@ def stored_figure(table: StoredTable | None, chosen: str | None = None, guess: f
         col=2,
         mode="lines+text",
         name="planned, with a larger and larger head",
-        textposition=["top right", "top center", "top left"],
+        textposition=["top right", "top center", "bottom right"],
         line={"color": look("planned-0.75").color, "width": 1.5, "dash": "dot"},
         hoverinfo="skip",
     )

@@ -102,9 +102,9 @@ export function mountRace(root, data, bet = null, heard = () => {}) {
 
   function arrange() {
     width = Math.max(300, root.clientWidth || 900);
-    const wide = width >= 640, label = wide ? 206 : 0, row = wide ? ROW : ROW + 16;
+    const wide = width >= 640, label = wide ? 206 : 0, row = wide ? ROW : ROW + 10;
     const tracks = {left: 4 + label, right: width - 118}, top = TOP + row * runners.length + 36;
-    place = {left: 44, right: width - 12, top, height: 216};
+    place = {left: 44, right: width - 12, top, height: wide ? 216 : 176};
     stage.replaceChildren();
     const height = top + place.height + 42;
     set(stage, {width, height, viewBox: `0 0 ${width} ${height}`});
@@ -129,7 +129,7 @@ export function mountRace(root, data, bet = null, heard = () => {}) {
     svg('rect', {x: place.left, y: place.top, width: place.right - place.left + 12, height: place.height},
       svg('clipPath', {id: clip}, svg('defs', {}, stage)));
     parts = runners.map((runner, i) => {
-      const y = TOP + i * row + (wide ? 0 : 16), kind = `run ${runner.name.replace(/\W/g, '-')}`;
+      const y = TOP + i * row + (wide ? 0 : 13), kind = `run ${runner.name.replace(/\W/g, '-')}`;
       text(4, wide ? y + 11 : y - 5, runner.label, {class: `name ${kind}`});
       svg('rect', {x: tracks.left, y, width: tracks.right - tracks.left, height: 14, rx: 7, class: 'track'}, stage);
       return {
