@@ -38,7 +38,7 @@ from adasoft.results.suite import ROW_LABELS
 
 pytestmark = BROWSER
 
-RACE, STORED = "training_race_panel()", 'predict("paper minutes"'
+RACE, STORED = "training_race_panel(explorer)", 'predict("paper minutes"'
 TEXT, CUTS = "text_panel(explorer)", "cut_panel(explorer)"
 EXERCISE = 'check("perplexities"'
 TRAIN, WRITE, CELL = 'predict("live faster"', "writing_panel(explorer)", "own_cell_panel(explorer)"
