@@ -275,8 +275,8 @@ _SHARES = (
 
 def decoding_figure(explorer: LayerExplorer) -> go.Figure:
     """Which tails can be skipped: for one hidden state, and on average."""
-    titles = ("tails after this hidden state", f"all {STATES} hidden states: share of (state, tail) pairs")
-    figure = make_subplots(1, 2, subplot_titles=titles, horizontal_spacing=0.12, column_widths=[0.38, 0.62])
+    titles = ("tails after this hidden state", f"all {STATES} hidden states: (state, tail) pairs")
+    figure = make_subplots(1, 2, subplot_titles=titles, horizontal_spacing=0.15, column_widths=[0.38, 0.62])
     grey: dict[str, Any] = {"color": f.TEXT_COLOR}
     hover = "tail %{x}, as a whole: %{y:.2%}<extra></extra>"
     figure.add_scatter(
@@ -325,7 +325,7 @@ def decoding_figure(explorer: LayerExplorer) -> go.Figure:
     )
     figure.update_xaxes(row=1, col=2, fixedrange=True)
     figure.update_yaxes(
-        row=1, col=2, tickformat=".0%", title_text="share of the pairs", range=[-0.03, 1.05], fixedrange=True
+        row=1, col=2, title_text="share of pairs", tickformat=".0%", range=[-0.03, 1.05], fixedrange=True
     )
     figure.update_annotations(font_size=13)
     figure = f.filled(figure, *decoding_data(explorer), 330)
