@@ -119,8 +119,8 @@ def test_03_time_model(lab, page, shots):
     product.get_by_role("combobox", name="device").select_option("cpu")
     product.get_by_role("combobox", name="measure for").select_option("5 seconds")
     for name, box, text, line in (
-        ("c", "c, µs", "300", [3e-4]),
-        ("lambda", "lambda, ns per word", "9000", [3e-4, 9e-6]),
+        ("c", "c, ms", "0.3", [3e-4]),
+        ("lambda", "lambda, µs per word", "9", [3e-4, 9e-6]),
         ("k0", "k0, words", "9", [3e-4, 9e-6, 9.0]),
     ):
         handle, before = product.locator(f"[data-handle={name}]"), yours(product)
@@ -128,6 +128,10 @@ def test_03_time_model(lab, page, shots):
         until(lambda: yours(product), lambda new, before=before: new != before)
         typed(product, box, text)
         holds(notebook, f"[float(f'{{x:.6g}}') for x in explorer.line[:{len(line)}]]", line)
+    for refused in ("-3", "5000000"):  # said, and the box goes back to the line
+        typed(product, "k0, words", refused)
+        product.get_by_text("k0 should be a number from 0 to 64 words").wait_for()
+        until(product.get_by_role("spinbutton", name="k0, words").input_value, lambda v: v == "9")
     line = "[float(f'{x:.6g}') for x in explorer.line]"
     handle = product.locator("[data-handle=lambda] .knob")
     handle.scroll_into_view_if_needed()

@@ -37,11 +37,18 @@ from .flat_affine import PAPER_FULL, PAPER_SHORTLIST, PAPER_TWO, PAPER_TWO_SIZES
 #: How each model is drawn: colour, dash, mark.
 _LOOKS = {
     COUNTED: (FULL_COLOR, DASHES[0], "circle"),
-    BY_SHARE: (COLORS[1], DASHES[1], "square"),
-    EACH: (COLORS[3], DASHES[2], "diamond"),
+    BY_SHARE: (COLORS[1], DASHES[2], "square"),
+    EACH: (COLORS[3], DASHES[1], "diamond"),
     TIMED: (COLORS[0], DASHES[0], "circle"),
 }
 GUESS = "guess best number"
+#: The tokens per step that this guess is for, whatever the panel shows.
+GUESS_BATCH = 64
+
+
+def whose(explorer: TimingExplorer) -> str:
+    """Whose timings price the curves, in two words."""
+    return "recorded machine" if explorer.timings[1].startswith("recorded machine") else "this machine"
 
 
 def clusters_data(explorer: TimingExplorer) -> tuple[Data, Layout]:
@@ -50,7 +57,8 @@ def clusters_data(explorer: TimingExplorer) -> tuple[Data, Layout]:
     data: Data = {}
     models = explorer.models()
     lowest: list[list[tuple[float, float]]] = [[], []]
-    for i, name in enumerate(_LOOKS):
+    stars: list[list[str]] = [[], []]
+    for i, (name, (color, *_)) in enumerate(_LOOKS.items()):
         if name not in models:
             data |= {j: {"x": np.ones(1), "y": np.full(1, np.nan), "showlegend": False} for j in (i, 4 + i)}
             continue
@@ -59,12 +67,20 @@ def clusters_data(explorer: TimingExplorer) -> tuple[Data, Layout]:
         best = int(two.root.argmin())
         lowest[0].append((float(two.sizes[best]), float(two.root[best] / two.full)))
         data[i] = {"x": two.sizes[at].astype(float), "y": two.root[at] / two.full, "showlegend": True}
+        if name == TIMED:
+            data[i]["name"] = f"{TIMED} ({whose(explorer)})"
         shares = explorer.found_shares(models[name])
         if shares:
             lowest[1].append(min(((float(j), y) for j, y in shares.items()), key=lambda point: point[1]))
+            stars[1].append(color)
+        stars[0].append(color)
         data[4 + i] = {"x": numbers(list(shares)), "y": numbers(list(shares.values()))}
     for i, found in enumerate(lowest):
-        data[8 + i] = {"x": numbers([x for x, _ in found]), "y": numbers([y for _, y in found])}
+        data[8 + i] = {
+            "x": numbers([x for x, _ in found]),
+            "y": numbers([y for _, y in found]),
+            "marker.color": stars[i] or [TEXT_COLOR],
+        }
     here = explorer.cutoffs[0] if explorer.cutoffs else 1
     floor = min((y for _, y in lowest[0]), default=0.1)
     data[10] = {"x": np.full(1, float(here)), "y": np.full(1, 0.75 * floor)}
@@ -77,8 +93,9 @@ def clusters_data(explorer: TimingExplorer) -> tuple[Data, Layout]:
     }
     guess = explorer.recall(GUESS)
     timed = explorer.found_shares(models[TIMED]) if TIMED in models else {}
-    place = timed.get(round(guess) - 1, math.nan) if guess else math.nan
-    data[12] = {"x": numbers([guess - 1 if guess else math.nan]), "y": np.full(1, place)}
+    shown = guess is not None and explorer.batch == GUESS_BATCH  # at another B it was no guess
+    place = timed.get(round(guess), math.nan) if shown else math.nan
+    data[12] = {"x": numbers([guess if shown else math.nan]), "y": np.full(1, place)}
     return data, {}
 
 
@@ -93,7 +110,7 @@ def clusters_figure(explorer: TimingExplorer) -> go.Figure:
             else "%{fullData.name}, J = %{x}: %{y:.1%} of the full softmax<extra></extra>"
         )
         for name, (color, dash, symbol) in _LOOKS.items():
-            line = {"color": color, "dash": dash, "width": 6 if name == COUNTED else 2.5}  # it shows below the others
+            line = {"color": color, "dash": dash, "width": 2.5}
             marker = {"symbol": symbol, "size": 7}
             figure.add_scatter(
                 row=1,
@@ -143,19 +160,24 @@ def number_sentence(explorer: TimingExplorer) -> tuple[str, str]:
     if not best:
         return "Press “Search”: an exact search for each number of tails under each model.", ""
     if missing:
-        return f"Press “Search” again, for {' and '.join(missing)}.", ""
+        return f"Press “Search” for the curves of {' and '.join(missing)}.", ""
     result = f"Fewest multiplications: {counted(best[COUNTED], 'tail')}."
     if TIMED in best:
-        result += f" Least time: {counted(best[TIMED], 'tail')}, at B = {explorer.batch:,}."
+        result += f" Least time on {_the(whose(explorer))}: {counted(best[TIMED], 'tail')}, at B = {explorer.batch:,}."
     rest = [
         f"If a tail pays the constant by its share of the tokens, as in the paper's first version, the best is J = "
         f"{best[BY_SHARE]}{' (the most tried)' if best[BY_SHARE] == MOST_TAILS else ''}; if every cluster pays it, J = "
-        f"{best[EACH]}."
+        f"{best[EACH]}. This constant comes from the best line through "
+        f"{'your points' if explorer.line_is_yours else f'the timings of {_the(whose(explorer))}'} at these sizes."
     ]
     label, before = explorer.earlier_search()
     if before:
         rest.append(f"At {label} the timings were best with {counted(min(before, key=lambda j: before[j]), 'tail')}.")
     return result, " ".join(rest)
+
+
+def _the(machine: str) -> str:
+    return "the recorded machine" if machine == "recorded machine" else machine
 
 
 def shortlist_sentence(explorer: TimingExplorer) -> str:
@@ -201,19 +223,23 @@ def beside_two(explorer: TimingExplorer) -> str:
 # ---------------------------------------------------------------------- replanned
 
 
+NO_TIMINGS = "there are no timings to plan with: time this machine (00) or run `python -m adasoft calibrate`"
+
+
 def plans_compared(explorer: TimingExplorer) -> dict[str, Plan]:
     """The plan made by counting and the one made by timings, each with the best number of tails."""
     models = explorer.models()
     if TIMED not in models:
-        raise LookupError(
-            "there are no timings to plan with: time this machine (00) or run `python -m adasoft calibrate`"
-        )
+        raise LookupError(NO_TIMINGS)
     return {name: explorer.best_plan(models[name], MOST_TAILS) for name in (COUNTED, TIMED)}
 
 
-def timed_plan(explorer: TimingExplorer) -> Plan:
-    """The fastest plan by the timings, whatever its number of tails."""
-    return plans_compared(explorer)[TIMED]
+def timed_plan(explorer: TimingExplorer, batch: int | None = None) -> Plan:
+    """The fastest plan by the timings, whatever its number of tails, at the present B or another."""
+    models = explorer.models()
+    if TIMED not in models:
+        raise LookupError(NO_TIMINGS)
+    return explorer.best_plan(models[TIMED], MOST_TAILS, batch)
 
 
 def replan_rows(explorer: TimingExplorer) -> dict[str, tuple[tuple[int, ...], float]]:
@@ -234,30 +260,32 @@ def replan_data(explorer: TimingExplorer) -> tuple[Data, Layout]:
     """Predicted times of the three cuts."""
     rows = replan_rows(explorer)
     names = list(rows)[::-1]
-    texts = [f" {seconds_text(rows[n][1])}, {counted(len(rows[n][0]), 'tail')}" for n in names]
+    texts = [f"{seconds_text(rows[n][1])}, {counted(len(rows[n][0]), 'tail')} " for n in names]
     guess = explorer.recall("guess worth of time")
     (_, slow) = rows[f"planned by {COUNTED}"]
     place = slow * (1 - guess / 100) if guess is not None and guess < 100 else math.nan
     return {
         0: {"y": names, "x": np.asarray([1e3 * rows[n][1] for n in names]), "text": texts},
         1: {"y": names[:1], "x": np.full(1, 1e3 * place)},
-    }, {"xaxis.range": (0, 1.35e3 * max(s for _, s in rows.values()))}
+    }, {"xaxis.range": (0, 1.05e3 * max(s for _, s in rows.values()))}
 
 
 def replan_figure(explorer: TimingExplorer) -> go.Figure:
     """What a plan by counting and a plan by timings take."""
     figure = go.Figure()
-    pattern = {"shape": ["", "/", "."], "solidity": 0.35}
     figure.add_bar(
         orientation="h",
-        marker={"color": [COLORS[0], COLORS[1], FULL_COLOR], "pattern": pattern},
-        textposition="outside",
-        cliponaxis=False,
+        marker={"color": [COLORS[0], COLORS[1], FULL_COLOR]},
+        textposition="inside",  # beyond the bar the cross of the guess would cover it
+        insidetextanchor="start",
+        textfont={"color": "#111", "size": 13},
         hovertemplate="%{y}:%{text}<extra></extra>",
     )
     figure.add_scatter(mode="markers", marker=GUESSED, hovertemplate="your guess: %{x:.3~g} ms<extra></extra>")
-    figure.update_xaxes(title_text="one training step of the layer, predicted by the timings, ms")
-    figure = filled(figure, *replan_data(explorer), 180)
+    figure.update_xaxes(
+        title_text=f"one training step of the layer, predicted by the timings of {_the(whose(explorer))}, ms"
+    )
+    figure = filled(figure, *replan_data(explorer), 190)
     figure.update_layout(margin_t=12)
     return figure
 
@@ -272,7 +300,6 @@ def replan_sentence(explorer: TimingExplorer) -> tuple[str, str]:
     """The two plans as text: what the difference is worth, and the rest."""
     rows = replan_rows(explorer)
     _, (by_count, slow), (by_time, fast) = rows.values()
-    _, whose = explorer.timings
     result = (
         f"Planned by counts: {counted(len(by_count), 'tail')}, {seconds_text(slow)}. Planned by time: "
         f"{counted(len(by_time), 'tail')}, {seconds_text(fast)}, {percent(1 - fast / slow)} of a step less."
@@ -281,7 +308,7 @@ def replan_sentence(explorer: TimingExplorer) -> tuple[str, str]:
     more = _seconds(explorer, counting, by_time) / _seconds(explorer, counting, by_count) - 1
     rest = (
         f"Cutoffs by counts: {_list(by_count)}; by time: {_list(by_time)}. The plan by time does {percent(more)} more "
-        f"multiplications. Judged by {whose}."
+        f"multiplications. Judged by {explorer.timings[1]}."
     )
     return result, rest
 

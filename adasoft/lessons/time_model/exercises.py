@@ -72,6 +72,16 @@ def _first_read_late(device: Device, repeats: int) -> float:
     return statistics.median(times)
 
 
+def _all_at_once(device: Device, repeats: int) -> float:
+    device.run()
+    device.wait()
+    start = device.clock()
+    for _ in range(repeats):
+        device.run()
+    device.wait()
+    return (device.clock() - start) / repeats
+
+
 EXERCISES = {
     "stopwatch": Exercise(
         text="The median time of one run on a device, warmed up and waited for.",
@@ -80,6 +90,7 @@ EXERCISES = {
             (Device((9.0, 2.0, 2.2, 2.1)), 3),
             (Device((7.0, 1.0, 1.3, 8.0, 1.1, 1.2)), 5),
             (Device((5.0, 0.5)), 1),
+            (Device((6.0, 3.0, 2.0, 2.5, 2.6, 2.4, 2.1, 2.2, 2.3, 2.7, 5.0, 5.1, 5.2, 5.3, 5.4)), 13),
             (Device((30.0, 4.0, 4.4, 5.0, 4.2, 40.0, 4.1, 4.3)), 7),
         ],
         bugs={
@@ -90,6 +101,15 @@ EXERCISES = {
             "That is the mean, and one busy moment spoils it. Take the median.": lambda device, repeats: (
                 statistics.fmean(_times(device, repeats))
             ),
+            "You handed all runs over and waited once: one number for all, so no median. Wait, and read the clock, "
+            "around each run.": _all_at_once,
+            "That is in milliseconds; the clock tells seconds, and so should you.": lambda device, repeats: (
+                1e3 * stopwatch(device, repeats)
+            ),
+            "That is one run, whatever `repeats` says. Time so many, then take the median.": lambda device, _repeats: (
+                stopwatch(device, 1)
+            ),
+            "That is always ten runs. Time as many as `repeats` says.": lambda device, _repeats: stopwatch(device, 10),
             "That is the first call alone, cold.": lambda device, _repeats: _times(device, 1, warm_up=False)[0],
             "The clock stops before the work is done: run() only hands it over. Call wait() before you read the clock "
             "the second time.": lambda device, repeats: statistics.median(_times(device, repeats, wait=False)),

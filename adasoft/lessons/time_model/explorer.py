@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -18,18 +19,22 @@ from ..kit.first_words import FirstWordsExplorer
 from ..kit.traits import Whole, kept
 from ..kit.views import LOCK
 from .flat_affine import FlatAffine, fit_flat_affine, sweep_sizes
+from .line_cost import LineCost
 from .timings import DTYPES, PRODUCTS, WAYS, Bench, Spread, judges, model_for, spreads
 
 #: Up to which number of tails the best plans are compared.
 MOST_TAILS = 10
 #: Least share of the tokens in the head of every plan, as everywhere in the lessons.
 FLOOR = 0.75
+#: Sweeps at other sizes that are kept beside the last one.
+SWEEPS = 7
 #: The models that price clusters, as the figures name them.
 COUNTED, BY_SHARE, EACH, TIMED = "counted multiplications", "constant by share", "constant each", "timings"
 
 _FORMS = {
     "product sweep": forms.measured(forms.decimal),
-    "product sweep before": forms.measured(forms.decimal),
+    "product sweeps": forms.each(forms.measured(forms.decimal)),
+    "lines": forms.table(forms.row(*[forms.number(0)] * 3)),
     "timed properly": forms.measured(),
     "timed wrongly": forms.fields(
         sizes=forms.anything, presses=forms.each(forms.table(forms.SECONDS, keys=WAYS), fewest=1)
@@ -62,8 +67,6 @@ class TimingExplorer(FirstWordsExplorer):
     """Largest k of the sweep."""
     product = kept(t.Enum(tuple(PRODUCTS), next(iter(PRODUCTS))))
     """What is timed of a product."""
-    line = kept(t.Tuple())
-    """c, lambda and k0 as set by hand (seconds, seconds per word, words); empty until they are."""
 
     def __init__(self, vocabulary: Vocabulary | str | None = None, **traits: Any) -> None:
         self.bench = Bench()
@@ -75,14 +78,24 @@ class TimingExplorer(FirstWordsExplorer):
 
     # ---- what may be set, and what is kept
 
-    @t.validate("line")
-    def _a_line(self, proposal: Any) -> tuple[float, ...]:
-        values = tuple(float(value) for value in proposal["value"])
-        if len(values) not in (0, 3):
-            raise t.TraitError(f"line should hold c, lambda and k0, got {len(values)} numbers")
-        if values:
-            FlatAffine(*values)  # says what is wrong with it
-        return values
+    @property
+    def line(self) -> tuple[float, ...]:
+        """c, lambda and k0 as set by hand at the present sizes (seconds, seconds per word, words); empty until they
+        are: a line drawn at another B says nothing here."""
+        lines: Mapping[str, Sequence[float]] = self.recall("lines") or {}
+        return tuple(float(value) for value in lines.get(self._line_key, ()))
+
+    @line.setter
+    def line(self, values: Sequence[float]) -> None:
+        if len(values) != 3:
+            raise ValueError(f"line should hold c, lambda and k0, got {len(values)} numbers")
+        line = FlatAffine(*(float(value) for value in values))  # says what is wrong with it
+        lines: Mapping[str, Sequence[float]] = self.recall("lines") or {}
+        self.note("lines", {**lines, self._line_key: [line.c, line.lam, line.k0]})
+
+    @property
+    def _line_key(self) -> str:
+        return json.dumps(self.product_sizes, sort_keys=True)
 
     def take_first_words(self, n: int) -> None:
         """Cut the words after the first ``n``. Raises ValueError for more than there are."""
@@ -98,12 +111,16 @@ class TimingExplorer(FirstWordsExplorer):
             self.version += 1
 
     def note_sweep(self, value: Mapping[str, Any]) -> None:
-        """Keep a sweep over products; the last one at other sizes stays, to compare with."""
+        """Keep a sweep over products; those at other sizes stay, to compare with and to come back to."""
         with LOCK:
-            last = self.recall("product sweep")
-            if last and last["sizes"] != value["sizes"]:
-                self.remember("product sweep before", last)
+            others = [one for one in self._sweeps() if one["sizes"] != value["sizes"]]
+            self.remember("product sweeps", others[:SWEEPS][::-1])
             self.note("product sweep", value)
+
+    def _sweeps(self) -> list[Mapping[str, Any]]:
+        """What was measured of products, the newest first."""
+        last = self.recall("product sweep")
+        return [*([last] if last else []), *reversed(self.recall("product sweeps") or [])]
 
     # ---- products
 
@@ -137,14 +154,18 @@ class TimingExplorer(FirstWordsExplorer):
 
     def swept(self) -> dict[int, Spread]:
         """Measured spread of each k, if there is a sweep at these sizes."""
-        return {int(k): times for k, times in spreads(self.recall("product sweep"), self.product_sizes).items()}
+        return self._swept_of(self.product)
+
+    def _swept_of(self, product: str) -> dict[int, Spread]:
+        sizes = {**self.product_sizes, "what": product}
+        found = next((times for one in self._sweeps() if (times := spreads(one, sizes))), {})
+        return {int(k): times for k, times in found.items()}
 
     def swept_before(self) -> tuple[str, dict[int, Spread]]:
         """The last sweep at other sizes: what differed, and the measured spread of each k; empty if there is none."""
         now = {**self.product_sizes}
-        for key in ("product sweep", "product sweep before"):
-            last = self.recall(key)
-            if last and isinstance(last["sizes"], Mapping) and {**now, **last["sizes"]} != now:
+        for last in self._sweeps():
+            if isinstance(last["sizes"], Mapping) and {**now, **last["sizes"]} != now:
                 apart = [
                     f"{name} = {value:,}" if isinstance(value, int) else str(value)
                     for name, value in last["sizes"].items()
@@ -166,7 +187,9 @@ class TimingExplorer(FirstWordsExplorer):
         if len(swept) >= 4:
             return list(swept), [times.median for times in swept.values()], "measured points"
         seconds = self.modelled(self.sweep)
-        return self.sweep if seconds else [], seconds, "curve of the cost model"
+        recorded = self.timings[1].startswith("recorded machine")
+        what = f"dashed curve ({'recorded on another machine' if recorded else 'the cost model'})"
+        return self.sweep if seconds else [], seconds, what
 
     def fitted_line(self) -> FlatAffine:
         """The best line. Raises ValueError if there is nothing to fit."""
@@ -188,16 +211,34 @@ class TimingExplorer(FirstWordsExplorer):
     # ---- clusters
 
     def model_line(self) -> FlatAffine:
-        """The line that the paper's forms are made of: the one set by hand, else the best one."""
-        return FlatAffine(*self.line) if self.line else self.fitted_line() if self.to_fit()[0] else self.hand_line()
+        """The line that the paper's forms are made of: the best one at the present sizes, through your points of a
+        product with its softmax and gradients if there are enough, else through the timings."""
+        sizes, seconds = self._for_the_forms()
+        return fit_flat_affine(sizes, seconds) if len(sizes) >= 4 else self.hand_line()
+
+    @property
+    def line_is_yours(self) -> bool:
+        """Whether `model_line` goes through points measured here."""
+        return len(self._swept_of(next(iter(PRODUCTS)))) >= 4
+
+    def _for_the_forms(self) -> tuple[list[int], list[float]]:
+        cost, _ = self.timings
+        if self.line_is_yours:
+            swept = self._swept_of(next(iter(PRODUCTS)))
+            return list(swept), [times.median for times in swept.values()]
+        if cost is None:
+            return [], []
+        sizes = sweep_sizes(2000)  # whatever the largest k of the plot is
+        seconds = cost.product_time(np.asarray(sizes, float), self.batch, self.in_features)
+        return sizes, np.asarray(seconds).tolist()
 
     def models(self) -> dict[str, Cost]:
         """What is asked for a price in the comparison: counting, two ways to charge the constant, the timings."""
         line, (cost, _) = self.model_line(), self.timings
         found: dict[str, Cost] = {
             COUNTED: COUNTED_MULTIPLICATIONS,
-            BY_SHARE: line.cost(self.batch, "first"),
-            EACH: line.cost(self.batch, "last"),
+            BY_SHARE: LineCost.of(line, self.batch, "first"),
+            EACH: LineCost.of(line, self.batch, "last"),
         }
         return {**found, TIMED: cost} if cost is not None else found
 
@@ -208,8 +249,8 @@ class TimingExplorer(FirstWordsExplorer):
             key, lambda: two_clusters(self.vocabulary, self.in_features, self.batch, cost=cost)
         )
 
-    def _search_key(self, cost: Cost) -> Any:
-        return self.vocabulary, self.in_features, self.batch, self.width_rule, cost
+    def _search_key(self, cost: Cost, batch: int | None = None) -> Any:
+        return self.vocabulary, self.in_features, batch or self.batch, self.width_rule, cost
 
     def found(self, cost: Cost) -> dict[int, Plan]:
         """The best plans found so far under a cost model, by their number of tails."""
@@ -234,17 +275,17 @@ class TimingExplorer(FirstWordsExplorer):
         key = None if cost is None else self._search_key(cost)
         return next(((label, shares) for other, label, shares in self._searches if other != key), ("", {}))
 
-    def search(self, cost: Cost, n_tails: int) -> Plan | None:
-        """The best plan with so many tails, found once; None where so many do not fit."""
+    def search(self, cost: Cost, n_tails: int, batch: int | None = None) -> Plan | None:
+        """The best plan with so many tails, found once, at the present B or another; None where so many do not fit."""
         if len(self._searched) > 100:
             self._searched.clear()
-        known = self._searched.setdefault(self._search_key(cost), {})
+        known = self._searched.setdefault(self._search_key(cost, batch), {})
         if n_tails not in known:
             try:
                 known[n_tails] = plan(
                     self.vocabulary,
                     self.in_features,
-                    self.batch,
+                    batch or self.batch,
                     cost=cost,
                     n_tails=n_tails,
                     widths=self.widths_for(n_tails),
@@ -254,7 +295,7 @@ class TimingExplorer(FirstWordsExplorer):
                 return None
         return known[n_tails]  # type: ignore[no-any-return]
 
-    def best_plan(self, cost: Cost, most: int = 5) -> Plan:
-        """The best plan with up to ``most`` tails under a cost model."""
-        plans = [found for j in range(most + 1) if (found := self.search(cost, j)) is not None]
+    def best_plan(self, cost: Cost, most: int = 5, batch: int | None = None) -> Plan:
+        """The best plan with up to ``most`` tails under a cost model, at the present B or another."""
+        plans = [found for j in range(most + 1) if (found := self.search(cost, j, batch)) is not None]
         return min(plans, key=lambda found: found.time)

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from ...text import counted
 from ..kit.picker import COLORS
 from ..kit.plots import FULL_COLOR, LOG, MEASURED, Data, Layout, filled, percent, seconds_text
 from .explorer import TimingExplorer
-from .flat_affine import PAPER_FLAT, PAPER_K0, FlatAffine
-from .timings import HOT, ONCE, TURNS, UNFINISHED, WAYS, Spread
+from .flat_affine import PAPER_FLAT, PAPER_K0, PAPER_SIZES, FlatAffine, fit_flat_affine
+from .timings import HOT, ONCE, PRODUCTS, TURNS, UNFINISHED, WAYS, Spread
 
 #: The guess that the plot of the products shows.
 GUESS = "guess twice the time"
@@ -131,15 +132,26 @@ def line_view(explorer: TimingExplorer, swept: Mapping[int, Spread] | None = Non
     grid = _grid(explorer)
     guess = explorer.recall(GUESS)
     return {
-        "title": f"Time of one product, B = {explorer.batch:,}, d = {explorer.in_features:,} (both axes logarithmic)",
+        "title": f"Time of one product {_kind(explorer)}, B = {explorer.batch:,}, d = {explorer.in_features:,}",
         "points": _points(here),
         "before": {"label": label, "points": _points(before)},
         "against": {"what": what, "points": [[float(k), s] for k, s in zip(sizes, seconds, strict=True)]},
+        "modelled": f"cost model: {explorer.timings[1]}",
         "model": [[k, s] for k, s in zip(grid, explorer.modelled(grid), strict=False)],
-        "paper": {f"the paper's {card}": s for card, s in PAPER_FLAT.items()},
+        # another product on another kind of machine says nothing here
+        "paper": {f"the paper's {card}": s for card, s in PAPER_FLAT.items()} if _of_the_paper(explorer) else {},
         "guess": float(guess) if guess and guess > 0 else None,
         "most": explorer.most,
     }
+
+
+def _kind(explorer: TimingExplorer) -> str:
+    return "with softmax and gradients" if PRODUCTS[explorer.product] == "train" else "alone"
+
+
+def _of_the_paper(explorer: TimingExplorer) -> bool:
+    sizes = {"batch": explorer.batch, "in_features": explorer.in_features}
+    return sizes == PAPER_SIZES and PRODUCTS[explorer.product] != "train"
 
 
 def product_figure(explorer: TimingExplorer) -> go.Figure:
@@ -153,13 +165,14 @@ def product_figure(explorer: TimingExplorer) -> go.Figure:
         x=numbers([k for k, *_ in view["points"]]),
         y=numbers([1e3 * s for _, s, *_ in view["points"]]),
         marker={**MEASURED, "color": COLORS[0]},
+        showlegend=bool(view["points"]),
     )
     figure.add_scatter(
         mode="lines", name="your line g(k)", x=grid, y=_ms(line(grid)), line={"color": COLORS[1], "width": 3}
     )
     figure.add_scatter(
         mode="lines",
-        name="cost model",
+        name="cost model (recorded machine)",
         x=numbers([k for k, _ in view["model"]]),
         y=numbers([1e3 * s for _, s in view["model"]]),
         line={"color": COLORS[2], "dash": "dash", "width": 2},
@@ -176,7 +189,7 @@ def product_figure(explorer: TimingExplorer) -> go.Figure:
         )
     right = math.log10(max(explorer.most, 20 * PAPER_K0)) + 0.05
     figure.update_xaxes(title_text="words k", **LOG, range=(-0.1, right))
-    title = f"time of (B x d) by (d x k), B = {explorer.batch:,}, d = {explorer.in_features:,}, ms"
+    title = f"time of a product {_kind(explorer)}, ms"
     figure.update_yaxes(type="log", dtick="D2", tickformat=",.6~r", title_text=title)
     figure = filled(figure, {}, {}, 380)
     figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.1})
@@ -186,7 +199,7 @@ def product_figure(explorer: TimingExplorer) -> go.Figure:
 def line_text(line: FlatAffine) -> str:
     """A line in words."""
     flat = f", so the flat part takes {seconds_text(line.flat)}" if line.k0 >= 1 else ""
-    return f"c = {seconds_text(line.c)}, λ = {1e6 * line.lam:,.3g} µs per word, k0 = {line.k0:,.3g}{flat}"
+    return f"c = {1e3 * line.c:,.3g} ms, λ = {1e6 * line.lam:,.3g} µs per word, k0 = {line.k0:,.3g}{flat}"
 
 
 def disagreement(explorer: TimingExplorer) -> str:
@@ -198,13 +211,27 @@ def disagreement(explorer: TimingExplorer) -> str:
     where = "your points" if what == "measured points" else "the cost model"
     text = f"The best line through {where}: {line_text(best)}. "
     if best.k0 < 0.5 * PAPER_K0:
-        start = f" It starts at c, which costs as much as {best.c / best.lam:,.0f} words." if best.lam else ""
-        return (
-            f"{text}The paper's GPUs were flat up to about {PAPER_K0} words. Here the flat part is shorter: "
-            f"{'a few words already keep a CPU busy' if explorer.device == 'cpu' else 'it ends earlier'}.{start}"
-        )
+        flat = f"flat for only {counted(round(best.k0), 'word')}" if best.k0 >= 1 else "not flat"
+        start = f", but starting costs as much as {best.c / best.lam:,.0f} words" if best.lam else ""
+        machine = "Your machine" if what == "measured points" else "The recorded machine"
+        return f"{text}The paper's GPUs were flat up to about {PAPER_K0} words. {machine} is {flat}{start}."
     length = "longer" if best.k0 > 2 * PAPER_K0 else "about as long"
     return f"{text}The paper's GPUs were flat up to about {PAPER_K0} words; here the flat part is {length}."
+
+
+def yours_for_twice(explorer: TimingExplorer) -> str:
+    """The answer to the guess by the points measured here; nothing before there are enough."""
+    sizes, seconds, what = explorer.to_fit()
+    line = fit_flat_affine(sizes, seconds) if len(sizes) >= 4 else None
+    if what != "measured points" or line is None or not line.lam:
+        return ""
+    guess = explorer.recall(GUESS)
+    said = f" You guessed {guess:,.3g}." if guess and guess > 0 else ""
+    return f"Here, {max(1.0, _twice(line)):,.0f} words take twice the time of one.{said}"
+
+
+def _twice(line: FlatAffine) -> float:
+    return (2 * float(line(1.0)) - line.c) / line.lam
 
 
 def words_for_twice(explorer: TimingExplorer) -> float:
@@ -212,7 +239,7 @@ def words_for_twice(explorer: TimingExplorer) -> float:
     line = explorer.fitted_line()
     if not line.lam:
         raise ValueError("by these points words cost nothing: measure with a larger k")
-    return (2 * float(line(1.0)) - line.c) / line.lam
+    return _twice(line)
 
 
 def model_and_points(explorer: TimingExplorer) -> str:

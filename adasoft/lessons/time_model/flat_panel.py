@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import ipywidgets as w
+import numpy as np
 
 from ..kit.parts import UNDER_WAY, WIDE, Job, Line, Panel, row, safely
 from ..kit.plots import percent
@@ -42,7 +43,12 @@ def product_panel(explorer: TimingExplorer, *, slot: str = "product", every: flo
     panel.on_value(what, lambda value: setattr(explorer, "product", value))
     panel.on_value(budget, lambda _: redraw())
     plot = FlatLine(data=tf.line_view(explorer), line=_values(explorer))
-    panel.on_value(plot, lambda line: setattr(explorer, "line", tuple(line)), "line")
+
+    def drawn(line: list[float]) -> None:
+        note.say("")  # what it says is of another line
+        explorer.line = tuple(line)
+
+    panel.on_value(plot, drawn, "line")
 
     def draw(swept: Mapping[str, Spread]) -> None:
         plot.data = tf.line_view(explorer, {int(k): times for k, times in swept.items()})
@@ -74,7 +80,8 @@ def product_panel(explorer: TimingExplorer, *, slot: str = "product", every: flo
         one = product_seconds(cost, explorer.sweep, explorer.batch, explorer.in_features)
         last: Mapping[str, Any] = explorer.recall("product sweep") or {}
         shown = f" Measured on {last['device']}, {last['date'][:10]}." if explorer.swept() else ""
-        words.say(tf.model_and_points(explorer), f"{tf.disagreement(explorer)}{shown}".strip())
+        told = f"{tf.yours_for_twice(explorer)} {tf.model_and_points(explorer)}".strip()
+        words.say(told, f"{tf.disagreement(explorer)}{shown}".strip())
         estimate.say(estimate_text(one, float(budget.value), whose, busy_text(explorer.bench.load())))
 
     fit = panel.button("Fit for me", lambda: _fit(explorer, note), "Least squares of the relative errors")
@@ -105,9 +112,17 @@ def _fit(explorer: TimingExplorer, note: Line) -> None:
     """The best line in the place of the reader's, and by how much it is better."""
     by_hand, best = explorer.hand_line(), explorer.fitted_line()
     sizes, seconds, fitted_to = explorer.to_fit()
-    before, after = (float(abs(line.errors(sizes, seconds)).mean()) for line in (by_hand, best))
+    before, after = (float(np.median(abs(line.errors(sizes, seconds)))) for line in (by_hand, best))
     explorer.line = (best.c, best.lam, best.k0)
-    note.say(f"Fitted to the {fitted_to}: mean error {percent(after)}; your line had {percent(before)}.")
+    zero = " c came out as 0: by these points, starting costs nothing that k₀ does not explain." if not best.c else ""
+    if fitted_to == "measured points":
+        note.say(f"Fitted to the measured points: median error {_small(after)}; yours was {percent(before)}.{zero}")
+    else:
+        note.say(f"There are no points of these sizes, so this is the {fitted_to}. Measure, then fit again.{zero}")
+
+
+def _small(error: float) -> str:
+    return percent(error) if error >= 1e-4 else "less than 0.01 %"
 
 
 def _measure(

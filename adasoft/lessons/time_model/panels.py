@@ -8,6 +8,7 @@ from typing import Any
 
 import ipywidgets as w
 
+from ...text import counted
 from ..kit.explorer import MAX_TAILS, WIDTH_RULES
 from ..kit.parts import WIDE, Job, Line, Pair, Panel, live, row, safely
 from ..kit.plots import seconds_text
@@ -177,15 +178,25 @@ def replan_panel(explorer: TimingExplorer, *, slot: str = "replan") -> w.VBox:
         cost, _ = explorer.timings
         if cost is None:
             raise LookupError("there are no timings to plan with: time this machine, then press again")
-        found = explorer.best_plan(cost, MAX_TAILS)
+        shown, found = cf.timed_plan(explorer), explorer.best_plan(cost, MAX_TAILS)
         explorer.cost = cost
         explorer.cutoffs = found.cutoffs
-        note.say(f"Taken: {found.n_tails} tails (at most {MAX_TAILS} here), {seconds_text(found.time)}.")
+        told = f"Taken: {counted(found.n_tails, 'tail')}, {seconds_text(found.time)}."
+        if shown.n_tails > MAX_TAILS:
+            told = (
+                f"The panel below holds {MAX_TAILS} tails at most, so this is the best plan with so many: "
+                f"{seconds_text(found.time)} instead of {seconds_text(shown.time)} with {shown.n_tails}."
+            )
+        note.say(told)
 
     def redraw() -> None:
+        button.disabled = True  # until the plan that it takes is in sight
         redraw_boxes()
-        figure.push(*cf.replan_data(explorer))
-        result.say(*cf.replan_sentence(explorer))
+        try:
+            figure.push(*cf.replan_data(explorer))
+            result.say(*cf.replan_sentence(explorer))
+        finally:
+            button.disabled = False
 
     button = panel.button("Take the timed plan", take, "Sets the cutoffs and the cost model of all panels here")
     box = panel.box(

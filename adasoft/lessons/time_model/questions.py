@@ -37,6 +37,9 @@ QUESTIONS: dict[str, Question] = {
         lambda: 0.3,
         {
             "That is c + lambda k, but k = 10 lies below k0: the time is flat there.": lambda: 0.22,
+            "Mind the units: lambda is in microseconds, 50 x 2 µs = 0.1 ms.": lambda: 100.2,
+            "That is the right time in microseconds; the question asks for milliseconds.": lambda: 300.0,
+            "That is k = 10 in microseconds, and the time is flat there.": lambda: 220.0,
             "That is c alone; the flat part is c + lambda k0.": lambda: 0.2,
             "That is lambda k0 alone; c is missing.": lambda: 0.1,
             "That is c + lambda (k0 + k): the larger of the two counts, not the sum.": lambda: 0.32,
@@ -51,6 +54,7 @@ QUESTIONS: dict[str, Question] = {
         {
             "That is the whole flat part, c + lambda k0; subtract lambda k0.": lambda: 0.4,
             "That is lambda k0; c is the rest of the 0.40 ms.": lambda: 50 * 2.4e-3,
+            "Mind the units: 50 x 2.4 µs are 120 µs = 0.12 ms, and c is the rest of 0.40 ms.": lambda: 120.0,
             "You added: the flat part already holds lambda k0.": lambda: 0.4 + 50 * 2.4e-3,
             "You subtracted one word, not 50.": lambda: 0.4 - 2.4e-3,
             "You took lambda as 24 µs: 50 words at 2.4 µs are 0.12 ms.": lambda: 0.4 - 50 * 2.4e-4,
@@ -66,6 +70,7 @@ QUESTIONS: dict[str, Question] = {
             "The head is a cluster, too: J + 1 constants.": lambda: 4 * 0.3 + 3.8,
             "That is with three tails; the question is about four.": lambda: 4 * 0.3 + 4.0,
             "The constants are missing.": lambda: 3.8,
+            "Three constants; with four tails and the head there are five.": lambda: 3 * 0.3 + 3.8,
             "One constant for all: every cluster pays its own.": lambda: 0.3 + 3.8,
             "One constant for each cluster; projections are not counted here.": lambda: 9 * 0.3 + 3.8,
         },
@@ -78,19 +83,19 @@ QUESTIONS: dict[str, Question] = {
 PREDICTIONS: dict[str, Prediction] = {
     "twice the time": Prediction(
         lambda e: (
-            f"With B = {e.batch:,} tokens and d = {e.in_features:,}, a product with one word takes some time. Up to "
-            "how many words does it take less than twice as long?"
+            f"B = {e.batch:,} tokens, d = {e.in_features:,}, softmax and gradients included. How many words can you "
+            "score in less than twice the time of one word?"
         ),
         lambda e: f.words_for_twice(timed(e)),
-        "words, by the cost model or your points",
+        "words, by the cost model; measure below to see yours",
     ),
     "best number": Prediction(
         lambda e: (
-            f"{len(e.vocabulary):,} words, B = {e.batch:,}. Counted, nine tails are best. By the clock, how many "
-            "clusters are best, the head included?"
+            f"{len(e.vocabulary):,} words, d = {e.in_features:,}, B = {cf.GUESS_BATCH}. By the clock, how many tails "
+            "are best?"
         ),
-        lambda e: cf.timed_plan(timed(e)).n_tails + 1.0,
-        "clusters, by the timings",
+        lambda e: float(cf.timed_plan(timed(e), cf.GUESS_BATCH).n_tails),
+        "tails, by the timings",
     ),
     "worth of time": Prediction(
         "One plan has the fewest multiplications, the other the least time. By what percentage does the second "

@@ -22,11 +22,18 @@ export function moved(line, handle, k, at, most) {
   return [c, lam, Math.min(Math.max(k, 0), most)];
 }
 
-const HANDLES = [['c', 'c', 1e6, 'µs'], ['lambda', 'λ', 1e9, 'ns per word'], ['k0', 'k₀', 1, 'words']];
+const HANDLES = [['c', 'c', 1e3, 'ms'], ['lambda', 'λ', 1e6, 'µs per word'], ['k0', 'k₀', 1, 'words']];
+const MOST = [1, 1e-3];                         // of c and lambda, in seconds; of k0 it is the largest k
+
+/** An error as it is said: no more digits than mean anything. */
+export function off(error) {
+  if (error > 2) return 'more than 200 %';
+  return error < 1e-4 ? 'less than 0.01 %' : percent(error);
+}
 const HEIGHT = 300, TOP = 26, BOTTOM = 36, LEFT = 62;
 
 /**
- * Put the plot into `root`. `read()` gives the present {line, points, against, model, before, paper, guess, most, title}:
+ * Put the plot into `root`. `read()` gives the present {line, points, against, model, modelled, before, paper, guess, most, title}:
  * points [[k, median, q1, q3, runs], ...] in seconds; `against`: what the line is judged by, {what, points}; before:
  * {label, points}; paper: {label: seconds}. `heard(line)` is told of every move.
  */
@@ -42,16 +49,21 @@ export function mountLine(root, read, heard) {
     label.append(` ${unit}`);
     box.addEventListener('keydown', event => event.stopPropagation());    // else JupyterLab takes keys for commands
     box.addEventListener('change', () => {
-      const value = Number(box.value);
-      if (box.value === '' || !Number.isFinite(value) || value < 0) {
+      const value = Number(box.value), most = i < 2 ? MOST[i] * scale : given.most;
+      if (box.value === '' || !Number.isFinite(value) || value < 0 || value > most) {
+        const typed = box.value;
         show();
-        result.textContent = `${name} should be a number of at least 0.`;
+        box.value = written(i);                 // the box that has the focus, too, goes back to the line's
+        result.textContent = `${name} should be a number from 0 to ${whole(most)} ${unit}${typed === '' ? '' : `, got ${typed}`}.`;
         return;
       }
       go(line.with(i, value / scale));
+      active = null;                          // the box keeps the focus
+      arrange();
     });
     return box;
   });
+  const written = i => String(Number((line[i] * HANDLES[i][2]).toPrecision(4)));
   const legend = html('p', {class: 'legend'}, root);
 
   let x, y, back;                               // places of words and seconds, and the way back; fixed while dragging
@@ -61,6 +73,8 @@ export function mountLine(root, read, heard) {
     const all = [...given.points, ...given.before.points].flatMap(([, m, q1, q3]) => [m, q1, q3])
       .concat(given.model.map(([, s]) => s), Object.values(given.paper)).filter(s => s > 0);
     if (!given.model.length && !given.points.length) all.push(...[1, most].map(k => seconds(line, k)));
+    const least = Math.min(...all), largest = Math.max(...all);      // the line is in sight, unless it is far off
+    for (const k of [1, given.most]) all.push(Math.min(Math.max(seconds(line, k), least / 30), largest * 30));
     const low = Math.log10(Math.min(...all) / 1.7), high = Math.log10(Math.max(...all) * 1.7);
     const span = Math.log10(most * 1.25);
     x = k => LEFT + Math.log10(Math.max(k, 1) / .9) / (span - Math.log10(.9)) * (right - LEFT);
@@ -140,13 +154,14 @@ export function mountLine(root, read, heard) {
   function show() {
     const [c, lam, k0] = line, most = given.most, bend = Math.min(Math.max(k0, 1), most);
     const ks = [1, bend, ...Array.from({length: 40}, (_, i) => bend * (most / bend) ** ((i + 1) / 40))];
-    set(stage.querySelector('.yours'), {points: ks.map(k => `${x(k)},${y(seconds(line, k))}`).join(' ')});
+    const inside = at => Math.min(Math.max(at, TOP - 4), HEIGHT - BOTTOM);    // a line far off runs along the edge
+    set(stage.querySelector('.yours'), {points: ks.map(k => `${x(k)},${inside(y(seconds(line, k)))}`).join(' ')});
     const places = {c: [Math.min(2, Math.sqrt(bend)), c + lam * k0], lambda: [most, seconds(line, most)], k0: [bend, c + lam * k0]};
     const shift = {c: 0, lambda: 0, k0: x(bend) - x(places.c[0]) < 24 ? 24 : 0};
-    HANDLES.forEach(([name, , scale, unit], i) => {
+    HANDLES.forEach(([name, , , unit], i) => {
       const [k, s] = places[name], node = stage.querySelector(`[data-handle="${name}"]`);
-      const text = String(Number((line[i] * scale).toPrecision(4)));
-      set(node, {transform: `translate(${x(k) + shift[name]},${Math.min(Math.max(y(s), TOP - 4), HEIGHT - BOTTOM)})`,
+      const text = written(i);
+      set(node, {transform: `translate(${x(k) + shift[name]},${inside(y(s))})`,
         'aria-valuenow': text, 'aria-valuetext': `${text} ${unit}`});
       if (boxes[i] !== document.activeElement) boxes[i].value = text;
     });
@@ -154,17 +169,21 @@ export function mountLine(root, read, heard) {
     result.replaceChildren();
     if (!found) { result.textContent = 'Nothing to compare your line with yet: press “Measure the products”.'; return; }
     result.append(`Your line misses the ${given.against.what} by `);
-    html('strong', {}, result, percent(found.median));
-    result.append(` (median), at worst by ${percent(found.worst)}, at k = ${whole(found.at)}.`);
+    html('strong', {}, result, off(found.median));
+    result.append(` (median), at worst by ${off(found.worst)}, at k = ${whole(found.at)}.`);
   }
   function refresh() {
     const before = JSON.stringify({...given, line: 0});
     given = read();
     if (held === null && !same(line, given.line)) line = [...given.line];
     legend.replaceChildren();
-    const marks = [['here', '●', 'measured here'], ['line', '━', 'your line'], ['paper-key', '┄', 'printed in the paper']];
-    if (given.model.length) marks.splice(2, 0, ['model-key', '┅', 'cost model']);
-    if (given.before.points.length) marks.splice(1, 0, ['before-key', '●', `measured at ${given.before.label}`]);
+    const marks = [
+      given.points.length && ['here', '●', 'measured here'],
+      given.before.points.length && ['before-key', '●', `measured at ${given.before.label}`],
+      ['line', '━', 'your line'],
+      given.model.length && ['model-key', '┅', given.modelled],
+      Object.keys(given.paper).length && ['paper-key', '┄', 'printed in the paper'],
+    ].filter(Boolean);
     for (const [kind, sign, text] of marks) { html('span', {class: kind, 'aria-hidden': true}, legend, sign); legend.append(` ${text}   `); }
     if (JSON.stringify({...given, line: 0}) !== before || !width) arrange(); else show();
   }

@@ -139,7 +139,7 @@ export function mountRace(root, data, bets = {}, heard = () => {}) {
     const [first, second] = race().runners, bet = state.bets[state.race];
     if (data.once) {
       const ratio = second.seconds / first.seconds;
-      const truth = Math.abs(ratio - 1) < .15 ? 'together' : ratio < 1 ? '1' : '0';
+      const truth = Math.abs(ratio - 1) < .05 ? 'together' : ratio < 1 ? '1' : '0';
       const said = {together: 'together', 0: first.name.toLowerCase(), 1: second.name.toLowerCase()};
       if (bet) story.append(`You bet on “${said[bet]}”${bet === truth ? ': right. ' : `; it was “${said[truth]}”. `}`);
       html('strong', {}, story, `${times(second.work / first.work)} times the multiplications, ${ratio.toFixed(2)} times the time.`);
