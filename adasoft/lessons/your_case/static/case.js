@@ -268,10 +268,10 @@ export function mountCase(root, given, on = {}) {
       const mark = (sign, kind_, at_, title) => html('span', {class: `mark ${kind_}`, style: `left:${at(at_)}`, title}, track, sign);
       const guess = state.guess?.[key];
       if (guess !== undefined) {
-        const off = guess > full[key], left = off || guess > full[key] / 2;
-        mark('×', 'crossed', guess, `your guess of the full softmax: ${text(guess)}`);
+        const off = guess > 1.05 * full[key], left = off || guess > full[key] / 2;
+        if (!off) mark('×', 'crossed', guess, `your guess of the full softmax: ${text(guess)}`);
         html('span', {class: 'mark-text', style: left ? `right:calc(100% - ${at(guess)} + 12px)` : `left:calc(${at(guess)} + 12px)`}, track,
-          `your guess, ${text(guess)}${off ? ', off scale →' : ''}`);
+          off ? `× your guess, ${text(guess)}, off scale →` : `your guess, ${text(guess)}`);
       }
       if (plan) mark('★', 'star', plan[key], `the search: ${text(plan[key])}`);
       if (yours && text(yours[key], 2) !== text(found[key], 2)) mark('○', 'decided', yours[key], `as decided: ${text(yours[key])}`);
