@@ -12,7 +12,7 @@ def lines_of(box):
 
 
 #: How a sentence under a figure may begin that says whose numbers it shows.
-SAID = ("RECORDED", "In words", "STORED", "Measuring here", "Measured here", "Nothing measured")
+SAID = ("RECORDED", "Recorded", "In words", "STORED", "Measuring here", "Measured here", "Nothing measured")
 SAID += ("Trained here", "Training here")
 
 
@@ -36,7 +36,7 @@ class Labels:
             if line in lines and text.startswith(SAID):
                 self.silent = 0
                 shows = np.array_equal(self._y(), self._recorded, equal_nan=True)
-                self.told.append((text.startswith("RECORDED"), shows, text))
+                self.told.append((text.upper().startswith("RECORDED"), shows, text))
 
         monkeypatch.setattr(parts.LiveFigure, "push", pushed)
         monkeypatch.setattr(parts.Line, "say", said)

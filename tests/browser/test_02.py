@@ -126,7 +126,24 @@ def areas_in_a_page(notebook, page):
     until(lambda: value(notebook, "counting.cutoffs[0]"), lambda c: c == round(0.8 * moved))
     first.get_by_role("button", name="Sweep the cut").click()
     first.get_by_role("button", name="Stop").click()
+    for key, end in (("End", 321_179), ("Home", 1)):
+        first.get_by_role("slider", name="the cut").press(key)
+        holds(notebook, "counting.cutoffs[0]", end)
     box = first.get_by_role("textbox", name="words in the head", exact=True)
+    for wrong in ("5000000", "-3", "2k", "abc"):
+        box.fill(wrong)
+        box.press("Enter")
+        first.get_by_text("Type a whole number from 1 to 321,179.").wait_for()
+        assert box.input_value() == wrong and value(notebook, "counting.cutoffs[0]") == 1
+    box.fill("2,000")
+    box.press("Enter")
+    holds(notebook, "counting.cutoffs[0]", 2000)
+    assert not first.get_by_text("Type a whole number").is_visible()
+    at = first.locator(".handle .knob").bounding_box()["x"]
+    first.get_by_role("button", name="Zoom in").click()
+    until(lambda: first.locator(".handle .knob").bounding_box()["x"], lambda x: x > at + 10)
+    first.get_by_role("slider", name="the cut").press("End")  # beyond what is zoomed in on: all words again
+    first.get_by_role("button", name="Zoom in").wait_for()
     box.fill("2,000")
     box.press("Enter")
     holds(notebook, "counting.cutoffs[0]", 2000)
@@ -154,6 +171,8 @@ def areas_in_a_page(notebook, page):
     ring, star = two.locator(".you").bounding_box(), two.locator(".star").bounding_box()
     assert abs(ring["x"] + ring["width"] / 2 - star["x"] - star["width"] / 2) < 2
     two.get_by_role("button", name="Hide the best cut").click()
+    two.get_by_role("button", name="Zoom in").click()
+    two.get_by_role("button", name="Show all words").click()
     assert overlapping(two.locator(".adasoft-areas")) == []
 
 
@@ -163,6 +182,7 @@ def the_swap(notebook, page):
     commit(swap, "1500")
     result = swap.locator(".result")
     assert "Swapping saves 800 words per token" in until(result.inner_text, lambda t: "800" in t)
+    assert swap.locator(".guessed").is_visible()
     swap.get_by_role("button", name="Swap the shares").click()
     until(result.inner_text, lambda t: "Swapping costs 800" in t)
     pulled(page, swap.get_by_role("slider", name="share of tail 1, in percent").locator(".knob"), 0, 12)
@@ -177,7 +197,10 @@ def the_swap(notebook, page):
         until(lambda: share.get_attribute("aria-valuenow"), lambda v, now=now: v != now)
     swap.get_by_text("Found one kind (equal shares)").wait_for()
     share.press("ArrowDown")
-    swap.get_by_role("slider", name="words of tail 1").press("End")  # not a key of it
+    first = swap.get_by_role("slider", name="words of tail 1")
+    for key, end in (("End", "10000"), ("Home", "500")):
+        first.press(key)
+        until(lambda: first.get_attribute("aria-valuenow"), lambda v, end=end: v == end)
     for name, key, wanted in (("words of tail 1", "PageUp", 6000), ("words of tail 2", "PageDown", 6000)):
         edge = swap.get_by_role("slider", name=name)
         while int(edge.get_attribute("aria-valuenow")) != wanted:
@@ -239,6 +262,27 @@ def section_3(notebook, page):
     assert value(notebook, "layer.cutoffs") == (2000, 10000)
 
 
+def every_place_shown_counts(notebook, page, game):
+    """A drag over the valley and on: the fastest allowed place that it showed is the reader's best."""
+    knob = game.get_by_role("slider", name="cutoff 1")
+    knob.scroll_into_view_if_needed()
+    box = knob.locator(".knob").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    told, best = game.locator(".told p").nth(1), lambda text: text.partition("Your best so far: ")[2]
+    page.mouse.move(x, y)
+    page.mouse.down()
+    shown = []
+    for step in range(1, 31):
+        page.mouse.move(x - 8 * step, y)
+        page.wait_for_timeout(30)
+        shown.append(told.inner_text())
+    page.mouse.up()
+    last = until(told.inner_text, lambda text: "Not allowed" in text)
+    assert best(last) == best(shown[-1]) and len({best(text) for text in shown}) > 1
+    at = [int(n.replace(",", "")) for n in best(last).rstrip(".").partition(" at ")[2].split(" and ")]
+    until(lambda: value(notebook, "game.cutoffs"), lambda c: list(c) != at)  # it moved on
+
+
 def the_game(notebook, page):
     """Dark until it is tried; the star last; measured as two bars."""
     game = notebook.show_cell("beat_the_planner(game)")
@@ -250,8 +294,9 @@ def the_game(notebook, page):
         game.get_by_role("slider", name=f"cutoff {i}").press("PageDown")
         until(lambda i=i: value(notebook, f"game.cutoffs[{i - 1}]"), lambda c, was=was: c < was)
     until(lambda: game.locator(".adasoft-game .place").count(), lambda n: n >= 3)
+    every_place_shown_counts(notebook, page, game)
     press(game, "Compare with the planner")
-    game.get_by_text("The planner is").wait_for()
+    game.get_by_text("of the planner").or_(game.get_by_text("The planner is")).first.wait_for()
     assert star.is_visible() and overlapping(game.locator(".adasoft-game .map svg")) == []
     press(game, "Measure both")
     game.get_by_text("measured here").wait_for(timeout=120_000)
@@ -266,6 +311,9 @@ def the_game(notebook, page):
     press(game, "Play again")
     holds(notebook, "game.cutoffs", (40_000, 120_000))
     until(star.is_visible, lambda seen: not seen)
+    assert not game.get_by_text("measured here").is_visible() and not game.locator(".js-plotly-plot").is_visible()
+    longest = max(b.bounding_box()["width"] for b in game.locator(".told .bar.c0").all())
+    assert longest < 0.9 * game.locator(".told").bounding_box()["width"]  # the tails have their place
 
 
 def test_02_clusters(lab, page, shots):

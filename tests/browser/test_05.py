@@ -61,14 +61,18 @@ def slide(notebook, page):
     press(batch, "Another batch")  # now drawn by the counts, 20 words
     assert len(rows_of(batch)[0]) == 20 and rows_of(batch)[0] != words
     batch.get_by_role("checkbox", name="every fifth target is padding").press("Space")
-    batch.get_by_text("4 targets are ignored").wait_for()
+    batch.get_by_text("4 targets ignored: 4 are padding").wait_for()
     batch.get_by_role("checkbox", name="every fifth target is padding").press("Space")
     page.emulate_media(reduced_motion="reduce")
     assert batch.locator(".row").first.evaluate("row => getComputedStyle(row).transitionDuration") in ("0s", "")
     page.emulate_media(reduced_motion="no-preference")
     typed(batch, "Yours", "The zyzzyva saw a storm", role="textbox")
-    batch.get_by_text("1 target is not in the list and ignored").wait_for()
+    batch.get_by_text("1 target ignored: 1 is not among the 5,000 words").wait_for()
     press(batch, "Pause")
+    batch.get_by_role("checkbox", name="every fifth target is padding").press("Space")
+    batch.get_by_text("2 targets ignored: 1 is padding, 1 is not among the 5,000 words").wait_for()
+    assert rows_of(batch)[0].count("(padding)") == 1 and "zyzzyva (unlisted)" in rows_of(batch)[0]
+    batch.get_by_role("checkbox", name="every fifth target is padding").press("Space")
     return batch
 
 
@@ -177,15 +181,18 @@ def test_05_layer(lab, page, shots):
     gradient.get_by_text("ε = 0.001").wait_for()
     gradient.get_by_role("checkbox", name="a batch without tokens of the last tail").click()
     gradient.get_by_text("No token used tail.1.0.weight, tail.1.1.weight").wait_for()
+    gradient.get_by_text("Both are exactly zero").wait_for()
+    typed(gradient, "row, from 0", "99999")
+    gradient.get_by_role("alert").get_by_text("row 99,999 is refused").wait_for()
     check(notebook.show_cell('ask("difference")'), "1.2", "2ε apart")
     check(notebook.show_cell('ask("gradients")'), "7", "correct")
 
     # beside PyTorch's layer
     drop_in = notebook.show_cell(DROP_IN)
-    drop_in.get_by_text("PyTorch's layer refuses, ours answers").wait_for()
+    drop_in.get_by_text("A plain batch: Both answer").wait_for()
     cases = drop_in.get_by_role("combobox", name="give both layers")
     for case, said in (
-        ("a plain batch", "Both answer"),
+        ("padding (targets of -100)", "PyTorch's layer refuses, ours answers"),
         ("a div_value that leaves a tail no width", "ours refuses"),
         ("autocast to bfloat16", "index_copy_"),
     ):
@@ -200,6 +207,7 @@ def test_05_layer(lab, page, shots):
     train.get_by_text("Training ...").wait_for()
     press(train, "Stop")
     ended(train, "Train")
+    train.get_by_text("Training ...").wait_for(state="detached")
     notebook.evaluate("delattr(explorer, 'train')")
     press(train, "Train")
     until(lambda: value(notebook, "len(explorer.losses)"), lambda n: n == 200, seconds=180)
@@ -212,6 +220,8 @@ def test_05_layer(lab, page, shots):
     typed(decoding, "best words asked for, k", "1")
     decoding.get_by_text("word number 1 has").wait_for()
     until(lambda: figure_y(decoding, 3), lambda shares: shares[0] < 0.9 and shares[-1] > 0.9)
+    decoding.get_by_role("checkbox", name="with the second rule").press("Space")
+    decoding.get_by_text("With the second rule, topk opens").wait_for()
     slid(decoding, "k")
     holds(notebook, "explorer.k", 2)
     shares = figure_y(decoding, 4)

@@ -38,7 +38,7 @@ from adasoft.results.suite import ROW_LABELS
 
 pytestmark = BROWSER
 
-RACE, STORED = "training_race_panel()", 'predict("paper minutes"'
+RACE, STORED = "training_race_panel(explorer)", 'predict("paper minutes"'
 TEXT, CUTS = "text_panel(explorer)", "cut_panel(explorer)"
 EXERCISE = 'check("perplexities"'
 TRAIN, WRITE, CELL = 'predict("live faster"', "writing_panel(explorer)", "own_cell_panel(explorer)"
@@ -59,6 +59,11 @@ def replayed(notebook):
     race = notebook.show_cell(RACE)
     race.get_by_text("Press Play.").wait_for()
     scrub = race.get_by_role("slider", name="time on the clock")
+    bet = race.get_by_role("spinbutton", name="your bet: times sooner")
+    bet.fill("3")
+    bet.press("Tab")
+    holds(notebook, "explorer.recall('guess race')", 3.0)
+    assert race.locator("svg .guess").is_visible()
     press(race, "Play")
     moved = until(lambda: float(scrub.input_value()), lambda now: now > 0)
     press(race, "Pause")
@@ -68,6 +73,8 @@ def replayed(notebook):
     until(lambda: float(scrub.input_value()), lambda now: now > stood)
     scrub.press("End")
     race.get_by_text("4.2 times sooner").wait_for()
+    race.get_by_text("Your bet: 3 times.").wait_for()
+    assert bet.is_disabled()  # the first one counts
     assert "20 minutes" in scrub.get_attribute("aria-valuetext")
     assert "perplexity 61.9" in race.locator("svg[role=img]").get_attribute("aria-label")
     box, room = race.locator(".adasoft-race").bounding_box(), notebook.page.viewport_size["height"]
@@ -97,7 +104,7 @@ def test_06_language_model(lab, page, shots, novel):
     stored = notebook.show_cell(STORED)
     commit(stored, "40")
     drawn(notebook, stored)
-    stored.get_by_text("RECORDED. With the authors' cutoffs").wait_for()
+    stored.get_by_text("Recorded. With the authors' cutoffs").wait_for()
     guess = 2 * len(ROW_LABELS) + 1
     assert at_x(stored, guess) == [83 / 40]
     fits(stored.get_by_role("region", name="stored runs beside the paper's table for Text8").first)
@@ -164,7 +171,7 @@ def test_06_language_model(lab, page, shots, novel):
     train.get_by_text("Nothing is measured yet").wait_for()
     shown = train.get_by_role("combobox", name="shown")
     shown.select_option(index=1)
-    train.get_by_text("RECORDED, not this machine:").wait_for()
+    train.get_by_text("Recorded, not this machine:").wait_for()
     drawn(notebook, train)
     assert finite(train, 0) > 3
     shown.select_option(index=0)
@@ -227,7 +234,7 @@ def test_06_language_model(lab, page, shots, novel):
 
     # what the models write
     write = notebook.show_cell(WRITE)
-    write.get_by_text("RECORDED, not this machine:").wait_for()
+    write.get_by_text("Recorded, not this machine:").wait_for()
     write.get_by_role("combobox", name="show").select_option("all models")
     write.get_by_text("hierarchical").wait_for()
     write.get_by_role("combobox", name="show").select_option("two models")
@@ -241,7 +248,7 @@ def test_06_language_model(lab, page, shots, novel):
     ended(write, "Write")
     press(write, "Write")
     write.get_by_text("seed 5").wait_for()
-    write.get_by_text("of 13").wait_for()  # words opened a tail, or: needed no tail
+    write.get_by_text("of 12").wait_for()  # words opened a tail, or: needed no tail
     assert set(value(notebook, "explorer.recall('written')['words']")) == {"full", "yours"}
     ended(write, "Write")
     check(notebook.show_cell('ask("the right word")'), "0.0111", "That is the probability itself")

@@ -109,7 +109,17 @@ def test_00_start_here(lab, page, shots):
     for cell in ('predict("half"', 'predict("speedup"'):
         guess_again(notebook.show_cell(cell), "15")
     notebook.show_cell('predict("half"').get_by_text("✕ your guess").wait_for()
-    notebook.show_cell("paper_panel(explorer)").get_by_text("the paper measured 2.4 times").wait_for()
+    paper = notebook.show_cell("paper_panel(explorer)")
+    commit(paper, "9")
+    for setting in ("a tail of width 512", "10,000 words", "d = 128, B = 512", "a head of 1,400 words"):
+        paper.get_by_role("button", name=f"Take over: {setting}").click()
+    paper.get_by_text("the paper measured 2.4").wait_for()
+    bars = paper.locator(".bars path")
+    until(lambda: bars.evaluate_all("ps => ps.map(p => getComputedStyle(p).fill)"), lambda fills: len(set(fills)) == 2)
+    fills = bars.evaluate_all("ps => ps.map(p => getComputedStyle(p).fill)")
+    assert "rgb(0, 0, 0)" not in fills and fills[-1].startswith("url(") and len(set(fills[:5])) == 1
+    press(paper, "Start again")
+    guess_again(paper, "4")
     scene = notebook.show_cell("token_panel(explorer)")
     for name in ("Play", "Step", "Sentence 1", "Sentence 2"):
         press(scene, name)

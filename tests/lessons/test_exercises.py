@@ -156,6 +156,26 @@ def test_what_is_not_a_known_mistake_is_shown():
     assert (rows["yours"], rows["expected"], rows["difference"]) == ("1.05", "0.8", "off by 0.25")
 
 
+def test_what_is_left_of_the_blank_is_said(tmp_path):
+    code = "def mine(counts, cutoff):\n    ...  # your lines\n    return 0.25\n"
+    file = tmp_path / "cell.py"
+    file.write_text(code)
+    room = {}
+    exec(compile(code, str(file), "exec"), room)
+    assert "Not a mistake I know. There is still a “...” in your function." in told(room["mine"]).text
+
+
+def test_factors_that_do_not_fit_are_told_in_words():
+    said = told(lambda counts, cutoff: np.ones((2, 2)) @ counts).text
+    assert "the factors of @ do not fit, the second has 3 rows where the first has 2 columns" in said
+
+
+def test_a_rule_that_results_do_not_show():
+    ruled = Exercise("Share.", share, cases, {}, rule=lambda function: "" if function is share else "Not so.")
+    assert told(share, ruled).status == "correct"
+    assert told(lambda counts, cutoff: share(counts, cutoff), ruled).text == "The results are right. Not so."
+
+
 def test_an_error_is_told_with_the_readers_own_line(tmp_path):
     code = "def mine(counts, cutoff):\n    total = counts.sum()\n    return counts[cutoff + 7] / total\n"
     file = tmp_path / "cell.py"

@@ -17,7 +17,8 @@ import traitlets
 from panels import every, named, problem, said, wait
 
 from adasoft import Vocabulary
-from adasoft.lessons import COUNTED_MULTIPLICATIONS
+from adasoft.lessons import COUNTED_MULTIPLICATIONS, own_text_panel
+from adasoft.lessons.kit.exercises import judge
 from adasoft.lessons.kit.grading import PREDICTIONS, QUESTIONS, grade, predict
 from adasoft.lessons.kit.picker import CutPicker
 from adasoft.lessons.kit.static_files import script
@@ -29,6 +30,7 @@ from adasoft.lessons.layer import figures as lf
 from adasoft.lessons.layer import panels as lv
 from adasoft.lessons.layer import path as lp
 from adasoft.lessons.layer import widgets as lw
+from adasoft.lessons.layer.exercises import EXERCISES
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -111,6 +113,24 @@ def test_a_reading_against_brute_force(trained, rank):
     x, _ = lc.gradient_batch(trained, False)
     trained.confidence = 1.0
     assert torch.equal(lc.gradient_batch(trained, False)[0], x)
+
+
+@pytest.mark.parametrize("name", ["a", "counterrevolutionaries", "mmmmmmmmmmmmmmmm"])
+def test_no_number_of_the_path_is_cut(name):
+    words = [f"w{i}" for i in range(299)]
+    words.insert(250, name)
+    counts = np.maximum(1, (1e9 / np.arange(1, 301) ** 3).astype(int))
+    explorer = le.LayerExplorer(
+        Vocabulary(counts, words, name="made"),
+        cutoffs=(40, 120),
+        in_features=16,
+        word=251,
+        cost=COUNTED_MULTIPLICATIONS,
+    )
+    drawn = lp.path_svg(explorer, explorer.reading())
+    lines = re.findall(r">((?:p|× p|= p)\([^<]*)<", drawn)
+    assert len(lines) == 3 and all(re.search(r"= [\d.]+( × 10[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)?$", line) for line in lines)
+    assert max(map(len, lines)) <= 34  # 248 units before the tails begin
 
 
 def test_multiplications_by_hand(explorer):
@@ -413,6 +433,7 @@ def test_every_control_of_the_word_panel(explorer):
     agree(box, explorer)
     named(box, "word").value = "w5"
     assert explorer.word == 5 and "the head alone" in said(box)
+    assert every(box, CutPicker)[0].mark == [5, pytest.approx(explorer.vocabulary.shares[4]), "w5"]
     agree(box, explorer)
     named(box, "word").value = "zebra"
     assert "not among" in problem(box) and named(box, "word").value == "w5"
@@ -545,6 +566,7 @@ def test_the_layout_beside_the_paper(explorer):
     box = lv.layout_panel(explorer)
     assert "22.7 million weights, 83 minutes" in said(box) and "3.2 million weights, 30 minutes" in said(box)
     weights = sum(p.numel() for p in explorer.layer.parameters())
+    assert lp.layout_sentence(explorer) in said(box)
     assert f"Yours: 300 words, {weights:,} weights, {300 * 16 / weights:.1f} times fewer than full" in said(box)
 
 
@@ -570,6 +592,10 @@ def test_the_gradient_panel(explorer):
     assert said(box).count("your guess") == 1
     named(box, "a batch without tokens of the last tail").value = True
     assert "No token used tail.1.0.weight, tail.1.1.weight" in said(box) and ">None<" in said(box)
+    row.value, column.value = 170, 3
+    assert "Both are exactly zero" in said(box) and "digits; of the steps" not in said(box)
+    assert "nothing to compare</text>" in said(box) and "your step" not in said(box)
+    row.value = 17
     explorer.cutoffs = (40, 290)  # the tail has 10 words now: row 17 is gone
     assert problem(box) == "" and "tail.1.1.weight[9, 3]" in said(box) and row.value == 9
     explorer.cutoffs = (40,)
@@ -578,7 +604,7 @@ def test_the_gradient_panel(explorer):
 
 def test_the_drop_in_panel(explorer):
     box = lk.drop_in_panel(explorer)
-    assert "64 of 64" in said(box) and "PyTorch's layer refuses, ours answers" in said(box)
+    assert "64 of 64" in said(box) and "A plain batch: Both answer, the same" in said(box)
     verdicts = set()
     for case in lc.CASES:
         named(box, "give both layers").value = case
@@ -612,7 +638,30 @@ def test_the_decoding_panel(trained):
     named(box, "confidence (times the state)").value = 99
     assert "confidence should be from 0.1 to 10" in problem(box) and trained.confidence == 2.5
     named(box, "Reset").click()
-    assert (trained.confidence, trained.k) == (1.0, 10) and "The layer is trained" in said(box)
+    assert (trained.confidence, trained.k) == (1.0, 10) and "not trained" not in said(box)
+    assert figure.data[4].visible is False and "second rule, topk" not in said(box) and "<svg" not in said(box)
+    assert figure.data[6].y[0] == figure.data[3].y[5 - 1]
+    named(box, "with the second rule (below)").value = True
+    assert figure.data[4].visible is True and "second rule, topk opens" in said(box) and "<svg" in said(box)
+    assert figure.data[6].y[0] == figure.data[4].y[5 - 1]
+    trained.remember("result opened", {"truth": 12.0, "unit": "%", "question": ""})
+    trained.version += 1
+    assert "When you guessed, it was 12 % for the ten best; with this layer, it is" in said(box)
+    trained.unremember("result opened")
+
+
+def test_the_first_rule_alone(trained):
+    trained.k, trained.confidence = 1, 1.0
+    for state in (1, 20, 40):
+        trained.state = state
+        found = trained.decoded()
+        by_rule = (found["tails"][state - 1] >= found["best"][state - 1, 0]).tolist()
+        assert lf.left_open(trained, 1, second=False) == by_rule
+        data, _ = lf.decoding_data(trained, second=False)
+        assert [mark == " open" for mark in data[0]["text"]] == by_rule
+        sentence = lf.decoding_sentence(trained, second=False)
+        for i, left in enumerate(by_rule):
+            assert ("is skipped" in sentence.split(f"tail {i + 1} (")[1].split(",")[0].split(";")[0]) != left
 
 
 def test_open_and_skip_are_told_apart(trained):
@@ -664,6 +713,21 @@ def test_training_in_the_background(explorer):
     explorer.cutoffs = ()
     train.click()
     assert "no cutoffs" in problem(box) and not train.disabled
+
+
+def test_a_stop_before_the_first_step_ends_cleanly(explorer, monkeypatch):
+    late = threading.Event()
+    train = explorer.train
+    monkeypatch.setattr(explorer, "train", lambda steps, **how: (late.wait(20), train(steps, **how))[1])
+    box = lv.train_panel(explorer, steps=30)
+    named(box, "Train").click()
+    assert "Training ..." in said(box)
+    named(box, "Stop").click()
+    assert "Stopping" in said(box) and named(box, "Stop").disabled
+    late.set()
+    wait(lambda: not named(box, "Train").disabled)
+    wait(lambda: "Stopped before the first step" in said(box))
+    assert named(box, "Stop").disabled and explorer.losses == [] and "<svg" in said(box)
 
 
 def test_training_is_stopped_by_its_button(explorer):
@@ -735,6 +799,8 @@ def test_questions_and_their_wrong_answers(key):
         ("chain", "-ln(0.002)", "correct", ""),
         ("chain", "ln 500", "correct", ""),
         ("chain", "1.6", "not yet", "the head's part alone"),
+        ("chain", "log(0.2)+log(0.01)", "not yet", "The minus is missing"),
+        ("chain", "8.97", "not yet", "base 2"),
         ("chain", "4.6", "not yet", "the tail's part alone"),
         ("rows", "1,150", "not yet", "You left out tail 2"),
         ("rows", "1050", "not yet", "You left out tail 1"),
@@ -754,6 +820,79 @@ def test_another_guess_takes_the_place_of_the_first_in_its_figure(explorer):
 
 
 # ---- what the notebook says
+
+
+def test_digits_are_compared_by_their_difference(explorer):
+    box = predict("digits", explorer)
+    entry, _ = box.children
+    truth = PREDICTIONS["digits"].truth(explorer)
+    entry.submit("14")
+    assert f"{14 - truth:.1f} digits too many" in entry.verdict and "factor" not in entry.verdict
+    entry.submit(f"{truth + 0.2:.1f}")
+    assert "close" in entry.verdict
+    entry.submit("3")
+    assert f"{truth - 3:.1f} digits too few" in entry.verdict
+
+
+def write_it(**how):
+    """The loss as a reader writes it with F.cross_entropy."""
+    import torch.nn.functional as F
+
+    def loss(hidden, target, head, tails, cutoffs):
+        edges = [*cutoffs, cutoffs[-1] + len(tails[-1][1])]
+        entry, parts = target.clone(), []
+        for i, (P, W) in enumerate(tails):
+            inside = (edges[i] <= target) & (target < edges[i + 1])
+            entry[inside] = cutoffs[0] + i
+            if how.get("guard") and not inside.any():
+                continue
+            parts.append(
+                F.cross_entropy(
+                    hidden[inside] @ P.T @ W.T, target[inside] - edges[i], reduction=how.get("tails", "mean")
+                )
+            )
+        if how.get("clamp"):
+            entry = target.clamp(max=len(head) - 1)
+        whole = F.cross_entropy(hidden @ head.T, entry, reduction=how.get("head", "mean"))
+        tail = sum(parts) / (len(target) if how.get("tails") == "sum" and how.get("head") != "sum" else 1)
+        return {"head": whole, "tails": tail}.get(how.get("only"), whole + tail)
+
+    return loss
+
+
+@pytest.mark.parametrize(
+    ("how", "hint"),
+    [
+        ({"tails": "sum"}, ""),
+        ({}, "NaN for a tail without any"),
+        ({"guard": True}, "a tail of one token weighs"),
+        ({"only": "head"}, "head's part alone"),
+        ({"only": "tails", "tails": "sum"}, "tails' parts alone"),
+        ({"clamp": True, "tails": "sum"}, "as clamped targets do"),
+        ({"clamp": True, "only": "head"}, "tails' own parts are missing"),
+        ({"tails": "sum", "head": "sum"}, "sum over the batch"),
+    ],
+)
+def test_what_readers_write_is_recognised(how, hint):
+    verdict = judge(EXERCISES["adaptive loss"], write_it(**how))
+    assert hint in verdict.text and (verdict.status == "correct") == (not hint)
+    if hint:
+        assert [name for name, _ in verdict.rows][:2] == ["yours", "expected"]
+        assert "<details" in verdict.html.split("expected")[1]
+
+
+def test_back_to_english_restores_the_cutoffs(tmp_path):
+    explorer = le.LayerExplorer("en", cost=COUNTED_MULTIPLICATIONS)
+    box = own_text_panel(explorer)
+    file = tmp_path / "own.txt"
+    file.write_text("one two three four five one two three one two", encoding="utf-8")
+    named(box, "or its path").value = str(file)
+    named(box, "Read it").click()
+    wait(lambda: len(explorer.vocabulary) < 20)
+    wait(lambda: not named(box, "Read it").disabled)
+    assert explorer.cutoffs != (500, 2000)
+    named(box, "Back to English").click()
+    assert explorer.cutoffs == (500, 2000) and len(explorer.vocabulary) == 5000
 
 
 @pytest.fixture(scope="module")
@@ -786,9 +925,13 @@ def test_the_numbers_beside_the_paper(cells):
     assert "at a perplexity of 147 instead of 144" in text and f"cutoffs {cutoffs[0]:,} and {cutoffs[1]:,}" in text
     mine = le.LayerExplorer("en", cost=COUNTED_MULTIPLICATIONS)
     own = sum(p.numel() for p in mine.layer.parameters())
-    assert f"only {5000 * 32 / own:.1f} times fewer weights" in text
-    assert "a tenth of the words, theirs a twentieth" in text
-    assert mine.cutoffs[0] / 5000 == pytest.approx(1 / 10) and cutoffs[0] / n == pytest.approx(1 / 20, rel=0.15)
+    assert "Your layer" not in text  # the panel says what follows the cutoffs
+    said_there = lp.layout_sentence(mine)
+    assert f"{5000 * 32 / own:.1f} times fewer weights" in said_there
+    assert f"holds 1 in 10 words, theirs 1 in {n / cutoffs[0]:.0f}" in said_there and "tails: 8, 8 " in said_there
+    mine.cutoffs = (1000, 2000)
+    own = sum(p.numel() for p in mine.layer.parameters())
+    assert f"{5000 * 32 / own:.1f} times fewer weights" in lp.layout_sentence(mine)
     assert "5,000 most frequent English words" in text and len(mine.vocabulary) == 5000
 
 

@@ -139,7 +139,7 @@ def test_the_report_holds_what_was_done_in_all_lessons(solving, tmp_path, monkey
         "## Plan",
         "## Measured here",
         "### layers",
-        "## 00 · What is this, and what is my machine?",
+        "## 00 · How much does one cut save?",
         "## 02 · Where would you cut?",
     ]
     assert "- Set in lesson 02 counting: cutoffs 777" in text and "def double(x):" in text

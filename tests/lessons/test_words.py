@@ -4,13 +4,15 @@ import re
 import threading
 import time
 
+import ipywidgets as w
 import numpy as np
 import pytest
 from panels import every, finished, named, press, problem, said, upload
 
 import adasoft
 from adasoft import MeasuredCost, Vocabulary
-from adasoft.lessons import Explorer, predict
+from adasoft.files import checksum
+from adasoft.lessons import Explorer, check, predict
 from adasoft.lessons.kit import parts
 from adasoft.lessons.kit.costs import recorded_costs
 from adasoft.lessons.kit.languages import load_language
@@ -20,6 +22,7 @@ from adasoft.lessons.words import panels as word_panels
 from adasoft.lessons.words.paper import PAPER_SPEEDUP, steps, steps_figure, steps_sentence
 from adasoft.lessons.words.passages import ARTICLE_1, passages, pieces
 from adasoft.lessons.words.widgets import PathBox, Reading
+from adasoft.records import cached_records, cpu_name, read_record, shipped_records
 from adasoft.vocabulary import comparable
 
 
@@ -45,30 +48,90 @@ def test_a_file_called_as_a_language_is_no_language(explorer):
 def test_a_machine_is_timed_where_nothing_can_be_kept(cache, explorer, cost, monkeypatch, writable):
     if not writable:
         cache.write_text("")  # a file where a folder should be
-    asked = []
 
     def calibrate(device, *, seconds, progress, save):
-        asked.append(save)
-        return MeasuredCost(cost.coefficients, cost.flat, name="chip")
+        assert save is False  # the panel keeps it, once it is used
+        return MeasuredCost(cost.coefficients, cost.flat, name="chip", record=None if writable else dict(RECORD))
 
     monkeypatch.setitem(adasoft.__dict__, "calibrate", calibrate)
     box = machine.machine_panel(explorer)
     press(box, "Time this machine")
-    assert problem(box) == "" and asked == [writable] and explorer.cost.name == "this machine: chip"
+    assert problem(box) == "" and explorer.cost.name == "this machine: chip"
     assert "until the kernel ends" in said(box) and "recorded machine" not in said(box)
+
+
+RECORD = {
+    "device": {"name": "chip <x>", "type": "cpu"},
+    "threads": 2,
+    "dtype": "float32",
+    "date": "2026-01-02T",
+    "torch": "2",
+}
+
+
+def timed(monkeypatch, error):
+    """Timing this machine takes no time, and gives the recorded machine's times with such a median error."""
+    recorded = read_record(next(path for path in shipped_records() if "cpu" in path.name))
+    record = {**recorded.record, "device": {**recorded.record["device"], "name": cpu_name()}}
+    record["errors"] = {**record["errors"], "train layers, not fitted": {"median": error}}
+    del record["sha256"]
+    record["sha256"] = checksum(record)
+
+    def calibrate(device, *, seconds, progress, save):
+        return MeasuredCost(recorded.coefficients, recorded.flat, name="chip", record=record)
+
+    monkeypatch.setitem(adasoft.__dict__, "calibrate", calibrate)
+
+
+def shown(button):
+    return button.layout.display != "none"
+
+
+def test_timings_that_fit_badly_are_used_only_if_the_reader_says_so(cache, explorer, monkeypatch):
+    box, before = machine.machine_panel(explorer), explorer.cost
+    assert not shown(named(box, "Use these timings all the same"))
+    timed(monkeypatch, 0.66)
+    press(box, "Time this machine")
+    assert explorer.cost is before and "66.0 %, too much to trust" in said(box) and not cached_records()
+    assert shown(named(box, "Use these timings all the same"))
+    named(box, "Use these timings all the same").click()
+    assert explorer.cost.name.startswith("this machine") and len(cached_records()) == 1
+    assert "too much to trust, time it again" in said(box)  # the card goes on saying it
+    timed(monkeypatch, 0.08)
+    press(box, "Time this machine")
+    assert "too much to trust" not in said(box) and not shown(named(box, "Use these timings all the same"))
+
+
+def test_the_way_back_to_the_recorded_machine(cache, explorer, monkeypatch):
+    box = machine.machine_panel(explorer)
+    assert not shown(named(box, "Use this machine"))
+    timed(monkeypatch, 0.08)
+    press(box, "Time this machine")
+    named(box, "Use the recorded machine").click()
+    assert explorer.cost.name.startswith("recorded machine") and "a recorded machine, not this one" in said(box)
+    named(box, "Use this machine").click()
+    assert explorer.cost.name.startswith("this machine") and problem(box) == ""
+    later = Explorer("en", lesson="00")  # the choice is kept, too
+    named(machine.machine_panel(later), "Use the recorded machine").click()
+    later._choices.flush()
+    assert Explorer("en", lesson="00").cost.name.startswith("recorded machine")
+
+
+def test_a_guess_is_judged_by_the_timings_in_use(cache, monkeypatch):
+    explorer = Explorer("en", cost=recorded_costs()[0])
+    box = predict("speedup", explorer)
+    box.children[0].submit("5")
+    assert "it is <b>11.8 times</b>" in box.children[0].verdict
+    explorer.cost = next(cost for cost in recorded_costs() if "H200" in cost.name and "float32" in cost.name)
+    assert "with the timings and words used now, it is <b>9 times</b>" in box.children[0].verdict
+    assert "Before, it was 11.8 times." in box.children[0].verdict
+    assert explorer.recall("result speedup")["truth"] == pytest.approx(9.0, abs=0.01)  # the map's tick follows
 
 
 def test_machine_panel_times_and_labels(explorer, cost, monkeypatch, tmp_path):
     box = machine.machine_panel(explorer)
     assert "made by hand" in said(box)
-    record = {
-        "device": {"name": "chip <x>"},
-        "threads": 2,
-        "dtype": "float32",
-        "date": "2026-01-02T",
-        "torch": "2",
-        "errors": {"train layers, not fitted": {"median": 0.11}},
-    }
+    record = {**RECORD, "errors": {"train layers, not fitted": {"median": 0.11}}}
     steps = []
 
     def calibrate(device, *, seconds, progress, save):
@@ -152,13 +215,13 @@ def test_own_text_is_offered_only_where_there_is_one(explorer):
 def test_tooltips_speak_words():
     english = load_language("en")
     frequency, coverage = (word_figures.coverage_figure(english, 0.8).data[i] for i in (0, 3))
-    assert frequency.text[0] == "the 1st word: <i>the</i>, once in 18 tokens"
-    assert coverage.text[-1].startswith("up to the 321,180th word: <i>")
+    assert frequency.text[0] == "the 1st word: “the”, once in 18 tokens"
+    assert coverage.text[-1].startswith("up to the 321,180th word: “")
     assert all(t.hovertemplate == "%{text}<extra></extra>" for t in (frequency, coverage))
     for figure in (word_figures.coverage_figure(english, 0.8), word_figures.languages_figure([english])):
         assert all(t.hoverinfo == "skip" or t.hovertemplate for t in figure.data)
     assert word_figures.word_at(Vocabulary([2, 1]), 2) == "the 2nd word"
-    assert word_figures.word_at(Vocabulary([2, 1], ["<b>", "x"]), 1) == "the 1st word: <i>&lt;b&gt;</i>"
+    assert word_figures.word_at(Vocabulary([2, 1], ["<b>", "x"]), 1) == "the 1st word: “&lt;b&gt;”"
 
 
 @pytest.mark.parametrize(
@@ -214,6 +277,12 @@ def test_half_of_a_text_as_words(explorer):
     assert "✕ your guess" in word_figures.half_html(english, 50.0)
     assert word_figures.half_html(english, 300.0).count("<span") == 300
     assert "40 times as long" in word_figures.half_sentence(english, 5000.0)
+    far = word_figures.half_html(english, 3000.0)  # beyond the words that are shown, and drawn all the same
+    assert far.count("<span") == 400 and far.endswith(
+        '… 2,600 more … <b class="adasoft-mark">✕ your guess, 3,000 words</b></p>'
+    )
+    assert far.count("your guess") == 1 and word_figures.half_html(english, 0.5).count("your guess") == 1
+    assert 'lang="fi"' in word_figures.half_html(load_language("fi"), None, "fi")
     assert word_figures.half_html(Vocabulary([2, 1])) == "" and "this word" in word_figures.half_sentence(
         Vocabulary([2, 1])
     )
@@ -286,7 +355,18 @@ def test_the_papers_settings_one_by_one(cost):
     found = steps(english, cost)
     assert len(found) == 5 and all(step.speedup > 1 for step in found)
     assert steps_figure(found).data[0].x[-1] == pytest.approx(PAPER_SPEEDUP) == pytest.approx(0.8 / 0.33)
-    assert "Words of English, times predicted for made by hand." in steps_sentence(found, "English", cost)
+    assert "Words of English, predicted for made by hand" in steps_sentence(found, "English", cost, 0)
+
+
+@pytest.mark.parametrize("cost", recorded_costs(), ids=lambda cost: cost.name)
+def test_each_step_says_what_it_does_on_any_machine(cost):
+    found = steps(load_language("en"), cost)
+    for taken in range(1, 5):
+        before, now = found[taken - 1].speedup, found[taken].speedup
+        said_so = steps_sentence(found, "English", cost, taken)
+        way = "stays" if f"{before:.1f}" == f"{now:.1f}" else "falls" if now < before else "rises"
+        assert found[taken].why in said_so and f"The gain {way}" in said_so
+    assert "the paper measured 2.4" in said_so
 
 
 def test_paper_panel_follows_the_cost_model(explorer):
@@ -294,7 +374,79 @@ def test_paper_panel_follows_the_cost_model(explorer):
     (figure,) = every(box, parts.LiveFigure)
     before = list(figure.data[0].x)
     explorer.cost = recorded_costs()[0]
-    assert list(figure.data[0].x) != before and "2.4 times" in said(box) and problem(box) == ""
+    assert list(figure.data[0].x) != before and "faster than the full softmax" in said(box) and problem(box) == ""
+
+
+def test_the_papers_settings_are_taken_over_one_press_each(explorer):
+    explorer.vocabulary = load_language("en")
+    explorer.cost = recorded_costs()[0]
+    explorer.remember("guess full width", 9.0)
+    box = word_panels.paper_panel(explorer)
+    (figure,) = every(box, parts.LiveFigure)
+    button = every(box, w.Button)[0]
+    assert button.description == "Take over: a tail of width 512 instead of 128"
+    assert (figure.data[1].x[0], figure.data[1].y[0]) == (9.0, "a tail of width 512 instead of 128")
+    for taken in range(5):
+        bars = np.asarray(figure.data[0].x, float)
+        assert np.isfinite(bars).tolist() == [i <= taken for i in range(5)] + [True]
+        if taken < 4:
+            button.click()
+    assert button.disabled and "the paper measured 2.4" in said(box) and "rises from 2.7 to 2.9" in said(box)
+    named(box, "Start again").click()
+    assert np.isfinite(np.asarray(figure.data[0].x, float)).sum() == 2 and not button.disabled
+
+
+@pytest.mark.parametrize("panel", ["paper", "coverage", "languages"])
+def test_lists_of_colours_and_patterns_reach_the_page(explorer, panel):
+    """A list that is shorter than its trace leaves the rest black."""
+    explorer.cost = recorded_costs()[0]
+    box = getattr(word_panels, f"{panel}_panel")(explorer)
+    (figure,) = every(box, parts.LiveFigure)
+    for trace in figure.data:
+        points = len(trace.x)
+        marker = trace.marker.to_plotly_json()
+        for value in (*marker.values(), marker.get("pattern", {}).get("shape")):
+            if isinstance(value, (tuple, list, np.ndarray)):
+                assert len(value) == points, (trace.name, value)
+    if panel == "paper":
+        bars = figure.data[0]
+        assert len(set(bars.marker.color)) == 2 and list(bars.marker.pattern.shape) == [""] * 5 + ["/"]
+
+
+# ---------------------------------------------------------------------- what the reader writes
+
+
+def test_the_tail_is_not_computed_for_words_of_the_head():
+    def softmax(z):
+        return np.exp(z) / np.exp(z).sum()
+
+    def always(word, h, head, P, W):
+        both = np.concatenate([softmax(head @ h)[:-1], softmax(head @ h)[-1] * softmax(W @ (P @ h))])
+        return both[word]
+
+    def with_dot(word, h, head, P, W):
+        tail, p_head = softmax(W.dot(P.dot(h))), softmax(head @ h)
+        return p_head[word] if word < len(head) - 1 else p_head[-1] * tail[word - len(head) + 1]
+
+    def lazily(word, h, head, P, W):
+        p_head, n, _ = softmax(head @ h), len(head) - 1, len(W) + W.shape[1]
+        return p_head[word] if word < n else p_head[-1] * softmax(W @ (P @ h))[word - n]
+
+    for function in (always, with_dot):
+        assert "computes the tail for words of the head, too" in check("probability", function).text
+    assert check("probability", lazily).text.startswith("✓ correct")
+
+
+def test_numbers_of_another_cell_are_named():
+    room = {"np": np, "k_h": 2000}
+    exec(
+        "softmax = lambda z: np.exp(z) / np.exp(z).sum()\n"
+        "def mine(word, h, head, P, W):\n"
+        "    p = softmax(head @ h)\n"
+        "    return p[word] if word < k_h else p[-1] * softmax(W @ (P @ h))[word - k_h]\n",
+        room,
+    )
+    assert "It reads k_h from another cell" in check("probability", room["mine"]).text
 
 
 def test_languages_panel(explorer):

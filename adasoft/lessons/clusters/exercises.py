@@ -69,6 +69,11 @@ def _head_for_its_own(counts: Any, cutoffs: Sequence[int], d: int, widths: Seque
     return multiplications(counts, cutoffs, d, widths) - head + float(shares[0]) * head
 
 
+def _counts_as_shares(counts: Any, cutoffs: Sequence[int], d: int, widths: Sequence[int]) -> float:
+    head = float(d * (_parts(counts, cutoffs)[0][0] + len(cutoffs)))
+    return head + (multiplications(counts, cutoffs, d, widths) - head) * float(np.sum(counts))
+
+
 def _cases() -> list[tuple[Any, ...]]:
     drawn = np.random.default_rng(2)
     zipf = np.sort(drawn.zipf(1.5, 60).clip(max=500))[::-1]
@@ -92,6 +97,7 @@ EXERCISES: dict[str, Exercise] = {
             "The projection from d to d_i is missing: d d_i more for each token of tail i.": _without_projections,
             "The words of tail i have d_i numbers each, not d; the projection to d_i costs d d_i.": _full_width,
             "A tail reaches from one cutoff to the next; you took its end for its size.": _cutoffs_as_sizes,
+            "Counts are not shares: divide them by their sum.": _counts_as_shares,
             "Every token passes through the head, including those that go on to a tail.": _head_for_its_own,
         },
         why="This is the number that the panel of section 3 shows.",

@@ -14,7 +14,19 @@ from ...tradeoffs import FrontPoint
 from ...vocabulary import Vocabulary
 from ..kit.explorer import Explorer
 from ..kit.parts import listed
-from ..kit.plots import FULL_COLOR, PLANNED, TEXT_COLOR, YOU, Data, Layout, filled, percent, plain, seconds_text
+from ..kit.plots import (
+    FULL_COLOR,
+    GUESSED,
+    PLANNED,
+    TEXT_COLOR,
+    YOU,
+    Data,
+    Layout,
+    filled,
+    percent,
+    plain,
+    seconds_text,
+)
 from .duel import Duel
 from .explorer import Tails
 
@@ -33,8 +45,13 @@ def _tails(n: int) -> str:
 # ---------------------------------------------------------------- what a further tail costs and saves
 
 
-def tails_data(clocks: Sequence[tuple[Cost, list[Tails]]], words: Vocabulary) -> tuple[Data, Layout]:
-    """For each of two clocks: starting time and work of the best cutoffs, per number of tails; the best of them."""
+def tails_data(
+    clocks: Sequence[tuple[Cost, list[Tails]]], words: Vocabulary, guess: float | None = None
+) -> tuple[Data, Layout]:
+    """For each of two clocks: starting time and work of the best cutoffs, per number of tails; the best of them.
+
+    ``guess``: how many times faster two tails are than one on the first clock, as the reader sees it.
+    """
     data: Data = {}
     layout: Layout = {}
     for i, (cost, rows) in enumerate(clocks):
@@ -52,17 +69,27 @@ def tails_data(clocks: Sequence[tuple[Cost, list[Tails]]], words: Vocabulary) ->
             "x": names,
             "y": np.maximum(total - starting, 0.0),
             "hovertext": spoken,
-            "text": [seconds_text(row.plan.time) for row in rows],
+            "text": [f"{ms:,.0f}" if ms >= 100 else f"{ms:.3g}" for ms in total],
         }
         data[3 * i + 2] = {"x": [names[j] for j in fastest], "y": total[fastest] + 0.25 * highest}
         layout[f"yaxis{i + 1 if i else ''}.range"] = [0.0, 1.45 * highest]
-        layout[f"xaxis{i + 1 if i else ''}.title.text"] = (
-            f"number of tails, each at its best<br>{plain(cost.name.replace('recorded machine: ', 'recorded: '))}"
-        )
+        machine = plain(cost.name.replace("recorded machine: ", "recorded: ")).replace(", ", "<br>", 1)
+        layout[f"xaxis{i + 1 if i else ''}.title.text"] = f"number of tails<br>{machine}"
+    rows = clocks[0][1]
+    drawn = guess is not None and guess > 0 and len(rows) > 1
+    at = rows[0].plan.time * 1e3 / guess if drawn and guess else 0.0
+    top = layout["yaxis.range"][1]
+    data[6] = {
+        "x": ["2"] if drawn else [],
+        "y": np.array([min(at, 0.96 * top)] if drawn else []),
+        "hovertext": [f"your guess: 2 tails are {guess:,.3g} times faster than 1"] if drawn else [],
+    }
     return data, layout
 
 
-def tails_figure(clocks: Sequence[tuple[Cost, list[Tails]]], words: Vocabulary) -> go.Figure:
+def tails_figure(
+    clocks: Sequence[tuple[Cost, list[Tails]]], words: Vocabulary, guess: float | None = None
+) -> go.Figure:
     """The same words on two machines: does a further tail pay?"""
     figure = make_subplots(1, 2, horizontal_spacing=0.12)
     starting = {"color": TEXT_COLOR, "pattern": {"shape": "/", "solidity": 0.5}}
@@ -77,14 +104,16 @@ def tails_figure(clocks: Sequence[tuple[Cost, list[Tails]]], words: Vocabulary) 
             textposition="outside",
             cliponaxis=False,
             textangle=0,
+            constraintext="none",
         )
         figure.add_scatter(row=1, col=column, mode="markers", marker=PLANNED, name="fastest", hoverinfo="skip")
         figure.update_xaxes(row=1, col=column, type="category")
         figure.update_yaxes(row=1, col=column, title_text="ms per step", tickformat=",.6~r")
     for trace in figure.data[3:]:
         trace.showlegend = False
+    figure.add_scatter(row=1, col=1, mode="markers", marker=GUESSED, name="your guess", hoverinfo="text")
     figure.update_layout(barmode="stack", dragmode=False)
-    figure = filled(figure, *tails_data(clocks, words), 300)
+    figure = filled(figure, *tails_data(clocks, words, guess), 320)
     figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.24, "x": 0}, margin={"t": 70})
     return figure
 
@@ -155,16 +184,29 @@ def front_figure(
         mode="lines+markers",
         line={"color": TEXT_COLOR, "width": 2},
         marker={"size": 6},
-        name="nothing is wider and faster",
+        name=f"{_tails(max(len(point.cutoffs) for point in points))}: nothing is wider and faster",
         hoverinfo="text",
     )
     figure.add_scatter(mode="markers", marker=PLANNED, name="the planner's floor: head at least 75 %", hoverinfo="text")
     figure.add_scatter(mode="markers", marker=YOU, name="your cutoffs", hoverinfo="text")
     figure.update_xaxes(title_text=f"mean width: numbers per token, of d = {found.in_features:,}")
     figure.update_yaxes(title_text="ms per step", type="log", dtick="D2", tickformat=",.6~r")
-    figure = filled(figure, *front_data(points, you, found, words), 300)
-    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.16, "x": 0}, dragmode=False)
+    figure = filled(figure, *front_data(points, you, found, words), 330)
+    legend = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
+    figure.update_layout(showlegend=True, legend=legend, margin={"t": 76}, dragmode=False)
     return figure
+
+
+def other_front(yours: int, n_tails: int) -> str:
+    """Why the reader's layer is not in the figure; empty where it is.
+
+    >>> other_front(5, 2)
+    ' Your layer has 5 tails; this curve is for 2, so it is not drawn here.'
+    """
+    if yours == n_tails:
+        return ""
+    layer = _tails(yours) if yours else "no tails"
+    return f" Your layer has {layer}; this curve is for {n_tails}, so it is not drawn here."
 
 
 def front_sentence(cost: Cost, points: list[FrontPoint], found: Plan) -> str:
@@ -173,9 +215,10 @@ def front_sentence(cost: Cost, points: list[FrontPoint], found: Plan) -> str:
     slower = found.time / fast.time - 1
     if not fast.cutoffs:
         return f"{cost.name}: no cutoffs are faster than the full softmax here."
+    width = mean_width(found.in_features, found.widths, found.shares)
     return (
-        f"{cost.name[0].upper()}{cost.name[1:]}: with the floor, {seconds_text(found.time)} and "
-        f"{mean_width(found.in_features, found.widths, found.shares):,.0f} numbers per token; the fastest, without it, "
+        f"{cost.name[0].upper()}{cost.name[1:]}, {_tails(found.n_tails)}: with the floor, {seconds_text(found.time)} "
+        f"and {width:,.0f} numbers per token; the fastest, without it, "
         f"{seconds_text(fast.time)} ({100 * slower:.1f} % less time) and {fast.mean_width:,.0f} numbers."
     )
 
@@ -211,14 +254,14 @@ def duel_figure(found: Duel) -> go.Figure:
     figure = go.Figure()
     figure.add_bar(
         orientation="h",
-        marker={"color": FULL_COLOR, "opacity": 0.55},
+        marker={"color": FULL_COLOR, "opacity": 0.4},
         error_x={"type": "data", "symmetric": False, "array": [0, 0], "color": TEXT_COLOR, "thickness": 2, "width": 8},
         name="measured: median and quartiles",
         hoverinfo="text",
     )
     figure.add_scatter(
         mode="markers",
-        marker={"symbol": "line-ns", "size": 26, "line": {"width": 3, "color": TEXT_COLOR}},
+        marker={"symbol": "diamond-tall", "size": 22, "color": TEXT_COLOR, "line": {"width": 2, "color": "#ffffff"}},
         name="predicted",
         hoverinfo="text",
     )

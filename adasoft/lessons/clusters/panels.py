@@ -15,6 +15,7 @@ from ..kit.plots import amount_text
 from . import figures as f
 from .duel import Duel, duel
 from .explorer import ClustersExplorer, Tails
+from .questions import PREDICTIONS
 from .widgets import AreaCut, GameMap, SwapAreas
 
 FLOOR = 0.75
@@ -62,7 +63,11 @@ def swap_panel(explorer: ClustersExplorer, *, slot: str = "swap") -> w.VBox:
     picture = SwapAreas(found=known)
     panel.on_value(picture, lambda found: explorer.remember("swaps found", list(found)), "found")
     box = panel.box(picture)
-    explorer.attach(slot, lambda: None, box)
+
+    def redraw() -> None:
+        picture.guess = explorer.recall("guess swap")
+
+    explorer.attach(slot, safely(panel, redraw), box)
     return box
 
 
@@ -82,11 +87,20 @@ def tails_panel(explorer: ClustersExplorer, *, slot: str = "tails") -> w.VBox:
         costs = _clocks(explorer)
         return [(cost, explorer.tails(cost)) for cost in [*costs, costs[0]][:2]]
 
-    figure = live(f.tails_figure(clocks(), explorer.vocabulary), "time against the number of tails on two machines")
+    def guess() -> float | None:
+        kept, result = explorer.recall("guess second cutoff"), explorer.recall("result second cutoff")
+        question = PREDICTIONS["second cutoff"].question
+        asked = question if isinstance(question, str) else question(explorer)
+        other = result is not None and result["question"] != asked  # other sizes since
+        return None if kept is None or other else float(kept)
+
+    figure = live(
+        f.tails_figure(clocks(), explorer.vocabulary, guess()), "time against the number of tails on two machines"
+    )
 
     def redraw() -> None:
         found = clocks()
-        data, layout = f.tails_data(found, explorer.vocabulary)
+        data, layout = f.tails_data(found, explorer.vocabulary, guess())
         figure.push(data, layout)
         for line, (cost, rows) in zip(told, found, strict=True):
             line.say(f.tails_sentence(cost, rows))
@@ -114,7 +128,10 @@ def front_panel(explorer: ClustersExplorer, *, slot: str = "front") -> w.VBox:
     def redraw() -> None:
         points, you, planned = found()
         figure.push(*f.front_data(points, you, planned, explorer.vocabulary))
-        told.say(f.front_sentence(explorer.by_the_clock, points, planned))
+        told.say(
+            f.front_sentence(explorer.by_the_clock, points, planned)
+            + f.other_front(len(explorer.cutoffs), planned.n_tails)
+        )
 
     box = panel.box(figure, told)
     explorer.attach(slot, safely(panel, redraw), box)
@@ -185,7 +202,9 @@ class _Game:
         """Dark, from the first cutoffs on."""
         self.explorer.reset()
         self.map.plan, self.map.trail = [], [list(self.explorer.cutoffs)]
+        self.figure.layout.display = "none"  # it is of the last game
         self.verdict.say("")
+        self.measured.say("")
 
     def measure(self, tick: Callable[[float, str], None]) -> None:
         """Time both layers on this machine."""
@@ -200,6 +219,7 @@ class _Game:
             self.figure.children[0].push(*f.duel_data(found))
         else:
             self.figure.children = [live(f.duel_figure(found), "measured time of both layers, with quartiles")]
+        self.figure.layout.display = None
         self.measured.say(when + f.duel_sentence(found))
 
 

@@ -15,9 +15,10 @@ def _clock(explorer: Explorer) -> Any:
 
 
 def _second_tail(explorer: Explorer) -> str:
+    widths = " and ".join(f"{width:,}" for width in explorer.widths_for(2))
     return (
-        f"With d = {explorer.in_features:,} and B = {explorer.batch:,}, how many times faster is the best pair of "
-        f"cutoffs than the best single cutoff? Times: {_clock(explorer).name}."
+        f"With d = {explorer.in_features:,}, B = {explorer.batch:,} and tails {widths} numbers wide, how many times "
+        f"faster is the best pair of cutoffs than the best single cutoff? Times: {_clock(explorer).name}."
     )
 
 

@@ -39,13 +39,17 @@ class AreaCut(anywidget.AnyWidget):  # type: ignore[misc]
 
 
 class SwapAreas(anywidget.AnyWidget):  # type: ignore[misc]
-    """Two tails, words wide and share of the tokens (in percent) high; ``found``: kinds of swap without effect."""
+    """Two tails, words wide and share of the tokens (in percent) high; ``found``: kinds of swap without effect.
+
+    ``guess``: the reader's, of the words per token once the first two tails have traded their shares.
+    """
 
     _esm = script("dom.js", HERE / "swap.js")
     _css = _STYLE
     sizes = t.List(t.Int(), [1000, 9000]).tag(sync=True)
     shares = t.List(t.Int(), [10, 20]).tag(sync=True)
     found = t.List(t.Unicode()).tag(sync=True)
+    guess = t.Float(None, allow_none=True).tag(sync=True)
 
 
 class GameMap(anywidget.AnyWidget):  # type: ignore[misc]

@@ -16,7 +16,7 @@ class Lesson(NamedTuple):
 
 
 LESSONS: tuple[Lesson, ...] = (
-    Lesson("00", "What is this, and what is my machine?", "00_start_here.ipynb", "words"),
+    Lesson("00", "How much does one cut save?", "00_start_here.ipynb", "words"),
     Lesson("01", "How unequal are words?", "01_zipf.ipynb", "words"),
     Lesson("02", "Where would you cut?", "02_clusters.ipynb", "clusters"),
     Lesson("03", "Why do counted multiplications lie?", "03_time_model.ipynb", "time_model"),

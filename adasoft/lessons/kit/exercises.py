@@ -11,6 +11,7 @@ import dis
 import html
 import inspect
 import linecache
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -51,6 +52,8 @@ class Exercise:
     """One sentence for the reader who got it right."""
     lesson: str = ""
     """The number of its lesson; may be left out in a room of one lesson."""
+    rule: Callable[[Callable[..., Any]], str] | None = None
+    """Called with a function whose results are right: what it does against the text, as a hint; empty if nothing."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Judgement:
     status: Status
     text: str
     rows: tuple[tuple[str, str], ...] = ()
-    """Name and code of what is shown below it: the line, the case, yours, expected."""
+    """Name and code of what is shown below it: the line, yours, expected, the case, the difference."""
 
     @property
     def plain(self) -> str:
@@ -71,7 +74,14 @@ class Judgement:
     def html(self) -> str:
         """All of it for the page."""
         said = f"<b>{SIGNS[self.status]} {self.status}</b>. {html.escape(self.text)}"
-        rows = "".join(f"<b>{html.escape(name)}</b><code>{html.escape(code)}</code>" for name, code in self.rows)
+        rows = "".join(
+            # a case is a wall of numbers: folded
+            f"<details style='grid-column: 1 / -1'><summary>{html.escape(name)}</summary>"
+            f"<code>{html.escape(code)}</code></details>"
+            if name.startswith("case ")
+            else f"<b>{html.escape(name)}</b><code>{html.escape(code)}</code>"
+            for name, code in self.rows
+        )
         shown_below = f'<div style="{_GRID}">{rows}</div>' if rows else ""
         return f'<div role="status" style="{_TEXT}">{said}{shown_below}</div>'
 
@@ -156,12 +166,15 @@ def judge(exercise: Exercise, function: Callable[..., Any], *, patience: float =
     right = [_Outcome(exercise.solution(*copy.deepcopy(case))) for case in cases]
     wrong = [i for i, one in enumerate(yours) if _differ(one, right[i], exercise.tolerance) is not None]
     if not wrong:
+        if exercise.rule is not None and (broken := exercise.rule(function)):
+            return Judgement("not yet", f"The results are right. {broken}")
         why = f"{exercise.why} " if exercise.why else ""
         return Judgement("correct", f"{why}Tried on {counted(len(cases), 'case')}.")
     hints = [
         hint for hint, bug in exercise.bugs.items() if _same(yours, _run(bug, cases, lambda: None), exercise.tolerance)
     ]
-    return _fault(function, exercise, cases, yours, right, wrong[0], hints[0] if hints else "")
+    hint = hints[0] if hints else _from_outside(function)
+    return _fault(function, exercise, cases, yours, right, wrong[0], hint)
 
 
 def _fault(
@@ -182,15 +195,15 @@ def _fault(
     expected = ("expected", shown(right[i].result))
     error = yours[i].error
     if error is not None:
-        said = f"{type(error).__name__}: {one_line(error)}"
+        said = f"{type(error).__name__}: {_in_words(one_line(error))}"
         return Judgement(
             "not yet",
             " ".join(filter(None, [f"Your function fails with {said}.", hint])),
-            (*_line_of(function, error), case, expected),
+            (*_line_of(function, error), expected, case),
         )
     found = difference(yours[i].result, right[i].result, exercise.tolerance)
     assert found is not None
-    rows = (case, ("yours", shown(yours[i].result)), expected)
+    rows = (("yours", shown(yours[i].result)), expected, case)
     if found.kind == "nothing":
         return Judgement("not yet", f"Here your function returns nothing. {hint}".strip(), rows)
     if hint:
@@ -199,8 +212,33 @@ def _fault(
     if kind or found.kind == "kind":
         text = found.text if kind else found.text.capitalize()
         return Judgement("not yet", f"{kind}{text}.", rows)
+    left = " There is still a “...” in your function." if re.search(r"^\s*\.\.\.", source_of(function), re.M) else ""
     right_before = f" The {counted(i, 'case')} before it {'is' if i == 1 else 'are'} right." if i else ""
-    return Judgement("not yet", f"Not a mistake I know.{right_before}", (*rows, ("difference", found.text)))
+    return Judgement("not yet", f"Not a mistake I know.{right_before}{left}", (*rows, ("difference", found.text)))
+
+
+def _in_words(message: str) -> str:
+    """NumPy's message on two factors that do not fit, in plain words; any other as it is."""
+    found = re.search(r"gufunc signature.*size (\d+) is different from (\d+)", message)
+    if found is None:
+        return message
+    return f"the factors of @ do not fit, the second has {found[1]} rows where the first has {found[2]} columns"
+
+
+def _from_outside(function: Callable[..., Any]) -> str:
+    """A hint where a function reads numbers or arrays of the notebook in place of its own arguments."""
+    code, found = _code_of(function), dict[str, None]()
+    room = getattr(function, "__globals__", {})
+    parts = [code] if code is not None else []
+    for part in parts:
+        parts += [one for one in part.co_consts if isinstance(one, type(part))]
+        for step in dis.get_instructions(part):
+            value = room.get(step.argval) if step.opname in ("LOAD_GLOBAL", "LOAD_NAME") else None
+            if isinstance(value, (int, float)) or isinstance(getattr(value, "shape", None), tuple):
+                found[step.argval] = None
+    if not found:
+        return ""
+    return f"It reads {', '.join(found)} from another cell of the notebook: compute what you need from the arguments."
 
 
 def _is_blank(result: Any) -> bool:

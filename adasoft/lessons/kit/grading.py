@@ -30,6 +30,8 @@ from .widgets import AnswerBox
 MISTAKEN = 0.03
 #: Units with others beside them, of which one may take the wrong one.
 _SCALED = {"ms", "s", "µs", "%", "GB", "million", "minutes", "seconds"}
+#: Units of counts, times and ratios: a guess in them is above 0.
+_ABOVE_0 = {"words", "tokens", "clusters", "times", "ms", "s", "µs", "minutes", "seconds"}
 
 
 @dataclass(frozen=True)
@@ -223,8 +225,13 @@ def ask(key: str) -> AnswerBox:
     return box
 
 
-def off_by(guess: float, true: float) -> float:
-    """How many times too large or too small a guess is; infinite where that cannot be said."""
+def off_by(guess: float, true: float, unit: str = "") -> float:
+    """How many times too large or too small a guess is; infinite where that cannot be said.
+
+    Digits are a logarithm already: each that is too many or too few counts as a factor of 2.
+    """
+    if unit == "digits":
+        return float(2.0 ** min(abs(guess - true), 60.0))
     if guess > 0 and true > 0:
         return max(guess / true, true / guess)
     return 1.0 if guess == true else math.inf
@@ -237,6 +244,19 @@ def closeness(off: float) -> str:
     if not math.isfinite(off):
         return "far off"
     return f"off by a factor of {f'{off:.1f}' if off < 9.95 else f'{off:,.0f}' if off < 1e6 else 'more than a million'}"
+
+
+def judged(guess: float, true: float, unit: str) -> str:
+    """How close a guess is, in words.
+
+    >>> judged(14, 9.3, "digits"), judged(14, 9.3, "words")
+    ('4.7 digits too many', 'off by a factor of 1.5')
+    """
+    if unit != "digits":
+        return closeness(off_by(guess, true))
+    if abs(guess - true) < 0.5:
+        return "close"
+    return f"{abs(guess - true):,.1f} digits too {'many' if guess > true else 'few'}"
 
 
 def true_text(true: float) -> str:
@@ -256,6 +276,8 @@ class _Guess:
         self.key, self.explorer, self.then = key, explorer, then
         self.asked, self.truth, self.unit = PREDICTIONS[key]
         self.committed = False
+        self.judged_with: Any = None
+        """The cost model and the words that the verdict is for."""
         self.rest = w.VBox([], layout=w.Layout(width="100%"))
         shows_itself = not isinstance(self.asked, str)
         self.entry = AnswerBox(self.text(), "Commit", self.commit, shown=shows_itself, start_over=self.again)
@@ -282,10 +304,14 @@ class _Guess:
         except ValueError as error:
             why = f"{_not_understood(error)} " if answer.strip() else ""
             return _line("missing", f"{why}Any number will do; a wrong guess teaches more than none.")
+        if guess <= 0 and self.unit.partition(" ")[0].rstrip(",") in _ABOVE_0:
+            return _line(
+                "missing", f"A guess in {self.unit.partition(',')[0]} should be above 0, got {number_text(guess)}."
+            )
         try:
             with LOCK:
                 self.entry.question = self.text()
-                true = self.truth(self.explorer)
+                true = self.truth_now()
                 self.explorer.unremember(f"result {self.key}")
                 self.explorer.remember(f"guess {self.key}", guess)
                 self.open()
@@ -301,9 +327,18 @@ class _Guess:
         except Exception as error:  # a callback's exception would be lost
             return _failed(error)
 
+    def basis(self) -> Any:
+        """What the answer may rest on, besides the question: the cost model and the words."""
+        return self.explorer.cost, self.explorer.vocabulary
+
+    def truth_now(self) -> float:
+        """The answer with the present cost model and words."""
+        self.judged_with = self.basis()
+        return self.truth(self.explorer)
+
     def told(self, guess: float, true: float) -> str:
         """The answer, and how close a guess is."""
-        return f"it is <b>{html.escape(with_unit(true_text(true), self.unit))}</b>: {closeness(off_by(guess, true))}."
+        return f"it is <b>{html.escape(with_unit(true_text(true), self.unit))}</b>: {judged(guess, true, self.unit)}."
 
     def keep_result(self, true: float) -> None:
         """Keep the answer beside the guess, with the question that it is for."""
@@ -322,14 +357,33 @@ class _Guess:
             self.entry.answer = number_text(guess)
             said = f"You guessed <b>{html.escape(with_unit(number_text(guess), self.unit))}</b> last time"
             if result is None:
-                said += ". Nothing is measured yet."
+                self.entry.verdict = f"{said}. Nothing is measured yet."
             elif result["question"] == self.entry.question:
-                said += f"; {self.told(guess, result['truth'])}"
+                self.entry.verdict = f"{said}; {self.told(guess, result['truth'])}"
+                self.judge_again()  # this machine may have been timed since
             else:  # other words or sizes since
-                said += f"; {self.told(guess, result['truth'])} The question was: {html.escape(result['question'])}"
-            self.entry.verdict = said
+                told = self.told(guess, result["truth"])
+                self.entry.verdict = f"{said}; {told} The question was: {html.escape(result['question'])}"
         except Exception as error:
             self.entry.verdict = _failed(error)
+
+    def judge_again(self) -> None:
+        """Let the verdict of a kept guess follow other timings or words, where the question is still the same."""
+        kept = done.guess_of(self.key, self.explorer.recall)
+        if kept is None or kept[1] is None or kept[1]["question"] != self.text():
+            return
+        guess, before = kept[0], float(kept[1]["truth"])
+        try:
+            now = self.truth_now()
+        except Exception:  # it cannot be told at present: what was said stays
+            return
+        if math.isnan(now) or true_text(now) == true_text(before):
+            return
+        self.keep_result(now)
+        self.entry.verdict = (
+            f"You guessed <b>{html.escape(with_unit(number_text(guess), self.unit))}</b>; with the timings and words "
+            f"used now, {self.told(guess, now)} Before, it was {html.escape(with_unit(true_text(before), self.unit))}."
+        )
 
     def again(self) -> None:
         """Forget the guess, and hide the answer with what it opened."""
@@ -351,8 +405,13 @@ class _Guess:
         """Follow the explorer until the guess is committed; then keep its answer as soon as it is measured."""
         if not self.committed:
             self.entry.question = self.text()
-        elif self.waits() and not math.isnan(true := self.truth(self.explorer)):
+        elif self.waits() and not math.isnan(true := self.truth_now()):
             self.keep_result(true)
+        elif self.judged_with is not None and any(
+            a is not b for a, b in zip(self.judged_with, self.basis(), strict=True)
+        ):
+            self.judged_with = self.basis()
+            self.judge_again()
 
 
 def predict(key: str, explorer: Explorer, then: Callable[[], w.Widget] | None = None) -> w.VBox:

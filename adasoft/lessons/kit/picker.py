@@ -36,6 +36,8 @@ class CutPicker(anywidget.AnyWidget):  # type: ignore[misc]
     colors = t.List(t.Unicode(), list(COLORS)).tag(sync=True)
     height = t.Int(300).tag(sync=True)
     label = t.Unicode("cutoffs").tag(sync=True)
+    mark: t.List[Any] = t.List().tag(sync=True)
+    """Rank, share and name of a word to mark on the curve; empty for none."""
 
     @t.validate("cuts")
     def _in_order(self, proposal: Any) -> list[int]:

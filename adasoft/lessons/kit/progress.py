@@ -18,7 +18,7 @@ from . import done
 from .course import LESSONS, lesson_of
 from .exercises import exercises
 from .explorer import LIVE
-from .grading import closeness, number_text, off_by, predictions_of, questions_of, with_unit
+from .grading import judged, number_text, off_by, predictions_of, questions_of, with_unit
 from .markdown import plain
 from .parts import Line, Panel, row
 from .report import write_report
@@ -94,8 +94,10 @@ def _guess_step(key: str, text: str, unit: str, kept: tuple[float, Mapping[str, 
     said = f"guess of {with_unit(number_text(guess), unit)}"
     if result is None:
         return Step("guess", key, text or f"“{key}”", False, True, f"{said}, not measured yet")
-    off = off_by(guess, result["truth"])
-    return Step("guess", key, text or result["question"], off <= NEAR, True, f"{said}: {closeness(off)}")
+    off = off_by(guess, result["truth"], unit)
+    return Step(
+        "guess", key, text or result["question"], off <= NEAR, True, f"{said}: {judged(guess, result['truth'], unit)}"
+    )
 
 
 def summary(lesson: list[Step]) -> str:

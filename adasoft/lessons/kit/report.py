@@ -24,7 +24,7 @@ from . import done, forms
 from .costs import measured_cost
 from .course import LESSONS
 from .exercises import exercises
-from .grading import closeness, number_text, off_by, predictions_of, questions_of, true_text, with_unit
+from .grading import judged, number_text, predictions_of, questions_of, true_text, with_unit
 from .languages import LANGUAGES, load_language
 from .markdown import plain
 from .saved import Choices, Entries
@@ -207,7 +207,7 @@ def _guesses(number: str, entries: Entries) -> str:
         fixed = prediction.question if isinstance(prediction.question, str) else key
         asked = plain(fixed) if result is None else result["question"]
         it_is = "not measured" if result is None else with_unit(true_text(result["truth"]), prediction.unit)
-        close = "" if result is None else closeness(off_by(guess, result["truth"]))
+        close = "" if result is None else judged(guess, result["truth"], prediction.unit)
         rows.append([_cell(asked), _cell(with_unit(number_text(guess), prediction.unit)), _cell(it_is), close])
     return markdown_table(["guessed", "my guess", "it is", ""], rows) if rows else ""
 

@@ -31,6 +31,10 @@ def _mean_of_each_word(log_p: Numbers, starts: Numbers) -> Pair:
     return float(np.exp(-log_p.mean())), float(np.exp(words.mean()))
 
 
+def _first_pieces(log_p: Numbers, starts: Numbers) -> Pair:
+    return float(np.exp(-log_p.mean())), float(np.exp(-log_p[starts].mean()))
+
+
 def _mean_of_inverses(log_p: Numbers, starts: Numbers) -> Pair:
     words = np.add.reduceat(-log_p, np.flatnonzero(starts))
     return float(np.exp(-log_p).mean()), float(np.exp(words).mean())
@@ -58,6 +62,16 @@ EXERCISES: dict[str, Exercise] = {
             "The sign is missing: a loss is minus the logarithm, so that a perplexity is at least 1.": (
                 _by_exponent(lambda loss, n, words: (float(np.exp(-loss / n)), float(np.exp(-loss / words))))
             ),
+            "The sign is missing in one of the two: both need the loss, which is minus the logarithm.": (
+                _by_exponent(lambda loss, n, words: (float(np.exp(-loss / n)), float(np.exp(loss / words))))
+            ),
+            "The sign is missing per word: there, too, the loss is minus the logarithm.": (
+                _by_exponent(lambda loss, n, words: (float(np.exp(loss / n)), float(np.exp(-loss / words))))
+            ),
+            "The two are swapped: the one per piece comes first.": (
+                _by_exponent(lambda loss, n, words: (float(np.exp(loss / words)), float(np.exp(loss / n))))
+            ),
+            "Per word you took the first pieces only: all pieces of a word count, the later ones too.": _first_pieces,
             "Those are powers of 2; these logarithms are natural, so the base is e.": (
                 _by_exponent(lambda loss, n, words: (float(2 ** (loss / n)), float(2 ** (loss / words))))
             ),

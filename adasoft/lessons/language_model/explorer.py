@@ -82,7 +82,7 @@ class TrainingExplorer(Explorer):
             raise t.TraitError("a vocabulary needs at least 2 words to be cut")
         if words is self._text_words or len(words) <= STAND_IN:
             return words  # type: ignore[no-any-return]
-        name = f"{words.name}, first {STAND_IN:,} words"
+        name = f"{words.name}, frequent words"
         return Vocabulary(words.counts[:STAND_IN], words.words and words.words[:STAND_IN], name=name)
 
     @t.validate("batch")

@@ -15,7 +15,7 @@ from plotly.subplots import make_subplots
 
 from ..kit import plots as f
 from ..kit.plots import Data, Layout
-from .looks import LOOKS, PARTS, SHORT, log_ticks
+from .looks import EXAMPLE_LABELS, LOOKS, PARTS, SHORT, log_ticks
 
 Kept = Mapping[str, Any]
 _NOTHING = np.full(1, math.nan)
@@ -30,23 +30,28 @@ def training_data(
     in the millions and stretches no axis.
     """
     lanes = kept.get("lanes", {})
+    short = {**SHORT, **{name: "example" for name, label in EXAMPLE_LABELS.items() if labels.get(name) == label}}
     data: Data = {}
     n = len(labels)
     for i, name in enumerate(labels):
         there = name in lanes and bool(lanes[name]["points"])
         points = np.array(lanes[name]["points"] if there else [[math.nan] * 4], dtype=np.float64)
-        data[i] = {"x": points[:, 0], "y": points[:, 2], "showlegend": there}
-        data[n + i] = {"x": points[:, 1], "y": points[:, 2]}
-        data[2 * n + i] = {"x": points[:, 1], "y": points[:, 3] if shown_loss else _NOTHING.repeat(len(points))}
+        data[i] = {"x": points[:, 0], "y": points[:, 2], "showlegend": there, "name": labels[name]}
+        data[n + i] = {"x": points[:, 1], "y": points[:, 2], "name": labels[name]}
+        data[2 * n + i] = {
+            "x": points[:, 1],
+            "y": points[:, 3] if shown_loss else _NOTHING.repeat(len(points)),
+            "meta": labels[name],
+        }
     names = [name for name in labels if name in lanes and lanes[name]["steps"]]
     step = {name: 1e3 * lanes[name]["seconds"] / lanes[name]["steps"] for name in names}
     for i, part in enumerate(PARTS):
         data[3 * n + i] = {
-            "y": [SHORT[name] for name in names] or [SHORT[next(iter(labels))]],
+            "y": [short[name] for name in names] or [short[next(iter(labels))]],
             "x": np.array([step[name] * lanes[name]["shares"][part] for name in names] or [math.nan]),
         }
     guessed = 1e3 * lane["seconds"] / lane["steps"] / guess if (lane := lanes.get("full")) and guess > 0 else math.nan
-    data[3 * n + len(PARTS)] = {"x": np.array([guessed]), "y": [SHORT["yours"]] if "yours" in names else [""]}
+    data[3 * n + len(PARTS)] = {"x": np.array([guessed]), "y": [short["yours"]] if "yours" in names else [""]}
     data[3 * n + len(PARTS)]["visible"] = math.isfinite(guessed) and "yours" in names
     data[2 * n]["showlegend"] = shown_loss
     perplexities = np.concatenate([data[i]["y"] for i in range(n)])
@@ -59,7 +64,7 @@ def training_figure(
     kept: Kept, labels: Mapping[str, str], shown_loss: bool = False, guess: float = math.nan
 ) -> go.Figure:
     """Three views of runs trained in turns: against seconds, against tokens, and where a step's time goes."""
-    titles = ("against seconds of training", "against tokens trained on", "one training step")
+    titles = ("against seconds of training", "against tokens trained on", "the time of one training step")
     figure = make_subplots(1, 3, subplot_titles=titles, horizontal_spacing=0.1, column_widths=[0.38, 0.36, 0.26])
     for column, unit in ((1, "seconds"), (2, "tokens")):
         for name, label in labels.items():
@@ -73,15 +78,15 @@ def training_figure(
                 marker={"symbol": symbol, "size": 8, "line": {"width": 2, "color": color}},
                 showlegend=False,
                 legendgroup=name,
-                hovertemplate=f"{label}: perplexity %{{y:,.1f}} after %{{x:,}} {unit}<extra></extra>",
+                hovertemplate=f"%{{fullData.name}}: perplexity %{{y:,.1f}} after %{{x:,}} {unit}<extra></extra>",
             )
-    for name, label in labels.items():
+    for name in labels:
         figure.add_scatter(
             row=1,
             col=2,
             mode="markers",
             name="hollow: exp of the training loss",
-            hovertemplate=f"{label}: exp of the training loss %{{y:,.1f}} after %{{x:,}} tokens<extra></extra>",
+            hovertemplate="%{meta}: exp of the training loss %{y:,.1f} after %{x:,} tokens<extra></extra>",
             showlegend=False,
             marker={
                 "symbol": f"{LOOKS[name].symbol.removesuffix('-open')}-open",

@@ -13,11 +13,13 @@ from ..kit.plots import FULL_COLOR, Layout
 
 #: What can be trained, and what it is called.
 LABELS = {name: ROW_LABELS[name] for name in PAPER_TEXT8} | {
-    "planned": "adaptive, planned cutoffs",
+    "planned": ROW_LABELS["planned-0.75"],
     "yours": "adaptive, your cutoffs",
 }
 #: The two of the reader's own cell, both with the reader's cutoffs.
 CELL_LABELS = {"lstm": "LSTM", "cell": "your cell"}
+#: What these are in a recorded session: somebody's, not the reader's.
+EXAMPLE_LABELS = {"yours": "adaptive, example cutoffs", "cell": "the example cell"}
 #: Short names, where there is little room.
 SHORT = {
     "full": "full",

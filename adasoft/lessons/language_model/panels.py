@@ -90,7 +90,7 @@ def number_of(panel: Panel, explorer: TrainingExplorer, name: str, text: str) ->
 def training_panel(explorer: TrainingExplorer, *, slot: str = "training") -> w.VBox:
     """Softmaxes trained in turns on the text: perplexity against seconds and tokens as they train, and a table."""
     panel, estimate = Panel(), Line()
-    trainer = Trainer(panel, explorer, "training", LABELS, "full", explorer.request)
+    trainer = Trainer(panel, explorer, "training", LABELS, "full", explorer.request, guessed=True)
     ticks = {
         name: w.Checkbox(description=label, indent=False, layout=w.Layout(width="auto", margin="0 16px 0 0"))
         for name, label in LABELS.items()
@@ -136,4 +136,4 @@ def reading_first(explorer: TrainingExplorer) -> str:
     """What is to be added to an estimate while the text is not read."""
     if explorer.corpus is not None:
         return ""
-    return " Before that the text is read" + (", up to a minute the first time." if explorer.source == "docs" else ".")
+    return " Before that the text is read" + (", a minute or two the first time." if explorer.source == "docs" else ".")

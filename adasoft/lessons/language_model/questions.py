@@ -24,6 +24,7 @@ QUESTIONS: dict[str, Question] = {
         "Another model needs 0.02 nats more. By what percentage is its perplexity higher?",
         lambda: 100 * math.expm1(0.02),
         {
+            "That is a fraction; the question asks for percent: times 100.": lambda: math.expm1(0.02),
             "Those are nats; the question asks for percent.": lambda: 0.02,
             "That is the factor between the two perplexities; the rise in percent is what goes beyond 1.": lambda: (
                 math.exp(0.02)
@@ -35,8 +36,8 @@ QUESTIONS: dict[str, Question] = {
         unit="%",
     ),
     "shares of a step": Question(
-        "With the full softmax, the output layer takes 70 % of a step; with the adaptive softmax, 25 % of its own, "
-        "shorter step. The rest takes as long as before. How many times faster is the step?",
+        "With the full softmax, the output layer takes 70 % of a training step; in the adaptive model's step, which is "
+        "shorter, it takes 25 %. Suppose the rest takes as long as before. How many times faster is the step?",
         lambda: 0.75 / 0.30,
         {
             "70 over 25 compares shares of two different wholes.": lambda: 70 / 25,
@@ -128,8 +129,9 @@ PREDICTIONS: dict[str, Prediction] = {
     "live faster": Prediction(
         lambda e: (
             f"{e.vocabulary.name}: V = {len(e.vocabulary):,}, d = {e.in_features:,}, B = {e.batch:,}, cutoffs "
-            f"{', '.join(f'{c:,}' for c in e.cutoffs) or 'none'}. Counting the LSTM, how many times more "
-            "words per second will training process with these cutoffs than with the full softmax?"
+            f"{', '.join(f'{c:,}' for c in e.cutoffs) or 'none'}. The output layer alone should be {e.speedup:.2g} "
+            "times faster than the full softmax. How many times faster is a whole training step, LSTM and optimizer "
+            "included?"
         ),
         lambda e: float(e.measured_speedup()),
         "times",

@@ -22,7 +22,7 @@ from ...text import Row
 RUNNERS = {
     "full": "full softmax",
     "adaptive": "adaptive, the authors' cutoffs",
-    "planned-0.75": "adaptive, planned cutoffs",
+    "planned-0.75": "adaptive, planned, head ≥ 75 %",
     "hierarchical": "hierarchical softmax",
 }
 #: Marks of the stored loss that one point of a line is the mean of: a mark alone is noisy.

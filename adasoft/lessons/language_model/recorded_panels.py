@@ -15,21 +15,32 @@ from ..kit.explorer import Explorer
 from ..kit.parts import WIDE, Line, Panel, live, one_line, row, safely
 from ..kit.views import close_all, replace
 from .race import stored_race
-from .stored_ranks import rank_data, rank_figure, rank_sentence
-from .stored_runs import MAIN, more_columns, shown_rows, stored_data, stored_figure, stored_table
+from .stored_ranks import nearest_ranked, rank_data, rank_figure, rank_sentence
+from .stored_runs import MAIN, more_columns, plain_label, shown_rows, stored_data, stored_figure, stored_table
 from .stored_verdicts import claims, disagreements, headline
 from .widgets import RaceView
 
 #: Of `predict`, where the guess of the paper's minutes is kept.
 GUESS = "guess paper minutes"
+#: What the reader bets on the race is kept under this name.
+BET = "guess race"
 _NONE = "nothing more"
 
 
-def training_race_panel(folder: Path | None = None) -> w.VBox:
-    """Four stored trainings replayed in the page. ``folder``: ``data/results`` by default."""
+def training_race_panel(explorer: Explorer | None = None, folder: Path | None = None) -> w.VBox:
+    """Four stored trainings replayed in the page, after a bet.
+
+    Args:
+        explorer: keeps the bet; without one it is forgotten with the page.
+        folder: ``data/results`` by default.
+    """
     panel = Panel()
     try:
-        box = panel.box(RaceView(stored_race(folder)))
+        kept = explorer.recall(BET) if explorer else None
+        view = RaceView(stored_race(folder), kept if kept and kept > 0 else None)
+        if explorer is not None:
+            view.observe(lambda change: explorer.remember(BET, change["new"]) if change["new"] else None, "bet")
+        box = panel.box(view)
     except (ValueError, OSError) as error:
         panel.problem.say(one_line(error))
         box = panel.box()
@@ -57,7 +68,7 @@ def stored_panel(explorer: Explorer | None = None, folder: Path | None = None) -
     panel, result, below = Panel(), w.HTML(), w.HTML()
     found: dict[str, StoredTable] = {}
     try:
-        found = {one.label: one for one in stored_tables(folder)}
+        found = {plain_label(one): one for one in stored_tables(folder)}
     except ValueError as error:
         panel.problem.say(one_line(error))
     first = next(iter(found), None)
@@ -99,8 +110,11 @@ def stored_panel(explorer: Explorer | None = None, folder: Path | None = None) -
         )
         if by_rank.children:
             ranks, ranked = by_rank.children
-            ranks.push(*rank_data(one))
-            ranked.say(rank_sentence(one))
+            near = nearest_ranked(one, [*found.values()])
+            ranks.push(*rank_data(near))
+            elsewhere = near is not None and near is not one
+            told = f"The runs above did not record it; these are {plain_label(near)}. " if near and elsewhere else ""
+            ranked.say(told + rank_sentence(near))
 
     def open_ranks(on: bool) -> None:
         before, by_rank.children = by_rank.children, ()

@@ -14,10 +14,15 @@ import numpy as np
 
 from ...text import counted, signed
 from ..kit import plots as f
+from ..kit.grading import closeness, off_by
 from ..kit.parts import listed
 from ..kit.tables import html_table
 
 Kept = Mapping[str, Any]
+#: Tokens trained on before which a lead says little of how a training ends.
+EARLY = 1_000_000
+#: A run with fewer points than these is not yet to be judged.
+FEW = 4
 
 
 class Compared(NamedTuple):
@@ -140,45 +145,53 @@ def training_sentence(kept: Kept, labels: Mapping[str, str], base: str, guess: f
         ]
         text = f"perplexity of {'; '.join(parts)}."
         return text if own else f"{text} Tick {labels[base]} as well to compare."
-    text = f"{labels[base]}: perplexity {own.perplexity:,.1f} after {_after(kept, base)}"
-    text += f", {own.rate:,.0f} words per second."
-    others = [row for row in rows if row is not own]
-    if len(others) > 3:
-        text += _best_and_worst(others, labels)
-        others = [row for row in others if row.name == "yours"]
-    for row in others:
+    text = f"{labels[base]}: perplexity {own.perplexity:,.1f} after {_after(kept, base)}."
+    for row in [row for row in rows if row is not own]:
         parts = [f"{row.perplexity:,.1f}"]
         if math.isfinite(row.at_seconds):
             parts.append(f"{more_or_less(row.at_seconds)} after equal seconds")
         if math.isfinite(row.at_tokens):
             parts.append(f"{more_or_less(row.at_tokens)} after equal tokens")
-        text += f" {labels[row.name]}: {', '.join(parts)}; {row.faster:.2g} times as many words per second."
+        text += f" {labels[row.name]}: {', '.join(parts)}; a training step is {row.faster:.2g} times faster."
     yours = next((row.faster for row in rows if row.name == "yours"), math.nan)
+    if math.isfinite(yours):
+        text += _step_taken_apart(kept, yours)
     if math.isfinite(guess) and math.isfinite(yours):
-        off = max(guess / yours, yours / guess) if guess > 0 else math.inf
-        close = "close" if off < 1.25 else f"off by a factor of {off:,.1f}" if math.isfinite(off) else "far off"
-        text += f" You guessed {guess:g} times for your cutoffs; it is {yours:.2g}: {close}."
-    return text
+        text += f" You guessed {guess:g} times for the step; it is {yours:.2g}: {closeness(off_by(guess, yours))}."
+    return text + _few_points(kept, labels, [row.name for row in rows])
+
+
+def _milliseconds(lane: Kept) -> tuple[float, float]:
+    """Of a training step, and of the output layer in it."""
+    step = 1e3 * lane["seconds"] / lane["steps"]
+    return step, step * lane["shares"]["output"]
+
+
+def _step_taken_apart(kept: Kept, faster: float) -> str:
+    """Why the layer gains more than the step: both, in milliseconds."""
+    (_, full), (_, yours) = (_milliseconds(kept["lanes"][name]) for name in ("full", "yours"))
+    if not yours or not full:
+        return ""
+    return (
+        f" Its output layer alone is {full / yours:.2g} times faster ({full:.0f} ms, now {yours:.0f} ms); the rest of "
+        f"the step stays, so the step gains {faster:.2g} times."
+    )
+
+
+def _few_points(kept: Kept, labels: Mapping[str, str], names: Sequence[str]) -> str:
+    """A warning where a run has come too short a way to be judged."""
+    name = min(names, key=lambda one: len(kept["lanes"][one]["points"]))
+    n = len(kept["lanes"][name]["points"])
+    if n >= FEW:
+        early = " This is the start of training: a lead of a few percent can turn, as the text below says."
+        return early if kept["lanes"][name]["tokens"] < EARLY else ""
+    return f" {labels[name]} has {counted(n, 'point')} only, too few to tell which is better: press Go on."
 
 
 def _after(kept: Kept, name: str) -> str:
     """When a run's last perplexity was taken: its clock may have gone on since."""
     seconds = kept["lanes"][name]["points"][-1][0]
     return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-
-
-def _best_and_worst(rows: Sequence[Compared], labels: Mapping[str, str]) -> str:
-    """Of many runs, the ends of the field; the table has all of them."""
-    text = ""
-    for column, when in (("at_seconds", "equal seconds"), ("at_tokens", "equal tokens")):
-        found = sorted((getattr(row, column), row.name) for row in rows if math.isfinite(getattr(row, column)))
-        if found:
-            (low, best), (high, worst) = found[0], found[-1]
-            text += (
-                f" After {when}, from {more_or_less(low)} ({labels[best]}) to {more_or_less(high)} ({labels[worst]})."
-            )
-    fast = max(rows, key=lambda row: row.faster)
-    return f"{text} Most words per second: {labels[fast.name]}, {fast.faster:.2g} times as many."
 
 
 def loss_sentence(kept: Kept, labels: Mapping[str, str]) -> str:
@@ -198,7 +211,7 @@ def loss_sentence(kept: Kept, labels: Mapping[str, str]) -> str:
 def text_rows(text: Kept, stand_in: str) -> dict[str, str]:
     """What is known of a text, for a card. ``stand_in``: the words that stand in for those of a text not yet read."""
     if not text:
-        return {"text": "not read yet", "words below": f"those of {stand_in} stand in for its words until then"}
+        return {"text": "not read yet", "words below": f"until then, those of {stand_in}"}
     shares = ", ".join(f"{f.percent(share)} for {int(n):,}" for n, share in text["shares"].items())
     return {
         "text": f"{text['name']}: {text['source']}",
@@ -210,10 +223,13 @@ def text_rows(text: Kept, stand_in: str) -> dict[str, str]:
     }
 
 
-def written_html(label: str, text: str, cutoffs: Sequence[int] = (), ranks: Mapping[str, int] | None = None) -> str:
+def written_html(
+    label: str, text: str, cutoffs: Sequence[int] = (), ranks: Mapping[str, int] | None = None, start: str = ""
+) -> str:
     """What a model wrote, as HTML: each word of a tail underlined, with the tail's number, and how many there are.
 
-    ``ranks``: of the words, from 1 on; without them, or without cutoffs, the words are plain.
+    ``ranks``: of the words, from 1 on; without them, or without cutoffs, the words are plain. ``start``: what it was
+    given to begin with, which it did not write.
     """
     words = text.replace("\n", " ↵ ").split()
     clusters = [sum(rank > cut for cut in cutoffs) if (rank := (ranks or {}).get(word)) else 0 for word in words]
@@ -224,7 +240,7 @@ def written_html(label: str, text: str, cutoffs: Sequence[int] = (), ranks: Mapp
         f'<span style="--own: var(--c{i})">{html.escape(word)}<sub>{i}</sub></span>' if i else html.escape(word)
         for word, i in zip(words, clusters, strict=True)
     )
-    return f'<div class="adasoft-wrote"><b>{html.escape(label)}</b>{note}<br>{body}</div>'
+    return f'<div class="adasoft-wrote"><b>{html.escape(label)}</b>{note}<br>{html.escape(start)} {body}</div>'
 
 
 def cutoffs_text(cutoffs: Sequence[int]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,28 @@ from ..kit.plots import Data, Layout
 from .looks import log_ticks, look
 
 #: Rows whose difference is put in words, the first that is there.
-_IN_WORDS = ("planned-wide", "planned-wide-0.85", "planned-0.75", "planned-mean-0.75", "adaptive")
+_IN_WORDS = ("planned-0.75", "adaptive", "planned-wide", "planned-wide-0.85", "planned-mean-0.75")
+#: Rows that the panel's result is about.
+_HEADLINE = ("full", "adaptive", "planned-0.75")
 
 
 def _told(table: StoredTable | None) -> list[Row]:
-    return [row for row in table.rows if "more" in row] if table else []
+    """The rows that recorded it, those of the headline alone where they are among them."""
+    rows = [row for row in table.rows if "more" in row] if table else []
+    main = [row for row in rows if row["name"] in _HEADLINE]
+    return main if len(main) > 1 else rows
+
+
+def nearest_ranked(table: StoredTable | None, tables: Sequence[StoredTable]) -> StoredTable | None:
+    """The table itself if the runs of its headline recorded the loss by rank; else the one with most that did."""
+
+    def score(one: StoredTable) -> int:
+        return sum("more" in row and row["to"] == "full" for row in one.rows if row["name"] in _HEADLINE)
+
+    if table is None or score(table) > 1 or not tables:
+        return table
+    best = max(tables, key=score)
+    return best if score(best) > 1 else table
 
 
 def rank_data(table: StoredTable | None) -> tuple[Data, Layout]:
@@ -33,10 +51,14 @@ def rank_data(table: StoredTable | None) -> tuple[Data, Layout]:
         if row:
             ends = [*row["ranks"][1:], row["V"]]
         more = 1e3 * np.cumsum(row["more"]) if row else np.array([math.nan])
-        data[i] = {"x": np.array(ends if row else [math.nan]), "y": more, "showlegend": row is not None}
+        data[i] = {
+            "x": np.array(ends if row else [math.nan]),
+            "y": more,
+            "text": [""] * (len(more) - 1) + [ROW_LABELS[name].removeprefix("adaptive, ") if row else ""],
+        }
     base = ROW_LABELS.get(next(iter(rows.values()))["to"], "") if rows else ""
     title = (
-        f"extra loss over {base}, summed up to this rank (0.001 nat per token)"
+        f"How much of the extra loss over {base} comes from the first r words"
         if rows
         else "none of these records tells it"
     )
@@ -49,22 +71,29 @@ def rank_figure(table: StoredTable | None) -> go.Figure:
     for name, label in ROW_LABELS.items():
         color, dash, symbol = look(name)
         figure.add_scatter(
-            mode="lines+markers",
+            mode="lines+markers+text",
+            textposition="bottom left" if name == "full" else "top left",
             name=label,
             line={"color": color, "width": 2.5, "dash": dash},
             marker={"symbol": symbol, "size": 8},
-            hovertemplate="%{y:.1f} up to rank %{x:,}",
+            hovertemplate=f"{label}: %{{y:.1f}} up to rank %{{x:,}}<extra></extra>",
         )
-    figure.update_xaxes(title_text="rank of the word", type="log")
-    figure.update_yaxes(title_text="thousandths of a nat, summed")
-    figure = f.filled(figure, *rank_data(table), 520)
+    figure.update_xaxes(title_text="r: rank of the word", type="log")
+    figure.update_yaxes(title_text="0.001 nat per token")
+    figure = f.filled(figure, *rank_data(table), 380)
     figure.update_layout(
-        showlegend=True,
-        legend={"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0},
-        title={"font_size": 13, "x": 0.5, "xanchor": "center"},
-        margin={"t": 40, "b": 100},
+        showlegend=False, hovermode="closest", title={"font_size": 13, "x": 0.5, "xanchor": "center"}, margin={"t": 40}
     )
     return figure
+
+
+def _ahead_at_first(more: Any, ends: Sequence[int], kind: str) -> str:
+    """How far it is ahead on the most frequent words, if it is."""
+    summed = np.cumsum(more)
+    i = int(np.argmin(summed))
+    if summed[i] > -1:
+        return ""
+    return f" It is ahead on the {ends[i]:,} most frequent {kind} together ({summed[i]:+.0f}): it loses on rare ones."
 
 
 def rank_sentence(table: StoredTable | None) -> str:
@@ -81,5 +110,5 @@ def rank_sentence(table: StoredTable | None) -> str:
         f"{ROW_LABELS[compared['name']]}: {more.sum():+.0f} thousandths of a nat per token against "
         f"{ROW_LABELS[compared['to']]}, or {100 * math.expm1(more.sum() / 1e3):+.1f} % in perplexity; most in one "
         f"stretch: {more[i]:+.0f} on the {kind} of rank {compared['ranks'][i]:,} to {ends[i]:,}, "
-        f"{100 * compared['shares'][i]:.0f} % of all tokens. Only runs that recorded it count."
+        f"{100 * compared['shares'][i]:.0f} % of all tokens.{_ahead_at_first(more, ends, kind)}"
     )

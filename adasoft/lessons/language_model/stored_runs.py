@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from functools import partial
 
@@ -21,7 +22,11 @@ from .looks import OTHERS_COLOR, log_ticks, look
 #: What is in colour at first; all others are grey until the reader asks for one.
 MAIN = ("full", "adaptive", "planned-0.75")
 #: What the marks of the main ones are called.
-_SHORT = {"full": "full softmax", "adaptive": "authors' cutoffs", "planned-0.75": "planned cutoffs"}
+_SHORT = {"full": "full softmax", "adaptive": "authors' cutoffs", "planned-0.75": "planned, head ≥ 75 %"}
+#: Planned with a larger and larger head: the price of speed as one line.
+TRADE = {"planned-0.65": "≥ 65 %", "planned-0.75": "", "planned-0.85": "≥ 85 %"}
+#: How high the guess of a time stands, in percent: it says nothing of perplexity, and no other mark is there.
+GUESS_AT = 22.0
 #: Makes the runs that are stored.
 COMMAND = "python -m adasoft table --run europarl-en --tokens 2000000 --hidden 256 --epochs 2"
 
@@ -68,7 +73,7 @@ def stored_data(table: StoredTable | None, chosen: str | None = None, guess: flo
         data[n + i] = {
             "x": np.array([gain]),
             "y": np.array([more]),
-            "text": [named],
+            "text": [named.replace("planned, head", "planned,")],
             "marker.size": 13 if named else 8,
             "marker.color": color,
             "opacity": 1.0 if named else 0.55,
@@ -84,15 +89,24 @@ def stored_data(table: StoredTable | None, chosen: str | None = None, guess: flo
         "marker.color": [look(name).color if _paper_name(name, chosen) else OTHERS_COLOR for name in names],
     }
     guessed = PAPER_TEXT8["full"][1] / guess if guess > 0 else math.nan
-    data[2 * n + 1] = {"x": np.array([guessed]), "y": np.array([100 * paper["adaptive"][0]])}
+    data[2 * n + 1] = {"x": np.array([guessed]), "y": np.array([GUESS_AT])}  # where no other mark is
+    traded = [row for name in TRADE if table and (row := table.row(name)) and "of full" in row and "faster" in row]
+    along = len(traded) > 1
+    data[2 * n + 2] = {
+        "x": np.array([row["faster"] for row in traded] if along else [math.nan]),
+        "y": np.array([100 * row["of full"] for row in traded] if along else [math.nan]),
+        "text": [TRADE[row["name"]] for row in traded] if along else [""],
+    }
     minutes = np.concatenate([data[i]["x"] for i in range(n)])
     within = guessed if 0.5 < guessed < 20 else math.nan  # a wild guess stretches no axis
-    room = math.log10(0.72 * float(np.nanmin([*gains, within]))), math.log10(1.6 * float(np.nanmax([*gains, within])))
+    room = math.log10(0.72 * float(np.nanmin([*gains, within]))), math.log10(3.2 * float(np.nanmax([*gains, within])))
+    percents = [*(data[n + i]["y"][0] for i in range(n)), *data[2 * n]["y"]]
     pieces = table is not None and table.rows[0]["words per token"] < 0.999
     layout = {
         **log_ticks("xaxis", minutes),
         **log_ticks("xaxis2", gains),
         "xaxis2.range": room,
+        "yaxis2.range": (min(0.0, float(np.nanmin(percents))) - 5, float(np.nanmax(percents)) + 4),  # room for names
         "yaxis.title.text": f"validation perplexity{' per piece' * pieces}",
     }
     if np.isfinite(minutes).any():  # room for the names at the ends of the lines
@@ -102,9 +116,9 @@ def stored_data(table: StoredTable | None, chosen: str | None = None, guess: flo
 
 
 def _paper_name(name: str, chosen: str | None) -> str:
-    if name == "adaptive":
-        return "the paper: adaptive"
-    return f"the paper: {ROW_LABELS[name].partition(',')[0]}" if name == chosen else ""
+    """The full softmax of the paper lies on ours; all others are named, so that no mark stands without a word."""
+    name_of = ROW_LABELS[name].partition(",")[0]
+    return "" if name == "full" else f"paper: {name_of}" if name in ("adaptive", chosen) else name_of
 
 
 def _whisker(row: Row | None, full: Row | None) -> tuple[float, float]:
@@ -136,7 +150,7 @@ def stored_figure(table: StoredTable | None, chosen: str | None = None, guess: f
             col=2,
             mode="markers+text",
             name=label,
-            textposition={"full": "bottom center", "adaptive": "bottom right"}.get(name, "top center"),
+            textposition={"adaptive": "bottom right", "planned-0.75": "middle right"}.get(name, "bottom center"),
             marker={"symbol": look(name).symbol, "color": look(name).color},
             error_y={"type": "data", "symmetric": False, "thickness": 1.5, "width": 4, "array": [0]},
             hovertemplate=f"{label}: %{{x:.2f}} times faster, perplexity %{{y:+.1f}} %<extra></extra>",
@@ -146,7 +160,8 @@ def stored_figure(table: StoredTable | None, chosen: str | None = None, guess: f
         col=2,
         mode="markers+text",
         name="the paper, Text8",
-        textposition="top center",
+        textposition=["bottom right", "bottom center", "middle right", "middle right", "bottom center", "top center"],
+        textfont={"size": 11},
         customdata=[ROW_LABELS[name] for name in PAPER_TEXT8],
         hovertemplate="the paper, %{customdata}: %{x:.2f} times faster, perplexity %{y:+.1f} %<extra></extra>",
         marker={"symbol": [f"{look(name).symbol}-open" for name in PAPER_TEXT8], "size": 12, "line": {"width": 2}},
@@ -157,17 +172,48 @@ def stored_figure(table: StoredTable | None, chosen: str | None = None, guess: f
         mode="markers+text",
         name="your guess",
         text=["your guess"],
-        textposition="bottom center",
+        textposition="top center",
         marker=f.GUESSED,
         hovertemplate="your guess for the paper: %{x:.2f} times faster<extra></extra>",
+    )
+    figure.add_scatter(
+        row=1,
+        col=2,
+        mode="lines+text",
+        name="planned, with a larger and larger head",
+        textposition=["top right", "top center", "bottom right"],
+        line={"color": look("planned-0.75").color, "width": 1.5, "dash": "dot"},
+        hoverinfo="skip",
     )
     figure.update_xaxes(row=1, col=1, title_text="minutes of training", type="log")
     figure.update_xaxes(row=1, col=2, title_text="times faster than the full softmax", type="log")
     figure.update_yaxes(row=1, col=2, title_text="test perplexity, % above the full softmax's")
     figure.update_annotations(font_size=13)
     figure = f.filled(figure, *stored_data(table, chosen, guess), 400)
-    figure.update_layout(showlegend=False)
+    figure.update_layout(showlegend=False, hovermode="closest")
     return figure
+
+
+#: How the names of tables read to people.
+_PLAIN = (
+    ("europarl-en:", "EuroParl:"),
+    ("wikitext-2:", "WikiText-2:"),
+    (r"V = (\d[\d,]*\d) pieces", r"\1 pieces"),
+    (r"V = (\d[\d,]*\d)", r"\1 words"),
+    (", dtype bfloat16, on cuda", " on a GPU in bfloat16"),
+    (", on cuda", " on a GPU"),
+    ("lstm", "LSTM"),
+    (r"warmup (\d+)", r"\1 warm-up steps"),
+    ("transformer, its preset", "Transformer with its usual optimizer"),
+)
+
+
+def plain_label(table: StoredTable) -> str:
+    """EuroParl: 17,724 words, LSTM, d = 256, 2 epochs."""
+    label = table.label
+    for pattern, plain in _PLAIN:
+        label = re.sub(pattern, plain, label)
+    return label
 
 
 # ---------------------------------------------------------------------- tables

@@ -31,13 +31,16 @@ def read_text(source: str, tokens: int, cache: Path | None = None) -> Corpus:
 
     A file or folder is lowered and cut into words and marks, unless it holds ``<unk>``: then somebody has done so.
 
-    Raises ValueError and OSError as :func:`adasoft.corpora.load`; ValueError for a corpus that is not downloaded yet.
+    Raises ValueError and OSError as :func:`adasoft.corpora.load`; ValueError for a corpus that is not downloaded yet
+    and for a path where nothing is.
     """
     if source in NAMES and source != "docs" and not downloaded(source):
         raise ValueError(
             f"{source} is not on this computer; python -m adasoft train --corpus {source} downloads it "
             f"({NAMES[source].licence}), the lessons use no network"
         )
+    if source not in NAMES and not Path(source).expanduser().exists():
+        raise ValueError(f"no file or folder is called {source}: check the path, or press Back to the documentation")
     how: dict[str, Any] = {}
     if source not in NAMES and not _prepared(Path(source)):
         how = {"tokenizer": "words", "lower": True}
@@ -83,11 +86,11 @@ def read_beside(source: str, tokens: int, cache: Path | None, tick: Tick) -> Cor
 
     thread, begun = threading.Thread(target=work, daemon=True), time.monotonic()
     thread.start()
-    name, first = Path(source).name, "; once, it takes up to a minute" if source == "docs" else ""
+    name, first = Path(source).name, "; the first time, it takes a minute or two" if source == "docs" else ""
     while thread.is_alive():
         thread.join(0.05)
         seconds = time.monotonic() - begun
-        tick(1 - 1 / (1 + seconds / 20), f"reading {name}: {seconds:.0f} s{first} ...")
+        tick(1 - 1 / (1 + seconds / 20), f"reading {name}: {seconds:.0f} s{first if seconds < 120 else ''} ...")
     if errors:
         raise errors[0]
     return corpora[0]

@@ -17,6 +17,7 @@ from ..time_model.timings import Tick
 from . import figures as tf
 from . import sentences as said
 from .explorer import TrainingExplorer
+from .looks import EXAMPLE_LABELS
 from .recorded_sessions import recorded_sessions
 from .trainings import Request
 from .turns import Turns
@@ -37,6 +38,7 @@ class Trainer:
         base: the run that others are compared with.
         request: what to train, asked for at each press of Train.
         patience: of code of the reader's that is trained: seconds that it may be silent; None if there is none.
+        guessed: the reader has guessed what it will measure, so no recorded answer is shown before it is asked for.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Trainer:
         request: Callable[[], Request],
         *,
         patience: float | None = None,
+        guessed: bool = False,
     ) -> None:
         self.explorer, self.key, self.labels, self.base, self._request = explorer, key, labels, base, request
         self._patience = patience
@@ -57,7 +60,7 @@ class Trainer:
         self.shown = w.Dropdown(
             options=[HERE, *self.sessions], description="shown", style=WIDE, layout=w.Layout(width="560px")
         )
-        if not self.kept() and self.sessions:
+        if not self.kept() and self.sessions and not guessed:
             self.shown.value = next(iter(self.sessions))  # something to look at before the first training
         self.loss = w.Checkbox(
             False, description="also exp of the training loss", indent=False, layout=w.Layout(width="auto")
@@ -129,21 +132,25 @@ class Trainer:
         with LOCK:
             self.redraw()
 
-    def _show(self, kept: Mapping[str, Any], guess: float) -> None:
-        self.figure.push(*tf.training_data(kept, self.labels, self.loss.value, guess))
-        self.table.value = said.training_table(kept, self.labels, self.base)
+    def _ticked_of(self, kept: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Of a recorded session, the runs that are ticked: eight curves are too many to tell apart."""
+        lanes = {name: lane for name, lane in kept["lanes"].items() if name in self.explorer.ticked}
+        return {**kept, "lanes": lanes} if lanes else kept
 
     def redraw(self) -> None:
         """Draw everything again."""
         kept = self.kept()
         recorded = self.sessions.get(self.shown.value)
         guess = math.nan if recorded else float(self.explorer.recall(GUESS, math.nan))
-        self._show(kept, guess)
-        text = said.training_sentence(kept, self.labels, self.base, guess)
+        labels = {name: EXAMPLE_LABELS.get(name, label) if recorded else label for name, label in self.labels.items()}
+        drawn = self._ticked_of(kept) if recorded else kept
+        self.figure.push(*tf.training_data(drawn, labels, self.loss.value, guess))
+        self.table.value = said.training_table(kept, labels, self.base)
+        text = said.training_sentence(drawn, labels, self.base, guess)
         if self.loss.value:
-            text += f" {said.loss_sentence(kept, self.labels)}"
+            text += f" {said.loss_sentence(drawn, labels)}"
         here = "Trained here:" if self._turns is None else "Training here, now:"
-        self.words.say(f"{'RECORDED, not this machine:' if recorded else here} {text}")
+        self.words.say(f"{'Recorded, not this machine:' if recorded else here} {text}")
         about = f"{said.conditions(kept)}." if kept else ""
         about += f" {recorded.provenance}" if recorded else ""
         body = f"<details><summary>Text, sizes and machine</summary>{html.escape(about)}</details>"

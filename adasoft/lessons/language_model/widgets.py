@@ -20,6 +20,8 @@ class RaceView(anywidget.AnyWidget):  # type: ignore[misc]
     _esm: ClassVar[Any] = script("dom.js", STATIC / "race.js")
     _css: ClassVar[Any] = STATIC / "race.css"
     race = t.Dict().tag(sync=True)
+    bet = t.Float(None, allow_none=True).tag(sync=True)
+    """How many times sooner the reader expects the authors' cutoffs to finish; fixed once played."""
 
-    def __init__(self, race: Race) -> None:
-        super().__init__(race=race.json())
+    def __init__(self, race: Race, bet: float | None = None) -> None:
+        super().__init__(race=race.json(), bet=bet)

@@ -14,7 +14,7 @@ from ..kit.widgets import NumberBox
 from ..time_model.timings import Tick
 from . import sentences as said
 from .explorer import TrainingExplorer
-from .looks import LABELS
+from .looks import EXAMPLE_LABELS, LABELS
 from .panels import with_problem
 from .recorded_sessions import recorded_sessions
 
@@ -76,11 +76,12 @@ def writing_panel(explorer: TrainingExplorer, *, slot: str = "writing") -> w.VBo
             names = [*(["full"] if "full" in names else names[:1]), *beside]
         kept = recorded.kept["training"] if recorded else explorer.recall("training") or {}
         ranks = None if recorded else _ranks(explorer, kept)
+        labels = {**LABELS, **EXAMPLE_LABELS} if recorded else LABELS
         text.value = _STYLE + "".join(
-            said.written_html(LABELS[name], f"{written['start']} {written['words'][name]}", _cutoffs(kept, name), ranks)
+            said.written_html(labels[name], written["words"][name], _cutoffs(kept, name), ranks, start=written["start"])
             for name in dict.fromkeys(names)
         )
-        whose = "RECORDED, not this machine: each" if recorded else "Each"
+        whose = "Recorded, not this machine: each" if recorded else "Each"
         colours = "" if ranks else " Train here and press Write: words then show the tail that they come from."
         words.say(
             f"{whose} model drew its words one after the other from its whole distribution, seed {written['seed']}; "

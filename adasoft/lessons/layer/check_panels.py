@@ -31,9 +31,9 @@ def gradient_panel(explorer: LayerExplorer, *, slot: str = "gradients") -> w.VBo
     panel, pair_table, picture, table, words = parts.Panel(), w.HTML(), w.HTML(), w.HTML(), parts.Line()
     shown: dict[str, Any] = {"name": "head.weight", "row": 0, "column": 0, "step": -5.0, "skip": False}
     name = w.Dropdown(
-        options=["head.weight"], description="parameter", style=parts.WIDE, layout=w.Layout(width="240px")
+        options=["head.weight"], description="parameter", style=parts.WIDE, layout=w.Layout(width="200px")
     )
-    row, column = NumberBox(description="row, from 0"), NumberBox(description="column, from 0")
+    row, column = (NumberBox(description=f"{what}, from 0", width="70px") for what in ("row", "column"))
     skip = w.Checkbox(False, description="a batch without tokens of the last tail", indent=False)
     power = NumberBox(description="step, power of ten", unit="power of ten", whole=False)
 
@@ -115,10 +115,15 @@ def gradient_panel(explorer: LayerExplorer, *, slot: str = "gradients") -> w.VBo
         )
         digits = -math.log10(max(check.error, 1e-16))
         best = round(math.log10(min(check.curve, key=lambda point: point[1])[0]))
+        agreement = (
+            "Both are exactly zero, for no token used this weight: there is nothing to compare. "
+            if check.analytic == check.numeric == 0
+            else f"With this step the two agree to {max(0.0, digits):.1f} digits; of the steps drawn, "
+            f"ε = {power_of_ten(best)} agrees best. "
+        )
         unset = [r.name for r in rows if r.stock is None]
         words.say(
-            f"With this step the two agree to {max(0.0, digits):.1f} digits; of the steps drawn, "
-            f"ε = {power_of_ten(best)} agrees best. "
+            agreement
             + (
                 f"No token used {', '.join(unset)}: ours has zeros there, PyTorch's layer no gradient at all."
                 if unset
@@ -126,7 +131,7 @@ def gradient_panel(explorer: LayerExplorer, *, slot: str = "gradients") -> w.VBo
             )
         )
 
-    box = panel.box(parts.row(name, row, column), step.row, picture, words, pair_table, skip, table)
+    box = panel.box(parts.row(name, row, column), panel.problem, step.row, picture, words, pair_table, skip, table)
     explorer.attach(slot, parts.safely(panel, redraw), box)
     return box
 
@@ -136,7 +141,6 @@ def drop_in_panel(explorer: LayerExplorer, *, slot: str = "drop-in") -> w.VBox:
     panel, table, tried, words = parts.Panel(), w.HTML(), w.HTML(), parts.Line()
     case = w.Dropdown(
         options=list(CASES),
-        value="padding (targets of -100)",
         description="give both layers",
         style=parts.WIDE,
         layout=w.Layout(width="420px"),

@@ -139,15 +139,20 @@ def curve_svg(check: GradientCheck, log_step: float, guess: float | None = None)
         place = y(10.0**-digits)
         body.append(line([(left, place), (left + wide, place)], 'stroke-opacity=".15"'))
         body.append(text(left - 6, place + 4, f"{digits} digits", 'text-anchor="end"'))
-    body.append(line([(x(step), y(e)) for step, e in sorted(check.curve)], 'stroke-width="1.5" stroke-opacity=".6"'))
-    body += [dot(x(step), y(e), radius=3.5) for step, e in check.curve]
-    here = x(10.0**log_step), y(check.error)
-    body += [ring(*here), text(here[0] + 12, here[1] - 8, "your step")]
+    if check.analytic == check.numeric == 0:
+        body.append(text(left + wide / 2, top + high / 2, "0 and 0: nothing to compare", 'text-anchor="middle"'))
+    else:
+        body.append(line([(x(h), y(e)) for h, e in sorted(check.curve)], 'stroke-width="1.5" stroke-opacity=".6"'))
+        body += [dot(x(step), y(e), radius=3.5) for step, e in check.curve]
+        here = x(10.0**log_step), y(check.error)
+        body += [ring(*here), text(here[0] + 12, here[1] - 8, "your step")]
     body.append(text(left + 6, top + 12, "← rounding"))
     body.append(text(left + wide - 6, top + 12, "the loss bends →", 'text-anchor="end"'))
     body.append(text(left + wide / 2, top + high + 38, "step ε", 'text-anchor="middle"'))
     if guess is not None and 0 <= guess <= 16:
-        body += [cross(left + wide + 12, y(10.0**-guess)), text(left + wide + 24, y(10.0**-guess) + 4, "your guess")]
+        level = y(10.0**-guess)
+        body.append(line([(left, level), (left + wide, level)], 'stroke-dasharray="2 4"'))
+        body += [cross(left + wide, level), text(left + wide + 12, level + 4, "your guess")]
     return canvas(body, 220, "Digits to which finite differences agree with backward, against the step")
 
 
@@ -215,13 +220,24 @@ def bound_svg() -> str:
     return canvas(body, 206, "A block of words as points with mean and radius; along h none lies beyond the circle")
 
 
-def decoding_data(explorer: LayerExplorer) -> tuple[f.Data, f.Layout]:
-    """One hidden state: its tails against the k-th best word; all of them: shares of (state, tail) pairs against k."""
+def left_open(explorer: LayerExplorer, k: int, second: bool) -> list[bool]:
+    """Which tails the first rule does not skip for the chosen state; or both rules together."""
+    found, row = explorer.decoded(), explorer.state - 1
+    if second:
+        return explorer.opened(row, k)
+    return (found["tails"][row] >= found["best"][row, k - 1]).tolist()
+
+
+def decoding_data(explorer: LayerExplorer, second: bool = True) -> tuple[f.Data, f.Layout]:
+    """One hidden state: its tails against the k-th best word; all of them: shares of (state, tail) pairs against k.
+
+    ``second``: with the second rule, which the lesson explains after the first.
+    """
     found, pairs, row = explorer.decoded(), explorer.pairs(), explorer.state - 1
     tails, within = found["tails"][row].exp().numpy(), found["within"][row].exp().numpy()
     k = min(explorer.k, found["best"].shape[1])
     threshold = float(found["best"][row, k - 1].exp())
-    opened = explorer.opened(row, k)
+    opened = left_open(explorer, k, second)
     numbers, colors = np.arange(1.0, len(tails) + 1), list(COLORS[1 : len(tails) + 1])
     ks, guess = np.array(pairs.ks, dtype=float), explorer.recall("guess opened")
     at = min(range(len(pairs.ks)), key=lambda i: abs(pairs.ks[i] - k))
@@ -239,18 +255,21 @@ def decoding_data(explorer: LayerExplorer) -> tuple[f.Data, f.Layout]:
             "text": ["", f"word {k}"],
         },
         3: {"x": ks, "y": pairs.bound},
-        4: {"x": ks, "y": pairs.opened},
+        4: {"x": ks, "y": pairs.opened, "visible": second},
         5: {"x": ks, "y": pairs.needed},
-        6: {"x": np.full(1, float(pairs.ks[at])), "y": np.full(1, float(pairs.opened[at]))},
+        6: {
+            "x": np.full(1, float(pairs.ks[at])),
+            "y": np.full(1, float((pairs.opened if second else pairs.bound)[at])),
+        },
         7: {"x": np.full(1, 10.0), "y": np.full(1, math.nan if guess is None else guess / 100)},
     }
     return data, {"xaxis.range": (0.5, len(tails) + 0.5)}
 
 
 _SHARES = (
-    ("not below the k-th word: first rule", "solid"),
-    ("opened by topk: both rules", "dash"),
-    ("holds one of the k words", "dot"),
+    ("the first rule does not skip it", "solid"),
+    ("nor does the second: topk opens it", "longdashdot"),
+    ("it holds one of the k words", "dot"),
 )
 
 
@@ -278,6 +297,7 @@ def decoding_figure(explorer: LayerExplorer) -> go.Figure:
         name="k-th best word",
         line={**grey, "dash": "dash"},
         textposition="top left",
+        cliponaxis=False,
         hovertemplate="the last word wanted: %{y:.2%}<extra></extra>",
     )
     for name, dash in _SHARES:
@@ -304,7 +324,9 @@ def decoding_figure(explorer: LayerExplorer) -> go.Figure:
         row=1, col=2, title_text="best words asked for, k", range=[0, TOP[-1] + 1], tickvals=[1, 10, 20, 30, 40, 50]
     )
     figure.update_xaxes(row=1, col=2, fixedrange=True)
-    figure.update_yaxes(row=1, col=2, tickformat=".0%", range=[-0.03, 1.05], fixedrange=True)
+    figure.update_yaxes(
+        row=1, col=2, tickformat=".0%", title_text="share of the pairs", range=[-0.03, 1.05], fixedrange=True
+    )
     figure.update_annotations(font_size=13)
     figure = f.filled(figure, *decoding_data(explorer), 330)
     figure.update_layout(showlegend=True, legend={"orientation": "h", "y": -0.2}, margin={"b": 80})
@@ -333,24 +355,30 @@ def words_html(explorer: LayerExplorer) -> str:
     return f'<div class="adasoft-chips">{chips}{more}</div><small>{key}</small>'
 
 
-def decoding_sentence(explorer: LayerExplorer) -> str:
+def decoding_sentence(explorer: LayerExplorer, second: bool = True) -> str:
     """The decoding figure in words."""
     found, pairs, row = explorer.decoded(), explorer.pairs(), explorer.state - 1
     k = min(explorer.k, found["best"].shape[1])
     threshold = found["best"][row, k - 1]
     tails, within = found["tails"][row], found["within"][row]
     verdicts = []
-    for i, opened in enumerate(explorer.opened(row, k)):
+    for i, opened in enumerate(left_open(explorer, k, second)):
         fate = "is skipped" if not opened else "is opened and holds a word wanted"
         if opened and within[i] < threshold:
             fate = "is opened in vain"
         verdicts.append(f"tail {i + 1} ({f.percent(float(tails[i].exp()))}) {fate}")
     nearest = min(range(len(pairs.ks)), key=lambda i: abs(pairs.ks[i] - k))
-    said = "The layer is trained." if explorer.losses else "The layer is not trained: it knows the counts only."
+    said = "" if explorer.losses else " The layer is not trained: it knows the counts only."
+    shares = {name: f.percent(float(getattr(pairs, name)[nearest])) for name in ("bound", "opened", "needed")}
+    both = f" With the second rule, topk opens {shares['opened']}." if second else ""
+    result = explorer.recall("result opened")
+    judged = result.get("truth") if isinstance(result, dict) else None
+    now = 100 * float(pairs.bound[pairs.ks.index(10)]) if 10 in pairs.ks else None
+    if judged is not None and now is not None and abs(now - judged) > 0.5:
+        said += f" When you guessed, it was {judged:.3g} % for the ten best; with this layer, it is {now:.3g} %."
     return (
         f"Hidden state {explorer.state}, confidence {explorer.confidence:g}: word number {k} has "
-        f"{f.percent(float(threshold.exp()))}; {', '.join(verdicts)}. Over all {STATES} states, for the "
-        f"{pairs.ks[nearest]} best: the first rule leaves {f.percent(float(pairs.bound[nearest]))} of the pairs, topk "
-        f"opens {f.percent(float(pairs.opened[nearest]))}, and {f.percent(float(pairs.needed[nearest]))} hold a word "
-        f"wanted. {said}"
+        f"{f.percent(float(threshold.exp()))}; {', '.join(verdicts)}. Of all {STATES * len(tails)} pairs, for the "
+        f"{pairs.ks[nearest]} best, the first rule does not skip {shares['bound']}.{both} But only {shares['needed']} "
+        f"hold one of the {pairs.ks[nearest]}.{said}"
     )

@@ -26,7 +26,7 @@ from .figures import (
     loss_svg,
     words_html,
 )
-from .path import layout_svg, path_svg, word_sentence
+from .path import layout_sentence, layout_svg, path_svg, word_sentence
 from .widgets import BatchScene, batch_data
 
 
@@ -66,12 +66,13 @@ def counts_panel(explorer: LayerExplorer, *, slot: str = "tokens per cluster") -
 
 def layout_panel(explorer: LayerExplorer, *, slot: str = "layout") -> w.VBox:
     """The authors' layer for Text8 and the reader's, to scale."""
-    panel, picture = parts.Panel(), w.HTML()
+    panel, picture, words = parts.Panel(), w.HTML(), parts.Line()
 
     def redraw() -> None:
         picture.value = layout_svg(explorer)
+        words.say(layout_sentence(explorer))
 
-    box = panel.box(picture)
+    box = panel.box(picture, words)
     explorer.attach(slot, parts.safely(panel, redraw), box)
     return box
 
@@ -139,6 +140,8 @@ def word_panel(explorer: LayerExplorer, *, slot: str = "word") -> w.VBox:
         redraw_words()
         rank.show(explorer.rank + 1, len(explorer.vocabulary))
         state.show(explorer.state)
+        share = float(explorer.vocabulary.shares[explorer.rank])
+        picker.mark = [explorer.rank + 1, share, explorer.word_name(explorer.rank).strip("“”")]
         reading = explorer.reading()
         picture.value = path_svg(explorer, reading)
         words.say(word_sentence(explorer, reading))
@@ -147,6 +150,7 @@ def word_panel(explorer: LayerExplorer, *, slot: str = "word") -> w.VBox:
     box = panel.box(
         instruction,
         parts.row(text, rank.row),
+        panel.problem,
         picker,
         picture,
         words,
@@ -174,21 +178,34 @@ def train_panel(explorer: LayerExplorer, *, steps: int = TRAIN_STEPS, slot: str 
                 show(losses)
 
     def work() -> None:
+        told = ""
         try:
             losses = explorer.train(steps, progress=tick, stop=stopped.is_set)
-            if len(losses) < steps and not stopped.is_set():
-                words.say("Stopped, because the words, d or the cutoffs changed. Press Train for the new ones.")
+            if not stopped.is_set() and len(losses) < steps:
+                told = "Stopped, because the words, d or the cutoffs changed. Press Train for the new ones."
+            elif not losses:
+                told = "Stopped before the first step."
         except Exception as error:
             panel.problem.say(f"{type(error).__name__}: {parts.one_line(error)}")
         finally:
-            start.disabled, stop.disabled = False, True
+            with LOCK:
+                start.disabled, stop.disabled = False, True
+                redraw()  # a training that ends before its first step changes nothing else
+                if told:
+                    words.say(told)
 
     def begin() -> None:
         _ = explorer.layer  # without cutoffs there is nothing to train: says so
         stopped.clear()
-        start.disabled, stop.disabled = True, False
+        start.disabled, stop.disabled, bar.value = True, False, 0
         words.say("Training ...")
         threading.Thread(target=work, daemon=True).start()
+
+    def halt() -> None:
+        stopped.set()
+        stop.disabled = True
+        if not bar.value:  # what PyTorch loads before the first step cannot be interrupted
+            words.say("Stopping: PyTorch still loads its optimizer ...")
 
     def redraw() -> None:
         losses = explorer.losses
@@ -207,7 +224,7 @@ def train_panel(explorer: LayerExplorer, *, steps: int = TRAIN_STEPS, slot: str 
             words.say(f"Not trained yet. The layer knows the counts only: {counts:.2f} nats per token.")
 
     start = panel.button("Train", begin, "Train the layer for these words and cutoffs")
-    stop = panel.button("Stop", stopped.set, "Stop training and keep what was learned")
+    stop = panel.button("Stop", halt, "Stop training and keep what was learned")
     forget = panel.button("Back to the counts", explorer.untrain, "Forget all training")
     stop.disabled = True
     box = panel.box(parts.row(start, stop, forget, bar), picture, words)
@@ -232,6 +249,7 @@ def decoding_panel(explorer: LayerExplorer, *, slot: str = "decoding") -> w.VBox
     )
     state = _pair(panel, explorer, "state", "hidden state", "number of the hidden state", high=float(STATES), step=1.0)
     figure = parts.live(decoding_figure(explorer))
+    second, drawing = w.Checkbox(False, description="with the second rule (below)", indent=False), w.HTML()
 
     def reset() -> None:
         explorer.confidence, explorer.k = 1.0, 10
@@ -240,19 +258,23 @@ def decoding_panel(explorer: LayerExplorer, *, slot: str = "decoding") -> w.VBox
         k.show(explorer.k)
         confidence.show(explorer.confidence)
         state.show(explorer.state)
-        figure.push(*decoding_data(explorer))
+        figure.push(*decoding_data(explorer, second.value))
         best.value = words_html(explorer)
-        words.say(decoding_sentence(explorer))
+        words.say(decoding_sentence(explorer, second.value))
+        drawing.value = bound_svg() if second.value else ""
+
+    panel.on_value(second, lambda _: redraw())
 
     box = panel.box(
         instruction,
         k.row,
         confidence.row,
-        parts.row(state.row, panel.button("Reset", reset)),
+        parts.row(state.row, second, panel.button("Reset", reset)),
+        panel.problem,
         best,
         figure,
         words,
-        w.HTML(bound_svg()),
+        drawing,
     )
     explorer.attach(slot, parts.safely(panel, redraw), box)
     return box

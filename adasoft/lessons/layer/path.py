@@ -38,7 +38,7 @@ def _products(explorer: LayerExplorer, reading: WordReading) -> list[str]:
     """The boxes: hidden state, head, tails; dashed where nothing is computed."""
     layer, chosen = explorer.layer, reading.cluster
     d, edges = layer.in_features, [0, *layer.cutoffs]
-    p, tail = explorer.word_name(explorer.rank), f"tail {chosen}"
+    name, tail = short(named(explorer, explorer.rank), 12), f"tail {chosen}"
     body = [
         text(4, 16, "hidden state"),
         box(4, 24, 84, 38, "#888888"),
@@ -56,9 +56,10 @@ def _products(explorer: LayerExplorer, reading: WordReading) -> list[str]:
     if chosen:
         body += [
             text(104, 84, f"p({tail}) = {_probability(math.exp(-reading.head_part))}"),
-            text(104, 104, short(f"× p({p} in {tail}) = {_probability(math.exp(-reading.tail_part))}", 32)),
+            text(104, 104, f"× p(word in {tail}) = {_probability(math.exp(-reading.tail_part))}"),
         ]
-    body.append(text(104, 124, short(f"= p({p}) = {_probability(total)}", 30), 'font-weight="bold"'))
+    # the word is shortened, never a number
+    body.append(text(104, 124, f"= p({name}) = {_probability(total)}", 'font-weight="bold"'))
     for i, (start, end) in enumerate(pairwise(edges[1:])):
         y, on, width = 24 + 46 * i, chosen == i + 1, layer.widths[i]
         color, faint = (COLORS[i + 1], "") if on else (None, 'opacity=".75"')
@@ -158,6 +159,22 @@ def _blocks(y: float, edges: list[int], widths: list[int], unit: float, ghosts: 
             body.append(box(x, y, wide, ghosts[i - 1] * unit, None))
         body.append(box(x, y, wide, max(2, width * unit), COLORS[i], 0.55))
     return body
+
+
+def layout_sentence(explorer: LayerExplorer) -> str:
+    """The reader's layer beside the authors', in words."""
+    n, cutoffs, _ = TEXT8
+    head, own = explorer.layer.cutoffs[0], len(explorer.vocabulary)
+    weights = layer_weights(
+        [b - a for a, b in pairwise([0, *explorer.layer.cutoffs])], list(explorer.widths), explorer.in_features
+    )
+    widths = ", ".join(map(str, explorer.widths))
+    fewer = own * explorer.in_features / weights
+    return (
+        f"Your layer has {fewer:.1f} times fewer weights than the full softmax: its head holds 1 in "
+        f"{own / head:.3g} words, theirs 1 in {n / cutoffs[0]:.0f}. Numbers per word in your tails: {widths} (8 is "
+        "the least)."
+    )
 
 
 def layout_svg(explorer: LayerExplorer) -> str:

@@ -17,8 +17,8 @@ def _comparisons() -> Any:
 
 QUESTIONS: dict[str, Question] = {
     "rows": Question(
-        "Of 1,000 tokens, none ignored, 800 have their target in the head, 150 in tail 1 and 50 in tail 2. How many "
-        "rows do head and tails compute together, if each cluster's rows count once?",
+        "Of 1,000 tokens, none ignored, 800 have their target in the head, 150 in tail 1 and 50 in tail 2. Count "
+        "one row for each token that a cluster scores. How many rows in all three?",
         lambda: 1200.0,
         {
             "The head sees every token: it must also learn to say 'tail 1'.": lambda: 1000.0,
@@ -40,6 +40,8 @@ QUESTIONS: dict[str, Question] = {
         {
             "That is the head's part alone; the word must also be found within the tail.": lambda: -math.log(0.2),
             "That is the tail's part alone; the tail must be chosen first.": lambda: -math.log(0.01),
+            "The minus is missing: the loss is -log p, and positive.": lambda: math.log(0.002),
+            "That is the logarithm to base 2, in bits; nats use base e.": lambda: -math.log2(0.002),
             "That is p itself; the loss is its logarithm, with a minus.": lambda: 0.002,
             "Probabilities along a path multiply; you added them before the logarithm.": lambda: -math.log(0.21),
             "That is the logarithm to base 10; nats use base e.": lambda: -math.log10(0.002),
@@ -104,8 +106,8 @@ PREDICTIONS: dict[str, Prediction] = {
         "digits",
     ),
     "opened": Prediction(
-        "Train the layer first. Then pair every hidden state with every tail. In what percentage of the pairs is the "
-        "whole tail at least as probable as the tenth-best word, so that this rule cannot skip it?",
+        "Train the layer first. For the ten best words: in how many of 100 (state, tail) pairs does the first rule "
+        "fail to skip the tail?",
         lambda e: _comparisons().unskipped_percent(e, 10),
         "%",
     ),

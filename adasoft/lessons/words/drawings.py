@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from ...planning import default_widths
 from ...vocabulary import Vocabulary
 from ..kit.picker import COLORS
-from .figures import ordinal
 from .passages import Piece
 
-_WIDTH, _INK, _GREY, _BLUE = 920, "#1d2329", "#6b737b", "#0a5c94"
+_WIDTH, _INK, _GREY, _BLUE = 760, "#1d2329", "#6b737b", "#0a5c94"
 _SERIF, _SANS = "Georgia, 'Times New Roman', serif", "system-ui, sans-serif"
 #: Widths of letters in a serif type, as parts of its size; others are half as wide as high.
 _LETTERS = {**dict.fromkeys("ijlt'", 0.28), **dict.fromkeys("frsI", 0.36), **dict.fromkeys(" .,:;!", 0.25)}
@@ -78,18 +77,12 @@ def token_svg(vocabulary: Vocabulary, sentence: str, word: str, cutoffs: Sequenc
         tail = d * widths[i] + widths[i] * (edges[i + 1] - edges[i]) if i else 0
         return (edges[1] + len(cutoffs)) * d + tail
 
-    full, of_all = n * d, sum(spent(cluster[w]) for w in sentence.split())
     told = (
-        f"“{word}”, the {ordinal(ranks[word])} word: {full / 1e6:,.0f} million multiplications in full, "
-        f"{spent(cluster[word]) / 1e6:,.0f} million here.",
-        f"All {len(sentence.split())} words: {len(sentence.split()) * full / 1e6:,.0f} million in full, "
-        f"{of_all / 1e6:,.0f} million here, {len(sentence.split()) * full / of_all:.1f} times fewer.",
+        f"For “{word}”: {n * d / 1e6:,.0f} million multiplications in full, "
+        f"{spent(cluster[word]) / 1e6:,.0f} million here."
     )
-    parts += [
-        _text(left, label_top + 34 + 24 * i, line, size=16, more='font-weight="600"' if i else "")
-        for i, line in enumerate(told)
-    ]
-    return _card(label_top + 78, parts, _SANS)
+    parts.append(_text(left, label_top + 34, told, size=16, more='font-weight="600"'))
+    return _card(label_top + 54, parts, _SANS)
 
 
 def _width_of(text: str, size: float) -> float:
@@ -119,8 +112,8 @@ def reading_svg(pieces: Sequence[Piece], n: int, last: int, name: str) -> str:
     words = [(text, rank) for text, rank in pieces if rank >= 0]
     legible = sum(0 < rank <= n for _, rank in words)
     y += 46
-    said = f"With the {n:,} most frequent words of {name} you can read {legible} of {len(words)} words here."
-    parts.append(_text(left, y, said, size=17, more='font-weight="600"'))
+    said = f"The {n:,} most frequent words of {name}: {legible} of {len(words)} words can be read."
+    parts.append(_text(left, y, said, size=16, more='font-weight="600"'))
     parts += _rank_line([(text, rank) for text, rank in words if rank > 0], n, last, left, right, y + 130)
     return _card(y + 176, parts, _SANS)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -46,7 +48,33 @@ def _head_alone(word: int, h: Array, head: Array, P: Array, W: Array) -> float:
 
 def _not_shifted(word: int, h: Array, head: Array, P: Array, W: Array) -> float:
     p_head, k_h = _softmax(head @ h), len(head) - 1
-    return float(p_head[word] if word < k_h else p_head[k_h] * _softmax(W @ (P @ h))[word % len(W)])
+    return float(p_head[word] if word < k_h else p_head[k_h] * _softmax(W @ (P @ h))[word])
+
+
+def _head_too_long(word: int, h: Array, head: Array, P: Array, W: Array) -> float:
+    p_head, k_h = _softmax(head @ h), len(head)
+    return float(p_head[word] if word < k_h else p_head[-1] * _softmax(W @ (P @ h))[word - k_h])
+
+
+def _first_of_tail(word: int, h: Array, head: Array, P: Array, W: Array) -> float:
+    """``<=`` in place of ``<``: the tail's first word gets the entry for the tail."""
+    p_head, k_h = _softmax(head @ h), len(head) - 1
+    return float(p_head[word]) if word <= k_h else _probability(word, h, head, P, W)
+
+
+def _no_softmax_in_tail(word: int, h: Array, head: Array, P: Array, W: Array) -> float:
+    p_head, k_h = _softmax(head @ h), len(head) - 1
+    return float(p_head[word] if word < k_h else p_head[k_h] * (W @ (P @ h))[word - k_h])
+
+
+def _first_entry(word: int, h: Array, head: Array, P: Array, W: Array) -> float:
+    p_head, k_h = _softmax(head @ h), len(head) - 1
+    return float(p_head[word] if word < k_h else p_head[0] * _softmax(W @ (P @ h))[word - k_h])
+
+
+def _not_narrowed(word: int, h: Array, head: Array, P: Array, W: Array) -> float:
+    p_head, k_h = _softmax(head @ h), len(head) - 1
+    return float(p_head[word] if word < k_h else p_head[k_h] * _softmax(W @ h)[word - k_h])
 
 
 def _one_softmax(word: int, h: Array, head: Array, P: Array, W: Array) -> float:
@@ -69,6 +97,37 @@ def _probability_cases() -> list[tuple[Any, ...]]:
         shapes = (4,), (5, 4), (2, 4), (7, 2)
         cases.append((word, *(rng.normal(size=shape) for shape in shapes)))
     return cases
+
+
+def _opens_for_head_words(function: Callable[..., Any]) -> str:
+    """A hint where a right function computes the tail even for words of the head."""
+    opened: list[bool] = []
+
+    class Watched(np.ndarray[Any, Any]):
+        """Says when it is computed with; to ask for its length or a row is free."""
+
+        def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **more: Any) -> Any:
+            opened.append(True)
+            return getattr(ufunc, method)(*(np.asarray(one) for one in inputs), **more)
+
+        def __array_function__(self, what: Any, types: Any, inputs: Any, more: Any) -> Any:
+            opened.append(True)
+            return what(*(np.asarray(one) if isinstance(one, Watched) else one for one in inputs), **more)
+
+        def dot(self, other: Any, out: Any = None) -> Any:
+            return self @ other
+
+    for word, h, head, P, W in _probability_cases():
+        if word < len(head) - 1:
+            with contextlib.suppress(Exception):  # its results were right before
+                function(word, h, head, P.view(Watched), W.view(Watched))
+    return _TAIL_FOR_ALL if opened else ""
+
+
+_TAIL_FOR_ALL = (
+    "But your function computes the tail for words of the head, too, and throws it away: then nothing is saved. Return "
+    "from the head first, and compute W @ (P @ h) only below that."
+)
 
 
 # ---- 01: how many words make up a share of the tokens
@@ -99,6 +158,17 @@ def _not_divided(counts: Array, share: float) -> int:
     return int(np.searchsorted(np.sort(counts)[::-1].cumsum(), share)) + 1
 
 
+def _places(counts: Array, share: float) -> int:
+    """``argsort`` in place of ``sort``: where the counts stand, not the counts."""
+    places = np.argsort(counts)[::-1].cumsum()
+    return int(np.searchsorted(places / places[-1], share)) + 1
+
+
+def _left_over(counts: Array, share: float) -> int:
+    """The words that are left when those are gone."""
+    return len(counts) - _words_for_share(counts, share)
+
+
 def _coverage(counts: Array, share: float) -> float:
     """The share itself, of the words found."""
     ordered = np.sort(counts)[::-1]
@@ -125,10 +195,18 @@ EXERCISES = {
             "The head's softmax lacks the entry for the tail. That entry competes with the head's words, so it belongs "
             "in their sum.": _head_alone,
             "The tail numbers its own words from 0: the row of W is word - k_h.": _not_shifted,
+            "The head has one entry more than words, so it holds len(head) - 1 words.": _head_too_long,
+            "The head's words are 0 to k_h - 1: compare with word < k_h, since k_h is already the tail's first word.": (
+                _first_of_tail
+            ),
+            "The tail's scores are not probabilities yet: they need a softmax of their own.": _no_softmax_in_tail,
+            "p(tail) is the head's last entry, not its first.": _first_entry,
+            "The tail works with the narrowed state: W @ (P @ h).": _not_narrowed,
             "That is one softmax over all scores, in which the entry for the tail plays no part. Here there are two "
             "softmaxes, one in the head and one in the tail.": _one_softmax,
             "Those are exponentials. Divide each by the sum of the exponentials of its own softmax.": _scores,
         },
+        rule=_opens_for_head_words,
     ),
     "words for a share": Exercise(
         lesson="01",
@@ -141,6 +219,8 @@ EXERCISES = {
             "One word short: the word at index i is the (i + 1)th.": _one_short,
             "That is a share of the words; the question is about a share of the tokens.": _of_the_words,
             "Counts are not shares yet: divide by their sum.": _not_divided,
+            "np.argsort gives places, not counts: np.sort(counts) is enough.": _places,
+            "Those are the words that are left over.": _left_over,
             "That is the share they cover. The question is how many words it takes.": _coverage,
         },
     ),

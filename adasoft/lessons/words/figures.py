@@ -35,6 +35,16 @@ from .paper import PENN_TREEBANK_WORDS
 MOST_LINES = 6
 
 
+#: Timings whose predictions are off by more than this, in the median, are used only if the reader says so.
+LARGEST_ERROR = 0.3
+
+
+def error_of(record: Mapping[str, Any]) -> float | None:
+    """The median error of a record's predictions, on layers that it was not fitted to."""
+    error: float | None = record.get("errors", {}).get("train layers, not fitted", {}).get("median")
+    return error
+
+
 def record_rows(record: Mapping[str, Any], *, mine: bool) -> dict[str, str]:
     """What a machine record says of itself, row by row; ``mine``: it was made on this machine."""
     rows = {
@@ -43,9 +53,10 @@ def record_rows(record: Mapping[str, Any], *, mine: bool) -> dict[str, str]:
         "date": str(record["date"])[:10],
         "torch": str(record["torch"]),
     }
-    error = record.get("errors", {}).get("train layers, not fitted", {}).get("median")
-    if error is not None:
+    if (error := error_of(record)) is not None:
         rows["error of predictions"] = f"{percent(error)} (median, on layers it was not fitted to)"
+        if error > LARGEST_ERROR:
+            rows["error of predictions"] += ": too much to trust, time it again"
     return rows
 
 
@@ -256,7 +267,7 @@ def words_table(vocabulary: Vocabulary) -> list[list[str]]:
     return rows
 
 
-def half_html(vocabulary: Vocabulary, guess: float | None = None) -> str:
+def half_html(vocabulary: Vocabulary, guess: float | None = None, lang: str = "en") -> str:
     """The words that make up half of all tokens, larger the more frequent they are, with a mark at the guess."""
     n = vocabulary.words_for_share(0.5)
     words = vocabulary.words
@@ -273,10 +284,12 @@ def half_html(vocabulary: Vocabulary, guess: float | None = None) -> str:
         )
         if rank == n:
             parts.append('<b class="adasoft-mark">│ half</b>')
-        if guess is not None and rank == int(guess):
+        if guess is not None and rank == max(1, int(guess)):
             parts.append('<b class="adasoft-mark">✕ your guess</b>')
+    if guess is not None and int(guess) > last:
+        parts.append(f'… {int(guess) - last:,} more … <b class="adasoft-mark">✕ your guess, {guess:,.0f} words</b>')
     listed = " ".join(parts)
-    return f'<p class="adasoft-half" lang="en">{listed}</p>'
+    return f'<p class="adasoft-half" lang="{lang}">{listed}</p>'
 
 
 def half_sentence(vocabulary: Vocabulary, guess: float | None = None) -> str:

@@ -35,11 +35,14 @@ def own_text_panel(explorer: Explorer, *, slot: str = "own text") -> w.VBox:
     kinds = [("what it looks like", ""), ("a text", "text"), ("a list of words and counts", "counts")]
     kind = w.Dropdown(options=kinds, description="read it as", style=WIDE)
     figure = live(f.languages_figure([], height=280))
+    cutoffs: tuple[int, ...] = ()  # before the own text, which may have been too short for them
 
     def read(file: Path, name: str, tick: Callable[[float, str], None]) -> None:
         tick(0.0, f"Reading {name} ...")
+        nonlocal cutoffs
         vocabulary = _read(file, name, kind.value or None, job)
         with LOCK:
+            cutoffs = cutoffs or explorer.cutoffs
             explorer.vocabulary = vocabulary
             words.say(_told(vocabulary, name))
 
@@ -68,7 +71,10 @@ def own_text_panel(explorer: Explorer, *, slot: str = "own text") -> w.VBox:
             raise
 
     def back() -> None:
+        nonlocal cutoffs
         explorer.vocabulary = load_language("en")
+        if cutoffs:
+            explorer.cutoffs, cutoffs = cutoffs, ()
         explorer.use_in_all_lessons()
         words.say("")
 

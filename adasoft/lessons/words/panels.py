@@ -19,7 +19,7 @@ from ..kit.parts import WIDE, Line, Pair, Panel, live, row, safely
 from ..kit.tables import html_table
 from ..kit.widgets import NumberBox
 from . import figures as f
-from .paper import steps, steps_figure, steps_sentence
+from .paper import steps, steps_data, steps_figure, steps_sentence
 from .passages import passages, pieces
 from .widgets import Reading
 
@@ -95,7 +95,7 @@ def half_panel(explorer: Explorer, *, slot: str = "half") -> w.VBox:
 
     def redraw() -> None:
         guess = explorer.recall("guess half")
-        words.value = f.half_html(explorer.vocabulary, guess)
+        words.value = f.half_html(explorer.vocabulary, guess, language_of(explorer.vocabulary) or "")
         sentence.say(f.half_sentence(explorer.vocabulary, guess))
 
     box = panel.box(sentence, words)
@@ -104,21 +104,30 @@ def half_panel(explorer: Explorer, *, slot: str = "half") -> w.VBox:
 
 
 def paper_panel(explorer: Explorer, *, slot: str = "paper") -> w.VBox:
-    """Why the paper gains 2.4 times and this layer more: its settings taken over one by one, under this cost model."""
-    panel, words = Panel(), Line()
+    """What is left of this layer's gain when the paper's settings are taken over, a press for each."""
+    panel, words, taken = Panel(), Line(), [0]
     figure = live(steps_figure([]))  # a cost model of the reader may take its time, and is asked below
+
+    def take() -> None:
+        taken[0] += 1
+        redraw()
+
+    def begin_again() -> None:
+        taken[0] = 0
+        redraw()
+
+    take_next = panel.button("Take over", take, "Takes over the next of the paper's settings")
+    again = panel.button("Start again", begin_again, "Back to the settings of this page")
 
     def redraw() -> None:
         found = explorer.priced(lambda: steps(explorer.vocabulary, explorer.cost))
-        fresh = steps_figure(found)
-        bars = fresh.data[0]
-        figure.push(
-            {0: {"y": list(bars.y), "x": list(bars.x), "text": list(bars.text)}},
-            {"xaxis.range": list(fresh.layout.xaxis.range)},
-        )
-        words.say(steps_sentence(found, explorer.vocabulary.name, explorer.cost))
+        figure.push(*steps_data(found, taken[0], explorer.recall("guess full width")))
+        words.say(steps_sentence(found, explorer.vocabulary.name, explorer.cost, taken[0]))
+        left = found[taken[0] + 1 :]
+        take_next.description = f"Take over: {left[0].change.removeprefix('… and ')}" if left else "All are taken over"
+        take_next.disabled, again.disabled = not left, not taken[0]
 
-    box = panel.box(figure, words)
+    box = panel.box(row(take_next, again), words, figure)
     explorer.attach(slot, safely(panel, redraw), box)
     return box
 

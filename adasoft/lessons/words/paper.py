@@ -1,9 +1,12 @@
-"""Why the paper's first experiment gains 2.4 times and this layer more: its settings taken over, one by one."""
+"""What is left of this layer's gain with the settings of the paper's first experiment, taken over one by one."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import plotly.graph_objects as go
 
 from ...cost import Cost
@@ -11,7 +14,7 @@ from ...planning import default_widths
 from ...vocabulary import Vocabulary
 from ..kit.first_words import first_words
 from ..kit.picker import COLORS
-from ..kit.plots import FULL_COLOR, filled, plain
+from ..kit.plots import FULL_COLOR, GUESSED, Data, Layout, filled, plain
 
 #: Penn Treebank, a head of 1,400 words: 0.80 ms for the full softmax, 0.33 ms for the layer, as the paper prints them.
 PAPER_SECONDS = (0.80e-3, 0.33e-3)
@@ -26,6 +29,8 @@ class Step(NamedTuple):
 
     change: str
     speedup: float
+    why: str = ""
+    """What the change does, on any machine."""
 
 
 class _Setting(NamedTuple):
@@ -55,40 +60,100 @@ def steps(vocabulary: Vocabulary, cost: Cost) -> list[Step]:
     """From the layer of this lesson to the paper's sizes, on these words (of English, in the text) and this machine."""
     here = _Setting(len(vocabulary), 512, 2560, 2000, narrow=True)
     narrow = default_widths(here.d, 1)[0]
+    wide = here._replace(narrow=False)
+    short = wide._replace(n_words=PENN_TREEBANK_WORDS)
+    small = short._replace(d=128, batch=512)
     changes = [
-        (f"this page: {len(vocabulary):,} words, d = 512, B = 2,560", here),
-        (f"a tail of width 512 instead of {narrow}", here._replace(narrow=False)),
+        (f"this page: {len(vocabulary):,} words, d = 512, B = 2,560", here, ""),
+        (
+            f"a tail of width 512 instead of {narrow}",
+            wide,
+            "Each word of the tail now costs four times the multiplications.",
+        ),
+        ("… and 10,000 words", short, "A short list leaves fewer words to skip."),
+        (
+            "… and d = 128, B = 512",
+            small,
+            "Each product is now a twentieth of its size, so costs that do not shrink with it weigh more.",
+        ),
+        (
+            "… and a head of 1,400 words",
+            small._replace(head=PAPER_HEAD),
+            "A smaller head costs less, and sends more tokens to the tail.",
+        ),
     ]
-    changes.append(("… and 10,000 words", changes[-1][1]._replace(n_words=PENN_TREEBANK_WORDS)))
-    changes.append(("… and d = 128, B = 512", changes[-1][1]._replace(d=128, batch=512)))
-    changes.append(("… and a head of 1,400 words", changes[-1][1]._replace(head=PAPER_HEAD)))
-    return [Step(text, speedup_of(vocabulary, cost, setting)) for text, setting in changes]
+    return [Step(text, speedup_of(vocabulary, cost, setting), why) for text, setting, why in changes]
 
 
-def steps_figure(found: list[Step]) -> go.Figure:
-    """The speed-up after each change, and beside them the paper's."""
+def steps_data(found: Sequence[Step], taken: int | None = None, guess: float | None = None) -> tuple[Data, Layout]:
+    """The speed-up with the first ``taken`` changes (all of them: None), and the paper's; ``guess``: for the first."""
+    taken = max(0, len(found) - 1) if taken is None else taken
     names = [*(plain(step.change) for step in found), "the paper, on its GPU"]
-    values = [*(step.speedup for step in found), PAPER_SPEEDUP]
+    values = [*(step.speedup if i <= taken else math.nan for i, step in enumerate(found)), PAPER_SPEEDUP]
+    marked = guess is not None and len(found) > 1
+    top = max(PAPER_SPEEDUP, *(step.speedup for step in found)) if found else PAPER_SPEEDUP
+    # a guess far beyond the bars stands at the right edge, and says its number
+    at = min(guess or 0.0, 1.1 * top)
+    texts = ["" if math.isnan(value) else f" {value:.1f} times" for value in values]
+    label = f"your guess: {guess:,.3g} times" if marked else ""
+    if marked and taken and at < values[1] + 0.35 * top:  # beside the bar's own text there is no room
+        texts[1], label = f"{texts[1]}, {label}", ""
+    data: Data = {
+        0: {
+            "y": names,
+            "x": np.asarray(values),
+            "text": texts,
+            "marker.color": [COLORS[0]] * len(found) + [FULL_COLOR],
+            "marker.pattern.shape": [""] * len(found) + ["/"],
+        },
+        1: {
+            "y": [names[1] if marked else names[-1]],
+            "x": np.asarray([at if marked else math.nan]),
+            "text": [f"  {label}  "],
+            "textposition": "middle left" if at > 0.7 * top else "middle right",
+        },
+    }
+    return data, {"xaxis.range": (0, 1.3 * top), "yaxis.categoryarray": tuple(names)}
+
+
+def steps_figure(found: Sequence[Step], taken: int | None = None, guess: float | None = None) -> go.Figure:
+    """The speed-up after each change taken over, and beside them the paper's."""
     figure = go.Figure()
     figure.add_bar(
-        y=names,
-        x=values,
         orientation="h",
-        marker={"color": [COLORS[0]] * len(found) + [FULL_COLOR], "pattern": {"shape": [""] * len(found) + ["/"]}},
-        text=[f" {value:.1f} times" for value in values],
         textposition="outside",
         cliponaxis=False,
         hovertemplate="%{y}: %{x:.1f} times faster<extra></extra>",
     )
-    figure.update_yaxes(autorange="reversed", showgrid=False, ticksuffix="  ")
-    figure.update_xaxes(title_text="times faster than the full softmax", range=[0, 1.15 * max(values)])
-    return filled(figure, {}, {"margin.t": 10}, 265)
+    figure.add_scatter(
+        mode="markers+text",
+        marker=GUESSED,
+        cliponaxis=False,
+        hovertemplate="your guess<extra></extra>",
+    )
+    figure.update_yaxes(autorange="reversed", showgrid=False, ticksuffix="  ", categoryorder="array")
+    figure.update_xaxes(title_text="times faster than the full softmax")
+    data, layout = steps_data(found, taken, guess)
+    return filled(figure, data, {"margin.t": 10, **layout}, 265)
 
 
-def steps_sentence(found: list[Step], name: str, cost: Cost) -> str:
-    """The figure in words."""
-    first, last = found[0].speedup, found[-1].speedup
+def _changed(before: float, now: float) -> str:
+    """How the gain changes, in words."""
+    if f"{before:.1f}" == f"{now:.1f}":
+        return f"The gain stays at {now:,.1f} times."
+    return f"The gain {'falls' if now < before else 'rises'} from {before:,.1f} to {now:,.1f} times."
+
+
+def steps_sentence(found: Sequence[Step], name: str, cost: Cost, taken: int | None = None) -> str:
+    """What the last change taken over does, and at the end what is left."""
+    taken = len(found) - 1 if taken is None else taken
+    now = found[taken]
+    if not taken:
+        return f"Words of {name}, predicted for {cost.name}: {now.speedup:,.1f} times faster than the full softmax."
+    text = f"{now.why} {_changed(found[taken - 1].speedup, now.speedup)}"
+    if taken < len(found) - 1:
+        return text
     return (
-        f"Words of {name}, times predicted for {cost.name}. With the paper's sizes, {first:,.1f} times becomes "
-        f"{last:,.1f} times; the paper measured {PAPER_SPEEDUP:.1f} times, on other words and on a GPU."
+        f"{text} With all of the paper's sizes, {found[0].speedup:,.1f} times has become {now.speedup:,.1f}; the paper "
+        f"measured {PAPER_SPEEDUP:.1f}, on other words and on a GPU."
     )

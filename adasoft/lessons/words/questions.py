@@ -7,6 +7,7 @@ from typing import Any
 from ..kit.grading import Prediction, Question, register
 from ..kit.kept import fitted
 from ..kit.languages import load_language
+from .paper import steps
 
 
 def _en() -> Any:
@@ -134,16 +135,22 @@ QUESTIONS: dict[str, Question] = {
 
 PREDICTIONS: dict[str, Prediction] = {
     "half": Prediction(
-        lambda e: f"Half of the words on a page ({e.vocabulary.name}) are among the n most frequent ones. What is n?",
+        lambda e: f"How many different words do you need to cover half of a page ({e.vocabulary.name})?",
         lambda e: float(e.vocabulary.words_for_share(0.5)),
         "words",
     ),
     "speedup": Prediction(
         lambda e: (
-            f"One cutoff at {fitted((2000,), len(e.vocabulary))[0]:,} words. How many times faster is the layer than "
-            "the full softmax?"
+            f"One cutoff at {fitted((2000,), len(e.vocabulary))[0]:,} words. How many times faster than the full "
+            "softmax is a training step of the layer?"
         ),
         lambda e: e.speedup_at((2000,)),
+        "times",
+    ),
+    "full width": Prediction(
+        "Suppose this page's tail kept all $d = 512$ numbers. How many times faster than the full softmax would the "
+        "layer still be?",
+        lambda e: steps(e.vocabulary, e.cost)[1].speedup,
         "times",
     ),
     "coverage 95": Prediction(
@@ -158,7 +165,7 @@ PREDICTIONS: dict[str, Prediction] = {
     ),
 }
 
-_FIRST = ("full cost", "head outputs", "tail share", "typical error", "half", "speedup")
+_FIRST = ("full cost", "head outputs", "tail share", "typical error", "half", "speedup", "full width")
 for _lesson in ("00", "01"):
     register(
         {key: one for key, one in QUESTIONS.items() if (key in _FIRST) == (_lesson == "00")},

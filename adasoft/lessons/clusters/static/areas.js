@@ -3,7 +3,7 @@
 import {makeWords} from '../../kit/static/cost.js';
 import {html, percent, set, svg, whole} from '../../kit/static/dom.js';
 
-const SIDE = {left: 78, right: 18}, AREA = {top: 34, alone: 170, above: 112}, CURVE = {high: 160};
+const SIDE = {left: 78, right: 18}, AREA = {top: 34, alone: 170, above: 112}, CURVE = {high: 160}, ZOOM = 8;
 const MOVES = {ArrowRight: 1.02, ArrowUp: 1.02, ArrowLeft: 1 / 1.02, ArrowDown: 1 / 1.02, PageUp: 1.25, PageDown: 0.8};
 
 /** Words scored per token with the k most frequent words in the head: {head, tail, total}. */
@@ -32,15 +32,22 @@ export function mountAreas(root, given, moved) {
   const label = html('label', {class: 'typed'}, controls, 'words in the head ');
   const box = html('input', {type: 'text', inputmode: 'numeric'}, label);
   box.addEventListener('keydown', event => event.stopPropagation());       // else JupyterLab takes keys for commands
+  const refused = html('span', {class: 'refused', role: 'status'}, controls);
   box.addEventListener('change', () => {
-    const value = Number(box.value.replace(/[\s,]/g, ''));
-    if (Number.isFinite(value) && box.value.trim()) put(value); else draw();
+    const typed = box.value.trim(), value = /^\d[\d,\s]*$/.test(typed) ? Number(typed.replace(/[\s,]/g, '')) : NaN;
+    const most = words.n - 1, right = value >= 1 && value <= most;
+    refused.textContent = right || !typed ? '' : `Type a whole number from 1 to ${whole(most)}.`;
+    if (right) put(value);
+    if (right || !typed) box.value = whole(state.cut);
   });
+  const zoom = html('button', {type: 'button'}, controls);
+  zoom.addEventListener('click', () => { state.zoomed = !state.zoomed; arrange(); });
   const star = html('button', {type: 'button'}, controls, 'Show the best cut');
   star.addEventListener('click', () => { state.starred = !state.starred; draw(); });
 
   const put = value => {
     state.cut = Math.min(words.n - 1, Math.max(1, Math.round(value)));
+    refused.textContent = '';
     moved(state.cut);
     if (!frame) frame = requestAnimationFrame(() => { frame = 0; draw(); });
   };
@@ -56,7 +63,9 @@ export function mountAreas(root, given, moved) {
   }
 
   const inner = () => width - SIDE.left - SIDE.right;
-  const X = k => SIDE.left + k / words.n * inner();                         // areas: to scale
+  const reach = () => words.n / (state.zoomed ? ZOOM : 1);                   // words in sight
+  const X = k => SIDE.left + k / reach() * inner();                          // areas: to scale
+  const edge = () => SIDE.left + inner();
   const Y = p => AREA.top + areaHigh() * (1 - p);
   const curveTop = AREA.top + AREA.above + 58;
   const U = k => SIDE.left + Math.log10(k) / Math.log10(words.n) * inner(); // curve: logarithmic
@@ -66,7 +75,8 @@ export function mountAreas(root, given, moved) {
   function axis(group, x, y, ticks, title, textOf = whole) {
     for (const tick of ticks) {
       svg('line', {x1: x(tick), x2: x(tick), y1: y[0], y2: y[1], class: 'grid'}, group);
-      svg('text', {x: x(tick), y: y[1] + 15, 'text-anchor': 'middle'}, group, textOf(tick));
+      const last = tick && x(tick) > edge() - 24;
+      svg('text', {x: last ? edge() : x(tick), y: y[1] + 15, 'text-anchor': last ? 'end' : 'middle'}, group, textOf(tick));
     }
     svg('text', {x: SIDE.left + inner(), y: y[1] + 30, 'text-anchor': 'end'}, group, title);
   }
@@ -86,23 +96,26 @@ export function mountAreas(root, given, moved) {
     drawing.replaceChildren();
     nodes = {};
     const bottom = AREA.top + areaHigh(), far = [];
-    const step = 10 ** Math.floor(Math.log10(words.n)) / (words.n / 10 ** Math.floor(Math.log10(words.n)) < 2 ? 5 : 1);
-    for (let k = 0; k <= words.n; k += step) far.push(k);
+    const power = 10 ** Math.floor(Math.log10(reach())), step = Math.max(1, power / (reach() / power < 2 ? 5 : 1));
+    for (let k = 0; k <= reach(); k += step) far.push(k);
     const ground = svg('g', {'aria-hidden': true}, drawing);
-    axis(ground, X, [AREA.top, bottom], far, 'words, most frequent first');
+    axis(ground, X, [AREA.top, bottom], far, `words, most frequent first${state.zoomed ? `; another ${whole(words.n - reach())} lie to the right` : ''}`);
     rows(ground, Y, [0, 0.25, 0.5, 0.75, 1], p => `${100 * p} %`, 'tokens', AREA.top + areaHigh() / 2);
-    svg('rect', {x: X(0), y: Y(1), width: inner(), height: areaHigh(), class: 'frame'}, ground);
+    const outline = `M${edge()},${Y(1)}H${X(0)}V${Y(0)}H${edge()}`;
+    svg('path', {d: state.zoomed ? outline : `${outline}Z`, class: 'frame'}, ground);  // open where it goes on
     nodes.head = svg('rect', {x: X(0), y: Y(1), height: areaHigh(), class: 'block c0'}, drawing);
     nodes.tail = svg('rect', {class: 'block c1'}, drawing);
     let path = `M${X(0)},${Y(1)}`;             // the share of tokens beyond each rank: the corner of the tail rides on it
     for (let i = 0; i <= 240; i++) {
-      const k = Math.max(1, Math.round(words.n ** (i / 240)));
+      const k = Math.max(1, Math.round(reach() ** (i / 240)));
       path += `L${X(k).toFixed(1)},${Y(1 - words.cumulative(k)).toFixed(1)}`;
     }
     svg('path', {d: path, class: 'rest'}, drawing);
-    const note = svg('text', {x: X(words.n) - 8, y: Y(1) + 18, 'text-anchor': 'end', class: 'strong'}, drawing);
-    note.textContent = 'the whole frame: a full softmax, every word for every token';
-    svg('text', {x: X(words.n) - 8, y: Y(1) + 36, 'text-anchor': 'end'}, drawing, 'left empty: what the cut saves');
+    nodes.notes = svg('g', {'aria-hidden': true}, drawing);
+    svg('text', {x: edge() - 8, y: Y(1) + 18, 'text-anchor': 'end', class: 'strong'}, nodes.notes,
+        state.zoomed ? `the frame goes on to word ${whole(words.n)}, and the tail with it`
+          : 'the whole frame: a full softmax, every word for every token');
+    svg('text', {x: edge() - 8, y: Y(1) + 36, 'text-anchor': 'end'}, nodes.notes, 'left empty: what the cut saves');
     nodes.tailName = svg('text', {'text-anchor': 'end', class: 'strong'}, drawing);
     if (state.curve) curveOf();
     nodes.handle = svg('g', {class: 'handle', tabindex: 0, role: 'slider', 'aria-label': 'the cut',
@@ -111,7 +124,7 @@ export function mountAreas(root, given, moved) {
     svg('line', {y1: AREA.top - 12, y2: bottom, class: 'hit'}, nodes.handle);
     svg('circle', {cy: AREA.top - 14, r: 8, class: 'knob'}, nodes.handle);
     nodes.value = svg('text', {y: AREA.top - 10, x: 14, class: 'value'}, nodes.handle);
-    grab(nodes.handle, x => (x - SIDE.left) / inner() * words.n, () => X(state.cut));
+    grab(nodes.handle, x => (x - SIDE.left) / inner() * reach(), () => X(state.cut));
     draw();
   }
 
@@ -135,11 +148,11 @@ export function mountAreas(root, given, moved) {
       svg('text', {x: U(k) + dx, y: T(n) + dy, class: `end ${kind}`}, drawing, text);
     name(1, words.n, `full softmax: ${whole(words.n)}`, 'strong', 4);
     const rare = Math.max(1, Math.round(words.n / 5000)), rising = Math.min(words.n - 1, Math.ceil(2 * low()));
-    const falling = at.find((k, i) => costs[i].tail < 2.5 * low()) ?? words.n - 1;
+    const falling = at.find((k, i) => costs[i].tail < 1.35 * low()) ?? words.n - 1;
     name(rare, scored(words, rare).total, 'total', 'total strong', 0, 20);
     const left = name(rising, scored(words, rising).head, 'head, rising', 'head strong', -8, 4);
     set(left, {'text-anchor': 'end'});
-    name(falling, scored(words, falling).tail, 'tail, falling', 'tails strong', 10, 2);
+    set(name(falling, scored(words, falling).tail, 'tail, falling', 'tails strong', -10, 2), {'text-anchor': 'end'});
     nodes.star = svg('path', {class: 'star', d: 'M0,-9 2,-3 9,-2 4,3 5,9 0,6 -5,9 -4,3 -9,-2 -2,-3z'}, drawing);
     nodes.starName = svg('text', {class: 'end'}, drawing, 'best');
     nodes.guess = svg('path', {class: 'guessed', d: 'M-7,-7 7,7M-7,7 7,-7'}, drawing);
@@ -158,17 +171,20 @@ export function mountAreas(root, given, moved) {
     node.addEventListener('pointermove', event => { if (offset !== null) put(placeOf(x(event) - offset)); });
     for (const end of ['pointerup', 'pointercancel']) node.addEventListener(end, () => { offset = null; });
     node.addEventListener('keydown', event => {
-      const factor = MOVES[event.key];
-      if (!factor) return;
+      const factor = MOVES[event.key], end = {Home: 1, End: words.n - 1}[event.key];
+      if (!factor && !end) return;
       halt(); event.preventDefault(); event.stopPropagation();
-      put(factor > 1 ? Math.max(state.cut + 1, state.cut * factor) : Math.min(state.cut - 1, state.cut * factor));
+      if (end) put(end);
+      else put(factor > 1 ? Math.max(state.cut + 1, state.cut * factor) : Math.min(state.cut - 1, state.cut * factor));
     });
   }
 
   function draw() {
+    if (state.zoomed && state.cut > reach()) { state.zoomed = false; arrange(); return; }  // the cut stays in sight
     const k = state.cut, p = 1 - words.cumulative(k), made = scored(words, k), x = X(k);
     set(nodes.head, {width: Math.max(1, x - X(0))});
-    set(nodes.tail, {x, y: Y(p), width: Math.max(0, X(words.n) - x), height: Math.max(1, areaHigh() * p)});
+    set(nodes.tail, {x, y: Y(p), width: Math.max(0, edge() - x), height: Math.max(1, areaHigh() * p)});
+    set(nodes.notes, {visibility: edge() - x > 390 ? 'visible' : 'hidden'});
     const last = words.word(k), first = words.word(Math.min(words.n, k + 1)), flip = x > width / 2;
     set(nodes.handle, {transform: `translate(${x.toFixed(2)},0)`, 'aria-valuenow': k, 'aria-valuetext':
       `${whole(k)} words in the head${last ? `, the last of them “${last.word}”` : ''}; ${percent(p)} of the tokens go to the tail`});
@@ -180,9 +196,9 @@ export function mountAreas(root, given, moved) {
     }
     set(nodes.value, {x: flip ? -14 : 14, 'text-anchor': flip ? 'end' : 'start'});
     const room = areaHigh() * p > 22, name = `${whole(words.n - k)} words × ${percent(p)} of the tokens`;
-    set(nodes.tailName, {x: X(words.n) - 8, y: room ? Math.max(Y(p) + 17, Y(1) + 54) : Y(p) - 6,
+    set(nodes.tailName, {x: edge() - 8, y: room ? Math.max(Y(p) + 17, Y(1) + 54) : Y(p) - 6,
                          class: room ? 'strong inside' : 'strong'});
-    nodes.tailName.textContent = X(words.n) - x > 330 ? name : '';
+    nodes.tailName.textContent = edge() - x > 330 ? name : '';
     result.replaceChildren();
     if (state.curve) {
       html('strong', {}, result, whole(made.total));
@@ -195,7 +211,9 @@ export function mountAreas(root, given, moved) {
     }
     instruction.textContent = state.curve
       ? 'Drag the cut above or the ring below. The coloured area and the thick line are the same number.'
-      : 'Drag the cut until as little as possible is coloured.';
+      : 'Drag the cut, or press the arrow keys, until as little as possible is coloured.';
+    zoom.textContent = state.zoomed ? 'Show all words' : `Zoom in on the first ${whole(words.n / ZOOM)} words`;
+    zoom.hidden = words.n < 1000;
     const line = (kind, name, text, n) => {
       const item = html('div', {role: 'listitem', class: `cluster ${kind}`}, parts);
       html('strong', {}, item, name);
@@ -215,8 +233,8 @@ export function mountAreas(root, given, moved) {
       set(text, {x: place[0], y: place[1] + dy, 'text-anchor': 'middle', visibility: shown ? 'visible' : 'hidden'});
     };
     const guess = state.guess && Math.min(words.n - 1, Math.max(1, Math.round(state.guess)));
-    mark(nodes.guess, nodes.guessName, guess, Boolean(guess), 24);
-    mark(nodes.star, nodes.starName, state.best, Boolean(state.best && state.starred), -16);
+    mark(nodes.guess, nodes.guessName, guess, Boolean(guess), -14);
+    mark(nodes.star, nodes.starName, state.best, Boolean(state.best && state.starred), 26);
     if (state.starred) nodes.starName.textContent = `best: ${whole(state.best)}`;
   }
 

@@ -26,11 +26,12 @@ export function surface(words, cost, firsts, seconds, {d, batch}) {
 
 /**
  * `given`: {text, cost (as in cost.js), d, batch, cuts: [c1, c2], floor: least share of the head, trail: places tried,
- * plan: the planner's cutoffs, shown with the whole map, or []}; `on`: {moved(cuts), tried(trail)}.
+ * plan: the planner's cutoffs, shown with the whole map, or []}; `on`: {moved(cuts), tried(trail)}. Every place shown
+ * counts: the fastest that a drag passed joins the trail when it ends.
  */
 export function mountGame(root, given, on) {
   const state = {...given, cuts: [...given.cuts], trail: [...given.trail]};
-  let words, cost, width = 0, frame = 0, timer = 0, lit = [], nodes = {}, ground = null, first = 0;
+  let words, cost, width = 0, frame = 0, timer = 0, lit = [], passed = [], nodes = {}, ground = null, first = 0;
   root.classList.add('adasoft-cut', 'adasoft-game');
   html('p', {class: 'instruction'}, root, 'Drag the ring over the map, or a knob on its edge. Each place that you try lights up its surroundings: bright is fast, dark is slow.');
   const columns = html('div', {class: 'columns'}, root);
@@ -50,7 +51,7 @@ export function mountGame(root, given, on) {
   const C2 = y => lowest() * Math.exp((MAP.top + high() - y) / high() * span());
   const timed = cuts => layer(words, cost, cuts, {d: state.d, batch: state.batch});
   const fair = cuts => words.cumulative(cuts[0]) >= state.floor;
-  const record = () => state.trail.filter(fair).map(cuts => [timed(cuts).seconds, cuts]).sort((a, b) => a[0] - b[0])[0];
+  const record = () => [...state.trail, ...passed].filter(fair).map(cuts => [timed(cuts).seconds, cuts]).sort((a, b) => a[0] - b[0])[0];
 
   function put(c1, c2) {
     const low = Math.max(1, Math.ceil(lowest()));
@@ -65,9 +66,13 @@ export function mountGame(root, given, on) {
   }
   function settle() {
     clearTimeout(timer);
-    const last = state.trail.at(-1);
-    if (last && last[0] === state.cuts[0] && last[1] === state.cuts[1]) return;
-    state.trail = [...state.trail, [...state.cuts]].slice(-80);
+    const same = ([a, b], place) => place && a === place[0] && b === place[1], top = record();
+    const seen = top && !state.trail.some(place => same(top[1], place)) && !same(top[1], state.cuts) ? [top[1]] : [];
+    passed = [];
+    if (!seen.length && same(state.cuts, state.trail.at(-1))) return;
+    const trail = [...state.trail, ...seen, [...state.cuts]];
+    const kept = trail.slice(-80);               // and the best, however long ago
+    state.trail = top && !kept.some(place => same(top[1], place)) ? [top[1], ...kept] : kept;
     on.tried(state.trail);
     draw();
   }
@@ -119,7 +124,7 @@ export function mountGame(root, given, on) {
       svg('text', {x: X(border) - 5, y: Y(border) - 34, 'text-anchor': 'end', class: 'end'}, lines, 'not allowed');
       svg('text', {x: X(border) - 5, y: Y(border) - 18, 'text-anchor': 'end', class: 'end'}, lines, `head < ${100 * state.floor} %`);
     }
-    svg('text', {x: MAP.left + wide() - 8, y: base - 10, 'text-anchor': 'end', class: 'end'}, lines, 'here c₁ would be above c₂');
+    svg('text', {x: MAP.left + wide() - 8, y: base - 20, 'text-anchor': 'end', class: 'end'}, lines, 'here c₁ would be above c₂');
     nodes.cross = svg('path', {class: 'cross'}, drawing);
     nodes.path = svg('path', {class: 'trail'}, drawing);
     nodes.tried = svg('g', {}, drawing);
@@ -131,13 +136,14 @@ export function mountGame(root, given, on) {
       const knob = svg('g', {class: `handle axis${i}`, tabindex: 0, role: 'slider', 'aria-label': `cutoff ${i + 1}`,
                              'aria-orientation': i ? 'vertical' : 'horizontal'}, drawing);
       svg('circle', {r: 8, class: 'knob'}, knob);
-      svg('text', i ? {y: 5, class: 'value'} : {y: 24, 'text-anchor': 'middle', class: 'value'}, knob);
+      svg('text', i ? {class: 'value'} : {y: 24, class: 'value'}, knob);
       grab(knob, i ? (x, y) => [state.cuts[0], C2(y)] : x => [C1(x), state.cuts[1]]);
       knob.addEventListener('keydown', event => {
         const factor = KEYS[event.key], now = state.cuts[i];
-        if (!factor || WRONG_AXIS[i].includes(event.key)) return;
+        const end = {Home: i ? state.cuts[0] + 1 : 1, End: i ? words.n - 1 : state.cuts[1] - 1}[event.key];
+        if (!factor && !end || WRONG_AXIS[i].includes(event.key)) return;
         event.preventDefault(); event.stopPropagation();         // else JupyterLab moves between cells
-        const next = factor > 1 ? Math.max(now + 1, now * factor) : Math.min(now - 1, now * factor);
+        const next = end ? end : factor > 1 ? Math.max(now + 1, now * factor) : Math.min(now - 1, now * factor);
         put(...(i ? [state.cuts[0], next] : [next, state.cuts[1]]));
       });
       return knob;
@@ -194,7 +200,7 @@ export function mountGame(root, given, on) {
     const shown = state.plan.length === 2;
     const [px, py] = shown ? [X(state.plan[0]), Y(state.plan[1])] : [0, 0];
     set(nodes.star, {transform: `translate(${px},${py})`, visibility: shown ? 'visible' : 'hidden'});
-    set(nodes.starName, {x: px + 14, y: py - 8, visibility: shown ? 'visible' : 'hidden'});
+    set(nodes.starName, {visibility: shown ? 'visible' : 'hidden'});
     nodes.knobs.forEach((knob, i) => {
       const cut = state.cuts[i], last = words.word(cut), first = words.word(Math.min(words.n, cut + 1));
       set(knob, {transform: i ? `translate(${MAP.left},${y})` : `translate(${x},${base})`, 'aria-valuenow': cut,
@@ -204,27 +210,45 @@ export function mountGame(root, given, on) {
       name.replaceChildren(`c${'₁₂'[i]} = ${whole(cut)}`);
       if (last && first) for (const [text, kind] of [[' ', ''], [last.word, 'word'], [' | ', ''], [first.word === last.word ? '…' : first.word, 'word']])
         svg('tspan', {class: kind}, name, text);
-      if (i) set(name, {x: x < MAP.left + 230 ? x - MAP.left + 16 : 14});
-      else set(name, {'text-anchor': x > width - 130 ? 'end' : x < MAP.left + 100 ? 'start' : 'middle'});
+      const long = name.getComputedTextLength();
+      if (!i) { set(name, {x: Math.max(MAP.left, Math.min(width - long, x - long / 2)) - x}); return; }
+      // above the dotted line, below it at the top edge; beside the ring where the ring would cover it
+      const near = x < MAP.left + long + 32, up = y > MAP.top + 34;
+      const free = MAP.left + wide() - long - x > 20 ? x - MAP.left + 16 : 12;
+      set(name, {x: near ? free : 12, y: up ? (near && free === 12 ? -16 : -8) : (near && free === 12 ? 28 : 18)});
     });
+    if (shown) beside(nodes.starName, px, py);
     result.replaceChildren();
     html('strong', {}, result, say(made.seconds));
     result.append(cost.counted ? ' per token, ' : ' per step, ');
     const ratio = made.full / made.seconds;
     result.append(`${ratio.toFixed(1)} times ${cost.counted ? 'fewer' : 'faster'} than a full softmax.`);
+    if (fair(state.cuts)) {
+      const before = record();
+      if (!before || made.seconds < before[0]) passed = [[...state.cuts]];
+    }
     const top = record(), share = made.clusters[0].share;
     best.textContent = (fair(state.cuts) ? `The head holds ${percent(share)} of the tokens. `
       : `Not allowed: the head holds only ${percent(share)} of the tokens. `)
-      + (top ? `Your best of ${state.trail.length}: ${say(top[0])} at ${whole(top[1][0])} and ${whole(top[1][1])}.` : '');
+      + (top ? `Your best so far: ${say(top[0])} at ${whole(top[1][0])} and ${whole(top[1][1])}.` : '');
     stacked(made, top, say);
     listed(made);
+  }
+
+  function beside(text, px, py) {               // at the side of the star where neither c₂'s name nor the ring is
+    const box = node => node.getBoundingClientRect(), taken = [box(nodes.knobs[1].querySelector('.value')), box(nodes.ring)];
+    for (const [dx, dy, anchor] of [[14, -8, 'start'], [14, 20, 'start'], [-14, -8, 'end'], [-14, 20, 'end'], [14, 34, 'start']]) {
+      set(text, {x: px + dx, y: py + dy, 'text-anchor': anchor});
+      const own = box(text);
+      if (!taken.some(t => own.left < t.right && t.left < own.right && own.top < t.bottom && t.top < own.bottom)) return;
+    }
   }
 
   function stacked(made, top, say) {
     const room = Math.max(220, told.clientWidth), rows = [['now', made]];
     if (top) rows.push(['your best', timed(top[1])]);
     if (state.plan.length === 2) rows.push(['planner', timed(state.plan)]);
-    first ||= 1.4 * made.seconds;               // one scale for the whole game
+    first = Math.max(first || 1.4 * made.seconds, ...rows.map(([, shown]) => 1.02 * shown.seconds));  // one scale, as long as all fits
     set(bars, {width: room, height: 38 * rows.length});
     bars.replaceChildren();
     rows.forEach(([name, shown], row) => {
@@ -255,7 +279,7 @@ export function mountGame(root, given, on) {
   function choose() {
     words = makeWords(state.text);
     cost = {...makeCost(state.cost), counted: state.cost.counted};
-    first = 0;
+    first = 0; passed = [];
     arrange();
   }
   const observer = new ResizeObserver(() => { if (place.clientWidth && Math.abs(place.clientWidth - width) > 1) arrange(); });
@@ -266,7 +290,7 @@ export function mountGame(root, given, on) {
     show(next) {
       const others = ['text', 'cost', 'd', 'batch'].some(name => name in next);
       Object.assign(state, next);
-      if ('trail' in next) lit = state.trail.map(([a, b]) => [X(a), Y(b)]);
+      if ('trail' in next) { lit = state.trail.map(([a, b]) => [X(a), Y(b)]); passed = []; first = 0; }
       if (others) choose(); else draw();
     },
     destroy() { observer.disconnect(); cancelAnimationFrame(frame); clearTimeout(timer); root.replaceChildren(); },

@@ -16,10 +16,10 @@ export const alike = (sizes, shares) => (sizes[0] === sizes[1] ? 'sizes' : share
 
 /**
  * `given`: {sizes: [words, words], shares: [percent, percent], found: kinds of swap without effect found so far};
- * `moved(state)` is called at each move. Returns {show(given), destroy()}.
+ * guess: words per token of the swapped tails at the beginning, or null; `moved(state)` is called at each move. Returns {show(given), destroy()}.
  */
 export function mountSwap(root, given, moved) {
-  const state = {...given, sizes: [...given.sizes], shares: [...given.shares], found: [...given.found]};
+  const state = {guess: null, ...given, sizes: [...given.sizes], shares: [...given.shares], found: [...given.found]};
   const still = matchMedia('(prefers-reduced-motion: reduce)');
   let width = 0, frame = 0, nodes, touched = false;
   root.classList.add('adasoft-cut', 'adasoft-swap');
@@ -61,6 +61,9 @@ export function mountSwap(root, given, moved) {
       nodes.bars.push({name: svg('text', {x: SIDE.left, y: y + 12, class: 'strong'}, drawing),
                        parts: [0, 1].map(i => svg('rect', {y: y + 18, height: 16, class: `bar c${i + 1}`}, drawing)), says: name});
     });
+    nodes.guess = svg('g', {class: 'guess-mark'}, drawing);
+    svg('path', {class: 'guessed', d: 'M-7,-7 7,7M-7,7 7,-7'}, nodes.guess);
+    svg('text', {class: 'end', x: 12, y: 4}, nodes.guess, 'your guess');
     for (const i of [0, 1]) for (const what of ['size', 'share']) nodes.edges[what].push(edge(i, what));
     draw();
   }
@@ -85,7 +88,7 @@ export function mountSwap(root, given, moved) {
     group.addEventListener('pointermove', event => { if (offset !== null) put(values, i, near(read(event) - offset, what)); });
     for (const end of ['pointerup', 'pointercancel']) group.addEventListener(end, () => { offset = null; });
     group.addEventListener('keydown', event => {
-      const by = {ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 5, PageDown: -5}[event.key];
+      const by = {ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 5, PageDown: -5, Home: -1e6, End: 1e6}[event.key];
       if (!by) return;
       event.preventDefault(); event.stopPropagation();           // else JupyterLab moves between cells
       put(values, i, near(values[i] + by * STEP[what], what));
@@ -143,11 +146,16 @@ export function mountSwap(root, given, moved) {
         set(part, {x, width: wide}); x += wide;
       });
     });
+    // the guess is for the tails of the question, and belongs to the bar of the smaller sum
+    const asked = sizes[0] === 1000 && sizes[1] === 9000 && Math.min(...shares) === 10 && Math.max(...shares) === 20 && shares[0] !== shares[1];
+    const most = MOST.share * 2 * MOST.size / 100, at = Math.min(Math.max(state.guess ?? 0, 0), most);
+    set(nodes.guess, {visibility: asked && state.guess !== null ? 'visible' : 'hidden',
+                      transform: `translate(${SIDE.left + at / most * inner()},${base + 66 + (swapped < now ? BAR : 0)})`});
     result.replaceChildren();
     const kind = alike(sizes, shares);
     if (kind) {
       html('strong', {}, result, 'Swapping changes nothing');
-      result.append(kind === 'sizes' ? ': both tails have as many words.' : ': both tails have the same share of the tokens.');
+      result.append(kind === 'sizes' ? ': both tails have the same number of words.' : ': both tails have the same share of the tokens.');
     } else {
       html('strong', {}, result, `Swapping ${swapped < now ? 'saves' : 'costs'} ${whole(Math.abs(now - swapped))} words per token`);
       const small = sizes[0] < sizes[1] ? 0 : 1;
@@ -163,14 +171,21 @@ export function mountSwap(root, given, moved) {
   const observer = new ResizeObserver(() => { if (root.clientWidth && Math.abs(root.clientWidth - width) > 1) arrange(); });
   arrange();
   observer.observe(root);
-  return {state, destroy() { observer.disconnect(); cancelAnimationFrame(frame); root.replaceChildren(); }};
+  return {
+    state,
+    show(next) { Object.assign(state, next); draw(); },
+    destroy() { observer.disconnect(); cancelAnimationFrame(frame); root.replaceChildren(); },
+  };
 }
 
 function render({model, el}) {
-  const panel = mountSwap(el, {sizes: model.get('sizes'), shares: model.get('shares'), found: model.get('found')}, now => {
+  const panel = mountSwap(el, {sizes: model.get('sizes'), shares: model.get('shares'), found: model.get('found'),
+                               guess: model.get('guess')}, now => {
     for (const name in now) model.set(name, now[name]);
     model.save_changes();
   });
-  return () => panel.destroy();
+  const guessed = () => panel.show({guess: model.get('guess')});
+  model.on('change:guess', guessed);
+  return () => { model.off('change:guess', guessed); panel.destroy(); };
 }
 export default {render};

@@ -59,6 +59,7 @@ function render({model, el: root}) {
       .map((x, i) => (i ? 'L' : 'M') + X(x).toFixed(1) + ',' + f(ys[i]).toFixed(1)).join('');
     el('path', {class: 'curve', d: line(model.get('ys'), Y)}, svg);
     el('path', {class: 'mass', d: line(model.get('mass'), P)}, svg);
+    el('g', {class: 'mark', 'aria-hidden': true}, svg);
     model.get('cuts').forEach((c, i) => {
       const h = el('g', {class: 'handle', tabindex: 0, role: 'slider', 'data-i': i,
                          'aria-label': `cutoff ${i + 1}`, 'aria-orientation': 'horizontal'}, svg);
@@ -80,7 +81,14 @@ function render({model, el: root}) {
         setCut(i, e.key === 'Home' ? 1 : e.key === 'End' ? model.get('n')
           : f > 1 ? Math.max(v + 1, v * f) : Math.min(v - 1, v * f)); });
     });
-    moveCuts();
+    moveCuts(); drawMark();
+  }
+  function drawMark() {                         // above the falling curve, or below it at the right end
+    const g = svg.querySelector('.mark'), [rank, share, name] = model.get('mark'); g.replaceChildren();
+    if (!rank || !(share > 0)) return;
+    const x = X(rank), y = Y(share), left = x + 10 + 7 * name.length > W - M.r;
+    el('circle', {cx: x, cy: y, r: 5.5}, g);
+    text(name, {x: left ? x - 10 : x + 10, y: left ? y + 15 : y - 8, 'text-anchor': left ? 'end' : 'start', class: 'lab'}, g);
   }
   function moveCuts() {
     const c = model.get('cuts'), n = model.get('n'), gb = svg.querySelector('.bands'), names = model.get('bands');
@@ -104,13 +112,14 @@ function render({model, el: root}) {
       lab.textContent = 'c' + '₁₂₃₄₅₆₇₈₉'[i] + ' = ' + c[i].toLocaleString('en'); });
   }
   const all = ['xs', 'ys', 'mass', 'n', 'height', 'label'];
-  model.on('change:cuts', moveCuts); model.on('change:bands', moveCuts);
+  model.on('change:cuts', moveCuts); model.on('change:bands', moveCuts); model.on('change:mark', drawMark);
   for (const k of all) model.on('change:' + k, layoutAll);
   const ro = new ResizeObserver(() => {
     if (root.clientWidth && Math.abs(root.clientWidth - W) > 1 && drag === null) layoutAll(); });
   ro.observe(root);
   layoutAll();
   return () => { ro.disconnect(); model.off('change:cuts', moveCuts); model.off('change:bands', moveCuts);
+    model.off('change:mark', drawMark);
     for (const k of all) model.off('change:' + k, layoutAll); };
 }
 export default { render };

@@ -29,19 +29,21 @@ export function path(runner, seconds) {
 }
 
 /** What is said at a moment: who has finished, and where the full softmax is then. */
-export function story(runners, seconds) {
+export function story(runners, seconds, bet = null) {
   const full = runners.find(r => r.name === 'full'), done = runners.filter(r => r.seconds <= seconds);
-  if (!seconds) return ['Same text, same model; only the softmax differs. Press Play.'];
+  if (!seconds) return ['How many times sooner than the full softmax do the authors’ cutoffs finish? Bet, then press Play.'];
   if (done.length < runners.length) {
     const last = done.filter(r => r !== full).sort((a, b) => b.seconds - a.seconds)[0];
-    if (!last) return ['All are reading the same words.'];
+    if (!last) return ['All read the same words, each at its own speed.'];
     return [`${last.label[0].toUpperCase()}${last.label.slice(1)} finished at ${clock(last.seconds)}. The full softmax has read `,
       `${Math.floor(100 * share(full, seconds))} %`, '.'];
   }
-  const paper = runners.find(r => r.name === 'adaptive');
-  const more = paper.epochs.at(-1)[1] / full.epochs.at(-1)[1] - 1;
-  return ['The authors’ adaptive softmax finished ', `${(full.seconds / paper.seconds).toFixed(1)} times sooner`,
-    '. Its validation perplexity is ', `${(100 * Math.abs(more)).toFixed(1)} % ${more < 0 ? 'lower' : 'higher'}`, '.'];
+  const price = name => {
+    const one = runners.find(r => r.name === name), more = one.epochs.at(-1)[1] / full.epochs.at(-1)[1] - 1;
+    return `${(full.seconds / one.seconds).toFixed(1)} times sooner, ${Math.abs(100 * more).toFixed(0)} % ${more < 0 ? 'better' : 'worse'}`;
+  };
+  return ['The authors’ cutoffs: ', price('adaptive'), '. The planned ones: ', price('planned-0.75'),
+    `. So speed has a price, and you choose it.${bet ? ` Your bet: ${bet} times.` : ''}`];
 }
 
 /** The row of each label that ends at these places, from left to right, so that none of `room` pixels lies on another. */
@@ -55,7 +57,7 @@ export function stacked(ends, room) {
   });
 }
 
-export function mountRace(root, data) {
+export function mountRace(root, data, bet = null, heard = () => {}) {
   const {runners} = data, end = Math.max(...runners.map(r => r.seconds)), total = runners[0].words;
   const lowest = Math.min(...runners.flatMap(r => r.epochs.map(([, y]) => y))) / 1.55;
   const highest = 3.2 * Math.max(...runners.map(r => r.epochs[0][1]));
@@ -74,6 +76,16 @@ export function mountRace(root, data) {
   };
   const playing = button('Play', () => (state.playing ? pause() : play()), 'primary');
   button('Start again', () => { pause(); go(0); });
+  const asked = html('label', {class: 'bet'}, controls, 'Your bet ');
+  const guess = html('input', {type: 'number', min: 1, max: 100, step: .5, 'aria-label': 'your bet: times sooner'}, asked);
+  asked.append(' times sooner');
+  const betting = () => { guess.disabled = bet !== null && (guess.disabled || state.seconds > 0); };
+  if (bet !== null) { guess.value = bet; guess.disabled = true; }    // the first bet counts
+  guess.addEventListener('change', () => {
+    const value = guess.valueAsNumber;
+    if (!(value >= 1 && value <= 100)) { guess.value = bet ?? ''; return; }
+    bet = value; heard(value); show();
+  });
   const scrub = html('input', {type: 'range', min: 0, max: 5 * Math.ceil(end / 5), step: 5, value: 0, 'aria-label': 'time on the clock'}, controls);
   const shown = html('output', {class: 'clock'}, controls);
   scrub.addEventListener('input', () => { pause(); go(Math.min(end, Number(scrub.value))); });
@@ -90,15 +102,15 @@ export function mountRace(root, data) {
 
   function arrange() {
     width = Math.max(300, root.clientWidth || 900);
-    const wide = width >= 640, label = wide ? 206 : 0, row = wide ? ROW : ROW + 16;
+    const wide = width >= 640, label = wide ? 206 : 0, row = wide ? ROW : ROW + 10;
     const tracks = {left: 4 + label, right: width - 118}, top = TOP + row * runners.length + 36;
-    place = {left: 44, right: width - 12, top, height: 216};
+    place = {left: 44, right: width - 12, top, height: wide ? 216 : 176};
     stage.replaceChildren();
     const height = top + place.height + 42;
     set(stage, {width, height, viewBox: `0 0 ${width} ${height}`});
     const text = (x, y, words, at = {}) => svg('text', {x, y, ...at}, stage, words);
     text(4, 12, `Words read, of ${(total / 1e6).toFixed(1)} million in ${runners[0].epochs.length} epochs`, {class: 'head'});
-    text(4, top - 12, `Perplexity, lower is better${wide ? ': of new text, then ● on the validation part, after each epoch' : ''}`, {class: 'head'});
+    text(4, top - 12, `Perplexity, lower is better${wide ? '. Curve: words of the first epoch, as they are read. ●: validation part after each epoch' : ''}`, {class: 'head'});
     for (const value of [50, 60, 70, 80, 100, 120, 150, 200, 300]) {
       if (value <= lowest || value >= highest) continue;
       svg('line', {x1: place.left, x2: place.right, y1: Y(value), y2: Y(value), class: 'grid'}, stage);
@@ -109,12 +121,15 @@ export function mountRace(root, data) {
       if (60 * minutes > begin && 60 * minutes <= end) text(X(60 * minutes), bottom + 16, minutes, {'text-anchor': 'middle'});
     }
     text(place.right, bottom + 34, 'minutes of training, logarithmic', {'text-anchor': 'end'});
+    const cross = svg('g', {class: 'guess'}, stage);
+    svg('path', {d: 'M-6,-6 6,6M-6,6 6,-6'}, cross);
+    svg('text', {x: 10, y: 4}, cross, 'your bet');
     const hand = svg('line', {y1: place.top, y2: bottom, class: 'hand'}, stage);
     const clip = `race-${Math.random().toString(36).slice(2)}`;
     svg('rect', {x: place.left, y: place.top, width: place.right - place.left + 12, height: place.height},
       svg('clipPath', {id: clip}, svg('defs', {}, stage)));
     parts = runners.map((runner, i) => {
-      const y = TOP + i * row + (wide ? 0 : 16), kind = `run ${runner.name.replace(/\W/g, '-')}`;
+      const y = TOP + i * row + (wide ? 0 : 13), kind = `run ${runner.name.replace(/\W/g, '-')}`;
       text(4, wide ? y + 11 : y - 5, runner.label, {class: `name ${kind}`});
       svg('rect', {x: tracks.left, y, width: tracks.right - tracks.left, height: 14, rx: 7, class: 'track'}, stage);
       return {
@@ -122,11 +137,12 @@ export function mountRace(root, data) {
         mark: svg('path', {d: MARKS[runner.name], class: `mark ${kind}`}, stage),
         told: text(tracks.right + 14, y + 12, ''),
         curve: svg('polyline', {class: `curve ${kind}`, 'clip-path': `url(#${clip})`}, stage),
+        join: svg('polyline', {class: `join ${kind}`, 'clip-path': `url(#${clip})`}, stage),
         head: svg('path', {d: MARKS[runner.name], class: `mark ${kind}`}, stage),
         circles: runner.epochs.map(([s, value]) => svg('circle', {cx: X(s), cy: Y(value), r: 4.5, class: `mark ${kind}`}, stage)),
         leader: svg('line', {class: 'leader'}, stage), name: text(0, 0, '', {class: `end ${kind}`})};
     });
-    parts.hand = hand;
+    parts.hand = hand; parts.cross = cross;
     show();
   }
 
@@ -137,7 +153,9 @@ export function mountRace(root, data) {
       set(part.fill, {width: done * length});
       set(part.mark, {transform: `translate(${part.tracks.left + done * length},${part.y})`});
       part.told.textContent = done < 1 ? (now ? `${Math.floor(100 * done)} %` : '') : `done at ${clock(runner.seconds)}`;
-      set(part.curve, {points: points.map(([s, y]) => `${X(s).toFixed(1)},${Y(y).toFixed(1)}`).join(' ')});
+      const first = runner.epochs[0][0], drawn = places => places.map(([s, y]) => `${X(s).toFixed(1)},${Y(y).toFixed(1)}`).join(' ');
+      set(part.curve, {points: drawn(points.filter(([s]) => s < first))});   // other words: not joined to the validation part
+      set(part.join, {points: drawn(points.filter(([s]) => s >= first))});
       const [s, y] = points.at(-1) ?? [0, Infinity], seen = y < highest;
       part.head.style.display = seen ? '' : 'none';
       if (seen) set(part.head, {transform: `translate(${X(s).toFixed(1)},${Y(y).toFixed(1)})`});
@@ -153,6 +171,9 @@ export function mountRace(root, data) {
       parts[i].leader.style.display = '';
       set(parts[i].leader, {x1: x, y1: Y(value) + 9, x2: x, y2: y - 11});
     });
+    betting();
+    parts.cross.style.display = bet === null ? 'none' : '';
+    if (bet !== null) set(parts.cross, {transform: `translate(${X(end / bet)},${place.top + 12})`});
     set(parts.hand, {x1: X(now), x2: X(now)});
     scrub.value = now;
     scrub.setAttribute('aria-valuetext', spoken(now));
@@ -161,7 +182,7 @@ export function mountRace(root, data) {
       const points = path(r, now), value = points.at(-1)?.[1];
       return `${r.label} has read ${Math.floor(100 * share(r, now))} percent${value ? `, perplexity ${value.toFixed(1)}` : ''}`;
     }).join('; '));
-    const told = story(runners, now), whole_text = told.join('');
+    const told = story(runners, now, bet), whole_text = told.join('');
     if (line.textContent !== whole_text) {
       line.replaceChildren(...told.map((part, i) => (i % 2 ? html('strong', {}, null, part) : part)));
     }
@@ -191,7 +212,7 @@ export function mountRace(root, data) {
 }
 
 export default {render({model, el}) {
-  const race = mountRace(el, model.get('race'));
+  const race = mountRace(el, model.get('race'), model.get('bet'), bet => { model.set('bet', bet); model.save_changes(); });
   const lost = () => el.classList.toggle('jupyter-widgets-disconnected');
   model.on('comm_live_update', lost);
   return () => { model.off('comm_live_update', lost); race.destroy(); };

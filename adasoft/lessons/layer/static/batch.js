@@ -48,7 +48,7 @@ export const tokens = text => (text.toLowerCase().match(/[\p{L}\p{M}\p{N}]+(?:['
 
 // ------------------------------------------------------------------ the picture
 
-const ROWS = 20, MOST = 24, HIGH = 16, WEIGHTS = {top: 40, high: 40};
+const ROWS = 20, MOST = 24, HIGH = 14, WEIGHTS = {top: 38, high: 24};
 
 /**
  * Put the picture into `root`.
@@ -92,11 +92,14 @@ export function mountBatch(root, data) {
   const plural = (n, what) => `${whole(n)} ${what}${n === 1 ? '' : 's'}`;
   const span = i => `${word(edges[i] + 1)} … ${word(edges[i + 1])}`;
 
+  const padded = i => state.padding && i % 5 === 0;
+
   function begin() {
     const sentence = state.typed ? tokens(state.typed).slice(0, MOST) : data.sentences[state.batch];
     state.targets = sentence ? sentence.map(text => ranks.get(text) ?? 0) : drawn(data.counts, ROWS, state.batch + 1);
     state.texts = sentence ?? state.targets.map(word);
-    if (state.padding) state.targets = state.targets.map((rank, i) => (i % 5 ? rank : 0));
+    state.unknown = state.targets.filter((rank, i) => !rank && !padded(i)).length;
+    state.targets = state.targets.map((rank, i) => (padded(i) ? 0 : rank));
     found = routed(state.targets, edges);
     state.order = found.order;
     state.stage = 0;
@@ -107,13 +110,13 @@ export function mountBatch(root, data) {
     width = Math.min(1100, Math.max(320, root.clientWidth || 900));
     left = Math.min(150, width * .27);
     X = rank => left + rank / edges.at(-1) * (width - left - 2);
-    const top = WEIGHTS.top + WEIGHTS.high + 26, n = state.targets.length, bottom = top + n * HIGH;
+    const top = WEIGHTS.top + WEIGHTS.high + 30, n = state.targets.length, bottom = top + n * HIGH;
     stage.replaceChildren();
     set(stage, {width, height: bottom + 6, viewBox: `0 0 ${width} ${bottom + 6}`});
     const label = (x, y, text, kind, anchor = 'start') => svg('text', {x, y, class: kind, 'text-anchor': anchor}, stage, text);
     label(left - 8, WEIGHTS.top - 8, 'words, by rank', '', 'end');
-    label(left - 8, WEIGHTS.top + 12, `head: ${whole(edges[1])} × ${d}`, 'strong own c0', 'end');
-    label(left - 8, WEIGHTS.top + 30, span(0).length < 20 ? span(0) : '', 'word', 'end');
+    label(left - 8, WEIGHTS.top + 7, `head: ${whole(edges[1])} × ${d}`, 'strong own c0', 'end');
+    label(left - 8, WEIGHTS.top + 21, span(0).length < 20 ? span(0) : '', 'word', 'end');
     label(left - 8, top - 7, 'targets, in order', 'order', 'end');
     names.forEach((name, i) => {
       const x = X(edges[i]), wide = X(edges[i + 1]) - x;
@@ -130,11 +133,11 @@ export function mountBatch(root, data) {
     rows = state.targets.map((rank, i) => {
       const cluster = found.clusters[i], ignored = !rank, row = svg('g', {class: `row c${cluster}`}, stage);
       const share = rank ? 100 * data.counts[rank - 1] / total : 0;
-      svg('title', {}, row, ignored ? `${state.texts[i]}: ignored, it costs nothing`
+      svg('title', {}, row, ignored ? `${padded(i) ? 'padding' : `${state.texts[i]}: not among the ${whole(edges.at(-1))} words`}; ignored, it costs nothing`
         : `the ${ordinal(rank)} word: ${word(rank)}, ${share.toPrecision(2) * 1} % of tokens, in the ${names[cluster]}`.replace('the tail', 'tail'));
       svg('rect', {x: 0, y: 1, width: left - 5, height: HIGH - 2, class: ignored ? 'chip ignored' : 'chip', rx: 3}, row);
-      const room = Math.floor((left - 14) / 7.2), text = ignored && state.padding ? '(padding)' : state.texts[i];
-      svg('text', {x: 6, y: HIGH - 4, class: ignored ? 'note' : 'word'}, row,
+      const room = Math.floor((left - 14) / 7.2), text = padded(i) ? '(padding)' : ignored ? `${state.texts[i]} (unlisted)` : state.texts[i];
+      svg('text', {x: 6, y: HIGH - 3.5, class: ignored ? 'note' : 'word'}, row,
         text.length > room ? `${text.slice(0, room - 1)}…` : text);
       if (!ignored) for (const part of new Set([0, cluster]))
         svg('rect', {x: X(edges[part]), y: .5, width: Math.max(2, X(edges[part + 1]) - X(edges[part]) - 2), height: HIGH - 1,
@@ -165,7 +168,9 @@ export function mountBatch(root, data) {
 
   function said() {
     const at = state.stage, used = work(found.sizes, edges, data.widths), away = found.sizes[tails + 1];
-    const aside = away ? ` ${plural(away, 'target')} ${away === 1 ? 'is' : 'are'} ${state.padding ? 'ignored' : 'not in the list and ignored'}.` : '';
+    const many = (n, what) => (n ? [`${n} ${n === 1 ? 'is' : 'are'} ${what}`] : []), padding = away - state.unknown;
+    const why = [...many(padding, 'padding'), ...many(state.unknown, `not among the ${whole(edges.at(-1))} words`)];
+    const aside = away ? ` ${plural(away, 'target')} ignored: ${why.join(', ')}.` : '';
     if (at === 0) return [`${plural(used.rows, 'token')}, in the order of the text. The colour is the cluster of the target, the word that came next.${aside}`];
     if (at === 1) return [`The head scores its ${plural(edges[1], 'word')} and ${plural(tails, 'tail')} for every token: ${plural(used.rows, 'row')}.`];
     if (at === 2) return ['One sort by rank. The rows of a tail were scattered; now they are one slice, one dense product.'];
