@@ -20,7 +20,7 @@ def test_08_your_case(lab, page, shots):
 
     # the first case: drag, keys and typing all move the bars, and nothing of the plan is there before the decision
     items = notebook.show_cell(ITEMS)
-    head = items.get_by_role("slider", name="words in the head")
+    head = items.get_by_role("slider", name="items in the head")
     head.wait_for()
     settled(notebook)
     assert items.locator(".star").count() == 0 and items.locator("textarea").count() == 0
@@ -40,7 +40,7 @@ def test_08_your_case(lab, page, shots):
     tail = items.get_by_role("slider", name="width of tail 2").and_(items.locator("g"))
     width = int(tail.get_attribute("aria-valuenow"))
     tail.press("ArrowDown")
-    until(lambda: int(tail.get_attribute("aria-valuenow")), lambda now: now == width - 8)
+    until(lambda: int(tail.get_attribute("aria-valuenow")), lambda now: now == width + 8)  # the edge moves down
     typed(items, "width of tail 2, numbers", "16", role="textbox")
     press(items, "one tail more")
     typed(items, "width of tail 3, numbers", "8", role="textbox")
@@ -52,9 +52,17 @@ def test_08_your_case(lab, page, shots):
     press(items, "Pause")
     typed(items, "head’s share, percent", "76", role="textbox")
 
-    # the decision, the plan, the three lines
+    # what is no width is refused with the rule, and the box shows what is set
+    typed(items, "width of tail 2, numbers", "33", role="textbox")
+    items.get_by_text("width of tail 2 should be a multiple of 8 from 8 to 256, got 33.").wait_for()
+    assert items.get_by_role("textbox", name="width of tail 2, numbers").input_value() == "16"
+
+    # the decision, what the search found, the three lines; the same decision again is answered, too
     press(items, "Decide")
-    items.get_by_text("The planner:").wait_for()
+    items.get_by_text("★ the search").wait_for()
+    press(items, "Decide")
+    until(lambda: items.locator(".asking").inner_text(), lambda text: text == "")
+    items.get_by_text("★ the search").wait_for()
     assert items.locator(".star").count() == 3
     decided = value(notebook, "explorer.recall('case items decision')")
     assert len(decided["cutoffs"]) == 2 and decided["widths"][1] == 16
@@ -76,6 +84,6 @@ def test_08_your_case(lab, page, shots):
     notebook.evaluate("explorer._choices.flush()")
     restarted(notebook)
     items = notebook.show_cell(ITEMS)
-    items.get_by_text("The planner:").wait_for()
+    items.get_by_text("★ the search").wait_for()
     assert items.get_by_role("textbox", name="What could break it", exact=True).input_value() == "a sale"
     finish(notebook, lab, shots, "08", [ITEMS, KEYBOARD, PIECES, OWN])

@@ -172,9 +172,9 @@ def test_the_decisions_of_the_last_lesson_are_in_the_report(cache):
     choices.keep("kept", "case keyboard text", {"improved": "It is\nfaster.", "worse": " ", "breaks": "slang"})
     choices.keep("kept", "case items decision", {"cutoffs": "many"})
     text = report.report()
-    assert "## 08 · " in text and "### A keyboard's suggestions" in text and "A million items" not in text
+    assert "## 08 · " in text and "### A keyboard’s suggestions" in text and "A million items" not in text
     assert "English; cutoffs 9,000; tails of width 128; 90.0 % of the words read are in the head." in text
-    assert "| time of a step | 1.5 ms | yes |" in text and "| mean numbers per token | 230 | no |" in text
+    assert "| time | 1.5 ms |  | yes |  |" in text and "| mean width | 230 numbers |  | no |  |" in text
     assert "- What improved: It is faster.\n- What could break it: slang" in text and "got worse" not in text
 
 

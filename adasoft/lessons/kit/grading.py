@@ -148,7 +148,7 @@ def grade(key: str, answer: str | float | None) -> Verdict:
         value = _understood(answer, question.unit)
     except ValueError as error:
         asked = answer is not None and str(answer).strip()
-        why = f"Not understood: {error}." if asked else "Type a number, then press the button."
+        why = _not_understood(error) if asked else "Type a number, then press the button."
         return Verdict("missing", why)
     expected = question.expected()
     if _near(value, expected, question.tolerance):
@@ -264,6 +264,11 @@ def true_text(true: float) -> str:
     return f"{true:,.0f}" if abs(true) >= 100 or true == round(true) else f"{true:,.3g}"
 
 
+def _not_understood(error: ValueError) -> str:
+    """Why an answer is not taken, as a sentence."""
+    return f"Not understood: {str(error).replace(' is not understood:', ':', 1)}."
+
+
 class _Guess:
     """The box of one prediction, and the panel that opens below it."""
 
@@ -294,8 +299,10 @@ class _Guess:
         """Take a guess and say how close it is."""
         try:
             guess = read_number(answer, self.unit)
+            if guess < 0 and self.unit in ("ms", "s"):
+                raise ValueError("a time is not negative")
         except ValueError as error:
-            why = f"Not understood: {error}. " if answer.strip() else ""
+            why = f"{_not_understood(error)} " if answer.strip() else ""
             return _line("missing", f"{why}Any number will do; a wrong guess teaches more than none.")
         if guess <= 0 and self.unit.partition(" ")[0].rstrip(",") in _ABOVE_0:
             return _line(

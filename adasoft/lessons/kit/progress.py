@@ -6,7 +6,7 @@ What was done is kept by `done`; the report is written by `report`.
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -36,15 +36,26 @@ _LINE = "white-space: nowrap; overflow: hidden; text-overflow: ellipsis; line-he
 class Step:
     """A question, guess or exercise of a lesson, and what the reader has made of it."""
 
-    kind: Literal["question", "guess", "exercise"]
+    kind: Literal["question", "guess", "exercise", "decision"]
     key: str
     text: str
     """What it asks, in plain text."""
     good: bool
-    """Answered right, guessed within a factor of two, or solved."""
+    """Answered right, guessed within a factor of two, solved, or decided."""
     tried: bool
     state: str
     """In words."""
+    kept: tuple[str, ...] = ()
+    """What a decision is kept under."""
+
+
+#: By the number of a lesson: the decisions that it asks for besides.
+_DECISIONS: dict[str, Callable[[Entries], list[Step]]] = {}
+
+
+def add_decisions(lesson: str, of: Callable[[Entries], list[Step]]) -> None:
+    """Count a lesson's decisions, too; ``of`` gets all that is kept."""
+    _DECISIONS[lesson] = of
 
 
 def steps(lesson: str, entries: Entries) -> list[Step]:
@@ -73,7 +84,7 @@ def steps(lesson: str, entries: Entries) -> list[Step]:
             good = kept is not None and kept["status"] == "correct"
             state = "exercise open" if kept is None else "exercise solved" if good else "exercise tried, not right yet"
             found.append(Step("exercise", key, exercise.text, good, kept is not None, state))
-    return found
+    return [*found, *(_DECISIONS[lesson](entries) if lesson in _DECISIONS else [])]
 
 
 def _guess_step(key: str, text: str, unit: str, kept: tuple[float, Mapping[str, Any] | None] | None) -> Step:
@@ -96,7 +107,9 @@ def summary(lesson: list[Step]) -> str:
         some = [step for step in lesson if step.kind == kind]
         return sum(step.good for step in some), len(some)
 
-    (answered, asked), (near, guesses), (solved, written) = map(of, ("question", "guess", "exercise"))
+    (answered, asked), (near, guesses), (solved, written), (decided, cases) = map(
+        of, ("question", "guess", "exercise", "decision")
+    )
     said = [f"{answered} of {counted(asked, 'question')} answered"] if asked else []
     if guesses:
         many = "guesses" if guesses != 1 else "guess"
@@ -104,6 +117,8 @@ def summary(lesson: list[Step]) -> str:
     if written:
         left = written - solved
         said.append(f"{counted(left, 'exercise')} open" if left else f"{counted(written, 'exercise')} solved")
+    if cases:
+        said.append(f"{decided} of {counted(cases, 'case')} decided")
     return ", ".join(said)
 
 
@@ -134,11 +149,12 @@ def forget_lesson(lesson: str) -> str:
     settings = [name for name in entries if name.startswith(f"lesson {lesson}")]
     with LOCK:
         for step in tried:
-            if step.kind == "guess":
+            if step.kind in ("guess", "decision"):
+                keys = step.kept or (f"guess {step.key}", f"result {step.key}")
                 for one in _live():
-                    one.unremember(f"guess {step.key}", f"result {step.key}")
-                for kept in ("guess", "result"):
-                    choices.remove(done.KEPT, f"{kept} {step.key}")
+                    one.unremember(*keys)
+                for kept in keys:
+                    choices.remove(done.KEPT, kept)
             else:
                 choices.remove(done.ANSWERS if step.kind == "question" else done.EXERCISES, step.key)
         for name in settings:
@@ -188,8 +204,8 @@ def forget_everything(*, timings: bool = False) -> str:
 
 
 def _counts(tried: list[Step]) -> list[str]:
-    kinds = [(kind, sum(step.kind == kind for step in tried)) for kind in ("question", "guess", "exercise")]
-    names = {"question": "answer", "exercise": "exercise"}
+    kinds = [(kind, sum(step.kind == kind for step in tried)) for kind in ("question", "guess", "exercise", "decision")]
+    names = {"question": "answer", "exercise": "exercise", "decision": "decision"}
     return [counted(n, names[kind]) if kind in names else f"{n} guess{'es' * (n != 1)}" for kind, n in kinds if n]
 
 

@@ -116,7 +116,10 @@ def _plan(entries: Entries) -> str:
     if cost is None:
         return ""
     found = plan(_vocabulary(entries), _IN_FEATURES, _BATCH, cost=cost)
-    return f"## Plan\n\nFor these words, d = {_IN_FEATURES} and B = {_BATCH:,}, by these timings:\n\n```\n{found}\n```"
+    about = (
+        f"d = {_IN_FEATURES}, B = {_BATCH:,} and at least {100 * found.min_head_share:.0f} % of the tokens in the head"
+    )
+    return f"## Plan\n\nFor these words, {about}, by these timings:\n\n```\n{found}\n```"
 
 
 # ---------------------------------------------------------------------- measurements

@@ -40,6 +40,20 @@ def _last_tail_forgotten(n: int, d: int, cutoffs: _Cuts, widths: _Cuts) -> int:
     return (cutoffs[0] + len(widths)) * d + sum(w * (d + k) for w, k in zip(widths, sizes, strict=False))
 
 
+def _edges_off(n: int, d: int, cutoffs: _Cuts, widths: _Cuts) -> int:
+    sizes = [k - 1 for k in _sizes(n, cutoffs)]
+    return (cutoffs[0] + len(widths)) * d + sum(w * (d + k) for w, k in zip(widths, sizes, strict=True))
+
+
+def _edges_over(n: int, d: int, cutoffs: _Cuts, widths: _Cuts) -> int:
+    sizes = [k + 1 for k in _sizes(n, cutoffs)]
+    return (cutoffs[0] + len(widths)) * d + sum(w * (d + k) for w, k in zip(widths, sizes, strict=True))
+
+
+def _full_softmax(n: int, d: int, cutoffs: _Cuts, widths: _Cuts) -> int:
+    return n * d
+
+
 def _cases() -> list[tuple[Any, ...]]:
     return [
         (100, 8, (20,), (4,)),
@@ -52,6 +66,8 @@ EXERCISES = {
     "count parameters": Exercise(
         text="The parameters of an adaptive softmax: head, entries of the tails, projections, and words of the tails.",
         solution=parameters,
+        why="Times the bytes for each parameter, this is the memory bar: the weight, or in training also its gradient "
+        "and Adam's two moments.",
         cases=_cases,
         bugs={
             "The head has one more row for each tail: its entries are missing.": _no_entries,
@@ -62,6 +78,9 @@ EXERCISES = {
             "A tail ends where the next begins: its size is the difference of two cutoffs, not a cutoff.": (
                 _cutoffs_for_sizes
             ),
+            "Each tail has a word too few: its size is the next edge minus its own, with no - 1.": _edges_off,
+            "Each tail has a word too many: its size is the next edge minus its own, with no + 1.": _edges_over,
+            "That is the full softmax: the tails' words have fewer than d numbers.": _full_softmax,
             "The last tail, from the last cutoff to V, is missing.": _last_tail_forgotten,
         },
     )

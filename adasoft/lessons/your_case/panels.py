@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,17 @@ import ipywidgets as w
 import traitlets as t
 
 from ..kit.browser_data import cost_data, text_data
+from ..kit.done import tell
 from ..kit.parts import Panel, safely
 from ..kit.static_files import STATIC, script
 from .explorer import CasesExplorer
-from .scenarios import SCENARIOS, pieces_table
+from .scenarios import SCENARIOS, median_error, pieces_table
 
 _OWN = Path(__file__).with_name("static")
 
 
 class CaseWidget(anywidget.AnyWidget):  # type: ignore[misc]
-    """A case on the page: ``given`` once, as `case_data` makes it; ``found`` after the decision.
+    """A case on the page: ``given`` once, as `case_data` makes it; ``guess``; ``found`` after the decision.
 
     Messages to the kernel: {"kind": "decide", "cutoffs", "widths"} and {"kind": "write", "texts"}.
     """
@@ -27,6 +29,7 @@ class CaseWidget(anywidget.AnyWidget):  # type: ignore[misc]
     _esm = script("cost.js", "dom.js", _OWN / "case.js", _OWN / "case_widget.js")
     _css = "\n".join(path.read_text(encoding="utf-8") for path in (STATIC / "cut_explorer.css", _OWN / "case.css"))
     given = t.Dict().tag(sync=True)
+    guess = t.Dict().tag(sync=True)
     found = t.Dict(None, allow_none=True).tag(sync=True)
 
 
@@ -45,9 +48,18 @@ def _guess(explorer: CasesExplorer, name: str) -> dict[str, float]:
     if guess is None or name not in ("keyboard", "pieces"):
         return {}
     if name == "keyboard":
+        if guess <= 0:
+            return {}
         return {"seconds": float(guess) / 1e3}
     row = pieces_table().row("adaptive") or {}
     return {"more": float(guess) / 100, "share": float(row["head share"])}
+
+
+def _machine(cost: Any, objective: Any) -> str:
+    """Whose timings predict, and how far off they are."""
+    error = median_error(cost, objective)
+    off = "" if error is None else f"; the predictions are off by {100 * error:.0f} % (median)"
+    return f"Time is predicted from measurements of {cost.name}{off}."
 
 
 def case_data(explorer: CasesExplorer, name: str) -> dict[str, Any]:
@@ -70,27 +82,36 @@ def case_data(explorer: CasesExplorer, name: str) -> dict[str, Any]:
         "widths": list(case.widths),
         "rest": _rest(name),
         "decision": decision and {"cutoffs": decision["cutoffs"], "widths": decision["widths"]},
-        "guess": _guess(explorer, name),
+        "machine": _machine(cost, case.objective),
         "texts": explorer.recall(f"case {name} text") or {},
     }
 
 
 def your_case_panel(explorer: CasesExplorer, name: str) -> w.VBox:
-    """A case: the reader decides within a budget, then sees the planner's choice and stored trainings, and writes.
+    """A case: the reader decides within a budget, then sees what a search found and stored trainings, and writes.
 
-    ``name``: "keyboard", "items", "pieces" or "own".
+    ``name``: "items", "keyboard", "pieces" or "own".
     """
     if name not in SCENARIOS:
         raise ValueError(f"name should be one of {', '.join(SCENARIOS)}, got {name!r}")
-    panel = Panel()
-    shown = CaseWidget(given=case_data(explorer, name), found=explorer.revealed(name) or None)
+    panel, turns = Panel(), itertools.count()
+    shown = CaseWidget(
+        given=case_data(explorer, name), guess=_guess(explorer, name), found=explorer.revealed(name) or None
+    )
     words = explorer.words_of_case(name)
+
+    def show() -> None:
+        # the turn makes each answer another one: the page waits for it, even if the decision is the same or refused
+        shown.found = {**explorer.revealed(name), "turn": next(turns)}
 
     def heard(_widget: Any, content: Any, _buffers: Any) -> None:
         with panel.guarded():
             if content.get("kind") == "decide":
-                explorer.decide(name, [int(c) for c in content["cutoffs"]], [int(x) for x in content["widths"]])
-                shown.found = explorer.revealed(name)
+                try:
+                    explorer.decide(name, [int(c) for c in content["cutoffs"]], [int(x) for x in content["widths"]])
+                finally:
+                    show()
+                tell()
             elif content.get("kind") == "write":
                 explorer.write(name, content["texts"])
 
@@ -101,6 +122,10 @@ def your_case_panel(explorer: CasesExplorer, name: str) -> w.VBox:
         if explorer.words_of_case(name) is not words:  # other words of the reader's own: begin again
             words = explorer.words_of_case(name)
             panel.problem.say("The words have changed: run this cell again.")
+        shown.guess = _guess(explorer, name)
+        if shown.found and shown.found.get("yours") and explorer.decision(name) is None:  # forgotten
+            shown.given = {**shown.given, "texts": {}}
+            show()
 
     box = panel.box(shown)
     explorer.attach(f"case {name}", safely(panel, redraw), box)

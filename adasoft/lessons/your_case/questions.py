@@ -5,22 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 from ..kit.grading import Prediction, Question, register
+from ..kit.progress import add_decisions
 from ..kit.report import add_section
 from . import report
 from .scenarios import SCENARIOS, pieces_table
 
 QUESTIONS: dict[str, Question] = {
     "adam": Question(
-        "A million items, $d$ = 256, fp32. Training with Adam keeps four numbers for each parameter: the weight, its "
-        "gradient, and two moments. How many GB (of $10^9$ bytes) does a full softmax need?",
-        lambda: 1e6 * 256 * 16 / 1e9,
+        "Now two million items and $d$ = 512, in fp32. Training with Adam keeps four numbers for each parameter: the "
+        "weight, its gradient, and two moments. How many GB (of $10^9$ bytes) does a full softmax need?",
+        lambda: 2e6 * 512 * 16 / 1e9,
         {
-            "Those are the weights alone; training keeps four numbers for each.": lambda: 1.024,
-            "Weight and gradient only: Adam keeps two moments as well.": lambda: 2.048,
-            "The two moments are counted, the gradient is not.": lambda: 3.072,
-            "That is in units of 2^30 bytes; here a GB is 10^9.": lambda: 1e6 * 256 * 16 / 2**30,
+            "Those are the weights alone; training keeps four numbers for each.": lambda: 4.096,
+            "Weight and gradient only: Adam keeps two moments as well.": lambda: 8.192,
+            "The two moments are counted, the gradient is not.": lambda: 12.288,
+            "That is in units of 2^30 bytes; here a GB is 10^9.": lambda: 2e6 * 512 * 16 / 2**30,
         },
-        "10^6 rows of 256 numbers, 4 bytes each, four times.",
+        "2 × 10^6 rows of 512 numbers, 4 bytes each, four times.",
         tolerance=0.005,
         unit="GB",
     ),
@@ -41,7 +42,7 @@ QUESTIONS: dict[str, Question] = {
     "whole step": Question(
         "In a training with 8,000 word pieces, the output layer takes 76 % of a step. You make the layer 4 times "
         "faster. How many times faster is the whole step?",
-        lambda: 1 / (0.24 + 0.76 / 4),
+        lambda: round(1 / (0.24 + 0.76 / 4), 2),
         {
             "That is the layer alone; the other 24 % of the step stay as they are.": lambda: 4.0,
             "That is what a step takes now; turn it around.": lambda: 0.24 + 0.76 / 4,
@@ -83,3 +84,4 @@ PREDICTIONS: dict[str, Prediction] = {
 
 register(QUESTIONS, PREDICTIONS, lesson="08")
 add_section("08", report.section)
+add_decisions("08", report.decisions)

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from typing import Any
+from xml.sax.saxutils import escape
 
 from ...text import markdown_table
 from ..kit import done
 from ..kit.forms import Form
+from ..kit.progress import Step
 from ..kit.saved import Entries
-from .explorer import DECISION, LINES, TEXT
+from .explorer import COMPARED, DECISION, LINES, TEXT, TITLES, keys_of
 from .scenarios import NAMES, SCENARIOS
 
-#: Of the cases and of the reader's lines.
-_CASES = {
-    "keyboard": "A keyboard's suggestions",
-    "items": "A million items",
-    "pieces": "A model with word pieces",
-    "own": "My own case",
-}
+#: Of the reader's lines.
 _LINES = dict(zip(LINES, ("What improved", "What got worse", "What could break it"), strict=True))
 
 
@@ -25,15 +21,12 @@ def section(entries: Entries) -> str:
     """All decisions and lines that are kept, as Markdown; empty where there are none."""
     kept, parts = entries.get(done.KEPT, {}), []
     for name in NAMES:
-        decision = _fitting(DECISION, kept.get(f"case {name} decision"))
-        lines = _fitting(TEXT, kept.get(f"case {name} text"))
-        said = [
-            f"- {label}: {' '.join(lines[key].split())}"
-            for key, label in _LINES.items()
-            if lines and lines[key].strip()
-        ]
+        decision, lines = (
+            _fitting(form, kept.get(key)) for form, key in zip((DECISION, TEXT), keys_of(name), strict=True)
+        )
+        said = [f"- {label}: {_plain(lines[key])}" for key, label in _LINES.items() if lines and lines[key].strip()]
         if decision or said:
-            parts.append("\n\n".join(filter(None, [f"### {_CASES[name]}", _decided(name, decision), "\n".join(said)])))
+            parts.append("\n\n".join(filter(None, [f"### {TITLES[name]}", _decided(name, decision), "\n".join(said)])))
     return "\n\n".join(parts)
 
 
@@ -45,17 +38,40 @@ def _fitting(form: Form, value: Any) -> dict[str, Any] | None:
     return dict(value)
 
 
+def _plain(text: str) -> str:
+    """A reader's text on one line, without markup."""
+    return escape(" ".join(text.split()))
+
+
 def _decided(name: str, decision: dict[str, Any] | None) -> str:
     if decision is None:
         return ""
-    about = f"{' '.join(decision['words'].split())}; cutoffs {', '.join(f'{c:,}' for c in decision['cutoffs'])}; "
+    about = f"{_plain(decision['words'])}; cutoffs {', '.join(f'{c:,}' for c in decision['cutoffs'])}; "
     about += f"tails of width {', '.join(map(str, decision['widths']))}; {100 * decision['head share']:.1f} % of the "
     about += f"{SCENARIOS[name].unit}s read are in the head."
-    values = (
-        ("time of a step", f"{1e3 * decision['seconds']:,.3g} ms"),
-        ("memory of the parameters", f"{decision['bytes'] / 1e6:,.3g} MB"),
-        ("mean numbers per token", f"{decision['width']:,.3g}"),
+    units = (
+        ("time", "at most", 1e3, "ms"),
+        ("memory of the parameters", "at most", 1e-6, "MB"),
+        ("mean width", "at least", 1.0, "numbers"),
     )
-    within = [*decision["within"], *[None] * 3]
-    rows = [[what, value, {True: "yes", False: "no", None: ""}[within[i]]] for i, (what, value) in enumerate(values)]
-    return f"{about}\n\n{markdown_table(['', 'by the cost model', 'within the budget'], rows)}"
+    more = _fitting(COMPARED, decision)
+    rows = []
+    for i, (what, kind, by, unit) in enumerate(units):
+        found = [f"{by * decision[('seconds', 'bytes', 'width')[i]]:,.4g} {unit}", "", ""]
+        if more:
+            found[1:] = f"{kind} {by * more['budget'][i]:,.4g} {unit}", f"{by * more['found'][i]:,.4g} {unit}"
+        rows.append([what, *found[:2], "yes" if decision["within"][i] else "no", found[2]])
+    table = markdown_table(["", "mine", "budget", "kept", "the search’s"], rows)
+    return "\n\n".join(filter(None, [about, table, _plain(more["training"]) if more else ""]))
+
+
+def decisions(entries: Entries) -> list[Step]:
+    """The decision of each case, for the map of the lesson."""
+    kept, steps = entries.get(done.KEPT, {}), []
+    for name in NAMES:
+        decision = _fitting(DECISION, kept.get(keys_of(name)[0]))
+        within = decision is not None and all(decision["within"])
+        state = "case open" if decision is None else f"case decided, {'within' if within else 'over'} the budget"
+        tried = any(key in kept for key in keys_of(name))
+        steps.append(Step("decision", f"case {name}", TITLES[name], decision is not None, tried, state, keys_of(name)))
+    return steps

@@ -1,4 +1,7 @@
-"""The cases of the last lesson: words, sizes, a machine, a budget; what a decision costs, and the planner's."""
+"""The cases of the last lesson: words, sizes, a machine, a budget; what a decision costs; stored trainings like it.
+
+`search` finds the best decision.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,6 @@ from typing import Any, Literal
 import numpy as np
 
 from ...cost import Cost, MeasuredCost, Objective
-from ...planning import Plan, plan
 from ...records import read_record, shipped_records
 from ...results.short_tables import StoredTable, stored_tables
 from ...results.suite import ROW_LABELS
@@ -21,8 +23,9 @@ from ..kit.languages import load_language
 
 #: Bytes for each parameter: in decoding the weight; in training with Adam also its gradient and two moments.
 DECODING, TRAINING = 4, 16
-NAMES = ("keyboard", "items", "pieces", "own")
-Name = Literal["keyboard", "items", "pieces", "own"]
+NAMES = ("items", "keyboard", "pieces", "own")
+#: Widths are multiples of it, and a layer has at most so many tails: for the reader and for the search.
+STEP, MOST_TAILS = 8, 4
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Scenario:
-    """One case: sizes, what is counted, the start, and how the planner is asked."""
+    """One case: sizes, what is counted, and the start."""
 
     name: str
     unit: str
@@ -48,14 +51,6 @@ class Scenario:
     """Of the tokens in the head, to begin with."""
     widths: tuple[int, ...]
     """Of the tails, to begin with."""
-    floor: float
-    """Least share of the tokens in the planner's head."""
-    ratio: float
-    """By which the planner's tails narrow."""
-    n_tails: int | None = None
-    """Of the planner; None: whatever is fastest."""
-    min_shares: tuple[float, ...] = ()
-    """Of the tokens up to each tail but the last, at least, for the planner."""
 
     @property
     def per_parameter(self) -> int:
@@ -64,16 +59,18 @@ class Scenario:
 
 
 SCENARIOS = {
-    "keyboard": Scenario("keyboard", "word", 256, 1, "decode", "cpu", 0.6, (128,), 0.86, 4.0, 2, (0.95,)),
-    "items": Scenario("items", "item", 256, 4096, "train", "cuda", 0.9, (128, 64), 0.75, 4.0, 4),
-    "pieces": Scenario("pieces", "piece", 256, 2560, "train", "cpu", 0.75, (64,), 0.93, 4.0),
-    "own": Scenario("own", "word", 256, 2560, "train", "cpu", 0.6, (64,), 0.85, 2.0),
+    "items": Scenario("items", "item", 256, 4096, "train", "cuda", 0.9, (128, 64)),
+    "keyboard": Scenario("keyboard", "word", 256, 1, "decode", "cpu", 0.6, (128,)),
+    "pieces": Scenario("pieces", "piece", 256, 2560, "train", "cpu", 0.75, (64,)),
+    "own": Scenario("own", "word", 256, 2560, "train", "cpu", 0.6, (64,)),
 }
 BUDGETS = {
-    "keyboard": Budget(1.7e-3, 14e6, 0.88 * 256),
     "items": Budget(10e-3, 600e6, 0.77 * 256),
-    "pieces": Budget(105e-3, 20e6, 0.93 * 256),
+    "keyboard": Budget(1.7e-3, 14e6, 0.88 * 256),
+    "pieces": Budget(50e-3, 20e6, 0.93 * 256),
 }
+#: In the reader's own case: least mean width as a share of d, and how far time and memory may be above the best ones.
+OWN_WIDTH, OWN_ROOM = 0.9, 1.25
 
 
 @lru_cache(maxsize=4)
@@ -135,13 +132,12 @@ def cost_of(name: str, own: Cost) -> Cost:
     return recorded(SCENARIOS[name].device)
 
 
-def budget_of(name: str, words: Vocabulary, cost: Cost) -> Budget:
-    """The budget; in the reader's own case an eighth of the full softmax's time, a third of its memory, 85 % of d."""
-    if name in BUDGETS:
-        return BUDGETS[name]
-    case, n = SCENARIOS[name], len(words)
-    seconds = cost.full_time(n, case.batch, case.d, case.objective)
-    return Budget(seconds / 8, case.per_parameter * n * case.d / 3, 0.85 * case.d)
+def median_error(cost: Cost, objective: Objective) -> float | None:
+    """How far predictions are off: of layers the model was not fitted to, else of products; None if not recorded."""
+    errors = (getattr(cost, "record", None) or {}).get("errors", {})
+    kinds = ("layers, not fitted", "products, fitted")
+    found = next((errors[key]["median"] for kind in kinds if (key := f"{objective} {kind}") in errors), None)
+    return None if found is None else float(found)
 
 
 # ---------------------------------------------------------------------- a decision
@@ -163,11 +159,11 @@ class Outcome:
         return [self.seconds <= budget.seconds, self.bytes <= budget.bytes, self.width >= budget.width]
 
 
-def parameters(n_classes: int, in_features: int, cutoffs: Sequence[int], widths: Sequence[int]) -> int:
+def parameters(n_words: int, d: int, cutoffs: Sequence[int], widths: Sequence[int]) -> int:
     """Of a layer: the head with an entry for each tail, and for each tail its projection and its words."""
-    edges = [*cutoffs, n_classes]
-    head = (edges[0] + len(widths)) * in_features
-    return head + sum(w * (in_features + b - a) for w, a, b in zip(widths, edges[:-1], edges[1:], strict=True))
+    edges = [*cutoffs, n_words]
+    head = (edges[0] + len(widths)) * d
+    return head + sum(w * (d + b - a) for w, a, b in zip(widths, edges[:-1], edges[1:], strict=True))
 
 
 def outcome(case: Scenario, words: Vocabulary, cost: Cost, cutoffs: Sequence[int], widths: Sequence[int]) -> Outcome:
@@ -181,21 +177,6 @@ def outcome(case: Scenario, words: Vocabulary, cost: Cost, cutoffs: Sequence[int
         float(case.per_parameter * made.parameters),
         float(np.dot([case.d, *widths], shares)),
         float(shares[0]),
-    )
-
-
-def planned(case: Scenario, words: Vocabulary, cost: Cost) -> Plan:
-    """What the planner takes in a case."""
-    return plan(
-        words,
-        case.d,
-        case.batch,
-        cost=cost,
-        n_tails=case.n_tails,
-        min_head_share=case.floor,
-        min_shares=case.min_shares,
-        width_ratio=case.ratio,
-        objective=case.objective,
     )
 
 
@@ -220,20 +201,41 @@ def trained(name: str) -> list[dict[str, Any]]:
                 continue
             label = f"{ROW_LABELS[row['name']]}; {first['corpus']}, V = {row['V']:,}"
             wide = "wide" in row["name"]
-            found.append({"share": float(row["head share"]), "more": float(more), "label": label, "wide": wide})
+            run = {"share": float(row["head share"]), "more": float(more), "label": label, "wide": wide, "V": row["V"]}
+            found.append(run)
     return found
 
 
-def nearest(runs: list[dict[str, Any]], outcome_: Outcome, d: int) -> tuple[list[dict[str, Any]], str]:
-    """The runs with the one marked whose head and tails are most like a decision's, and what it lost, in words."""
-    if not runs:
-        return [], "No training like this is stored."
-    wide = bool(outcome_.widths) and outcome_.widths[0] > d / 3
-    of_kind = [run for run in runs if run["wide"] == wide] or runs
-    best = min(of_kind, key=lambda run: abs(run["share"] - outcome_.head_share))
-    marked = [{**run, "nearest": run is best} for run in runs]
+#: How many times more or fewer words a training may have, and how far its head's share may be, to be near a decision.
+FAR_WORDS, FAR_HEAD = 4.0, 0.07
+
+
+def nearest(runs: list[dict[str, Any]], mine: Outcome, n_words: int, d: int) -> tuple[list[dict[str, Any]], str]:
+    """The runs with about as many words, the one most like a decision marked, and what that one lost, in words.
+
+    Most alike: in the number of words, then in the head's share, then in the widths. None is marked where all are far.
+    """
+    apart = {run["V"]: max(run["V"] / n_words, n_words / run["V"]) for run in runs}
+    close = [run for run in runs if apart[run["V"]] <= FAR_WORDS]
+    if not close:
+        all_ = " or ".join(f"{v:,}" for v in sorted(apart))
+        return [], f"No stored training is near yours: they have {all_} words, your case {n_words:,}."
+    same = min(apart.values())
+    wide = bool(mine.widths) and mine.widths[0] > d / 3
+    best = min(
+        (run for run in close if apart[run["V"]] == same),
+        key=lambda run: (round(abs(run["share"] - mine.head_share), 2), run["wide"] != wide),
+    )
+    near = abs(best["share"] - mine.head_share) <= FAR_HEAD
+    marked = [{**run, "nearest": near and run is best} for run in close]
+    if not near:
+        return marked, (
+            f"No stored training is near yours: the closest with V = {best['V']:,} has {100 * best['share']:.0f} % of "
+            f"the tokens in its head, yours {100 * mine.head_share:.0f} %."
+        )
+    more = abs(100 * best["more"])
     return marked, (
-        f"Stored trainings (blue: wider tails). The one most like yours ({best['label']}) has "
-        f"{100 * best['share']:.0f} % of the tokens in its head and a perplexity {100 * best['more']:.1f} % above the "
-        "full softmax’s. Trainings that differ only in the seed differ by up to 5 %."
+        f"The stored training most like yours ({best['label']}) has {100 * best['share']:.0f} % of the tokens in its "
+        f"head and a perplexity {more:.1f} % {'above' if best['more'] >= 0 else 'below'} the full softmax’s. Trainings "
+        "that differ only in the seed differ by up to 5 %."
     )

@@ -1,4 +1,4 @@
-// A case in a notebook: the page computes, the kernel hears the decision and the three lines, and answers with the plan.
+// A case in a notebook: the page computes, the kernel hears the decision and the three lines, and answers with what a search found.
 import {mountCase} from './case.js';
 
 export default {
@@ -7,9 +7,10 @@ export default {
       decide(decision) { model.send({kind: 'decide', ...decision}); },
       write(texts) { model.send({kind: 'write', texts}); },
     });
-    const follow = () => shown.reveal(model.get('found'));
+    const follow = () => shown.reveal(model.get('found')), guess = () => shown.guessed(model.get('guess'));
     model.on('change:found', follow);
-    follow();
-    return () => { model.off('change:found', follow); shown.destroy(); };
+    model.on('change:guess', guess);
+    guess(); follow();
+    return () => { model.off('change:found', follow); model.off('change:guess', guess); shown.destroy(); };
   },
 };
