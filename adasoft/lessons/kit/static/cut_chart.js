@@ -105,7 +105,7 @@ function wordAxis(view, group) {
     before = rank;
   }
   svg('path', {class: 'share', d: path}, group);
-  for (const share of [0.1, 1e-3, 1e-5, 1e-7].filter(one => one > words.share(last) && one < words.share(1))) {
+  for (const share of [0.1, 1e-3, 1e-5, 1e-7].filter(one => one > words.share(last) && one < words.share(1) && (!narrow || one > 1e-4))) {
     svg('line', {x1: left, x2: left + room, y1: Y(share), y2: Y(share), class: 'grid'}, group);
     text(group, `${(100 * share).toPrecision(1) * 1} %`, left - 6, Y(share) + 4, '', 'end');
   }
@@ -320,7 +320,9 @@ function drawMarks(view) {
   const {plan} = given, began = state.began?.made === view.made ? state.began.cuts : null;
   const same = began && began.every((cut, k) => k === i || cut === state.cuts[k]);
   const guessed = i === 0 && state.guess?.words <= view.words.n && (!state.guess.about || state.guess.about === view.about());
-  put('guess', guessed ? state.guess.words : 0, 17);
+  // away from the star, which stands near it
+  const before = plan && guessed && state.guess.words < plan[0] && X(state.guess.words) - view.left > 80;
+  put('guess', guessed ? state.guess.words : 0, 17, before ? 'end' : 'start');
   put('star', plan?.length === state.cuts.length ? plan[i] : 0, 19);
   put('ghost', same && Math.abs(X(began[i]) - X(state.cuts[i])) > 12 ? began[i] : 0, -9);
 }
@@ -348,7 +350,7 @@ function drawBars(view) {
   stack(2, view.narrow ? 'full' : 'full softmax', [['full-bar', found.full]], view.longest, say.brief(found.full));
   const own = [...parts('seconds'), ['sorting', found.sorting]];
   const end = stack(3, view.narrow ? 'yours' : 'this layer', own, view.longest, say.brief(found.seconds));
-  stack(4, 'enlarged', own, found.seconds || 1, found.seconds ? `${times(view.longest / found.seconds)} ×` : '');
+  stack(4, view.narrow ? 'parts' : 'enlarged', own, found.seconds || 1, found.seconds ? `${times(view.longest / found.seconds)} ×` : '');
   if (!state.guess?.times) return;
   const y = BARS.top + 3 * BARS.row + BARS.high / 2, x = left + Math.min(1, found.full / state.guess.times / view.longest) * room;
   svg('path', {class: 'guess', d: CROSS, transform: `translate(${x.toFixed(1)},${y})`}, group);

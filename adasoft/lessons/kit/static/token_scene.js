@@ -101,16 +101,16 @@ function arrangeScene(scene) {
 /** Which words each cluster holds, and how many numbers describe each of them. */
 function drawLegend({parts, edges, numbers}) {
   parts.legend.replaceChildren(...numbers.map((n, i) => {
-    const item = html('span', {class: `c${i}`}), words = i ? `words ${whole(edges[i] + 1)} to ${whole(edges[i + 1])}` : `the first ${counted(edges[1], 'word')}`;
+    const item = html('span', {class: `c${i}`}), words = i ? `words ${whole(edges[i] + 1)} to ${whole(edges[i + 1])}` : `first ${counted(edges[1], 'word')}`;
     html('strong', {}, item, clusterName(i));
-    item.append(` ${words}, ${counted(n, 'number')} each`);
+    item.append(` ${words} × ${counted(n, 'number')}`);
     return item;
   }));
 }
 
 /** What has been multiplied so far, on the scale of the whole sentence. */
 function drawTotals(scene) {
-  const {state, parts, width, tails} = scene, group = parts.stage.querySelector('.totals'), from = Math.min(96, width / 5), room = width - from - 88;
+  const {state, parts, width, tails} = scene, group = parts.stage.querySelector('.totals'), from = Math.max(72, Math.min(96, width / 5)), room = width - from - 88;
   const [most] = sums(scene, state.sentence);
   group.replaceChildren();
   [[width < 520 ? 'full' : 'full softmax', state.full, 'full-bar'], ['adaptive', state.adaptive, `bar ${tails ? 'c0' : 'full-bar'}`]].forEach(([name, sum, kind], i) => {
