@@ -3,7 +3,7 @@
 import {counted, fitted, html, percent, mostFrequent, set, sub, svg, times, whole} from './dom.js';
 
 const STEP = {ArrowRight: 1.02, ArrowUp: 1.02, ArrowLeft: 1 / 1.02, ArrowDown: 1 / 1.02, PageUp: 1.25, PageDown: 0.8};
-const WORDS = {top: 24, bottom: 122}, CURVE = {top: 168, bottom: 292}, BARS = {top: 321, row: 17, high: 12, rows: 5};
+const WORDS = {top: 24, bottom: 122}, CURVE = {top: 168, bottom: 292}, BARS = {top: 321, row: 16, high: 11, rows: 5};
 const STAR = 'M0,-9 2.2,-3 8.6,-2.8 3.5,1.1 5.3,7.3 0,3.7 -5.3,7.3 -3.5,1.1 -8.6,-2.8 -2.2,-3z';
 const CROSS = 'M-5,-5 5,5 M-5,5 5,-5';
 
@@ -33,7 +33,7 @@ function ticks(low, high) {
 /** One horizontal axis for words and curve; and the axes of time, which stay while a handle is dragged. */
 function scales(view) {
   const {width, words} = view, narrow = width < 480;
-  const left = narrow ? 60 : 92, right = narrow ? 72 : 116, room = width - left - right, top = Math.log10(words.n);
+  const left = narrow ? 60 : 92, right = narrow ? 84 : 116, room = width - left - right, top = Math.log10(words.n);
   Object.assign(view, {narrow, left, right, room});
   view.X = rank => left + (top ? Math.log10(rank) / top : 0) * room;
   view.rankAt = x => 10 ** ((x - left) / room * top);
