@@ -81,7 +81,7 @@ def test_plans_are_those_of_the_planner(english):
 
 def test_plans_of_a_list_with_few_words_are_left_out_where_there_are_none():
     few = Vocabulary([3, 2, 1], ["a", "b", "c"])
-    assert {len(p["cuts"]) for p in plans([few], [COUNTED_MULTIPLICATIONS], [8], [4])} == {1, 2}
+    assert {len(p["cuts"]) for p in plans([few], [COUNTED_MULTIPLICATIONS], [8], [4])} == {1}
 
 
 def test_hostile_words_and_names_stay_data():

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...cost import Cost
-from ...planning import plan
+from ...planning import Infeasible, plan
 from ...vocabulary import Vocabulary
 from ..kit.cut_widget import FLOOR
 
@@ -27,6 +27,9 @@ def plans(
     for (i, vocabulary), (j, cost) in itertools.product(enumerate(vocabularies), enumerate(costs)):
         possible = [tails for tails in numbers_of_tails if tails < len(vocabulary)]
         for d, batch, tails in itertools.product(hidden_sizes, batches, possible):
-            best = plan(vocabulary, d, batch, cost=cost, n_tails=tails, min_head_share=FLOOR)
+            try:
+                best = plan(vocabulary, d, batch, cost=cost, n_tails=tails, min_head_share=FLOOR)
+            except Infeasible:  # so few words that no head of this share leaves enough for the tails
+                continue
             found.append({"text": i, "cost": j, "d": d, "batch": batch, "cuts": list(best.cutoffs)})
     return found
