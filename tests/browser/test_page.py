@@ -15,6 +15,7 @@ from adasoft.lessons.kit.browser_data import cost_data, text_data
 from adasoft.lessons.kit.costs import COUNTED_MULTIPLICATIONS, COUNTED_WORDS, recorded_costs
 from adasoft.lessons.kit.explorer import MAX_TAILS, WIDTH_RULES
 from adasoft.lessons.kit.languages import load_language
+from adasoft.lessons.kit.presentable import fit_to_show
 from adasoft.lessons.kit.static_files import script
 from adasoft.lessons.page import write_page
 from adasoft.planning import default_widths
@@ -116,13 +117,14 @@ def test_what_the_page_computes_is_what_python_computes():
 
 
 def test_every_way_to_move_a_cutoff(page):
-    assert "98.0 %" in result(page) and page.locator("#explorer .line.total").count() == 0
+    assert "65 of 100 words in running text are answered by the head alone" in result(page)
+    assert page.locator("#explorer .line.total").count() == 0
     handle = page.locator("#explorer .handle")
     in_sight(page)
     box = handle.locator(".knob").bounding_box()
     page.mouse.move(box["x"] + 8, box["y"] + 8)
     page.mouse.down()
-    page.mouse.move(box["x"] - 200, box["y"] + 8, steps=5)
+    page.mouse.move(box["x"] + 100, box["y"] + 8, steps=5)
     page.mouse.up()
     [guess] = cuts(page)
     assert 500 < guess < 10_000 and handle.get_attribute("aria-valuenow") == str(guess)
@@ -178,7 +180,7 @@ def test_plans_cutoffs_words_and_machines(page):
     explorer, note = "window.adasoft.explorer", page.locator("#explorer .note")
     page.get_by_role("button", name="Plan for me").click()
     one = result(page)
-    assert page.locator("#explorer .star").is_visible() and "faster still" in note.inner_text()
+    assert page.locator("#explorer .star").is_visible() and "75 % of the tokens in the head" in note.inner_text()
     page.locator("#explorer .handle").focus()
     page.keyboard.press("ArrowLeft")
     assert note.inner_text() == ""  # it spoke of other cutoffs
@@ -203,11 +205,13 @@ def test_plans_cutoffs_words_and_machines(page):
     # words under the pointer
     box = page.locator("#explorer .strip").bounding_box()
     page.mouse.move(box["x"] + 3, box["y"] + 60)
-    assert "the 1st word: the, 5.4 % of tokens" in page.locator("#explorer .tooltip").inner_text()
+    assert "the most frequent word: the, 5.4 % of tokens" in page.locator("#explorer .tooltip").inner_text()
 
 
 def test_bars_stand_on_a_scale_that_a_drag_does_not_move(page):
     shown(page)
+    page.evaluate("window.adasoft.explorer.place([40_000])")
+    result(page)
     bars = "() => [...document.querySelectorAll('#explorer .bars rect')].map(r => r.getBoundingClientRect().width)"
     axis = "() => [...document.querySelectorAll('#explorer .time text')].map(t => t.textContent + t.getAttribute('y'))"
     before, ticks = page.evaluate(bars), page.evaluate(axis)
@@ -231,6 +235,9 @@ def test_the_scene_counts_what_the_cost_model_counts(page):
     step = page.locator("#scene").get_by_role("button", name="Step", exact=True)
     for _ in range(10):
         step.click()
+    # first the head, which says where to look, then the tail
+    assert page.locator("#scene .lit").count() == 2
+    page.locator("#scene .story").get_by_text("times fewer multiplications").wait_for()
     state = page.evaluate("window.adasoft.scene.state")
     words, cutoffs = load_language("en"), (2000, 10_000)
     ranks = {word: rank for rank, word in enumerate(words.words, 1)}
@@ -250,6 +257,149 @@ def test_the_scene_counts_what_the_cost_model_counts(page):
     assert "not in this page’s list" in page.locator("#scene .story").inner_text()
     page.locator("#scene").get_by_role("button", name="Play", exact=True).click()
     page.wait_for_function("window.adasoft.scene.state.at === 2 && !window.adasoft.scene.state.playing")
+
+
+def chosen(page, name, option):
+    fold = page.locator("#explorer details.settings")
+    if fold.get_attribute("open") is None:
+        fold.locator("summary").click()
+    page.get_by_label(name).select_option(option)
+
+
+def test_what_a_plan_said_goes_when_anything_changes(page):
+    shown(page)
+    tails(page, 3)
+    note = page.locator("#explorer .note")
+    for name, option in (("Hidden size d", "1024"), ("Tokens per step B", "256"), ("Machine", "")):
+        page.get_by_role("button", name="Plan for me").click()
+        note.get_by_text("The best 3 cutoffs").wait_for()
+        if name == "Machine":
+            page.get_by_label(name).select_option(index=2)
+        else:
+            chosen(page, name, option)
+        assert note.inner_text() == "" and not page.locator("#explorer .star").is_visible()
+
+
+def test_the_guess_pays_off_and_stays_where_it_was_guessed(page):
+    assert not page.locator("#after").is_visible()
+    shown(page)
+    note, guess = page.locator("#explorer .note"), page.locator("#explorer .guess")
+    said = note.inner_text()
+    assert "You: 567 words, 8.0 times faster. Best: 7,796 words, 16.4 times faster" in said
+    assert page.locator("#after").is_visible() and page.locator("#explorer .star").is_visible() and guess.is_visible()
+    page.get_by_role("button", name="The same on a GPU").click()
+    assert "You: 567 words, 1.5 times faster. Best: 11,951 words, 1.9 times faster" in note.inner_text()
+    assert "NVIDIA H200 (bfloat16)" in page.locator("#clock").inner_text()
+    assert not guess.is_visible() and not page.get_by_role("button", name="The same on a GPU").is_visible()
+    page.get_by_label("Machine").select_option(index=1)
+    assert guess.is_visible() and "AMD EPYC (2 cores, float32)" in page.locator("#clock").inner_text()
+    tails(page, 2)
+    result(page)
+    assert not guess.is_visible()
+
+
+@pytest.mark.parametrize("machine", [1, 2])
+def test_the_line_above_the_chart_says_on_which_side_of_the_bottom_one_is(page, machine):
+    shown(page)
+    page.get_by_label("Machine").select_option(index=machine)
+    box, line = page.get_by_role("spinbutton", name="cutoff 1, words"), page.locator("#explorer .instruction")
+    page.get_by_role("button", name="Plan for me").click()
+    [best] = cuts(page)
+    for cut, said in ((best, "The bottom: "), (best // 4, "Too far left: "), (8 * best, "Too far right: ")):
+        box.fill(str(cut))
+        page.keyboard.press("Enter")
+        result(page)
+        assert said in line.inner_text(), (cut, line.inner_text())
+
+
+def test_the_price_stands_beside_the_speed(page):
+    shown(page)
+    price, words = page.locator("#explorer .price"), load_language("en")
+    tails(page, 2)
+    page.get_by_role("button", name="Plan for me").click()
+    result(page)
+    shares = np.diff(words.cumulative[[0, *cuts(page), len(words)]])
+    mean = float(shares @ [512, 128, 32])
+    assert price.inner_text() == f"The price: {mean:.0f} numbers describe a token’s word on average, instead of 512."
+    tails(page, 5)
+    result(page)
+    assert "Careful: 3 tails have only 8 numbers for each word." in price.inner_text()
+    box = page.get_by_role("spinbutton", name="cutoff 1, words")
+    for i, cut in enumerate((1, 2, 3, 4, 5), 1):
+        box = page.get_by_role("spinbutton", name=f"cutoff {i}, words")
+        box.fill(str(cut))
+        page.keyboard.press("Enter")
+    result(page)
+    said = price.inner_text()
+    assert "of the tokens are in the head" in said and "tail 1 holds 1 word, so it hardly pays" in said
+    box.fill("4")
+    page.keyboard.press("Enter")
+    page.get_by_role("alert").get_by_text("c5 should be from 5 to 321,179 here (c4 is 4), got 4").wait_for()
+    # more cutoffs are faster, and not better for that
+    page.get_by_role("button", name="Best number for me").click()
+    result(page)
+    assert len(cuts(page)) == 2 and "Careful" not in price.inner_text()
+
+
+def test_sentences_as_people_type_them(page):
+    box, note = page.locator("#scene").get_by_label("Yours"), page.locator("#scene .note")
+
+    def typed(text):
+        box.fill(text)
+        page.keyboard.press("Enter")
+        page.wait_for_timeout(50)
+        return page.evaluate("window.adasoft.scene.state.sentence")
+
+    assert typed("I don’t know 42") == ["i", "don't", "know", "00"]
+    assert "“42” as “00”" in note.inner_text()
+    step = page.locator("#scene").get_by_role("button", name="Step", exact=True)
+    page.locator("#scene").get_by_role("button", name="Pause", exact=True).click()
+    step.click()
+    assert "don't is the " in page.locator("#scene .story").inner_text()
+    assert len(typed("no " * 30)) == 24 and "the first 24 of 30 words" in note.inner_text()
+    before = page.evaluate("window.adasoft.scene.state.sentence")
+    assert typed("!!! ???") == before and "There is no word in “!!! ???”." in note.inner_text()
+    # Step after the last word begins again
+    page.locator("#scene").get_by_role("button", name="Sentence 2").click()
+    page.locator("#scene").get_by_role("button", name="Pause", exact=True).click()
+    for _ in range(9):
+        step.click()
+    assert page.evaluate("window.adasoft.scene.state.at") in (0, 1)
+
+
+def test_examples_are_presentable(address):
+    with browser_page() as page:
+        page.goto(address)
+        shown(page)
+        seen = page.evaluate(
+            """async () => { const found = new Set(), explorer = window.adasoft.explorer;
+            for (let k = 0; k < 250; k++) { explorer.place([Math.round(1.05 ** k) + k]); explorer.redraw();
+              document.querySelectorAll('#explorer .word, #explorer em').forEach(node => found.add(node.textContent)); }
+            return [...found].flatMap(text => text.split(' … ')); }"""
+        )
+    assert len(seen) > 500 and [word for word in seen if word and not fit_to_show(word)] == []
+
+
+@pytest.mark.parametrize("width", [360, 700, 1000, 1400])
+def test_no_label_leaves_its_picture(address, width):
+    with browser_page(width, 800) as page:
+        page.goto(address)
+        for _ in range(10):
+            page.locator("#scene").get_by_role("button", name="Step", exact=True).click()
+        page.locator("#scene .story").get_by_text("times fewer multiplications").wait_for()
+        shown(page)
+        for machine in (0, 1, 2):
+            page.get_by_label("Machine").select_option(index=machine)
+            for many in (1, 2, 5):
+                tails(page, many)
+                result(page)
+                left = page.evaluate(
+                    """() => [...document.querySelectorAll('#scene svg text, #explorer svg text')].filter(node => {
+                    const box = node.getBoundingClientRect(), of = node.closest('svg').getBoundingClientRect();
+                    return box.width && node.getAttribute('visibility') !== 'hidden'
+                      && (box.left < of.left - 4 || box.right > of.right + 4); }).map(node => node.textContent)"""
+                )
+                assert left == [], (machine, many)
 
 
 def test_within_a_frame(address, capsys):

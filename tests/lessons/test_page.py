@@ -11,10 +11,14 @@ from adasoft import PaperCost, Vocabulary, plan
 from adasoft.cli import main
 from adasoft.lessons.kit.browser_data import ALL_WORDS, cost_data, sampled_ranks, scene_data, text_data
 from adasoft.lessons.kit.costs import COUNTED_MULTIPLICATIONS, recorded_costs
+from adasoft.lessons.kit.cut_widget import FLOOR
 from adasoft.lessons.kit.languages import load_language
+from adasoft.lessons.kit.presentable import fit_to_show, presentable
 from adasoft.lessons.page import WORDFREQ, page, write_page
 from adasoft.lessons.page.plans import plans
 from adasoft.planning import default_widths
+from adasoft.results.folders import results_folder
+from adasoft.results.trainings import summary
 
 WORDS = Vocabulary(np.array([50, 20, 20, 9, 5, 5, 5, 2, 1, 1, 1]), [f"w{i}" for i in range(11)], name="eleven")
 
@@ -70,14 +74,14 @@ def test_plans_are_those_of_the_planner(english):
             stored["batch"],
             cost=costs[stored["cost"]],
             n_tails=len(stored["cuts"]),
-            min_head_share=0.0,
+            min_head_share=FLOOR,
         )
         assert stored["cuts"] == list(best.cutoffs)
 
 
 def test_plans_of_a_list_with_few_words_are_left_out_where_there_are_none():
     few = Vocabulary([3, 2, 1], ["a", "b", "c"])
-    assert {len(p["cuts"]) for p in plans([few], [COUNTED_MULTIPLICATIONS], [8], [4])} == {1, 2}
+    assert {len(p["cuts"]) for p in plans([few], [COUNTED_MULTIPLICATIONS], [8], [4])} == {1}
 
 
 def test_hostile_words_and_names_stay_data():
@@ -95,6 +99,35 @@ def test_what_the_browser_cannot_compute_is_refused():
     with pytest.raises(ValueError, match="vocabulary should bring at least 10 words for the scene, got 0"):
         scene_data(Vocabulary([3, 2, 1]))
     assert cost_data(PaperCost(c=1e-4, lam=1e-9))["form"] == "last"
+
+
+def test_the_page_names_what_the_stored_trainings_lost(english):
+    rows = {
+        row["name"]: row["of full"]
+        for row in summary(results_folder())
+        if (row["corpus"], row["V"], row["title"], row["d"]) == ("europarl-en", 17_724, "lstm", 256)
+    }
+    for name in ("adaptive", "planned-0.75"):
+        assert f"<strong>{100 * rows[name]:.1f}&nbsp;%</strong>" in english
+    for said in (
+        "PyTorch",
+        "sum to one",
+        "Python 3.10",
+        "moving one more word into the head costs as much as it saves",
+    ):
+        assert said in english
+
+
+def test_examples_are_fit_to_show():
+    for word in ("analysis", "class", "don", "été", "हिन्दी", "the"):
+        assert fit_to_show(word), word
+    for word in ("anal", "bullshit", "00p", "x00", "don't", "😀", "", "Shit"):
+        assert not fit_to_show(word), word
+    words = ["a", "00", "b", "anal", "😀"]
+    assert [presentable(words, rank) for rank in (1, 2, 4, 5)] == [1, 1, 3, 3]
+    assert presentable(["0", "1"], 2) == 2
+    with pytest.raises(ValueError, match="rank should be from 1 to 5, got 6"):
+        presentable(words, 6)
 
 
 def test_the_scene_knows_the_rank_of_each_of_its_words():

@@ -10,6 +10,7 @@ import numpy as np
 from ...cost import Cost, MeasuredCost, PaperCost
 from ...vocabulary import Vocabulary
 from .costs import COUNTED_MULTIPLICATIONS, COUNTED_WORDS
+from .presentable import fit_to_show
 
 #: Ranks up to which every word is sent; beyond, one in some hundred.
 ALL_WORDS = 20_000
@@ -35,6 +36,7 @@ def text_data(vocabulary: Vocabulary) -> dict[str, Any]:
         # half of a pair of surrogates, which a text may hold, cannot travel
         words = [vocabulary.words[rank - 1].encode("utf-8", "replace").decode() for rank in ranks]
         data |= {"ranks": ranks, "words": words}
+        data["unfit"] = [place for place, word in enumerate(words) if not fit_to_show(word)]
     return data
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from .browser_data import cost_data, text_data
-from .cut_widget import MODULES, summary
+from .cut_widget import FLOOR, MODULES, summary
 from .explorer import MAX_TAILS, Explorer
 from .plots import Drawn
 from .static_files import STATIC, script
@@ -24,7 +24,9 @@ def cut_figure(explorer: Explorer) -> Drawn:
         "costs": [explorer.full.seconds, layer.seconds, layer.by_cluster()],
         "shares": explorer.token_shares,
     }
-    return Drawn(shown, partial(_page, explorer), 980, 470 + 22 * clusters)
+    # the list of the clusters ends with what belongs to none, where it is not next to nothing
+    lines = clusters + (layer.by_cluster().get("all", 0.0) > 0.005 * layer.seconds)
+    return Drawn(shown, partial(_page, explorer), 980, 512 + 22 * lines)
 
 
 def _page(explorer: Explorer) -> str:
@@ -38,6 +40,7 @@ def _page(explorer: Explorer) -> str:
         "batch": explorer.batch,
         "widths": explorer.widths_for(MAX_TAILS),
         "objective": explorer.objective,
+        "floor": FLOOR,
     }
     packed = json.dumps(given, ensure_ascii=False).replace("<", "\\u003c")
     style = (STATIC / "cut_explorer.css").read_text(encoding="utf-8")

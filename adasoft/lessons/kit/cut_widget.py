@@ -19,6 +19,10 @@ from .static_files import STATIC, script
 MODULES = ("cost.js", "dom.js", "cut_chart.js", "cut_controls.js", "cut_explorer.js")
 
 
+#: The share of the tokens that a plan keeps in the head.
+FLOOR = 0.75
+
+
 class CutWidget(anywidget.AnyWidget):  # type: ignore[misc]
     """Words with handles, what the layer costs, and controls; see ``cut_explorer.js`` for the data.
 
@@ -56,6 +60,7 @@ class CutWidget(anywidget.AnyWidget):  # type: ignore[misc]
                 "batch": explorer.batch,
                 "widths": explorer.widths_for(MAX_TAILS),
                 "objective": explorer.objective,
+                "floor": FLOOR,
             }
             self.place = {"cuts": list(explorer.cutoffs), "active": explorer.active}
             self.priced = None if known else priced(explorer)

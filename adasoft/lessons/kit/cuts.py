@@ -12,7 +12,7 @@ from ...planning import Plan
 from .costs import COUNTED_MULTIPLICATIONS
 from .cut_stills import cut_figure as cut_figure
 from .cut_stills import picker_figure as picker_figure
-from .cut_widget import CutWidget
+from .cut_widget import FLOOR, CutWidget
 from .explorer import MAX_TAILS, WIDTH_RULES, Explorer
 from .parts import Pair, Panel, costs_at_hand, listed, safely
 from .picker import CutPicker
@@ -45,10 +45,6 @@ def cut_picker(panel: Panel, explorer: Explorer, height: int = 260) -> tuple[Cut
             picker.show(explorer.vocabulary, explorer.cutoffs, bands)
 
     return picker, redraw
-
-
-#: The share of the tokens that a plan keeps in the head.
-FLOOR = 0.75
 
 
 def plan_text(explorer: Explorer, found: Plan, before: Sequence[int] = ()) -> str:

@@ -27,9 +27,9 @@ from .views import LOCK, replace
 
 #: A guess this many times too large or too small still counts as near.
 NEAR = 2.0
-#: The map: one line for each step, cut off where the page ends.
+#: The map: one item for each step, wrapped where the page ends.
 _LIST = "list-style: none; margin: 0; padding: 0; color: var(--jp-content-font-color1)"
-_LINE = "white-space: nowrap; overflow: hidden; text-overflow: ellipsis; line-height: 1.6"
+_LINE = "line-height: 1.5; padding-left: 1.4em; text-indent: -1.4em"
 
 
 @dataclass(frozen=True)

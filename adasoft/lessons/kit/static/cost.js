@@ -1,8 +1,13 @@
 // What a layer costs, computed in the page: the shares of words and the cost models of adasoft/cost.py, term by term.
 // No DOM here. A test holds every function against Python on drawn cases.
 
-/** Words in falling order: `runs` of [count, number of words with that count], and some of the words by rank. */
-export function makeWords({name, runs, ranks = [], words = []}) {
+const NEAR = 0.1;                             // how far from its rank an example may lie, as a share of it
+
+/**
+ * Words in falling order: `runs` of [count, number of words with that count], and some of the words by rank; `unfit`:
+ * places in `ranks` whose words are not shown as examples (kit/presentable.py).
+ */
+export function makeWords({name, runs, ranks = [], words = [], unfit = []}) {
   const ends = [], sums = [];
   let n = 0, sum = 0, seen = 0;              // `seen`: how many words have a count above 0
   for (const [count, many] of runs) { n += many; sum += count * many; ends.push(n); sums.push(sum); if (count) seen = n; }
@@ -19,18 +24,32 @@ export function makeWords({name, runs, ranks = [], words = []}) {
     return (sums[at] - (ends[at] - Math.min(k, n)) * runs[at][0]) / total;
   };
   const share = rank => runs[run(rank)][0] / total;
-  /** The words known beside a cut after `rank` words: the last one before it and the first one behind it, or null. */
-  const around = rank => {
-    if (!ranks.length) return {last: null, first: null};
+  const hidden = new Set(unfit), known = at => (at >= 0 && at < ranks.length ? {rank: ranks[at], word: words[at], at} : null);
+  /** The place of the last known word up to a rank. */
+  const placeOf = rank => {
     let low = 0, high = ranks.length - 1;
     while (low < high) { const middle = (low + high + 1) >> 1; if (ranks[middle] <= rank) low = middle; else high = middle - 1; }
-    const known = at => (at < ranks.length ? {rank: ranks[at], word: words[at]} : null);
-    return {last: known(low), first: known(low + 1)};
+    return low;
   };
-  /** The word at a rank, or the nearest one that is known: {rank, word}; null where no words are known. */
+  /** From a place on in one direction, the first word that is fit to show; the word there where none is near. */
+  const fit = (at, by) => {
+    const first = known(at);
+    for (let one = at; first && known(one) && Math.abs(ranks[one] - first.rank) <= Math.max(3, NEAR * first.rank); one += by)
+      if (!hidden.has(one)) return known(one);
+    return first;
+  };
+  /** The words beside a cut after `rank` words: the last one before it and the first one behind it, or null. */
+  const around = rank => {
+    if (!ranks.length) return {last: null, first: null};
+    const at = placeOf(rank);
+    return {last: fit(at, -1), first: fit(at + 1, 1)};
+  };
+  /** The word at a rank, or the nearest one that is known and fit: {rank, word}; null where no words are known. */
   const word = rank => {
     const {last, first} = around(rank);
-    return first && first.rank - rank < rank - last.rank ? first : last;
+    if (!first || !last) return last ?? first;
+    if (hidden.has(first.at) !== hidden.has(last.at)) return hidden.has(last.at) ? first : last;
+    return first.rank - rank < rank - last.rank ? first : last;
   };
   return {name, n, seen, total, cumulative, share, around, word};
 }

@@ -1,9 +1,9 @@
 // The drawing of the cut explorer: words with a handle for each cutoff, the curve of one cutoff under them, and bars of
-// shares and of time on a scale that a drag does not move.
-import {counted, html, ordinal, percent, set, sub, svg, whole} from './dom.js';
+// shares and of time on a scale that a drag does not move. The last bar alone has a scale of its own, and says so.
+import {counted, fitted, html, percent, mostFrequent, set, sub, svg, times, whole} from './dom.js';
 
 const STEP = {ArrowRight: 1.02, ArrowUp: 1.02, ArrowLeft: 1 / 1.02, ArrowDown: 1 / 1.02, PageUp: 1.25, PageDown: 0.8};
-const WORDS = {top: 24, bottom: 122}, CURVE = {top: 168, bottom: 292}, BARS = {top: 319, row: 17, high: 12};
+const WORDS = {top: 24, bottom: 122}, CURVE = {top: 168, bottom: 292}, BARS = {top: 321, row: 16, high: 11, rows: 5};
 const STAR = 'M0,-9 2.2,-3 8.6,-2.8 3.5,1.1 5.3,7.3 0,3.7 -5.3,7.3 -3.5,1.1 -8.6,-2.8 -2.2,-3z';
 const CROSS = 'M-5,-5 5,5 M-5,5 5,-5';
 
@@ -15,9 +15,9 @@ export function frame(view) {
   const tooltip = html('div', {class: 'tooltip', hidden: ''}, charts);
   const reveal = html('div', {class: 'reveal'}, root);
   html('button', {type: 'button', class: 'primary'}, reveal, 'Show what it costs').addEventListener('click', () => view.reveal());
-  const result = html('p', {class: 'result'}, root);
+  const result = html('p', {class: 'result'}, root), price = html('p', {class: 'price'}, root);
   const clusters = html('div', {class: 'clusters', role: 'list', 'aria-label': 'clusters'}, root);
-  return {instruction, charts, drawing, tooltip, reveal, result, clusters};
+  return {instruction, charts, drawing, tooltip, reveal, result, price, clusters};
 }
 
 // ------------------------------------------------------------------ scales
@@ -33,14 +33,17 @@ function ticks(low, high) {
 /** One horizontal axis for words and curve; and the axes of time, which stay while a handle is dragged. */
 function scales(view) {
   const {width, words} = view, narrow = width < 480;
-  const left = narrow ? 56 : 88, right = narrow ? 58 : 84, room = width - left - right, top = Math.log10(words.n);
+  const left = narrow ? 60 : 92, right = narrow ? 84 : 116, room = width - left - right, top = Math.log10(words.n);
   Object.assign(view, {narrow, left, right, room});
   view.X = rank => left + (top ? Math.log10(rank) / top : 0) * room;
   view.rankAt = x => 10 ** ((x - left) / room * top);
 }
 function timeScales(view) {
   const {found, state} = view, points = state.cuts.length ? view.samples(state.active) : [];
-  const full = found.full || 1, bottom = Math.min(full / 4, ...points.map(p => Math.max(p.rises, p.falls)), ...points.map(p => p.total / 2));
+  const full = found.full || 1;
+  // down to both parts where the handle stands, so that the lines which trade are in the plot there
+  const here = state.cuts.length ? found.clusters.slice(state.active, state.active + 2).map(c => Math.max(c.seconds / 1.6, full / 1000)) : [];
+  const bottom = Math.min(full / 4, ...here, ...points.map(p => Math.max(p.rises, p.falls)), ...points.map(p => p.total / 2));
   const least = Math.min(full, ...points.map(p => p.total)), low = Math.log10(0.4 * bottom || 1e-12);
   const high = Math.log10(1.35 * Math.max(full, 1.6 * least));
   view.low = 10 ** low; view.high = 10 ** high;
@@ -57,7 +60,7 @@ export function arrange(view) {
   const {parts, state, words} = view, {drawing} = parts;
   view.width = Math.max(280, parts.charts.clientWidth || 900);
   scales(view);
-  const height = state.hidden ? WORDS.bottom + 34 : BARS.top + 4 * BARS.row + 2;
+  const height = state.hidden ? WORDS.bottom + 34 : BARS.top + BARS.rows * BARS.row + 2;
   set(drawing, {width: view.width, height, viewBox: `0 0 ${view.width} ${height}`,
                 'aria-label': `Words of ${words.name} by frequency, with ${counted(state.cuts.length, 'cutoff')}`});
   drawing.replaceChildren();
@@ -102,7 +105,11 @@ function wordAxis(view, group) {
     before = rank;
   }
   svg('path', {class: 'share', d: path}, group);
-  upright(group, 'frequency', (WORDS.top + WORDS.bottom) / 2);
+  for (const share of [0.1, 1e-3, 1e-5, 1e-7].filter(one => one > words.share(last) && one < words.share(1) && (!narrow || one > 1e-4))) {
+    svg('line', {x1: left, x2: left + room, y1: Y(share), y2: Y(share), class: 'grid'}, group);
+    text(group, `${(100 * share).toPrecision(1) * 1} %`, left - 6, Y(share) + 4, '', 'end');
+  }
+  if (!narrow) upright(group, 'frequency (log)', (WORDS.top + WORDS.bottom) / 2);
   text(group, 'rank', left - 8, WORDS.bottom + 15, 'axis-title', 'end');
   const strip = svg('rect', {x: left, y: WORDS.top, width: room, height: WORDS.bottom - WORDS.top, class: 'strip'}, group);
   strip.addEventListener('pointermove', event => hoverWord(view, event));
@@ -129,6 +136,12 @@ function timeAxis(view) {
   svg('rect', {x: left, y: CURVE.top - 2, width: room, height: CURVE.bottom - CURVE.top + 4}, clip);
   const curves = svg('g', {'clip-path': `url(#adasoft-clip-${view.made})`}, group);
   const line = part => points.map((p, at) => `${at ? 'L' : 'M'}${view.X(p.rank).toFixed(1)},${T(p[part]).toFixed(1)}`).join('');
+  forbidden(view, curves, points);
+  points[0].parts?.forEach((_, k) => {           // the parts that this cutoff does not move: with them the sum adds up
+    if (k === i || k === i + 1) return;
+    svg('path', {class: `line still ${k > state.cuts.length ? 'sorting' : `c${k}`}`,
+                 d: points.map((p, at) => `${at ? 'L' : 'M'}${view.X(p.rank).toFixed(1)},${T(p.parts[k]).toFixed(1)}`).join('')}, curves);
+  });
   for (const [part, kind] of [['falls', `part falls c${i + 1}`], ['rises', `part rises c${i}`], ['total', 'total']])
     svg('path', {class: `line ${kind}`, d: line(part)}, curves);
   text(group, `cutoff ${sub(i + 1)}: how many words ${i ? `are in front of tail ${i + 1}` : 'the head holds'}`
@@ -142,14 +155,41 @@ function timeAxis(view) {
   const rising = seen('rises')[0], falling = seen('falls').at(-1);
   if (rising && to - view.X(rising.rank) > 60) named(nameOf(i), `c${i}`, 'rises', rising, rising === points[0] ? 6 : -8, rising === points[0] ? 14 : 4, rising === points[0] ? 'start' : 'end');
   if (falling) named(nameOf(i + 1), `c${i + 1}`, 'falls', falling, falling === points.at(-1) ? -4 : 8, falling === points.at(-1) ? -7 : 4, falling === points.at(-1) ? 'end' : 'start');
+  if (!narrow) stillNames(view, group, points);
   named('total', 'strong', 'total', points[Math.round(0.03 * points.length)], 0, -8, 'start');
+}
+
+/** What a plan may not take: a head with less than `floor` of the tokens. */
+function forbidden(view, curves, points) {
+  const {given, state, words, X} = view;
+  if (state.active || !given.floor) return;
+  let low = points[0].rank, high = points.at(-1).rank;
+  while (low < high) { const middle = (low + high) >> 1; if (words.cumulative(middle) >= given.floor) high = middle; else low = middle + 1; }
+  const from = X(points[0].rank), wide = X(low) - from;
+  if (wide < 4) return;
+  svg('rect', {x: from, width: wide, y: CURVE.top, height: CURVE.bottom - CURVE.top, class: 'forbidden'}, curves);
+  const name = text(curves, '', from + 6, CURVE.bottom - 6, 'axis-title'), told = `floor: ${Math.round(100 * given.floor)} %`;
+  fitted(name, [`${told} of the tokens in the head`, `${told} in the head`, told, ''], Math.min(wide - 10, view.room / 3));
+}
+
+/** Names of the thin lines, right of the plot, each on a line of its own. */
+function stillNames(view, group, points) {
+  const {T, width, right, state, found} = view, i = state.active, last = points.at(-1).parts ?? [];
+  let free = T(found.full) + 14;
+  last.map((seconds, k) => [k, T(seconds)]).filter(([k, y]) => k !== i && k !== i + 1 && y < CURVE.bottom + 2)
+    .sort((a, b) => a[1] - b[1]).forEach(([k, y]) => {
+      const at = Math.max(y + 4, free);
+      if (at > CURVE.bottom + 4) return;
+      free = at + 13;
+      text(group, k > state.cuts.length ? 'sorting' : nameOf(k), width - right + 6, at, `end ${k > state.cuts.length ? 'sorting' : `c${k}`}`);
+    });
 }
 
 function marks(view) {
   const {drawing} = view.parts;
   for (const [kind, d] of [['ghost', ''], ['guess', CROSS], ['star', STAR]])
     svg(d ? 'path' : 'circle', d ? {class: kind, d} : {class: kind, r: 6}, drawing);
-  for (const [kind, name] of [['guess', 'your guess'], ['star', 'plan'], ['ghost', 'before']]) text(drawing, name, 0, 0, `${kind}-text`);
+  for (const [kind, name] of [['guess', 'your guess'], ['star', 'plan'], ['ghost', 'start of this drag']]) text(drawing, name, 0, 0, `${kind}-text`);
   const ring = svg('circle', {r: 7.5, class: 'you'}, drawing);
   ring.addEventListener('pointermove', event => hoverCurve(view, event));
   ring.addEventListener('pointerleave', () => { view.parts.tooltip.hidden = true; });
@@ -161,9 +201,10 @@ function marks(view) {
 function handle(view, i) {
   const {state, parts} = view;
   const group = svg('g', {class: 'handle', tabindex: 0, role: 'slider', 'data-i': i, 'aria-label': `cutoff ${i + 1}`,
-                          'aria-orientation': 'horizontal'}, parts.drawing);
+                          'aria-orientation': 'horizontal', 'aria-description': 'Arrow keys move it by 2 %, Page keys by 25 %, Home and End to the ends'}, parts.drawing);
   const bottom = state.hidden ? WORDS.bottom : CURVE.bottom, row = WORDS.top + 9 + (state.cuts.length > 3 ? 16 : 20) * i;
-  svg('line', {y1: WORDS.top - 4, y2: bottom, class: 'cut'}, group);
+  // not through the names of the axis between the two charts
+  svg('path', {d: `M0,${WORDS.top - 4}V${WORDS.bottom}${state.hidden ? '' : `M0,${CURVE.top}V${bottom}`}`, class: 'cut'}, group);
   svg('line', {y1: WORDS.top - 4, y2: bottom, class: 'hit'}, group);
   svg('circle', {cy: row, r: 8, class: 'knob'}, group);
   text(group, '', 13, row + 4, 'value');
@@ -196,11 +237,11 @@ function dragged(view, node, index) {
   node.addEventListener('pointerup', end); node.addEventListener('pointercancel', end);
 }
 
-/** "the 22nd word: about, 0.51 % of tokens": where the pointer is. */
+/** "the 22nd most frequent word: about, 0.51 % of tokens": where the pointer is. */
 function hoverWord(view, event) {
   const {words, parts} = view, x = event.clientX - parts.drawing.getBoundingClientRect().left;
   const rank = Math.min(words.n, Math.max(1, Math.round(view.rankAt(x)))), near = words.word(rank), at = near ? near.rank : rank;
-  parts.tooltip.replaceChildren(`the ${ordinal(at)} word`);
+  parts.tooltip.replaceChildren(mostFrequent(at));
   if (near) { parts.tooltip.append(': '); html('em', {}, parts.tooltip, near.word); }
   parts.tooltip.append(`, ${percent(words.share(at))} of tokens`);
   placeTooltip(view, event);
@@ -278,7 +319,10 @@ function drawMarks(view) {
   };
   const {plan} = given, began = state.began?.made === view.made ? state.began.cuts : null;
   const same = began && began.every((cut, k) => k === i || cut === state.cuts[k]);
-  put('guess', i === 0 && state.guess?.words <= view.words.n ? state.guess?.words : 0, 17);
+  const guessed = i === 0 && state.guess?.words <= view.words.n && (!state.guess.about || state.guess.about === view.about());
+  // away from the star, which stands near it
+  const before = plan && guessed && state.guess.words < plan[0] && X(state.guess.words) - view.left > 80;
+  put('guess', guessed ? state.guess.words : 0, 17, before ? 'end' : 'start');
   put('star', plan?.length === state.cuts.length ? plan[i] : 0, 19);
   put('ghost', same && Math.abs(X(began[i]) - X(state.cuts[i])) > 12 ? began[i] : 0, -9);
 }
@@ -304,7 +348,9 @@ function drawBars(view) {
   stack(0, 'words', parts('size'), words.n, head(found.clusters[0].size / words.n));
   stack(1, 'tokens', parts('share'), 1, head(found.clusters[0].share));
   stack(2, view.narrow ? 'full' : 'full softmax', [['full-bar', found.full]], view.longest, say.brief(found.full));
-  const end = stack(3, view.narrow ? 'yours' : 'this layer', [...parts('seconds'), ['sorting', found.sorting]], view.longest, say.brief(found.seconds));
+  const own = [...parts('seconds'), ['sorting', found.sorting]];
+  const end = stack(3, view.narrow ? 'yours' : 'this layer', own, view.longest, say.brief(found.seconds));
+  stack(4, view.narrow ? 'parts' : 'enlarged', own, found.seconds || 1, found.seconds ? `${times(view.longest / found.seconds)} ×` : '');
   if (!state.guess?.times) return;
   const y = BARS.top + 3 * BARS.row + BARS.high / 2, x = left + Math.min(1, found.full / state.guess.times / view.longest) * room;
   svg('path', {class: 'guess', d: CROSS, transform: `translate(${x.toFixed(1)},${y})`}, group);
@@ -314,6 +360,7 @@ function drawBars(view) {
 
 function drawClusters(view) {
   const {found, words, state, say} = view, list = view.parts.clusters, edges = [0, ...state.cuts, words.n];
+  list.querySelector('.fixed')?.remove();
   while (list.children.length > found.clusters.length) list.lastChild.remove();
   found.clusters.forEach((cluster, i) => {
     const item = list.children[i] ?? html('div', {role: 'listitem'}, list), from = edges[i] + 1, to = edges[i + 1];
@@ -326,4 +373,11 @@ function drawClusters(view) {
       + (state.hidden ? '' : `, ${say.brief(cluster.seconds)}`));
     if (seen.length) { item.append(': '); html('em', {}, item, seen.join(' … ')); }
   });
+  // what belongs to no cluster, so that the parts add up
+  if (state.hidden || !(found.sorting > 0.005 * found.seconds)) { list.querySelector('.fixed')?.remove(); return; }
+  const rest = list.querySelector('.fixed') ?? html('div', {role: 'listitem', class: 'cluster fixed sorting'}, list);
+  list.append(rest);
+  rest.replaceChildren();
+  html('strong', {}, rest, 'sorting, fixed');
+  rest.append(` ${say.brief(found.sorting)} to send each token to its cluster, wherever you cut`);
 }

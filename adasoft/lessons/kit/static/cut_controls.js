@@ -69,7 +69,9 @@ function makeCutoffs(view) {
     const input = typedNumber(box, `cutoff ${i + 1}, words`, text => {
       const value = read(text), [low, high] = view.limits(i);
       if (Number.isInteger(value) && value >= low && value <= high) { view.begin(); view.setCut(i, value); view.end(); view.tell(''); return; }
-      const range = Number.isInteger(value) || Number.isNaN(value) ? `from ${whole(low)} to ${whole(high)} here` : 'a whole number';
+      const beside = [i - 1, i + 1].filter(k => k in state.cuts).map(k => `c${k + 1} is ${whole(state.cuts[k])}`).join(', ');
+      const range = Number.isInteger(value) || Number.isNaN(value)
+        ? `from ${whole(low)} to ${whole(high)} here${beside && ` (${beside})`}` : 'a whole number';
       view.tell(`c${i + 1} should be ${range}, got ${Number.isNaN(value) ? `“${text.trim()}”` : value.toLocaleString('en')}.`, true);
       input.value = whole(state.cuts[i]);
     }, by => view.setCut(i, state.cuts[i] + by));

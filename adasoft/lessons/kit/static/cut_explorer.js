@@ -3,7 +3,7 @@
 import {layer, makeCost, makeWords, pricedLayer} from './cost.js';
 import {arrange, draw, frame} from './cut_chart.js';
 import {drawControls, makeControls} from './cut_controls.js';
-import {html, percent, secondsText, digits, times, whole} from './dom.js';
+import {counted, digits, html, percent, secondsText, sub, times, whole} from './dom.js';
 
 const PLACES = 160;                           // points of the curve
 
@@ -13,6 +13,7 @@ function speaker(counted, batch) {
   return {
     counted, scale,
     unit: counted ? (counted === 'words' ? 'words scored per token' : 'multiplications per token') : 'per step',
+    per: counted ? 'per token' : `per step of ${whole(batch)} tokens`,
     brief: seconds => (counted ? `${digits(seconds / scale)}${unit}` : secondsText(seconds)),
   };
 }
@@ -36,8 +37,9 @@ function samples(view, i) {
     const [low, high] = limits(view, i), ranks = new Set();
     for (let step = 0; step <= PLACES; step++) ranks.add(Math.round(low * (high / low) ** (step / PLACES)));
     view.sampled = {key, points: [...ranks].map(rank => {
-      const {seconds, clusters} = price(view, state.cuts.map((cut, at) => (at === i ? rank : cut)));
-      return {rank, total: seconds, rises: clusters[i].seconds, falls: clusters[i + 1].seconds};
+      const {seconds, clusters, sorting} = price(view, state.cuts.map((cut, at) => (at === i ? rank : cut)));
+      return {rank, total: seconds, rises: clusters[i].seconds, falls: clusters[i + 1].seconds,
+              parts: [...clusters.map(cluster => cluster.seconds), ...(sorting > 0 ? [sorting] : [])]};
     })};
   }
   return view.sampled.points;
@@ -46,8 +48,9 @@ function samples(view, i) {
 /** The result in one line: what is bold, and the rest. */
 function resultOf({state, words, found, say}) {
   if (state.hidden) {
+    const share = 100 * words.cumulative(state.cuts[0] ?? words.n);
     return [whole(state.cuts[0] ?? words.n), ` of ${whole(words.n)} words in the head: `
-      + `${percent(words.cumulative(state.cuts[0] ?? words.n))} of the tokens need no more.`];
+      + `${share < 99 ? Math.round(share) : Math.floor(10 * share) / 10} of 100 words in running text are answered by the head alone.`];
   }
   if (!state.cuts.length) return ['No cutoffs', `: a full softmax over all ${whole(words.n)} words, ${say.brief(found.full)} ${say.unit}.`];
   const ratio = found.full / found.seconds, alike = Math.abs(Math.log(ratio)) < 0.02;
@@ -56,18 +59,63 @@ function resultOf({state, words, found, say}) {
   const bold = alike ? (say.counted ? `As many${things}` : 'As fast')
     : ratio >= 1 ? `${times(ratio)} times ${less}${things}` : `${times(1 / ratio)} times ${more}${things}`;
   const late = found.waiting ? ' (The kernel is still computing.)' : '';
-  const unit = say.counted ? 'per token' : 'per step';
-  return [bold, ` ${alike ? 'as' : 'than'} the full softmax: ${say.brief(found.seconds)} instead of ${say.brief(found.full)} ${unit}.${late}`];
+  return [bold, ` ${alike ? 'as' : 'than'} the full softmax: ${say.brief(found.seconds)} instead of ${say.brief(found.full)} ${say.per}.${late}`];
+}
+
+/** So few numbers per word tell words badly apart: the width of the narrowest tails. */
+export const FEW = 8;
+
+/** What the speed costs: numbers that describe a token's word on average, and what is wrong with the plan, or ''. */
+function priceOf({state, found, given}) {
+  if (state.hidden || !state.cuts.length) return null;
+  const [head, ...tails] = found.clusters, mean = found.clusters.reduce((sum, one) => sum + one.share * one.width, 0);
+  const narrow = tails.filter(tail => tail.width <= FEW && tail.width < given.d).length, tiny = tails.findIndex(tail => tail.size < 10);
+  const wrong = [
+    found.seconds > 1.02 * found.full ? 'a full softmax is cheaper' : '',
+    head.share < (given.floor ?? 0) ? `only ${percent(head.share)} of the tokens are in the head` : '',
+    narrow ? `${narrow === 1 ? 'a tail has' : `${narrow} tails have`} only ${FEW} numbers for each word` : '',
+    tiny >= 0 ? `tail ${tiny + 1} holds ${counted(tails[tiny].size, 'word')}, so it hardly pays` : '',
+  ].filter(Boolean).join('; ');
+  return {mean: digits(mean), d: whole(given.d), wrong};
+}
+
+/** Where the curve leads from here: what a few more words in front of the cutoff cost there and save behind it. */
+function balanceOf(view) {
+  const {state, found, say, words, given} = view, i = state.active, cut = state.cuts[i], [low, high] = limits(view, i), by = Math.max(1, Math.round(cut / 10));
+  if (!view.cost || cut + by > high) return '';
+  const moved = rank => price(view, state.cuts.map((one, at) => (at === i ? rank : one)));
+  const more = moved(cut + by), less = moved(Math.max(low, cut - by)), name = at => (at ? `tail ${at}` : 'the head');
+  const spent = more.clusters[i].seconds - found.clusters[i].seconds, saved = found.clusters[i + 1].seconds - more.clusters[i + 1].seconds;
+  const unit = seconds => (Math.abs(seconds) < 1e-3 * found.seconds ? 'next to nothing' : say.brief(Math.abs(seconds)));
+  const some = by === 1 ? '1 more word would' : `${whole(by)} more words would`;
+  const told = `${some} cost ${name(i)} ${unit(Math.max(0, spent))} and save ${name(i + 1)} ${unit(Math.max(0, saved))}`;
+  const flat = 0.003 * found.seconds;
+  if (more.seconds > found.seconds - flat && less.seconds > found.seconds - flat) return ` The bottom: ${told}, about the same.`;
+  const share = i || !given.floor ? 1 : words.cumulative(Math.max(low, cut - by));
+  if (less.seconds < more.seconds && share < given.floor)
+    return ` Fewer words would be ${say.counted ? 'cheaper' : 'faster'} still, but less than ${Math.round(100 * given.floor)} % of the tokens would be in the head.`;
+  return more.seconds < less.seconds ? ` Too far left: ${told}.` : ` Too far right: ${told}.`;
 }
 
 /** What the reader can do, in one line. */
-function instructionOf({state, given}) {
-  if (state.hidden) return 'Drag the handle to where you would cut: the words on its left form the head, all others a tail.';
+function instructionOf(view) {
+  const {state, given} = view;
+  if (state.hidden) return 'Drag the handle to where you would cut: the words on its left form the head, all others a tail. Then see what your cut costs.';
   if (!state.cuts.length) return 'Without a cutoff, every token is scored against all words. Choose a number of cutoffs, then drag.';
   const what = state.cuts.length > 1 ? 'a handle' : 'the handle';
   return given.cost.kind === 'kernel'
     ? `Drag ${what}. This cost model is your own, so the kernel computes it and the times follow a moment later.`
-    : `Drag ${what}: words on its left stay in the head, the others open a tail.`;
+    : `Drag ${what}${state.cuts.length > 1 ? `; the curve is about c${sub(state.active + 1)}` : ''}.${balanceOf(view)}`;
+}
+
+function drawPrice(line, found) {
+  line.replaceChildren();
+  line.hidden = !found;
+  if (!found) return;
+  line.append('The price: ');
+  html('strong', {}, line, `${found.mean} numbers`);
+  line.append(` describe a token’s word on average, instead of ${found.d}.`);
+  if (found.wrong) { line.append(' '); html('span', {class: 'warning'}, line, `Careful: ${found.wrong}.`); }
 }
 
 /** Draws everything once the state has changed. */
@@ -80,6 +128,7 @@ function drawAll(view) {
   parts.result.replaceChildren();
   html('strong', {}, parts.result, bold);
   parts.result.append(rest);
+  drawPrice(parts.price, priceOf(view));
   drawControls(view);
   clearTimeout(view.timer);
   view.timer = setTimeout(() => {
@@ -126,10 +175,11 @@ function moves(view) {
  * Put an explorer into `root`.
  *
  * `given`: {words, cost, cuts, active, d, batch, widths or ratio, objective, most, choices, buttons, note, guess, plan,
- * priced, ask}. `words` and `cost` as in cost.js; a cost may say `counted`: 'words' or 'multiplications', and of the kind
+ * priced, ask, floor}. `words` and `cost` as in cost.js; a cost may say `counted`: 'words' or 'multiplications', and of the kind
  * 'kernel' it comes with `priced`. `most`: cutoffs at most, offered from 0 on if more than 1. `choices` and `buttons`: see
- * cut_controls.js. `guess`: {words} or {times}; `plan`: cutoffs. `ask`: hide the costs until the reader has placed a cut.
- * `on`: {cuts(cuts, active), end(), choose(key, value), press(key)}.
+ * cut_controls.js. `guess`: {words} or {times}; `plan`: cutoffs. `ask`: hide the costs until the reader has placed a cut. `floor`: share of the
+ * tokens that plans keep in the head.
+ * `on`: {cuts(cuts, active), end(), choose(key, value), press(key), reveal()}.
  *
  * Returns {state, show(given), tell(text), refuse(key, text), place(cuts), busy(), redraw(), destroy()}.
  */
@@ -143,11 +193,14 @@ export function mount(root, given, on = {}) {
     view.parts.note.setAttribute('role', refused ? 'alert' : 'status');
   };
   Object.assign(view, moves(view), {samples: i => samples(view, i), limits: i => limits(view, i)});
+  /** What a guess was about: it is drawn only where its cost is still the one that was guessed. */
+  view.about = () => [state.cuts.length, view.words.name, view.words.n, view.given.cost.name, view.given.d, view.given.batch].join();
   makeControls(view);
   view.reveal = () => {
     state.hidden = false;
-    state.guess = {words: state.cuts[0]};
+    state.guess = {words: state.cuts[0], about: view.about()};
     view.arranged = ''; drawAll(view); view.parts.drawing.querySelectorAll('.handle')[state.active]?.focus();
+    on.reveal?.();
   };
 
   function show(next) {
@@ -175,7 +228,9 @@ export function mount(root, given, on = {}) {
     refuse(key, text) { view.refuse(key, text); },
     reveal() { if (state.hidden) view.reveal(); },
     price: cuts => price(view, cuts).seconds,
+    layer: cuts => price(view, cuts),
     say: seconds => `${view.say.brief(seconds)} ${view.say.unit}`,
+    brief: seconds => view.say.brief(seconds),
     busy: () => view.drag !== null,
     destroy() { observer.disconnect(); cancelAnimationFrame(view.frame); clearTimeout(view.timer); root.replaceChildren(); },
   };

@@ -17,6 +17,15 @@ export const ordinal = n => {
   const end = n % 100 > 10 && n % 100 < 14 ? 'th' : ['th', 'st', 'nd', 'rd'][n % 10] ?? 'th';
   return whole(n) + end;
 };
+/** "the most frequent word", "the 22nd most frequent word". */
+export const mostFrequent = n => `the ${n === 1 ? '' : `${ordinal(n)} `}most frequent word`;
+/** A typed text with the apostrophes that word lists have. */
+export const straight = text => text.replace(/[’‘ʼ＇]/g, "'");
+/** The first of some texts that is no wider than `room` in this node of an SVG; the last where none is. */
+export const fitted = (node, texts, room) => {
+  for (const text of texts) { node.textContent = text; if (node.getComputedTextLength() <= room) break; }
+  return node;
+};
 export const counted = (n, one, many = `${one}s`) => `${whole(n)} ${n === 1 ? one : many}`;
 export const digits = (x, most = 3) => {
   if (x === 0) return '0';

@@ -1,11 +1,11 @@
 // The scene of a token: the words of a sentence go one by one through a full softmax and through an adaptive one. Areas
 // are multiplications, to scale: a block is as wide as its words and as high as the numbers that each of them holds.
 import {makeWords, widths} from './cost.js';
-import {counted, html, ordinal, set, svg, times, whole} from './dom.js';
+import {counted, fitted, html, mostFrequent, set, straight, svg, times, whole} from './dom.js';
 
-const PLACE = {full: 30, head: 138, unit: 64, low: 3, total: 236, row: 20};   // vertical places; height of d numbers
-const PACE = {step: 1500, still: 2600, walk: 650};                            // milliseconds
-const MOST_OWN = 2;                                                           // sentences of the reader's own
+const PLACE = {full: 24, head: 118, unit: 64, low: 3, total: 222, row: 20};   // vertical places; height of d numbers
+const PACE = {step: 2000, still: 2600, says: 450, walk: 850};                          // milliseconds
+const MOST_OWN = 2, MOST_WORDS = 24;                                          // sentences of the reader's own, words of one
 
 const amountOf = n => (n >= 1e9 ? `${(n / 1e9).toFixed(2)} billion` : `${(n / 1e6).toFixed(1)} million`);
 const clusterName = i => (i ? `tail ${i}` : 'head');
@@ -32,7 +32,8 @@ const sums = (scene, sentence) => sentence.reduce(([full, adaptive], word) =>
 
 function buildScene(scene, root) {
   root.classList.add('adasoft-cut', 'adasoft-scene');
-  const parts = scene.parts = {sentence: html('p', {class: 'sentence'}, root)};
+  const {state} = scene, parts = scene.parts = {sentence: html('p', {class: 'sentence'}, root)};
+  parts.legend = html('p', {class: 'legend'}, root);
   parts.charts = html('div', {class: 'charts'}, root);
   parts.stage = svg('svg', {role: 'img'}, parts.charts);
   parts.story = html('p', {class: 'story', role: 'status'}, root);
@@ -43,12 +44,13 @@ function buildScene(scene, root) {
     return node;
   };
   parts.playing = button('Play', () => (scene.state.playing ? scene.pause() : scene.play()), 'primary');
-  button('Step', () => { scene.pause(); scene.step(); });
+  button('Step', () => { scene.pause(); if (state.at + 1 >= state.sentence.length) scene.start(); scene.step(); });
   parts.choices = html('span', {class: 'buttons'}, parts.controls);
   scene.button = button;
   const box = html('label', {class: 'own'}, parts.controls, 'Yours ');
-  const typed = html('input', {type: 'text', class: 'sentence-box', maxlength: 90, placeholder: 'type a sentence, then Enter'}, box);
+  const typed = html('input', {type: 'text', class: 'sentence-box', maxlength: 300, placeholder: 'type a sentence, then Enter'}, box);
   typed.addEventListener('change', () => scene.type(typed.value));
+  parts.said = html('p', {class: 'note', role: 'status', hidden: ''}, root);
   root.addEventListener('keydown', event => {              // else JupyterLab takes keys for commands
     if (event.key !== 'Escape' && event.target.closest('input, button')) event.stopPropagation();
   });
@@ -62,7 +64,7 @@ function drawSentences(scene) {
   all.forEach(([name, sentence], i) => {
     const number = name === 'Yours' ? i - data.sentences.length + 1 : i + 1, [full, adaptive] = sums(scene, sentence);
     const seen = state.seen.has(sentence.join(' ')) ? `: ${times(full / adaptive)} ×` : '';
-    const node = scene.button(`${name} ${number}${seen}`, () => { scene.pause(); scene.start(sentence); scene.play(); }, '', parts.choices);
+    const node = scene.button(`${name} ${number}${seen}`, () => { scene.pause(); scene.say(''); scene.start(sentence); scene.play(); }, '', parts.choices);
     node.title = sentence.join(' ');
     node.setAttribute('aria-pressed', String(sentence.join(' ') === state.sentence.join(' ')));
   });
@@ -72,25 +74,22 @@ function drawSentences(scene) {
 function arrangeScene(scene) {
   const {parts, words, edges, numbers, tails, data} = scene, {stage} = parts;
   const width = scene.width = Math.max(280, parts.charts.clientWidth || 900), narrow = width < 520;
-  const height = PLACE.total + 2 * PLACE.row + 2;
+  const height = PLACE.total + 2 * PLACE.row;
   stage.replaceChildren();
   set(stage, {width, height, viewBox: `0 0 ${width} ${height}`, 'aria-label':
     `A full softmax over ${whole(words.n)} words as one large block, and under it an adaptive softmax: a head of `
     + `${counted(edges[1], 'word')}, ${counted(tails, 'tail')}. Areas are multiplications.`});
   scene.X = rank => 2 + rank / words.n * (width - 4);
   const {X} = scene, tall = n => Math.max(PLACE.low, n / data.d * PLACE.unit);
-  const label = (x, y, text, kind = 'strong', anchor = 'start') => svg('text', {x, y, class: kind, 'text-anchor': anchor}, stage, text);
-  label(2, PLACE.full - 9, narrow ? 'Full softmax: every word, every time' : `Full softmax: scores all ${whole(words.n)} words, every time`);
+  const label = (x, y, text, room, kind = 'strong') => fitted(svg('text', {x, y, class: kind}, stage), [text].flat(), room);
+  label(2, PLACE.full - 9, [`Full softmax: scores all ${whole(words.n)} words, every time`, 'Full softmax: every word, every time'], width - 4);
   svg('rect', {x: X(0), y: PLACE.full, width: X(words.n) - X(0), height: PLACE.unit, rx: 3, class: 'block full-block', 'data-block': 'full'}, stage);
-  label(2, PLACE.head - 9, tails ? `Adaptive softmax: a head of ${counted(edges[1], 'word')}`
-    + (narrow ? '' : `, the rest in ${tails === 1 ? 'a tail' : `${tails} tails`} with fewer numbers per word`) : 'Without a cutoff: the same');
+  const head = `Adaptive softmax: a head of ${counted(edges[1], 'word')}`, rest = tails === 1 ? 'a tail' : `${tails} tails`;
+  label(2, PLACE.head - 9, tails ? [`${head}, the rest in ${rest} with fewer numbers per word`, `${head}, the rest in ${rest}`, head] : 'Without a cutoff: the same', width - 4);
   numbers.forEach((n, i) => svg('rect', {x: X(edges[i]), y: PLACE.head, width: Math.max(4, X(edges[i + 1]) - X(edges[i]) - 1), height: tall(n),
                                          class: `block c${i}`, 'data-block': i}, stage));
-  numbers.forEach((n, i) => {
-    if (narrow && i && i < tails) return;
-    const x = i === 0 ? X(0) : i === tails ? (X(edges[i]) + X(edges[i + 1])) / 2 : X(edges[i]);
-    label(x, i ? PLACE.head + tall(n) + 16 : PLACE.head + PLACE.unit + 15, `${clusterName(i)}: ${n} numbers per word`, `own c${i}`, i && i === tails ? 'middle' : 'start');
-  });
+  drawLegend(scene);
+  label(2, PLACE.total - 10, 'Multiplications so far', width);
   svg('g', {class: 'totals'}, stage);
   svg('line', {y1: PLACE.full, y2: PLACE.full + PLACE.unit, class: 'rank'}, stage);
   const walker = svg('g', {class: 'walker', visibility: 'hidden'}, stage);
@@ -99,16 +98,26 @@ function arrangeScene(scene) {
   showScene(scene);
 }
 
+/** Which words each cluster holds, and how many numbers describe each of them. */
+function drawLegend({parts, edges, numbers}) {
+  parts.legend.replaceChildren(...numbers.map((n, i) => {
+    const item = html('span', {class: `c${i}`}), words = i ? `words ${whole(edges[i] + 1)} to ${whole(edges[i + 1])}` : `first ${counted(edges[1], 'word')}`;
+    html('strong', {}, item, clusterName(i));
+    item.append(` ${words} × ${counted(n, 'number')}`);
+    return item;
+  }));
+}
+
 /** What has been multiplied so far, on the scale of the whole sentence. */
 function drawTotals(scene) {
-  const {state, parts, width, tails} = scene, group = parts.stage.querySelector('.totals'), from = Math.min(96, width / 4), room = width - from - 120;
+  const {state, parts, width, tails} = scene, group = parts.stage.querySelector('.totals'), from = Math.max(72, Math.min(96, width / 5)), room = width - from - 88;
   const [most] = sums(scene, state.sentence);
   group.replaceChildren();
   [[width < 520 ? 'full' : 'full softmax', state.full, 'full-bar'], ['adaptive', state.adaptive, `bar ${tails ? 'c0' : 'full-bar'}`]].forEach(([name, sum, kind], i) => {
     const y = PLACE.total + i * PLACE.row, long = Math.max(sum ? 2 : 0, sum / most * room);
     svg('text', {x: from - 8, y: y + 12, class: 'strong', 'text-anchor': 'end'}, group, name);
     svg('rect', {x: from, y, width: long, height: 14, rx: 2, class: kind}, group);
-    svg('text', {x: from + long + 7, y: y + 12}, group, sum ? `${amountOf(sum)}${width < 520 ? '' : i ? '' : ' multiplications'}` : '0');
+    svg('text', {x: from + long + 7, y: y + 12}, group, sum ? amountOf(sum) : '0');
   });
 }
 
@@ -127,10 +136,18 @@ function walk(scene, word, rank, cluster) {
     walker.setAttribute('class', `walker c${i}`);
     walker.style.transform = `translate(${Math.min(width - wide / 2 - 2, Math.max(wide / 2 + 2, x)).toFixed(1)}px, ${y}px)`;
   };
-  const tail = () => to(X(rank ?? edges[cluster + 1]), PLACE.head + Math.max(PLACE.low, numbers[cluster] / data.d * PLACE.unit) + 34, cluster);
-  if (cluster && scene.still.matches) { tail(); return; }
-  to(X(edges[1]) + 8 + wide / 2, PLACE.head + 50, 0);
-  if (cluster) scene.walking = setTimeout(() => { tail(); lit(scene, cluster); }, PACE.walk);
+  const tail = () => to(X(rank ?? edges[cluster + 1]), PLACE.head + Math.max(PLACE.low, numbers[cluster] / data.d * PLACE.unit) + 28, cluster);
+  // the head lights up and says where to look; then the word goes there, and the tail lights up
+  const arrive = () => { tail(); lit(scene, cluster); tell(scene, word, rank, cluster, 'done'); };
+  if (cluster && scene.still.matches) { arrive(); return; }
+  to(X(edges[1]) + 8 + wide / 2, PLACE.head + 40, 0);
+  lit(scene, 0);
+  if (!cluster) { tell(scene, word, rank, cluster, 'done'); return; }
+  tell(scene, word, rank, cluster, 'asked');
+  scene.walking = setTimeout(() => {
+    tell(scene, word, rank, cluster, 'said');
+    scene.walking = setTimeout(arrive, PACE.walk);
+  }, PACE.says);
 }
 function lit(scene, cluster) {
   scene.parts.stage.querySelectorAll('[data-block]').forEach(node => {
@@ -145,21 +162,28 @@ function showScene(scene) {
   parts.sentence.querySelectorAll('.token').forEach((node, i) => {
     node.className = `token${i === state.at ? ' now' : ''}${i <= state.at ? ` c${scene.cluster(state.sentence[i])}` : ''}`;
   });
-  drawTotals(scene);
-  lit(scene, cluster);
-  walk(scene, word, rank, cluster);
+  parts.story.replaceChildren();
   if (cluster === null) {
-    parts.story.textContent = 'Each word lights up all that is computed to score it. Press Play, or Step for one word at a time.';
-    return;
+    lit(scene, null); drawTotals(scene);
+    parts.story.textContent = 'What lights up is what must be computed. Area is the number of multiplications. Press Play, or Step for one word at a time.';
   }
-  const where = rank ? `the ${ordinal(rank)} most frequent word` : 'not in this page’s list, so it is counted as one of the last tail';
-  const path = cluster ? `The head says “${clusterName(cluster)}”, and only then is ${clusterName(cluster)} computed. `
-    : scene.tails ? 'The head alone answers. ' : '';
+  walk(scene, word, rank, cluster);
+}
+
+/** The story of a word, as far as it has come: the head is asked, it has said which tail, done. */
+function tell(scene, word, rank, cluster, stage) {
+  const {state, parts} = scene, where = rank ? mostFrequent(rank) : 'not in this page’s list, so it counts as one of the last tail';
   parts.story.replaceChildren();
   html('em', {}, parts.story, word);
-  parts.story.append(` is ${where}. ${path}So far: `);
+  parts.story.append(` is ${where}. `);
+  if (stage === 'asked') { parts.story.append('First the head is computed …'); return; }
+  if (cluster) parts.story.append(`The head says “${clusterName(cluster)}”, `);
+  if (stage === 'said') { parts.story.append('and now that tail is computed …'); return; }
+  parts.story.append(cluster ? `and only then is ${clusterName(cluster)} computed. So far: `
+    : scene.tails ? 'The head alone answers. So far: ' : 'So far: ');
   html('strong', {}, parts.story, `${times(state.full / state.adaptive)} times fewer multiplications`);
   parts.story.append(' than a full softmax.');
+  drawTotals(scene);
 }
 
 /**
@@ -172,7 +196,9 @@ function showScene(scene) {
 export function mountScene(root, data, on = {}) {
   const state = {sentence: data.sentences[0].map(([word]) => word), at: -1, full: 0, adaptive: 0, playing: false, own: [], seen: new Set()};
   const scene = {state, on, data: {}, timer: 0, walking: 0, width: 0, still: matchMedia('(prefers-reduced-motion: reduce)')};
+  scene.say = text => { scene.parts.said.textContent = text; scene.parts.said.hidden = !text; };
   buildScene(scene, root);
+  const {say} = scene;
   scene.start = (next = state.sentence) => {
     Object.assign(state, {sentence: next, at: -1, full: 0, adaptive: 0});
     scene.parts.sentence.replaceChildren(...next.flatMap(word => [html('span', {class: 'token'}, null, word), ' ']));
@@ -196,9 +222,11 @@ export function mountScene(root, data, on = {}) {
   scene.pause = () => { clearTimeout(scene.timer); state.playing = false; scene.parts.playing.textContent = 'Play'; };
   scene.type = async typed => {
     // as the list does it: lower case, and numbers of several digits as zeros
-    const found = typed.toLowerCase().match(/[\p{L}\p{M}\p{N}]+(?:['’][\p{L}\p{M}]+)*/gu)
-      ?.map(word => (/\d\d/.test(word) ? word.replace(/\d/g, '0') : word));
-    if (!found) return;
+    const read = straight(typed).toLowerCase().match(/[\p{L}\p{M}\p{N}]+(?:'[\p{L}\p{M}]+)*/gu) ?? [];
+    if (!read.length) { say(typed.trim() ? `There is no word in “${typed.trim()}”.` : ''); return; }
+    const zeros = read.filter(word => /\d\d/.test(word)), found = read.slice(0, MOST_WORDS).map(word => (/\d\d/.test(word) ? word.replace(/\d/g, '0') : word));
+    say([zeros.length ? `The list counts “${zeros[0]}” as “${zeros[0].replace(/\d/g, '0')}”: numbers of equal length are one word there.` : '',
+         read.length > MOST_WORDS ? `These are the first ${MOST_WORDS} of ${read.length} words.` : ''].filter(Boolean).join(' '));
     scene.pause();
     const unknown = found.filter(word => !scene.ranks.has(word));
     if (unknown.length && on.ranks) for (const [word, rank] of Object.entries(await on.ranks(unknown))) scene.ranks.set(word, rank);

@@ -1,6 +1,6 @@
 // The page without installing: the scene, the explorer with its stored plans, and a button for the colours.
-import {mount} from '../../kit/static/cut_explorer.js';
-import {whole} from '../../kit/static/dom.js';
+import {FEW, mount} from '../../kit/static/cut_explorer.js';
+import {times, whole} from '../../kit/static/dom.js';
 import {mountScene} from '../../kit/static/token_scene.js';
 
 const given = JSON.parse(document.getElementById('data').textContent);
@@ -13,13 +13,18 @@ const paint = name => {
 paint(dark.matches ? 'dark' : 'light');
 theme.addEventListener('click', () => paint(document.documentElement.dataset.theme === 'dark' ? 'light' : 'dark'));
 
+const WORTH = 0.95;                           // of the time: what a further cutoff must at least save
+
 /** The explorer, whose settings and plans are all in the page. */
-function explore(root, {texts, costs, sizes, plans, cuts, ...chosen}) {
+function explore(root, {texts, costs, machines, sizes, plans, cuts, floor, ...chosen}) {
+  const clock = document.getElementById('clock'), after = document.getElementById('after');
   const named = costs.map((cost, i) => [i, cost.name.replace('recorded machine: ', '')]);
-  const state = () => {
-    const {text, cost, d, batch} = chosen;
+  const gpu = machines.findIndex(machine => machine.gpu), state = () => {
+    const {text, cost, d, batch} = chosen, {counted} = costs[cost];
+    clock.textContent = counted ? `Here we count multiplications for each token, with ${whole(d)} numbers for each word of the head. Where would you cut?`
+      : `Now we use real time: one training step of this layer, forward and backward, on ${whole(batch)} tokens, as timings of ${machines[cost].name} predict it. Where would you cut?`;
     return {
-      words: texts[text], cost: costs[cost], d, batch, ratio: 4, plan: null, note: '',
+      words: texts[text], cost: costs[cost], d, batch, floor, ratio: 4, plan: null, note: '',
       summary: `${texts[text].name}, d = ${whole(d)} numbers per hidden state, B = ${whole(batch)} tokens per step`,
       choices: [
         {key: 'cost', label: 'machine', value: cost, options: named, open: true},
@@ -27,25 +32,56 @@ function explore(root, {texts, costs, sizes, plans, cuts, ...chosen}) {
         {key: 'd', label: 'hidden size d', value: d, options: sizes.d.map(v => [v, whole(v)])},
         {key: 'batch', label: 'tokens per step B', value: batch, options: sizes.batch.map(v => [v, whole(v)])},
       ],
+      buttons: [
+        {key: 'plan', text: 'Plan for me', title: `The best cutoffs that keep ${Math.round(100 * floor)} % of the tokens in the head`},
+        {key: 'number', text: 'Best number for me', title: 'Also chooses how many cutoffs: each must save 5 % of the time, and no tail may be too narrow'},
+        ...(gpu > 0 && cost !== gpu ? [{key: 'gpu', text: 'The same on a GPU', title: machines[gpu].name}] : []),
+      ],
     };
   };
   const stored = () => plans.filter(p => ['text', 'cost', 'd', 'batch'].every(key => p[key] === chosen[key]));
-  function plan() {
-    const many = explorer.state.cuts.length, found = stored(), best = found.find(p => p.cuts.length === many);
-    if (!best) { explorer.tell(many ? 'No plan is stored for these sizes.' : 'Choose at least one cutoff to plan.'); return; }
+  const counted = () => Boolean(costs[chosen.cost].counted), best = many => stored().find(p => p.cuts.length === many)?.cuts;
+  const gain = found => (counted() ? `${times(explorer.price([]) / explorer.price(found))} times fewer multiplications`
+    : `${times(explorer.price([]) / explorer.price(found))} times faster`);
+  const kept = `of those that keep ${Math.round(100 * floor)} % of the tokens in the head`, many = n => (n === 1 ? '1 cutoff' : `${n} cutoffs`);
+  const full = () => `A full softmax ${counted() ? 'needs fewer multiplications' : 'is faster'} here: take 0 cutoffs.`;
+  function take(found, told) {
     explorer.reveal();
-    explorer.place(best.cuts);
-    const fastest = found.map(p => [explorer.price(p.cuts), p.cuts.length]).sort((a, b) => a[0] - b[0])[0], full = explorer.price([]);
-    const tails = fastest[1] === 1 ? '1 cutoff' : `${fastest[1]} cutoffs`;
-    explorer.show({plan: best.cuts});
-    explorer.tell(fastest[0] > full ? 'A full softmax is faster here: take 0 cutoffs.'
-      : fastest[1] === many ? 'The fastest cutoffs; no other number of cutoffs is faster here.'
-        : `The fastest for ${many === 1 ? '1 cutoff' : `${many} cutoffs`}. With ${tails} it is faster still: ${explorer.say(fastest[0])}.`);
+    explorer.place(found);
+    explorer.show({plan: found});
+    explorer.tell(told);
   }
-  const explorer = mount(root, {...state(), cuts, active: 0, ask: true, most: 5,
-                                buttons: [{key: 'plan', text: 'Plan for me', title: 'The fastest cutoffs on this machine'}]}, {
-    choose(key, value) { chosen[key] = Number(value); explorer.show(state()); },
-    press: plan,
+  function plan() {
+    const asked = explorer.state.cuts.length, found = best(asked);
+    if (!found) { explorer.tell(asked ? 'No plan is stored for these sizes.' : 'Choose at least one cutoff to plan.'); return; }
+    take(found, explorer.price(found) > explorer.price([]) ? full()
+      : `${asked === 1 ? 'The best cutoff' : `The best ${asked} cutoffs`} ${kept}. Look at the price as well.`);
+  }
+  function number() {
+    let chosenCuts = [], least = explorer.price([]);
+    for (const {cuts: found} of stored().sort((a, b) => a.cuts.length - b.cuts.length)) {
+      const narrow = explorer.layer(found).clusters.some(one => one.width <= FEW);
+      if (!narrow && explorer.price(found) < WORTH * least) { chosenCuts = found; least = explorer.price(found); }
+    }
+    take(chosenCuts, chosenCuts.length ? `${many(chosenCuts.length)}: another would save less than 5 % here, or describe words by only ${FEW} numbers.` : full());
+  }
+  /** After the guess: what it came to beside the best single cutoff. */
+  function compare() {
+    after.hidden = false;
+    const [yours] = explorer.state.cuts, found = best(1);
+    if (!found || explorer.state.cuts.length !== 1) return;
+    explorer.show({plan: found});
+    explorer.tell(`You: ${whole(yours)} words, ${gain([yours])}. Best: ${whole(found[0])} words, ${gain(found)} (the star).`);
+  }
+  function elsewhere() {
+    chosen.cost = gpu;
+    explorer.show(state());
+    compare();
+  }
+  const explorer = mount(root, {...state(), cuts, active: 0, ask: true, most: 5}, {
+    choose(key, value) { chosen[key] = Number(value); explorer.show(state()); explorer.tell(''); },
+    press(key) { ({plan, number, gpu: elsewhere})[key](); },
+    reveal: compare,
   });
   return explorer;
 }
