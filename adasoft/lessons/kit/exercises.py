@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from ...text import counted
-from .compare import Difference, difference, shown
+from .compare import Difference, difference, shown, shown_beside
 from .course import LESSONS, ROOMS
 from .done import EXERCISES, LONGEST, SIGNS, Status, entries, fitting, keep
 from .parts import one_line
@@ -190,7 +190,8 @@ def _fault(
         )
     found = difference(yours[i].result, right[i].result, exercise.tolerance)
     assert found is not None
-    rows = (case, ("yours", shown(yours[i].result)), expected)
+    mine, wanted = shown_beside(yours[i].result, right[i].result, exercise.tolerance)
+    rows = (case, ("yours", mine), ("expected", wanted))
     if found.kind == "nothing":
         return Judgement("not yet", f"Here your function returns nothing. {hint}".strip(), rows)
     if hint:
