@@ -298,18 +298,8 @@ def guess_mark(guess: float | None) -> dict[str, Any] | None:
 
 # ---------------------------------------------------------------------- a still of it
 
-#: Where the still writes the names of its points, in their order.
-_PLACES = (
-    "top right",
-    "middle left",
-    "bottom left",
-    "middle left",
-    "middle right",
-    "middle left",
-    "bottom center",
-    "middle right",
-    "top right",
-)
+#: Where the still writes the names of its points, in their order: pixels to the right and downwards.
+_PLACES = ((70, -55), (-70, -55), (80, 50), (-75, 25), (75, 25), (-90, -50), (-40, -75), (125, 15), (110, -50))
 
 
 def comparison_figure() -> go.Figure:
@@ -327,18 +317,14 @@ def comparison_figure() -> go.Figure:
             "width": 0,
             "color": TEXT_COLOR,
         },
-        mode="markers+text",
-        text=[p["short"] for p in points],
-        textposition=[
-            "middle left",
-            "top right",
-            "bottom right",
-            *["middle left", "bottom center"],
-            *["middle right"] * 4,
-        ],
+        mode="markers",
         marker={**MEASURED, "color": [COLORS[0] if p["shape"]["kind"] == "clusters" else FULL_COLOR for p in points]},
         cliponaxis=False,
     )
+    for p, (right, down) in zip(points, _PLACES, strict=True):
+        x, y = math.log10(times_faster(bench, p["name"])), 100 * p["right"]
+        line = {"arrowhead": 0, "arrowwidth": 1, "arrowcolor": TEXT_COLOR, "standoff": 7}
+        figure.add_annotation(x=x, y=y, text=p["short"], ax=right, ay=down, **line)
     ticks = [0.5, 1, 2, 5]
     figure.update_xaxes(
         type="log",

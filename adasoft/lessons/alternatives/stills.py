@@ -56,8 +56,8 @@ def _experts_still() -> Picture:
 @still(
     "07_comparison",
     "Nine trained softmaxes as points: how many times faster than the full softmax against how often the next word is "
-    "among the ten best. SVD-softmax is no faster for these 256 rows; the adaptive ones and the experts are 2 to 4 "
-    "times faster; the experts find the next word somewhat less often.",
+    "among the ten best. SVD-softmax is no faster for these 256 hidden states; the adaptive ones and the experts are "
+    "2 to 4 times faster; the experts find the next word somewhat less often.",
 )
 def _comparison_still() -> Picture:
     return comparison_figure()

@@ -39,7 +39,7 @@ const MOST_TRIES = 20_000, NEAR = 16;
 export function placed(points, wide, full = [], high = 268) {
   const taken = [...full, ...points.map(p => [p.x - 7, p.y - 7, p.x + 7, p.y + 7])];
   const apart = (a, b) => a[0] >= b[2] || a[2] <= b[0] || a[1] >= b[3] || a[3] <= b[1];
-  const inside = box => box[0] > 2 && box[2] < wide && box[1] > 0 && box[3] < high;
+  const inside = box => box[0] > EDGE.left && box[2] < wide && box[1] > 0 && box[3] < high;
   const boxOf = (p, [dx, dy, anchor]) => {
     const w = p.text.length * 6.8, x = p.x + dx - (anchor === 'end' ? w : anchor === 'middle' ? w / 2 : 0);
     return [x, p.y + dy - 8, x + w, p.y + dy + 7];
