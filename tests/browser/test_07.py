@@ -129,6 +129,11 @@ def test_07_alternatives(lab, page, shots):
     commit(compare, "6")
     compare.get_by_text("doubly sparse, 16 experts").first.wait_for()
     assert compare.locator(".method").count() == 9 and compare.get_by_text("your guess").count() == 1
+    mark = compare.locator(".guess-mark")
+    place = mark.get_attribute("transform")
+    press(compare, "Guess again")
+    commit(compare, "2")
+    until(lambda: mark.get_attribute("transform"), lambda new: new != place)
     click(notebook, compare, "yes")
     assert compare.locator(".ruled-out").count() == 4
     compare.locator('.method[data-name="adaptive, all words"]').focus()
@@ -159,13 +164,13 @@ def test_07_alternatives(lab, page, shots):
     for name, text, trait in (
         ("words V", "3000", "len(explorer.vocabulary)"),
         ("hidden size d", "32", "explorer.in_features"),
-        ("rows at once", "16", "explorer.batch"),
+        ("hidden states at once", "16", "explorer.batch"),
     ):
         typed(case, name, text)
         holds(notebook, trait, int(text))
-    typed(case, "cutoff 1", "500")
+    typed(case, "cutoff c1", "500")
     holds(notebook, "explorer.cutoffs[0]", 500)
-    typed(case, "cutoff 1", "5000")
+    typed(case, "cutoff c1", "5000")
     case.get_by_role("alert").get_by_text("c1 should be from 1 to").wait_for()
     case.get_by_role("combobox", name="device").select_option("cpu")
     case.get_by_role("combobox", name="measure for").select_option("5 seconds")

@@ -29,6 +29,7 @@ from adasoft.lessons.alternatives import panels as ap
 from adasoft.lessons.alternatives import scene, small_models, windows
 from adasoft.lessons.alternatives import sentences as se
 from adasoft.lessons.alternatives import stored as sa
+from adasoft.lessons.alternatives.widgets import Comparison
 from adasoft.lessons.kit import parts
 from adasoft.lessons.kit.explorer import LIVE
 from adasoft.lessons.kit.grading import PREDICTIONS, QUESTIONS
@@ -202,8 +203,17 @@ def test_the_guess_is_drawn_and_kept(explorer):
     figure = figure_of(ap.svd_panel(explorer))
     assert (figure.data[6].x[0], figure.data[6].y[0]) == (40.0, 99.0)
     explorer.remember("guess sixth", 6.0)
-    shown = ap.compare_panel(explorer).children[0]
-    assert shown.data["guess"] == {**co.ASKED, "factor": 6.0}
+    shown = next(one for one in ap.compare_panel(explorer).children if isinstance(one, Comparison))
+    assert shown.guess == {**co.ASKED, "factor": 6.0}
+    explorer.remember("guess sixth", 2.0)  # guessed again
+    explorer.version += 1
+    assert shown.guess["factor"] == 2.0
+
+
+def test_each_curve_of_w_is_named(explorer):
+    figure = figure_of(ap.svd_panel(explorer))
+    assert list(figure.data[7].text) == [" W = 3", " W = 6", " W = 12", " W = 24"]
+    assert np.isfinite(np.asarray(figure.data[7].x, dtype=float)).all()
 
 
 # ---- experts
@@ -297,7 +307,7 @@ def test_emptied_experts_are_said():
         "task": 4.0,
         "rows": 2,
     }
-    assert "1 lost every row, so the gate leaves it out" in se.experts_sentence(kept)
+    assert "1 lost every vector, so the gate leaves it out" in se.experts_sentence(kept)
     data, _ = af.experts_data(kept)
     assert list(data[0]["y"]) == [1, 1] and list(data[0]["x"]) == [1, 2]
 
@@ -387,16 +397,53 @@ def test_bet_then_measure(clocked):
     assert figure.data[0].y[0] == pytest.approx(1.0) and figure.data[1].y[0] == pytest.approx(100)
     named(box, "your bet").value = sc.SVD
     press(box, "Measure the case")
-    assert "You bet on SVD-softmax: wrong." in said(box) and "1 of 2 right" in said(box)
-    explorer.set_cutoff(0, 300)  # another case
+    assert "You bet on SVD-softmax: wrong." in said(box) and "1 of 1 right" in said(box)  # it was seen before
+    explorer.set_cutoff(0, 300)  # another case, so another bet
     assert np.isnan(np.asarray(figure.data[0].y, dtype=float)).all()
+    assert explorer.bet == "" == named(box, "your bet").value
+    named(box, "your bet").value = sc.SVD
+    press(box, "Measure the case")
+    assert "1 of 2 right" in said(box)
     named(box, "task").value = sc.TRAIN
-    assert explorer.bet == sc.SVD and named(box, "your bet").value == ""  # it does not answer this
+    assert explorer.bet == "" == named(box, "your bet").value
+    press(box, "Measure the case")
+    assert "bet first" in problem(box)
     named(box, "exact only").value = True
     assert sc.SAMPLED not in [value for _, value in named(box, "your bet").options]
     explorer.cutoffs = ()
     press(box, "Measure the case")
     assert "no cutoff is set" in problem(box)
+
+
+def test_a_recorded_case_says_its_sizes_and_leaves_out_what_is_not_exact(explorer):
+    box = cp.case_panel(explorer)
+    shown = named(box, "shown")
+    for label, one in zip(shown.options[1:], sa.recorded_cases(), strict=True):
+        shown.value = label
+        assert f"V = {one.sizes['V']:,}, d = {one.sizes['d']}" in said(box) and "`" not in said(box)
+        named(box, "exact only").value = True
+        exact, others = sc.WHO[one.sizes["task"]]
+        assert len(figure_of(box).data[0].x) == len(exact)
+        assert not any(f"{name} wins" in said(box) for name in others)
+        named(box, "exact only").value = False
+
+
+def test_fewer_words_keep_both_cutoffs_and_more_bring_them_back():
+    explorer = al.AlternativesExplorer()
+    box = cp.case_panel(explorer)
+    assert explorer.cutoffs == (1000, 5000)
+    named(box, "words V").value = 2000.0
+    assert explorer.cutoffs == (1000, 1414) and not problem(box)
+    assert [named(box, f"cutoff c{i}").value for i in (1, 2)] == [1000, 1414]
+    named(box, "words V").value = 900.0
+    assert len(explorer.cutoffs) == 2 and explorer.cutoffs[-1] < 900
+    named(box, "words V").value = 20_000.0
+    assert explorer.cutoffs == (1000, 5000) == tuple(named(box, f"cutoff c{i}").value for i in (1, 2))
+    assert all(named(box, f"cutoff c{i}").layout.display != "none" for i in (1, 2))
+    explorer.n_words = 2000
+    explorer.set_cutoff(1, 1200)  # the reader's own from now on
+    explorer.n_words = 20_000
+    assert explorer.cutoffs == (1000, 1200)
 
 
 def test_what_is_measured_is_never_called_recorded(clocked, monkeypatch):
@@ -537,10 +584,10 @@ def test_the_comparison_holds_what_is_stored():
             ]
         assert bench["trained"] and len(points) == 9
         # what a sketch draws is what is counted
-        shape = points["planned, head ≥ 75 %, exact top-k"]["shape"]
+        shape = points["planned, 75 % in the head"]["shape"]
         tails = sum(w * (k + 256) for w, k in zip(shape["widths"], np.diff([*shape["cutoffs"], 17_724]), strict=True))
         drawn = (shape["cutoffs"][0] + len(shape["widths"])) * 256 + shape["opened"] * tails
-        assert drawn / (17_724 * 256) == pytest.approx(points["planned, head ≥ 75 %, exact top-k"]["arithmetic"])
+        assert drawn / (17_724 * 256) == pytest.approx(points["planned, 75 % in the head"]["arithmetic"])
     for case in sa.recorded_cases():
         task = co.TRAIN if case.sizes["task"] == sc.TRAIN else co.FIND
         bench = co.bench_of(case.sizes["V"], case.sizes["rows"], task)
@@ -572,18 +619,20 @@ def test_the_scene_shows_what_the_models_do():
     data = scene.scene_data(models)
     svd = SVDSoftmax(models.full, data["width"], data["rescored"])
     softmax = models.experts[scene.EXPERTS].rebuilt(models.full)
-    assert (data["n"], data["d"], data["width"], data["rescored"]) == (8000, 48, 6, 821)
+    assert (data["n"], data["d"], data["width"], data["rescored"]) == (8000, 48, 12, 250)
     for place, state in zip(scene.PLACES, data["states"], strict=True):
         x, own = models.states[place : place + 1], models.adaptive_states[place : place + 1]
         full = models.full.topk(x, 10).indices[0].tolist()
         assert state["best"][0] == [models.words[i] for i in full]
         assert state["opened"] == models.adaptive.opened(own, 10)[0].tolist()
         looked = {i for first, many in state["looked"] for i in range(first, first + many)}
-        assert len(looked) == 821 and {*svd.topk(x, 10).indices[0].tolist()} <= looked
+        assert len(looked) == 250 and {*svd.topk(x, 10).indices[0].tolist()} <= looked
         members = {*softmax.expert(state["expert"]).tolist()}
         assert state["found"][3] == len(members & {*full}) and state["found"][2] == len(looked & {*full})
         costs = scene.multiplications(data, state)
         assert sum(costs[0]) == 8000 * 48 and sum(costs[2]) == pytest.approx(svd.utilisation * 8000 * 48)
+    # not the pair, nor the share, that the lesson's first guess asks for
+    assert abs(svd.utilisation - windows.choose(models, 0.99).utilisation) > 0.05
     assert {tuple(state["opened"]) for state in data["states"]} == {(True, False), (False, False), (True, True)}
 
 
@@ -607,24 +656,39 @@ def run_node(folder, code):
     return json.loads(out.stdout)
 
 
-def test_labels_of_the_comparison_cover_nothing(tmp_path):
-    """At the width of an ordinary window: no label on another one or on a point."""
+@pytest.mark.parametrize("wide", [560, 720, 860, 980, 1260])
+@pytest.mark.parametrize(("rows", "measure"), [(256, "right"), (256, "same"), (1, "right"), (1, "same")])
+def test_labels_of_the_comparison_cannot_be_mistaken(tmp_path, wide, rows, measure):
+    """No label on another one or on a point; each nearest to its own point, or apart from all and with a line to it."""
     code = script("dom.js", STATIC.parents[1] / "alternatives" / "static" / "comparison.js")
-    bench = co.bench_of(17_724, 256)
-    x = [64 + math.log(co.times_faster(bench, p["name"]) / 0.5) / math.log(60) * 776 for p in bench["points"]]
-    y = [16 + (60 - 100 * p["right"]) / 8 * 252 for p in bench["points"]]
-    texts = [p["short"] for p in bench["points"]]
+    bench = co.bench_of(17_724, rows)
+    low, high = (60, 102) if measure == "same" else (52, 60)
+    tall = 252 if wide < 620 else 312
+    x = [64 + math.log(co.times_faster(bench, p["name"]) / 0.5) / math.log(60) * (wide - 84) for p in bench["points"]]
+    y = [tall - 44 - (100 * p[measure] - low) / (high - low) * (tall - 60) for p in bench["points"]]
+    texts = [p["brief"] if wide < 620 else p["short"] for p in bench["points"]]
     points = [{"x": a, "y": b, "text": t} for a, b, t in zip(x, y, texts, strict=True)]
-    spots = run_node(tmp_path, f"{code}\nconsole.log(JSON.stringify(placed({json.dumps(points)}, 860)));")
+    spots = run_node(
+        tmp_path, f"{code}\nconsole.log(JSON.stringify(placed({json.dumps(points)}, {wide}, [], {tall - 44})));"
+    )
     boxes = []
     for point, spot in zip(points, spots, strict=True):
-        wide = 6.5 * len(point["text"])
-        left = point["x"] + spot["x"] - {"start": 0, "middle": wide / 2, "end": wide}[spot["anchor"]]
-        boxes.append((left, point["y"] + spot["y"] - 12, left + wide, point["y"] + spot["y"] + 3))
+        long = 6.8 * len(point["text"])
+        left = point["x"] + spot["x"] - {"start": 0, "middle": long / 2, "end": long}[spot["anchor"]]
+        boxes.append((left, point["y"] + spot["y"] - 12, left + long, point["y"] + spot["y"] + 3))
     for a, b in itertools.combinations(boxes, 2):
         assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
-    for box in boxes:
-        assert box[0] >= 0 and box[2] <= 860
+    for i, box in enumerate(boxes):
+        assert box[0] >= 0 and box[2] <= wide and box[1] >= 0 and box[3] <= tall - 44
+        away = [
+            math.hypot(max(box[0] - p["x"], 0, p["x"] - box[2]), max(box[1] - p["y"], 0, p["y"] - box[3]))
+            for p in points
+        ]
+        assert min(away) >= 7
+        if spots[i]["lead"]:
+            assert min(away) > 16 or min(away) == away[i]
+        else:
+            assert min(away) == away[i] <= 16
 
 
 # ---- what the text claims
@@ -655,7 +719,7 @@ def test_the_numbers_of_the_answer_are_those_of_the_records():
     assert "{:.1f} times faster at 20,000 words, {:.1f} at 100,000, {:.1f} at 800,000".format(*one) in text
     assert f"({co.asked_factor():.2f} times)" in text
     experts = points["doubly sparse, 16 experts"]
-    assert f"{co.times_faster(bench, experts['name']):.1f} times faster for 256 rows" in text
+    assert f"{co.times_faster(bench, experts['name']):.1f} times faster for 256 hidden states" in text
     assert f"found at {100 * experts['right']:.1f} % of the places" in text
     assert experts["seconds"] == min(p["seconds"] for p in bench["points"])
     row = next(r for _, f in sa.comparisons() for r in f["rows"] if r["what"] == "doubly sparse, 16 experts")
@@ -663,6 +727,15 @@ def test_the_numbers_of_the_answer_are_those_of_the_records():
     small = co.bench_of(2_000, 256)
     best = max(co.times_faster(small, p["name"]) for p in small["points"])
     assert f"{best:.1f} times at most" in text
+    # beside the paper
+    many = [
+        co.times_faster(co.bench_of(800_000, 256), f"SVD-softmax, W = {w}, N = {n}")
+        for w, n in ((98, "8,000"), (81, "40,000"))
+    ]
+    assert f"{one[2]:.1f} times for one hidden state, {many[0]:.1f} for 256" in text
+    assert f"those 256 run at {many[1]:.1f} times the full softmax's speed" in text
+    shares = {round(p["arithmetic"], 1) for p in co.bench_of(800_000, 256)["points"]}
+    assert shares == {1.0, 0.2} and sa.record()["experts"]["exact"] == 10
     # SVD-softmax with a sixth of the multiplications
     assert 1 / points["SVD-softmax, W = d/8"]["arithmetic"] == pytest.approx(6, abs=0.05)
     assert (

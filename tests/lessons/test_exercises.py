@@ -11,7 +11,7 @@ import pytest
 
 from adasoft.lessons import check
 from adasoft.lessons.kit import exercises as ex
-from adasoft.lessons.kit.compare import difference, shown
+from adasoft.lessons.kit.compare import difference, shown, shown_beside
 from adasoft.lessons.kit.course import LESSONS
 from adasoft.lessons.kit.done import EXERCISES, entries, fitting
 from adasoft.lessons.kit.exercises import Exercise, exercises, judge
@@ -261,6 +261,14 @@ def test_small_entries_are_judged_beside_large_ones():
     wanted = np.array([0.5, 1e-4])
     assert difference(wanted * (1 + 1e-7), wanted, 1e-6) is None
     assert difference(np.add(wanted, [0, 1e-7]), wanted, 1e-6).kind == "value"
+
+
+def test_what_differs_in_the_middle_is_shown():
+    right = np.arange(50.0)
+    wrong = right.copy()
+    wrong[[20, 25]] = 7
+    assert shown_beside(wrong, right, 1e-6) == ("[20] 7; [25] 7", "[20] 20; [25] 25")
+    assert shown_beside(1, 2, 1e-6) == ("1", "2") and shown_beside(right[:3], right, 1e-6)[0] == shown(right[:3])
 
 
 def test_values_are_shown_in_one_short_line():

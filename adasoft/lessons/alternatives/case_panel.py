@@ -20,6 +20,8 @@ from .sentences import case_sentence
 from .stored import recorded_cases
 
 HERE = "measured here, live"
+#: What is shown -> what is kept, and stands in the records.
+_TASKS = [("the ten best words of each hidden state", sc.BEST), (sc.TRAIN, sc.TRAIN)]
 
 
 class _Case:
@@ -30,13 +32,13 @@ class _Case:
         panel = self.panel
         self.words, self.estimate, self.score = Line(), Line(), Line()
         self.sizes, self.redraw_sizes = size_boxes(panel, explorer, ("n_words", "in_features"))
-        self.rows = NumberBox(description="rows at once")
+        self.rows = NumberBox(description="hidden states at once")
         panel.on_number(self.rows, partial(setattr, explorer, "batch"), lambda: explorer.batch)
-        self.cuts = [NumberBox(description=f"cutoff {i + 1}", width="80px") for i in range(2)]
+        self.cuts = [NumberBox(description=f"cutoff c{i + 1}", width="80px") for i in range(2)]
         for i, box in enumerate(self.cuts):
             panel.on_number(box, partial(explorer.set_cutoff, i), partial(self._cutoff, i))
         self.device, self.redraw_device = device_box(panel, explorer)
-        self.task = w.Dropdown(options=list(sc.TASKS), description="task", style=WIDE, layout=w.Layout(width="270px"))
+        self.task = w.Dropdown(options=_TASKS, description="task", style=WIDE, layout=w.Layout(width="310px"))
         self.exact = w.Checkbox(description="exact only", indent=False, layout=w.Layout(width="auto"))
         self.bet = w.Dropdown(description="your bet", style=WIDE, layout=w.Layout(width="280px"))
         self.budget = budget_box()
@@ -48,6 +50,7 @@ class _Case:
             panel.on_value(control, partial(setattr, explorer, trait))
         for control in (self.shown, self.budget):
             panel.on_value(control, lambda _: self.redraw())
+        self._last: Mapping[str, Any] | None = None
         self.figure = live(af.case_figure(*self.state()))
         tooltip = "Makes every method that answers the case, and times them in turns"
         self.job = Job(panel, "Measure the case", self.measure, tooltip)
@@ -82,7 +85,8 @@ class _Case:
         """What the figure is made of."""
         times, known = self.found()
         if self.shown.value in self.recorded:
-            names = tuple(self.recorded[self.shown.value].times)
+            exact, _ = sc.WHO[self.recorded[self.shown.value].sizes["task"]]
+            names = tuple(n for n in times if n in exact or not self.explorer.exact)
         else:
             names = self.explorer.case.names if self.explorer.cutoffs else (sc.FULL,)
         return names, times, known.get("arithmetic", {})
@@ -119,12 +123,17 @@ class _Case:
                 self.redraw()  # what was drawn meanwhile is not kept
             raise
         winner = min(tally.spreads().items(), key=lambda item: item[1].median)[0]
-        explorer.remember("bets", [*(explorer.recall("bets") or []), [betted == winner]][-50:])
+        if not spreads(explorer.recall("case"), sizes):  # who has just seen a case measured no longer bets
+            explorer.remember("bets", [*(explorer.recall("bets") or []), [betted == winner]][-50:])
         explorer.note("case", tally.json() | {"known": known, "bet": betted})
 
     def redraw(self) -> None:
         """Show the explorer's state."""
         explorer = self.explorer
+        last, self._last = self._last, explorer.case_sizes
+        if last not in (None, self._last) and explorer.bet:
+            explorer.bet = ""  # a bet is for one case; this draws everything again
+            return
         self.redraw_sizes()
         self.redraw_device()
         allowed = explorer.case.names if explorer.cutoffs else ()
@@ -150,7 +159,12 @@ class _Case:
         times, known = self.found()
         if self.shown.value in self.recorded:
             provenance = self.recorded[self.shown.value].provenance
-            return f"RECORDED, not this machine. {case_sentence(times, known, '', '')} {provenance}"
+            one = self.recorded[self.shown.value].sizes
+            shown = {n: t for n, t in times.items() if n in self.state()[0]}
+            return (
+                f"RECORDED, not this machine. V = {one['V']:,}, d = {one['d']}, hidden states at once: {one['rows']}; "
+                f"the boxes above set your own measurement. {case_sentence(shown, known, '', '')} {provenance}"
+            )
         last: Mapping[str, Any] = self.explorer.recall("case") or {}
         made = f"{last['device']}, {last['date'][:10]}." if times else ""
         told = case_sentence(times, known, last.get("bet", "") if times else "", made)

@@ -57,6 +57,19 @@ def _counted_twice(B: _Array, R: _Array, h: _Array, W: int, N: int) -> _Array:
     return scores
 
 
+def _replaced(B: _Array, R: _Array, h: _Array, W: int, N: int) -> _Array:
+    turned = R.T @ h
+    scores: _Array = B[:, :W] @ turned[:W]
+    best = np.argsort(-scores)[:N]
+    scores[best] = B[best, W:] @ turned[W:]
+    return scores
+
+
+def _all_in_full(B: _Array, R: _Array, h: _Array, W: int, N: int) -> _Array:
+    scores: _Array = B @ (R.T @ h)
+    return scores
+
+
 def _worst_words(B: _Array, R: _Array, h: _Array, W: int, N: int) -> _Array:
     turned = R.T @ h
     scores: _Array = B[:, :W] @ turned[:W]
@@ -88,6 +101,10 @@ EXERCISES = {
                 _smallest_columns
             ),
             "The first W columns of the N best words count twice: add only the columns from W on.": _counted_twice,
+            "The rest replaces the preview of the N best, where it should be added to it: +=, not =.": _replaced,
+            "Those are the full softmax's scores: right, and nothing is saved. Only the N best get all d columns.": (
+                _all_in_full
+            ),
             "np.argsort sorts upwards, so its first N are the worst words of the preview.": _worst_words,
         },
     )

@@ -52,7 +52,7 @@ def train(
 
     def follow(step: Step, softmax: DoublySparseSoftmax) -> None:
         state.see(step, softmax)
-        tick((step.step + 1) / state.steps, f"step {step.step + 1} of {state.steps}, {step.n_rows} rows")
+        tick((step.step + 1) / state.steps, f"step {step.step + 1} of {state.steps}, {step.n_rows} class vectors")
         heard(state.now)
 
     threads = torch.get_num_threads()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,6 +14,7 @@ from ...alternatives.svd_softmax import Choice, SVDSoftmax
 from ...files import cache_dir, writable_folder
 from ...timing import interleave
 from ..kit import forms
+from ..kit.kept import fitted
 from ..kit.saved import not_kept, removed
 from ..kit.traits import Real, Whole, kept
 from ..kit.views import LOCK
@@ -92,6 +93,19 @@ class AlternativesExplorer(TimingExplorer):
     chosen: Choice | None = None
     #: What times a case in turns; another one in tests.
     clock: Callable[..., Any] = staticmethod(interleave)
+
+    #: The reader's cutoffs before fewer words left no room for them; None if there was always room.
+    _meant: tuple[int, ...] | None = None
+
+    def _settle(self, change: Any) -> None:
+        # fewer words move the cutoffs, more bring them back; their number stays, for each has its box in the panel
+        if not self._quiet and change["name"] == "cutoffs":
+            self._meant = None
+        elif not self._quiet and change["name"] == "vocabulary":
+            with LOCK, self.muted():
+                self._meant = self._meant or tuple(self.cutoffs)
+                self.cutoffs = as_many(self._meant, len(self.vocabulary))
+        super()._settle(change)
 
     @t.validate("width", "n_full")
     def _a_window(self, proposal: Any) -> int:
@@ -261,6 +275,18 @@ class AlternativesExplorer(TimingExplorer):
             heard=heard,
             clock=self.clock,
         )
+
+
+def as_many(cutoffs: Sequence[int], n: int) -> tuple[int, ...]:
+    """The cutoffs that fit n words, and new ones (the middle on the log scale) for those that do not, if n has room.
+
+    >>> as_many((1000, 5000), 2000), as_many((1000, 5000), 900), as_many((1000, 5000), 3)
+    ((1000, 1414), (30, 164), (2,))
+    """
+    found = list(fitted(cutoffs, n))
+    while len(found) < len(cutoffs) and found[-1] + 1 < n:
+        found.append(min(max(round((found[-1] * n) ** 0.5), found[-1] + 1), n - 1))
+    return tuple(found)
 
 
 def cheapest_percent(explorer: AlternativesExplorer) -> float:

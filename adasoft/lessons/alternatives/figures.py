@@ -31,11 +31,8 @@ def _curve(explorer: AlternativesExplorer, width: int) -> tuple[np.ndarray[Any, 
     return 100 * windows.utilisation(explorer.small, width, n_full), 100 * recall
 
 
-def _named(width: int, recall: np.ndarray[Any, Any]) -> list[str]:
-    """The name of a curve, written where it enters the picture; nothing at its other points and the gap behind it."""
-    texts = [""] * (len(recall) + 1)
-    texts[int(np.searchsorted(recall, 63.0))] = f" W = {width}"
-    return texts
+#: Where the names of the curves stand: percent of the ten best words.
+_NAMES_AT = 63.0
 
 
 def svd_data(explorer: AlternativesExplorer) -> tuple[Data, Layout]:
@@ -54,12 +51,16 @@ def svd_data(explorer: AlternativesExplorer) -> tuple[Data, Layout]:
         2: {
             "x": np.concatenate([part for x, _ in curves for part in (x, gap)]),
             "y": np.concatenate([part for _, y in curves for part in (y, gap)]),
-            "text": [text for width, (_, y) in zip(WIDTHS, curves, strict=True) for text in _named(width, y)],
         },
         3: {"x": mine[0], "y": mine[1]},
         4: {"x": np.full(1, 100 * found["utilisation"]), "y": np.full(1, 100 * found["recall 10"])},
         5: _BLANK,
         6: _BLANK,
+        7: {
+            "x": [float(np.interp(_NAMES_AT, y, x)) for x, y in curves],
+            "y": [_NAMES_AT] * len(curves),
+            "text": [f" W = {width}" for width in WIDTHS],
+        },
     }
     if chosen is not None:
         best = windows.quality(explorer.small, chosen.width, chosen.n_full)
@@ -81,8 +82,7 @@ def svd_figure(explorer: AlternativesExplorer) -> go.Figure:
         row=1,
         col=2,
         name="other W, any N",
-        mode="lines+text",
-        textposition="middle right",
+        mode="lines",
         line={"color": FULL_COLOR, "width": 1.2},
         hoverinfo="skip",
     )
@@ -91,6 +91,10 @@ def svd_figure(explorer: AlternativesExplorer) -> go.Figure:
     )
     for name, mark in (("your W and N", YOU), ("chosen for you", PLANNED), ("your guess", GUESSED)):
         figure.add_scatter(row=1, col=2, name=name, mode="markers", marker=mark)
+    # a trace of their own: plotly draws few of the texts of points that a line leaves out
+    figure.add_scatter(
+        row=1, col=2, mode="text", textposition="middle right", hoverinfo="skip", showlegend=False, cliponaxis=False
+    )
     hover = "%{fullData.name}: %{x:.1f} % of the multiplications, %{y:.1f} % found<extra></extra>"
     figure.update_traces(hovertemplate=hover, selector=lambda trace: trace.name in ("your W and N", "chosen for you"))
     figure.update_traces(
@@ -112,7 +116,9 @@ def svd_figure(explorer: AlternativesExplorer) -> go.Figure:
     figure.update_xaxes(fixedrange=True)
     figure.update_yaxes(fixedrange=True)
     figure = filled(figure, *svd_data(explorer), 340)
-    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": -0.24}, margin={"t": 30})
+    # from the lower edge of the whole picture, so that no width of the window moves it onto the axis titles
+    legend = {"orientation": "h", "y": 0, "yref": "container", "yanchor": "bottom"}
+    figure.update_layout(showlegend=True, legend=legend, margin={"t": 30, "b": 86})
     return figure
 
 
@@ -150,12 +156,12 @@ def experts_data(kept: Mapping[str, Any]) -> tuple[Data, Layout]:
 
 def experts_figure(kept: Mapping[str, Any]) -> go.Figure:
     """What experts know of the 10 x 10 classes."""
-    titles = ("a square: this expert still has a row for this class", "rows left, all experts")
+    titles = ("a square: this expert still has a vector for this class", "class vectors left, all experts")
     figure = make_subplots(1, 2, subplot_titles=titles, horizontal_spacing=0.1, column_widths=[0.66, 0.34])
     figure.add_scatter(
-        row=1, col=1, name="row", mode="markers", marker={"symbol": "square", "size": 5, "color": TEXT_COLOR}
+        row=1, col=1, name="class", mode="markers", marker={"symbol": "square", "size": 5, "color": TEXT_COLOR}
     )
-    figure.add_scatter(row=1, col=2, name="rows", mode="lines+markers", line={"color": TEXT_COLOR, "width": 3})
+    figure.add_scatter(row=1, col=2, name="class vectors", mode="lines+markers", line={"color": TEXT_COLOR, "width": 3})
     edges = [PER_GROUP * g - 0.5 for g in range(GROUPS + 1)]
     figure.update_xaxes(
         tickvals=edges,
@@ -166,10 +172,10 @@ def experts_figure(kept: Mapping[str, Any]) -> go.Figure:
         col=1,
     )
     figure.update_traces(hovertemplate="expert %{y:.0f}, class %{x:.0f}<extra></extra>", row=1, col=1)
-    figure.update_traces(hovertemplate="%{y:,.0f} rows after %{x:,.0f} steps<extra></extra>", row=1, col=2)
+    figure.update_traces(hovertemplate="%{y:,.0f} class vectors after %{x:,.0f} steps<extra></extra>", row=1, col=2)
     figure.update_yaxes(title_text="expert", tickformat="d", row=1, col=1)
     figure.update_xaxes(title_text="training step", row=1, col=2)
-    figure.update_yaxes(title_text="rows", row=1, col=2)
+    figure.update_yaxes(title_text="class vectors", row=1, col=2)
     figure.update_annotations(font_size=13)
     figure.update_xaxes(fixedrange=True)
     figure.update_yaxes(fixedrange=True)
@@ -232,7 +238,7 @@ def case_figure(names: Sequence[str], times: Times, arithmetic: Mapping[str, flo
     )
     figure.update_yaxes(title_text="ms", rangemode="tozero", row=1, col=1)
     figure.update_yaxes(title_text="% of the full softmax’s", rangemode="tozero", row=1, col=2)
-    figure.update_xaxes(type="category", fixedrange=True)
+    figure.update_xaxes(type="category", fixedrange=True, tickangle=0)
     figure.update_yaxes(fixedrange=True)
     figure.update_annotations(font_size=13)
     return filled(figure, *case_data(names, times, arithmetic), 330)

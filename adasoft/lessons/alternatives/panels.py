@@ -15,7 +15,7 @@ from ..time_model.panels import now_and_then
 from ..time_model.timings import Tick, busy_text
 from . import figures as af
 from . import sentences as said
-from .comparison import comparison_data
+from .comparison import comparison_data, guess_mark
 from .explorer import AlternativesExplorer
 from .scene import scene_data
 from .small_models import STATES
@@ -62,12 +62,18 @@ def compare_panel(explorer: AlternativesExplorer) -> w.VBox:
     """All methods on one bench, from stored results; what the reader needs decides which of them remain."""
     panel = Panel()
     try:
-        shown: list[w.Widget] = [Comparison(data=comparison_data(explorer.recall("guess sixth")))]
+        shown = Comparison(data=comparison_data())
     except (ValueError, LookupError, OSError) as error:
-        shown = []
         panel.problem.say(one_line(error))
-    box = panel.box(*shown)
-    replace("comparison", box)
+        box = panel.box()
+        replace("comparison", box)
+        return box
+    box = panel.box(shown)
+
+    def redraw() -> None:
+        shown.set_trait("guess", guess_mark(explorer.recall("guess sixth")))
+
+    explorer.attach("comparison", safely(panel, redraw), box)
     return box
 
 
@@ -135,14 +141,14 @@ def svd_panel(explorer: AlternativesExplorer, *, slot: str = "svd") -> w.VBox:
 def experts_panel(explorer: AlternativesExplorer, *, slot: str = "experts") -> w.VBox:
     """Doubly sparse softmax trained live on ten groups of ten classes, every step visible; stop and continue."""
     panel, words, estimate = Panel(), Line(), Line()
-    number = _pair(panel, explorer, "n_experts", "experts", "number of experts K", "experts", high=20.0)
+    number = _pair(panel, explorer, "n_experts", "experts", "number of experts K", "", high=20.0)
     threshold = _pair(
         panel,
         explorer,
         "threshold",
         "threshold",
         "pruning threshold",
-        "root mean square of a row",
+        "",
         low=0.0,
         high=0.3,
         step=0.005,
@@ -178,7 +184,7 @@ def experts_panel(explorer: AlternativesExplorer, *, slot: str = "experts") -> w
             with LOCK:
                 draw()
 
-    job = Job(panel, "Train", train, "From the start: every expert with a row for each of the 100 classes")
+    job = Job(panel, "Train", train, "From the start: every expert with a vector for each of the 100 classes")
     on = job.also("Go on", partial(train, from_start=False), "From where it was stopped, also after a restart")
 
     def redraw() -> None:

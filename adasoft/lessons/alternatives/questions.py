@@ -36,26 +36,29 @@ QUESTIONS: dict[str, Question] = {
         unit="%",
     ),
     "gate and expert": Question(
-        "100 classes in 10 experts of 10 classes each, all equally busy. A token reads the gate, one row per expert, "
-        "and one expert. How many times cheaper is that than the full softmax?",
+        "100 classes in 10 experts of 10 classes each, all equally busy. A token reads the gate, one vector per "
+        "expert, and one expert. How many times cheaper is that than the full softmax?",
         lambda: 5.0,
         {
-            "The gate is missing: it has a row for each expert.": lambda: 10.0,
+            "The gate is missing: it has a vector for each expert.": lambda: 10.0,
             "That runs all ten experts; the gate picks one.": lambda: 100 / 110,
-            "That is the number of rows read; divide 100 by it.": lambda: 20.0,
+            "That is the number of vectors read; divide 100 by it.": lambda: 20.0,
             "That is the share of the arithmetic; turn it around.": lambda: 0.2,
         },
-        "100 rows against 10 for the gate and 10 for the expert.",
+        "100 vectors against 10 for the gate and 10 for the expert.",
         tolerance=0.005,
         unit="times",
     ),
     "pairs": Question(
         "The small adaptive softmax of the first picture has two tails. For the ten best words, 92.5 % of the hidden "
-        "states open tail 1 and 30.7 % open tail 2. What percentage of the (state, tail) pairs is skipped?",
+        "states open tail 1 and 30.7 % open tail 2. Count one pair for each hidden state and tail. What share of the "
+        "pairs, in percent, is never read?",
         lambda: 100 - sum(_opened()) / 2,
         {
-            "That is what is opened; the question is what is skipped.": lambda: sum(_opened()) / 2,
-            "Each state has two pairs: take the mean of both tails, not their sum.": lambda: 200 - sum(_opened()),
+            "That is what is opened; the question is what is never read.": lambda: sum(_opened()) / 2,
+            "Each hidden state has two pairs: take the mean of both tails, not their sum.": lambda: (
+                200 - sum(_opened())
+            ),
             "That is tail 1 alone.": lambda: 100 - _opened()[0],
             "That is tail 2 alone.": lambda: 100 - _opened()[1],
         },
@@ -74,8 +77,8 @@ PREDICTIONS: dict[str, Prediction] = {
     ),
     "sixth": Prediction(
         "On a larger trained model ($V$ = 17,724, $d$ = 256), SVD-softmax finds 99.9 % of the ten best words with a "
-        "sixth of the multiplications. How many times the full softmax's speed does it reach on the recorded CPU, for "
-        "256 rows at once?",
+        "sixth of the multiplications. On the recorded CPU, 256 hidden states are scored together. How many times as "
+        "fast as the full softmax is it? (1 = equally fast)",
         lambda _: _factor(),
         "times the full softmax’s speed",
     ),

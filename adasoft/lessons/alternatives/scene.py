@@ -21,8 +21,8 @@ from .small_models import SmallModels
 BEST = 10
 #: Which of the stored doubly sparse softmaxes is shown.
 EXPERTS = 1
-#: Recall that W and N are chosen for.
-RECALL = 0.99
+#: d over W, and V over N. Not those of the lesson's first guess, which the picture would give away.
+WIDTH_SHARE, FULL_SHARE = 4, 32
 #: Hidden states that are shown: places whose last words read well, of which one opens no tail, some one, some both.
 PLACES = (703, 772, 568, 942)
 #: Words before a place that are shown.
@@ -32,8 +32,8 @@ BEFORE = 7
 @lru_cache(maxsize=2)
 def scene_data(models: SmallModels) -> dict[str, Any]:
     """What ``mountMethods`` is given: sizes, and for each place what is read and what is found."""
-    choice = windows.choose(models, RECALL)
-    svd = windows.window(models, choice.width, choice.n_full)
+    width, n_full = models.full.in_features // WIDTH_SHARE, models.full.n_classes // FULL_SHARE
+    svd = windows.window(models, width, n_full)
     softmax = models.experts[EXPERTS].rebuilt(models.full)
     states = []
     for place in PLACES:
@@ -48,7 +48,7 @@ def scene_data(models: SmallModels) -> dict[str, Any]:
                 "before": " ".join(words),
                 "next": models.words[int(models.targets[place])],
                 "opened": models.adaptive.opened(own, BEST)[0].tolist(),
-                "looked": runs(previewed(models, x, choice.width, choice.n_full)),
+                "looked": runs(previewed(models, x, width, n_full)),
                 "expert": expert,
                 "best": [[models.words[i] for i in ids.tolist()] for ids in found],
                 "found": [BEST, None, _common(found[2], full), _common(found[3], full)],
@@ -59,8 +59,8 @@ def scene_data(models: SmallModels) -> dict[str, Any]:
         "d": models.full.in_features,
         "cutoffs": list(models.about["cutoffs"]),
         "widths": list(models.about["widths"]),
-        "width": choice.width,
-        "rescored": choice.n_full,
+        "width": width,
+        "rescored": n_full,
         "sizes": softmax.sizes.tolist(),
         "states": states,
     }
@@ -108,7 +108,7 @@ def multiplications(data: Mapping[str, Any], state: Mapping[str, Any]) -> list[t
 _NAMES = (
     "Full softmax: scores every word",
     "Adaptive softmax: opens only the tails that can matter",
-    "SVD-softmax: glances at every word, looks closely at a few",
+    "SVD-softmax: previews every word, completes the best few",
     "Doubly sparse softmax: asks one expert, who knows some of the words",
 )
 _INK, _HIGH, _PITCH, _TOP, _WIDE = "#727a82", 48, 92, 74, 900

@@ -31,20 +31,20 @@ def svd_sentence(explorer: AlternativesExplorer) -> str:
 def experts_sentence(kept: Mapping[str, Any], fresh: bool = True) -> str:
     """What the experts have found: groups, sizes, arithmetic."""
     if not kept:
-        return "Not trained yet: each expert has a row for every class. Press Train."
+        return "Not trained yet: each expert has a vector for every class. Press Train and watch the left figure."
     sizes = [len(one) for one in kept["known"]]
     settings, classes = kept["sizes"], GROUPS * PER_GROUP
-    stages = f", cloned from {settings['stages'][0]}" if len(settings["stages"]) > 1 else ""
+    stages = f", cloned from {settings['stages'][0]}" if len(sizes) > settings["stages"][0] else ""
     known = f"between {min(sizes)} and {max(sizes)}" if min(sizes) < max(sizes) else f"{sizes[0]}"
     groups = "1 true group is" if kept["exact"] == 1 else f"{kept['exact']} of the {GROUPS} true groups are each"
     text = (
         f"Step {kept['step']} of {kept['steps']}: {groups} exactly one expert’s list. Of {len(sizes)} experts{stages}, "
-        f"each knows {known} of the {classes} classes; {kept['rows']:,} of {len(sizes) * classes:,} rows are left "
-        f"(threshold {settings['threshold']:g})."
+        f"each knows {known} of the {classes} classes; {kept['rows']:,} of {len(sizes) * classes:,} class vectors are "
+        f"left (threshold {settings['threshold']:g})."
     )
     if 0 in sizes:
         lost = sizes.count(0)
-        text += f" {lost} lost every row, so the gate leaves {'it' if lost == 1 else 'them'} out."
+        text += f" {lost} lost every vector, so the gate leaves {'it' if lost == 1 else 'them'} out."
     share = utilised(kept)
     text += f" A token reads the gate and one expert, {percent(share)} of the full softmax’s multiplications"
     text += f": {1 / share:.2g} times cheaper." if share < 1 else ": nothing is saved yet."
@@ -70,10 +70,10 @@ def case_sentence(times: Times, known: Mapping[str, Any], bet: str, made: str) -
     if sc.FULL in times and winner != sc.FULL:
         arithmetic = known.get("arithmetic", {})
         ratio = times[sc.FULL].median / times[winner].median
-        text += f" It is {ratio:.2g} times faster than the full softmax"
+        text += f" {winner[0].upper()}{winner[1:]} is {ratio:.2g} times faster than the full softmax"
         text += f"; its multiplications promised {1 / arithmetic[winner]:.2g} times." if winner in arithmetic else "."
     if known.get("opened") is not None:
-        text += f" Exact top-k opened {percent(known['opened'])} of the (row, tail) pairs."
+        text += f" Exact top-k opened {percent(known['opened'])} of the pairs of a hidden state and a tail."
     if bet:
         text += f" You bet on {bet}: {'right' if bet == winner or bet in level else 'wrong'}."
     return f"{text} {made}".strip()

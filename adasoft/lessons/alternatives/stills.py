@@ -27,7 +27,7 @@ def _explorer() -> AlternativesExplorer:
 @still(
     "07_methods",
     "Four matrices to scale, with the parts that are read in full colour. Full softmax: all of it. Adaptive softmax: "
-    "the head and one of two shallow tails. SVD-softmax: a thin strip over all words, and full columns for some words, "
+    "the head and one of two shallow tails. SVD-softmax: a strip over all words, and full columns for some words, "
     "most of them frequent. Doubly sparse softmax: one of eight experts.",
 )
 def _methods_still() -> Picture:
@@ -37,8 +37,8 @@ def _methods_still() -> Picture:
 @still(
     "07_svd",
     "Left: the ten best words of one hidden state as bars, with a ring for what SVD-softmax gives each. Right: words "
-    "found against multiplications, one rising curve for each of four widths W; a ring marks W = 6 and N = 250, a star "
-    "the cheapest choice that finds about 99 of 100.",
+    "found against multiplications, one rising curve for each of four widths W, 3, 6, 12 and 24; a ring marks "
+    "W = 6 and N = 250, a star the cheapest choice that finds about 99 of 100.",
 )
 def _svd_still() -> Picture:
     return af.svd_figure(_explorer())
@@ -47,7 +47,7 @@ def _svd_still() -> Picture:
 @still(
     "07_experts",
     "Recorded. Left: ten experts and 100 classes; each expert's squares fill one of the ten true groups and nothing "
-    "else, a staircase. Right: the rows of all experts fall from 1,000 to 100.",
+    "else, a staircase. Right: the class vectors of all experts fall from 1,000 to 100.",
 )
 def _experts_still() -> Picture:
     return af.experts_figure(record()["experts"])
@@ -56,8 +56,8 @@ def _experts_still() -> Picture:
 @still(
     "07_comparison",
     "Nine trained softmaxes as points: how many times faster than the full softmax against how often the next word is "
-    "among the ten best. SVD-softmax is no faster for these 256 rows; the adaptive ones and the experts are 2 to 4 "
-    "times faster; the experts find the next word somewhat less often.",
+    "among the ten best. SVD-softmax is no faster for these 256 hidden states; the adaptive ones and the experts are "
+    "2 to 4 times faster; the experts find the next word somewhat less often.",
 )
 def _comparison_still() -> Picture:
     return comparison_figure()

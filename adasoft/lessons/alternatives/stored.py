@@ -88,17 +88,16 @@ def recorded_cases(folder: Path | None = None) -> list[RecordedCase]:
     for case in found.get("cases", ()):
         sizes, date = case["sizes"], str(found["date"])[:10]
         label = f"recorded: {machine_text(found)}, {date}: {_case_text(sizes)}, d = {sizes['d']}"
-        provenance = (
-            f"Recorded on {date} on another machine ({machine_text(found)}, torch {found['torch']}) by "
-            f"`{found['command']}`; file data/results/{FILE}."
-        )
+        provenance = f"Recorded on {date} on another machine ({machine_text(found)}, torch {found['torch']})."
         times = {name: Spread(float(v[0]), float(v[1]), float(v[2]), int(v[3])) for name, v in case["times"].items()}
         out.append(RecordedCase(label, sizes, times, case["known"], provenance))
     return out
 
 
 def _case_text(sizes: Mapping[str, Any]) -> str:
-    return f"{sizes['task']}, V = {sizes['V']:,}, {_rows(sizes['rows'])}"
+    rows = int(sizes["rows"])
+    task = sc.TRAIN if sizes["task"] == sc.TRAIN else "ten best words"
+    return f"{task}, V = {sizes['V']:,}, {rows} hidden state{'s' * (rows > 1)}"
 
 
 def comparisons(folder: Path | None = None) -> list[tuple[Path, Any]]:

@@ -22,8 +22,12 @@ class MethodsScene(anywidget.AnyWidget):  # type: ignore[misc]
 
 
 class Comparison(anywidget.AnyWidget):  # type: ignore[misc]
-    """Stored results as points, filtered by what the reader needs; ``data``: see `comparison.comparison_data`."""
+    """Stored results as points, filtered by what the reader needs; ``data``: see `comparison.comparison_data`.
+
+    ``guess``: see `comparison.guess_mark`.
+    """
 
     _esm = script("dom.js", _OWN / "comparison.js", _OWN / "comparison_widget.js")
     _css = _CSS
     data = t.Dict().tag(sync=True)
+    guess = t.Dict(None, allow_none=True).tag(sync=True)

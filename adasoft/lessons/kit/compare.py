@@ -95,10 +95,7 @@ def _of_values(
     whole = wanted.dtype.kind in "biu" and not scalar
     wide = np.complex128 if "c" in (found.dtype.kind, wanted.dtype.kind) else np.float64
     a, b = found.astype(wide), wanted.astype(wide)
-    finite = np.abs(b[np.isfinite(b)])
-    # small entries beside large ones carry the rounding of the large ones
-    slack = 0.01 * tolerance * (float(finite.max()) if finite.size else 0.0)
-    near = np.isclose(a, b, rtol=tolerance, atol=slack, equal_nan=True)
+    near = _near(a, b, tolerance)
     if not near.all():
         with np.errstate(invalid="ignore"):
             off = np.where(near, 0.0, np.nan_to_num(np.abs(a - b), nan=np.inf, posinf=np.inf))
@@ -116,6 +113,14 @@ def _of_values(
     return None
 
 
+def _near(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any], tolerance: float) -> np.ndarray[Any, Any]:
+    finite = np.abs(b[np.isfinite(b)])
+    # small entries beside large ones carry the rounding of the large ones
+    slack = 0.01 * tolerance * (float(finite.max()) if finite.size else 0.0)
+    near: np.ndarray[Any, Any] = np.isclose(a, b, rtol=tolerance, atol=slack, equal_nan=True)
+    return near
+
+
 def _a(value: Any) -> str:
     name = type(value).__name__
     return f"an {name}" if name[0] in "aeiouAEIOU" else f"a {name}"
@@ -127,6 +132,25 @@ def _number(value: Any) -> str:
     if isinstance(value, (int, np.integer)):
         return f"{int(value):,}" if abs(int(value)) >= 10_000 else str(int(value))
     return f"{value:.6g}"
+
+
+def shown_beside(yours: Any, expected: Any, tolerance: float) -> tuple[str, str]:
+    """Both as `shown`; of arrays that would read the same, the first entries that differ."""
+    texts = shown(yours), shown(expected)
+    if texts[0] != texts[1] or _is_parts(yours) or _is_parts(expected):
+        return texts
+    a, b = _array(yours), _array(expected)
+    if a is None or b is None or a.shape != b.shape or not a.shape:
+        return texts
+    places = np.argwhere(~_near(a, b, tolerance))[:_ENDS]
+    if not len(places):
+        return texts
+
+    def listed(array: np.ndarray[Any, Any]) -> str:
+        entries = (f"[{', '.join(map(str, at))}] {_number(array[tuple(at)].item())}" for at in places.tolist())
+        return "; ".join(entries)
+
+    return listed(a), listed(b)
 
 
 def shown(value: Any) -> str:

@@ -23,7 +23,7 @@ LESSONS: tuple[Lesson, ...] = (
     Lesson("04", "Does it hold on my machine?", "04_live_timing.ipynb", "live_timing"),
     Lesson("05", "What does the layer compute?", "05_layer.ipynb", "layer"),
     Lesson("06", "What does it cost in perplexity?", "06_language_model.ipynb", "language_model"),
-    Lesson("07", "What other softmaxes are there?", "07_alternatives.ipynb", "alternatives"),
+    Lesson("07", "Which method, when?", "07_alternatives.ipynb", "alternatives"),
     Lesson("08", "What would you do in your case?", "08_your_case.ipynb", "your_case"),
 )
 

@@ -20,7 +20,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from ...text import counted
-from .compare import Difference, difference, shown
+from .compare import Difference, difference, shown, shown_beside
 from .course import LESSONS, ROOMS
 from .done import EXERCISES, LONGEST, SIGNS, Status, entries, fitting, keep
 from .parts import one_line
@@ -203,7 +203,8 @@ def _fault(
         )
     found = difference(yours[i].result, right[i].result, exercise.tolerance)
     assert found is not None
-    rows = (("yours", shown(yours[i].result)), expected, case)
+    mine, wanted = shown_beside(yours[i].result, right[i].result, exercise.tolerance)
+    rows = (("yours", mine), ("expected", wanted), case)
     if found.kind == "nothing":
         return Judgement("not yet", f"Here your function returns nothing. {hint}".strip(), rows)
     if hint:

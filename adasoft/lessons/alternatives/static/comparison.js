@@ -21,22 +21,53 @@ export function ranked(bench, exactOnly) {
 /** Whether the quartiles of two points overlap, so that neither is the faster for certain. */
 export const level = (a, b) => a.q3 >= b.q1 && b.q3 >= a.q1;
 
-/** Labels where none covers another one, a point or what is `full`: [{x, y, anchor}] relative to the points. */
-export function placed(points, wide, full = []) {
-  const taken = [...full, ...points.map(p => [p.x - 7, p.y - 7, p.x + 7, p.y + 7])], out = [];
-  const free = box => box[0] > 2 && box[2] < wide && box[1] > 0
-    && !taken.some(o => box[0] < o[2] && box[2] > o[0] && box[1] < o[3] && box[3] > o[1]);
-  for (const p of points) {
-    const w = p.text.length * 6.5, spots = [];
-    for (const dy of [0, -16, 16, -30, 30, -44, 44, -58, 58]) spots.push([14, dy, 'start'], [-14, dy, 'end'], ...(dy ? [[0, dy, 'middle']] : []));
-    const boxOf = ([dx, dy, anchor]) => {
-      const x = p.x + dx - (anchor === 'end' ? w : anchor === 'middle' ? w / 2 : 0);
-      return [x, p.y + dy - 8, x + w, p.y + dy + 7];
-    };
-    const spot = spots.find(s => free(boxOf(s))) ?? spots[0];
-    taken.push(boxOf(spot));
-    out.push({x: spot[0], y: spot[1] + 4, anchor: spot[2]});
-  }
+/** How far a point is from a box [left, top, right, bottom]. */
+export const away = (p, box) => Math.hypot(Math.max(box[0] - p.x, 0, p.x - box[2]), Math.max(box[1] - p.y, 0, p.y - box[3]));
+const nearest = (p, box) => [Math.min(Math.max(p.x, box[0]), box[2]), Math.min(Math.max(p.y, box[1]), box[3])];
+const lineTo = (p, box) => {
+  const [x, y] = nearest(p, box);
+  return Array.from({length: 15}, (_, i) => [p.x + (x - p.x) * (i + 1) / 16, p.y + (y - p.y) * (i + 1) / 16]);
+};
+const SIDES = [0, 14, 30, 52, 80, 116], RISES = [0, -16, 16, -30, 30, -44, 44, -58, 58, -74, 74, -92, 92, -112, 112, -134, 134];
+const MOST_TRIES = 20_000, NEAR = 16;
+
+/**
+ * Labels where none covers another one, a point or what is `full`: [{x, y, anchor, lead}] relative to the points. Each is
+ * nearer to its own point than to any other, or stands apart from all of them; then `lead` is where a line from the point
+ * meets it, which touches no other point and no other label.
+ */
+export function placed(points, wide, full = [], high = 268) {
+  const taken = [...full, ...points.map(p => [p.x - 7, p.y - 7, p.x + 7, p.y + 7])];
+  const apart = (a, b) => a[0] >= b[2] || a[2] <= b[0] || a[1] >= b[3] || a[3] <= b[1];
+  const inside = box => box[0] > EDGE.left && box[2] < wide && box[1] > 0 && box[3] < high;
+  const boxOf = (p, [dx, dy, anchor]) => {
+    const w = p.text.length * 6.8, x = p.x + dx - (anchor === 'end' ? w : anchor === 'middle' ? w / 2 : 0);
+    return [x, p.y + dy - 8, x + w, p.y + dy + 7];
+  };
+  const spots = RISES.flatMap(dy => [...SIDES.flatMap(dx => [[dx, dy, 'start'], [-dx, dy, 'end']]), ...(dy ? [[0, dy, 'middle']] : [])]);
+  const rows = points.map((p, i) => {
+    const all = spots.map(spot => ({spot, box: boxOf(p, spot)})).filter(one => inside(one.box) && taken.every(o => apart(one.box, o)))
+      .map(one => ({...one, far: away(p, one.box), line: away(p, one.box) > NEAR ? lineTo(p, one.box) : []}));
+    const others = points.filter((q, j) => j !== i), clear = at => others.every(q => Math.hypot(q.x - at[0], q.y - at[1]) > 9);
+    const own = all.filter(({box, far, line}) => line.every(clear) && others.every(q => away(q, box) > (far > NEAR ? NEAR : far + 3)));
+    own.sort((a, b) => a.far - b.far);
+    return {i, fits: own.length ? own : all.length ? all : [{spot: spots[0], box: boxOf(p, spots[0]), line: []}]};
+  }).sort((a, b) => a.fits.length - b.fits.length);
+  const chosen = [], hits = (line, box) => line.some(([x, y]) => x > box[0] && x < box[2] && y > box[1] && y < box[3]);
+  const together = (a, b) => apart(a.box, b.box) && !hits(a.line, b.box) && !hits(b.line, a.box);
+  let tries = 0;
+  const fill = k => k === rows.length || rows[k].fits.some(one => {
+    if (++tries > MOST_TRIES || !chosen.slice(0, k).every(o => together(o, one))) return false;
+    chosen[k] = one;
+    return fill(k + 1);
+  });
+  if (!fill(0)) rows.forEach((row, k) => { chosen[k] = row.fits.find(one => chosen.slice(0, k).every(o => together(o, one))) ?? row.fits[0]; });
+  const out = [];
+  rows.forEach(({i}, k) => {
+    const p = points[i], {spot: [x, y, anchor], box} = chosen[k];
+    const lead = away(p, box) > NEAR ? nearest(p, box).map((at, j) => at - (j ? p.y : p.x)) : null;
+    out[i] = {x, y: y + 4, anchor, lead};
+  });
   return out;
 }
 
@@ -71,8 +102,8 @@ export function sketch(shape) {
  * Put the comparison into `root`.
  *
  * `data`: {benches: [{task, n, d, rows, trained, machine, points: [{name, short, exact, seconds, q1, q3, right, same, noise,
- * arithmetic, mechanism, shape}]}], task, n, rows, exact, measure, guess: {n, rows, name, factor} or null}.
- * Returns {state, choose(next), destroy()}.
+ * arithmetic, mechanism, shape, outside}]}], task, n, rows, exact, measure, guess: {n, rows, name, factor} or null}.
+ * Returns {state, choose(next), guess(next), destroy()}.
  */
 export function mountComparison(root, data) {
   const state = {task: data.task, n: data.n, rows: data.rows, exact: Boolean(data.exact), measure: data.measure, seen: null};
@@ -80,12 +111,14 @@ export function mountComparison(root, data) {
   root.classList.add('adasoft-cut', 'adasoft-scene', 'adasoft-comparison');
   // else JupyterLab takes keys for commands; Escape stays the keyboard's way out
   root.addEventListener('keydown', event => { if (event.key !== 'Escape') event.stopPropagation(); });
-  html('p', {class: 'instruction'}, root, 'Say what you need. Point at a method, or reach it with Tab, to see how it works.');
+  html('p', {class: 'instruction'}, root, 'Say what you need: the fastest that fits is named; you judge whether it finds enough. Point at a method to see how it works.');
   const controls = html('div', {class: 'controls'}, root);
+  const setting = html('p', {class: 'note'}, root);
   const result = html('p', {class: 'result', role: 'status'}, root);
   const stage = svg('svg', {role: 'group', 'aria-label': 'methods: speed against quality'}, html('div', {class: 'charts'}, root));
   const grid = svg('g', {'aria-hidden': true}, stage), marks = svg('g', {}, stage);
   const detail = html('div', {class: 'detail', role: 'status'}, root);
+  const moral = html('p', {class: 'result'}, root);
   const note = html('p', {class: 'note'}, root);
 
   const unique = values => [...new Set(values)];
@@ -99,7 +132,7 @@ export function mountComparison(root, data) {
   const choose = next => {
     Object.assign(state, next);
     const now = bench();
-    Object.assign(state, {n: now.n, rows: now.rows});
+    Object.assign(state, {n: now.n, rows: now.rows, seen: null});
     controlsOf(); draw();
   };
   function group(name, options, chosen, key) {
@@ -118,8 +151,8 @@ export function mountComparison(root, data) {
     const own = data.benches.filter(b => b.task === state.task), sized = own.filter(b => b.n === state.n);
     group('To', tasks.map(t => [t, t]), state.task, 'task');
     group('must be exact?', [[false, 'no'], [true, 'yes']], state.exact, 'exact');
-    group('words V', unique(own.map(b => b.n)).sort((a, b) => a - b).map(n => [n, whole(n)]), state.n, 'n');
-    group('rows at once', unique(sized.map(b => b.rows)).sort((a, b) => a - b).map(r => [r, whole(r)]), state.rows, 'rows');
+    group('V', unique(own.map(b => b.n)).sort((a, b) => a - b).map(n => [n, whole(n)]), state.n, 'n');
+    group('hidden states at once', unique(sized.map(b => b.rows)).sort((a, b) => a - b).map(r => [r, whole(r)]), state.rows, 'rows');
     if (bench().trained)
       group('judged by', [['right', 'next word found'], ['same', 'same ten as the full softmax']], state.measure, 'measure');
   }
@@ -176,6 +209,7 @@ export function mountComparison(root, data) {
         const [low, high] = range(), half = 100 * p.noise / (high - low) * (CHART - EDGE.top - EDGE.bottom);
         svg('line', {x1: 0, x2: 0, y1: -half, y2: half, class: 'noise'}, node);
       }
+      if (spots[i].lead) svg('line', {x1: 0, y1: 0, x2: spots[i].lead[0], y2: spots[i].lead[1], class: 'lead'}, node);
       svg('circle', {r: 16, class: 'reach'}, node);
       svg('circle', {r: p === best || p.name === best.name ? 7 : 5.5, class: `point${p.shape.kind === 'clusters' ? ' ours' : ''}`}, node);
       text(node, spots[i].x, spots[i].y, p.text, {'text-anchor': spots[i].anchor, class: p.name === best.name ? 'strong' : ''});
@@ -185,7 +219,7 @@ export function mountComparison(root, data) {
     });
     for (const node of old.values()) node.remove();
     guessed(cross);
-    if (!now.points.some(p => p.name === state.seen)) state.seen = best.name;
+    if (!now.points.some(p => p.name === state.seen)) state.seen = best.name;  // after a choice: what the verdict names
     say(now, order, full);
     explain();
   }
@@ -207,13 +241,20 @@ export function mountComparison(root, data) {
     const fitting = order.filter(p => !state.exact || p.exact), [best, next] = fitting;
     result.replaceChildren();
     const even = fitting.slice(1).filter(p => level(best, p)).map(p => p.name);
-    html('strong', {}, result, best.name);
-    result.append(`: ${msText(best.seconds)}, ${paceText(full.seconds / best.seconds)} (${msText(full.seconds)}). `);
-    result.append(even.length ? `Too close to call: ${even.join(', ')}.` : next ? `Next: ${next.name}, ${msText(next.seconds)}.` : '');
-    note.textContent = `${now.machine}; d = ${now.d}. ` + (now.trained
-      ? (state.measure === 'right' ? `Trained models. Lines: what chance alone does with ${whole(now.places)} places of the test text.`
-        : 'Trained models. The adaptive ones were trained by themselves, so they have favourites of their own: different is not worse.')
-      : 'Time only, so the height means nothing: the weights are random. ') + (now.n === 800000 ? ' Two choices of W and N with a fifth of the arithmetic each.' : '');
+    setting.textContent = `${whole(now.n)} words, d = ${now.d}, ${now.rows === 1 ? '1 hidden state' : `${whole(now.rows)} hidden states at once`}. ${now.machine}.`;
+    html('strong', {}, result, `Fastest: ${best.name}`);
+    if (fitting.length === 1 && best === full) {
+      result.append(`, ${msText(best.seconds)}: the only exact method recorded at these sizes. The adaptive softmax was not recorded here.`);
+    } else {
+      result.append(`, ${msText(best.seconds)}: ${best === full ? 'nothing here is faster' : `${paceText(full.seconds / best.seconds)} (${msText(full.seconds)})`}. `);
+      result.append(even.length ? `Too close to call: ${even.join(', ')}. ` : next ? `Next: ${next.name}, ${msText(next.seconds)}. ` : '');
+      if (best.outside) result.append(`It gives ${(100 * best.outside).toFixed(0)} % of the next words probability zero.`);
+    }
+    moral.textContent = now.moral && !state.exact ? now.moral : '';
+    const other = 'An adaptive softmax is a model of its own, so its ten best can differ from the full one’s: different is not worse.';
+    note.textContent = state.exact && state.task !== 'train' ? `Exact: the ten best words of its own model, none missed. ${now.trained ? other : ''}`
+      : now.trained ? (state.measure === 'right' ? `Trained models. Bars: the uncertainty from testing on ${whole(now.places)} places.` : `Trained models. ${other}`)
+        : `Time only, so the height means nothing: the weights are random.${now.n === 800000 ? ' Two choices of W and N with a fifth of the multiplications each.' : ''}`;
   }
   function explain() {
     const now = bench(), p = now.points.find(q => q.name === state.seen) ?? now.points[0];
@@ -226,11 +267,11 @@ export function mountComparison(root, data) {
     const words = html('p', {}, detail);
     html('strong', {}, words, `${p.name}. `);
     words.append(`${p.mechanism} ${(100 * p.arithmetic).toFixed(p.arithmetic < .1 ? 1 : 0)} % of the full softmax’s multiplications, ${msText(p.seconds)}`
-      + (now.trained ? `; the next word is among its ten best at ${(100 * p.right).toFixed(1)} % of the places.` : '.'));
+      + (now.trained ? `; the next word is among its ten best at ${(100 * p.right).toFixed(1)} % of the places${p.outside ? `; ${(100 * p.outside).toFixed(0)} % of the next words have probability zero` : ''}.` : '.'));
   }
 
   const observer = new ResizeObserver(() => { if (root.clientWidth && Math.abs(root.clientWidth - width) > 1) draw(); });
   choose({});
   observer.observe(root);
-  return {state, choose, destroy() { observer.disconnect(); root.replaceChildren(); }};
+  return {state, choose, guess(next) { data = {...data, guess: next}; draw(); }, destroy() { observer.disconnect(); root.replaceChildren(); }};
 }

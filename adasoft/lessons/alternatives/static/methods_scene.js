@@ -4,7 +4,7 @@ import {html, set, svg, whole} from '../../kit/static/dom.js';
 
 const PITCH = 78, TOP = 30, HIGH = 42, PAUSE = 1700;
 const NAMES = ['Full softmax', 'Adaptive softmax', 'SVD-softmax', 'Doubly sparse softmax'];
-const IDEAS = ['scores every word', 'opens only the tails that can matter', 'glances at every word, looks closely at a few',
+const IDEAS = ['scores every word', 'opens only the tails that can matter', 'previews every word, completes the best few',
   'asks one expert, who knows some of the words'];
 
 /** Multiplications of each method for one hidden state: [[first look, second look], ...] in the order of NAMES. */
@@ -75,9 +75,9 @@ export function mountMethods(root, data) {
       now.opened[i] ? 2 : 9, `c${i + 1}`));
     block(at(0), band(2), wide(n), data.width * unit, 'preview', 1);
     block(at(0), band(2) + data.width * unit, wide(n), HIGH - data.width * unit, 'rest', 9);
-    // runs of neighbouring words whose other columns are read as well
+    // runs of neighbouring words whose other columns are read as well; before that, only the pale block behind them
     for (const [from, many] of now.looked)
-      block(at(from), band(2) + data.width * unit, many / total * (width - 16), HIGH - data.width * unit, 'second look', 2);
+      block(at(from), band(2) + data.width * unit, many / total * (width - 16), HIGH - data.width * unit, 'second look', 2, 'full-block stripe');
     let from = 0;
     sizes.forEach((size, i) => {
       block(at(from), band(3), wide(size) - 1, HIGH, `expert ${i + 1}`, i === now.expert ? 2 : 9);
@@ -106,14 +106,14 @@ export function mountMethods(root, data) {
     if (state.look === 1) {
       html('strong', {}, story, 'First look. ');
       story.append(`The full softmax is done: it has scored all ${whole(data.n)} words. The adaptive one has scored its head, `
-        + `SVD-softmax every word by ${data.width} of ${data.d} columns, and the gate of the doubly sparse one has picked an expert.`);
+        + `SVD-softmax every word by ${data.width} of its ${data.d} numbers, and the gate of the doubly sparse one has picked an expert.`);
     }
     if (state.look === 2) {
       html('strong', {}, story, 'Second look. ');
       story.append(`The adaptive softmax opens ${tails === 0 ? 'no tail: none can hold one of the ten best words'
         : tails === data.widths.length ? 'every tail: each could hold one of the ten best words'
-          : `tail ${now.opened.indexOf(true) + 1} only; the other cannot hold one of the ten best words`}. SVD-softmax completes the scores of its `
-        + `${whole(data.rescored)} most promising words. Expert ${now.expert + 1} scores the ${whole(data.sizes[now.expert])} words it knows.`);
+          : `tail ${now.opened.indexOf(true) + 1} only; the other cannot hold one of the ten best words`}. SVD-softmax completes the scores of the `
+        + `N = ${whole(data.rescored)} best words of its preview. Expert ${now.expert + 1} scores the ${whole(data.sizes[now.expert])} words it knows.`);
     }
     if (state.look === 3) {
       html('strong', {}, story, 'Answers. ');
@@ -124,7 +124,7 @@ export function mountMethods(root, data) {
       html('em', {}, story, listed(now.best[1]));
       story.append('. The text goes on with ');
       html('em', {}, story, now.next);
-      story.append('.');
+      story.append(now.best[0].includes('<unk>') || now.best[1].includes('<unk>') ? '. (<unk> stands for every rare word.)' : '.');
     }
   }
   function step() {
