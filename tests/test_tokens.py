@@ -285,16 +285,18 @@ def test_lists_of_wordfreq_end_where_the_shortest_does():
 
 def test_lesson_01_says_where_lists_end():
     panels = pytest.importorskip("adasoft.lessons.words.panels")
+    import ipywidgets as w
+    from panels import every
+
     from adasoft.lessons import Explorer
     from adasoft.lessons.kit.languages import load_language
 
     box = panels.languages_panel(Explorer(Vocabulary.synthetic(5000), cutoffs=(100,)))
-    chosen = next(child for child in box.children if hasattr(child, "options"))
+    (chosen,) = every(box, w.SelectMultiple)
     texts = []
     for codes in (("de", "hu"), ("de", "fi")):
         chosen.value = codes
-        values = [getattr(child, "value", None) for child in box.children]
-        texts.append(" ".join(value for value in values if isinstance(value, str)))
+        texts.append(" ".join(str(x.value) for x in every(box, w.HTML)))
     assert "rarer than one in 1,000,000 tokens" in texts[0] and "rarer than" not in texts[1]  # both end there
     german = load_language("de")
     assert f"{len(german):,}" not in texts[0] and f"{len(german):,}" in texts[1]

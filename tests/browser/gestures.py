@@ -49,13 +49,15 @@ def opened(page, lab, name):
 def every_control_was_used(notebook):
     """Of the controls that are on the page now, none was left out by the gestures of the test.
 
-    Those that every lesson has, to guess again and for its progress, have a test of their own (`test_answers`).
+    Those that every lesson has, to guess again and for its progress, have a test of their own (`test_answers`), and the
+    way back to another machine has one in `test_words`.
     """
     left_out = notebook.page.evaluate(
         """() => { const controls = '.jp-Cell-outputArea :is(button, input, select, [role=slider])';
+        const own = ['Guess again', 'Use this machine', 'Use the recorded machine'];
         const there = [...document.querySelectorAll(controls)]
           .filter(e => e.checkVisibility() && e.closest('.adasoft, .adasoft-answer'))
-          .filter(e => !e.closest('.adasoft-progress') && e.textContent !== 'Guess again');
+          .filter(e => !e.closest('.adasoft-progress') && !own.includes(e.textContent));
         return [...new Set(there.map(window.__named))].filter(name => !window.__used.has(name)); }"""
     )
     assert not left_out, f"never used: {'; '.join(left_out)}"

@@ -143,7 +143,7 @@ def test_07_alternatives(lab, page, shots):
     press(compare, "no")
     for name in ("1", "256", "800,000", "100,000", "20,000", "2,000", "17,724"):
         press(compare, name)
-    compare.locator('.method[data-name="doubly sparse, 8 experts"]').hover()
+    compare.locator('.method[data-name="doubly sparse, 8 experts"]').focus()
     compare.get_by_text("A gate picks one expert").wait_for()
     press(compare, "train")
     compare.locator('.method[data-name="hierarchical"]').wait_for()

@@ -80,7 +80,7 @@ def test_answers_guesses_exercises_and_progress(lab, page, shots):
 
     # the progress has followed; all of it over a restart
     progress = notebook.show_cell(PROGRESS)
-    line = "1 of 5 questions answered, 1 of 2 guesses within a factor of 2, 1 exercise solved"
+    line = "1 of 5 questions answered, 1 of 3 guesses within a factor of 2, 1 exercise solved"
     progress.get_by_text(line).wait_for()
     restarted(notebook)
     assert notebook.show_cell(TAIL).get_by_text("correct").is_visible() and box.input_value() == "32"

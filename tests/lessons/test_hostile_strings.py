@@ -15,6 +15,7 @@ from adasoft.lessons.alternatives import case_panel as cp
 from adasoft.lessons.alternatives import explorer as al
 from adasoft.lessons.alternatives import panels as ap
 from adasoft.lessons.alternatives import stored as sa
+from adasoft.lessons.alternatives.cases import TRAIN
 from adasoft.lessons.clusters.panels import beat_the_planner, front_panel, tails_panel, two_clusters_panel
 from adasoft.lessons.kit import grading as checks
 from adasoft.lessons.kit import parts
@@ -245,7 +246,7 @@ def test_words_and_records_in_the_lesson_on_alternatives(monkeypatch):
             **made,
         },
     }
-    recorded = sa.RecordedCase(EVIL, {}, {EVIL: Spread(2.0, 1.0, 3.0, 9)}, {}, EVIL)
+    recorded = sa.RecordedCase(EVIL, {"task": TRAIN}, {EVIL: Spread(2.0, 1.0, 3.0, 9)}, {}, EVIL)
     monkeypatch.setattr(cp, "recorded_cases", lambda: [recorded])
     boxes = [make(explorer) for make in (ap.svd_panel, ap.experts_panel, cp.case_panel)]
     check(*boxes)

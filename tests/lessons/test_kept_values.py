@@ -82,7 +82,6 @@ def good_timing():
     layers = measured(explorer.layer_sizes, FULL, STOCK, OURS, PLAN)
     return {
         "product sweep": measured(explorer.product_sizes, "1", "4", "20", "100"),
-        "product sweep before": measured({**explorer.product_sizes, "B": 7}, "1", "4", "20", "100"),
         "race bets": {"0": "together"},
         "layers log": [layers | {"predicted": {OURS: 1.5}, "whose": "a recorded CPU", "plan": [300]}],
         "timed properly": measured(explorer.once_sizes, TURNS),

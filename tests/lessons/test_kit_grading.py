@@ -150,14 +150,14 @@ def test_predictions_reveal_only_after_a_guess(key):
 def test_a_question_follows_the_sizes_until_the_guess_is_committed():
     explorer = TimingExplorer(Vocabulary.synthetic(3000), cost=COUNTED_MULTIPLICATIONS, batch=64, in_features=32)
     (entry,) = every(predict("best number", explorer), AnswerBox)
-    assert "3,000 words, B = 64" in entry.question
-    explorer.batch = 128
-    assert "3,000 words, B = 128" in entry.question
+    assert "3,000 words, d = 32, B = 64" in entry.question
+    explorer.in_features = 64
+    assert "d = 64, B = 64" in entry.question
     entry.submit("4")
-    explorer.batch = 256
-    assert "B = 128" in entry.question
+    explorer.in_features = 128
+    assert "d = 64" in entry.question
     entry.submit("4")  # committed again: it asks for what it answers
-    assert "B = 256" in entry.question
+    assert "d = 128" in entry.question
 
 
 def test_a_prediction_that_fails_says_so(explorer):

@@ -375,9 +375,11 @@ def test_guesses_are_read_whole_too():
         assert "Not understood:" in entry.verdict and "Any number will do" in entry.verdict
     entry.submit("0.1 thousand")
     assert "You said <b>100</b>" in entry.verdict
-    for text in ("0", "-5", "1e300"):
+    for text in ("0", "-5"):
         entry.submit(text)
-        assert "far off" in entry.verdict or "of more than a million" in entry.verdict
+        assert f"A guess in words should be above 0, got {text}." in entry.verdict
+    entry.submit("1e300")
+    assert "of more than a million" in entry.verdict
 
 
 def test_a_prediction_whose_answer_is_zero(monkeypatch):
@@ -386,5 +388,3 @@ def test_a_prediction_whose_answer_is_zero(monkeypatch):
     (entry,) = [x for x in predict("half", explorer).children if isinstance(x, AnswerBox)]
     entry.submit("5")
     assert "it is <b>0 words</b>: far off" in entry.verdict
-    entry.submit("0")
-    assert "it is <b>0 words</b>: close" in entry.verdict

@@ -123,7 +123,8 @@ def numbers_shown(picture):
     if isinstance(picture, str):
         values, texts = [], re.findall(r">([^<]+)<", picture)
     elif isinstance(picture, Drawn):
-        values, texts = [], [json.dumps(picture.shown, default=str)]
+        texts = [json.dumps(picture.shown, default=str)]
+        values = [float(n) for n in re.findall(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?", texts[0])]
     else:
         values, texts = [], [json.dumps(picture.to_plotly_json()["layout"], default=str)]
         for trace in picture.data:

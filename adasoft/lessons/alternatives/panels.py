@@ -199,7 +199,7 @@ def experts_panel(explorer: AlternativesExplorer, *, slot: str = "experts") -> w
         )
         draw()
 
-    buttons = row(job.start, on, job.stop, job.bar, job.line)
-    box = panel.box(number.row, threshold.row, row(mitosis), buttons, figure, words, estimate)
+    job.row.children = (job.start, on, job.stop, job.bar, job.line)
+    box = panel.box(number.row, threshold.row, row(mitosis), job.row, figure, words, estimate)
     explorer.attach(slot, safely(panel, redraw), box)
     return box
