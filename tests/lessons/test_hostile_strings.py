@@ -246,7 +246,7 @@ def test_words_and_records_in_the_lesson_on_alternatives(monkeypatch):
             **made,
         },
     }
-    recorded = sa.RecordedCase(EVIL, {"task": TRAIN}, {EVIL: Spread(2.0, 1.0, 3.0, 9)}, {}, EVIL)
+    recorded = sa.RecordedCase(EVIL, explorer.case_sizes | {"task": TRAIN}, {EVIL: Spread(2.0, 1.0, 3.0, 9)}, {}, EVIL)
     monkeypatch.setattr(cp, "recorded_cases", lambda: [recorded])
     boxes = [make(explorer) for make in (ap.svd_panel, ap.experts_panel, cp.case_panel)]
     check(*boxes)

@@ -95,14 +95,13 @@ def notebook_text(lesson):
 
 
 def test_the_code_of_00_counts_what_its_text_says(capsys):
-    (code,) = re.findall(r"import numpy as np\n.*?head and tail\.\"\)", notebook_text("00_start_here"), re.S)
+    (code,) = re.findall(r"import numpy as np\n.*?with the tail\.\"\)", notebook_text("00_start_here"), re.S)
     exec(code, {})
     full, head, tail = 10_000 * 64, 2_001 * 64, 16 * 64 + 8_000 * 16
     said = " ".join(capsys.readouterr().out.split())
     assert said == (
         f"All probabilities sum to 1.000000. Multiplications: {full:,} for a full softmax, "
-        f"{head:,} for the head alone, "
-        f"{head + tail:,} for head and tail."
+        f"{head:,} for the head, {head + tail:,} with the tail."
     )
 
 

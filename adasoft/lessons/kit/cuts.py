@@ -203,7 +203,7 @@ def cut_panel(
     explorer: Explorer,
     *,
     most: int = MAX_TAILS,
-    settings: bool = True,
+    settings: bool | None = None,
     slot: str = "cuts",
     guess: str = "",
     guess_in: Literal["times", "words"] = "times",
@@ -215,14 +215,14 @@ def cut_panel(
     Args:
         explorer: what it reads and writes.
         most: how many cutoffs can be had, 1 to 5; with 1 the number is not offered.
-        settings: offer the cost model, the widths, d and B.
+        settings: offer the cost model, the widths, d and B; by default where more than one cutoff can be had.
         slot: a second panel for one explorer needs another name here.
         guess: the key of a prediction, whose guess is drawn as a cross: as a speed-up or, with ``guess_in="words"``, as
             the first cutoff.
     """
     panel, widget = Panel(), CutWidget(most=most, buttons=_BUTTONS)
     cuts = _Cuts(explorer, panel, widget, guess, guess_in)
-    cuts.settings = settings
+    cuts.settings = most > 1 if settings is None else settings
     widget.on_msg(cuts.heard)
     panel.on_value(widget, cuts.placed, "place")
     box = panel.box(widget)

@@ -28,7 +28,7 @@ def _token() -> Picture:
 @still(
     "00_cut",
     "The cut explorer for English with one cutoff at 2,000. Above, the words by rank with a handle between boat and "
-    "bringing; the head has 0.6 percent of the words and 78.6 percent of the tokens. Under it the total time, a U: the "
+    "bringing; the head has 78.6 percent of the tokens. Under it the total time, a U: the "
     "head rises, the tail falls; at 2,000 it is far below the dotted line of the full softmax.",
 )
 def _cut() -> Picture:
