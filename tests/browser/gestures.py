@@ -50,11 +50,11 @@ def every_control_was_used(notebook):
     """Of the controls that are on the page now, none was left out by the gestures of the test.
 
     Those that every lesson has, to guess again and for its progress, have a test of their own (`test_answers`), and the
-    way back to another machine has one in `test_words`.
+    way back to another machine has one in `test_words`. Pause is what Play is called while it plays.
     """
     left_out = notebook.page.evaluate(
         """() => { const controls = '.jp-Cell-outputArea :is(button, input, select, [role=slider])';
-        const own = ['Guess again', 'Use this machine', 'Use the recorded machine'];
+        const own = ['Guess again', 'Use this machine', 'Use the recorded machine', 'Pause'];
         const there = [...document.querySelectorAll(controls)]
           .filter(e => e.checkVisibility() && e.closest('.adasoft, .adasoft-answer'))
           .filter(e => !e.closest('.adasoft-progress') && !own.includes(e.textContent));

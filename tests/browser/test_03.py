@@ -222,7 +222,7 @@ def test_03_time_model(lab, page, shots):
     cuts = notebook.show_cell(CUTS)
     settled(notebook)
     clusters_now = value(notebook, "len(explorer.cutoffs)") + 1
-    until(lambda: cuts.locator(".cluster").count(), lambda n: n == clusters_now)
+    until(lambda: cuts.locator(".cluster:not(.fixed)").count(), lambda n: n == clusters_now)
     plan_authors_reset(notebook, cuts, "explorer")
     holds(notebook, "explorer.cutoffs", (2000,))
     move_cutoff_every_way(notebook, cuts, "explorer", 0)

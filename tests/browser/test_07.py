@@ -170,6 +170,8 @@ def test_07_alternatives(lab, page, shots):
         holds(notebook, trait, int(text))
     typed(case, "cutoff c1", "500")
     holds(notebook, "explorer.cutoffs[0]", 500)
+    typed(case, "cutoff c2", "1200")
+    holds(notebook, "explorer.cutoffs[1]", 1200)
     typed(case, "cutoff c1", "5000")
     case.get_by_role("alert").get_by_text("c1 should be from 1 to").wait_for()
     case.get_by_role("combobox", name="device").select_option("cpu")

@@ -40,7 +40,7 @@ export function mountAreas(root, given, moved) {
     if (right) put(value);
     if (right || !typed) box.value = whole(state.cut);
   });
-  const zoom = html('button', {type: 'button'}, controls);
+  const zoom = html('button', {type: 'button'}, controls, 'Zoom in');
   zoom.addEventListener('click', () => { state.zoomed = !state.zoomed; arrange(); });
   const star = html('button', {type: 'button'}, controls, 'Show the best cut');
   star.addEventListener('click', () => { state.starred = !state.starred; draw(); });
