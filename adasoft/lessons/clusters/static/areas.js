@@ -238,8 +238,11 @@ export function mountAreas(root, given, moved) {
     if (state.starred) nodes.starName.textContent = `best: ${whole(state.best)}`;
   }
 
-  const choose = () => { words = makeWords(state.text); state.cut = Math.min(state.cut, words.n - 1); arrange(); };
-  const observer = new ResizeObserver(() => { if (root.clientWidth && Math.abs(root.clientWidth - width) > 1) arrange(); });
+  const choose = () => {
+    if (!state.text.runs) return;                                               // a page may draw before it is told
+    words = makeWords(state.text); state.cut = Math.min(state.cut, words.n - 1); arrange();
+  };
+  const observer = new ResizeObserver(() => { if (words && root.clientWidth && Math.abs(root.clientWidth - width) > 1) arrange(); });
   choose();
   observer.observe(root);
   return {
@@ -247,7 +250,7 @@ export function mountAreas(root, given, moved) {
     show(next) {
       const others = next.text && next.text !== state.text || 'curve' in next && next.curve !== state.curve;
       Object.assign(state, next);
-      if (others) choose(); else draw();
+      if (others) choose(); else if (words) draw();
     },
     destroy() { halt(); observer.disconnect(); cancelAnimationFrame(frame); root.replaceChildren(); },
   };
