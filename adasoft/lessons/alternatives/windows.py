@@ -80,9 +80,3 @@ def choose(models: SmallModels, recall: float) -> Choice:
 def cheapest_percent(models: SmallModels) -> float:
     """Percent of the arithmetic of the cheapest W and N for 99 % of the ten best words, as the panel chooses them."""
     return 100 * choose(models, 0.99).utilisation
-
-
-@lru_cache(maxsize=64)
-def opened_shares(models: SmallModels, k: int) -> list[float]:
-    """Share of the rows for which ``topk(k)`` opens each tail of the small adaptive model."""
-    return models.adaptive.opened(models.adaptive_states, k).float().mean(0).tolist()  # type: ignore[no-any-return]

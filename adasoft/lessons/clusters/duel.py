@@ -10,7 +10,7 @@ import numpy as np
 from ...cost import MeasuredCost
 from ...planning import Plan, plan
 from ..kit.costs import cost_at_hand
-from ..kit.explorer import Explorer
+from ..kit.explorer import FLOOR, Explorer
 
 #: What a duel may take: seconds by prediction, and bytes of weights with their gradients.
 DUEL_SECONDS, DUEL_BYTES = 6.0, 2e9
@@ -88,7 +88,7 @@ def duel(explorer: Explorer, cutoffs: Sequence[int], tick: Callable[[float, str]
     shares = np.diff([0.0, *words.cumulative[[*cutoffs, len(words)]]])[1:].tolist()
 
     def predicted(at: int) -> tuple[float, Plan]:
-        found = plan(words, d, at, cost=cost, n_tails=len(cutoffs), widths=widths, min_head_share=0.75)
+        found = plan(words, d, at, cost=cost, n_tails=len(cutoffs), widths=widths, min_head_share=FLOOR)
         return cost.layer(len(words), cutoffs, widths, shares, d, at).seconds, found
 
     yours, found = predicted(batch)

@@ -10,6 +10,7 @@ from ...cost import Cost
 from ...planning import Plan
 from ...tradeoffs import FrontPoint
 from ..kit.costs import recorded_costs
+from ..kit.explorer import FLOOR
 from ..kit.parts import Job, Line, Panel, listed, live, row, safely
 from ..kit.plots import amount_text
 from . import figures as f
@@ -17,8 +18,6 @@ from .duel import Duel, duel
 from .explorer import ClustersExplorer, Tails
 from .questions import PREDICTIONS
 from .widgets import AreaCut, GameMap, SwapAreas
-
-FLOOR = 0.75
 
 
 def _area(explorer: ClustersExplorer, slot: str, *, curve: bool) -> w.VBox:

@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any
 
 from .browser_data import cost_data, text_data
-from .cut_widget import FLOOR, MODULES, summary
-from .explorer import MAX_TAILS, Explorer
+from .cut_widget import MODULES, summary
+from .explorer import FLOOR, MAX_TAILS, Explorer
 from .plots import Drawn
 from .static_files import STATIC, script
 
@@ -53,4 +53,3 @@ def _page(explorer: Explorer) -> str:
 
 
 #: The picker alone is no picture of its own any more.
-picker_figure = cut_figure

@@ -12,15 +12,11 @@ import anywidget
 import traitlets as t
 
 from .browser_data import cost_data, text_data
-from .explorer import MAX_TAILS, Explorer
+from .explorer import FLOOR, MAX_TAILS, Explorer
 from .static_files import STATIC, script
 
 #: What the JavaScript of the explorer is made of, in the order of its imports.
 MODULES = ("cost.js", "dom.js", "cut_chart.js", "cut_controls.js", "cut_explorer.js")
-
-
-#: The share of the tokens that a plan keeps in the head.
-FLOOR = 0.75
 
 
 class CutWidget(anywidget.AnyWidget):  # type: ignore[misc]

@@ -11,9 +11,8 @@ import traitlets as t
 from ...planning import Plan
 from .costs import COUNTED_MULTIPLICATIONS
 from .cut_stills import cut_figure as cut_figure
-from .cut_stills import picker_figure as picker_figure
-from .cut_widget import FLOOR, CutWidget
-from .explorer import MAX_TAILS, WIDTH_RULES, Explorer
+from .cut_widget import CutWidget
+from .explorer import FLOOR, MAX_TAILS, WIDTH_RULES, Explorer
 from .parts import Pair, Panel, costs_at_hand, listed, safely
 from .picker import CutPicker
 from .plots import amount_text, percent, times

@@ -31,6 +31,8 @@ WIDTH_RULES: dict[str, Callable[[int, int], list[int]]] = {
     "d for every tail": lambda d, n_tails: [d] * n_tails,
 }
 MAX_TAILS = 5
+#: Least share of the tokens that a plan of the lessons keeps in the head.
+FLOOR = 0.75
 
 #: The explorer of each lesson in this kernel, with what it was made of, by the file that keeps its choices.
 LIVE: dict[Any, tuple[Explorer, Any]] = {}
@@ -186,7 +188,7 @@ class Explorer(Kept):
         self.cutoffs = tuple(cutoffs)
 
     def plan_for_me(
-        self, n_tails: int | None = None, min_head_share: float = 0.75, *, cost: Cost | None = None
+        self, n_tails: int | None = None, min_head_share: float = FLOOR, *, cost: Cost | None = None
     ) -> Plan:
         """The exact plan with ``n_tails`` tails (as many as now, if None) and the present widths; does not set it."""
         n_tails = len(self.cutoffs) if n_tails is None else n_tails

@@ -14,7 +14,7 @@ from ..time_model.timings import Tick
 from .explorer import TrainingExplorer
 from .looks import CELL_LABELS
 from .own_cell import CELL, cell_maker, check_cell
-from .panels import duration, number_of, reading_first, with_problem
+from .panels import duration, number_of, reading_first
 from .trainer import Trainer
 
 
@@ -85,11 +85,8 @@ def own_cell_panel(
         buttons.append(panel.button("Back to the example", reset))
     else:
         top = w.HTML(f"Your cell: <code>{html.escape(getattr(cell, '__name__', repr(cell)))}</code>")
-    box = with_problem(
-        panel,
-        (top, style, row(*buttons, seconds, trainer.buttons), estimate),
-        trainer.views,
-    )
+    controls = row(*buttons, seconds, trainer.buttons)
+    box = panel.box(top, style, controls, estimate, panel.problem, *trainer.views)
 
     def redraw() -> None:
         with panel.writing():

@@ -17,15 +17,6 @@ from .explorer import TrainingExplorer
 from .looks import LABELS
 from .trainer import Trainer
 
-
-def with_problem(panel: Panel, above: tuple[w.Widget, ...], below: tuple[w.Widget, ...]) -> w.VBox:
-    """A panel's box whose line for problems stands beside the buttons, where the reader looks when one is refused."""
-    box = panel.box(*above, *below)
-    helper = box.children[-1]
-    box.children = (*above, panel.problem, *below, helper)
-    return box
-
-
 # ---------------------------------------------------------------------- the text
 
 
@@ -72,7 +63,7 @@ def text_panel(explorer: TrainingExplorer, *, slot: str = "text") -> w.VBox:
         )
         card.value = f'<table aria-label="the text">{cells}</table>'
 
-    box = with_problem(panel, (row(path, tokens), row(drop, back_button), row(job.row, job.line)), (card,))
+    box = panel.box(row(path, tokens), row(drop, back_button), row(job.row, job.line), panel.problem, card)
     explorer.attach(slot, safely(panel, redraw), box)
     return box
 
@@ -118,11 +109,8 @@ def training_panel(explorer: TrainingExplorer, *, slot: str = "training") -> w.V
         )
         trainer.redraw()
 
-    box = with_problem(
-        panel,
-        (row(*ticks.values()), row(*numbers.values(), trainer.buttons), estimate),
-        trainer.views,
-    )
+    controls = (row(*ticks.values()), row(*numbers.values(), trainer.buttons), estimate)
+    box = panel.box(*controls, panel.problem, *trainer.views)
     explorer.attach(slot, safely(panel, redraw), box)
     return box
 

@@ -15,7 +15,6 @@ from ..time_model.timings import Tick
 from . import sentences as said
 from .explorer import TrainingExplorer
 from .looks import EXAMPLE_LABELS, LABELS
-from .panels import with_problem
 from .recorded_sessions import recorded_sessions
 
 #: Of the models, those that are shown at first: the full softmax, and the first of these that wrote something.
@@ -89,7 +88,7 @@ def writing_panel(explorer: TrainingExplorer, *, slot: str = "writing") -> w.VBo
         )
 
     panel.on_value(show, lambda _: redraw())
-    box = with_problem(panel, (row(start, seed, n, show), row(job.row, job.line), words), (text,))
+    box = panel.box(row(start, seed, n, show), row(job.row, job.line), words, panel.problem, text)
     explorer.attach(slot, safely(panel, redraw), box)
     return box
 

@@ -21,7 +21,8 @@ from ...vocabulary import Vocabulary
 from ..kit.browser_data import cost_data, scene_data, text_data
 from ..kit.costs import COUNTED_MULTIPLICATIONS, recorded_costs
 from ..kit.course import LESSONS
-from ..kit.cut_widget import FLOOR, MODULES
+from ..kit.cut_widget import MODULES
+from ..kit.explorer import FLOOR
 from ..kit.languages import load_language
 from ..kit.static_files import STATIC, script
 from .plans import plans

@@ -9,7 +9,7 @@ from typing import Any
 from ...cost import Cost
 from ...planning import Infeasible, plan
 from ...vocabulary import Vocabulary
-from ..kit.cut_widget import FLOOR
+from ..kit.explorer import FLOOR
 
 
 def plans(

@@ -15,6 +15,7 @@ from ...tradeoffs import TwoClusters, two_clusters
 from ...vocabulary import Vocabulary
 from ..kit import forms
 from ..kit.costs import COUNTED_MULTIPLICATIONS
+from ..kit.explorer import FLOOR
 from ..kit.first_words import FirstWordsExplorer
 from ..kit.traits import Whole, kept
 from ..kit.views import LOCK
@@ -24,8 +25,6 @@ from .timings import DTYPES, PRODUCTS, WAYS, Bench, Spread, judges, model_for, s
 
 #: Up to which number of tails the best plans are compared.
 MOST_TAILS = 10
-#: Least share of the tokens in the head of every plan, as everywhere in the lessons.
-FLOOR = 0.75
 #: Sweeps at other sizes that are kept beside the last one.
 SWEEPS = 7
 #: The models that price clusters, as the figures name them.
