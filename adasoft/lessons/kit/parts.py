@@ -239,13 +239,10 @@ class Job:
                 self.line.say("")
                 self.panel.problem.say(failure(error))
         finally:
-            # the next job may begin before the button says so: a press in between would be turned away for nothing
-            try:
-                with LOCK:
-                    while Job._turned_away:  # it holds no longer
-                        if Job._BUSY in (line := Job._turned_away.pop()).value:
-                            line.say("")
-            finally:
+            with LOCK:  # whole: a press in between would be turned away for nothing, or lose its Stop
+                while Job._turned_away:  # it holds no longer
+                    if Job._BUSY in (line := Job._turned_away.pop()).value:
+                        line.say("")
                 Job._running.release()
                 self._idle(True)
                 self.bar.layout.visibility = "hidden"
