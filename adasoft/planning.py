@@ -208,6 +208,7 @@ class Request:
     min_shares: tuple[float, ...] = ()
     align: int = 1
     opened: float | tuple[float, ...] = 1.0
+    min_tail_size: int = 1
 
     @classmethod
     def of(
@@ -225,6 +226,7 @@ class Request:
         min_shares: Any = (),
         align: Any = 1,
         opened: Any = 1.0,
+        min_tail_size: Any = None,
     ) -> Request:
         """The request in these values. Raises as :func:`plan`."""
         vocabulary = counts if isinstance(counts, Vocabulary) else Vocabulary(counts)
@@ -249,9 +251,22 @@ class Request:
             n_tails = len(widths)
         opened = _checked_opened(opened, n_tails, objective)
         min_shares = _checked_shares(min_shares, n_tails, min_head_share)
-        ratio = 4.0 if width_ratio is None else width_ratio
+        if min_tail_size is None:
+            min_tail_size = ceil_div(vocabulary.n_classes, 100) if objective == "decode" else 1
         return cls(
-            vocabulary, d, batch, cost, objective, n_tails, widths, ratio, min_head_share, min_shares, align, opened
+            vocabulary,
+            d,
+            batch,
+            cost,
+            objective,
+            n_tails,
+            widths,
+            4.0 if width_ratio is None else width_ratio,
+            min_head_share,
+            min_shares,
+            align,
+            opened,
+            integer("min_tail_size", min_tail_size, 1),
         )
 
     @property
@@ -262,7 +277,9 @@ class Request:
     @property
     def most_tails(self) -> int:
         """The largest number of tails for which there are cutoffs."""
-        return max(0, (self.vocabulary.n_classes - 1) // self.align - self.min_first_cutoff // self.align + 1)
+        highest = (self.vocabulary.n_classes - self.min_tail_size) // self.align
+        room = highest - self.min_first_cutoff // self.align
+        return 0 if room < 0 else room // ceil_div(self.min_tail_size, self.align) + 1
 
     def widths_of(self, n_tails: int) -> list[int]:
         """The widths of that many tails."""
@@ -285,6 +302,7 @@ class Request:
             first=self.min_first_cutoff,
             align=self.align,
             floors=tuple(self.vocabulary.words_for_share(share) for share in self.min_shares),
+            least=self.min_tail_size,
         )
         for i in range(n_tails):
             lowest, highest = problem.limits(i)
@@ -313,6 +331,7 @@ def plan(
     align: int = 1,
     objective: Objective = "train",
     opened: float | Sequence[float] = 1.0,
+    min_tail_size: int | None = None,
 ) -> Plan:
     """The fastest cutoffs for these words on this machine.
 
@@ -335,10 +354,12 @@ def plan(
         objective: ``"train"`` (forward and backward) or ``"decode"`` (the k best words).
         opened: for ``"decode"``: the fraction of the rows for which a tail is computed, 1 (all) unless you measured
             less (`AdaptiveSoftmax.opened`); one number, or one per tail (then pass ``n_tails`` or ``widths``).
+        min_tail_size: least number of words in a tail. None: 1 for training, a hundredth of all words for decoding.
 
     When decoding, how many tokens a tail holds does not matter, and under a measured cost model a word takes least time
     in the narrowest tail. With one ``opened`` for all tails, the optimum therefore usually puts as many words as it may
-    into the last tail, and can leave earlier tails with one word. ``min_shares`` keeps more words in them.
+    into the last tail, and leaves the earlier ones with as few as they may have: hence ``min_tail_size``.
+    ``min_shares`` keeps more tokens in them.
 
     The result is optimal under the cost model, up to rounding, whatever the counts: ``plan.gap`` is 0. It can be above
     0 only where the cost model breaks the quadrangle inequality (``PaperCost(form="expected")`` for tails with few
@@ -372,6 +393,7 @@ def plan(
         min_shares=min_shares,
         align=align,
         opened=opened,
+        min_tail_size=min_tail_size,
     )
     if request.n_tails is None:
         return fastest([_planned(request, j) for j in range(min(5, request.most_tails) + 1)])
@@ -415,12 +437,13 @@ def _planned(request: Request, n_tails: int) -> Plan:
 
 
 def _too_many_tails(request: Request, n_tails: int) -> Infeasible:
-    n, align = request.vocabulary.n_classes, request.align
+    n, align, least = request.vocabulary.n_classes, request.align, request.min_tail_size
     first = request.min_first_cutoff
     needed = f"{first:,}" if first <= n else f"more than {n:,}"  # with an align beyond V
-    room = max(0, (n - 1) // align - n_tails + 1) * align
+    room = max(0, (n - least) // align - ceil_div(least, align) * (n_tails - 1)) * align
+    tails = "" if least == 1 else f", min_tail_size={least:,}"
     return Infeasible(
-        f"n_tails should be at most {request.most_tails} with min_head_share={request.min_head_share:g}, "
+        f"n_tails should be at most {request.most_tails} with min_head_share={request.min_head_share:g}{tails}, "
         f"align={short(align)} and {n:,} words, of which the head needs {needed}, got {short(n_tails)}; "
         f"min_head_share={request.vocabulary.share_of_first(room):.6g} at most would leave room for so many"
     )

@@ -106,6 +106,8 @@ class Problem(NamedTuple):
     """Smallest share at and above which a tail's cost satisfies the quadrangle inequality; inf if it never does."""
     floors: tuple[int, ...] = ()
     """Least rank of the second cutoff, the third, ..."""
+    least: int = 1
+    """Least number of words in a tail."""
     monotone: bool = True
     """Whether a tail over fewer words or tokens never costs more."""
 
@@ -121,7 +123,7 @@ class Problem(NamedTuple):
         opened: Sequence[float] | None = None,
         **bounds: Any,
     ) -> Problem:
-        """The problem of a layer with tails of these ``widths``; ``bounds``: ``first``, ``align`` and ``floors``."""
+        """The problem of a layer with tails of these ``widths``; ``bounds`` of the cutoffs: ``first``, ``align`` ..."""
 
         def head(shortlist: Array) -> Array:
             seconds = cost.head_time(shortlist, len(widths), batch, in_features, objective)
@@ -149,13 +151,18 @@ class Problem(NamedTuple):
             out += float(tail(np.asarray([size]), np.asarray([share]))[0])
         return out
 
+    @property
+    def gap(self) -> int:
+        """Least number of places from one cutoff to the next."""
+        return ceil_div(self.least, self.align)
+
     def limits(self, i: int) -> tuple[int, int]:
         """First and last place (multiple of ``align``) that cutoff i can take."""
         lowest = max(1, ceil_div(self.first, self.align))
         for floor in self.floors[:i]:
-            lowest = max(lowest + 1, ceil_div(floor, self.align))
-        highest = (self.n_classes - 1) // self.align
-        return lowest + max(0, i - len(self.floors)), highest - (len(self.tails) - 1 - i)
+            lowest = max(lowest + self.gap, ceil_div(floor, self.align))
+        highest = (self.n_classes - self.least) // self.align
+        return lowest + self.gap * max(0, i - len(self.floors)), highest - self.gap * (len(self.tails) - 1 - i)
 
 
 def best_cutoffs(problem: Problem, effort: Effort = _USUAL) -> tuple[list[int], float, float]:
@@ -187,7 +194,7 @@ def best_cutoffs(problem: Problem, effort: Effort = _USUAL) -> tuple[list[int], 
             forward.append(((forward[-1] + extra)[:, None] + bound).min(0))
 
         # The most promising cells, polished, may be a better partition than the best known.
-        path = _path(cells, bounds, forward[0], backward)
+        path = _path(problem, cells, bounds, forward[0], backward)
         if path is not None:
             polished = _polish(problem, path)
             value = problem.total(np.asarray(polished) * align)
@@ -231,6 +238,7 @@ def _all_quadrangle(problem: Problem, cells: list[Cells]) -> bool:
 def _rank_by_rank(problem: Problem, ranges: list[Array]) -> tuple[list[int], float]:
     """Exact dynamic programming over all places of each cutoff's range, for costs with the quadrangle inequality."""
     align, S, n = problem.align, problem.cumulative, problem.n_classes
+    gap = problem.gap * align
     starts = ranges[-1] * align
     # Backward: the least cost from each place of each cutoff to the end, and where the next cutoff then lies.
     rest = problem.tails[-1](n - starts, S[n] - S[starts])
@@ -243,7 +251,8 @@ def _rank_by_rank(problem: Problem, ranges: list[Array]) -> tuple[list[int], flo
             row: Array, column: Array, tail: Any = tail, rows: Any = rows, columns: Any = columns, rest: Any = rest
         ) -> Array:
             a, b = rows[row], columns[column]
-            return np.where(b > a, tail(np.maximum(b - a, 1), np.maximum(S[b] - S[a], 0.0)) + rest[column], np.inf)
+            seconds = tail(np.maximum(b - a, 1), np.maximum(S[b] - S[a], 0.0)) + rest[column]
+            return np.where(b - a >= gap, seconds, np.inf)
 
         rest, chosen = _row_minima(cost, len(rows), len(columns))
         choices.insert(0, chosen)
@@ -259,9 +268,9 @@ def _rank_by_rank(problem: Problem, ranges: list[Array]) -> tuple[list[int], flo
 def _row_minima(cost: Callable[[Array, Array], Array], n_rows: int, n_columns: int) -> tuple[Array, Array]:
     """Least entry of each row, and its column, of a matrix whose minima never move left from row to row.
 
-    By the quadrangle inequality that holds here. Pairs with b <= a cost inf; they fill the lower left of the matrix, so
-    the property survives. Every second row is solved between the minima of its neighbours, from coarse to fine, all
-    rows of a level in one call: O((rows + columns) log rows) entries are looked at.
+    By the quadrangle inequality that holds here. Tails with too few words cost inf; they fill the lower left of the
+    matrix, so the property survives. Every second row is solved between the minima of its neighbours, from coarse to
+    fine, all rows of a level in one call: O((rows + columns) log rows) entries are looked at.
     """
     value, column = np.empty(n_rows), np.empty(n_rows, dtype=np.int64)
     stride = 1 << (n_rows - 1).bit_length()
@@ -304,15 +313,15 @@ def _split(lo: Array, hi: Array, effort: Effort) -> Cells:
 def _pair_bounds(problem: Problem, i: int, left: Cells, right: Cells) -> Array:
     """Least cost of tail i from any place of each left cell to any place of each right cell; inf where there is none.
 
-    Cells may overlap. Then the size is clamped to one place and the share to 0: no tail has less, so this is still a
-    lower bound.
+    Cells may overlap. Then the size is clamped to the least one and the share to 0: no tail has less, so this is still
+    a lower bound.
     """
-    align, S = problem.align, problem.cumulative
+    align, S, gap = problem.align, problem.cumulative, problem.gap
     a, b = left[1], right[0]
-    size = np.maximum(b[None, :] - a[:, None], 1) * float(align)
+    size = np.maximum(b[None, :] - a[:, None], gap) * float(align)
     share = np.maximum(S[b * align][None, :] - S[a * align][:, None], 0.0)
     cost = problem.tails[i](size, share)
-    return np.where(right[1][None, :] > left[0][:, None], cost, np.inf)
+    return np.where(right[1][None, :] - left[0][:, None] >= gap, cost, np.inf)
 
 
 def _inside(problem: Problem, cells: list[Cells]) -> list[Array]:
@@ -353,16 +362,18 @@ def _inside(problem: Problem, cells: list[Cells]) -> list[Array]:
     return out
 
 
-def _path(cells: list[Any], bounds: list[Array], head: Array, backward: list[Array]) -> list[int] | None:
+def _path(
+    problem: Problem, cells: list[Any], bounds: list[Array], head: Array, backward: list[Array]
+) -> list[int] | None:
     """A partition to polish: the cells of least bound, from the first cutoff on, each cutoff at its first place.
 
-    None if a cell has no place beyond the cutoff before it.
+    None if a cell has no place far enough beyond the cutoff before it.
     """
     at = int((head + backward[0]).argmin())
     out = [int(cells[0][0][at])]
     for i, bound in enumerate(bounds):
         at = int((bound[at] + backward[i + 1]).argmin())
-        place = max(int(cells[i + 1][0][at]), out[-1] + 1)
+        place = max(int(cells[i + 1][0][at]), out[-1] + problem.gap)
         if place > cells[i + 1][1][at]:
             return None
         out.append(place)
@@ -379,8 +390,8 @@ def _polish(problem: Problem, cutoffs: list[int]) -> list[int]:
         for i, now in enumerate(cutoffs):
             # Places to try: all if they are few, else those nearby and some spaced from either end.
             lowest, highest = problem.limits(i)
-            lowest = lowest if i == 0 else max(lowest, cutoffs[i - 1] + 1)
-            highest = highest if i == last else min(highest, cutoffs[i + 1] - 1)
+            lowest = lowest if i == 0 else max(lowest, cutoffs[i - 1] + problem.gap)
+            highest = highest if i == last else min(highest, cutoffs[i + 1] - problem.gap)
             if highest - lowest < 512:
                 tried = np.arange(lowest, highest + 1)
             else:
@@ -415,7 +426,7 @@ def all_pairs(problem: Problem) -> tuple[list[int], float, float]:
             f"{len(ranks):,} ranks: set cost.monotone if the costs are, or pass align={align * len(ranks) // 5000 + 1}"
         )
     size, share = ranks[None, :] - ranks[:, None], S[ranks][None, :] - S[ranks][:, None]
-    legal = size > 0
+    legal = size >= problem.gap * align
     least = [problem.limits(i)[0] * align for i in range(len(problem.tails))]
     rest = np.where(ranks >= least[-1], problem.tails[-1](n - ranks, S[n] - S[ranks]), np.inf)
     chosen: list[Array] = []

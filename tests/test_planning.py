@@ -105,6 +105,67 @@ def test_floors_are_rounded_up_to_multiples_of_align(monotone):
         assert (vocabulary.share_of_first(np.array(found.cutoffs)) >= floors).all()
 
 
+@pytest.mark.parametrize("objective", ["train", "decode"])
+@pytest.mark.parametrize("monotone", [True, False])
+def test_no_tail_has_fewer_words_than_asked(monotone, objective):
+    """The best of all partitions that allow it, with aligned cutoffs and floors too; the last tail included."""
+    rng, cost = np.random.default_rng(8), measured(1)
+    cost.monotone = cost.quadrangle = monotone
+    bound = 0
+    for least, align in itertools.product((1, 2, 3, 5), (1, 2, 3)):
+        counts = rng.zipf(1.3, size=24).clip(max=300)
+        vocabulary = Vocabulary(counts)
+        floors = [vocabulary.share_of_first(n) for n in (3, 7)]
+        arguments = dict(cost=cost, n_tails=3, objective=objective, min_head_share=floors[0], min_shares=floors[1:])
+        found = adasoft.plan(counts, 16, 40, min_tail_size=least, align=align, **arguments)
+        times = []
+        for cutoffs in itertools.combinations(range(align, 24, align), 3):
+            if (
+                min(np.diff([*cutoffs, 24])) >= least
+                and (vocabulary.share_of_first(np.array(cutoffs[:2])) >= floors).all()
+            ):
+                tails = np.diff(vocabulary.cumulative[[*cutoffs, 24]]).tolist()
+                times.append(cost.layer(24, cutoffs, found.widths, tails, 16, 40, objective).seconds)
+        assert found.time == pytest.approx(min(times), rel=1e-9)
+        assert min(found.tail_sizes) >= least
+        bound += min(found.tail_sizes) == least
+    assert bound  # it decides somewhere
+
+
+@pytest.mark.parametrize("objective", ["train", "decode"])
+def test_the_fast_search_keeps_tails_as_large_as_all_pairs_do(objective):
+    """A thousand words, where cells are bounded, dropped and split."""
+    counts = np.random.default_rng(9).zipf(1.15, size=1000).clip(max=10**6)
+    plain = measured(1)
+    plain.monotone = plain.quadrangle = False
+    for least, align in ((40, 1), (150, 1), (75, 7)):
+        arguments = dict(n_tails=4, min_head_share=0.3, min_tail_size=least, align=align, objective=objective)
+        fast = adasoft.plan(counts, 64, 40, cost=measured(1), **arguments)
+        assert fast.time == pytest.approx(adasoft.plan(counts, 64, 40, cost=plain, **arguments).time, rel=1e-12)
+        assert min(fast.tail_sizes) >= least and fast.gap == 0
+
+
+def test_the_number_of_tails_respects_their_least_size():
+    counts = np.arange(100, 0, -1)
+    request = dict(cost=COSTS["last"], min_head_share=0.0)
+    assert adasoft.plan(counts, 16, 40, n_tails=3, min_tail_size=33, **request).tail_sizes == (33, 33, 33)
+    with pytest.raises(
+        ValueError, match=r"n_tails should be at most 2 with min_head_share=0, min_tail_size=34, .* got 3"
+    ):
+        adasoft.plan(counts, 16, 40, n_tails=3, min_tail_size=34, **request)
+    assert adasoft.plan(counts, 16, 40, min_tail_size=100, **request).n_tails == 0
+    for wrong in (0, -1, 1.5, "2"):
+        with pytest.raises(ValueError, match=r"^min_tail_size should be .*got"):
+            adasoft.plan(counts, 16, 40, min_tail_size=wrong, **request)
+
+
+def test_a_decode_plan_has_no_tail_of_a_handful_of_words():
+    """Left alone, the optimum puts all it may into the narrowest tail."""
+    words, request = Vocabulary.synthetic(30_000), dict(cost=measured(1), n_tails=3, objective="decode")
+    assert min(adasoft.plan(words, 256, 16, min_tail_size=1, **request).tail_sizes) < 10
+    assert min(adasoft.plan(words, 256, 16, **request).tail_sizes) >= 300
+
+
 def test_a_cost_that_is_not_monotone_is_still_solved_exactly():
     counts = [9, 7, 5, 5, 3, 2, 2, 1, 1, 1, 1]
     for j in (1, 2, 3):

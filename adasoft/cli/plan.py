@@ -89,6 +89,12 @@ def _layer_options(group: Any) -> None:
         metavar="SHARE",
         help="smallest share of the tokens that the head may hold, 0 to 1 (0.75)",
     )
+    group.add_argument(
+        "--min-tail-size",
+        type=whole(),
+        metavar="N",
+        help="smallest number of words in a tail (1; decode: a hundredth of all words)",
+    )
     group.add_argument("--align", type=whole(), metavar="N", default=1, help="cutoffs are multiples of N (1)")
     group.add_argument(
         "--objective",
@@ -109,7 +115,15 @@ def run(options: argparse.Namespace) -> None:
 
     can_be_written(options.json)
     if options.front:
-        only_with(options, "a single plan; leave it out with --front", "min_head_share", "opened", "embedding", "json")
+        only_with(
+            options,
+            "a single plan; leave it out with --front",
+            "min_head_share",
+            "min_tail_size",
+            "opened",
+            "embedding",
+            "json",
+        )
     words = _words(options)
     cost = load_cost(options.device, dtype=options.dtype) if options.record is None else read_record(options.record)
     show = _print_front if options.front else _print_plan
@@ -122,6 +136,7 @@ def _request(options: argparse.Namespace) -> dict[str, Any]:
         "n_tails": options.tails,
         "width_ratio": options.width_ratio,
         "min_head_share": options.min_head_share,
+        "min_tail_size": options.min_tail_size,
         "align": options.align,
         "objective": options.objective,
     }
