@@ -1,4 +1,7 @@
-// Once a page: names for the handles of ipywidgets' sliders, and Escape as the keyboard's way out of a panel.
+// Once a page: names for the handles of ipywidgets' sliders, the keys of a panel's controls for themselves, and Escape as
+// the keyboard's way out.
+const CONTROLS = 'select, input, textarea, button, summary, [tabindex]';
+
 function names() {
   for (const s of document.querySelectorAll('.adasoft .widget-slider')) {
     const name = s.querySelector('.widget-label')?.textContent;
@@ -16,10 +19,14 @@ export default {
       page.names.observe(document.body, {childList: true, subtree: true});
     }
     names();
-    if (!page.escape) {
-      page.escape = true;
+    if (!page.keys) {
+      page.keys = true;
       document.addEventListener('keydown', e => {
         if (e.key === 'Escape') e.target.closest?.('.adasoft')?.closest('.jp-Cell')?.focus();
       }, true);
+      // before they reach JupyterLab, for which an arrow in a list moves between cells, and a letter inserts or cuts one
+      document.body.addEventListener('keydown', e => {
+        if (e.key !== 'Escape' && e.target.closest?.('.adasoft')?.contains(e.target.closest(CONTROLS))) e.stopPropagation();
+      });
     }
   } }
