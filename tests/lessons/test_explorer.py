@@ -93,6 +93,14 @@ def test_recorded_machines_can_be_asked_for_a_price(explorer):
     assert cost_named(name).name == name
 
 
+def test_a_plan_from_no_cutoffs_places_one(explorer):
+    box = cuts.cut_panel(explorer)
+    (widget,) = every(box, CutWidget)
+    explorer.cutoffs = ()
+    widget._handle_custom_msg({"kind": "press", "key": "plan"}, [])  # as the browser does
+    assert explorer.cutoffs == explorer.plan_for_me(1).cutoffs and len(explorer.cutoffs) == 1
+
+
 class OwnCost(Cost):
     """What a reader may write: it may never come back."""
 

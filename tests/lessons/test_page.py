@@ -11,15 +11,18 @@ from adasoft import PaperCost, Vocabulary, plan
 from adasoft.cli import main
 from adasoft.lessons.kit.browser_data import ALL_WORDS, cost_data, sampled_ranks, scene_data, text_data
 from adasoft.lessons.kit.costs import COUNTED_MULTIPLICATIONS, recorded_costs
+from adasoft.lessons.kit.course import LESSONS
 from adasoft.lessons.kit.cut_widget import FLOOR
 from adasoft.lessons.kit.languages import load_language
 from adasoft.lessons.kit.presentable import fit_to_show, presentable
 from adasoft.lessons.page import WORDFREQ, page, write_page
+from adasoft.lessons.page.gains import LENGTHS, who_gains, worth_from
 from adasoft.lessons.page.plans import plans
 from adasoft.planning import default_widths
 from adasoft.results.folders import results_folder
 from adasoft.results.trainings import summary
 
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 WORDS = Vocabulary(np.array([50, 20, 20, 9, 5, 5, 5, 2, 1, 1, 1]), [f"w{i}" for i in range(11)], name="eleven")
 
 
@@ -37,13 +40,20 @@ def english():
     return page([load_language("en")], credit=WORDFREQ)
 
 
+@pytest.fixture(scope="module")
+def linked():
+    return page([load_language("en")], credit=WORDFREQ, beside=NOTEBOOKS)
+
+
 def test_one_file_that_asks_nobody(english):
     assert len(english.encode()) < 1.5 * 2**20
     assert not re.search(r"\[\[[A-Z_]+\]\]", english)
     for asks in (" src=", "@import", "url(", "fetch(", "import(", "XMLHttpRequest", "<link"):
         assert asks not in english.replace("url(#adasoft-clip", ""), asks
     assert "from './" not in english and WORDFREQ in english
-    assert set(re.findall(r"https?://[^\s'\"<]+", english)) == {"http://www.w3.org/2000/svg"}
+    paper = "https://proceedings.mlr.press/v70/grave17a.html"
+    assert set(re.findall(r"https?://[^\s'\"<]+", english)) == {"http://www.w3.org/2000/svg", paper}
+    assert paper in (NOTEBOOKS.parent / "README.md").read_text(encoding="utf-8")
 
 
 def test_counts_come_back_exactly_and_words_by_rank():
@@ -109,6 +119,9 @@ def test_the_page_names_what_the_stored_trainings_lost(english):
     }
     for name in ("adaptive", "planned-0.75"):
         assert f"<strong>{100 * rows[name]:.1f}&nbsp;%</strong>" in english
+    lower, higher = (f"{100 * rows[f'planned-{floor}']:.1f}&nbsp;%" for floor in (0.65, 0.85))
+    assert f"At 65&nbsp;% it rose by {lower}, at 85&nbsp;% by {higher}" in english
+    assert "17,724 words instead of 321,180" in english  # another case than that of the page
     for said in (
         "PyTorch",
         "sum to one",
@@ -116,6 +129,28 @@ def test_the_page_names_what_the_stored_trainings_lost(english):
         "moving one more word into the head costs as much as it saves",
     ):
         assert said in english
+
+
+def test_lessons_are_linked_where_they_lie_beside_the_page(english, linked):
+    links = {lesson.file for lesson in LESSONS}
+    assert set(re.findall(r'<a class="file" href="([^"]+)"', linked)) == links
+    assert all((NOTEBOOKS / link).is_file() for link in links)
+    assert '<a class="file"' not in english and all(link in english for link in links)
+    assert "<strong>adasoft</strong>" in english
+
+
+def test_who_gains_is_computed_from_the_machines_of_the_page(english):
+    words, costs = load_language("en"), recorded_costs()
+    cpu, gpu = (next(c for c in costs if c.record["device"]["type"] == kind) for kind in ("cpu", "cuda"))
+    assert gpu.record["dtype"] == "bfloat16"
+    for cost, said in ((cpu, "16.4"), (gpu, "1.9")):
+        speedup = plan(words, 512, 2560, cost=cost, n_tails=1, min_head_share=FLOOR).speedup
+        assert f"{speedup:.1f}" == said and f"<strong>{said}</strong> times" in english
+    assert worth_from(words, cpu) == LENGTHS[0] and worth_from(words, gpu) == 200_000
+    assert "The CPU gains from 1,000 words on, the GPU from about 200,000" in english
+    assert who_gains(words, [COUNTED_MULTIPLICATIONS], []) == ""
+    for machine, cost in zip(data_of(english)["explorer"]["machines"][1:], costs, strict=True):
+        assert machine["off"] == round(100 * cost.record["errors"]["train layers, not fitted"]["median"])
 
 
 def test_examples_are_fit_to_show():
@@ -142,9 +177,9 @@ def test_the_file_is_written_whole(tmp_path, english):
     assert path.read_text(encoding="utf-8") == english and [p.name for p in path.parent.iterdir()] == ["page.html"]
 
 
-def test_the_committed_page_is_what_the_command_makes(english):
+def test_the_committed_page_is_what_the_command_makes(linked):
     """Up to the last digits, which another processor may round otherwise: counts, and plans of equal time."""
-    committed = (Path(__file__).parents[2] / "notebooks" / "try_it.html").read_text(encoding="utf-8")
+    committed, english = (NOTEBOOKS / "try_it.html").read_text(encoding="utf-8"), linked
     again = "write it again: python -m adasoft page --out notebooks/try_it.html"
     assert around(committed) == around(english), again
     ours, theirs = data_of(committed), data_of(english)

@@ -26,7 +26,7 @@ def cut_figure(explorer: Explorer) -> Drawn:
     }
     # the list of the clusters ends with what belongs to none, where it is not next to nothing
     lines = clusters + (layer.by_cluster().get("all", 0.0) > 0.005 * layer.seconds)
-    return Drawn(shown, partial(_page, explorer), 980, 512 + 22 * lines)
+    return Drawn(shown, partial(_page, explorer), 980, 520 + 22 * lines)
 
 
 def _page(explorer: Explorer) -> str:

@@ -124,7 +124,7 @@ class _Cuts:
         explorer = self.explorer
         if key == "plan":
             before = explorer.cutoffs
-            self.plan = found = explorer.plan_for_me(min_head_share=FLOOR)
+            self.plan = found = explorer.plan_for_me(len(before) or 1, min_head_share=FLOOR)
             self.planned = explorer.sizes
             explorer.cutoffs = found.cutoffs
             self.remark(plan_text(explorer, found, before))

@@ -2,6 +2,7 @@
 // No DOM here. A test holds every function against Python on drawn cases.
 
 const NEAR = 0.1;                             // how far from its rank an example may lie, as a share of it
+const PRINTED = /^[\p{L}\p{M}\p{N}'’._-]+$/u; // a font may lack signs and emoji: they would stand there as empty boxes
 
 /**
  * Words in falling order: `runs` of [count, number of words with that count], and some of the words by rank; `unfit`:
@@ -31,12 +32,12 @@ export function makeWords({name, runs, ranks = [], words = [], unfit = []}) {
     while (low < high) { const middle = (low + high + 1) >> 1; if (ranks[middle] <= rank) low = middle; else high = middle - 1; }
     return low;
   };
-  /** From a place on in one direction, the first word that is fit to show; the word there where none is near. */
+  /** From a place on in one direction, the first word that is fit to show; where none is near the word there, if it can be printed. */
   const fit = (at, by) => {
     const first = known(at);
     for (let one = at; first && known(one) && Math.abs(ranks[one] - first.rank) <= Math.max(3, NEAR * first.rank); one += by)
       if (!hidden.has(one)) return known(one);
-    return first;
+    return first && PRINTED.test(first.word) ? first : null;
   };
   /** The words beside a cut after `rank` words: the last one before it and the first one behind it, or null. */
   const around = rank => {

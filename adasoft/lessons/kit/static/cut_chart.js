@@ -1,5 +1,5 @@
 // The drawing of the cut explorer: words with a handle for each cutoff, the curve of one cutoff under them, and bars of
-// shares and of time on a scale that a drag does not move. The last bar alone has a scale of its own, and says so.
+// shares and of time on a scale that a drag does not move, the full softmax being the whole row. The last bar shows shares of the time.
 import {counted, fitted, html, percent, mostFrequent, set, sub, svg, times, whole} from './dom.js';
 
 const STEP = {ArrowRight: 1.02, ArrowUp: 1.02, ArrowLeft: 1 / 1.02, ArrowDown: 1 / 1.02, PageUp: 1.25, PageDown: 0.8};
@@ -51,7 +51,7 @@ function timeScales(view) {
     const at = (Math.log10(Math.max(seconds, 1e-300)) - low) / (high - low);
     return CURVE.bottom - Math.min(1.02, Math.max(-0.03, at)) * (CURVE.bottom - CURVE.top);
   };
-  view.longest = Math.max(full, found.seconds, ...points.map(p => p.total));
+  view.longest = full;
 }
 
 // ------------------------------------------------------------------ what changes with words and the number of cuts
@@ -131,12 +131,16 @@ function timeAxis(view) {
   svg('line', {x1: left, x2: width - right, y1: y, y2: y, class: 'full'}, group);
   text(group, narrow ? 'full' : 'full softmax', width - right + 6, y + 4, 'strong');
   const points = state.cuts.length ? view.samples(i) : [];
-  if (!points.length) return;
+  if (!points.length) {
+    if (!state.cuts.length) text(group, 'Choose one cutoff or more, and its curve is drawn here.', left + room / 2, (CURVE.top + CURVE.bottom) / 2, 'axis-title', 'middle');
+    return;
+  }
   const clip = svg('clipPath', {id: `adasoft-clip-${view.made}`}, svg('defs', {}, group));
   svg('rect', {x: left, y: CURVE.top - 2, width: room, height: CURVE.bottom - CURVE.top + 4}, clip);
   const curves = svg('g', {'clip-path': `url(#adasoft-clip-${view.made})`}, group);
-  const line = part => points.map((p, at) => `${at ? 'L' : 'M'}${view.X(p.rank).toFixed(1)},${T(p[part]).toFixed(1)}`).join('');
-  forbidden(view, curves, points);
+  // too cheap for this axis: along its lower edge, and the name says so
+  const line = part => points.map((p, at) => `${at ? 'L' : 'M'}${view.X(p.rank).toFixed(1)},${Math.min(CURVE.bottom - 1, T(p[part])).toFixed(1)}`).join('');
+  const floor = forbidden(view, curves, points);
   points[0].parts?.forEach((_, k) => {           // the parts that this cutoff does not move: with them the sum adds up
     if (k === i || k === i + 1) return;
     svg('path', {class: `line still ${k > state.cuts.length ? 'sorting' : `c${k}`}`,
@@ -147,36 +151,64 @@ function timeAxis(view) {
   text(group, `cutoff ${sub(i + 1)}: how many words ${i ? `are in front of tail ${i + 1}` : 'the head holds'}`
     .replace('cutoff ', 'c'), left + room / 2, CURVE.bottom + 17, 'axis-title', 'middle');
   const [from, to] = [view.X(points[0].rank), view.X(points.at(-1).rank)];
-  if (to - from < 150) return;
+  if (to - from < 150) { floorName(view, group, points, floor); return; }
   // each part is named where it leaves the plot, or at its end: there the two are apart
   const named = (name, kind, part, p, dx, dy, anchor) =>
-    text(group, name, view.X(p.rank) + dx, Math.min(CURVE.bottom - 5, T(p[part]) + dy), `end ${kind}`, anchor);
+    text(group, name, view.X(p.rank) + dx, Math.min(CURVE.bottom - 6, T(p[part]) + dy), `end ${kind}`, anchor);
+  const least = say.brief(Number((view.low / say.scale).toPrecision(2)) * say.scale);
   const seen = part => points.filter(p => T(p[part]) < CURVE.bottom - 8);
   const rising = seen('rises')[0], falling = seen('falls').at(-1);
-  if (rising && to - view.X(rising.rank) > 60) named(nameOf(i), `c${i}`, 'rises', rising, rising === points[0] ? 6 : -8, rising === points[0] ? 14 : 4, rising === points[0] ? 'start' : 'end');
-  if (falling) named(nameOf(i + 1), `c${i + 1}`, 'falls', falling, falling === points.at(-1) ? -4 : 8, falling === points.at(-1) ? -7 : 4, falling === points.at(-1) ? 'end' : 'start');
+  if (rising && to - view.X(rising.rank) > 60) {
+    const whole = rising === points[0], x = view.X(rising.rank);
+    const name = named(nameOf(i), `c${i}`, 'rises', rising, whole ? 6 : -8, whole ? 14 : 4, whole ? 'start' : 'end');
+    if (!whole) fitted(name, [`${nameOf(i)}: under ${least}`, nameOf(i)], x - from - 12);
+  }
+  if (falling) {
+    const whole = falling === points.at(-1), x = view.X(falling.rank);
+    const name = named(nameOf(i + 1), `c${i + 1}`, 'falls', falling, whole ? -4 : 8, whole ? -7 : 4, whole ? 'end' : 'start');
+    if (!whole) fitted(name, [`${nameOf(i + 1)}: under ${least}`, nameOf(i + 1)], to - x - 12);
+  }
   if (!narrow) stillNames(view, group, points);
   named('total', 'strong', 'total', points[Math.round(0.03 * points.length)], 0, -8, 'start');
+  floorName(view, group, points, floor);
 }
 
 /** What a plan may not take: a head with less than `floor` of the tokens. */
 function forbidden(view, curves, points) {
   const {given, state, words, X} = view;
-  if (state.active || !given.floor) return;
+  if (state.active || !given.floor) return null;
   let low = points[0].rank, high = points.at(-1).rank;
   while (low < high) { const middle = (low + high) >> 1; if (words.cumulative(middle) >= given.floor) high = middle; else low = middle + 1; }
   const from = X(points[0].rank), wide = X(low) - from;
-  if (wide < 4) return;
+  if (wide < 4) return null;
   svg('rect', {x: from, width: wide, y: CURVE.top, height: CURVE.bottom - CURVE.top, class: 'forbidden'}, curves);
-  const name = text(curves, '', from + 6, CURVE.bottom - 6, 'axis-title'), told = `floor: ${Math.round(100 * given.floor)} %`;
-  fitted(name, [`${told} of the tokens in the head`, `${told} in the head`, told, ''], Math.min(wide - 10, view.room / 3));
+  return {from, wide};
+}
+
+/** Its name, from the bottom up in the first row where it covers no line and no other name. */
+function floorName(view, group, points, floor) {
+  if (!floor) return;
+  const {T, X, given, found} = view, others = [...group.querySelectorAll('text')].map(one => one.getBBox());
+  const name = text(group, '', floor.from + 6, 0, 'axis-title'), told = `floor: ${Math.round(100 * given.floor)} %`;
+  for (const words of [`${told} of the tokens in the head`, `${told} in the head`, told]) {
+    const wide = fitted(name, [words], Infinity).getComputedTextLength(), to = floor.from + 6 + wide;
+    if (wide > floor.wide - 10) continue;
+    const under = points.filter(p => X(p.rank) > floor.from - 8 && X(p.rank) < to + 8).flatMap(p => [p.total, p.rises, p.falls, ...(p.parts ?? [])]);
+    const lines = [found.full, ...under].map(T);
+    for (let y = CURVE.bottom - 6; y > CURVE.top + 14; y -= 4) {
+      const free = lines.every(at => at < y - 13 || at > y + 5)
+        && others.every(box => box.x > to + 4 || box.x + box.width < floor.from || box.y > y + 3 || box.y + box.height < y - 11);
+      if (free) { set(name, {y}); return; }
+    }
+  }
+  name.remove();
 }
 
 /** Names of the thin lines, right of the plot, each on a line of its own. */
 function stillNames(view, group, points) {
   const {T, width, right, state, found} = view, i = state.active, last = points.at(-1).parts ?? [];
   let free = T(found.full) + 14;
-  last.map((seconds, k) => [k, T(seconds)]).filter(([k, y]) => k !== i && k !== i + 1 && y < CURVE.bottom + 2)
+  last.map((seconds, k) => [k, T(seconds)]).filter(([k, y]) => k !== i && k !== i + 1 && y < CURVE.bottom)
     .sort((a, b) => a[1] - b[1]).forEach(([k, y]) => {
       const at = Math.max(y + 4, free);
       if (at > CURVE.bottom + 4) return;
@@ -287,7 +319,8 @@ function drawBands(view) {
 
 function drawHandle(view, node, i) {
   const {state, words, X} = view, rank = state.cuts[i], x = X(rank), [low, high] = view.limits(i);
-  const flip = x > view.width - view.right - 80, {last, first} = words.around(rank);
+  const near = i + 1 < state.cuts.length && X(state.cuts[i + 1]) - x < 80 && x - view.left > 80;    // its number would cross the next line
+  const flip = x > view.width - view.right - 80 || i === state.active && near, {last, first} = words.around(rank);
   node.setAttribute('transform', `translate(${x.toFixed(2)},0)`);
   node.classList.toggle('active', i === state.active);
   const end = last ? `, the last of them ${last.rank === rank ? '' : 'near '}“${last.word}”` : '';
@@ -298,8 +331,9 @@ function drawHandle(view, node, i) {
   const full = i === state.active || state.cuts.length < 3 && !view.narrow;
   value.textContent = full ? `c${sub(i + 1)} = ${whole(rank)}` : `c${sub(i + 1)}`;
   set(value, {x: flip ? -13 : 13, 'text-anchor': flip ? 'end' : 'start'});
-  node.querySelector('.last').textContent = full && last ? last.word : '';
-  node.querySelector('.first').textContent = full && first ? first.word : '';
+  // neither through the next handle's line nor out of the chart
+  fitted(node.querySelector('.last'), [full && last ? last.word : '', ''], x - 9 - (i ? X(state.cuts[i - 1]) : view.left));
+  fitted(node.querySelector('.first'), [full && first ? first.word : '', ''], (i + 1 < state.cuts.length ? X(state.cuts[i + 1]) : view.left + view.room) - x - 9);
 }
 
 /** Where the reader is, where he began, what he guessed and what was planned. */
@@ -309,8 +343,8 @@ function drawMarks(view) {
   set(drawing.querySelector('.you'), {cx: X(state.cuts[i]), cy: T(found.seconds)});
   const points = view.samples(i);
   const at = rank => points.reduce((near, p) => (Math.abs(p.rank - rank) < Math.abs(near.rank - rank) ? p : near), points[0])?.total;
-  const put = (kind, rank, dy, anchor = 'start') => {
-    const node = drawing.querySelector(`.${kind}`), name = drawing.querySelector(`.${kind}-text`), seconds = rank ? at(rank) : undefined;
+  const put = (kind, rank, dy, anchor = 'start', seconds = rank ? at(rank) : undefined) => {
+    const node = drawing.querySelector(`.${kind}`), name = drawing.querySelector(`.${kind}-text`);
     for (const one of [node, name]) one.setAttribute('visibility', seconds === undefined ? 'hidden' : 'visible');
     if (seconds === undefined) return;
     const x = X(rank), y = T(seconds);
@@ -319,10 +353,13 @@ function drawMarks(view) {
   };
   const {plan} = given, began = state.began?.made === view.made ? state.began.cuts : null;
   const same = began && began.every((cut, k) => k === i || cut === state.cuts[k]);
-  const guessed = i === 0 && state.guess?.words <= view.words.n && (!state.guess.about || state.guess.about === view.about());
+  const guessed = state.guess?.words <= view.words.n && (i === 0 || state.guess.number) && (!state.guess.about || state.guess.about === view.about());
+  // a guess of another number of cutoffs is no point of this curve: it stands at its own time
+  const other = guessed && state.guess.number && state.guess.number !== state.cuts.length;
+  drawing.querySelector('.guess-text').textContent = other && !view.narrow ? `your guess, ${counted(state.guess.number, 'cutoff')}` : 'your guess';
   // away from the star, which stands near it
   const before = plan && guessed && state.guess.words < plan[0] && X(state.guess.words) - view.left > 80;
-  put('guess', guessed ? state.guess.words : 0, 17, before ? 'end' : 'start');
+  put('guess', guessed ? state.guess.words : 0, 17, before ? 'end' : 'start', other ? state.guess.seconds : undefined);
   put('star', plan?.length === state.cuts.length ? plan[i] : 0, 19);
   put('ghost', same && Math.abs(X(began[i]) - X(state.cuts[i])) > 12 ? began[i] : 0, -9);
 }
@@ -349,8 +386,10 @@ function drawBars(view) {
   stack(1, 'tokens', parts('share'), 1, head(found.clusters[0].share));
   stack(2, view.narrow ? 'full' : 'full softmax', [['full-bar', found.full]], view.longest, say.brief(found.full));
   const own = [...parts('seconds'), ['sorting', found.sorting]];
-  const end = stack(3, view.narrow ? 'yours' : 'this layer', own, view.longest, say.brief(found.seconds));
-  stack(4, view.narrow ? 'parts' : 'enlarged', own, found.seconds || 1, found.seconds ? `${times(view.longest / found.seconds)} ×` : '');
+  const end = stack(3, view.narrow ? 'layer' : 'this layer', own, view.longest, say.brief(found.seconds));
+  if (found.seconds > 1.001 * view.longest)      // longer than the full softmax, whose bar fills the row
+    svg('path', {class: 'beyond', d: `M${left + room - 13},${BARS.top + 3 * BARS.row}l6,${BARS.high / 2}l-6,${BARS.high / 2}m6,${-BARS.high}l6,${BARS.high / 2}l-6,${BARS.high / 2}`}, group);
+  stack(4, view.narrow ? 'parts' : 'its parts', own, found.seconds || 1, found.seconds ? head(found.clusters[0].seconds / found.seconds) : '');
   if (!state.guess?.times) return;
   const y = BARS.top + 3 * BARS.row + BARS.high / 2, x = left + Math.min(1, found.full / state.guess.times / view.longest) * room;
   svg('path', {class: 'guess', d: CROSS, transform: `translate(${x.toFixed(1)},${y})`}, group);
@@ -364,8 +403,9 @@ function drawClusters(view) {
   while (list.children.length > found.clusters.length) list.lastChild.remove();
   found.clusters.forEach((cluster, i) => {
     const item = list.children[i] ?? html('div', {role: 'listitem'}, list), from = edges[i] + 1, to = edges[i + 1];
-    const seen = [1 / 6, 1 / 2, 5 / 6].map(part => words.word(Math.round(from * (to / from) ** part))?.word)
-      .filter((word, at, all) => word && all.indexOf(word) === at);
+    const seen = [1 / 6, 1 / 2, 5 / 6].map(part => words.word(Math.round(from * (to / from) ** part)))
+      .filter(near => near && near.rank >= from && near.rank <= to).map(near => near.word)   // no word of the neighbour
+      .filter((word, at, all) => all.indexOf(word) === at);
     item.className = `cluster c${i}`;
     item.replaceChildren();
     html('strong', {}, item, nameOf(i));

@@ -48,8 +48,9 @@ function typedNumber(parent, name, act, step) {
   });
   return input;
 }
-/** A whole number as people type it: 3,000 or 3 000 or 3e3; NaN for what is none. */
-const read = text => (/^\s*-?\d[\d,\s]*(\.\d+)?(e\d+)?\s*$/i.test(text) ? Number(text.replace(/[\s,]/g, '')) : NaN);
+/** A number as people type it: 3,000 or 3 000 or 3e3; NaN for what is none, and for 1,5, which is no 15. */
+const read = text => (/^\s*-?(\d{1,3}([,\s]\d{3})+|\d+)(\.\d+)?(e\d+)?\s*$/i.test(text) ? Number(text.replace(/[\s,]/g, '')) : NaN);
+const quoted = text => (text.trim() ? `“${text.trim()}”` : 'nothing');
 
 function makeCutoffs(view) {
   const {parts, state} = view;
@@ -69,10 +70,9 @@ function makeCutoffs(view) {
     const input = typedNumber(box, `cutoff ${i + 1}, words`, text => {
       const value = read(text), [low, high] = view.limits(i);
       if (Number.isInteger(value) && value >= low && value <= high) { view.begin(); view.setCut(i, value); view.end(); view.tell(''); return; }
-      const beside = [i - 1, i + 1].filter(k => k in state.cuts).map(k => `c${k + 1} is ${whole(state.cuts[k])}`).join(', ');
-      const range = Number.isInteger(value) || Number.isNaN(value)
-        ? `from ${whole(low)} to ${whole(high)} here${beside && ` (${beside})`}` : 'a whole number';
-      view.tell(`c${i + 1} should be ${range}, got ${Number.isNaN(value) ? `“${text.trim()}”` : value.toLocaleString('en')}.`, true);
+      const beside = [i - 1, i + 1].filter(k => k in state.cuts).map(k => `c${sub(k + 1)} is ${whole(state.cuts[k])}`).join(', ');
+      view.tell(`c${sub(i + 1)} should be a whole number from ${whole(low)} to ${whole(high)} here${beside && ` (${beside})`}, `
+        + `got ${Number.isNaN(value) ? quoted(text) : value.toLocaleString('en')}.`, true);
       input.value = whole(state.cuts[i]);
     }, by => view.setCut(i, state.cuts[i] + by));
     input.addEventListener('focus', () => view.activate(i));
@@ -95,7 +95,7 @@ function makeChoices(view) {
     const input = typedNumber(box, label, text => {
       const number = read(text);
       view.refused = {};
-      if (Number.isNaN(number)) { view.refuse(key, `${label} should be a number, got “${text.trim()}”.`); return; }
+      if (Number.isNaN(number)) { view.refuse(key, `${label} should be a number, got ${quoted(text)}.`); return; }
       on.choose?.(key, number);
     });
     input.value = whole(value); input.dataset.key = key;

@@ -50,7 +50,7 @@ function resultOf({state, words, found, say}) {
   if (state.hidden) {
     const share = 100 * words.cumulative(state.cuts[0] ?? words.n);
     return [whole(state.cuts[0] ?? words.n), ` of ${whole(words.n)} words in the head: `
-      + `${share < 99 ? Math.round(share) : Math.floor(10 * share) / 10} of 100 words in running text are answered by the head alone.`];
+      + `${share < 99 ? Math.round(share) : Math.floor(10 * share) / 10} of 100 tokens are answered by the head alone.`];
   }
   if (!state.cuts.length) return ['No cutoffs', `: a full softmax over all ${whole(words.n)} words, ${say.brief(found.full)} ${say.unit}.`];
   const ratio = found.full / found.seconds, alike = Math.abs(Math.log(ratio)) < 0.02;
@@ -65,7 +65,7 @@ function resultOf({state, words, found, say}) {
 /** So few numbers per word tell words badly apart: the width of the narrowest tails. */
 export const FEW = 8;
 
-/** What the speed costs: numbers that describe a token's word on average, and what is wrong with the plan, or ''. */
+/** What the speed costs: numbers that describe an average word of the text, and what is wrong with the plan, or ''. */
 function priceOf({state, found, given}) {
   if (state.hidden || !state.cuts.length) return null;
   const [head, ...tails] = found.clusters, mean = found.clusters.reduce((sum, one) => sum + one.share * one.width, 0);
@@ -76,25 +76,31 @@ function priceOf({state, found, given}) {
     narrow ? `${narrow === 1 ? 'a tail has' : `${narrow} tails have`} only ${FEW} numbers for each word` : '',
     tiny >= 0 ? `tail ${tiny + 1} holds ${counted(tails[tiny].size, 'word')}, so it hardly pays` : '',
   ].filter(Boolean).join('; ');
-  return {mean: digits(mean), d: whole(given.d), wrong};
+  return {mean: digits(mean), d: whole(given.d), part: mean / given.d, wrong};
 }
 
-/** Where the curve leads from here: what a few more words in front of the cutoff cost there and save behind it. */
+/** Where the curve leads from here: what the next words would cost in front of the cutoff and save behind it. */
 function balanceOf(view) {
   const {state, found, say, words, given} = view, i = state.active, cut = state.cuts[i], [low, high] = limits(view, i), by = Math.max(1, Math.round(cut / 10));
   if (!view.cost || cut + by > high) return '';
   const moved = rank => price(view, state.cuts.map((one, at) => (at === i ? rank : one)));
   const more = moved(cut + by), less = moved(Math.max(low, cut - by)), name = at => (at ? `tail ${at}` : 'the head');
-  const spent = more.clusters[i].seconds - found.clusters[i].seconds, saved = found.clusters[i + 1].seconds - more.clusters[i + 1].seconds;
-  const unit = seconds => (Math.abs(seconds) < 1e-3 * found.seconds ? 'next to nothing' : say.brief(Math.abs(seconds)));
-  const some = by === 1 ? '1 more word would' : `${whole(by)} more words would`;
-  const told = `${some} cost ${name(i)} ${unit(Math.max(0, spent))} and save ${name(i + 1)} ${unit(Math.max(0, saved))}`;
-  const flat = 0.003 * found.seconds;
-  if (more.seconds > found.seconds - flat && less.seconds > found.seconds - flat) return ` The bottom: ${told}, about the same.`;
-  const share = i || !given.floor ? 1 : words.cumulative(Math.max(low, cut - by));
-  if (less.seconds < more.seconds && share < given.floor)
-    return ` Fewer words would be ${say.counted ? 'cheaper' : 'faster'} still, but less than ${Math.round(100 * given.floor)} % of the tokens would be in the head.`;
-  return more.seconds < less.seconds ? ` Too far left: ${told}.` : ` Too far right: ${told}.`;
+  const spent = Math.max(0, more.clusters[i].seconds - found.clusters[i].seconds), flat = 0.003 * found.seconds;
+  const saved = Math.max(0, found.clusters[i + 1].seconds - more.clusters[i + 1].seconds), little = seconds => seconds < 1e-3 * found.seconds;
+  const unit = seconds => (little(seconds) ? 'almost nothing' : say.brief(seconds));
+  const told = `Moving the next ${by === 1 ? 'word' : `${whole(by)} words`} into ${name(i)} would cost ${unit(spent)} there and save `
+    + `${unit(saved)} in ${i || state.cuts.length > 1 ? name(i + 1) : 'the tail'}.`;
+  const kept = rank => (i || !given.floor ? 1 : words.cumulative(rank)), floor = `less than ${Math.round(100 * given.floor)} % of the tokens`;
+  // on either side nothing to gain: a bottom only where the whole curve has no lower place, and a plan may lie
+  if (more.seconds > found.seconds - flat && less.seconds > found.seconds - flat) {
+    if (little(spent) && little(saved)) return ' Flat: here it hardly matters where you cut.';
+    const lowest = samples(view, i).reduce((least, p) => (p.total < least.total ? p : least));
+    if (found.seconds > 1.01 * lowest.total) return ` Level here, but it is lower further ${lowest.rank < cut ? 'left' : 'right'}. ${told}`;
+    return kept(cut) < given.floor ? ` The lowest place, but with ${floor} in the head.` : ` The bottom. ${told}`;
+  }
+  if (less.seconds < more.seconds && kept(Math.max(low, cut - by)) < given.floor)
+    return ` Fewer words would be ${say.counted ? 'cheaper' : 'faster'} still, but leave ${floor} in the head.`;
+  return ` ${more.seconds < less.seconds ? 'Too far left.' : 'Too far right.'} ${told}`;
 }
 
 /** What the reader can do, in one line. */
@@ -105,7 +111,7 @@ function instructionOf(view) {
   const what = state.cuts.length > 1 ? 'a handle' : 'the handle';
   return given.cost.kind === 'kernel'
     ? `Drag ${what}. This cost model is your own, so the kernel computes it and the times follow a moment later.`
-    : `Drag ${what}${state.cuts.length > 1 ? `; the curve is about c${sub(state.active + 1)}` : ''}.${balanceOf(view)}`;
+    : `Drag ${what}${state.cuts.length > 1 ? `; the curve moves c${sub(state.active + 1)} alone` : ''}.${balanceOf(view)}`;
 }
 
 function drawPrice(line, found) {
@@ -113,8 +119,9 @@ function drawPrice(line, found) {
   line.hidden = !found;
   if (!found) return;
   line.append('The price: ');
-  html('strong', {}, line, `${found.mean} numbers`);
-  line.append(` describe a token’s word on average, instead of ${found.d}.`);
+  html('strong', {}, line, `${found.mean} of ${found.d} numbers`);
+  html('span', {class: 'scale', 'aria-hidden': true, style: `--part: ${(100 * found.part).toFixed(1)}%`}, line);
+  line.append(' for an average word of the text; fewer may predict worse.');
   if (found.wrong) { line.append(' '); html('span', {class: 'warning'}, line, `Careful: ${found.wrong}.`); }
 }
 
@@ -194,11 +201,11 @@ export function mount(root, given, on = {}) {
   };
   Object.assign(view, moves(view), {samples: i => samples(view, i), limits: i => limits(view, i)});
   /** What a guess was about: it is drawn only where its cost is still the one that was guessed. */
-  view.about = () => [state.cuts.length, view.words.name, view.words.n, view.given.cost.name, view.given.d, view.given.batch].join();
+  view.about = () => [view.words.name, view.words.n, view.given.cost.name, view.given.d, view.given.batch].join();
   makeControls(view);
   view.reveal = () => {
     state.hidden = false;
-    state.guess = {words: state.cuts[0], about: view.about()};
+    state.guess = {words: state.cuts[0], seconds: price(view, state.cuts).seconds, number: state.cuts.length, about: view.about()};
     view.arranged = ''; drawAll(view); view.parts.drawing.querySelectorAll('.handle')[state.active]?.focus();
     on.reveal?.();
   };

@@ -32,25 +32,25 @@ const sums = (scene, sentence) => sentence.reduce(([full, adaptive], word) =>
 
 function buildScene(scene, root) {
   root.classList.add('adasoft-cut', 'adasoft-scene');
-  const {state} = scene, parts = scene.parts = {sentence: html('p', {class: 'sentence'}, root)};
-  parts.legend = html('p', {class: 'legend'}, root);
+  const {state} = scene, parts = scene.parts = {controls: html('div', {class: 'controls'}, root)};
+  parts.sentence = html('p', {class: 'sentence'}, root);
+  parts.story = html('p', {class: 'story', role: 'status'}, root);
   parts.charts = html('div', {class: 'charts'}, root);
   parts.stage = svg('svg', {role: 'img'}, parts.charts);
-  parts.story = html('p', {class: 'story', role: 'status'}, root);
-  parts.controls = html('div', {class: 'controls'}, root);
+  parts.legend = html('p', {class: 'legend'}, root);
   const button = (text, act, kind = '', place = parts.controls) => {
     const node = html('button', {type: 'button', class: kind}, place, text);
     node.addEventListener('click', act);
     return node;
   };
   parts.playing = button('Play', () => (scene.state.playing ? scene.pause() : scene.play()), 'primary');
-  button('Step', () => { scene.pause(); if (state.at + 1 >= state.sentence.length) scene.start(); scene.step(); });
+  parts.stepping = button('Step', () => { scene.pause(); scene.step(); });
   parts.choices = html('span', {class: 'buttons'}, parts.controls);
   scene.button = button;
   const box = html('label', {class: 'own'}, parts.controls, 'Yours ');
   const typed = html('input', {type: 'text', class: 'sentence-box', maxlength: 300, placeholder: 'type a sentence, then Enter'}, box);
   typed.addEventListener('change', () => scene.type(typed.value));
-  parts.said = html('p', {class: 'note', role: 'status', hidden: ''}, root);
+  parts.said = html('p', {class: 'note', role: 'status'}, root);
   root.addEventListener('keydown', event => {              // else JupyterLab takes keys for commands
     if (event.key !== 'Escape' && event.target.closest('input, button')) event.stopPropagation();
   });
@@ -158,7 +158,9 @@ function lit(scene, cluster) {
 
 function showScene(scene) {
   const {state, parts, ranks, words} = scene, word = state.sentence[state.at], rank = ranks.get(word);
-  const cluster = word === undefined ? null : scene.cluster(word);
+  const cluster = word === undefined ? null : scene.cluster(word), last = state.at + 1 >= state.sentence.length;
+  parts.stepping.disabled = last;
+  parts.stepping.title = last ? 'That was the last word: Play begins again' : '';
   parts.sentence.querySelectorAll('.token').forEach((node, i) => {
     node.className = `token${i === state.at ? ' now' : ''}${i <= state.at ? ` c${scene.cluster(state.sentence[i])}` : ''}`;
   });
@@ -196,7 +198,7 @@ function tell(scene, word, rank, cluster, stage) {
 export function mountScene(root, data, on = {}) {
   const state = {sentence: data.sentences[0].map(([word]) => word), at: -1, full: 0, adaptive: 0, playing: false, own: [], seen: new Set()};
   const scene = {state, on, data: {}, timer: 0, walking: 0, width: 0, still: matchMedia('(prefers-reduced-motion: reduce)')};
-  scene.say = text => { scene.parts.said.textContent = text; scene.parts.said.hidden = !text; };
+  scene.say = text => { scene.parts.said.textContent = text; };
   buildScene(scene, root);
   const {say} = scene;
   scene.start = (next = state.sentence) => {
@@ -220,17 +222,20 @@ export function mountScene(root, data, on = {}) {
     next();
   };
   scene.pause = () => { clearTimeout(scene.timer); state.playing = false; scene.parts.playing.textContent = 'Play'; };
+  const isOwn = words => state.own.some(own => own.join(' ') === words.join(' '));
   scene.type = async typed => {
     // as the list does it: lower case, and numbers of several digits as zeros
     const read = straight(typed).toLowerCase().match(/[\p{L}\p{M}\p{N}]+(?:'[\p{L}\p{M}]+)*/gu) ?? [];
     if (!read.length) { say(typed.trim() ? `There is no word in “${typed.trim()}”.` : ''); return; }
     const zeros = read.filter(word => /\d\d/.test(word)), found = read.slice(0, MOST_WORDS).map(word => (/\d\d/.test(word) ? word.replace(/\d/g, '0') : word));
     say([zeros.length ? `The list counts “${zeros[0]}” as “${zeros[0].replace(/\d/g, '0')}”: numbers of equal length are one word there.` : '',
-         read.length > MOST_WORDS ? `These are the first ${MOST_WORDS} of ${read.length} words.` : ''].filter(Boolean).join(' '));
+         read.length > MOST_WORDS ? `These are the first ${MOST_WORDS} of ${read.length} words.` : '',
+         state.own.length >= MOST_OWN && !isOwn(found) ? `Your last ${MOST_OWN} sentences are kept, so “${state.own[0].join(' ')}” is gone.` : '']
+      .filter(Boolean).join(' '));
     scene.pause();
     const unknown = found.filter(word => !scene.ranks.has(word));
     if (unknown.length && on.ranks) for (const [word, rank] of Object.entries(await on.ranks(unknown))) scene.ranks.set(word, rank);
-    if (!state.own.some(own => own.join(' ') === found.join(' '))) state.own = [...state.own, found].slice(-MOST_OWN);
+    if (!isOwn(found)) state.own = [...state.own, found].slice(-MOST_OWN);
     scene.start(found); scene.play();
   };
   settle(scene, data);

@@ -18,11 +18,11 @@ const WORTH = 0.95;                           // of the time: what a further cut
 /** The explorer, whose settings and plans are all in the page. */
 function explore(root, {texts, costs, machines, sizes, plans, cuts, floor, ...chosen}) {
   const clock = document.getElementById('clock'), after = document.getElementById('after');
-  const named = costs.map((cost, i) => [i, cost.name.replace('recorded machine: ', '')]);
+  const named = costs.map((cost, i) => [i, cost.counted ? 'none: count multiplications' : cost.name.replace('recorded machine: ', '')]);
   const gpu = machines.findIndex(machine => machine.gpu), state = () => {
     const {text, cost, d, batch} = chosen, {counted} = costs[cost];
     clock.textContent = counted ? `Here we count multiplications for each token, with ${whole(d)} numbers for each word of the head. Where would you cut?`
-      : `Now we use real time: one training step of this layer, forward and backward, on ${whole(batch)} tokens, as timings of ${machines[cost].name} predict it. Where would you cut?`;
+      : `From counting to milliseconds: one training step of this layer, forward and backward, on ${whole(batch)} tokens. The times come from a formula fitted to measurements on ${machines[cost].name}${machines[cost].off ? `; for layers it was not fitted to, it is off by about ${machines[cost].off} %` : ''}. Where would you cut?`;
     return {
       words: texts[text], cost: costs[cost], d, batch, floor, ratio: 4, plan: null, note: '',
       summary: `${texts[text].name}, d = ${whole(d)} numbers per hidden state, B = ${whole(batch)} tokens per step`,
@@ -34,7 +34,7 @@ function explore(root, {texts, costs, machines, sizes, plans, cuts, floor, ...ch
       ],
       buttons: [
         {key: 'plan', text: 'Plan for me', title: `The best cutoffs that keep ${Math.round(100 * floor)} % of the tokens in the head`},
-        {key: 'number', text: 'Best number for me', title: 'Also chooses how many cutoffs: each must save 5 % of the time, and no tail may be too narrow'},
+        {key: 'number', text: 'Best number of cutoffs', title: 'Also chooses how many cutoffs: each must save 5 % of the time, and no tail may be too narrow'},
         ...(gpu > 0 && cost !== gpu ? [{key: 'gpu', text: 'The same on a GPU', title: machines[gpu].name}] : []),
       ],
     };
@@ -52,18 +52,19 @@ function explore(root, {texts, costs, machines, sizes, plans, cuts, floor, ...ch
     explorer.tell(told);
   }
   function plan() {
-    const asked = explorer.state.cuts.length, found = best(asked);
-    if (!found) { explorer.tell(asked ? 'No plan is stored for these sizes.' : 'Choose at least one cutoff to plan.'); return; }
+    const asked = explorer.state.cuts.length || 1, found = best(asked);
+    if (!found) { explorer.tell('No plan is stored for these sizes.'); return; }
     take(found, explorer.price(found) > explorer.price([]) ? full()
       : `${asked === 1 ? 'The best cutoff' : `The best ${asked} cutoffs`} ${kept}. Look at the price as well.`);
   }
   function number() {
     let chosenCuts = [], least = explorer.price([]);
-    for (const {cuts: found} of stored().sort((a, b) => a.cuts.length - b.cuts.length)) {
-      const narrow = explorer.layer(found).clusters.some(one => one.width <= FEW);
-      if (!narrow && explorer.price(found) < WORTH * least) { chosenCuts = found; least = explorer.price(found); }
-    }
-    take(chosenCuts, chosenCuts.length ? `${many(chosenCuts.length)}: another would save less than 5 % here, or describe words by only ${FEW} numbers.` : full());
+    const usable = found => !explorer.layer(found).clusters.some(one => one.width <= FEW), possible = stored().sort((a, b) => a.cuts.length - b.cuts.length).map(one => one.cuts);
+    for (const found of possible) if (usable(found) && explorer.price(found) < WORTH * least) { chosenCuts = found; least = explorer.price(found); }
+    const asked = chosenCuts.length, others = possible.filter(found => found.length > asked);
+    const narrow = others.some(found => explorer.price(found) < WORTH * least);    // it would save more: refused for its width
+    take(chosenCuts, !asked ? full() : `${many(asked)} ${asked === 1 ? 'is' : 'are'} enough`
+      + (!others.length ? '.' : narrow ? `: more would be faster, but describe some words by only ${FEW} numbers.` : ': more would save less than 5 %.'));
   }
   /** After the guess: what it came to beside the best single cutoff. */
   function compare() {
