@@ -310,7 +310,7 @@ def test_a_job_stops_fails_and_runs_alone():
     job.start.click()
     assert inside.wait(30) and job.bar.value == 0.5
     other.start.click()
-    assert "another measurement is running" in problem(box)
+    assert "another measurement is running, started by “Go”: wait for it" in problem(box)
     job.stop.click()
     job.thread.join(30)
     assert "Stopped" in said(box) and job.stop.disabled and not job.start.disabled

@@ -21,8 +21,8 @@ def _opened() -> tuple[float, float]:
 
 QUESTIONS: dict[str, Question] = {
     "second look": Question(
-        "SVD-softmax with $V$ = 800,000 words, $d$ = 512, $W$ = 64, $N$ = 40,000. Leave out the $d \\times d$ rotation "
-        "of the hidden state. What percentage of the full softmax's $V d$ multiplications is left?",
+        "SVD-softmax with $V$ = 800,000 words, $d$ = 512, $W$ = 64, $N$ = 40,000. Do not count the $d \\times d$ "
+        "rotation of the hidden state. What percentage of the full softmax's $V d$ multiplications is left?",
         lambda: 100 * (800_000 * 64 + 40_000 * (512 - 64)) / (800_000 * 512),
         {
             "That is the preview alone. N words get a second look, with the columns that are left.": lambda: 12.5,
@@ -51,14 +51,11 @@ QUESTIONS: dict[str, Question] = {
     ),
     "pairs": Question(
         "The small adaptive softmax of the first picture has two tails. For the ten best words, 92.5 % of the hidden "
-        "states open tail 1 and 30.7 % open tail 2. Count one pair for each hidden state and tail. What share of the "
-        "pairs, in percent, is never read?",
+        "states open tail 1 and 30.7 % open tail 2. On average over both tails, what percentage is never opened?",
         lambda: 100 - sum(_opened()) / 2,
         {
-            "That is what is opened; the question is what is never read.": lambda: sum(_opened()) / 2,
-            "Each hidden state has two pairs: take the mean of both tails, not their sum.": lambda: (
-                200 - sum(_opened())
-            ),
+            "That is what is opened; the question is what never is.": lambda: sum(_opened()) / 2,
+            "Take the mean of both tails, not their sum.": lambda: 200 - sum(_opened()),
             "That is tail 1 alone.": lambda: 100 - _opened()[0],
             "That is tail 2 alone.": lambda: 100 - _opened()[1],
         },

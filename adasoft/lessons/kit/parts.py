@@ -174,7 +174,8 @@ class Job:
     """
 
     _running = threading.Lock()
-    _BUSY = "another measurement is running: wait for it, or stop it"
+    _BUSY = "another measurement is running"
+    _under_way = ""
     _turned_away: ClassVar[list[Line]] = []
 
     def __init__(self, panel: Panel, text: str, work: Work, tooltip: str = "") -> None:
@@ -211,8 +212,8 @@ class Job:
         """Start it, as its button does, or start other work. Raises ValueError while another job runs."""
         if not Job._running.acquire(blocking=False):
             Job._turned_away.append(self.panel.problem)
-            raise ValueError(Job._BUSY)
-        self._stopped = False
+            raise ValueError(f"{Job._BUSY}, started by “{Job._under_way}”: wait for it, or stop it there")
+        self._stopped, Job._under_way = False, self.start.description
         self._idle(False)
         self.bar.value, self.bar.layout.visibility = 0.0, "visible"
         self.thread = threading.Thread(target=self._run, args=(work or self._work,), daemon=True)

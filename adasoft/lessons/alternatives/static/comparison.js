@@ -242,13 +242,12 @@ export function mountComparison(root, data) {
     result.replaceChildren();
     const even = fitting.slice(1).filter(p => level(best, p)).map(p => p.name);
     setting.textContent = `${whole(now.n)} words, d = ${now.d}, ${now.rows === 1 ? '1 hidden state' : `${whole(now.rows)} hidden states at once`}. ${now.machine}.`;
-    html('strong', {}, result, `Fastest: ${best.name}`);
+    html('strong', {}, result, `Fastest: ${best.name}${best.outside ? `, but ${(100 * best.outside).toFixed(0)} % of the next words get probability zero` : ''}`);
     if (fitting.length === 1 && best === full) {
       result.append(`, ${msText(best.seconds)}: the only exact method recorded at these sizes. The adaptive softmax was not recorded here.`);
     } else {
       result.append(`, ${msText(best.seconds)}: ${best === full ? 'nothing here is faster' : `${paceText(full.seconds / best.seconds)} (${msText(full.seconds)})`}. `);
       result.append(even.length ? `Too close to call: ${even.join(', ')}. ` : next ? `Next: ${next.name}, ${msText(next.seconds)}. ` : '');
-      if (best.outside) result.append(`It gives ${(100 * best.outside).toFixed(0)} % of the next words probability zero.`);
     }
     moral.textContent = now.moral && !state.exact ? now.moral : '';
     const other = 'An adaptive softmax is a model of its own, so its ten best can differ from the full one’s: different is not worse.';
