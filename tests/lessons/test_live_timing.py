@@ -15,6 +15,7 @@ from adasoft import MeasuredCost, Vocabulary
 from adasoft.lessons import COUNTED_MULTIPLICATIONS, LiveTimingExplorer
 from adasoft.lessons.kit.exercises import judge
 from adasoft.lessons.kit.grading import PREDICTIONS
+from adasoft.lessons.kit.plots import seconds_text
 from adasoft.lessons.live_timing import figures as lf
 from adasoft.lessons.live_timing import layers as ll
 from adasoft.lessons.live_timing import panels as live_timing
@@ -144,7 +145,8 @@ def test_bars_predictions_and_words(explorer, clock):
     assert list(figure.data[1].y) == [PLAN, OURS, FULL]  # the model does not know PyTorch's
     predicted = explorer.layer_job().seconds(explorer.cost)
     np.testing.assert_allclose(figure.data[1].x, [1e3 * predicted[n] for n in (PLAN, OURS, FULL)])
-    assert "Measured here. Ours is 15 times faster than the full softmax." in said(box)
+    ours = f"Ours was predicted at {seconds_text(predicted[OURS])} and took 200 ms: "
+    assert f"Measured here. {ours}" in said(box) and " Ours is 15 times faster than the full softmax." in said(box)
     assert "Ours and PyTorch's layer overlap: this measurement cannot tell them apart." in said(box)
     assert "too low" in said(box) and "made by hand" in said(box)
     plan = ", ".join(f"{c:,}" for c in explorer.best_plan(explorer.cost).cutoffs)
@@ -191,8 +193,8 @@ def test_wrong_is_one_click_away(explorer, clock):
     assert list(figure.data[2].y) == [PLAN, OURS, STOCK, FULL] and np.isfinite(figure.data[2].x).all()
     assert "Timed wrongly (once, cold, one after the other)" in said(box)
     times = {FULL: Spread(3.0, 3, 3, 5), OURS: Spread(0.5, 0.5, 0.5, 5)}
-    text = lf.wrong_sentence(times, {FULL: 3.0, OURS: 1.0})
-    assert "would read 3 times; it is 6" in text
+    result, _ = lf.layers_sentence(times, {}, {FULL: 3.0, OURS: 1.0}, "a model")
+    assert result.startswith("Timed wrongly, the gain would read 3 times; it is 6.")
 
 
 def test_recorded_machines_are_labelled(explorer, clock):
@@ -358,8 +360,9 @@ def test_when_the_full_softmax_wins_as_the_text_says():
     two = still_explorer(n_words=2000, cutoffs=(1000, 1414), **sizes).predicted_layers()
     assert len(one.best_plan(one.cost).cutoffs) == 1
     times = one.predicted_layers()
-    assert f"one cutoff pays ({1e3 * times[PLAN]:.2f} against {1e3 * times[FULL]:.2f} ms)" in text
-    assert f"two, at 1,000 and 1,414, do not ({1e3 * two[OURS]:.2f} ms)" in text and two[OURS] > times[FULL]
+    against = f"({1e3 * times[PLAN]:.2f} against {1e3 * times[FULL]:.2f} ms)"
+    assert f"one cutoff is faster than the full softmax {against}" in text
+    assert f"two, at 1,000 and 1,414, are slower ({1e3 * two[OURS]:.2f} ms)" in text and two[OURS] > times[FULL]
 
 
 def test_products_alone_are_the_floor_only_where_they_are():

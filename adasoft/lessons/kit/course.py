@@ -20,7 +20,7 @@ LESSONS: tuple[Lesson, ...] = (
     Lesson("01", "How unequal are words?", "01_zipf.ipynb", "words"),
     Lesson("02", "Where would you cut?", "02_clusters.ipynb", "clusters"),
     Lesson("03", "Why do counted multiplications lie?", "03_time_model.ipynb", "time_model"),
-    Lesson("04", "Does it hold on my machine?", "04_live_timing.ipynb", "live_timing"),
+    Lesson("04", "Are the predicted times true on my machine?", "04_live_timing.ipynb", "live_timing"),
     Lesson("05", "What does the layer compute?", "05_layer.ipynb", "layer"),
     Lesson("06", "What does it cost in perplexity?", "06_language_model.ipynb", "language_model"),
     Lesson("07", "Which method, when?", "07_alternatives.ipynb", "alternatives"),

@@ -24,6 +24,8 @@ _COLOR = {name: FULL_COLOR if name in (FULL, CUT) else COLORS[0] for name in NAM
 #: A prediction: a line, upright beside the points.
 _PREDICTED = {"symbol": "line-ns", "size": 22, "line": {"width": 3}}
 _WRONG = {"symbol": "x-thin", "size": 12, "line": {"width": 4, "color": COLORS[5]}}
+#: In one line above the drawing, however long the names of its rows are.
+_LEGEND = {"orientation": "h", "xref": "container", "x": 0, "yref": "container", "y": 1, "yanchor": "top"}
 _NONE = Spread(math.nan, math.nan, math.nan, 0)
 
 Times = Mapping[str, Spread]
@@ -97,7 +99,7 @@ def layers_figure(times: Times, predicted: Seconds, wrong: Seconds, guess: Secon
     title = "one training step of the layer, ms (logarithmic)"
     figure.update_xaxes(type="log", dtick="D2", tickformat=",.6~r", title_text=title)
     figure = filled(figure, *layers_data(times, predicted, wrong, guess), 250)
-    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.18}, margin_t=30)
+    figure.update_layout(showlegend=True, legend=_LEGEND, margin_t=30)
     return figure
 
 
@@ -109,6 +111,12 @@ def layers_sentence(times: Times, predicted: Seconds, wrong: Seconds, whose: str
     pairs = [(OURS, FULL, "Ours", "the full softmax"), (OURS, STOCK, "Ours", STOCK)]
     pairs += [(PLAN, OURS, "The plan", "your cutoffs")] if PLAN in times else []
     told = [compared(times[a], times[b], said, other) for a, b, said, other in pairs if a in times and b in times]
+    if OURS in times and math.isfinite(predicted.get(OURS, math.nan)):  # the lesson's question
+        p, t = predicted[OURS], times[OURS].median
+        told.insert(0, f"Ours was predicted at {seconds_text(p)} and took {seconds_text(t)}: {percent_off(p, t)}.")
+    if {OURS, FULL} <= {*wrong} & {*times}:
+        true, false = times[FULL].median / times[OURS].median, wrong[FULL] / wrong[OURS]
+        told.insert(0, f"Timed wrongly, the gain would read {false:.3g} times; it is {true:.3g}.")
     result = " ".join(told) or f"{next(iter(times))}: {seconds_text(next(iter(times.values())).median)}."
     parts = []
     for name, t in times.items():
@@ -151,11 +159,7 @@ def wrong_sentence(times: Times, wrong: Seconds) -> str:
     if not both:
         return ""
     parts = [f"{n} {wrong[n] / times[n].median:.2g}" for n in both]
-    text = f" Timed wrongly (once, cold, one after the other), each takes so many times its median: {', '.join(parts)}."
-    if OURS in both and FULL in both:
-        true, false = (times[FULL].median / times[OURS].median, wrong[FULL] / wrong[OURS])
-        text += f" The gain over the full softmax would read {false:.3g} times; it is {true:.3g}."
-    return text
+    return f" Timed wrongly (once, cold, one after the other), each takes so many times its median: {', '.join(parts)}."
 
 
 def recorded_sentence(found: Recorded) -> tuple[str, str]:
@@ -250,7 +254,7 @@ def curve_figure(explorer: LiveTimingExplorer, times: Times) -> go.Figure:
     figure.update_xaxes(**LOG)
     figure.update_yaxes(type="log", dtick="D2", tickformat=",.6~r", title_text="one training step of the layer, ms")
     figure = filled(figure, *curve_data(explorer, times), 310)
-    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.14}, margin_t=36)
+    figure.update_layout(showlegend=True, legend=_LEGEND, margin_t=36)
     return figure
 
 

@@ -43,8 +43,8 @@ def _race_still() -> Picture:
 def _layers_still() -> Picture:
     found = next(one for one in recorded_layers() if one.n_classes == WORDS)
     figure = lf.layers_figure(found.times, found.predicted, {}, {})
-    figure.add_annotation(text=found.label, xref="paper", yref="paper", x=0, y=1.34, showarrow=False)
-    figure.update_layout(margin_t=80, height=320)
+    figure.add_annotation(text=found.label, xref="paper", yref="paper", x=1, y=1.22, showarrow=False)
+    figure.update_layout(margin_t=50, height=290)
     return figure
 
 
