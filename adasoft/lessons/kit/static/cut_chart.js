@@ -3,7 +3,7 @@
 import {counted, fitted, html, percent, mostFrequent, set, sub, svg, times, whole} from './dom.js';
 
 const STEP = {ArrowRight: 1.02, ArrowUp: 1.02, ArrowLeft: 1 / 1.02, ArrowDown: 1 / 1.02, PageUp: 1.25, PageDown: 0.8};
-const WORDS = {top: 24, bottom: 120}, CURVE = {top: 166, bottom: 279}, BARS = {top: 307, row: 16, high: 11, rows: 5};
+const WORDS = {top: 24, bottom: 120}, CURVE = {top: 166, bottom: 265}, BARS = {top: 293, row: 16, high: 11, rows: 5};
 const STAR = 'M0,-9 2.2,-3 8.6,-2.8 3.5,1.1 5.3,7.3 0,3.7 -5.3,7.3 -3.5,1.1 -8.6,-2.8 -2.2,-3z';
 const CROSS = 'M-5,-5 5,5 M-5,5 5,-5';
 
