@@ -112,8 +112,10 @@ def layers_sentence(times: Times, predicted: Seconds, wrong: Seconds, whose: str
     pairs += [(PLAN, OURS, "The plan", "your cutoffs")] if PLAN in times else []
     told = [compared(times[a], times[b], said, other) for a, b, said, other in pairs if a in times and b in times]
     if OURS in times and math.isfinite(predicted.get(OURS, math.nan)):  # the lesson's question
-        p, t = predicted[OURS], times[OURS].median
-        told.insert(0, f"Ours was predicted at {seconds_text(p)} and took {seconds_text(t)}: {percent_off(p, t)}.")
+        ahead, took = predicted[OURS], times[OURS].median
+        told.insert(
+            0, f"Ours was predicted at {seconds_text(ahead)} and took {seconds_text(took)}: {percent_off(ahead, took)}."
+        )
     if {OURS, FULL} <= {*wrong} & {*times}:
         true, false = times[FULL].median / times[OURS].median, wrong[FULL] / wrong[OURS]
         told.insert(0, f"Timed wrongly, the gain would read {false:.3g} times; it is {true:.3g}.")
