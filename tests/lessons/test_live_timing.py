@@ -145,8 +145,11 @@ def test_bars_predictions_and_words(explorer, clock):
     assert list(figure.data[1].y) == [PLAN, OURS, FULL]  # the model does not know PyTorch's
     predicted = explorer.layer_job().seconds(explorer.cost)
     np.testing.assert_allclose(figure.data[1].x, [1e3 * predicted[n] for n in (PLAN, OURS, FULL)])
-    ours = f"Ours was predicted at {seconds_text(predicted[OURS])} and took 200 ms: "
-    assert f"Measured here. {ours}" in said(box) and " Ours is 15 times faster than the full softmax." in said(box)
+    ours, full = (f"{seconds_text(predicted[name])} and took " for name in (OURS, FULL))
+    assert f"Measured here. Ours was predicted at {ours}200 ms (" in said(box)
+    assert f"; the full softmax at {full}3.0 s (" in said(
+        box
+    ) and " Ours is 15 times faster than the full softmax." in said(box)
     assert "Ours and PyTorch's layer overlap: this measurement cannot tell them apart." in said(box)
     assert "too low" in said(box) and "made by hand" in said(box)
     plan = ", ".join(f"{c:,}" for c in explorer.best_plan(explorer.cost).cutoffs)
@@ -379,8 +382,8 @@ def test_the_race_and_the_paper_as_the_text_says():
     record = next(one for one in recorded_layers() if one.n_classes == 44_000)
     assert f"the layer alone is {steps_done(record)} times faster" in lesson_text()
     runners = layer_race()["races"][0]["runners"]
-    assert [runner["seconds"] for runner in runners] == [record.times[n].median for n in (FULL, STOCK, OURS)]
-    assert [runner["predicted"] for runner in runners] == [record.predicted.get(n) for n in (FULL, STOCK, OURS)]
+    assert [runner["seconds"] for runner in runners] == [record.times[n].median for n in (FULL, OURS)]
+    assert [runner["predicted"] for runner in runners] == [record.predicted.get(n) for n in (FULL, OURS)]
     assert f"{83 / 30:.1f} times faster for the whole training" in lesson_text()
     assert f"{58 / 18:.1f} times" in lesson_text() and f"{802 / 110:.1f} times" in lesson_text()
     with pytest.raises(LookupError):
@@ -464,7 +467,7 @@ def test_points_appear_on_the_curve(explorer, clock):
     _, seconds = lf.predicted_curve(explorer)
     np.testing.assert_allclose(figure.data[0].y, 1e3 * np.asarray(seconds))
     assert f"Lowest of {len(places)} measured points: {places[0]} words" in said(box)
-    assert "which costs" in said(box) and "more than the measured best" in said(box)
+    assert "the one predicted to be fastest" in said(box) and "longer than the fastest" in said(box)
     explorer.set_cutoff(0, 333)  # the moving one: the points stay
     assert list(figure.data[1].x) == places and figure.data[3].x[0] == 333
     explorer.set_cutoff(1, 1000)  # another: they do not belong here
@@ -565,11 +568,31 @@ def test_the_bottom_in_words(explorer):
     chosen = lf.predicted_best(explorer, {c: Spread(1.0, 1, 1, 3) for c in places})
     other = next(c for c in places if c != chosen)
     apart = {chosen: Spread(1.2, 1.1, 1.3, 9), other: Spread(1.0, 0.9, 1.05, 9)}
-    assert "which costs 20.0 % more than the measured best" in lf.curve_sentence(explorer, apart)[0]
+    assert "takes 20.0 % longer than the fastest" in lf.curve_sentence(explorer, apart)[0]
     near = {chosen: Spread(1.2, 1.0, 1.3, 9), other: Spread(1.0, 0.9, 1.05, 9)}
-    assert "this measurement cannot tell it from the best" in lf.curve_sentence(explorer, near)[0]
+    assert "cannot be told from the fastest" in lf.curve_sentence(explorer, near)[0]
     same = {chosen: Spread(0.9, 0.8, 1.0, 9), other: Spread(1.0, 0.9, 1.05, 9)}
-    assert "is the measured best, too" in lf.curve_sentence(explorer, same)[0]
+    assert "words) is fastest." in lf.curve_sentence(explorer, same)[0]
+
+
+def test_the_floor_of_plans_is_drawn_where_the_head_ends():
+    explorer = still_explorer()
+    floor = lf.floor_of(explorer)
+    assert (
+        floor is not None and explorer.vocabulary.cumulative[floor - 1] < 0.75 <= explorer.vocabulary.cumulative[floor]
+    )
+    data, _ = lf.curve_data(explorer, {})
+    assert list(data[5]["x"]) == [floor, floor] and np.isfinite(data[5]["y"]).all()
+    best = round(lf.predicted_bottom(explorer))
+    bottom = lf.predicted_at(explorer, best)
+    costs = sorted(round(100 * (lf.predicted_at(explorer, c) / bottom - 1)) for c in (best // 2, 2 * best))
+    dear = round(100 * (lf.predicted_at(explorer, floor) / bottom - 1))
+    assert f"half or double the best cutoff costs {costs[0]} to {costs[1]} %" in lesson_text()
+    times = ("four", "five", "six")[round(floor / best) - 4]
+    assert f"its head of {floor:,} words, {times} times the best, costs {dear} %" in lesson_text()
+    assert f"so at least {floor:,} words" in lf.curve_sentence(explorer, {})[0]
+    explorer.active = 1
+    assert lf.floor_of(explorer) is None and np.isnan(lf.curve_data(explorer, {})[0][5]["y"]).all()
 
 
 def test_predictions(explorer):

@@ -201,7 +201,9 @@ def ask(key: str) -> AnswerBox:
         found, value = grade(key, answer), number(answer, question.unit)
         text = "" if value is None else f"Yours: {number_text(value)}. "
         if found.status == "correct":
-            text += f"Expected: {with_unit(number_text(question.expected()), question.unit)}. "
+            expected = question.expected()
+            shown = number_text(expected) if expected == round(expected) else f"{expected:,.4g}"
+            text += f"Expected: {with_unit(shown, question.unit)}. "
         return found.status, _line(found.status, text + found.hint)
 
     def check(answer: str) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ...text import counted
+from ..kit.explorer import FLOOR
 from ..kit.parts import listed
 from ..kit.picker import COLORS
 from ..kit.plots import FULL_COLOR, GUESSED, LOG, MEASURED, TEXT_COLOR, YOU, Data, Layout, filled, percent, seconds_text
@@ -111,11 +112,14 @@ def layers_sentence(times: Times, predicted: Seconds, wrong: Seconds, whose: str
     pairs = [(OURS, FULL, "Ours", "the full softmax"), (OURS, STOCK, "Ours", STOCK)]
     pairs += [(PLAN, OURS, "The plan", "your cutoffs")] if PLAN in times else []
     told = [compared(times[a], times[b], said, other) for a, b, said, other in pairs if a in times and b in times]
-    if OURS in times and math.isfinite(predicted.get(OURS, math.nan)):  # the lesson's question
-        ahead, took = predicted[OURS], times[OURS].median
-        told.insert(
-            0, f"Ours was predicted at {seconds_text(ahead)} and took {seconds_text(took)}: {percent_off(ahead, took)}."
-        )
+    judged = [
+        f"{verb} {seconds_text(predicted[name])} and took {seconds_text(times[name].median)} "
+        f"({percent_off(predicted[name], times[name].median)})"
+        for name, verb in ((OURS, "Ours was predicted at"), (FULL, "the full softmax at"))
+        if name in times and math.isfinite(predicted.get(name, math.nan))
+    ]
+    if judged and OURS in times:  # the lesson's question
+        told.insert(0, f"{'; '.join(judged)}.")
     if {OURS, FULL} <= {*wrong} & {*times}:
         true, false = times[FULL].median / times[OURS].median, wrong[FULL] / wrong[OURS]
         told.insert(0, f"Timed wrongly, the gain would read {false:.3g} times; it is {true:.3g}.")
@@ -196,6 +200,14 @@ def predicted_at(explorer: LiveTimingExplorer, place: int) -> float:
     ).seconds
 
 
+def floor_of(explorer: LiveTimingExplorer) -> int | None:
+    """Words of the smallest head that a plan may have; None where the cutoff that moves does not end the head."""
+    cumulative = explorer.vocabulary.cumulative
+    low, high = explorer.limits(0) if explorer.cutoffs and explorer.active == 0 else (1, 0)
+    floor = int(np.searchsorted(cumulative, FLOOR * cumulative[-1]))
+    return floor if low <= floor <= high else None
+
+
 def curve_scale(explorer: LiveTimingExplorer, times: Times) -> float:
     """What the prediction is multiplied by: 1, or what brings it to the measured points."""
     if not explorer.scaled:
@@ -219,6 +231,8 @@ def curve_data(explorer: LiveTimingExplorer, times: Times) -> tuple[Data, Layout
     if guess is not None and len(sizes):
         half = max(float(explorer.limits(i)[0]), sizes[int(np.argmin(seconds))] / 2)
     guessed = min(seconds) * (1 + guess / 100) if math.isfinite(half) else math.nan
+    floor = floor_of(explorer) if len(sizes) else None
+    drawn = [min(seconds), max(seconds)] if floor else [math.nan, math.nan]
     data: Data = {
         0: {"x": np.asarray(sizes if len(sizes) else [1.0]), "y": scale * _ms(list(seconds))},
         1: {
@@ -230,6 +244,7 @@ def curve_data(explorer: LiveTimingExplorer, times: Times) -> tuple[Data, Layout
         2: {"x": np.asarray(ends), "y": scale * _ms([full, full])},
         3: {"x": np.full(1, float(here)), "y": scale * _ms(nearest[:1])},
         4: {"x": np.full(1, half), "y": scale * _ms([guessed])},
+        5: {"x": np.full(2, float(floor or 1)), "y": scale * _ms(drawn), "showlegend": floor is not None},
     }
     scaled = f", × {scale:.2g}" if scale != 1 else ""
     data[0]["name"], data[2]["name"] = f"predicted{scaled}", "full softmax"
@@ -253,6 +268,12 @@ def curve_figure(explorer: LiveTimingExplorer, times: Times) -> go.Figure:
     figure.add_scatter(mode="lines", line={"color": FULL_COLOR, "dash": "dash"}, hovertemplate=said)
     figure.add_scatter(mode="markers", name="your cutoff", marker=YOU, hovertemplate=said)
     figure.add_scatter(mode="markers", name="your guess", marker=GUESSED, hovertemplate=said)
+    figure.add_scatter(
+        mode="lines",
+        name=f"head holds {100 * FLOOR:.0f} % of the tokens",
+        line={"color": TEXT_COLOR, "dash": "dot", "width": 2},
+        hovertemplate="%{x:,d} words: no plan has a smaller head<extra></extra>",
+    )
     figure.update_xaxes(**LOG)
     figure.update_yaxes(type="log", dtick="D2", tickformat=",.6~r", title_text="one training step of the layer, ms")
     figure = filled(figure, *curve_data(explorer, times), 310)
@@ -269,6 +290,11 @@ def curve_sentence(explorer: LiveTimingExplorer, times: Times) -> tuple[str, str
     if len(sizes):
         best = int(np.argmin(seconds))
         bottom = f"Predicted bottom: {sizes[best]:,.0f} words, {seconds_text(seconds[best])}."
+        if (floor := floor_of(explorer)) and floor > sizes[best]:
+            bottom += (
+                f" A plan keeps {100 * FLOOR:.0f} % of the tokens in the head, so at least {floor:,} words "
+                f"({seconds_text(predicted_at(explorer, floor))})."
+            )
     if not times:
         return f"{bottom} No point measured at these settings yet.".strip(), ""
     place = min(times, key=lambda c: times[c].median)
@@ -287,16 +313,16 @@ def curve_sentence(explorer: LiveTimingExplorer, times: Times) -> tuple[str, str
     )
     lost = times[chosen].median / times[place].median - 1
     if chosen == place:
-        result = "Measured here: the point that the prediction calls best is the measured best, too."
+        result = f"Measured here: of these places, the one predicted to be fastest ({int(chosen):,} words) is fastest."
     elif times[chosen].q1 <= times[place].q3:
         result = (
-            f"Measured here: the prediction would take {int(chosen):,} words, and this measurement cannot tell it from "
-            "the best."
+            f"Measured here: of these places, the one predicted to be fastest ({int(chosen):,} words) cannot be told "
+            "from the fastest."
         )
     else:
         result = (
-            f"Measured here: the prediction would take {int(chosen):,} words, which costs {percent(lost)} more than "
-            "the measured best."
+            f"Measured here: of these places, the one predicted to be fastest ({int(chosen):,} words) takes "
+            f"{percent(lost)} longer than the fastest."
         )
     return result, more.strip()
 

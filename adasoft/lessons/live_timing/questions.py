@@ -18,7 +18,7 @@ def live_timed(explorer: Any) -> LiveTimingExplorer:
 
 QUESTIONS: dict[str, Question] = {
     "which number": Question(
-        "Five runs of a layer take 10, 11, 10, 48 and 12 ms. Which number best says how long a run takes?",
+        "Five runs of a layer take 10, 11, 10, 48 and 12 ms. Which number (in ms) best says how long a run takes?",
         lambda: 11.0,
         {
             "That is the mean: one busy moment of the machine makes up half of it.": lambda: 18.2,

@@ -67,6 +67,8 @@ class Shown:
         guess = explorer.recall("guess PyTorch beside ours")
         base = times[OURS].median if OURS in times else predicted.get(OURS, math.nan)
         guessed = {STOCK: guess * base} if guess and guess > 0 and math.isfinite(base) and STOCK in times else {}
+        if guessed and STOCK in times:
+            result += f" You guessed that {STOCK} takes {guess:.3g} times as long."
         return cls(times, predicted, (result, more.strip()), wrong, guessed)
 
     @classmethod
