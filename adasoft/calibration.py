@@ -23,13 +23,26 @@ import torch
 
 from . import __version__
 from .checks import number
-from .cost import MeasuredCost, count_operations
+from .cost import OBJECTIVES, MeasuredCost, count_operations, lower_bounds
 from .files import cache_dir, checksum, short, writable_folder
-from .fit import errors_of, fit, predict
+from .fit import RATES, errors_of, fit, predict, rates
 from .planning import default_widths
-from .records import RECORD_FORMAT, RECORD_VERSION, file_name, read_record, write_record
-from .timing import Progress, Step, describe, interleave
-from .workloads import Pool, Shape, layer_steps, product_step, projection_step, rows_step
+from .records import RECORD_FORMAT, RECORD_VERSION, file_name, read_record, record_name, write_record
+from .timing import Progress, Step, describe, interleave, steady
+from .workloads import (
+    FullSoftmax,
+    Pool,
+    Shape,
+    bare_step,
+    captured_steps,
+    decode_steps,
+    full_decode_step,
+    layer_steps,
+    product_step,
+    projection_step,
+    replayed,
+    rows_step,
+)
 
 # ---------------------------------------------------------------------- which shapes
 
@@ -75,31 +88,39 @@ def draw_layers(number: int, seed: int, *, operations: float = math.inf, paramet
 
 
 class _Sample(NamedTuple):
-    """What is timed: its objective, kind and shape, and the steps that take turns."""
+    """What is timed: its objective, kind and shape, the steps that take turns, and how often at most."""
 
     objective: str
     kind: str
     shape: Any
     steps: list[Step]
+    rounds: int = 60
+
+
+#: How often a sample that takes long is timed: `steady` compares it with what was timed beside it.
+_FEW = 5
 
 
 def _samples(
-    device: torch.device, dtype: torch.dtype, scale: float, large: bool, tell: Callable[[str], None]
+    device: torch.device, dtype: torch.dtype, scale: float, large: bool, captured: bool, tell: Callable[[str], None]
 ) -> dict[str, _Sample]:
     """All that a calibration times, by name.
 
     ``scale``: arithmetic of the largest, as a multiple of what suits two cores in a minute; ``large``: with more than
-    one product of each kind that outgrows the caches.
+    one product of each kind that outgrows the caches; ``captured``: training steps replayed from CUDA graphs.
     """
     tell("making random inputs")
     draw = random.Random(1)
     pool = Pool(2**28 if device.type == "cuda" else 2**26, device, dtype)
     samples: dict[str, _Sample] = {}
 
-    def add(kind: str, objective: str, shape: tuple[int, ...], make: Callable[[], Step]) -> None:
+    def add(kind: str, objective: str, shape: tuple[int, ...], make: Callable[[], Step], rounds: int = 60) -> None:
         name = f"{objective} {kind} {' x '.join(f'{side:,}' for side in shape)}"
         tell(f"making: {name}")
-        samples[name] = _Sample(objective, kind, shape, [make() for _ in range(2)])
+        steps = [make() for _ in range(2)]
+        if captured and objective == "train":
+            steps = [replayed(step) for step in steps]
+        samples[name] = _Sample(objective, kind, shape, steps, rounds)
 
     # What few drawn shapes are: heads that outgrow the caches, and weights beyond 32 MiB.
     heads = [(1500, 4000, 1024), (2000, 10_000, 256), (1200, 8000, 512)]
@@ -109,12 +130,12 @@ def _samples(
     given, drawn = [(1, 64, 16), (16, 256, 64), *heads, *beyond], _products(draw, 32, 1.5e9 * scale)
     for n, k, d in given + drawn:
         add("product", "train", (n, k, d), partial(product_step, pool, n, k, d, "train"))
-    for n, k, d in given:
-        add("product", "decode", (n, k, d), partial(product_step, pool, n, k, d, "decode"))
-    for place, (n, k, d) in enumerate(drawn):
-        if place // 2 % 2 == 0:  # half of them, tails and heads in turns
-            head = bool(place % 2)
-            add("product", "decode", (n, k, d), partial(product_step, pool, n, k, d, "decode", head=head))
+    decoded = [(shape, shape[2] >= 256) for shape in given]
+    # half of them, tails and heads in turns
+    decoded += [(shape, bool(place % 2)) for place, shape in enumerate(drawn) if place // 2 % 2 == 0]
+    for (n, k, d), head in decoded:
+        make = partial(product_step, pool, n, k, d, "decode", head=head)
+        add("head" if head else "product", "decode", (n, k, d), make)
     for _ in range(8):
         n, d, w = (
             _log_uniform(draw, 4, 2000),
@@ -124,15 +145,56 @@ def _samples(
         for objective in ("train", "decode"):
             add("projection", objective, (n, d, w), partial(projection_step, pool, n, d, w, objective))
     for n, d in ((64, 256), (512, 128), (1024, 1024), (4096, 512), (2048, 256)):
-        for objective in ("train", "decode"):
+        for objective in ("decode",) if captured else ("train", "decode"):  # the sort is read on the host
             add("rows", objective, (n, d), partial(rows_step, pool, n, d, objective))
+    gpu, part = device.type == "cuda", min(1.0, scale / (100.0 if device.type == "cuda" else 1.0))
+    # What bounds the fit: a product limited by arithmetic, and one by reading weights; on a GPU 9e12 operations, 1 GiB.
+    side = 2 ** math.floor(math.log2((16384 if gpu else 1024) * part ** (1 / 3)))
+    bounds = {
+        "arithmetic": (side, 2 * side, side // 2 if gpu else side),
+        "traffic": (1, (2**30 if gpu else 2**27) // 4096 // dtype.itemsize, 4096),
+    }
+    for kind, (n, k, d) in bounds.items():
+        add(kind, "decode", (n, k, d), partial(bare_step, n, k, d, device, dtype), _FEW)
+
+    def add_layer(kind: str, shape: Shape, text: str, rounds: int = 60, **how: Any) -> None:
+        tell(f"making: {text}")
+        if captured and kind != "full":  # the layer has a route of its own that reads nothing on the host
+            steps = captured_steps(shape, device, dtype)
+        else:
+            steps = layer_steps(shape, device, dtype, **how)
+            steps = [replayed(step) for step in steps] if captured else steps
+        samples[text] = _Sample("train", kind, shape, steps, rounds)
+
     layers = draw_layers(20, 7, operations=3e10 * scale, parameters=1.2e7)
     for place, shape in enumerate(layers):
         kind = "layer" if place // 4 % 2 else "check"  # half of the layers are kept out of the fit
-        name = f"layer {place + 1} of {len(layers)}, {shape.n_classes:,} words"
-        tell(f"making: {name}")
-        samples[name] = _Sample("train", kind, shape, layer_steps(shape, device, dtype))
+        add_layer(kind, shape, f"layer {place + 1} of {len(layers)}, {shape.n_classes:,} words")
+    if large:
+        layers = draw_layers(4, 11, operations=2e11 * scale, parameters=6e7)
+        for place, shape in enumerate(layers):
+            text = f"large layer {place + 1} of {len(layers)}, {shape.n_classes:,} words"
+            add_layer("layer", shape, text, _FEW)
+    # Decoding one row, and many: half of them are kept out of the fit, too.
+    for place, shape in enumerate(draw_layers(8 if large else 2, 13, operations=3e10 * scale, parameters=1.2e7)):
+        for b in (1, 16, 256):
+            tell(f"making: best words of {b} rows, {shape.n_classes:,} words")
+            opened, steps = decode_steps(shape._replace(batch=b), device, dtype)
+            kind = "check" if place % 2 else "layer"
+            samples[f"best of {b} rows, layer {place + 1}"] = _Sample("decode", kind, opened, steps)
+    full = [(256_000, 1024, 2048), (128_000, 512, 4096), (50_000, 1024, 8192)] if gpu else _FULL_ON_CPU
+    for v, d, b in full if large else full[:1]:
+        shape = Shape(v, d, max(2, round(b * part)), (), ())
+        add_layer("full", shape, f"full softmax, {v:,} words, d = {d}", _FEW, make=FullSoftmax)
+        for b in {1, max(1, shape.batch // 4)}:
+            best = full_decode_step(pool.take(b, d), pool.take(v, d))
+            name = f"best of {b:,} rows, {v:,} words, d = {d}"
+            samples[name] = _Sample("decode", "full", shape._replace(batch=b), [best], _FEW)
     return samples
+
+
+#: V, d and B of full softmaxes that two cores do in some 0.3 s.
+_FULL_ON_CPU = [(50_000, 128, 512), (100_000, 256, 128), (30_000, 256, 512)]
 
 
 # ---------------------------------------------------------------------- calibration
@@ -142,6 +204,7 @@ def calibrate(
     device: str | torch.device = "cpu",
     dtype: str | torch.dtype = "float32",
     *,
+    captured: bool = False,
     seconds: float = 60.0,
     progress: bool | Progress = True,
     save: bool | str | os.PathLike[str] = True,
@@ -151,6 +214,8 @@ def calibrate(
     Args:
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"`` ...
         dtype: of weights and inputs, ``"float32"``, ``"bfloat16"``, ``"float16"`` or ``"float64"``.
+        captured: time training steps as a CUDA graph replays them, without Python and the launches of kernels, for
+            :func:`adasoft.plan` with ``captured=True``. Only for CUDA devices. Decoding is timed as without it.
         seconds: about how long it may take, above 0; with less time smaller shapes are timed, and fewer times. 60 is
             meant for 2 cores. Interrupting it leaves no record behind.
         progress: show a bar; or a function called with the part done and a text.
@@ -159,14 +224,20 @@ def calibrate(
     Returns the model; its ``record`` holds the timings, the provenance and the errors, both on the parts it
     was fitted to and on whole layers that it was not fitted to; its ``path`` is the file, None if there is none.
 
-    Raises RuntimeError if the device is not there, ValueError for another dtype, OSError, before anything is timed, if
-    the given file cannot be written. A cache that cannot be written is a RuntimeWarning: the model is returned anyway.
+    Times are medians at the machine's middle speed (:func:`adasoft.timing.steady`), and no coefficient falls below what
+    the device's fastest bare products show.
+
+    Raises RuntimeError if the device is not there, ValueError for another dtype or a captured CPU, OSError, before
+    anything is timed, if the given file cannot be written. A cache that cannot be written is a RuntimeWarning: the
+    model is returned anyway.
 
     >>> cost = calibrate("cpu", seconds=60)  # doctest: +SKIP
     >>> cost.record["errors"]["train layers, not fitted"]["median"]  # doctest: +SKIP
     0.09
     """
     device, dtype = _check_device(device), _check_dtype(dtype)
+    if captured and device.type != "cuda":
+        raise ValueError(f"captured should be False for device={str(device)!r}: only CUDA devices replay graphs")
     seconds = number("seconds", seconds, math.ulp(0.0), 86_400, "a number of seconds above 0 and at most 86,400")
     path = _checked_target(save)
     show, close = _progress(progress)
@@ -179,29 +250,40 @@ def calibrate(
     def tell(text: str) -> None:
         show(min(1.0, (time.perf_counter() - started) / seconds), text)
 
-    samples = _samples(device, dtype, scale, seconds >= 30, tell)
+    samples = _samples(device, dtype, scale, seconds >= 30, captured, tell)
     made = time.perf_counter() - started
     left = max(1.0, seconds - made - 1.5)
 
     def timed(part: float, text: str) -> None:
         show(min(1.0, max(made / seconds, (made + part * left) / (made + left + 1.5))), text)  # never back
 
-    timings = interleave(
-        {name: sample.steps for name, sample in samples.items()}, device=device, rounds=60, seconds=left, progress=timed
+    heard: list[tuple[str, float]] = []
+    interleave(
+        {name: sample.steps for name, sample in samples.items()},
+        device=device,
+        rounds={name: sample.rounds for name, sample in samples.items()},
+        seconds=left,
+        progress=timed,
+        heard=lambda name, seconds: heard.append((name, seconds)),
     )
     show(1.0, "fitting")
+    timings = steady(heard)
+    found = rates([(s.objective, s.kind, s.shape, timings[name].median) for name, s in samples.items()], itemsize)
     coefficients, flat = {}, {}
-    for objective in ("train", "decode"):
+    for objective in OBJECTIVES:
         fitted = [
             (sample.kind, sample.shape, timings[name].median)
             for name, sample in samples.items()
-            if sample.objective == objective and sample.kind != "check"
+            if sample.objective == objective and sample.kind != "check" and sample.kind not in RATES
         ]
-        coefficients[objective], flat[objective] = fit(fitted, itemsize)
+        least = lower_bounds(found["arithmetic"], found["traffic"], itemsize, objective)
+        coefficients[objective], flat[objective] = fit(fitted, itemsize, least, device.type == "cuda")
     model = MeasuredCost(coefficients, flat, itemsize=itemsize)
     rows = []
-    for name, (objective, kind, shape, _) in samples.items():
-        predicted = predict(model, kind, shape, objective)
+    for name, (objective, kind, shape, *_) in samples.items():
+        predicted = (
+            found[kind] * RATES[kind](shape, itemsize) if kind in RATES else predict(model, kind, shape, objective)
+        )
         rows.append(
             {"kind": kind, "objective": objective, "shape": shape, "predicted": predicted, **timings[name]._asdict()}
         )
@@ -216,7 +298,10 @@ def calibrate(
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "adasoft": __version__,
         "seconds": round(time.perf_counter() - started, 1),
-        "command": f"python -m adasoft calibrate --device {device} --dtype {str(dtype).removeprefix('torch.')}",
+        "captured": captured,
+        "command": f"python -m adasoft calibrate --device {device} --dtype {str(dtype).removeprefix('torch.')}"
+        f"{' --captured' * captured}",
+        "rates": found,
         "coefficients": {o: {k: v.tolist() for k, v in kinds.items()} for o, kinds in model.coefficients.items()},
         "flat": model.flat,
         "errors": errors_of(rows),
@@ -236,7 +321,7 @@ def calibrate(
             warnings.warn(_not_kept(error), RuntimeWarning, stacklevel=2)
         else:
             return read_record(path)
-    name = f"{record['device']['name']}, {record['dtype']}, {record['date'][:10]}"
+    name = record_name(record)
     return MeasuredCost(model.coefficients, model.flat, itemsize=itemsize, name=name, record=record)  # type: ignore[arg-type]
 
 

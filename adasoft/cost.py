@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from .checks import integer, items, number
 from .files import short
-from .tuning import BEYOND_BYTES, CHUNK_ELEMENTS, CHUNK_ROWS, GPU_CHUNK_ELEMENTS
+from .tuning import BEYOND_BYTES, BOUND_ROWS, CHUNK_ELEMENTS, CHUNK_ROWS, GPU_CHUNK_ELEMENTS
 
 Objective = Literal["train", "decode"]
 #: One number or an array of numbers; the arguments of one call broadcast.
@@ -247,8 +247,10 @@ class Cost(abc.ABC):
         for i in range(n_tails):
             projection, output = products[2 * i + 1], products[2 * i + 2]
             rows, size, width = output
+            if not train:
+                projection = (batch, width, d)  # before it is known which rows open the tail
             whole = float(self.tail_time(size, tail_shares[i], batch, d, width, objective, opened_per_tail[i]))
-            projecting = float(self.projection_time(rows, d, width, objective))
+            projecting = float(self.projection_time(projection[0], d, width, objective))
             add(f"tail {i + 1}", "projection", projecting, projection)
             add(f"tail {i + 1}", "output", whole - projecting, output)
             # The gradient of the output weights grows while the logits are there; beside it lie the gathered inputs,
@@ -367,7 +369,39 @@ PRODUCT_TERMS = ("1", "n k d", "n k", "k d", "n d", "k d beyond")
 PROJECTION_TERMS = ("1", "n d w", "n (d + w)", "d w")
 #: Terms of sorting n tokens with d features by cluster.
 ROWS_TERMS = ("1", "n", "n d")
-TERMS: dict[str, tuple[str, ...]] = {"product": PRODUCT_TERMS, "projection": PROJECTION_TERMS, "rows": ROWS_TERMS}
+#: What a tail costs before any of its words is computed, when the best words of n rows are looked for: a few small
+#: operations, and for many rows averages of its k w weights and their products with the rows (:mod:`adasoft.decoding`).
+SEARCH_TERMS = ("1", "n", "k w", "n k w")
+#: What normalising the head and finding its best words takes beyond the logits of a tail, whose words are seldom
+#: among the best. For decoding.
+HEAD_TERMS = ("n k",)
+#: What a full softmax written by hand, which holds all n k logits at once, takes beyond a product in chunks.
+FULL_TERMS = ("n k",)
+TERMS: dict[str, tuple[str, ...]] = {
+    "product": PRODUCT_TERMS,
+    "projection": PROJECTION_TERMS,
+    "rows": ROWS_TERMS,
+    "search": SEARCH_TERMS,
+    "head": HEAD_TERMS,
+    "full": FULL_TERMS,
+}
+#: Kinds that records of version 1 do not have.
+_SINCE_2 = ("search", "head", "full")
+#: Matrix products, and passes over the weights, that a step makes: two more of each for the gradients.
+PASSES = {"train": 3.0, "decode": 1.0}
+
+
+def lower_bounds(per_operation: float, per_byte: float, itemsize: int, objective: str) -> dict[str, list[float]]:
+    """The least that each coefficient can be on a device which needs at least ``per_operation`` seconds for a
+    multiply-add and ``per_byte`` for a byte of weights: zero for the terms that neither limits.
+
+    >>> lower_bounds(1e-12, 1e-11, 4, "train")["product"]
+    [0.0, 3e-12, 0.0, 1.2e-10, 0.0, 0.0]
+    """
+    passes = PASSES[objective]
+    least = {"n k d": passes * per_operation, "k d": passes * per_byte * itemsize}
+    least |= {"n d w": least["n k d"], "d w": least["k d"]}
+    return {kind: [least.get(term, 0.0) for term in terms] for kind, terms in TERMS.items()}
 
 
 def product_terms(k: Any, rows: Any, d: Any, itemsize: int) -> list[Any]:
@@ -401,6 +435,21 @@ def rows_terms(batch: Any, d: Any) -> list[Any]:
     return [one, one * batch, np.multiply(batch, d, dtype=np.float64)]
 
 
+def search_terms(size: Any, batch: float, width: float, bounds: bool) -> list[Any]:
+    """The numbers that the coefficients of `SEARCH_TERMS` multiply. ``bounds``: whether averages are made for so many
+    rows."""
+    one = np.ones(np.shape(size))
+    weights = np.multiply(size, float(width) * bounds)
+    return [one, one * batch, weights, weights * batch]
+
+
+def rows_opened(opened: float, batch: float) -> tuple[float, float]:
+    """The probability that a tail is opened for any of the rows, if it is for this fraction of them; and for how many
+    then."""
+    some = 1.0 if opened >= 1 else -math.expm1(batch * math.log1p(-opened))
+    return some, opened * batch / some if some else 0.0
+
+
 class MeasuredCost(Cost):
     """A cost model fitted to timings of one device.
 
@@ -408,10 +457,18 @@ class MeasuredCost(Cost):
     ``max(flat, sum of coefficient x term)``. The terms are arithmetic (n k d), passes over the logits (n k), traffic of
     weights and their gradients (k d, more expensive beyond 32 MiB) and of rows (n d), and a constant (launches).
     Projections and the sorting of tokens by cluster (the kind ``"rows"``) have terms of their own. All coefficients
-    are at least 0, so the model is monotone and satisfies the quadrangle inequality.
+    are at least 0, so the model is monotone and satisfies the quadrangle inequality. A full softmax (the kind
+    ``"full"``) is one as people write it, which holds all logits at once: a product of V words and so much more for
+    each logit.
+
+    A layer takes what its parts take: when both are timed in turns, the sum of the parts is the whole layer to within
+    the noise (``python -m adasoft bench cost``). What makes predictions wrong is the machine, whose speed drifts by
+    some ten per cent from minute to minute; `bench cost` therefore times samples of the record again, in turns with
+    what it checks.
 
     Made by :func:`adasoft.calibrate` or :func:`load_cost`. ``coefficients[objective][kind]`` holds one number per
-    entry of ``TERMS[kind]``; ``flat[objective]`` is in seconds. Raises ValueError for numbers outside 0 to 1e12.
+    entry of ``TERMS[kind]`` (zeros for ``"search"``, ``"head"`` and ``"full"`` where they are left out);
+    ``flat[objective]`` is in seconds. Raises ValueError for numbers outside 0 to 1e12.
 
     >>> kinds = {"product": [0.5, 0.25, 0, 0, 0, 0], "projection": [1, 0, 0, 0], "rows": [2, 0, 0]}
     >>> cost = MeasuredCost({"train": kinds, "decode": kinds}, {"train": 1.0, "decode": 0.0})
@@ -421,6 +478,8 @@ class MeasuredCost(Cost):
 
     monotone = True
     quadrangle = True
+    captured: bool
+    """Whether the timings are of steps replayed from a CUDA graph, without Python and launches."""
 
     def __init__(
         self,
@@ -435,6 +494,7 @@ class MeasuredCost(Cost):
         self.name, self.itemsize, self.path = name, integer("itemsize", itemsize, 1, 16), path
         self.record = dict(record) if record is not None else None
         self.on_gpu = record is not None and record["device"].get("type") == "cuda"
+        self.captured = record is not None and bool(record.get("captured"))
         self.coefficients: dict[str, dict[str, npt.NDArray[np.float64]]] = {}
         self.flat: dict[str, float] = {}
         for argument, value in (("coefficients", coefficients), ("flat", flat)):
@@ -446,11 +506,13 @@ class MeasuredCost(Cost):
                 raise ValueError(f"coefficients should hold a mapping for {objective!r}, got {short(kinds)}")
             self.coefficients[objective] = {}
             for kind, terms in TERMS.items():
-                argument, listed = f"coefficients[{objective!r}][{kind!r}]", items(kinds.get(kind, ()))
+                argument, given = f"coefficients[{objective!r}][{kind!r}]", kinds.get(kind)
+                if kind in _SINCE_2 and given is None:
+                    given = [0.0] * len(terms)  # records of version 1 do not tell
+                listed = items(() if given is None else given)
                 if listed is None or len(listed) != len(terms):
                     raise ValueError(
-                        f"{argument} should hold {len(terms)} numbers (for {', '.join(terms)}), "
-                        f"got {short(kinds.get(kind))}"
+                        f"{argument} should hold {len(terms)} numbers (for {', '.join(terms)}), got {short(given)}"
                     )
                 values = [_model_number(f"{argument}[{i}]", value) for i, value in enumerate(listed)]
                 self.coefficients[objective][kind] = np.array(values)
@@ -464,6 +526,37 @@ class MeasuredCost(Cost):
         per_row = a[1] * kd + a[2] * np.asarray(k) + a[4] * np.asarray(d)
         fixed = a[0] + a[3] * kd + a[5] * np.maximum(kd - BEYOND_BYTES / self.itemsize, 0.0)
         return np.maximum(self.flat[objective], fixed + per_row * rows)  # type: ignore[no-any-return]
+
+    def full_time(self, n_classes: float, batch: float, d: float, objective: Objective = "train") -> float:
+        """Seconds of a full softmax over all words that holds all its logits."""
+        (per_logit,) = self.coefficients[objective]["full"]
+        return float(self.product_time(n_classes, batch, d, objective)) + float(per_logit) * batch * n_classes
+
+    def head_time(self, shortlist: Values, n_tails: int, batch: float, d: float, objective: Objective) -> Values:
+        """Seconds of the head; when decoding, it is normalised and searched for every row."""
+        (per_logit,) = self.coefficients[objective]["head"]
+        words = np.asarray(shortlist) + n_tails
+        return self.product_time(words, batch, d, objective) + per_logit * batch * words  # type: ignore[no-any-return]
+
+    def tail_time(
+        self,
+        size: Values,
+        share: Values,
+        batch: float,
+        d: float,
+        width: float,
+        objective: Objective,
+        opened: float = 1.0,
+    ) -> Values:
+        """Seconds of a tail. When decoding, every row is projected and tested; its words are computed for the rows
+        that open it, and not at all where none of them does."""
+        if objective == "train":
+            return super().tail_time(size, share, batch, d, width, objective)
+        some, rows = rows_opened(opened, batch)
+        terms = search_terms(size, batch, width, self.on_gpu or batch >= BOUND_ROWS)
+        tests = sum(c * term for c, term in zip(self.coefficients[objective]["search"], terms, strict=True))
+        words = some * np.asarray(self.product_time(size, rows, width, objective))
+        return words + tests + self.projection_time(batch, d, width, objective)  # type: ignore[no-any-return]
 
     def projection_time(self, rows: Values, d: Values, width: Values, objective: Objective = "train") -> Values:
         """Seconds to gather a tail's rows and project them from d to its width."""

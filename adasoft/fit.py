@@ -1,24 +1,70 @@
 """The fit of a cost model to timed samples, and what it predicts for each of them.
 
-A sample is a kind, ``"product"``, ``"projection"``, ``"rows"`` or ``"layer"``, and the numbers that make its shape.
+A sample is a kind and the numbers that make its shape. The kinds: ``"product"``, ``"head"`` (a product of decoding that
+is normalised and searched), ``"projection"``, ``"rows"``, ``"layer"`` and ``"full"``. Of the device's fastest product
+and its fastest pass over weights (`RATES`) only the rates count: they bound the fit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from .cost import TERMS, MeasuredCost, product_terms, projection_terms, rows_terms
+from .cost import (
+    OBJECTIVES,
+    PASSES,
+    TERMS,
+    MeasuredCost,
+    product_terms,
+    projection_terms,
+    rows_opened,
+    rows_terms,
+    search_terms,
+)
+from .tuning import BOUND_ROWS
 from .workloads import Shape
+
+#: What a device's fastest bare products show: seconds per multiply-add, and per byte of weights that are read. Both
+#: are products of n rows, k words and d features, without softmax: the first of many rows, the second of one.
+RATES: dict[str, Callable[[Any, int], float]] = {
+    "arithmetic": lambda shape, itemsize: float(shape[0]) * shape[1] * shape[2],
+    "traffic": lambda shape, itemsize: float(itemsize) * shape[1] * shape[2],
+}
+
+
+def rates(samples: Sequence[tuple[str, str, Any, float]], itemsize: int) -> dict[str, float]:
+    """Seconds per multiply-add and per byte in the fastest of the samples (objective, kind, shape, seconds).
+
+    Of the arithmetic, a product with its softmax may be the fastest too. No rate is known without a bare product.
+    """
+    out: dict[str, float] = {}
+    for _, kind, shape, seconds in samples:
+        if kind in RATES:
+            out[kind] = min(out.get(kind, math.inf), seconds / RATES[kind](shape, itemsize))
+    for objective, kind, shape, seconds in samples:
+        if kind in ("product", "head") and "arithmetic" in out:
+            per_pass = seconds / PASSES[objective]
+            out["arithmetic"] = min(out["arithmetic"], per_pass / RATES["arithmetic"](shape, itemsize))
+    return out
 
 
 def predict(cost: MeasuredCost, kind: str, shape: Any, objective: Any = "train") -> float:
-    """Predicted seconds of one sample of a record: ``kind`` and ``shape`` as stored there."""
+    """Predicted seconds of one sample of a record: ``kind`` and ``shape`` as stored there.
+
+    A bare product (`RATES`) takes what the fastest one shows.
+    """
+    if kind in RATES:
+        return RATES[kind](shape, cost.itemsize) * float((cost.record or {})["rates"][kind])
     if kind == "product":
         n, k, d = shape
         return float(cost.product_time(k, n, d, objective))
+    if kind == "head":
+        n, k, d = shape
+        return float(cost.head_time(k, 0, n, d, objective))
     if kind == "projection":
         n, d, width = shape
         return float(cost.projection_time(n, d, width, objective))
@@ -26,49 +72,74 @@ def predict(cost: MeasuredCost, kind: str, shape: Any, objective: Any = "train")
         n, d = shape
         return float(cost.rows_time(n, d, objective))
     shape = Shape(*shape)
-    layer = cost.layer(
-        shape.n_classes, shape.cutoffs, shape.widths, shape.tail_shares(), shape.in_features, shape.batch, objective
-    )
-    return layer.seconds
+    if kind == "full":
+        return cost.full_time(shape.n_classes, shape.batch, shape.in_features, objective)
+    n, d, batch = shape.n_classes, shape.in_features, shape.batch
+    opened = shape.opened or 1.0
+    return cost.layer(n, shape.cutoffs, shape.widths, shape.tail_shares(), d, batch, objective, opened).seconds
 
 
-def _terms(kind: str, shape: Any, itemsize: int, flat: float, active: Callable[[Any], bool]) -> tuple[Any, float]:
+def _terms(
+    kind: str, shape: Any, itemsize: int, flat: float, active: Callable[[Any], bool], on_gpu: bool
+) -> tuple[Any, float]:
     """One row of the fit: the terms of all kinds, and the seconds of products that sit on the flat part."""
     sizes = [len(terms) for terms in TERMS.values()]
     row = np.zeros(sum(sizes))
+    decoding = kind == "head" or (kind == "layer" and bool(shape.opened))
     start = dict(zip(TERMS, np.cumsum([0, *sizes]).tolist(), strict=False))
     fixed = 0.0
 
-    def add(part: str, values: Any) -> None:
-        row[start[part] : start[part] + len(TERMS[part])] += np.asarray(values, dtype=np.float64)
+    def add(part: str, values: Any, times: float = 1.0) -> None:
+        row[start[part] : start[part] + len(TERMS[part])] += times * np.asarray(values, dtype=np.float64)
 
-    def product(n: float, k: float, d: float) -> None:
+    def product(n: float, k: float, d: float, times: float = 1.0) -> None:
         nonlocal fixed
         terms = product_terms(k, n, d, itemsize)
         if active(terms):
-            add("product", terms)
+            add("product", terms, times)
         else:
-            fixed += flat
+            fixed += times * flat
+
+    def head(n: float, k: float, d: float) -> None:
+        product(n, k, d)
+        if decoding:
+            add("head", [n * k])
 
     if kind == "product":
-        n, k, d = shape
-        product(n, k, d)
+        product(*shape)
+    elif kind == "head":
+        head(*shape)
     elif kind == "projection":
         add("projection", projection_terms(*shape))
     elif kind == "rows":
         add("rows", rows_terms(*shape))
+    elif kind == "full":
+        product(shape.batch, shape.n_classes, shape.in_features)
+        add("full", [float(shape.batch) * shape.n_classes])
     else:
         add("rows", rows_terms(shape.batch, shape.in_features))
-        head, *tails = shape.products()
-        product(*head)
-        for (n, width, d), output in zip(tails[::2], tails[1::2], strict=True):
-            product(*output)
+        whole, *tails = shape.products()
+        head(*whole)
+        for i, ((n, width, d), output) in enumerate(zip(tails[::2], tails[1::2], strict=True)):
+            if shape.opened:  # decoding, as in `MeasuredCost.tail_time`
+                n, size = shape.batch, output[1]
+                some, rows = rows_opened(shape.opened[i], n)
+                product(rows, size, width, some)
+                add("search", search_terms(size, n, width, on_gpu or n >= BOUND_ROWS))
+            else:
+                product(*output)
             add("projection", projection_terms(n, d, width))
     return row, fixed
 
 
-def fit(samples: list[tuple[str, Any, float]], itemsize: int) -> tuple[dict[str, list[float]], float]:
-    """Non-negative least squares of relative errors, parts and layers together; outliers weigh less.
+def fit(
+    samples: list[tuple[str, Any, float]],
+    itemsize: int,
+    least: Mapping[str, Sequence[float]] | None = None,
+    on_gpu: bool = False,
+) -> tuple[dict[str, list[float]], float]:
+    """Least squares of relative errors, parts and layers together; outliers weigh less. No coefficient falls below 0,
+    nor below ``least``, which :func:`adasoft.cost.lower_bounds` makes of the device's rates.
 
     The flat part of the products is the time of the smallest one. Which products sit on it depends on the
     coefficients and the other way round, so both are found in turn.
@@ -78,8 +149,9 @@ def fit(samples: list[tuple[str, Any, float]], itemsize: int) -> tuple[dict[str,
     flat = min(seconds for kind, _, seconds in samples if kind == "product")
     seconds = np.array([s for *_, s in samples])
     # a layer is what is asked for in the end: its error counts more than a part's
-    importance = np.array([3.0 if kind == "layer" else 1.0 for kind, *_ in samples])
+    importance = np.array([3.0 if kind in ("layer", "full") else 1.0 for kind, *_ in samples])
     sizes = [len(terms) for terms in TERMS.values()]
+    lowest = np.concatenate([least[kind] if least else np.zeros(len(terms)) for kind, terms in TERMS.items()])
     found = None
     weight = np.ones(len(samples))
     for _ in range(12):
@@ -88,12 +160,14 @@ def fit(samples: list[tuple[str, Any, float]], itemsize: int) -> tuple[dict[str,
         def active(terms: Any, kept: Any = kept) -> bool:
             return kept is None or float(np.dot(kept[: sizes[0]], np.asarray(terms, dtype=np.float64))) > flat
 
-        rows, fixed = zip(*(_terms(kind, shape, itemsize, flat, active) for kind, shape, _ in samples), strict=True)
+        rows, fixed = zip(
+            *(_terms(kind, shape, itemsize, flat, active, on_gpu) for kind, shape, _ in samples), strict=True
+        )
         matrix, target = np.stack(rows) / seconds[:, None], 1 - np.array(fixed) / seconds
         scale = np.maximum(np.abs(matrix).max(0), 1e-300)
         row_weight = (importance * weight)[:, None]
-        solution, _ = nnls(matrix / scale * row_weight, target * row_weight[:, 0])
-        found = solution / scale
+        solution, _ = nnls(matrix / scale * row_weight, (target - matrix @ lowest) * row_weight[:, 0])
+        found = lowest + solution / scale
         error = np.abs(matrix @ found - target)
         weight = 1 / np.sqrt(np.maximum(error, 0.03))  # towards the least absolute error
         weight /= weight.mean()
@@ -103,13 +177,22 @@ def fit(samples: list[tuple[str, Any, float]], itemsize: int) -> tuple[dict[str,
 
 
 def errors_of(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """Median and largest relative error of the predictions in a record's samples, for each kind of them."""
+    """Median size and largest size of the relative errors in a record's samples, and their median with its sign."""
     out = {}
-    for key in ("train product", "decode product", "train layer", "train check"):
-        objective, kind = key.split()
-        errors = [
-            abs(r["predicted"] / r["median"] - 1) for r in rows if (r["objective"], r["kind"]) == (objective, kind)
-        ]
-        name = {"layer": "train layers, fitted", "check": "train layers, not fitted"}.get(kind, f"{key}s, fitted")
-        out[name] = {"median": float(np.median(errors)), "largest": float(max(errors)), "n": len(errors)}
+    names = {"check": "layers, not fitted", "full": "full softmaxes, fitted"}
+    for kind, objective in itertools.product(("product", "head", "layer", "check", "full"), OBJECTIVES):
+        errors = [r["predicted"] / r["median"] - 1 for r in rows if (r["objective"], r["kind"]) == (objective, kind)]
+        if errors:
+            out[f"{objective} {names.get(kind, f'{kind}s, fitted')}"] = summary_of(errors)
     return out
+
+
+def summary_of(errors: Sequence[float]) -> dict[str, float]:
+    """Relative errors in four numbers: median and largest size, the median with its sign, how many."""
+    sizes = np.abs(np.asarray(errors, dtype=np.float64))
+    return {
+        "median": float(np.median(sizes)),
+        "largest": float(sizes.max()),
+        "signed": float(np.median(errors)),
+        "n": len(errors),
+    }

@@ -332,6 +332,7 @@ def plan(
     objective: Objective = "train",
     opened: float | Sequence[float] = 1.0,
     min_tail_size: int | None = None,
+    captured: bool = False,
 ) -> Plan:
     """The fastest cutoffs for these words on this machine.
 
@@ -355,6 +356,8 @@ def plan(
         opened: for ``"decode"``: the fraction of the rows for which a tail is computed, 1 (all) unless you measured
             less (`AdaptiveSoftmax.opened`); one number, or one per tail (then pass ``n_tails`` or ``widths``).
         min_tail_size: least number of words in a tail. None: 1 for training, a hundredth of all words for decoding.
+        captured: plan by timings of steps that a CUDA graph replays, without Python and launches
+            (``python -m adasoft calibrate --device cuda --captured``).
 
     When decoding, how many tokens a tail holds does not matter, and under a measured cost model a word takes least time
     in the narrowest tail. With one ``opened`` for all tails, the optimum therefore usually puts as many words as it may
@@ -380,6 +383,10 @@ def plan(
     >>> best.cutoffs, round(best.head_share, 2)
     ((296, 2990, 9227, 19132, 32722), 0.55)
     """
+    if cost is None and captured:
+        cost = load_cost("cuda", captured=True)
+    elif captured and not getattr(cost, "captured", False):
+        raise ValueError(f"cost should be timings of captured steps where captured=True, got {short(cost)}")
     request = Request.of(
         counts,
         in_features,

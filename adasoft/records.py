@@ -16,11 +16,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .cost import OBJECTIVES, MeasuredCost
+from .cost import OBJECTIVES, TERMS, MeasuredCost, lower_bounds
 from .files import DamagedFile, cache_dir, checksum, entry, read_json, short, write_whole
 
 RECORD_FORMAT = "adasoft machine record"
-RECORD_VERSION = 1
+#: 2 since records hold the device's rates, and what a full softmax takes that holds all its logits.
+RECORD_VERSION = 2
+_READ_VERSIONS = (1, 2)
 #: Bytes of a number in each dtype that is timed.
 ITEM_SIZES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
 
@@ -56,20 +58,49 @@ def read_record(path: str | os.PathLike[str]) -> MeasuredCost:
             f"{short(record.get('format'))}; {remedy}"
         )
     found = entry(record, "version", kind=int, path=path, remedy=remedy)
-    if found != RECORD_VERSION:
+    if found not in _READ_VERSIONS:
         raise ValueError(
             f"{path} comes from another adasoft: it has version {short(found)}, expected {RECORD_VERSION}; {remedy}"
         )
     _check_fields(record, path, remedy)
     if record.get("sha256") != checksum(record):
         raise ValueError(f"{path} is damaged or was edited: its checksum does not fit its content; {remedy}")
-    name = f"{record['device']['name']}, {record['dtype']}, {record['date'][:10]}"
     try:
-        return MeasuredCost(
-            record["coefficients"], record["flat"], itemsize=record["itemsize"], name=name, record=record, path=path
+        cost = MeasuredCost(
+            record["coefficients"],
+            record["flat"],
+            itemsize=record["itemsize"],
+            name=record_name(record),
+            record=record,
+            path=path,
         )
+        if "rates" in record:
+            check_physical(cost, record["rates"])
     except ValueError as error:
         raise DamagedFile(path, str(error), remedy) from error
+    return cost
+
+
+def check_physical(cost: MeasuredCost, rates: Mapping[str, float]) -> None:
+    """Raises ValueError, with the name of the coefficient, for a model that implies more than the device's best rates.
+
+    ``rates``: seconds per multiply-add (``"arithmetic"``) and per byte (``"traffic"``) in its fastest samples.
+    """
+    for objective in OBJECTIVES:
+        least = lower_bounds(rates["arithmetic"], rates["traffic"], cost.itemsize, objective)
+        for kind, terms in TERMS.items():
+            for term, lowest, found in zip(terms, least[kind], cost.coefficients[objective][kind], strict=True):
+                if found < lowest * (1 - 1e-6):
+                    raise ValueError(
+                        f"coefficients.{objective}.{kind} is unphysical: that of {term!r} should be at least "
+                        f"{lowest:.3g}, as in the device's fastest sample, got {found:.3g}"
+                    )
+
+
+def record_name(record: Mapping[str, Any]) -> str:
+    """The machine, the numbers and the day, for people."""
+    captured = ", captured" if record.get("captured") else ""
+    return f"{record['device']['name']}, {record['dtype']}{captured}, {record['date'][:10]}"
 
 
 def _check_fields(record: Mapping[str, Any], path: Path, remedy: str) -> None:
@@ -101,6 +132,10 @@ def _check_fields(record: Mapping[str, Any], path: Path, remedy: str) -> None:
         product = field("coefficients", objective, "product", kind=list)
         if not any(product) and not record["flat"][objective]:  # predicts that everything takes no time
             refuse(f"coefficients.{objective}.product", "above 0 somewhere", product)
+    if record["version"] > 1:
+        field("captured", kind=bool)
+        for rate in ("arithmetic", "traffic"):
+            field("rates", rate, kind=float, least=0)
     field("samples", kind=list)
     if "errors" in record:
         for name in field("errors", kind=dict):
@@ -111,7 +146,8 @@ def file_name(record: Mapping[str, Any]) -> str:
     """The name a record is stored under: device and dtype."""
     words = "".join(c.lower() if c.isalnum() else " " for c in record["device"]["name"]).split()
     threads = f"-{record['threads']}threads" if record["device"]["type"] == "cpu" else ""
-    return f"{record['device']['type']}-{'-'.join(words)}{threads}-{record['dtype']}.json"
+    captured = "-captured" if record.get("captured") else ""
+    return f"{record['device']['type']}-{'-'.join(words)}{threads}-{record['dtype']}{captured}.json"
 
 
 def write_record(record: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
@@ -149,13 +185,14 @@ def _gpu_name(device: str | None) -> str | None:
     return str(torch.cuda.get_device_name(device if device and device.startswith("cuda") else None))
 
 
-def load_cost(device: str | None = None, *, dtype: str = "float32") -> MeasuredCost:
+def load_cost(device: str | None = None, *, dtype: str = "float32", captured: bool = False) -> MeasuredCost:
     """The cost model of this machine, else the recorded one of the same device type.
 
-    ``device`` is ``"cpu"``, ``"cuda"``, ``"cuda:1"`` ... or None for whatever was calibrated last (else the CPU). Looks
-    for the newest record in the cache that was made on this machine (the name of a GPU is compared only if torch is
-    imported already), then among the records that ship; never calibrates and never imports torch. The name says which
-    it is. Raises LookupError if there is none, ValueError for a damaged record, with its name.
+    ``device`` is ``"cpu"``, ``"cuda"``, ``"cuda:1"`` ... or None for whatever was calibrated last (else the CPU).
+    ``captured``: timings of steps that a CUDA graph replays. Looks for the newest record in the cache that was made on
+    this machine (the name of a GPU is compared only if torch is imported already), then among the records that ship;
+    never calibrates and never imports torch. The name says which it is. Raises LookupError if there is none, ValueError
+    for a damaged record, with its name.
 
     >>> cost = load_cost("cuda", dtype="bfloat16")
     >>> seconds = cost.full_time(50_000, 8192, 1024)
@@ -169,16 +206,19 @@ def load_cost(device: str | None = None, *, dtype: str = "float32") -> MeasuredC
         record = cost.record or {}
         name = cpu_name() if record["device"]["type"] == "cpu" else _gpu_name(device)
         here = name in (None, record["device"]["name"])
-        if here and record["dtype"] == dtype and kind in (None, record["device"]["type"]):
+        fits = (record["dtype"], cost.captured) == (dtype, captured)
+        if here and fits and kind in (None, record["device"]["type"]):
             cost.name = f"this machine: {cost.name}"
             return cost
     for path in shipped_records():
         cost = read_record(path)
         record = cost.record or {}
-        if record["dtype"] == dtype and record["device"]["type"] == (kind or "cpu"):
+        fits = (record["dtype"], cost.captured) == (dtype, captured)
+        if fits and record["device"]["type"] == (kind or "cpu"):
             cost.name = f"recorded machine: {cost.name}"
             return cost
+    how = (f" --device {device}" if device else "") + " --captured" * captured
     raise LookupError(
-        f"there are no timings of a {device or 'cpu'} device with {dtype}: run `python -m adasoft calibrate"
-        f"{'' if device is None else ' --device ' + device}` on it, or pass cost=PaperCost(...)"
+        f"there are no timings of a {device or 'cpu'} device with {dtype}{', captured' * captured}: run `python -m "
+        f"adasoft calibrate{how}` on it, or pass cost=PaperCost(...)"
     )

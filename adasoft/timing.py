@@ -91,6 +91,40 @@ def interleave(
     return out
 
 
+#: Runs before and after a run that tell how fast the machine was just then.
+_NEIGHBOURS = 15
+
+
+def steady(heard: Sequence[tuple[str, float]]) -> dict[str, Timing]:
+    """Times at the machine's middle speed, from runs (name, seconds) that took turns, in the order they were heard.
+
+    A machine that is shared or throttled gets slower and faster by tens of per cent for seconds at a time. The runs
+    around a run, each over the usual time of its name, tell how slow it was just then; that factor is taken out before
+    median and quartiles are. A name with few runs is then compared with others that were timed at other moments.
+
+    >>> slow = [("a", 2.0), ("b", 4.0)] * 20
+    >>> usual = [("a", 1.0), ("b", 2.0)] * 40
+    >>> round(steady([*usual, *slow, ("c", 6.0), *slow, *usual])["c"].median, 2)
+    3.0
+    """
+    names = [name for name, _ in heard]
+    logs = np.log([max(seconds, 1e-12) for _, seconds in heard])
+    places = {name: np.array([i for i, other in enumerate(names) if other == name]) for name in dict.fromkeys(names)}
+    slow = np.zeros(len(logs))
+    for _ in range(10):
+        left = logs.copy()
+        for at in places.values():
+            left[at] -= np.median(logs[at] - slow[at])
+        padded = np.pad(left, _NEIGHBOURS, constant_values=np.nan)
+        slow = np.nanmedian(np.lib.stride_tricks.sliding_window_view(padded, 2 * _NEIGHBOURS + 1), axis=1)
+        slow -= np.median(slow)
+    out = {}
+    for name, at in places.items():
+        q1, median, q3 = np.exp(np.percentile(logs[at] - slow[at], [25, 50, 75])).tolist()
+        out[name] = Timing(median, q1, q3, len(at))
+    return out
+
+
 def _time_on_host(step: Step) -> float:
     started = time.perf_counter()
     step()

@@ -21,6 +21,7 @@ from .layer import AdaptiveSoftmax
 from .loss import Group, grouped_nll, route
 from .ranks import target_ranks
 from .timing import Step
+from .tuning import FEW_LOGITS
 
 
 class Pool:
@@ -43,11 +44,11 @@ class Pool:
         return torch.tensor([self.draw.randrange(k) for _ in range(n)], device=self.device)
 
 
-def product_step(pool: Pool, n: int, k: int, d: int, objective: str, *, head: bool | None = None) -> Step:
+def product_step(pool: Pool, n: int, k: int, d: int, objective: str, *, head: bool = False) -> Step:
     """What the head or a tail does with n rows, k words, d features.
 
     When decoding, the head normalises and finds the ten best; a tail, for a row that opens it, nearly always finds by
-    the largest logit that the row has nothing there. ``head``: which of the two; by default the head if d >= 256.
+    the largest logit that the row has nothing there. ``head``: which of the two.
     """
     x, weight = pool.take(n, d), pool.take(k, d)
     if objective == "decode":
@@ -63,7 +64,7 @@ def product_step(pool: Pool, n: int, k: int, d: int, objective: str, *, head: bo
                 if maxima is not None:
                     maxima.amax(1)
 
-        return decode_head if (d >= 256 if head is None else head) else decode_tail
+        return decode_head if head else decode_tail
     target = pool.targets(n, k)
 
     def train() -> None:
@@ -137,13 +138,14 @@ def rows_step(pool: Pool, n: int, d: int, objective: str) -> Step:
 
 
 class Shape(NamedTuple):
-    """A layer and a batch to time: V, d, B, cutoffs and widths."""
+    """A layer and a batch to time: V, d, B, cutoffs and widths; when decoding, how many of the rows open each tail."""
 
     n_classes: int
     in_features: int
     batch: int
     cutoffs: tuple[int, ...]
     widths: tuple[int, ...]
+    opened: tuple[float, ...] = ()
 
     def tail_shares(self) -> list[float]:
         """Shares of the tails under :func:`token_shares`."""
@@ -207,6 +209,52 @@ def layer_steps(
     return steps
 
 
+def captured_steps(shape: Shape, device: str | torch.device, dtype: torch.dtype, *, sets: int = 2) -> list[Step]:
+    """Training steps of our layer replayed from one CUDA graph, without Python; targets are copied into it."""
+    layer = ours(shape).to(device=device, dtype=dtype)
+    layer.reads_host = False  # type: ignore[assignment]
+    x = torch.randn(shape.batch, shape.in_features, dtype=dtype).to(device).requires_grad_()
+    shares = token_shares(shape.n_classes)
+    targets = [draw_targets(shares, shape.batch, number).to(device) for number in range(sets)]
+    static = targets[0].clone()
+    leaves = [x, *layer.parameters()]
+
+    def once() -> Any:
+        return torch.autograd.grad(layer(x, static).loss, leaves)
+
+    graph, kept = _captured(once)
+
+    def step(target: Any, kept: Any = (kept, once)) -> None:  # weights and input of `once` are not the graph's own
+        static.copy_(target)
+        graph.replay()
+
+    return [lambda target=target: step(target) for target in targets]  # type: ignore[misc]
+
+
+def replayed(step: Step) -> Step:
+    """A step as a CUDA graph replays it: its kernels one after the other, without Python and launches."""
+    graph, kept = _captured(step)
+
+    def replay(alive: Any = (kept, step)) -> None:  # its inputs are not the graph's own
+        graph.replay()
+
+    return replay
+
+
+def _captured(step: Step) -> tuple[torch.cuda.CUDAGraph, Any]:
+    """A CUDA graph of a step, and what the step returned into it."""
+    side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):  # kernels are compiled and loaded outside the graph
+            step()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        kept = step()
+    return graph, kept
+
+
 def ours(shape: Shape) -> torch.nn.Module:
     """Our layer of this shape."""
     return AdaptiveSoftmax(shape.in_features, shape.n_classes, shape.cutoffs, widths=shape.widths)
@@ -229,8 +277,41 @@ class FullSoftmax(torch.nn.Module):
         return _Loss(F.cross_entropy(self.linear(x), target))
 
 
+@torch.no_grad()
+def decode_steps(
+    shape: Shape, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32, *, k: int = 10
+) -> tuple[Shape, list[Step]]:
+    """The ``k`` best words of a batch, from a layer as it is initialised; the shape tells what tails are opened."""
+    layer: Any = ours(shape).to(device=device, dtype=dtype)
+    x = torch.randn(shape.batch, shape.in_features, dtype=dtype).to(device)
+    weights = (layer.head.weight, None), layer.cutoffs, [decoding.Tail(p.weight, o.weight) for p, o in layer.tail]
+    if x.device.type == "cpu" and shape.batch * shape.n_classes <= FEW_LOGITS:
+        opened = [1.0] * len(shape.cutoffs)  # all words are computed
+    else:
+        opened = decoding.topk_ranks(x, *weights, k)[2].double().mean(0).tolist()
+    return shape._replace(opened=tuple(opened)), [lambda: layer.topk(x, k)]
+
+
+def full_decode_step(x: Tensor, weight: Tensor, k: int = 10) -> Step:
+    """The ``k`` best words of a full softmax, as one writes it by hand; ``x`` (n, d), ``weight`` (V, d)."""
+    x, weight = x.detach(), weight.detach()
+
+    def decode() -> None:
+        with torch.no_grad():
+            F.linear(x, weight).log_softmax(1).topk(k)
+
+    return decode
+
+
 class _Loss(NamedTuple):
     loss: Tensor
+
+
+def bare_step(n: int, k: int, d: int, device: str | torch.device, dtype: torch.dtype) -> Step:
+    """One (n x d) by (d x k) product and nothing else, into a buffer that is there."""
+    x, weight = (torch.rand(rows, d, device=device, dtype=dtype) for rows in (n, k))
+    out = torch.empty(n, k, device=device, dtype=dtype)
+    return lambda: torch.mm(x, weight.t(), out=out)
 
 
 def bare_products(shape: Shape, rows: Sequence[float], device: str | torch.device, dtype: torch.dtype) -> Step:

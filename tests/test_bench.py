@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,6 +43,9 @@ def known_times(monkeypatch):
             rounds[name] = asked if isinstance(asked, int) else asked[name]
         times = {name: seconds[name] if name in seconds else seconds["*"] for name in items}
         times = {name: next(t) if isinstance(t, Iterator) else t for name, t in times.items()}
+        for name, t in times.items():
+            if more.get("heard"):
+                more["heard"](name, t)
         return {name: Timing(t, 0.9 * t, 1.2 * t, rounds[name]) for name, t in times.items()}
 
     monkeypatch.setattr(timing, "interleave", interleave)
@@ -185,21 +189,45 @@ def test_a_vocabulary_that_the_authors_would_not_cut_is_refused():
 
 def test_errors_of_predictions_and_regret(known_times):
     shapes = [Shape(900, 64, 64, (90,), (16,)), Shape(800, 32, 64, (80, 300), (8, 8))]
+    cost = records.load_cost("cpu")
+    predicted = [predict(cost, "layer", shape) for shape in shapes]
+    full = predict(cost, "full", Shape(700, 16, 32, (), ()))
+    # The machine is now 1.25 times as slow as when the record was made; decoding takes a second, whatever it is.
+    known_times.seconds |= {
+        f"{sample['kind']} {json.dumps(sample['shape'])}": 1.25 * sample["median"]
+        for sample in cost.record["samples"]
+        if sample["objective"] == "train"
+    }
+    known_times.seconds |= {
+        f"layers, training {json.dumps(shape)}": time / ratio
+        for shape, time, ratio in zip(shapes, predicted, (1.5, 0.8), strict=True)
+    }
+    known_times.seconds[f"full softmaxes, training {json.dumps(Shape(700, 16, 32, (), ()))}"] = 1.25 * full
+    known_times.seconds["*"] = 1.0
+    record = bench.bench_cost(shapes=shapes, full=[(700, 16, 32)], cases=[], rounds=4, say=lambda text: None)
+    trained = [row for row in record["rows"] if row["what"] == "layers, training"]
+    assert [row["error"] for row in trained] == pytest.approx([0.5, -0.2])
+    assert [row["model's error"] for row in trained] == pytest.approx([0.875, 0.0], abs=1e-9)
+    assert trained[0]["predicted ms"] == pytest.approx(1e3 * predicted[0])
+    assert trained[0]["measured ms"] == pytest.approx(1e3 * predicted[0] / 1.5)
+    assert [(row["V"], row["d"], row["B"], row["J"]) for row in trained] == [(900, 64, 64, 1), (800, 32, 64, 2)]
+    whats = ["layers, training", "layers, decoding 1 row", "layers, decoding 256 rows"]
+    assert list(record["summary"])[1:] == [*whats, *(what.replace("layers", "full softmaxes") for what in whats)]
+    found = record["summary"]["layers, training"]["error"]
+    assert found == {k: pytest.approx(v) for k, v in {"median": 0.35, "largest": 0.5, "signed": 0.15, "n": 2}.items()}
+    (of_full,) = (row for row in record["rows"] if row["what"] == "full softmaxes, training")
+    assert of_full["speed"] == pytest.approx(1.25) and of_full["model's error"] == pytest.approx(0, abs=1e-9)
+    decoded = [row for row in record["rows"] if row["what"] == "layers, decoding 256 rows"]
+    assert [row["B"] for row in decoded] == [256, 256] and all(row["measured ms"] == 1e3 for row in decoded)
+    assert set(known_times.rounds.values()) == {4}
+
+
+def test_regret_counts_second_times(known_times):
     words = adasoft.Vocabulary.synthetic(2000)
-    case = {"words": words, "in_features": 256, "batch": 300}
     cost = records.load_cost("cpu")
     made = adasoft.plan(words, 256, 300, cost=cost, min_head_share=0.75)
-    predicted = [predict(cost, "layer", shape) for shape in shapes]
-    known_times.seconds.update({str(shape): p / f for shape, p, f in zip(shapes, predicted, (1.5, 0.8), strict=True)})
-    known_times.seconds.update({"*": itertools.count(2.0, 1 / 64), str(tuple(made.cutoffs)): 3.0})
-    record = bench.bench_cost(shapes=shapes, cases=[case], rounds=4, say=lambda text: None)
-    assert [row["error"] for row in record["rows"]] == pytest.approx([0.5, -0.2])
-    assert record["rows"][0]["predicted ms"] == pytest.approx(1e3 * predicted[0])
-    assert record["rows"][0]["measured ms"] == pytest.approx(1e3 * predicted[0] / 1.5)
-    assert [(row["V"], row["d"], row["B"], row["J"]) for row in record["rows"]] == [(900, 64, 64, 1), (800, 32, 64, 2)]
-    assert record["summary"] == {"median error": pytest.approx(0.35), "largest error": pytest.approx(0.5), "layers": 2}
-    assert known_times.rounds[str(shapes[0])] == 4
-    regret = record["regret"][0]
+    known_times.seconds |= {"*": itertools.count(2.0, 1 / 64), str(tuple(made.cutoffs)): 3.0}
+    regret = bench.bench_regret(cost, words=words, in_features=256, batch=300, say=lambda text: None)
     # thirty others, the first of them the fastest; of the five fastest the second times count
     plan, *others = regret["rows"]
     assert [row["first ms"] for row in others] == [2000 + 1000 * i / 64 for i in range(5)]
@@ -216,8 +244,8 @@ def test_what_was_measured_stays_where_regret_cannot_be(known_times, monkeypatch
     monkeypatch.setattr(adasoft.Vocabulary, "from_wordfreq", classmethod(fails))
     known_times.seconds["*"] = 1.0
     said = []
-    record = bench.bench_cost(shapes=[Shape(900, 64, 64, (90,), (16,))], rounds=1, say=said.append)
-    assert len(record["rows"]) == 1 and record["regret"] == [] and f"regret, en: left out, {error}" in said[-2]
+    record = bench.bench_cost(shapes=[Shape(900, 64, 64, (90,), (16,))], full=[], rounds=1, say=said.append)
+    assert len(record["rows"]) == 3 and record["regret"] == [] and f"regret, tr: left out, {error}" in said[-1]
 
 
 # ---------------------------------------------------------------------- bench decode

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import time
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +14,6 @@ import torch
 
 import adasoft
 from adasoft import calibration as M
-from adasoft import timing as T
 from adasoft import workloads as W
 from adasoft.cost import MeasuredCost
 from adasoft.fit import predict
@@ -41,7 +42,7 @@ def small(tmp_path, monkeypatch):
 @pytest.fixture
 def untimed(small, monkeypatch):
     """As `small`, and every step is said to have taken a millisecond."""
-    monkeypatch.setattr(M, "interleave", lambda items, **_: {name: T.Timing(1e-3, 1e-3, 1e-3, 3) for name in items})
+    monkeypatch.setattr(M, "interleave", lambda items, *, heard, **_: [heard(name, 1e-3) for name in items])
     return small
 
 
@@ -53,39 +54,60 @@ def modelled(small, monkeypatch):
     its kind and what it was made of.
     """
     part = {"product": [3e-5, 4e-11, 3e-9, 2e-9, 5e-9, 1e-9], "projection": [2e-5, 5e-11, 1e-9, 2e-9]}
-    parts = {"train": part | {"rows": [1e-4, 2e-7, 1e-9]}, "decode": part | {"rows": [1e-5, 1e-7, 0.0]}}
+    more = {"rows": [1e-5, 1e-7, 0.0], "search": [1e-4, 1e-7, 3e-10, 0.0], "head": [2e-9], "full": [4e-9]}
+    parts = {"train": part | {"rows": [1e-4, 2e-7, 1e-9], "full": [5e-9]}, "decode": part | more}
     truth = MeasuredCost(parts, {"train": 1e-4, "decode": 5e-5})
-    shapes = {shape: place < 4 for place, shape in enumerate(M.draw_layers(6, 7))}
+    drawn = M.draw_layers(6, 7)
+    kept_out = {("train", shape) for shape in drawn[:4]} | {("decode", shape) for shape in drawn[1::2]}
     items = {}
 
     def seconds(step):
-        kind, made_of = step
-        if kind == "layer":
-            return predict(truth, kind, made_of) * (10 if shapes[made_of] else 1)
-        *shape, objective = made_of
-        return predict(truth, kind, shape, objective)
+        objective, kind, shape = step
+        if kind == "bare":
+            return 1e-14 * np.prod(shape)
+        plain = shape._replace(batch=batches[shape.cutoffs], opened=()) if kind == "layer" else None
+        return predict(truth, kind, shape, objective) * (10 if (objective, plain) in kept_out else 1)
 
-    def told(given, **_):
+    def told(given, *, heard, **_):
         items.update(given)
-        return {name: T.Timing(*[seconds(sets[0])] * 3, 3) for name, sets in given.items()}
+        for name, sets in given.items():
+            heard(name, seconds(sets[0]))
 
+    def part_step(pool, *made_of, kind, head=False):
+        *shape, objective = made_of
+        return (objective, "head" if head else kind, tuple(shape))
+
+    def trained(shape, *_, make=None):
+        return [("train", "full" if make else "layer", shape) for _ in range(2)]
+
+    def decoded(shape, *_):
+        shape = shape._replace(opened=(0.5,) * len(shape.cutoffs))
+        return shape, [("decode", "layer", shape)]
+
+    batches = {shape.cutoffs: shape.batch for shape in drawn}
     for kind in ("product", "projection", "rows"):
-        monkeypatch.setattr(M, f"{kind}_step", lambda pool, *made_of, kind=kind, head=None: (kind, made_of))
-    monkeypatch.setattr(M, "layer_steps", lambda shape, *_: [("layer", shape), ("layer", shape)])
-    monkeypatch.setattr(M, "Pool", lambda *_: None)
+        monkeypatch.setattr(M, f"{kind}_step", partial(part_step, kind=kind))
+    monkeypatch.setattr(M, "layer_steps", trained)
+    monkeypatch.setattr(M, "decode_steps", decoded)
+    monkeypatch.setattr(M, "full_decode_step", lambda x, weight: ("decode", "full", W.Shape(*weight, x[0], (), ())))
+    monkeypatch.setattr(M, "bare_step", lambda n, k, d, *_: ("decode", "bare", (n, k, d)))
+    monkeypatch.setattr(M, "Pool", lambda *_: SimpleNamespace(take=lambda *shape: shape))
     monkeypatch.setattr(M, "interleave", told)
     cost = adasoft.calibrate(seconds=3, progress=False, save=False)
     return list(zip(cost.record["samples"], items.values(), strict=True))
 
 
 def test_each_sample_is_timed_as_what_it_is_called_on_inputs_of_its_own(modelled):
+    called = {"check": "layer", "arithmetic": "bare", "traffic": "bare"}
     for sample, sets in modelled:
-        if sample["kind"] not in ("layer", "check"):
-            made_of = (*sample["shape"], sample["objective"])
-            assert [*sets] == [(sample["kind"], made_of)] * 2 and sets[0] is not sets[1]
+        for objective, kind, shape in sets:
+            assert objective == sample["objective"] and kind == called.get(sample["kind"], sample["kind"])
+            assert json.loads(json.dumps(shape)) == sample["shape"]
+        if sample["kind"] in ("product", "head", "projection", "rows"):
+            assert len(sets) == 2 and sets[0] is not sets[1]
     timed = {(sample["objective"], sample["kind"]) for sample, _ in modelled}
-    parts = itertools.product(("train", "decode"), ("product", "projection", "rows"))
-    assert timed == {*parts, ("train", "layer"), ("train", "check")}
+    parts = itertools.product(("train", "decode"), ("product", "projection", "rows", "layer", "check", "full"))
+    assert timed == {*parts, *(("decode", kind) for kind in ("head", "arithmetic", "traffic"))}
 
 
 def test_the_smallest_product_is_timed_for_the_flat_part(modelled):
@@ -109,7 +131,7 @@ def test_calibrate_in_seconds(small):
     assert record["device"]["type"] == "cpu" and record["torch"] == torch.__version__ and record["threads"] >= 1
     assert record["adasoft"] == adasoft.__version__ and record["dtype"] == "float32" and record["date"].startswith("20")
     kinds = {sample["kind"] for sample in record["samples"]}
-    assert kinds == {"product", "projection", "rows", "layer", "check"}
+    assert kinds == {"product", "head", "projection", "rows", "layer", "check", "full", "arithmetic", "traffic"}
     assert all(s["q1"] <= s["median"] <= s["q3"] and s["n"] >= 1 and s["predicted"] > 0 for s in record["samples"])
     assert set(record["errors"]) >= {"train layers, fitted", "train layers, not fitted"}
     assert told[-1] == (1.0, "fitting") and len(told) > 20
@@ -157,11 +179,11 @@ def test_a_record_is_written_whole_or_not_at_all(tmp_path):
 
 
 def test_decoding_is_calibrated_on_tails_and_heads(tmp_path, monkeypatch):
-    monkeypatch.setattr(M, "interleave", lambda items, **_: {name: T.Timing(1e-3, 1e-3, 1e-3, 3) for name in items})
+    monkeypatch.setattr(M, "interleave", lambda items, *, heard, **_: [heard(name, 1e-3) for name in items])
     made = adasoft.calibrate(seconds=3, progress=False, save=False)
-    shapes = [s["shape"] for s in made.record["samples"] if (s["kind"], s["objective"]) == ("product", "decode")]
-    narrow = [shape for shape in shapes[2:] if shape[2] <= 64]
-    assert len(narrow) >= 5 and len([shape for shape in shapes if shape[0] >= 200 and shape[2] >= 128]) >= 5
+    tails, heads = ([s["shape"] for s in made.record["samples"] if s["kind"] == kind] for kind in ("product", "head"))
+    assert len([shape for shape in tails if shape[2] <= 64]) >= 5
+    assert len([shape for shape in heads if shape[0] >= 200 and shape[2] >= 128]) >= 5
 
 
 def test_bad_devices_and_dtypes():
@@ -223,7 +245,7 @@ def test_the_command_says_in_one_line_that_nothing_was_kept(untimed, monkeypatch
     monkeypatch.setenv("ADASOFT_CACHE", str(untimed / "file"))
     assert main(["calibrate", "--seconds", "3"]) == 0
     out, errors = capsys.readouterr()
-    assert "written to" not in out and "median error" in out
+    assert "written to" not in out and "(median with its sign)" in out
     assert len([line for line in errors.splitlines() if "will not be kept" in line]) == 1 and ".py" not in errors
 
 

@@ -284,7 +284,7 @@ def test_the_step_in_a_cuda_graph(monkeypatch):
 
     import torch
 
-    from adasoft.workloads import Shape
+    from adasoft.workloads import Shape, captured_steps, replayed
 
     stream = type("Stream", (), {"wait_stream": lambda self, other: None})
     graphs = []
@@ -304,11 +304,16 @@ def test_the_step_in_a_cuda_graph(monkeypatch):
     monkeypatch.setattr(
         torch.autograd, "grad", lambda loss, leaves, grad=torch.autograd.grad: made.append(loss) or grad(loss, leaves)
     )
-    steps = bench.large.captured_steps(Shape(600, 16, 40, (60, 200), (8, 4)), "cpu", torch.float32)
+    steps = captured_steps(Shape(600, 16, 40, (60, 200), (8, 4)), "cpu", torch.float32)
     assert len(steps) == 2 and len(made) == 4 and len(graphs) == 1
     for step in steps:
         step()
     assert graphs[0].replayed == 2
+    called = []
+    step = replayed(lambda: called.append(1))
+    assert len(called) == 4 and len(graphs) == 2
+    step()
+    assert graphs[1].replayed == 1
 
 
 def test_operations_of_a_layer_are_those_of_its_products():
@@ -646,17 +651,17 @@ def test_options_of_calibrate_arrive(monkeypatch, capsys, tmp_path):
         "threads": 2,
         "torch": "2",
         "seconds": 3.0,
-        "errors": {"layer": {"median": 0.1, "largest": 0.5, "n": 7}},
+        "errors": {"layer": {"median": 0.1, "largest": 0.5, "signed": -0.05, "n": 7}},
     }
     recorder = Recorder(cost)
     monkeypatch.setattr(machine, "calibrate", recorder)
     status, out, _ = run("calibrate", capsys=capsys)
-    assert recorder.given == [(("cpu", "float32"), {"seconds": 60.0, "save": True})] and status == 0
-    assert "median error  10.0%, largest  50.0%, 7 shapes" in out and out.endswith(
-        "`python -m adasoft plan` uses it from now on\n"
-    )
+    given = {"captured": False, "seconds": 60.0, "save": True}
+    assert recorder.given == [(("cpu", "float32"), given)] and status == 0
+    assert "10.0% (median),  50.0% (largest),  -5.0% (median with its sign), 7 shapes" in out
+    assert out.endswith("`python -m adasoft plan` uses it from now on\n")
     assert "--dtype bfloat16`" in run("calibrate", "--dtype", "bfloat16", "--seconds", "5", capsys=capsys)[1]
-    assert recorder.given[1] == (("cpu", "bfloat16"), {"seconds": 5.0, "save": True})
+    assert recorder.given[1] == (("cpu", "bfloat16"), given | {"seconds": 5.0})
     out = run("calibrate", "--output", str(cost.path), capsys=capsys)[1]
     assert recorder.given[2][1]["save"] == str(cost.path) and f"plan --record '{cost.path}'`" in out
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 
 import numpy as np
 import pytest
@@ -73,7 +74,9 @@ def stored(tmp_path, monkeypatch):
 def test_each_number_of_a_record_is_read_into_its_place(stored):
     stored.write_text(json.dumps(record()))
     cost = R.read_record(stored)
-    assert {o: {k: v.tolist() for k, v in kinds.items()} for o, kinds in cost.coefficients.items()} == KINDS
+    unknown = {"search": [0.0] * 4, "head": [0.0], "full": [0.0]}  # to version 1
+    found = {o: {k: v.tolist() for k, v in kinds.items()} for o, kinds in cost.coefficients.items()}
+    assert found == {objective: kinds | unknown for objective, kinds in KINDS.items()}
     assert cost.flat == {"train": 2e-4, "decode": 1e-4} and cost.itemsize == 4 and not cost.on_gpu
     assert cost.name == f"{R.cpu_name()}, float32, 2026-01-02" and cost.path == stored and cost.record["threads"] == 2
     stored.write_text(json.dumps(record(device={"type": "cuda", "name": "G"}, dtype="bfloat16", itemsize=2)))
@@ -95,15 +98,14 @@ def test_shipped_records_follow_the_schema(path):
 def test_the_schema_knows_every_field_and_dtype():
     rules = schema().schema
     assert rules["properties"]["dtype"]["enum"] == list(R.ITEM_SIZES)
-    assert (rules["properties"]["format"]["const"], rules["properties"]["version"]["const"]) == (
-        R.RECORD_FORMAT,
-        R.RECORD_VERSION,
-    )
+    assert rules["properties"]["format"]["const"] == R.RECORD_FORMAT
+    assert rules["properties"]["version"]["enum"] == [1, R.RECORD_VERSION]
     kinds = rules["$defs"]["kinds"]["properties"]
     assert {kind: rule["minItems"] for kind, rule in kinds.items()} == {kind: len(t) for kind, t in TERMS.items()}
     shipped = json.loads(R.shipped_records()[0].read_text())
     for spoilt in (
-        {"version": 2},
+        {"version": 3},
+        {"version": 2},  # without rates
         {"date": "2026-01-31"},
         {"flat": {"train": 1.0}},
         {"samples": [shipped["samples"][0] | {"shape": [1, 2]}]},
@@ -134,6 +136,54 @@ def test_shipped_records_are_whole_and_say_where_they_come_from():
         assert cost.record["command"].startswith("python -m adasoft calibrate")
         assert {"type", "name"} <= set(cost.record["device"])
         assert cost.record["samples"] and cost.record["errors"]["train layers, not fitted"]["median"] < 0.25
+
+
+def with_rates(**changes):
+    """A record of version 2, whose model is as fast as the device at best."""
+    kinds = copy.deepcopy(KINDS)
+    for objective in ("train", "decode"):
+        kinds[objective] |= {"search": [1e-4, 1e-7, 2e-10, 1e-12], "head": [3e-9], "full": [2e-9]}
+    return {
+        "version": 2,
+        "captured": False,
+        "rates": {"arithmetic": 1e-13, "traffic": 1e-12},
+        "coefficients": kinds,
+    } | changes
+
+
+@pytest.mark.parametrize(
+    ("rates", "named"),
+    [
+        ({"arithmetic": 1.0}, "coefficients.train.product is unphysical: that of 'n k d' should be at least 3"),
+        ({"traffic": 1.0}, "coefficients.train.product is unphysical: that of 'k d' should be at least 12"),
+    ],
+)
+def test_a_model_that_is_faster_than_its_device_is_refused_by_the_name_of_the_coefficient(stored, rates, named):
+    stored.write_text(json.dumps(record(**with_rates())))
+    assert R.read_record(stored).coefficients["decode"]["head"].tolist() == [3e-9]
+    known = {"arithmetic": 1e-13, "traffic": 1e-12}
+    stored.write_text(json.dumps(record(**with_rates(rates=known | rates))))
+    with pytest.raises(ValueError, match=f"x.json is damaged: {re.escape(named)}"):
+        R.read_record(stored)
+    for missing in known:
+        stored.write_text(json.dumps(record(**with_rates(rates={missing: known[missing]}))))
+        with pytest.raises(ValueError, match="rates"):
+            R.read_record(stored)
+
+
+def test_captured_timings_are_kept_apart(stored):
+    gpu = {"device": {"type": "cuda", "name": "G"}, "dtype": "bfloat16", "itemsize": 2}
+    eager, captured = (record(**gpu, **with_rates(captured=captured)) for captured in (False, True))
+    assert R.file_name(captured) == R.file_name(eager).replace(".json", "-captured.json")
+    for made in (eager, captured):
+        R.write_record(made, stored.with_name(R.file_name(made)))
+    for asked in (False, True):
+        cost = R.load_cost("cuda", dtype="bfloat16", captured=asked)
+        assert cost.captured == asked == ("captured" in cost.name)
+    with pytest.raises(
+        LookupError, match=r"float16, captured: run `python -m adasoft calibrate --device cuda --captured`"
+    ):
+        R.load_cost("cuda", dtype="float16", captured=True)
 
 
 def test_record_round_trip_and_choice(stored):
@@ -226,7 +276,7 @@ DAMAGED = {
         r"not a machine record: its 'format' should be .*got 'other'",
     ),
     "format": (text(format=[]), r"not a machine record: its 'format' should be .*got \[\]"),
-    "version": (text(version=99), "version 99, expected 1"),
+    "version": (text(version=99), "version 99, expected 2"),
     "version true": (text(version=True), "version should be a whole number, got True"),
     "version 1.0": (text(version=1.0), "version should be a whole number, got 1.0"),
     "edited": (json.dumps(record() | {"threads": 3}), "checksum does not fit"),

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import random
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..cost import MeasuredCost
+from ..fit import summary_of
 from ..planning import default_widths, plan
 from ..records import load_cost
 from ..text import Row, Say, table
@@ -16,67 +20,185 @@ from ..vocabulary import Vocabulary
 from .common import provenance
 
 if TYPE_CHECKING:
+    import torch
+
+    from ..timing import Step, Timing
     from ..workloads import Shape
+
+
+#: V, d and B of full softmaxes.
+FULL = [(50_000, 128, 512), (50_000, 512, 256), (100_000, 256, 256), (200_000, 128, 256), (300_000, 256, 128)]
+#: Rows for which the best words are found.
+DECODED = (1, 256)
+#: How many samples of the record are timed again beside each few of what is checked.
+_REFERENCES = 8
+_COLUMNS = ["what", "V", "d", "B", "J", "measured ms", "q1", "q3", "predicted ms", "error", "model's error"]
+
+
+class _Check(NamedTuple):
+    """One thing to time: what it is called in the summary, its sizes, its steps, and what is predicted."""
+
+    what: str
+    objective: str
+    shape: Shape
+    steps: list[Step]
+    predicted: float
 
 
 def bench_cost(
     *,
     device: str = "cpu",
+    dtype: str = "float32",
     shapes: Sequence[Shape] | None = None,
+    full: Sequence[tuple[int, int, int]] = FULL,
     cases: Sequence[Row] | None = None,
     rounds: int = 7,
     say: Say = print,
 ) -> Row:
-    """Predicted against measured times of layers that no fit has seen; and the regret of planned cutoffs.
+    """Predicted against measured times of layers that no fit has seen, and of full softmaxes; the regret of plans.
 
-    ``shapes``: the layers, 24 drawn ones by default; ``cases``: arguments of `bench_regret`, `REGRET_CASES` by default.
+    ``shapes``: the layers, 24 drawn ones by default, for training and for finding the 10 best words of `DECODED` rows;
+    ``full``: V, d and B of full softmaxes; ``cases``: arguments of `bench_regret`, `REGRET_CASES` by default.
+
+    Samples of the record take turns with what is checked. They tell how fast the machine is now, compared with when the
+    record was made; the model's error is what is left when that factor is taken out.
     """
-    from ..calibration import draw_layers
-    from ..fit import predict
-    from ..timing import interleave
-    from ..workloads import layer_steps
+    import torch
 
-    cost = load_cost(device)
+    from ..calibration import draw_layers
+    from ..workloads import Shape
+
+    cost = load_cost(device, dtype=dtype)
     say(f"cost model: {cost.name}")
-    rows = []
     shapes = draw_layers(24, 2026, operations=2e11, parameters=6e7) if shapes is None else shapes
+    fulls = [Shape(v, d, b, (), ()) for v, d, b in full]
+    rows: list[Row] = []
+    speeds: list[float] = []
     # a few at a time: they take turns among themselves, and memory stays bounded
-    for start in range(0, len(shapes), 6):
-        batch = shapes[start : start + 6]
-        items = {str(shape): layer_steps(shape, device) for shape in batch}
-        timings = interleave(items, device=device, rounds=rounds)
-        for shape in batch:
-            timing, predicted = timings[str(shape)], predict(cost, "layer", shape)
-            rows.append(
-                {
-                    "V": shape.n_classes,
-                    "d": shape.in_features,
-                    "B": shape.batch,
-                    "J": len(shape.cutoffs),
-                    "cutoffs": list(shape.cutoffs),
-                    "measured ms": timing.median * 1e3,
-                    "q1": timing.q1 * 1e3,
-                    "q3": timing.q3 * 1e3,
-                    "predicted ms": predicted * 1e3,
-                    "error": predicted / timing.median - 1,
-                }
-            )
-    say(table(rows, ["V", "d", "B", "J", "cutoffs", "measured ms", "q1", "q3", "predicted ms", "error"]))
-    errors = np.abs(np.array([row["error"] for row in rows], dtype=np.float64))
-    summary: Row = {"median error": float(np.median(errors)), "largest error": float(errors.max()), "layers": len(rows)}
-    say(f"median error {np.median(errors):.1%}, largest {errors.max():.1%} over {len(rows)} layers")
-    out = {"bench": "cost", **provenance(device), "cost": cost.name, "rows": rows, "summary": summary, "regret": []}
+    few_at_a_time = [of_kind[i : i + 6] for of_kind in (shapes, fulls) for i in range(0, len(of_kind), 6)]
+    for few, make in itertools.product(few_at_a_time, (_training, _decoding)):
+        checks = [check for shape in few for check in make(cost, shape, device, getattr(torch, dtype))]
+        speed, timings = _timed(cost, checks, device, getattr(torch, dtype), rounds)
+        speeds.append(speed)
+        rows += [_row(check, timing, speed) for check, timing in zip(checks, timings, strict=True)]
+    say(table(rows, _COLUMNS))
+    summary: Row = {"speed": {"median": float(np.median(speeds)), "least": min(speeds), "most": max(speeds)}}
+    say(
+        f"samples of the record now take {np.median(speeds):.2f} times as long as in it ({min(speeds):.2f} to "
+        f"{max(speeds):.2f})"
+    )
+    lines = []
+    for what in dict.fromkeys(row["what"] for row in rows):
+        summary[what] = {}
+        for name in ("error", "model's error"):
+            summary[what][name] = summary_of([row[name] for row in rows if row["what"] == what])
+            lines.append({"what": what, "of": name, **summary[what][name]})
+    say(table(lines, ["what", "of", "median", "largest", "signed", "n"]))
+    out = {"bench": "cost", **provenance(device), "dtype": dtype, "cost": cost.name, "rows": rows, "summary": summary}
+    out["regret"] = []
     for case in REGRET_CASES if cases is None else cases:
         try:
-            out["regret"].append(bench_regret(cost, device=device, say=say, **case))
+            out["regret"].append(bench_regret(cost, device=device, dtype=dtype, say=say, **case))
         except (ImportError, ValueError) as error:  # what was measured before stays
             say(f"\nregret, {case['words']}: left out, {error}")
     return out
 
 
+def _row(check: _Check, timing: Timing, speed: float) -> Row:
+    shape = check.shape
+    return {
+        "what": check.what,
+        "V": shape.n_classes,
+        "d": shape.in_features,
+        "B": shape.batch,
+        "J": len(shape.cutoffs),
+        "cutoffs": list(shape.cutoffs),
+        "measured ms": timing.median * 1e3,
+        "q1": timing.q1 * 1e3,
+        "q3": timing.q3 * 1e3,
+        "predicted ms": check.predicted * 1e3,
+        "error": check.predicted / timing.median - 1,
+        "speed": speed,
+        "model's error": speed * check.predicted / timing.median - 1,
+    }
+
+
+def _training(cost: MeasuredCost, shape: Shape, device: str, dtype: torch.dtype) -> list[_Check]:
+    """A training step of a layer, or of a full softmax where there are no cutoffs."""
+    from ..fit import predict
+    from ..workloads import FullSoftmax, layer_steps, ours
+
+    kind, what, make = ("layer", "layers", ours) if shape.cutoffs else ("full", "full softmaxes", FullSoftmax)
+    steps = layer_steps(shape, device, dtype, make=make)
+    return [_Check(f"{what}, training", "train", shape, steps, predict(cost, kind, shape))]
+
+
+def _decoding(cost: MeasuredCost, shape: Shape, device: str, dtype: torch.dtype) -> list[_Check]:
+    """The 10 best words of few rows and of many."""
+    import torch
+
+    from ..fit import predict
+    from ..workloads import FullSoftmax, decode_steps, full_decode_step
+
+    checks = []
+    for rows in DECODED:
+        asked = shape._replace(batch=rows)
+        if shape.cutoffs:
+            kind, what = "layer", "layers"
+            asked, steps = decode_steps(asked, device, dtype)
+        else:
+            kind, what = "full", "full softmaxes"
+            weight = FullSoftmax(shape).linear.weight.to(device=device, dtype=dtype)
+            steps = [full_decode_step(torch.randn(rows, shape.in_features).to(weight), weight)]
+        what += f", decoding {rows:,} row{'s' * (rows > 1)}"
+        checks.append(_Check(what, "decode", asked, steps, predict(cost, kind, asked, "decode")))
+    return checks
+
+
+def _timed(
+    cost: MeasuredCost, checks: Sequence[_Check], device: str, dtype: torch.dtype, rounds: int
+) -> tuple[float, list[Timing]]:
+    """How many times as long samples of the record take as in it, and what the checks take in turns with them."""
+    import torch
+
+    from ..timing import interleave, steady
+    from ..workloads import Pool, Shape, layer_steps, product_step
+
+    objective = checks[0].objective
+    samples = (cost.record or {}).get("samples", [])
+    # layers that decode would be initialised otherwise than those of the record
+    kinds = ("product", "layer") if objective == "train" else ("product", "head")
+    known = [s for s in samples if s["objective"] == objective and s["kind"] in kinds]
+    known.sort(key=lambda sample: float(sample["median"]))
+    # of middle length: the shortest are noise, the longest would take most of the time
+    known = known[len(known) // 3 : len(known) - len(known) // 6]
+    known = known[:: max(1, len(known) // _REFERENCES)]
+    pool = Pool(1 << 24, torch.device(device), dtype)
+    items: dict[str, Sequence[Step]] = {_name(check.what, check.shape): check.steps for check in checks}
+    for sample in known:
+        kind, shape = sample["kind"], sample["shape"]
+        if kind == "layer":
+            items[_name(kind, shape)] = layer_steps(Shape(*shape), device, dtype)
+        else:
+            n, k, d = shape
+            make = partial(product_step, pool, n, k, d, objective, head=kind == "head")
+            items[_name(kind, shape)] = [make() for _ in range(2)]
+    heard: list[tuple[str, float]] = []
+    interleave(items, device=device, rounds=rounds, heard=lambda name, seconds: heard.append((name, seconds)))
+    timings = steady(heard)
+    speeds = [timings[_name(s["kind"], s["shape"])].median / s["median"] for s in known]
+    speed = float(np.median(speeds)) if speeds else 1.0
+    return speed, [timings[_name(check.what, check.shape)] for check in checks]
+
+
+def _name(what: str, shape: Sequence[Any]) -> str:
+    return f"{what} {json.dumps(shape)}"
+
+
+#: Words, hidden sizes and batches of the plans whose regret is measured.
 REGRET_CASES: list[Row] = [
-    {"words": "en", "in_features": 512, "batch": 2560},
-    {"words": "de", "in_features": 256, "batch": 1280},
+    {"words": words, "in_features": d, "batch": batch}
+    for words, (d, batch) in itertools.product(("en", "de", "fi", "tr"), ((512, 1280), (256, 1280), (128, 512)))
 ]
 
 
@@ -85,7 +207,8 @@ def tiny_cost() -> dict[str, Any]:
     from ..workloads import Shape
 
     shapes = [Shape(900, 64, 64, (90,), (16,)), Shape(800, 32, 64, (80, 300), (8, 8))]
-    return {"shapes": shapes, "cases": [{"words": Vocabulary.synthetic(2000), "in_features": 256, "batch": 300}]}
+    case = {"words": Vocabulary.synthetic(2000), "in_features": 256, "batch": 300}
+    return {"shapes": shapes, "full": [(900, 64, 64)], "cases": [case]}
 
 
 def bench_regret(
@@ -96,6 +219,7 @@ def bench_regret(
     batch: int = 2560,
     floor: float = 0.75,
     device: str = "cpu",
+    dtype: str = "float32",
     seed: int = 0,
     say: Say = print,
 ) -> Row:
@@ -105,6 +229,8 @@ def bench_regret(
     0.5 to 2, and 15 log-uniform. All are timed in turns; the best five of them are timed again, in turns with
     the plan, and only those timings count (the best of 31 noisy ones would flatter itself).
     """
+    import torch
+
     from ..timing import interleave
     from ..workloads import Shape, layer_steps
 
@@ -127,7 +253,8 @@ def bench_regret(
     widths = tuple(default_widths(in_features, j))
 
     def steps(cutoffs: tuple[int, ...]) -> Any:
-        return layer_steps(Shape(n, in_features, batch, cutoffs, widths), device, shares=vocabulary.shares)
+        shape = Shape(n, in_features, batch, cutoffs, widths)
+        return layer_steps(shape, device, getattr(torch, dtype), shares=vocabulary.shares)
 
     def predicted(cutoffs: tuple[int, ...]) -> float:
         shares = np.diff(vocabulary.cumulative[[*cutoffs, n]]).tolist()
@@ -151,7 +278,7 @@ def bench_regret(
     regret = again[str(made.cutoffs)].median / min(again[str(c)].median for c in best)
     say(f"\nregret, {vocabulary.name}: V = {n:,}, d = {in_features}, B = {batch}, floor {floor}, J = {j}")
     say(table(rows, ["which", "cutoffs", "first ms", "again ms", "q1", "q3", "predicted ms"]))
-    say(f"plan over the best of five re-timed: {regret:.3f}")
+    say(f"plan over the best of five timed again: {regret:.3f}")
     screen = [
         {"cutoffs": list(c), "ms": screened[str(c)].median * 1e3, "predicted ms": predicted(c) * 1e3} for c in others
     ]

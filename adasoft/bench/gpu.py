@@ -69,9 +69,10 @@ def tasks(folder: Path, *, device: str = "cuda", corpus: str = "europarl-en", ti
         written = (to, str(folder / record)) if record else ()
         return Task(name, ("-m", "adasoft", command, *more, *rest, "--device", device, *written), record, limit)
 
-    def calibrate(dtype: str) -> Task:
-        record = f"machine-{dtype}.json"
-        return adasoft(f"calibrate {dtype}", f"calibrate --dtype {dtype}{seconds}", record=record, limit=150)
+    def calibrate(dtype: str, how: str = "") -> Task:
+        name = f"{dtype}{how.replace(' --', '-')}"
+        options = f"calibrate --dtype {dtype}{how}{seconds}"
+        return adasoft(f"calibrate {name}", options, record=f"machine-{name}.json", limit=150)
 
     def bench(name: str, options: str = "", *more: str) -> Task:
         return adasoft(f"bench {name}", f"bench {options}", name, *more, record=f"bench-{name}-{kind}.json")
@@ -85,9 +86,11 @@ def tasks(folder: Path, *, device: str = "cuda", corpus: str = "europarl-en", ti
         Task("kernels", (str(tests / "gpu_agreement.py"), *small.split()), limit=240),
         Task("tests", pytest, limit=300),
         *([] if tiny else [calibrate("bfloat16")]),
+        *([calibrate("bfloat16", " --captured")] if kind == "cuda" and not tiny else []),
         bench("layer", f"--dtype {dtype} --no-shapes{only_gpu}{small}"),
+        bench("cost", f"--dtype {dtype}{small}"),
         calibrate("float32"),
-        bench("cost", small),
+        *([calibrate("float32", " --captured")] if kind == "cuda" and not tiny else []),
         *map(train, ("full", "adaptive", "planned-wide-0.85", "planned-0.75")),
         bench("train", f"--rows full,adaptive --dtype {dtype}{hidden}{words}", "--text", corpus),
         bench("decode", f"--experts {2 if tiny else 8} --no-large{hidden}{passes}{words}", "--run", corpus),

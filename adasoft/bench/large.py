@@ -79,40 +79,6 @@ def _in_turns(runs: Mapping[str, list[Step]], device: str, rounds: int) -> tuple
         return timings, failed
 
 
-def captured_steps(shape: Shape, device: str, dtype: torch.dtype, *, sets: int = 2) -> list[Step]:
-    """Training steps of our layer replayed from one CUDA graph, without Python; targets are copied into it."""
-    import torch
-
-    from ..workloads import draw_targets, ours, token_shares
-
-    layer = ours(shape).to(device=device, dtype=dtype)
-    layer.reads_host = False  # type: ignore[assignment]
-    x = torch.randn(shape.batch, shape.in_features, dtype=dtype).to(device).requires_grad_()
-    shares = token_shares(shape.n_classes)
-    targets = [draw_targets(shares, shape.batch, number).to(device) for number in range(sets)]
-    static = targets[0].clone()
-    leaves = [x, *layer.parameters()]
-
-    def once() -> Any:
-        return torch.autograd.grad(layer(x, static).loss, leaves)
-
-    side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(3):  # kernels are compiled and loaded outside the graph
-            once()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        kept = once()
-
-    def step(target: Any, kept: Any = (kept, once)) -> None:  # weights and input of `once` are not the graph's own
-        static.copy_(target)
-        graph.replay()
-
-    return [lambda target=target: step(target) for target in targets]  # type: ignore[misc]
-
-
 def full_steps(shape: Shape, loss: FullLoss, device: str, dtype: torch.dtype) -> list[Step]:
     """A training step of a full softmax: V x d weights, one input set, the same for every ``loss``. Returns it."""
     import torch
@@ -178,7 +144,7 @@ def _measured(
 
 
 def _ours(shape: Shape, device: str, dtype: torch.dtype) -> dict[str, Callable[[], list[Step]]]:
-    from ..workloads import bare_products, layer_steps, ours
+    from ..workloads import bare_products, captured_steps, layer_steps, ours
 
     tokens = [share * shape.batch for share in shape.tail_shares()]
     items: dict[str, Callable[[], list[Step]]] = {

@@ -109,10 +109,13 @@ def _add_cost(benches: Any) -> None:
         _cost,
         rounds="7",
         help="predicted against measured times of layers",
-        description="Predicted against measured times of layers that no fit has seen, and how far planned cutoffs are "
-        "from the best of thirty others, for English and German (needs the wordfreq library).",
+        description="Predicted against measured times of layers that no fit has seen, in training and decoding, and of "
+        "full softmaxes; and how far planned cutoffs are from the best of thirty others, for four languages and three "
+        "sizes (needs the wordfreq library).",
     )
     device_option(p)
+    p.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"], help="number format (float32)")
+    p.add_argument("--no-regret", action="store_true", help="leave out the plans and the partitions beside them")
     _tiny_option(p)
 
 
@@ -120,7 +123,10 @@ def _cost(options: argparse.Namespace, rounds: Given) -> Any:
     from .. import bench
 
     use_device(options.device)
-    return bench.bench_cost(device=options.device, **(bench.tiny_cost() if options.tiny else {}), **rounds)
+    given: dict[str, Any] = bench.tiny_cost() if options.tiny else {}
+    if options.no_regret:
+        given["cases"] = []
+    return bench.bench_cost(device=options.device, dtype=options.dtype, **given, **rounds)
 
 
 # ---------------------------------------------------------------------- layer

@@ -6,10 +6,13 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from ..files import write_whole
+from ..text import table
 from .arguments import can_be_written, encoding_option, file_or_print, number, numbers, only_with, whole
 from .words import synthetic, words_of
 
 if TYPE_CHECKING:
+    from ..cost import MeasuredCost
+    from ..planning import Plan
     from ..vocabulary import Vocabulary
 
 
@@ -40,6 +43,11 @@ def add(commands: Any) -> None:
     group.add_argument("--device", help="whose timings to use: cpu or cuda (default: what was calibrated last)")
     group.add_argument("--dtype", default="float32", help="use timings of this number format (float32)")
     group.add_argument("--record", metavar="FILE", help="use this machine record instead")
+    group.add_argument(
+        "--captured",
+        action="store_true",
+        help="use timings of steps that a CUDA graph replays, without launches (`calibrate --captured`)",
+    )
     group = p.add_argument_group("what is shown")
     group.add_argument(
         "--front",
@@ -125,7 +133,12 @@ def run(options: argparse.Namespace) -> None:
             "json",
         )
     words = _words(options)
-    cost = load_cost(options.device, dtype=options.dtype) if options.record is None else read_record(options.record)
+    device = options.device or ("cuda" if options.captured else None)
+    if options.record is None:
+        cost = load_cost(device, dtype=options.dtype, captured=options.captured)
+    else:
+        only_with(options, "timings of this machine; leave it out with --record", "captured")
+        cost = read_record(options.record)
     show = _print_front if options.front else _print_plan
     show(words, options, {"cost": cost, **_request(options)})
 
@@ -156,6 +169,8 @@ def _print_plan(words: Vocabulary, options: argparse.Namespace, request: dict[st
         print(chosen.to_json(order=True))
         return
     print(chosen)
+    if other := _other_timings(request["cost"]):
+        print(f"\n{_beside(chosen, plan(words, options.in_features, options.batch, **(request | {'cost': other})))}")
     if options.embedding:
         from .. import embedding
 
@@ -163,6 +178,35 @@ def _print_plan(words: Vocabulary, options: argparse.Namespace, request: dict[st
     if options.json:
         write_whole(options.json, chosen.to_json(order=True) + "\n")
         print(f"written to {options.json}")
+
+
+def _other_timings(cost: MeasuredCost) -> MeasuredCost | None:
+    """Of the same GPU and numbers, those of captured steps, or of steps that are not; None if there are none."""
+    from ..records import load_cost
+
+    record = cost.record or {}
+    if record["device"]["type"] != "cuda":
+        return None
+    try:
+        other = load_cost("cuda", dtype=record["dtype"], captured=not cost.captured)
+    except LookupError:
+        return None
+    return other if (other.record or {})["device"]["name"] == record["device"]["name"] else None
+
+
+def _beside(*plans: Plan) -> str:
+    """Plans for the same words by different timings, one below the other."""
+    rows = [
+        {
+            "timings": each.cost,
+            "cutoffs": list(each.cutoffs),
+            "layer ms": each.time * 1e3,
+            "full ms": each.full.seconds * 1e3,
+            "times faster": each.speedup,
+        }
+        for each in plans
+    ]
+    return table(rows, list(rows[0]))
 
 
 def _print_front(words: Vocabulary, options: argparse.Namespace, request: dict[str, Any]) -> None:

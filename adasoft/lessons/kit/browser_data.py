@@ -67,7 +67,7 @@ def cost_data(cost: Cost) -> dict[str, Any]:
             objective: {kind: values.tolist() for kind, values in kinds.items()}
             for objective, kinds in cost.coefficients.items()
         }
-        numbers = {"name": cost.name, "flat": dict(cost.flat), "itemsize": cost.itemsize}
+        numbers = {"name": cost.name, "flat": dict(cost.flat), "itemsize": cost.itemsize, "onGpu": cost.on_gpu}
         return data | {"kind": "measured", "coefficients": coefficients} | numbers
     raise TypeError(f"cost should be a PaperCost or a MeasuredCost, got {cost!r}")
 

@@ -57,7 +57,9 @@ export function makeWords({name, runs, ranks = [], words = [], unfit = []}) {
 
 const BEYOND_BYTES = 2 ** 25;
 
-function measured({coefficients, flat, itemsize}) {
+const BOUND_ROWS = 32;                        // as in adasoft/tuning.py
+
+function measured({coefficients, flat, itemsize, onGpu}) {
   const product = (k, rows, d, objective) => {
     const a = coefficients[objective].product, kd = k * d;
     const perRow = a[1] * kd + a[2] * k + a[4] * d;
@@ -73,10 +75,17 @@ function measured({coefficients, flat, itemsize}) {
     return a[0] + a[1] * batch + a[2] * batch * d;
   };
   const tail = (size, share, batch, d, width, objective, opened = 1) => {
-    const rows = objective === 'train' ? share * batch : opened * batch;
-    return product(size, rows, width, objective) + projection(rows, d, width, objective);
+    if (objective === 'train')
+      return product(size, share * batch, width, objective) + projection(share * batch, d, width, objective);
+    const some = opened >= 1 ? 1 : -Math.expm1(batch * Math.log1p(-opened)), rows = some ? opened * batch / some : 0;
+    const a = coefficients[objective].search, weights = size * (onGpu || batch >= BOUND_ROWS ? width : 0);
+    return some * product(size, rows, width, objective)
+      + a[0] + a[1] * batch + a[2] * weights + a[3] * (weights * batch) + projection(batch, d, width, objective);
   };
-  return {product, projection, sorting, tail};
+  const whole = (n, batch, d, objective) =>
+    product(n, batch, d, objective) + coefficients[objective].full[0] * batch * n;
+  const head = (k, batch, d, objective) => product(k, batch, d, objective) + coefficients[objective].head[0] * batch * k;
+  return {product, projection, sorting, head, tail, whole};
 }
 
 const SURE = 40;                              // tokens expected from which 1 - exp(-tokens) is 1
@@ -90,7 +99,7 @@ function paper({c, lam, k0, batch0, form}) {
     const q = p * batch < SURE ? -Math.expm1(batch * Math.log1p(-Math.min(p, 1 - 2 ** -53))) : 1;
     return Math.max(q * (c + lam * k0 * batch0), q * c + lam * (size * p) * batch);
   };
-  return {product, tail, projection: () => 0, sorting: () => 0};
+  return {product, head: product, tail, whole: product, projection: () => 0, sorting: () => 0};
 }
 
 /** A cost model of adasoft/cost.py: {kind: 'measured' | 'paper', name, ...its numbers}. Seconds. */
@@ -110,10 +119,10 @@ export const widths = (d, tails, ratio = 4) =>
  */
 export function layer(words, cost, cutoffs, {d, batch, ratio = 4, widths: own = null, objective = 'train'}) {
   const edges = [...cutoffs, words.n], tails = cutoffs.length;
-  const full = cost.product(words.n, batch, d, objective);
+  const full = cost.whole(words.n, batch, d, objective);
   if (!tails) return {seconds: full, full, sorting: 0, clusters: [{size: words.n, share: 1, width: d, seconds: full}]};
   const clusters = [{size: edges[0], share: words.cumulative(edges[0]), width: d,
-                     seconds: cost.product(edges[0] + tails, batch, d, objective)}];
+                     seconds: cost.head(edges[0] + tails, batch, d, objective)}];
   const sorting = cost.sorting(batch, d, objective);
   let seconds = sorting + clusters[0].seconds;
   (own?.slice(0, tails) ?? widths(d, tails, ratio)).forEach((width, i) => {
@@ -125,7 +134,7 @@ export function layer(words, cost, cutoffs, {d, batch, ratio = 4, widths: own = 
   return {seconds, full, sorting, clusters};
 }
 
-const FREE = {product: () => 0, projection: () => 0, sorting: () => 0, tail: () => 0};
+const FREE = {sorting: () => 0, head: () => 0, tail: () => 0, whole: () => 0};
 
 /**
  * The same where the kernel has computed the times, because their formula is not known here: `priced` is {cuts, seconds,
