@@ -129,6 +129,7 @@ def areas_in_a_page(notebook, page):
     for key, end in (("End", 321_179), ("Home", 1)):
         first.get_by_role("slider", name="the cut").press(key)
         holds(notebook, "counting.cutoffs[0]", end)
+    assert first.locator(".result").inner_text().startswith("1 word in the head")
     box = first.get_by_role("textbox", name="words in the head", exact=True)
     for wrong in ("5000000", "-3", "2k", "abc"):
         box.fill(wrong)
@@ -142,8 +143,19 @@ def areas_in_a_page(notebook, page):
     at = first.locator(".handle .knob").bounding_box()["x"]
     first.get_by_role("button", name="Zoom in").click()
     until(lambda: first.locator(".handle .knob").bounding_box()["x"], lambda x: x > at + 10)
-    first.get_by_role("slider", name="the cut").press("End")  # beyond what is zoomed in on: all words again
-    first.get_by_role("button", name="Zoom in").wait_for()
+    first.get_by_role("slider", name="the cut").press("End")  # beyond what is zoomed in on: it waits at the edge
+    first.get_by_text("cut after 321,179 words, beyond this edge").wait_for()
+    for button in ("Show all words", "Zoom in"):  # the cut may also lie there before
+        first.get_by_role("button", name=button).click()
+    first.get_by_text("beyond this edge").wait_for()
+    pulled(page, first.locator(".handle .knob"), -60, 0)  # and is dragged from there
+    until(lambda: value(notebook, "counting.cutoffs[0]"), lambda c: 20_000 < c < 40_000)
+    first.get_by_role("button", name="Show all words").click()
+    began = value(notebook, "counting.cutoffs[0]")
+    first.get_by_role("button", name="Sweep the cut").click()
+    first.get_by_role("button", name="Stop").wait_for()
+    first.get_by_role("button", name="Sweep the cut").wait_for()
+    holds(notebook, "counting.cutoffs[0]", began)  # the sweep ends where it began
     box.fill("2,000")
     box.press("Enter")
     holds(notebook, "counting.cutoffs[0]", 2000)
@@ -196,8 +208,15 @@ def the_swap(notebook, page):
         share.press("ArrowDown" if int(now) > 10 else "ArrowUp")
         until(lambda: share.get_attribute("aria-valuenow"), lambda v, now=now: v != now)
     swap.get_by_text("Found one kind (equal shares)").wait_for()
-    share.press("ArrowDown")
     first = swap.get_by_role("slider", name="words of tail 1")
+    for key, at in (("PageUp", 3500), ("PageUp", 6000), ("PageUp", 8500), ("ArrowRight", 9000)):
+        first.press(key)
+        until(lambda: first.get_attribute("aria-valuenow"), lambda v, at=at: v == str(at))
+    until(result.inner_text, lambda t: "the same number of words and the same share of the tokens" in t)
+    page.wait_for_timeout(500)  # equal sizes alone are still to be found
+    assert swap.get_by_text("Found one kind (equal shares)").is_visible()
+    first.press("Home")
+    share.press("ArrowDown")
     for key, end in (("End", "10000"), ("Home", "500")):
         first.press(key)
         until(lambda: first.get_attribute("aria-valuenow"), lambda v, end=end: v == end)
@@ -295,9 +314,16 @@ def the_game(notebook, page):
         until(lambda i=i: value(notebook, f"game.cutoffs[{i - 1}]"), lambda c, was=was: c < was)
     until(lambda: game.locator(".adasoft-game .place").count(), lambda n: n >= 3)
     every_place_shown_counts(notebook, page, game)
+    field = game.locator(".adasoft-game .field")
+    wide, high = (field.bounding_box()[side] for side in ("width", "height"))
+    field.click(position={"x": 0.45 * wide, "y": 0.25 * high})  # a click brings the ring there
+    at = until(lambda: value(notebook, "game.cutoffs"), lambda c: 1500 < c[0] < 9000 and 20_000 < c[1] < 90_000)
+    until(lambda: value(notebook, "game.kept_trail()[-1]"), lambda place: tuple(place) == tuple(at))
+    field.click(position={"x": 0.4 * wide, "y": 0.3 * high})
+    until(lambda: value(notebook, "game.cutoffs"), lambda c: tuple(c) != tuple(at))
     press(game, "Compare with the planner")
     game.get_by_text("of the planner").or_(game.get_by_text("The planner is")).first.wait_for()
-    assert star.is_visible() and overlapping(game.locator(".adasoft-game .map svg")) == []
+    assert star.is_visible() and overlapping(game.locator(".adasoft-game .map")) == []
     press(game, "Measure both")
     game.get_by_text("measured here").wait_for(timeout=120_000)
     drawn(notebook, game)
@@ -321,7 +347,7 @@ def test_02_clusters(lab, page, shots):
     areas_in_a_page(notebook, page)
     the_swap(notebook, page)
     section_3(notebook, page)
-    check(notebook.show_cell('ask("tail width")'), "128", "That is tail 1")
+    check(notebook.show_cell('ask("tail width")'), "256", "That is tail 1")
     check(notebook.show_cell('ask("tail token")'), "1.28e6", "The projection from d")
     notebook.show_cell('check("multiplications"').get_by_text("missing").wait_for()
     check(notebook.show_cell('ask("fixed costs")'), "1.8", "correct")

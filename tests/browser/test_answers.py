@@ -47,8 +47,8 @@ def test_answers_guesses_exercises_and_progress(lab, page, shots):
     tail = notebook.show_cell(TAIL)
     box = tail.get_by_role("textbox", name="how wide is tail 2?")
     assert not tail.get_by_text("how wide is tail 2?", exact=False).first.is_visible()
-    check(tail, "128", "That is tail 1")
-    check(tail, "32", "correct", by_mouse_in=notebook)
+    check(tail, "256", "That is tail 1")
+    check(tail, "64", "correct", by_mouse_in=notebook)
 
     # a guess: its panel, and another guess
     cut = notebook.show_cell(CUT)
@@ -83,7 +83,7 @@ def test_answers_guesses_exercises_and_progress(lab, page, shots):
     line = "1 of 5 questions answered, 1 of 3 guesses within a factor of 2, 1 exercise solved"
     progress.get_by_text(line).wait_for()
     restarted(notebook)
-    assert notebook.show_cell(TAIL).get_by_text("correct").is_visible() and box.input_value() == "32"
+    assert notebook.show_cell(TAIL).get_by_text("correct").is_visible() and box.input_value() == "64"
     cut = notebook.show_cell(CUT)
     cut.get_by_text("You guessed 15,000 words last time", exact=False).wait_for()
     cut.get_by_role("button", name="Show the best").wait_for()
@@ -93,7 +93,7 @@ def test_answers_guesses_exercises_and_progress(lab, page, shots):
     press(progress, "Write the report")
     progress.get_by_text("The report is in").wait_for()
     report = (lab[2] / "adasoft-report.md").read_text(encoding="utf-8")
-    assert "| 32 | correct |" in report and "def share(counts, cutoff):" in report
+    assert "| 64 | correct |" in report and "def share(counts, cutoff):" in report
 
     # and forgotten
     press(progress, "Forget this lesson")

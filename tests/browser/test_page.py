@@ -318,7 +318,11 @@ def test_the_line_above_the_chart_says_on_which_side_of_the_bottom_one_is(page, 
     box, line = page.get_by_role("spinbutton", name="cutoff 1, words"), page.locator("#explorer .instruction")
     page.get_by_role("button", name="Plan for me").click()
     [best] = cuts(page)
-    for cut, said in ((best, "The bottom. "), (best // 4, "Too far left. "), (8 * best, "Too far right. ")):
+    for cut, said in (
+        (best, "The bottom. "),
+        (best // 4, "The cutoff is too far left. "),
+        (8 * best, "is too far right. "),
+    ):
         box.fill(str(cut))
         page.keyboard.press("Enter")
         result(page)

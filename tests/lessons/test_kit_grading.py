@@ -1,5 +1,7 @@
 """Questions, their typical mistakes, and predictions."""
 
+import re
+
 import ipywidgets as w
 import pytest
 from panels import every
@@ -7,8 +9,9 @@ from panels import every
 from adasoft import Vocabulary
 from adasoft.lessons import COUNTED_MULTIPLICATIONS, Explorer, TimingExplorer
 from adasoft.lessons.kit.costs import recorded_costs
-from adasoft.lessons.kit.grading import QUESTIONS, ask, grade, number_text, predict, with_unit
+from adasoft.lessons.kit.grading import PREDICTIONS, QUESTIONS, ask, grade, number_text, predict, with_unit
 from adasoft.lessons.kit.markdown import plain
+from adasoft.lessons.kit.typed_numbers import EXAMPLE, read_number
 from adasoft.lessons.kit.widgets import AnswerBox
 
 
@@ -50,19 +53,19 @@ def test_right_digits_in_the_wrong_unit_are_told():
 @pytest.mark.parametrize(
     "answer, status, hint",
     [
-        (32, "correct", "512 / 4 / 4"),
-        (32.01, "not yet", "Too large."),
-        (35.1, "not yet", "Too large."),
-        (28.9, "not yet", "Too small."),
-        (45, "not yet", "Too large."),
-        (20, "not yet", "Too small."),
-        (-32, "not yet", "Too small."),
-        (320, "not yet", "10 times too large"),
-        (0.32, "not yet", "100 times too small"),
+        (64, "correct", "1,024 / 4 / 4"),
+        (64.01, "not yet", "Too large."),
+        (70.1, "not yet", "Too large."),
+        (57.9, "not yet", "Too small."),
+        (90, "not yet", "Too large."),
+        (40, "not yet", "Too small."),
+        (-64, "not yet", "Too small."),
+        (640, "not yet", "10 times too large"),
+        (0.64, "not yet", "100 times too small"),
     ],
 )
 def test_how_far_off_an_answer_is(answer, status, hint):
-    """32 is asked for, with no tolerance: beside it, the direction is told."""
+    """64 is asked for, with no tolerance: beside it, the direction is told."""
     verdict = grade("tail width", answer)
     assert verdict.status == status and hint in verdict.hint
 
@@ -116,10 +119,10 @@ def test_ask_shows_the_verdict():
     box = ask("tail width")
     box.submit("")
     assert "missing" in box.verdict
-    box._handle_custom_msg({"answer": "128"}, [])  # as the browser does
-    assert "not yet" in box.verdict and "tail 1" in box.verdict and box.answer == "128"
-    box.submit("32")
-    assert "correct" in box.verdict and "Expected: 32." in box.verdict
+    box._handle_custom_msg({"answer": "256"}, [])  # as the browser does
+    assert "not yet" in box.verdict and "tail 1" in box.verdict and box.answer == "256"
+    box.submit("64")
+    assert "correct" in box.verdict and "Expected: 64." in box.verdict
     box.submit("<b>7")
     assert "<b>7" not in box.verdict
 
@@ -230,11 +233,31 @@ def test_an_answer_is_kept_with_its_verdict(cache):
     assert box.answer == box.verdict == ""
     box.submit("no idea")  # nothing to keep
     assert ask("tail width").answer == ""
-    ask("tail width").submit("128")
-    assert ask("tail width").answer == "128" and "tail 1" in ask("tail width").verdict
-    ask("tail width").submit("32")
-    ask("tail width").submit("31")  # the right one stays
-    assert ask("tail width").answer == "32" and "✓ correct" in ask("tail width").verdict
+    ask("tail width").submit("256")
+    assert ask("tail width").answer == "256" and "tail 1" in ask("tail width").verdict
+    ask("tail width").submit("64")
+    for later, said in (("63", "Too small."), ("dunno", "Not understood"), ("", "Type a number")):
+        box = ask("tail width")
+        box.submit(later)  # the right one stays, and the box says so
+        assert box.verdict.startswith("<b>✓ answered</b> before, and that is kept. This try: ") and said in box.verdict
+        assert ask("tail width").answer == "64" and "✓ correct" in ask("tail width").verdict
+    box.submit("64")
+    assert box.verdict.startswith("<b>✓ correct</b>")
+
+
+def test_the_example_of_a_calculation_is_the_answer_to_no_question():
+    value = read_number(EXAMPLE)
+    assert EXAMPLE in grade("count by hand", "dunno").hint and EXAMPLE in grade("count by hand", "3 apples").hint
+    for key, question in QUESTIONS.items():
+        assert grade(key, value).status == "not yet", key
+        numbers = set(re.findall(r"\d[\d,.]*\d", question.text.replace(",", "")))
+        assert len(numbers & set(re.findall(r"[\d.]+", EXAMPLE))) < 2, key
+
+
+def test_every_prediction_says_what_it_asks_before_anything_is_guessed():
+    for key, prediction in PREDICTIONS.items():
+        assert isinstance(prediction.question, str) != bool(prediction.about), key
+        assert not prediction.about or prediction.about.endswith("?")
 
 
 def test_a_fixed_question_names_the_box_and_one_that_follows_the_explorer_shows_itself():

@@ -42,7 +42,7 @@ def lesson_02(**more):
 
 def work(explorer):
     """What a reader may do in lesson 02: two answers, a guess, the exercise, a cutoff."""
-    ask("tail width").submit("32")
+    ask("tail width").submit("64")
     ask("count by hand").submit("3,600")
     guess("best cut", "9,000", explorer)
     check("double", double)
@@ -60,7 +60,8 @@ def test_the_map_follows_what_the_reader_does(solving):
     assert headline(box) == "02 · 1 of 5 questions answered, 1 of 3 guesses within a factor of 2, 1 exercise solved."
     table = box.children[1].value
     assert "✓ question answered" in table and "✗ question: 3,600 is not right yet" in table
-    assert "○ question open" in table and "○ guess open" in table and "✓ exercise solved" in table
+    assert "○ guess open</b> · How many times faster is the best pair of cutoffs" in table
+    assert "○ question open" in table and "✓ exercise solved" in table
     assert "✓ guess of 9,000 words: off by a factor of" in table
     assert "Doubles a number." in table and "wide is tail 2?" in table
     again = progress_panel("02")  # its cell run again: the old one hears no more

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from adasoft.lessons.kit.costs import COUNTED_MULTIPLICATIONS
 from adasoft.lessons.kit.explorer import Explorer
-from adasoft.lessons.kit.grading import PREDICTIONS, QUESTIONS, ask, grade, number, predict
+from adasoft.lessons.kit.grading import PREDICTIONS, QUESTIONS, Prediction, ask, grade, number, predict
 from adasoft.lessons.kit.typed_numbers import DEEPEST, LONGEST, read_number
 from adasoft.lessons.kit.widgets import AnswerBox
 
@@ -383,7 +383,7 @@ def test_guesses_are_read_whole_too():
 
 
 def test_a_prediction_whose_answer_is_zero(monkeypatch):
-    monkeypatch.setitem(PREDICTIONS, "half", ("How many?", lambda _: 0.0, "words"))
+    monkeypatch.setitem(PREDICTIONS, "half", Prediction("How many?", lambda _: 0.0, "words"))
     explorer = Explorer("en", cost=COUNTED_MULTIPLICATIONS)
     (entry,) = [x for x in predict("half", explorer).children if isinstance(x, AnswerBox)]
     entry.submit("5")

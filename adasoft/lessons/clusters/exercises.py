@@ -69,6 +69,25 @@ def _head_for_its_own(counts: Any, cutoffs: Sequence[int], d: int, widths: Seque
     return multiplications(counts, cutoffs, d, widths) - head + float(shares[0]) * head
 
 
+def _no_zero(counts: Any, cutoffs: Sequence[int], d: int, widths: Sequence[int]) -> float:
+    edges, mass = [0, *cutoffs, len(counts)], np.cumsum(counts) / np.sum(counts)
+    return float(np.diff(mass[edges])[0])  # fails: the last edge is one too large
+
+
+def _one_word_late(counts: Any, cutoffs: Sequence[int], d: int, widths: Sequence[int]) -> float:
+    return _with_late_shares(_parts(counts, cutoffs)[0], counts, cutoffs, d, widths)
+
+
+def _last_word_lost(counts: Any, cutoffs: Sequence[int], d: int, widths: Sequence[int]) -> float:
+    return _with_late_shares(np.diff([0, *cutoffs, len(counts) - 1]), counts, cutoffs, d, widths)
+
+
+def _with_late_shares(sizes: Any, counts: Any, cutoffs: Sequence[int], d: int, widths: Sequence[int]) -> float:
+    shares = np.diff((np.cumsum(counts) / np.sum(counts))[[*cutoffs, len(counts) - 1]])
+    tails = sum(float(p * (d * width + width * k)) for k, p, width in zip(sizes[1:], shares, widths, strict=True))
+    return float(d * (sizes[0] + len(cutoffs))) + tails
+
+
 def _counts_as_shares(counts: Any, cutoffs: Sequence[int], d: int, widths: Sequence[int]) -> float:
     head = float(d * (_parts(counts, cutoffs)[0][0] + len(cutoffs)))
     return head + (multiplications(counts, cutoffs, d, widths) - head) * float(np.sum(counts))
@@ -97,6 +116,11 @@ EXERCISES: dict[str, Exercise] = {
             "The projection from d to d_i is missing: d d_i more for each token of tail i.": _without_projections,
             "The words of tail i have d_i numbers each, not d; the projection to d_i costs d d_i.": _full_width,
             "A tail reaches from one cutoff to the next; you took its end for its size.": _cutoffs_as_sizes,
+            "An index is too large: np.cumsum has no 0 in front, so put one there; and tail 1 has widths[0].": _no_zero,
+            "Your shares are one word late: mass[c] of np.cumsum alone counts word c + 1, too. Put a 0 in front of "
+            "it.": _one_word_late,
+            "Edges that end at len(counts) - 1 lose the last word. Put a 0 in front of np.cumsum, and end them at "
+            "len(counts).": _last_word_lost,
             "Counts are not shares: divide them by their sum.": _counts_as_shares,
             "Every token passes through the head, including those that go on to a tail.": _head_for_its_own,
         },

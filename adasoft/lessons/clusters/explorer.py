@@ -37,11 +37,12 @@ def starting_time(cost: Cost, n_tails: int) -> float:
 
 
 class ClustersExplorer(Explorer):
-    """An `Explorer` that also keeps the swaps found without effect and the last measured game."""
+    """An `Explorer` that also keeps the swaps found without effect, the places tried in the game, and the last duel."""
 
     _forms: ClassVar[Mapping[str, forms.Form]] = {
         **Explorer._forms,
         "swaps found": forms.each(forms.text),
+        "game": forms.fields(of=forms.each(forms.text), trail=forms.each(forms.row(forms.COUNT, forms.COUNT))),
         "duel": forms.fields(batch=forms.COUNT, asked=forms.COUNT, whose=forms.text, you=_SIDE, planner=_SIDE),
     }
 
@@ -101,6 +102,30 @@ class ClustersExplorer(Explorer):
             return cost.layer(n, self.cutoffs, self.widths, shares, d, batch, objective).seconds  # type: ignore[arg-type]
 
         return self.priced(make, cost)
+
+    @property
+    def _game(self) -> list[str]:
+        """What the times of the game depend on."""
+        words, kind = self.vocabulary, self._known_as(self.cost)
+        named = (words.name, len(words), words.total, self.in_features, self.batch)
+        return [*map(str, named), kind if isinstance(kind, str) else kind.name]
+
+    def keep_trail(self, trail: list[list[int]]) -> None:
+        """Keep the places that the reader has tried in the game, for these words, sizes and timings."""
+        self.remember("game", {"of": self._game, "trail": trail})
+
+    def kept_trail(self) -> list[list[int]] | None:
+        """The places tried before with these words, sizes and timings; None if there are none."""
+        kept = self.recall("game")
+        if kept is None or kept["of"] != self._game:
+            return None
+        n = len(self.vocabulary)
+        return [place for place in kept["trail"] if place[0] < place[1] < n] or None
+
+    def start_over(self) -> None:
+        """The same as of any `Explorer`; the game is dark again."""
+        self.unremember("game")
+        super().start_over()
 
     def kept_duel(self) -> dict[str, Any] | None:
         """The last measured game, as `duel.Duel.kept` wrote it."""

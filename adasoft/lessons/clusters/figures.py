@@ -184,7 +184,7 @@ def front_figure(
         mode="lines+markers",
         line={"color": TEXT_COLOR, "width": 2},
         marker={"size": 6},
-        name=f"{_tails(max(len(point.cutoffs) for point in points))}: nothing is wider and faster",
+        name=f"best layers with {_tails(max(len(point.cutoffs) for point in points))}",
         hoverinfo="text",
     )
     figure.add_scatter(mode="markers", marker=PLANNED, name="the planner's floor: head at least 75 %", hoverinfo="text")

@@ -145,6 +145,7 @@ class _Game:
         self.verdict, self.measured = Line(), Line()
         self.figure = w.VBox([], layout=w.Layout(width="100%"))
         self.panel.on_value(self.map, self.moved, "cuts")
+        self.panel.on_value(self.map, explorer.keep_trail, "trail")
         self.job = Job(
             self.panel,
             "Measure both",
@@ -170,7 +171,8 @@ class _Game:
             return
         with self.panel.writing():
             before = self.map.plan
-            self.map.show(explorer.vocabulary, explorer.cost, explorer.in_features, explorer.batch, explorer.cutoffs)
+            sizes = explorer.in_features, explorer.batch
+            self.map.show(explorer.vocabulary, explorer.cost, *sizes, explorer.cutoffs, explorer.kept_trail())
             if before != self.map.plan:
                 self.verdict.say("")
 
@@ -201,6 +203,7 @@ class _Game:
         """Dark, from the first cutoffs on."""
         self.explorer.reset()
         self.map.plan, self.map.trail = [], [list(self.explorer.cutoffs)]
+        self.explorer.keep_trail(self.map.trail)
         self.figure.layout.display = "none"  # it is of the last game
         self.verdict.say("")
         self.measured.say("")

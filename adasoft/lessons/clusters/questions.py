@@ -58,15 +58,16 @@ QUESTIONS: dict[str, Question] = {
         unit="words",
     ),
     "tail width": Question(
-        "With d = 512 and the widths $d/4$, $d/16$, $d/64$ and so on: how wide is tail 2?",
-        lambda: 32.0,
+        "With d = 1,024 and the widths $d/4$, $d/16$, $d/64$ and so on: how wide is tail 2?",
+        lambda: 64.0,
         {
-            "That is tail 1.": lambda: 128.0,
-            "That is tail 3, d/64.": lambda: 8.0,
-            "That is d/8: each tail is a quarter as wide as the one before.": lambda: 64.0,
-            "That is d/2: divide by 4, and by 4 again.": lambda: 256.0,
+            "That is tail 1.": lambda: 256.0,
+            "That is tail 3, d/64.": lambda: 16.0,
+            "That is d/8: each tail is a quarter as wide as the one before.": lambda: 128.0,
+            "That is d/2: divide by 4, and by 4 again.": lambda: 512.0,
+            "That is tail 2 of the panel, where d = 512.": lambda: 32.0,
         },
-        "512 / 4 / 4.",
+        "1,024 / 4 / 4.",
         tolerance=0.0,
     ),
     "tail token": Question(
@@ -107,8 +108,9 @@ PREDICTIONS: dict[str, Prediction] = {
         "words",
     ),
     "swap": Prediction(
-        "A tail of 1,000 words has 10 % of the tokens, one of 9,000 words has 20 %. Together they score 1,900 words "
-        "per token. How many would it be if they traded their shares?",
+        "Tail 2 has nine times the words of tail 1, and twice its share of the tokens. Together they score 1,900 words "
+        "per token. Now they trade their shares: the small tail gets the large one. Do they score more or fewer? Give "
+        "a number.",
         lambda _e: 0.2 * 1000 + 0.1 * 9000,
         "words",
     ),
@@ -116,6 +118,7 @@ PREDICTIONS: dict[str, Prediction] = {
         _second_tail,
         lambda e: e.plan_for_me(1, cost=_clock(e)).time / e.plan_for_me(2, cost=_clock(e)).time,
         "times",
+        "How many times faster is the best pair of cutoffs than the best single cutoff?",
     ),
 }
 

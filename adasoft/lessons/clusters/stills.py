@@ -9,8 +9,7 @@ from plotly.subplots import make_subplots
 from ...cost import MeasuredCost
 from ...records import read_record, shipped_records
 from ...tradeoffs import two_clusters
-from ..kit.costs import COUNTED_MULTIPLICATIONS, COUNTED_WORDS
-from ..kit.cuts import cut_figure
+from ..kit.costs import COUNTED_WORDS
 from ..kit.languages import load_language
 from ..kit.picker import COLORS, places
 from ..kit.plots import FULL_COLOR, LOG, PLANNED, TEXT_COLOR, Picture, filled, still
@@ -152,16 +151,6 @@ def _paper() -> Picture:
     figure.update_yaxes(title_text="ms", col=1)
     figure.update_yaxes(title_text="words scored per token", tickformat=",d", col=2)
     return _large(filled(figure, {}, {}, 320))
-
-
-@still(
-    "02_cutoffs",
-    "The cut explorer for English with cutoffs at 2,000 and 10,000. The head has 79 percent of the tokens. Under the "
-    "words, the multiplications against the first cutoff: the head rises, tail 1 falls, the total is far below the "
-    "dotted line of the full softmax. Bars compare words, tokens and multiplications per cluster.",
-)
-def _cutoffs() -> Picture:
-    return cut_figure(ClustersExplorer(load_language("en"), cost=COUNTED_MULTIPLICATIONS, cutoffs=(2000, 10000)))
 
 
 @still(

@@ -66,15 +66,24 @@ class GameMap(anywidget.AnyWidget):  # type: ignore[misc]
     trail = t.List(t.List(t.Int())).tag(sync=True, echo_update=False)
     plan = t.List(t.Int()).tag(sync=True)
 
-    def show(self, vocabulary: Vocabulary, cost: Cost, d: int, batch: int, cuts: tuple[int, ...]) -> None:
-        """Draw these words, sizes and cutoffs, in one message to the browser; the map is dark again if they are new.
+    def show(
+        self,
+        vocabulary: Vocabulary,
+        cost: Cost,
+        d: int,
+        batch: int,
+        cuts: tuple[int, ...],
+        trail: list[list[int]] | None = None,
+    ) -> None:
+        """Draw these words, sizes and cutoffs, in one message to the browser; if they are new, the map is dark again
+        but for the places of a ``trail``.
 
         Raises TypeError for a cost model whose formula the browser lacks.
         """
         of: dict[str, Any] = {"text": text_data(vocabulary), "cost": cost_data(cost), "d": d, "batch": batch}
         with self.hold_sync():
             if any(getattr(self, name) != value for name, value in of.items()):
-                self.trail, self.plan = [list(cuts)], []
+                self.trail, self.plan = trail or [list(cuts)], []
             for name, value in of.items():
                 setattr(self, name, value)
             self.cuts = list(cuts)

@@ -55,6 +55,8 @@ class Prediction(NamedTuple):
     """Markdown that stands in the notebook, or plain text that follows the explorer and shows itself."""
     truth: Callable[[Any], float]
     unit: str
+    about: str = ""
+    """What a question that follows the explorer asks, without its numbers: for the map of the lesson."""
 
 
 #: Of all lessons, by the key that a notebook's cell names.
@@ -213,6 +215,8 @@ def ask(key: str) -> AnswerBox:
                 before = done.fitting(done.ANSWERS, done.entries()).get(key, {}).get("status")
                 if status == "correct" or (status != "missing" and before != "correct"):
                     done.keep(done.ANSWERS, key, answer=answer, status=status)
+                elif before == "correct":
+                    return f"<b>{SIGNS['correct']} answered</b> before, and that is kept. This try: {said}"
                 return said
         except Exception as error:  # a callback's exception would be lost
             return _failed(error)
@@ -276,7 +280,7 @@ class _Guess:
 
     def __init__(self, key: str, explorer: Explorer, then: Callable[[], w.Widget] | None) -> None:
         self.key, self.explorer, self.then = key, explorer, then
-        self.asked, self.truth, self.unit = PREDICTIONS[key]
+        self.asked, self.truth, self.unit, _ = PREDICTIONS[key]
         self.committed = False
         self.judged_with: Any = None
         """The cost model and the words that the verdict is for."""

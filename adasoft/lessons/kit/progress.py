@@ -77,7 +77,7 @@ def steps(lesson: str, entries: Entries) -> list[Step]:
     for key, prediction in predictions_of(lesson).items():
         guess = done.guess_of(key, entries.get(done.KEPT, {}).get)
         fixed = prediction.question if isinstance(prediction.question, str) else ""
-        found.append(_guess_step(key, plain(fixed), prediction.unit, guess))
+        found.append(_guess_step(plain(fixed), prediction.about or f"“{key}”", key, prediction.unit, guess))
     for key, exercise in exercises().items():
         if exercise.lesson == lesson:
             kept = solved.get(key)
@@ -87,13 +87,15 @@ def steps(lesson: str, entries: Entries) -> list[Step]:
     return [*found, *(_DECISIONS[lesson](entries) if lesson in _DECISIONS else [])]
 
 
-def _guess_step(key: str, text: str, unit: str, kept: tuple[float, Mapping[str, Any] | None] | None) -> Step:
+def _guess_step(
+    text: str, about: str, key: str, unit: str, kept: tuple[float, Mapping[str, Any] | None] | None
+) -> Step:
     if kept is None:
-        return Step("guess", key, text or f"“{key}”", False, False, "guess open")
+        return Step("guess", key, text or about, False, False, "guess open")
     guess, result = kept
     said = f"guess of {with_unit(number_text(guess), unit)}"
     if result is None:
-        return Step("guess", key, text or f"“{key}”", False, True, f"{said}, not measured yet")
+        return Step("guess", key, text or about, False, True, f"{said}, not measured yet")
     off = off_by(guess, result["truth"], unit)
     return Step(
         "guess", key, text or result["question"], off <= NEAR, True, f"{said}: {judged(guess, result['truth'], unit)}"

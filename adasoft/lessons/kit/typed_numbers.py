@@ -13,6 +13,8 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+#: A calculation to show how one is typed; the answer to no question.
+EXAMPLE = "7 + 2 x 1.5"
 #: Characters and levels of brackets that an answer may have.
 LONGEST, DEEPEST = 200, 20
 
@@ -256,7 +258,7 @@ def _scale(rest: str, unit: str | None, *, whole: bool) -> float:
     name = words if words in _UNITS["GB"] or words in ("x", "*") else words.lower()
     kind = next((kind for kind, known in _UNITS.items() if name in known), None)
     if kind is None and name not in _THINGS:
-        raise ValueError(f"“{words}” is not understood: type a number or a calculation, such as 2000 + 0.2 x 8000")
+        raise ValueError(f"“{words}” is not understood: type a number or a calculation, such as {EXAMPLE}")
     if unit is None:
         return scale
     asked = "ms" if wanted in _UNITS["ms"] else wanted if wanted in _UNITS else ""
@@ -364,7 +366,7 @@ class _Reader:
             if name in _CONSTANTS:
                 self._at = found.end()
                 return _CONSTANTS[name]
-            raise ValueError(f"“{name}” is not understood: type a number or a calculation, such as 2000 + 0.2 x 8000")
+            raise ValueError(f"“{name}” is not understood: type a number or a calculation, such as {EXAMPLE}")
         shown = self.rest()[:10]
         raise ValueError(f"a number is missing before “{shown}”" if shown else "a number is missing at its end")
 

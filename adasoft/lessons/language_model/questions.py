@@ -135,6 +135,7 @@ PREDICTIONS: dict[str, Prediction] = {
         ),
         lambda e: float(e.measured_speedup()),
         "times",
+        "How many times faster is a whole training step, LSTM and optimizer included?",
     ),
 }
 

@@ -98,6 +98,7 @@ PREDICTIONS: dict[str, Prediction] = {
         ),
         lambda e: e.batch * e.token_shares[-1],
         "tokens",
+        "How many tokens of a batch have their target in the last tail?",
     ),
     "digits": Prediction(
         "Numbers in fp64 have about 16 digits. With the best step $\\varepsilon$, to how many digits will the central "

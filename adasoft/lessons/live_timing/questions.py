@@ -85,6 +85,7 @@ PREDICTIONS: dict[str, Prediction] = {
         ),
         lambda e: f.price_of_half(live_timed(e)),
         "%, by the cost model",
+        "By what percentage does a step slow down if one cutoff is set to half its best value?",
     ),
 }
 

@@ -88,6 +88,7 @@ PREDICTIONS: dict[str, Prediction] = {
         ),
         lambda e: f.words_for_twice(timed(e)),
         "words, by the cost model; measure below to see yours",
+        "How many words can you score in less than twice the time of one word?",
     ),
     "best number": Prediction(
         lambda e: (
@@ -96,6 +97,7 @@ PREDICTIONS: dict[str, Prediction] = {
         ),
         lambda e: float(cf.timed_plan(timed(e), cf.GUESS_BATCH).n_tails),
         "tails, by the timings",
+        "By the clock, how many tails are best?",
     ),
     "worth of time": Prediction(
         "One plan has the fewest multiplications, the other the least time. By what percentage does the second "

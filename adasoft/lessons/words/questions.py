@@ -138,6 +138,7 @@ PREDICTIONS: dict[str, Prediction] = {
         lambda e: f"How many different words do you need to cover half of a page ({e.vocabulary.name})?",
         lambda e: float(e.vocabulary.words_for_share(0.5)),
         "words",
+        "How many different words do you need to cover half of a page?",
     ),
     "speedup": Prediction(
         lambda e: (
@@ -146,6 +147,7 @@ PREDICTIONS: dict[str, Prediction] = {
         ),
         lambda e: e.speedup_at((2000,)),
         "times",
+        "How many times faster than the full softmax is a training step of the layer?",
     ),
     "full width": Prediction(
         "Suppose this page's tail kept all $d = 512$ numbers. How many times faster than the full softmax would the "

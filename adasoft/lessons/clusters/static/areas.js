@@ -1,7 +1,7 @@
 // One cut as areas, to scale: the words of a cluster wide, the share of the tokens that open it high. Under it, once the
 // reader has guessed, the same cost against every cut, with its two parts.
 import {makeWords} from '../../kit/static/cost.js';
-import {html, percent, set, svg, whole} from '../../kit/static/dom.js';
+import {counted, html, percent, set, svg, whole} from '../../kit/static/dom.js';
 
 const SIDE = {left: 78, right: 18}, AREA = {top: 34, alone: 170, above: 112}, CURVE = {high: 160}, ZOOM = 8;
 const MOVES = {ArrowRight: 1.02, ArrowUp: 1.02, ArrowLeft: 1 / 1.02, ArrowDown: 1 / 1.02, PageUp: 1.25, PageDown: 0.8};
@@ -52,13 +52,14 @@ export function mountAreas(root, given, moved) {
     if (!frame) frame = requestAnimationFrame(() => { frame = 0; draw(); });
   };
   const halt = () => { clearInterval(timer); timer = 0; sweep.textContent = 'Sweep the cut'; };
-  function sweeping() {                        // from few words to most of them, slower where motion is unwanted
+  function sweeping() {                        // over what is in sight, and back; slower where motion is unwanted
     const steps = still.matches ? 9 : 150, pause = still.matches ? 900 : 40, from = Math.min(200, words.n / 10);
+    const began = state.cut;
     let at = 0;
     sweep.textContent = 'Stop';
     timer = setInterval(() => {
-      put(from * (0.8 * words.n / from) ** (at / steps));
-      if (++at > steps) halt();
+      if (at > steps) { halt(); put(began); return; }
+      put(from * (0.8 * reach() / from) ** (at++ / steps));
     }, pause);
   }
 
@@ -124,7 +125,7 @@ export function mountAreas(root, given, moved) {
     svg('line', {y1: AREA.top - 12, y2: bottom, class: 'hit'}, nodes.handle);
     svg('circle', {cy: AREA.top - 14, r: 8, class: 'knob'}, nodes.handle);
     nodes.value = svg('text', {y: AREA.top - 10, x: 14, class: 'value'}, nodes.handle);
-    grab(nodes.handle, x => (x - SIDE.left) / inner() * reach(), () => X(state.cut));
+    grab(nodes.handle, x => (x - SIDE.left) / inner() * reach(), () => Math.min(edge(), X(state.cut)));
     draw();
   }
 
@@ -180,22 +181,23 @@ export function mountAreas(root, given, moved) {
   }
 
   function draw() {
-    if (state.zoomed && state.cut > reach()) { state.zoomed = false; arrange(); return; }  // the cut stays in sight
-    const k = state.cut, p = 1 - words.cumulative(k), made = scored(words, k), x = X(k);
+    const k = state.cut, p = 1 - words.cumulative(k), made = scored(words, k);
+    const beyond = k > reach(), x = beyond ? edge() : X(k);      // zoomed in, the cut may lie to the right: it waits at the edge
     set(nodes.head, {width: Math.max(1, x - X(0))});
     set(nodes.tail, {x, y: Y(p), width: Math.max(0, edge() - x), height: Math.max(1, areaHigh() * p)});
     set(nodes.notes, {visibility: edge() - x > 390 ? 'visible' : 'hidden'});
-    const last = words.word(k), first = words.word(Math.min(words.n, k + 1)), flip = x > width / 2;
+    const {last, first} = words.around(k), flip = x > width / 2;
     set(nodes.handle, {transform: `translate(${x.toFixed(2)},0)`, 'aria-valuenow': k, 'aria-valuetext':
-      `${whole(k)} words in the head${last ? `, the last of them “${last.word}”` : ''}; ${percent(p)} of the tokens go to the tail`});
+      `${counted(k, 'word')} in the head${last ? `, the last of them ${last.rank === k ? '' : 'near '}“${last.word}”` : ''}; `
+      + `${percent(p)} of the tokens go to the tail${beyond ? '; beyond the right edge' : ''}`});
     nodes.value.replaceChildren();
-    nodes.value.append(`cut after ${whole(k)} words`);
-    if (last && first) {
-      for (const [text, kind] of [[': ', ''], [last.word, 'word'], [' | ', ''], [first.word === last.word ? '…' : first.word, 'word']])
+    nodes.value.append(`cut after ${counted(k, 'word')}${beyond ? ', beyond this edge →' : ''}`);
+    if (last && first && !beyond) {
+      for (const [text, kind] of [[': ', ''], [last.word, 'word'], [' | ', ''], [first.word, 'word']])
         svg('tspan', {class: kind}, nodes.value, text);
     }
     set(nodes.value, {x: flip ? -14 : 14, 'text-anchor': flip ? 'end' : 'start'});
-    const room = areaHigh() * p > 22, name = `${whole(words.n - k)} words × ${percent(p)} of the tokens`;
+    const room = areaHigh() * p > 22, name = `${counted(words.n - k, 'word')} × ${percent(p)} of the tokens`;
     set(nodes.tailName, {x: edge() - 8, y: room ? Math.max(Y(p) + 17, Y(1) + 54) : Y(p) - 6,
                          class: room ? 'strong inside' : 'strong'});
     nodes.tailName.textContent = edge() - x > 330 ? name : '';
@@ -207,7 +209,7 @@ export function mountAreas(root, given, moved) {
       result.append('.');
     } else {
       html('strong', {}, result, whole(k));
-      result.append(` words in the head: ${percent(1 - p)} of the tokens need no more; ${percent(p)} go on to the tail.`);
+      result.append(` ${k === 1 ? 'word' : 'words'} in the head: ${percent(1 - p)} of the tokens need no more; ${percent(p)} go on to the tail.`);
     }
     instruction.textContent = state.curve
       ? 'Drag the cut above or the ring below. The coloured area and the thick line are the same number.'
@@ -220,8 +222,8 @@ export function mountAreas(root, given, moved) {
       item.append(` ${text}${state.curve ? ` = ${whole(n)}` : ''}`);
     };
     parts.replaceChildren();
-    line('c0', 'head', `(${whole(k)} words + 1 entry for the tail) × every token`, made.head);
-    line('c1', 'tail', `${whole(words.n - k)} words × ${percent(p)} of the tokens`, made.tail);
+    line('c0', 'head', `(${counted(k, 'word')} + 1 entry for the tail) × every token`, made.head);
+    line('c1', 'tail', `${counted(words.n - k, 'word')} × ${percent(p)} of the tokens`, made.tail);
     if (document.activeElement !== box) box.value = whole(k);
     star.hidden = !state.curve || !state.best;
     star.textContent = state.starred ? 'Hide the best cut' : 'Show the best cut';

@@ -1,12 +1,17 @@
 // The game: a map of the time of a step over two cutoffs. It lies in the dark; every place that the reader tries lights
 // up its surroundings. The planner's star, and the whole map, are shown once the reader has asked to compare.
 import {layer, makeCost, makeWords, widths} from '../../kit/static/cost.js';
-import {digits, html, percent, secondsText, set, svg, whole} from '../../kit/static/dom.js';
+import {counted, digits, html, percent, secondsText, set, svg, whole} from '../../kit/static/dom.js';
 
-const MAP = {left: 84, right: 16, top: 14, bottom: 58, cell: 2, light: 17};
+const MAP = {left: 84, right: 16, top: 14, bottom: 42, cell: 2, light: 17}, SHADES = 16, SLOWEST = 8;
 const RAMP = [[252, 240, 180], [252, 165, 107], [222, 73, 104], [140, 41, 129], [59, 15, 112], [12, 8, 38]];
 const KEYS = {ArrowRight: 1.02, ArrowUp: 1.02, ArrowLeft: 1 / 1.02, ArrowDown: 1 / 1.02, PageUp: 1.25, PageDown: 0.8};
 const WRONG_AXIS = [['ArrowUp', 'ArrowDown'], ['ArrowLeft', 'ArrowRight']];
+/** The colour of a time, as a share of the way from the fastest to the slowest: in steps, as contours. */
+const shade = part => {
+  const at = Math.floor(SHADES * Math.min(1, part)) / SHADES * (RAMP.length - 1.001), k = Math.floor(at);
+  return RAMP[k].map((from, c) => from + (RAMP[k + 1][c] - from) * (at - k));
+};
 const inUnits = (seconds, cost, batch) => (cost.counted ? `${digits(seconds / batch / 1e6)} million multiplications` : secondsText(seconds));
 
 /** Seconds of a step at every pair of ranks (c1 < c2, else infinity), row by row of c2: the layer, part by part. */
@@ -31,12 +36,14 @@ export function surface(words, cost, firsts, seconds, {d, batch}) {
  */
 export function mountGame(root, given, on) {
   const state = {...given, cuts: [...given.cuts], trail: [...given.trail]};
-  let words, cost, width = 0, frame = 0, timer = 0, lit = [], passed = [], nodes = {}, ground = null, first = 0;
+  let words, cost, width = 0, frame = 0, timer = 0, lit = [], passed = [], nodes = {}, ground = null, first = 0, range = 1;
   root.classList.add('adasoft-cut', 'adasoft-game');
-  html('p', {class: 'instruction'}, root, 'Drag the ring over the map, or a knob on its edge. Each place that you try lights up its surroundings: bright is fast, dark is slow.');
+  html('p', {class: 'instruction'}, root, 'Drag the ring, click the map, or drag a knob on its edge. Each place that you try lights up its surroundings: bright is fast, dark is slow.');
   const columns = html('div', {class: 'columns'}, root);
   const place = html('div', {class: 'map'}, columns), canvas = html('canvas', {'aria-hidden': true}, place);
   const drawing = svg('svg', {role: 'group', 'aria-label': 'Map of the time of a step over two cutoffs'}, place);
+  const ends = [0, 1].map(() => html('p', {class: 'ends'}, place));       // the words at both cuts
+  const scale = svg('svg', {class: 'scale', role: 'img', 'aria-label': 'colours, from the fastest pair to one 8 times slower'}, place);
   const told = html('div', {class: 'told'}, columns);
   const result = html('p', {class: 'result', role: 'status'}, told), best = html('p', {}, told);
   const bars = svg('svg', {role: 'img', 'aria-label': 'the time of this layer, cluster by cluster, and of your best'}, told);
@@ -84,17 +91,15 @@ export function mountGame(root, given, on) {
     const values = surface(words, cost, firsts.map(Math.round), seconds.map(Math.round), state);
     let fast = Infinity, slow = 0;
     for (const v of values) if (Number.isFinite(v)) { fast = Math.min(fast, v); slow = Math.max(slow, v); }
-    slow = Math.min(slow, 8 * fast);
+    slow = Math.min(slow, SLOWEST * fast);
+    range = Math.log(slow / fast) || 1;
     ground = document.createElement('canvas');
     set(ground, {width: nx, height: ny});
     const pen = ground.getContext('2d'), image = pen.createImageData(nx, ny);
     values.forEach((v, i) => {
       if (!Number.isFinite(v)) return;
-      // steps of one sixteenth, as contours; the root spreads out what lies near the bottom
-      const part = Math.sqrt(Math.min(1, Math.log(v / fast) / Math.log(slow / fast)));
-      const at = Math.floor(16 * part) / 16 * (RAMP.length - 1.001), k = Math.floor(at);
-      RAMP[k].forEach((from, c) => { image.data[4 * i + c] = from + (RAMP[k + 1][c] - from) * (at - k); });
-      image.data[4 * i + 3] = 255;
+      shade(Math.sqrt(Math.log(v / fast) / range)).forEach((value, c) => { image.data[4 * i + c] = value; });  // the root
+      image.data[4 * i + 3] = 255;                                             // spreads out what lies near the bottom
     });
     pen.putImageData(image, 0, 0);
   }
@@ -107,36 +112,41 @@ export function mountGame(root, given, on) {
     canvas.style.width = `${width}px`; canvas.style.height = `${height}px`;
     drawing.replaceChildren(); nodes = {};
     picture();
+    legend();
     lit = state.trail.map(([a, b]) => [X(a), Y(b)]);
     const lines = svg('g', {'aria-hidden': true}, drawing), base = MAP.top + high();
+    nodes.ticks = [[], []];
     for (let power = 1; power <= words.n; power *= 10) {
       if (power < lowest()) continue;
-      svg('text', {x: X(power), y: base + 38, 'text-anchor': 'middle'}, lines, whole(power));
-      svg('text', {x: MAP.left - 12, y: Y(power) + 4, 'text-anchor': 'end'}, lines, whole(power));
+      nodes.ticks[0].push([X(power), svg('text', {x: X(power), y: base + 22, 'text-anchor': 'middle'}, lines, whole(power))]);
+      nodes.ticks[1].push([Y(power), svg('text', {x: MAP.left - 12, y: Y(power) + 4, 'text-anchor': 'end'}, lines, whole(power))]);
       svg('line', {x1: X(power), x2: X(power), y1: base, y2: base + 5, class: 'tick'}, lines);
       svg('line', {x1: MAP.left - 5, x2: MAP.left, y1: Y(power), y2: Y(power), class: 'tick'}, lines);
     }
-    svg('text', {x: MAP.left + wide(), y: base + 54, 'text-anchor': 'end'}, lines, 'c₁: words in the head');
+    svg('text', {x: MAP.left + wide(), y: base + 38, 'text-anchor': 'end'}, lines, 'c₁: words in the head');
     svg('text', {x: 12, y: MAP.top, 'text-anchor': 'end', transform: `rotate(-90 12 ${MAP.top})`}, lines, 'c₂: last word of tail 1');
     const border = [...Array(80).keys()].map(i => lowest() * (words.n / lowest()) ** (i / 79)).find(c => words.cumulative(c) >= state.floor);
     if (border > lowest()) {
       svg('line', {x1: X(border), x2: X(border), y1: MAP.top, y2: base, class: 'floor'}, lines);
-      svg('text', {x: X(border) - 5, y: Y(border) - 34, 'text-anchor': 'end', class: 'end'}, lines, 'not allowed');
-      svg('text', {x: X(border) - 5, y: Y(border) - 18, 'text-anchor': 'end', class: 'end'}, lines, `head < ${100 * state.floor} %`);
+      // in the empty corner, where it hides nothing
+      svg('text', {x: X(border) + 5, y: base - 26, class: 'end'}, lines, '← not allowed:');
+      svg('text', {x: X(border) + 5, y: base - 10, class: 'end'}, lines, `head < ${100 * state.floor} %`);
     }
-    svg('text', {x: MAP.left + wide() - 8, y: base - 20, 'text-anchor': 'end', class: 'end'}, lines, 'here c₁ would be above c₂');
+    svg('text', {x: MAP.left + wide() - 4, y: base - 0.42 * high(), 'text-anchor': 'end'}, lines, 'c₁ > c₂');
+    nodes.field = svg('path', {class: 'field', d: `M${MAP.left},${base}V${MAP.top}H${MAP.left + wide()}Z`}, drawing);
+    grab(nodes.field, (x, y) => [C1(x), C2(y)]);
     nodes.cross = svg('path', {class: 'cross'}, drawing);
     nodes.path = svg('path', {class: 'trail'}, drawing);
     nodes.tried = svg('g', {}, drawing);
-    nodes.star = svg('path', {class: 'star', d: 'M0,-11 3,-4 11,-3 5,3 6,11 0,7 -6,11 -5,3 -11,-3 -3,-4z'}, drawing);
     nodes.starName = svg('text', {class: 'end strong'}, drawing, 'planner');
     nodes.ring = svg('circle', {r: 10, class: 'you'}, drawing);
     grab(nodes.ring, (x, y) => [C1(x), C2(y)]);
+    nodes.star = svg('path', {class: 'star', d: 'M0,-11 3,-4 11,-3 5,3 6,11 0,7 -6,11 -5,3 -11,-3 -3,-4z'}, drawing);
     nodes.knobs = [0, 1].map(i => {
       const knob = svg('g', {class: `handle axis${i}`, tabindex: 0, role: 'slider', 'aria-label': `cutoff ${i + 1}`,
                              'aria-orientation': i ? 'vertical' : 'horizontal'}, drawing);
       svg('circle', {r: 8, class: 'knob'}, knob);
-      svg('text', i ? {class: 'value'} : {y: 24, class: 'value'}, knob);
+      svg('text', i ? {x: -12, y: 4, class: 'value', 'text-anchor': 'end'} : {y: 22, class: 'value', 'text-anchor': 'middle'}, knob);
       grab(knob, i ? (x, y) => [state.cuts[0], C2(y)] : x => [C1(x), state.cuts[1]]);
       knob.addEventListener('keydown', event => {
         const factor = KEYS[event.key], now = state.cuts[i];
@@ -156,8 +166,9 @@ export function mountGame(root, given, on) {
     const at = event => { const box = drawing.getBoundingClientRect(); return [event.clientX - box.left, event.clientY - box.top]; };
     node.addEventListener('pointerdown', event => {
       const [x, y] = at(event);
-      offset = [x - X(state.cuts[0]), y - Y(state.cuts[1])];
-      node.setPointerCapture(event.pointerId); (node === nodes.ring ? nodes.knobs[0] : node).focus();
+      offset = node === nodes.field ? [0, 0] : [x - X(state.cuts[0]), y - Y(state.cuts[1])];
+      node.setPointerCapture(event.pointerId); (nodes.knobs.includes(node) ? node : nodes.knobs[0]).focus();
+      if (node === nodes.field) put(...read(x, y));               // a click: the ring comes here
       event.preventDefault(); event.stopPropagation();
     });
     node.addEventListener('pointermove', event => {
@@ -199,23 +210,26 @@ export function mountGame(root, given, on) {
     nodes.tried.replaceChildren(...state.trail.map(([a, b]) => svg('circle', {cx: X(a), cy: Y(b), r: 3.5, class: 'place'})));
     const shown = state.plan.length === 2;
     const [px, py] = shown ? [X(state.plan[0]), Y(state.plan[1])] : [0, 0];
-    set(nodes.star, {transform: `translate(${px},${py})`, visibility: shown ? 'visible' : 'hidden'});
+    const small = Math.hypot(px - x, py - y) < 18 ? 0.62 : 1;      // inside the ring
+    set(nodes.star, {transform: `translate(${px},${py}) scale(${small})`, visibility: shown ? 'visible' : 'hidden'});
     set(nodes.starName, {visibility: shown ? 'visible' : 'hidden'});
     nodes.knobs.forEach((knob, i) => {
-      const cut = state.cuts[i], last = words.word(cut), first = words.word(Math.min(words.n, cut + 1));
+      const cut = state.cuts[i], {last, first} = words.around(cut);
       set(knob, {transform: i ? `translate(${MAP.left},${y})` : `translate(${x},${base})`, 'aria-valuenow': cut,
         'aria-valuemin': i ? c1 + 1 : Math.max(1, Math.ceil(lowest())), 'aria-valuemax': i ? words.n - 1 : c2 - 1, 'aria-valuetext':
-        `${whole(cut)} words${last ? `, the last of them “${last.word}”` : ''}; ${percent(words.cumulative(cut))} of the tokens`});
-      const name = knob.querySelector('.value');
-      name.replaceChildren(`c${'₁₂'[i]} = ${whole(cut)}`);
-      if (last && first) for (const [text, kind] of [[' ', ''], [last.word, 'word'], [' | ', ''], [first.word === last.word ? '…' : first.word, 'word']])
-        svg('tspan', {class: kind}, name, text);
-      const long = name.getComputedTextLength();
-      if (!i) { set(name, {x: Math.max(MAP.left, Math.min(width - long, x - long / 2)) - x}); return; }
-      // above the dotted line, below it at the top edge; beside the ring where the ring would cover it
-      const near = x < MAP.left + long + 32, up = y > MAP.top + 34;
-      const free = MAP.left + wide() - long - x > 20 ? x - MAP.left + 16 : 12;
-      set(name, {x: near ? free : 12, y: up ? (near && free === 12 ? -16 : -8) : (near && free === 12 ? 28 : 18)});
+        `${counted(cut, 'word')}${last ? `, the last of them ${last.rank === cut ? '' : 'near '}“${last.word}”` : ''}; ${percent(words.cumulative(cut))} of the tokens`});
+      const name = knob.querySelector('.value');   // its number stands on the axis, in place of a tick's that it would touch
+      name.textContent = whole(cut);
+      for (const [at, tick] of nodes.ticks[i]) {
+        const room = i ? 15 : (name.getComputedTextLength() + tick.getComputedTextLength()) / 2 + 6;
+        set(tick, {visibility: Math.abs(at - (i ? y : x)) < room ? 'hidden' : 'visible'});
+      }
+      ends[i].replaceChildren();
+      html('strong', {}, ends[i], `c${'₁₂'[i]} = ${whole(cut)}`);
+      if (last && first) {
+        ends[i].append(': ');
+        html('em', {}, ends[i], last.word); ends[i].append(' | '); html('em', {}, ends[i], first.word);
+      }
     });
     if (shown) beside(nodes.starName, px, py);
     result.replaceChildren();
@@ -235,9 +249,23 @@ export function mountGame(root, given, on) {
     listed(made);
   }
 
-  function beside(text, px, py) {               // at the side of the star where neither c₂'s name nor the ring is
-    const box = node => node.getBoundingClientRect(), taken = [box(nodes.knobs[1].querySelector('.value')), box(nodes.ring)];
-    for (const [dx, dy, anchor] of [[14, -8, 'start'], [14, 20, 'start'], [-14, -8, 'end'], [-14, 20, 'end'], [14, 34, 'start']]) {
+  function legend() {                           // the map's colours, and how many times slower they are
+    const left = MAP.left, long = wide(), slowest = Math.exp(range);
+    set(scale, {width, height: 42}); scale.replaceChildren();
+    for (let i = 0; i < SHADES; i++)
+      svg('rect', {x: left + i * long / SHADES, y: 8, width: long / SHADES + 0.5, height: 10, fill: `rgb(${shade(i / SHADES).map(Math.round)})`}, scale);
+    svg('text', {x: left, y: 34}, scale, 'fastest');
+    svg('text', {x: left + long, y: 34, 'text-anchor': 'end'}, scale, `${digits(slowest, 2)} times slower`);
+    if (slowest > 4) {
+      const x = left + Math.sqrt(Math.log(2) / range) * long;
+      svg('line', {x1: x, x2: x, y1: 8, y2: 22, class: 'tick'}, scale);
+      if (long > 220) svg('text', {x, y: 34, 'text-anchor': 'middle'}, scale, '2');
+    }
+  }
+
+  function beside(text, px, py) {               // at the side of the star where the ring is not
+    const box = node => node.getBoundingClientRect(), taken = [box(nodes.ring)];
+    for (const [dx, dy, anchor] of [[16, -8, 'start'], [16, 20, 'start'], [-16, -8, 'end'], [-16, 20, 'end'], [16, 34, 'start']]) {
       set(text, {x: px + dx, y: py + dy, 'text-anchor': anchor});
       const own = box(text);
       if (!taken.some(t => own.left < t.right && t.left < own.right && own.top < t.bottom && t.top < own.bottom)) return;

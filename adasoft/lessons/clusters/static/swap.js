@@ -11,8 +11,8 @@ export function priced(sizes, shares) {
   const sum = p => (p[0] * sizes[0] + p[1] * sizes[1]) / 100;
   return {now: sum(shares), swapped: sum([shares[1], shares[0]])};
 }
-/** Why a swap changes nothing: 'sizes', 'shares', or null where it does. */
-export const alike = (sizes, shares) => (sizes[0] === sizes[1] ? 'sizes' : shares[0] === shares[1] ? 'shares' : null);
+/** What makes a swap change nothing: 'sizes', 'shares', both of them at once, or none where it changes something. */
+export const alike = (sizes, shares) => [...(sizes[0] === sizes[1] ? ['sizes'] : []), ...(shares[0] === shares[1] ? ['shares'] : [])];
 
 /**
  * `given`: {sizes: [words, words], shares: [percent, percent], found: kinds of swap without effect found so far};
@@ -21,7 +21,7 @@ export const alike = (sizes, shares) => (sizes[0] === sizes[1] ? 'sizes' : share
 export function mountSwap(root, given, moved) {
   const state = {guess: null, ...given, sizes: [...given.sizes], shares: [...given.shares], found: [...given.found]};
   const still = matchMedia('(prefers-reduced-motion: reduce)');
-  let width = 0, frame = 0, nodes, touched = false;
+  let width = 0, frame = 0, timer = 0, nodes, touched = false;
   root.classList.add('adasoft-cut', 'adasoft-swap');
   html('p', {class: 'instruction'}, root, 'Drag an edge: the right edge of a tail sets its words, the top edge its share of the tokens. Dashed: the shares swapped.');
   const result = html('p', {class: 'result', role: 'status'}, root);
@@ -101,8 +101,12 @@ export function mountSwap(root, given, moved) {
   }
   function changed() {
     touched = true;
-    const kind = alike(state.sizes, state.shares);
-    if (kind && !state.found.includes(kind)) state.found.push(kind);
+    // found is what the reader stops at, one kind at a time: equal words with equal shares show neither by itself
+    clearTimeout(timer);
+    const [kind, second] = alike(state.sizes, state.shares);
+    if (kind && !second && !state.found.includes(kind)) {
+      timer = setTimeout(() => { state.found.push(kind); moved({found: [...state.found]}); draw(); }, 300);
+    }
     moved({sizes: [...state.sizes], shares: [...state.shares], found: [...state.found]});
     if (!frame) frame = requestAnimationFrame(() => { frame = 0; draw(); });
   }
@@ -152,10 +156,10 @@ export function mountSwap(root, given, moved) {
     set(nodes.guess, {visibility: asked && state.guess !== null ? 'visible' : 'hidden',
                       transform: `translate(${SIDE.left + at / most * inner()},${base + 66 + (swapped < now ? BAR : 0)})`});
     result.replaceChildren();
-    const kind = alike(sizes, shares);
-    if (kind) {
+    const same = alike(sizes, shares), named = {sizes: 'number of words', shares: 'share of the tokens'};
+    if (same.length) {
       html('strong', {}, result, 'Swapping changes nothing');
-      result.append(kind === 'sizes' ? ': both tails have the same number of words.' : ': both tails have the same share of the tokens.');
+      result.append(`: both tails have the same ${same.map(kind => named[kind]).join(' and the same ')}.`);
     } else {
       html('strong', {}, result, `Swapping ${swapped < now ? 'saves' : 'costs'} ${whole(Math.abs(now - swapped))} words per token`);
       const small = sizes[0] < sizes[1] ? 0 : 1;
@@ -174,7 +178,7 @@ export function mountSwap(root, given, moved) {
   return {
     state,
     show(next) { Object.assign(state, next); draw(); },
-    destroy() { observer.disconnect(); cancelAnimationFrame(frame); root.replaceChildren(); },
+    destroy() { observer.disconnect(); cancelAnimationFrame(frame); clearTimeout(timer); root.replaceChildren(); },
   };
 }
 

@@ -1,5 +1,5 @@
 // The controls under the cut explorer: sliders and typed numbers for the cutoffs, buttons, and settings folded below.
-import {html, sub, whole} from './dom.js';
+import {counted, html, sub, whole} from './dom.js';
 
 const STEPS = 400;                            // of a slider, over the whole logarithmic axis
 
@@ -121,7 +121,7 @@ export function drawControls(view) {
   parts.cutoffs.querySelectorAll('.typed').forEach((box, i) => {
     const [range, input] = box.querySelectorAll('input'), [low, high] = view.limits(i), rank = state.cuts[i];
     range.value = Math.round(Math.log(rank) / Math.log(words.n) * STEPS);
-    range.setAttribute('aria-valuetext', `${whole(rank)} words`);
+    range.setAttribute('aria-valuetext', counted(rank, 'word'));
     for (const [name, value] of [['now', rank], ['min', low], ['max', high]]) input.setAttribute(`aria-value${name}`, value);
     if (!input.dataset.begun) input.value = whole(rank);
   });

@@ -100,7 +100,8 @@ function balanceOf(view) {
   }
   if (less.seconds < more.seconds && kept(Math.max(low, cut - by)) < given.floor)
     return ` Fewer words would be ${say.counted ? 'cheaper' : 'faster'} still, but leave ${floor} in the head.`;
-  return ` ${more.seconds < less.seconds ? 'Too far left.' : 'Too far right.'} ${told}`;
+  const moving = state.cuts.length > 1 ? `c${sub(i + 1)}` : 'The cutoff';
+  return ` ${moving} is too far ${more.seconds < less.seconds ? 'left' : 'right'}. ${told}`;
 }
 
 /** What the reader can do, in one line. */

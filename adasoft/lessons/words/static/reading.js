@@ -1,7 +1,7 @@
 // A text in which words appear in the order of their frequency: the reader moves the number of words that are known.
 // It computes in the page; only a sentence that the reader types is cut into words by the kernel.
 import {makeWords} from '../../kit/static/cost.js';
-import {html, ordinal, set, svg, whole} from '../../kit/static/dom.js';
+import {counted, html, ordinal, set, svg, whole} from '../../kit/static/dom.js';
 
 const SWEEP_MS = 16000;                       // from the first word to the last
 const STRIP = {left: 12, right: 12, base: 118, height: 156, bin: 9, room: 6.6};
@@ -159,7 +159,7 @@ export function mountReading(root, data, on = {}) {
     const group = strip.querySelector('.handle');
     group.setAttribute('transform', `translate(${x},0)`);
     set(group, {'aria-valuemin': 1, 'aria-valuemax': words.n, 'aria-valuenow': state.n,
-                'aria-valuetext': `${whole(state.n)} words known; ${read} of ${all} words of the text can be read`});
+                'aria-valuetext': `${counted(state.n, 'word')} known; ${read} of ${all} words of the text can be read`});
     result.replaceChildren('With the ');
     html('strong', {}, result, state.n === 1 ? 'most frequent word' : `${whole(state.n)} most frequent words`);
     result.append(` of ${words.name} you can read `);
