@@ -90,7 +90,7 @@ def steps(vocabulary: Vocabulary, cost: Cost) -> list[Step]:
 def steps_data(found: Sequence[Step], taken: int | None = None, guess: float | None = None) -> tuple[Data, Layout]:
     """The speed-up with the first ``taken`` changes (all of them: None), and the paper's; ``guess``: for the first."""
     taken = max(0, len(found) - 1) if taken is None else taken
-    names = [*(plain(step.change) for step in found), "the paper, on its GPU"]
+    names = [f"{name}  " for name in [*(plain(step.change) for step in found), "the paper, on its GPU"]]
     values = [*(step.speedup if i <= taken else math.nan for i, step in enumerate(found)), PAPER_SPEEDUP]
     marked = guess is not None and len(found) > 1 and taken > 0
     places = np.arange(len(names), dtype=float)
@@ -135,7 +135,7 @@ def steps_figure(found: Sequence[Step], taken: int | None = None, guess: float |
         cliponaxis=False,
         hovertemplate="your guess<extra></extra>",
     )
-    figure.update_yaxes(showgrid=False, zeroline=False, ticksuffix="  ")
+    figure.update_yaxes(showgrid=False, zeroline=False)
     figure.update_xaxes(title_text="times faster than the full softmax")
     data, layout = steps_data(found, taken, guess)
     return filled(figure, data, {"margin.t": 10, **layout}, 265)

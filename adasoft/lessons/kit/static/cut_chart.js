@@ -169,8 +169,11 @@ function curveNames(view) {
   names.replaceChildren();
   if (points.length && X(points.at(-1).rank) - X(points[0].rank) >= 150) {
     const to = X(points.at(-1).rank), inFrame = part => points.filter(p => T(p[part]) < CURVE.bottom - 8);
-    const named = (name, kind, part, p, dx, dy, anchor) =>
-      text(names, name, X(p.rank) + dx, Math.min(CURVE.bottom - 6, T(p[part]) + dy), `end ${kind}`, anchor);
+    const named = (name, kind, part, p, dx, dy, anchor) => {
+      const x = X(p.rank) + dx, [low, high] = anchor === 'end' ? [x - 42, x + 4] : [x - 4, x + 42];
+      const struck = state.cuts.map(X).find(one => one > low && one < high);       // by the line of a handle: beyond it
+      text(names, name, struck === undefined ? x : struck + (Math.sign(dx) || 1) * 8, Math.min(CURVE.bottom - 6, T(p[part]) + dy), `end ${kind}`, anchor);
+    };
     const rising = inFrame('rises')[0], falling = inFrame('falls').at(-1);
     const [begun, ended] = [rising === points[0], falling === points.at(-1)];
     if (rising && to - X(rising.rank) > (begun ? 60 : 24))
