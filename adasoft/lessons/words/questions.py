@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from ..kit.grading import Prediction, Question, register
@@ -12,6 +13,11 @@ from .paper import steps
 
 def _en() -> Any:
     return load_language("en")
+
+
+def _tail_share(cutoff: int) -> float:
+    """The percentage of the tokens of English behind a cutoff."""
+    return float(100 * (1 - _en().share_of_first(cutoff)))
 
 
 QUESTIONS: dict[str, Question] = {
@@ -48,14 +54,14 @@ QUESTIONS: dict[str, Question] = {
     "tail share": Question(
         "Press **Reset**, which puts the handle at 2,000. What percentage of the tokens of English falls into the "
         "tail?",
-        lambda: 100 * (1 - _en().share_of_first(2000)),
+        partial(_tail_share, 2000),
         {
             "That is the head's share; the tail has the rest.": lambda: 100 * _en().share_of_first(2000),
             "That is its share of the WORDS; tokens are counted with repetition.": lambda: 100 * (1 - 2000 / 321_180),
             "Right as a share, but the question is in percent.": lambda: 1 - _en().share_of_first(2000),
             **{
-                f"That is for a cutoff of {cut:,}; the question is for 2,000, where Reset puts the handle.": (
-                    lambda cut=cut: 100 * (1 - _en().share_of_first(cut))
+                f"That is for a cutoff of {cut:,}; the question is for 2,000, where Reset puts the handle.": partial(
+                    _tail_share, cut
                 )
                 for cut in (1_000, 3_000, 4_000, 5_000, 6_000, 7_000, 8_000)
             },
