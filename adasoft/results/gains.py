@@ -109,9 +109,9 @@ def _planning(folder: Path) -> list[str]:
         f"the best of all cutoffs for {search['V']:,} words and {search['J']} tails in {search['ms'] / 1e3:.2f} s; "
         f"when timed, they took {regrets[0]:.2f} to {regrets[-1]:.2f} of the time of the best of 30 others",
         f"predicted times are off by {100 * trained['median']:.0f} % in the median for layers in training, by "
-        f"{100 * decoded['median']:.0f} % for 256 rows decoded, by {100 * full['median']:.0f} % for full softmaxes (CPU); "
-        f"on the GPU a full softmax of {large['V']:,} words took {large['ms'] / 1e3 / predicted:.1f} times as long as "
-        "predicted",
+        f"{100 * decoded['median']:.0f} % for 256 rows decoded, by {100 * full['median']:.0f} % for full softmaxes "
+        f"(CPU); on the GPU a full softmax of {large['V']:,} words took "
+        f"{large['ms'] / 1e3 / predicted:.1f} times as long as predicted",
     ]
 
 
