@@ -57,6 +57,8 @@ class Prediction(NamedTuple):
     unit: str
     about: str = ""
     """What a question that follows the explorer asks, without its numbers: for the map of the lesson."""
+    sizes: Mapping[str, Any] = {}
+    """Traits of the explorer that the question names: set when a guess is committed, so that the panel starts there."""
 
 
 #: Of all lessons, by the key that a notebook's cell names.
@@ -280,7 +282,8 @@ class _Guess:
 
     def __init__(self, key: str, explorer: Explorer, then: Callable[[], w.Widget] | None) -> None:
         self.key, self.explorer, self.then = key, explorer, then
-        self.asked, self.truth, self.unit, _ = PREDICTIONS[key]
+        self.prediction = PREDICTIONS[key]
+        self.asked, self.truth, self.unit = self.prediction.question, self.prediction.truth, self.prediction.unit
         self.committed = False
         self.judged_with: Any = None
         """The cost model and the words that the verdict is for."""
@@ -316,6 +319,8 @@ class _Guess:
             )
         try:
             with LOCK:
+                for name, value in self.prediction.sizes.items():
+                    setattr(self.explorer, name, value)
                 self.entry.question = self.text()
                 true = self.truth_now()
                 self.explorer.unremember(f"result {self.key}")
