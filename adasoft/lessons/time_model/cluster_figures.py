@@ -141,8 +141,10 @@ def clusters_figure(explorer: TimingExplorer) -> go.Figure:
     figure.update_yaxes(type="log", tickvals=[0.05, 0.07, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 2], tickformat=".0%")
     figure.update_yaxes(title_text="of the full softmax's time")
     figure.update_annotations(font_size=13)
-    figure = filled(figure, *clusters_data(explorer), 330)
-    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": -0.26})
+    figure = filled(figure, *clusters_data(explorer), 340)
+    # the legend has its own place, whatever the width: at a place of the plot's it would lie on the titles of the axes
+    legend = {"orientation": "h", "yref": "container", "y": 0.0, "yanchor": "bottom"}
+    figure.update_layout(showlegend=True, legend=legend, margin={"t": 34, "b": 132})
     return figure
 
 
@@ -271,7 +273,11 @@ def replan_data(explorer: TimingExplorer) -> tuple[Data, Layout]:
     return {
         0: {"y": names, "x": np.asarray([1e3 * rows[n][1] for n in names]), "text": texts},
         1: {"y": names[:1], "x": np.full(1, 1e3 * place)},
-    }, {"xaxis.range": (0, 1.05e3 * max(s for _, s in rows.values()))}
+    }, {
+        "xaxis.range": (0, 1.05e3 * max(s for _, s in rows.values())),
+        "yaxis.tickvals": tuple(range(len(names))),
+        "yaxis.ticktext": tuple(f"{n}<br><b>{text.strip()}</b>" for n, text in zip(names, texts, strict=True)),
+    }
 
 
 def replan_figure(explorer: TimingExplorer) -> go.Figure:
@@ -280,15 +286,14 @@ def replan_figure(explorer: TimingExplorer) -> go.Figure:
     figure.add_bar(
         orientation="h",
         marker={"color": [COLORS[0], COLORS[1], FULL_COLOR]},
-        textposition="inside",  # beyond the bar the cross of the guess would cover it
-        insidetextanchor="start",
-        textfont={"color": "#111", "size": 13},
+        textposition="none",  # beside the name: on the bar it is dim, beyond it the cross of the guess would cover it
         hovertemplate="%{y}:%{text}<extra></extra>",
     )
     figure.add_scatter(mode="markers", marker=GUESSED, hovertemplate="your guess: %{x:.3~g} ms<extra></extra>")
     figure.update_xaxes(
         title_text=f"one training step of the layer, predicted by the timings of {_the(whose(explorer))}, ms"
     )
+    figure.update_yaxes(type="category", tickmode="array", ticks="outside", ticklen=5, tickcolor="rgba(0,0,0,0)")
     figure = filled(figure, *replan_data(explorer), 190)
     figure.update_layout(margin_t=12)
     return figure
