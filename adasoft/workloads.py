@@ -307,6 +307,22 @@ class _Loss(NamedTuple):
     loss: Tensor
 
 
+def parts_step(shape: Shape, pool: Pool) -> Step:
+    """All parts of a layer's training step, one after the other, each on inputs of its own: the sort, the products with
+    softmax and gradients, the projections."""
+    (n, k, d), *tails = shape.products()
+    steps = [rows_step(pool, shape.batch, d, "train"), product_step(pool, round(n), k, d, "train")]
+    for (n, width, d), (_, size, _) in zip(tails[::2], tails[1::2], strict=True):
+        if rows := round(n):
+            steps += [projection_step(pool, rows, d, width, "train"), product_step(pool, rows, size, width, "train")]
+
+    def step() -> None:
+        for part in steps:
+            part()
+
+    return step
+
+
 def bare_step(n: int, k: int, d: int, device: str | torch.device, dtype: torch.dtype) -> Step:
     """One (n x d) by (d x k) product and nothing else, into a buffer that is there."""
     x, weight = (torch.rand(rows, d, device=device, dtype=dtype) for rows in (n, k))

@@ -203,6 +203,11 @@ def test_errors_of_predictions_and_regret(known_times):
         for shape, time, ratio in zip(shapes, predicted, (1.5, 0.8), strict=True)
     }
     known_times.seconds[f"full softmaxes, training {json.dumps(Shape(700, 16, 32, (), ()))}"] = 1.25 * full
+    known_times.seconds |= {
+        f"{column} {json.dumps(shape)}": part * time
+        for column, part in (("parts ms", 0.8), ("products ms", 0.4))
+        for shape, time in zip(shapes, (predicted[0] / 1.5, predicted[1] / 0.8), strict=True)
+    }
     known_times.seconds["*"] = 1.0
     record = bench.bench_cost(shapes=shapes, full=[(700, 16, 32)], cases=[], rounds=4, say=lambda text: None)
     trained = [row for row in record["rows"] if row["what"] == "layers, training"]
@@ -212,7 +217,10 @@ def test_errors_of_predictions_and_regret(known_times):
     assert trained[0]["measured ms"] == pytest.approx(1e3 * predicted[0] / 1.5)
     assert [(row["V"], row["d"], row["B"], row["J"]) for row in trained] == [(900, 64, 64, 1), (800, 32, 64, 2)]
     whats = ["layers, training", "layers, decoding 1 row", "layers, decoding 256 rows"]
-    assert list(record["summary"])[1:] == [*whats, *(what.replace("layers", "full softmaxes") for what in whats)]
+    named = [*whats, *(what.replace("layers", "full softmaxes") for what in whats)]
+    assert list(record["summary"])[1:] == [*named, "layer over parts", "layer over products"]
+    assert record["summary"]["layer over parts"] == pytest.approx(1 / 0.8)
+    assert record["summary"]["layer over products"] == pytest.approx(1 / 0.4)
     found = record["summary"]["layers, training"]["error"]
     assert found == {k: pytest.approx(v) for k, v in {"median": 0.35, "largest": 0.5, "signed": 0.15, "n": 2}.items()}
     (of_full,) = (row for row in record["rows"] if row["what"] == "full softmaxes, training")

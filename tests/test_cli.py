@@ -445,7 +445,7 @@ def test_each_benchmark_lists_its_own_options():
     common = {"-h", "--help", "--rounds", "--json", "--device"}
     assert {name: options - common for name, options in own.items()} == {
         "plan": {"--text", "--encoding"},
-        "cost": {"--tiny"},
+        "cost": {"--dtype", "--no-regret", "--tiny"},
         "layer": {"--dtype", "--no-full", "--no-shapes", "--seconds", "--tiny"},
         "decode": {
             "--text",
@@ -502,7 +502,7 @@ class Recorder:
 
 BENCHES = {
     "plan": ("bench_plan", [], {}),
-    "cost": ("bench_cost", [], {"device": "cpu"}),
+    "cost": ("bench_cost", [], {"device": "cpu", "dtype": "float32"}),
     "layer": (
         "bench_layer",
         [],
@@ -527,6 +527,7 @@ BENCHES = {
         ("plan", ["--rounds", "3"], {"rounds": 3}),
         ("cost", [], {}),
         ("cost", ["--rounds", "3", "--device", "cpu:0"], {"rounds": 3, "device": "cpu:0"}),
+        ("cost", ["--no-regret", "--dtype", "bfloat16"], {"cases": [], "dtype": "bfloat16"}),
         ("layer", [], {}),
         ("layer", ["--rounds", "3"], {"rounds": 3}),
         ("layer", ["--dtype", "bfloat16"], {"dtype": "bfloat16"}),

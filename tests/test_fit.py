@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from adasoft import calibration as M
-from adasoft.cost import MeasuredCost
-from adasoft.fit import fit, predict
+from adasoft.cost import TERMS, MeasuredCost, lower_bounds
+from adasoft.fit import fit, predict, rates
 
 
 @pytest.mark.parametrize("level", [1e-4, 1e-2], ids=["flat part low", "many products on it"])
@@ -30,3 +30,22 @@ def test_the_fit_finds_the_model_that_made_the_times(level):
     again = MeasuredCost({"train": found, "decode": found}, {"train": flat, "decode": flat})
     for shape in M.draw_layers(12, 99):
         assert predict(again, "layer", shape) == pytest.approx(predict(cost, "layer", shape), rel=0.01)
+
+
+def test_the_fit_does_not_fall_below_the_fastest_sample():
+    """Products that only start-up time decides say nothing of arithmetic: without a bound its coefficient is 0."""
+    samples = [("product", (n, k, 64), 1e-3 + 1e-9 * n) for n in (1, 10, 100) for k in (64, 640)]
+    samples += [("projection", (n, 64, 8), 1e-4) for n in (1, 10)] + [("rows", (n, 64), 1e-4) for n in (1, 10)]
+    free, _ = fit(samples, 4)
+    assert free["product"][TERMS["product"].index("n k d")] == 0
+    fastest = rates(
+        [("decode", "arithmetic", (1000, 1000, 1000), 0.1), ("decode", "traffic", (1, 1000, 1000), 4e-5)], 4
+    )
+    assert fastest == pytest.approx({"arithmetic": 1e-10, "traffic": 1e-11})
+    bounded, _ = fit(samples, 4, lower_bounds(fastest["arithmetic"], fastest["traffic"], 4, "train"))
+    assert bounded["product"] == pytest.approx(
+        [max(f, least) for f, least in zip(bounded["product"], [0, 3e-10, 0, 1.2e-10, 0, 0], strict=True)]
+    )
+    # a product with its softmax may be faster than the bare one; three passes make a training step
+    quick = rates([("decode", "arithmetic", (10, 10, 10), 1.0), ("train", "product", (10, 10, 10), 0.3)], 4)
+    assert quick["arithmetic"] == pytest.approx(0.3 / 3 / 1000)

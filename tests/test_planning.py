@@ -504,3 +504,11 @@ def test_the_swap_argument():
     for _ in range(200):
         shuffled = rng.permutation(p)
         assert shuffled[:10].sum() * 10 + shuffled[10:].sum() * 30 >= sorted_cost - 1e-12
+
+
+def test_a_plan_for_captured_steps_needs_their_timings(tmp_path, monkeypatch):
+    monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path))
+    with pytest.raises(LookupError, match=r"captured.*calibrate --device cuda --captured"):
+        adasoft.plan([3, 2, 1], 8, 4, captured=True)
+    with pytest.raises(ValueError, match="cost should be timings of captured steps where captured=True"):
+        adasoft.plan([3, 2, 1], 8, 4, cost=PaperCost(1, 1), captured=True)

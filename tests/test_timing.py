@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import numpy as np
+import pytest
 import torch
 
 from adasoft import timing as T
@@ -62,3 +64,18 @@ def test_what_a_step_frees_first_does_not_count_as_there_before():
 
     assert T.peak_bytes(make) == 2**20  # the profiler knows of the second of the two blocks that this leaves
     assert T.peak_bytes(replace) == 2**20
+
+
+def test_slow_spells_are_taken_out():
+    """Two shapes that take turns; the machine is three times as slow for a while, when a third one is timed."""
+    rng = np.random.default_rng(0)
+    heard, truth = [], {"a": 1e-3, "b": 5e-2, "rare": 2e-2}
+    for turn in range(60):
+        slow = 3.0 if 20 <= turn < 35 else 1.0
+        for name in ("a", "b", *(["rare"] if 22 <= turn < 27 else [])):
+            heard.append((name, truth[name] * slow * float(np.exp(rng.normal(0, 0.02)))))
+    found = T.steady(heard)
+    assert {name: found[name].median for name in truth} == pytest.approx(truth, rel=0.05)
+    assert found["rare"].n == 5 and found["a"].n == 60
+    assert all(t.q1 <= t.median <= t.q3 and t.q3 / t.q1 < 1.1 for t in found.values())
+    assert T.steady([("a", 0.5)])["a"] == pytest.approx((0.5, 0.5, 0.5, 1))

@@ -88,3 +88,25 @@ def test_predicted_memory_is_what_a_step_holds(shape):
     # the weights and the input are there before
     predicted = made.peak_bytes - 4 * (made.parameters + shape.batch * shape.in_features)
     assert T.peak_bytes(W.layer_steps(shape, sets=1)[0]) == pytest.approx(predicted, rel=0.06)
+
+
+def test_the_parts_of_a_layer_do_what_the_layer_does():
+    """As many multiplications, counted while both run; the parts of a tail without tokens are left out."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    for shape in (W.Shape(600, 16, 40, (60, 200), (8, 4)), W.Shape(3000, 16, 4, (2500, 2990), (8, 4))):
+        pool = W.Pool(1 << 16, torch.device("cpu"), torch.float32)
+        counted = []
+        for step in (W.layer_steps(shape)[0], W.parts_step(shape, pool)):
+            with FlopCounterMode(display=False) as counter:
+                step()
+            counted.append(counter.get_total_flops())
+        assert counted[1] == pytest.approx(counted[0], rel=0.1)  # whole tokens there, shares of them here
+
+
+def test_decoded_layers_say_which_tails_are_opened():
+    shape, (step,) = W.decode_steps(W.Shape(90_000, 16, 5, (300, 900), (8, 4)))
+    assert len(shape.opened) == 2 and all(0 <= share <= 1 for share in shape.opened) and shape.batch == 5
+    assert step().indices.shape == (5, 10)
+    few, _ = W.decode_steps(W.Shape(900, 16, 5, (300, 600), (8, 4)))
+    assert few.opened == (1.0, 1.0)  # so few that all words are computed

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 FULL = [(50_000, 128, 512), (50_000, 512, 256), (100_000, 256, 256), (200_000, 128, 256), (300_000, 256, 128)]
 #: Rows for which the best words are found.
 DECODED = (1, 256)
+#: What a layer's parts take one after the other, and its bare matrix products.
+_PARTS, _PRODUCTS = "parts ms", "products ms"
 #: How many samples of the record are timed again beside each few of what is checked.
 _REFERENCES = 8
 _COLUMNS = ["what", "V", "d", "B", "J", "measured ms", "q1", "q3", "predicted ms", "error", "model's error"]
@@ -43,6 +46,8 @@ class _Check(NamedTuple):
     shape: Shape
     steps: list[Step]
     predicted: float
+    beside: Mapping[str, Step] = {}
+    """Other steps that are timed in the same turns, by the name of their column."""
 
 
 def bench_cost(
@@ -80,7 +85,7 @@ def bench_cost(
         checks = [check for shape in few for check in make(cost, shape, device, getattr(torch, dtype))]
         speed, timings = _timed(cost, checks, device, getattr(torch, dtype), rounds)
         speeds.append(speed)
-        rows += [_row(check, timing, speed) for check, timing in zip(checks, timings, strict=True)]
+        rows += [_row(check, timings, speed) for check in checks]
     say(table(rows, _COLUMNS))
     summary: Row = {"speed": {"median": float(np.median(speeds)), "least": min(speeds), "most": max(speeds)}}
     say(
@@ -94,6 +99,10 @@ def bench_cost(
             summary[what][name] = summary_of([row[name] for row in rows if row["what"] == what])
             lines.append({"what": what, "of": name, **summary[what][name]})
     say(table(lines, ["what", "of", "median", "largest", "signed", "n"]))
+    for column in (_PARTS, _PRODUCTS):
+        shares = [row["measured ms"] / row[column] for row in rows if column in row]
+        summary[f"layer over {column.removesuffix(' ms')}"] = float(np.median(shares))
+        say(f"a layer takes {np.median(shares):.2f} times as long as its {column.removesuffix(' ms')} (median)")
     out = {"bench": "cost", **provenance(device), "dtype": dtype, "cost": cost.name, "rows": rows, "summary": summary}
     out["regret"] = []
     for case in REGRET_CASES if cases is None else cases:
@@ -104,8 +113,9 @@ def bench_cost(
     return out
 
 
-def _row(check: _Check, timing: Timing, speed: float) -> Row:
-    shape = check.shape
+def _row(check: _Check, timings: Mapping[str, Timing], speed: float) -> Row:
+    shape, timing = check.shape, timings[_name(check.what, check.shape)]
+    beside = {column: timings[_name(column, shape)].median * 1e3 for column in check.beside}
     return {
         "what": check.what,
         "V": shape.n_classes,
@@ -120,17 +130,26 @@ def _row(check: _Check, timing: Timing, speed: float) -> Row:
         "error": check.predicted / timing.median - 1,
         "speed": speed,
         "model's error": speed * check.predicted / timing.median - 1,
+        **beside,
     }
 
 
 def _training(cost: MeasuredCost, shape: Shape, device: str, dtype: torch.dtype) -> list[_Check]:
     """A training step of a layer, or of a full softmax where there are no cutoffs."""
-    from ..fit import predict
-    from ..workloads import FullSoftmax, layer_steps, ours
+    import torch
 
-    kind, what, make = ("layer", "layers", ours) if shape.cutoffs else ("full", "full softmaxes", FullSoftmax)
-    steps = layer_steps(shape, device, dtype, make=make)
-    return [_Check(f"{what}, training", "train", shape, steps, predict(cost, kind, shape))]
+    from ..fit import predict
+    from ..workloads import FullSoftmax, Pool, bare_products, layer_steps, ours, parts_step
+
+    if not shape.cutoffs:
+        steps = layer_steps(shape, device, dtype, make=FullSoftmax)
+        return [_Check("full softmaxes, training", "train", shape, steps, predict(cost, "full", shape))]
+    steps = layer_steps(shape, device, dtype, make=ours)
+    largest = max(max(n, k) * d for n, k, d in shape.products())
+    pool = Pool(2 * math.ceil(largest), torch.device(device), dtype)
+    tokens = [share * shape.batch for share in shape.tail_shares()]
+    beside = {_PARTS: parts_step(shape, pool), _PRODUCTS: bare_products(shape, tokens, device, dtype)}
+    return [_Check("layers, training", "train", shape, steps, predict(cost, "layer", shape), beside)]
 
 
 def _decoding(cost: MeasuredCost, shape: Shape, device: str, dtype: torch.dtype) -> list[_Check]:
@@ -157,8 +176,8 @@ def _decoding(cost: MeasuredCost, shape: Shape, device: str, dtype: torch.dtype)
 
 def _timed(
     cost: MeasuredCost, checks: Sequence[_Check], device: str, dtype: torch.dtype, rounds: int
-) -> tuple[float, list[Timing]]:
-    """How many times as long samples of the record take as in it, and what the checks take in turns with them."""
+) -> tuple[float, dict[str, Timing]]:
+    """How many times as long samples of the record take as in it, and what all takes that was timed in turns."""
     import torch
 
     from ..timing import interleave, steady
@@ -175,6 +194,7 @@ def _timed(
     known = known[:: max(1, len(known) // _REFERENCES)]
     pool = Pool(1 << 24, torch.device(device), dtype)
     items: dict[str, Sequence[Step]] = {_name(check.what, check.shape): check.steps for check in checks}
+    items |= {_name(column, check.shape): [step] for check in checks for column, step in check.beside.items()}
     for sample in known:
         kind, shape = sample["kind"], sample["shape"]
         if kind == "layer":
@@ -188,7 +208,7 @@ def _timed(
     timings = steady(heard)
     speeds = [timings[_name(s["kind"], s["shape"])].median / s["median"] for s in known]
     speed = float(np.median(speeds)) if speeds else 1.0
-    return speed, [timings[_name(check.what, check.shape)] for check in checks]
+    return speed, timings
 
 
 def _name(what: str, shape: Sequence[Any]) -> str:

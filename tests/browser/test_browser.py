@@ -60,6 +60,8 @@ def test_00_start_here(lab, page, shots):
     commit(output, "3")
     output.locator(".adasoft-cut .you").wait_for()
     notebook.show_cell('predict("speedup"')
+    assert "find the cutoff with the lowest total" in output.locator(".instruction").inner_text()
+    assert output.locator("clipPath rect").get_attribute("width") == "0" and output.locator(".time .end").count() == 0
     move_cutoff_every_way(notebook, output, "explorer", 0)
     for button in ("Plan for me", "The authors' cutoffs", "Reset"):
         before = value(notebook, "explorer.cutoffs")
@@ -99,6 +101,8 @@ def test_00_start_here(lab, page, shots):
     )
     assert notebook.run_all(), notebook.errors()
     assert value(notebook, "explorer.cutoffs") == (4000,)
+    scene = notebook.show_cell("token_panel(explorer, cutoffs=[2_000])")
+    scene.get_by_text("a head of 2,000 words").wait_for()  # as the picture above it and the questions
     machine = notebook.show_cell("machine_panel(explorer)")
     press(machine, "Forget my choices")
     holds(notebook, "explorer.cutoffs", (2000,))
@@ -120,7 +124,7 @@ def test_00_start_here(lab, page, shots):
     assert "rgb(0, 0, 0)" not in fills and fills[-1].startswith("url(") and len(set(fills[:5])) == 1
     press(paper, "Start again")
     guess_again(paper, "4")
-    scene = notebook.show_cell("token_panel(explorer)")
+    scene = notebook.show_cell("token_panel(explorer, cutoffs=[2_000])")
     for name in ("Play", "Step", "Sentence 1", "Sentence 2"):
         press(scene, name)
     typed(scene, "Yours", "an axolotl", role="textbox")
@@ -129,7 +133,7 @@ def test_00_start_here(lab, page, shots):
     check(notebook.show_cell('ask("typical error")'), "230", "how far off")
     use_progress(notebook, "00")
     cells = [
-        "token_panel(explorer)",
+        "token_panel(explorer, cutoffs=[2_000])",
         'ask("full cost")',
         'predict("half"',
         'predict("speedup"',

@@ -10,7 +10,7 @@ from axe_playwright_python.base import AXE_FILE_PATH
 from browser.gestures import BROWSER, overlapping
 from browser.labdriver import browser_page
 
-from adasoft import PaperCost, Vocabulary
+from adasoft import MeasuredCost, PaperCost, Vocabulary
 from adasoft.lessons.kit.browser_data import cost_data, text_data
 from adasoft.lessons.kit.costs import COUNTED_MULTIPLICATIONS, COUNTED_WORDS, recorded_costs
 from adasoft.lessons.kit.explorer import MAX_TAILS, WIDTH_RULES
@@ -67,7 +67,12 @@ def test_what_the_page_computes_is_what_python_computes():
         Vocabulary(1_000_000 // np.arange(1, 1_000_001)),
         Vocabulary(np.array([9, 5, 5, 2, 2, 2, 1, 1, 1, 1])),
     ]
-    costs = [COUNTED_WORDS, COUNTED_MULTIPLICATIONS, *recorded_costs(), *PAPER]
+    more = {"search": [1e-4, 2e-7, 3e-10, 4e-13], "head": [5e-9], "full": [6e-9]}  # unknown to older records
+    newer = [
+        MeasuredCost({o: {**kinds, **more} for o, kinds in cost.coefficients.items()}, cost.flat, record=cost.record)
+        for cost in recorded_costs()
+    ]
+    costs = [COUNTED_WORDS, COUNTED_MULTIPLICATIONS, *recorded_costs(), *newer, *PAPER]
     cases, expected = [], []
     for _ in range(1000):
         i, j = drawn.randrange(len(texts)), drawn.randrange(len(costs))
@@ -162,6 +167,8 @@ def test_every_way_to_move_a_cutoff(page):
         assert cuts(page) == [3000] and box.input_value() == "3,000"
     page.keyboard.press("ArrowUp")
     assert cuts(page) == [3001]
+    page.evaluate("new Promise(requestAnimationFrame)")  # else what is drawn next overwrites what is typed
+    page.evaluate("new Promise(requestAnimationFrame)")
     box.fill("3e3")
     page.keyboard.press("Enter")
     assert cuts(page) == [3000]
@@ -234,6 +241,52 @@ def test_bars_stand_on_a_scale_that_a_drag_does_not_move(page):
     words = load_language("en").words
     assert [handle.locator(f".{side}").text_content() for side in ("last", "first")] == [words[cut - 1], words[cut]]
     assert f"the last of them “{words[cut - 1]}”" in handle.get_attribute("aria-valuetext")
+
+
+def test_the_axis_of_time_stays_and_lines_leave_the_frame(page):
+    shown(page)
+    tick = "() => [...document.querySelectorAll('#explorer .time > text')].map(one => one.outerHTML)"
+    for machine in (0, 1, 2):
+        page.get_by_label("Machine").select_option(index=machine)
+        seen = set()
+        for cut in (1, 30, 567, 11_000, 250_000):
+            page.evaluate(f"window.adasoft.explorer.place([{cut}])")
+            result(page)
+            seen.add(str(page.evaluate(tick)))
+        assert len(seen) == 1, machine
+        # no line runs along the edge: neighbouring points of one line have the same height only where it is level
+        flat, below = page.evaluate(
+            """() => { const box = document.querySelector('#explorer .curves').getAttribute('clip-path').slice(4, -1),
+            rect = document.querySelector(box + ' rect'), low = +rect.getAttribute('y') + +rect.getAttribute('height'),
+            top = +rect.getAttribute('y'), paths = [...document.querySelectorAll('#explorer .line')];
+            const at = paths.flatMap(p => [...p.getAttribute('d').matchAll(/,(-?[0-9.]+)/g)].map(m => +m[1]));
+            return [at.filter(y => Math.abs(y - low) < 4 || Math.abs(y - top) < 1).length, Math.max(...at) - low]; }"""
+        )
+        assert flat < 20 and below > 10, (machine, flat, below)
+
+
+def test_the_bottom_is_to_be_found(page):
+    """With `trace` the curve is drawn where the handle has been, and nothing says where the bottom is before."""
+    shown(page)
+    tails(page, 1)
+    page.evaluate("window.adasoft.explorer.show({trace: true, plan: null, cuts: [2000], active: 0})")
+
+    def wide():
+        result(page)
+        return page.evaluate("() => +document.querySelector('#explorer clipPath rect').getAttribute('width')")
+
+    line, names = page.locator("#explorer .instruction"), page.locator("#explorer .time .end")
+    assert wide() == 0 and names.count() == 0
+    assert "find the cutoff with the lowest total" in line.inner_text() and "Too far" not in line.inner_text()
+    page.locator("#explorer .handle").focus()
+    seen = [0]
+    for key in ("PageUp", "PageUp", "PageDown", "PageUp", "PageUp"):
+        page.keyboard.press(key)
+        seen.append(wide())
+    assert 0 < seen[1] < seen[2] == seen[3] == seen[4] < seen[5] and "lowest total" not in line.inner_text()
+    page.evaluate("window.adasoft.explorer.show({plan: [7796]})")
+    assert wide() == pytest.approx(page.locator("#explorer .strip").bounding_box()["width"], abs=1)
+    assert {"head", "tail 1", "total"} <= set(names.all_text_contents())
 
 
 def test_the_scene_counts_what_the_cost_model_counts(page):
@@ -406,7 +459,7 @@ def test_the_name_of_the_floor_covers_nothing(page):
             for text, left, top, right, bottom in boxes:
                 apart = right <= floor[1] or left >= floor[3] or bottom <= floor[2] + 3 or top >= floor[4] - 3
                 assert text == floor[0] or apart, (machine, many, text)
-        # the parts are drawn over their whole curve, along the lower edge where they cost next to nothing
+        # the parts are drawn over their whole curve, and leave the frame where they cost next to nothing
         widths = page.locator("#explorer .line.part").evaluate_all("ps => ps.map(p => p.getBBox().width)")
         assert len(widths) == 2 and widths[0] == pytest.approx(widths[1])
 
@@ -433,7 +486,7 @@ def test_the_price_stands_beside_the_speed(page):
     result(page)
     shares = np.diff(words.cumulative[[0, *cuts(page), len(words)]])
     mean = float(shares @ [512, 128, 32])
-    told = "for an average word of the text; fewer may predict worse."
+    told = "for a token’s word, on average; fewer may cost accuracy."
     assert price.inner_text().split() == f"The price: {mean:.0f} of 512 numbers {told}".split()
     tails(page, 5)
     result(page)

@@ -115,7 +115,11 @@ def test_every_setting_and_button_of_the_cut_panel(explorer, cost):
     assert explorer.cutoffs == (1000, 5000)
     click("nonsense")
     bare = browser(cuts.cut_panel(explorer, most=1, settings=False, slot="bare"))[0]
-    assert bare.choices == [] and bare.most == 1
+    assert bare.choices == [] and bare.most == 1 and not bare.trace
+    one, *_, press_one = browser(cuts.cut_panel(explorer, most=1, trace=True, slot="one"))
+    press_one("authors")
+    assert explorer.cutoffs == (2000,) and one.trace
+    assert one.note == "The first cutoff that the authors used for a vocabulary of about this size: 2,000."
 
 
 def test_the_scene_of_a_token_follows_the_explorer(explorer):
@@ -131,6 +135,9 @@ def test_the_scene_of_a_token_follows_the_explorer(explorer):
     widget.send = lambda content, buffers=None: sent.append(content)
     widget._handle_custom_msg({"kind": "ranks", "words": ["axolotl", "qwzzq", 3]}, [])
     assert sent == [{"kind": "ranks", "ranks": {"axolotl": 92_701}}]
+    (fixed,) = every(token_panel(explorer, cutoffs=[2000], slot="fixed"), TokenWidget)
+    explorer.cutoffs = (4000,)
+    assert widget.scene["cuts"] == [4000] and fixed.scene["cuts"] == [2000]  # as the text beside it says
     explorer.vocabulary = Vocabulary([5, 3])
     assert widget.scene["sentences"] == [[["word 1", 1], ["word 2", 2]]] and problem(box) == ""
 

@@ -103,7 +103,9 @@ def test_every_axis_of_every_still_has_a_title():
             name = axis._plotly_name.replace("axis", "")
             own = [t for t in figure.data if name in (getattr(t, a, None) or a[0] for a in ("xaxis", "yaxis"))]
             # their names say what they are
-            categories = any(v is not None and len(v) and isinstance(v[0], str) for t in own for v in (t.x, t.y))
+            categories = bool(axis.ticktext) or any(
+                v is not None and len(v) and isinstance(v[0], str) for t in own for v in (t.x, t.y)
+            )
             shared = axis.showticklabels is False and axis.matches  # its title stands on the axis it matches
             assert axis.title.text or categories or shared or axis._plotly_name.startswith("xaxis")
 

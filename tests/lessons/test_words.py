@@ -15,6 +15,7 @@ from adasoft.files import checksum
 from adasoft.lessons import Explorer, check, predict
 from adasoft.lessons.kit import parts
 from adasoft.lessons.kit.costs import recorded_costs
+from adasoft.lessons.kit.grading import grade
 from adasoft.lessons.kit.languages import load_language
 from adasoft.lessons.words import figures as word_figures
 from adasoft.lessons.words import machine, own_text
@@ -355,7 +356,25 @@ def test_the_papers_settings_one_by_one(cost):
     found = steps(english, cost)
     assert len(found) == 5 and all(step.speedup > 1 for step in found)
     assert steps_figure(found).data[0].x[-1] == pytest.approx(PAPER_SPEEDUP) == pytest.approx(0.8 / 0.33)
-    assert "Words of English, predicted for made by hand" in steps_sentence(found, "English", cost, 0)
+    assert "Words of English, one cutoff at 2,000, predicted for made by hand" in steps_sentence(
+        found, "English", cost, 0
+    )
+
+
+@pytest.mark.parametrize("guess", [0.4, 2.0, 4.0, 11.8, 500.0])
+def test_a_guess_stands_between_the_bars(guess):
+    """The nearer the guess, the nearer its cross would come to the number it is compared with."""
+    found = steps(load_language("en"), recorded_costs()[0])
+    for taken in range(5):
+        figure = steps_figure(found, taken, guess)
+        bars, mark = figure.data
+        half = bars.width / 2
+        assert figure.layout.yaxis.ticktext[1].strip() == found[1].change
+        assert all(abs(mark.y[0] - place) > half + 0.2 for place in bars.y) and 0 < mark.y[0] < 1
+        # nothing to compare with before the tail is of full width
+        assert np.isfinite(mark.x[0]) == (taken > 0)
+        assert not taken or mark.x[0] <= figure.layout.xaxis.range[1]
+        assert f"your guess: {guess:,.3g} times" in mark.text[0] and "guess" not in "".join(bars.text)
 
 
 @pytest.mark.parametrize("cost", recorded_costs(), ids=lambda cost: cost.name)
@@ -385,12 +404,13 @@ def test_the_papers_settings_are_taken_over_one_press_each(explorer):
     (figure,) = every(box, parts.LiveFigure)
     button = every(box, w.Button)[0]
     assert button.description == "Take over: a tail of width 512 instead of 128"
-    assert (figure.data[1].x[0], figure.data[1].y[0]) == (9.0, "a tail of width 512 instead of 128")
+    assert np.isnan(figure.data[1].x[0])
     for taken in range(5):
         bars = np.asarray(figure.data[0].x, float)
         assert np.isfinite(bars).tolist() == [i <= taken for i in range(5)] + [True]
         if taken < 4:
             button.click()
+    assert figure.data[1].x[0] == 9.0
     assert button.disabled and "the paper measured 2.4" in said(box) and "rises from 2.7 to 2.9" in said(box)
     named(box, "Start again").click()
     assert np.isfinite(np.asarray(figure.data[0].x, float)).sum() == 2 and not button.disabled
@@ -581,3 +601,11 @@ def test_one_is_singular():
     assert word_figures.many(1, "word") == "1 word" and word_figures.many(2000, "word") == "2,000 words"
     few = Vocabulary([90, 1, 1], name="few")
     assert "few needs 1 word for 95 %" in word_figures.languages_sentence([few])
+
+
+@pytest.mark.parametrize("cut", [1_000, 4_000, 8_000])
+def test_the_panel_may_stand_elsewhere_than_the_question(cut):
+    """The answer that the panel shows at another cutoff is recognised as such."""
+    shown = 100 * (1 - load_language("en").share_of_first(cut))
+    assert f"That is for a cutoff of {cut:,}; the question is for 2,000" in grade("tail share", f"{shown:.1f}").hint
+    assert grade("tail share", "21.4 %").status == "correct"

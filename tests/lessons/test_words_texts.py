@@ -39,8 +39,9 @@ def _claims_of_00():
     yield f"only when needed makes the layer {wide:.1f} times faster, and narrowness another {first / wide:.1f} times: "
     yield f"times: {first:.1f} in all. The paper's 10,000 words leave {short:.1f} of the {wide:.1f}, its $d$ and $B$ "
     yield f"its $d$ and $B$ {small:.1f}, and with its head it is {last:.1f}, beside the {PAPER_SPEEDUP:.1f}"
-    assert 1 - 1 / first > 0.9 and 1 - 1 / last == pytest.approx(2 / 3, abs=0.04)
-    yield "with 321,180 words, more than nine tenths of the time; with 10,000 words and the paper's sizes, about two"
+    assert 10 < first < 15 and last == pytest.approx(3, abs=0.2)
+    yield "with 321,180 words, it makes the layer more than ten times as fast; with 10,000 words and "
+    yield "the paper's sizes, about three times; on a GPU"
     yield f"exceeds {100 * word_figures.LARGEST_ERROR:.0f} %"
     gpu = next(cost for cost in recorded_costs() if "H200" in cost.name and "float32" in cost.name)
     slower, first = steps(english, gpu)[-1].speedup, steps(english, gpu)[0].speedup

@@ -39,6 +39,7 @@ class CutWidget(anywidget.AnyWidget):  # type: ignore[misc]
     summary = t.Unicode().tag(sync=True)
     priced: Any = t.Dict(None, allow_none=True).tag(sync=True)
     most = t.Int(MAX_TAILS).tag(sync=True)
+    trace = t.Bool(False).tag(sync=True)
 
     @property
     def cuts(self) -> list[int]:

@@ -130,8 +130,8 @@ class _Cuts:
             self.remark(plan_text(explorer, found, before))
         elif key == "authors":
             explorer.cutoffs = explorer.paper_cutoffs()[: self.widget.most]
-            used = listed(explorer.cutoffs)
-            self.remark(f"The authors used these for a vocabulary of about this size: {used}.")
+            whose = "The authors used these" if len(explorer.cutoffs) > 1 else "The first cutoff that the authors used"
+            self.remark(f"{whose} for a vocabulary of about this size: {listed(explorer.cutoffs)}.")
         elif key == "reset":
             explorer.reset()
 
@@ -206,6 +206,7 @@ def cut_panel(
     slot: str = "cuts",
     guess: str = "",
     guess_in: Literal["times", "words"] = "times",
+    trace: bool = False,
 ) -> w.VBox:
     """Cutoffs dragged, slid and typed; shares, words, the time of each cluster and the curve of one cutoff follow.
 
@@ -218,8 +219,9 @@ def cut_panel(
         slot: a second panel for one explorer needs another name here.
         guess: the key of a prediction, whose guess is drawn as a cross: as a speed-up or, with ``guess_in="words"``, as
             the first cutoff.
+        trace: draw the curve only where the handle has been, so that its bottom is to be found; a plan shows it whole.
     """
-    panel, widget = Panel(), CutWidget(most=most, buttons=_BUTTONS)
+    panel, widget = Panel(), CutWidget(most=most, trace=trace, buttons=_BUTTONS)
     cuts = _Cuts(explorer, panel, widget, guess, guess_in)
     cuts.settings = most > 1 if settings is None else settings
     widget.on_msg(cuts.heard)

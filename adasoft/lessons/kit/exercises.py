@@ -251,7 +251,7 @@ def _what_is_missing(function: Callable[..., Any]) -> str:
     code = _code_of(function)
     if code is not None and {step.opname for step in dis.get_instructions(code)} - _NOTHING:
         return "Your function returns nothing: does it end in “return ...”?"
-    return "Write your lines in place of the “...”, then run the cell again."
+    return "Write your lines in place of the “...”, ending with “return” and the result, then run the cell again."
 
 
 def _signature_fault(function: Callable[..., Any], solution: Callable[..., Any], case: Sequence[Any]) -> str:

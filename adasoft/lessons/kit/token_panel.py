@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import anywidget
@@ -11,6 +11,7 @@ import traitlets as t
 
 from .browser_data import ranks_of, sentences_of, text_data
 from .explorer import MAX_TAILS, Explorer
+from .kept import fitted
 from .parts import Panel, safely
 from .static_files import STATIC, script
 
@@ -28,14 +29,14 @@ class TokenWidget(anywidget.AnyWidget):  # type: ignore[misc]
         self._ranks: Mapping[str, int] = {}
         self.on_msg(self._asked)
 
-    def follow(self, explorer: Explorer) -> None:
-        """Show the explorer's words, sizes and cutoffs, in one message to the browser."""
+    def follow(self, explorer: Explorer, cutoffs: Sequence[int] | None = None) -> None:
+        """Show the explorer's words, sizes and cutoffs (or others), in one message to the browser."""
         words = explorer.vocabulary
         self._ranks = ranks_of(words)
         with self.hold_sync():
             self.text = text_data(words)
             self.scene = {
-                "cuts": list(explorer.cutoffs),
+                "cuts": list(explorer.cutoffs if cutoffs is None else fitted(cutoffs, len(words))),
                 "d": explorer.in_features,
                 "widths": explorer.widths_for(MAX_TAILS),
                 "sentences": sentences_of(words),
@@ -48,12 +49,13 @@ class TokenWidget(anywidget.AnyWidget):  # type: ignore[misc]
             self.send({"kind": "ranks", "ranks": found})
 
 
-def token_panel(explorer: Explorer, *, slot: str = "token") -> w.VBox:
+def token_panel(explorer: Explorer, *, cutoffs: Sequence[int] | None = None, slot: str = "token") -> w.VBox:
     """Word after word goes into the head, or through it into a tail, beside a full softmax that lights up whole.
 
-    Play, step, pause; sentences of the reader's own. It follows the explorer's words, d, widths and cutoffs.
+    Play, step, pause; sentences of the reader's own. It follows the explorer's words, d, widths and cutoffs; with
+    ``cutoffs`` it keeps to these, so that it goes on showing what the text beside it says.
     """
     panel, widget = Panel(), TokenWidget()
     box = panel.box(widget)
-    explorer.attach(slot, safely(panel, lambda: widget.follow(explorer)), box)
+    explorer.attach(slot, safely(panel, lambda: widget.follow(explorer, cutoffs)), box)
     return box

@@ -20,6 +20,8 @@ from ..kit.plots import FULL_COLOR, GUESSED, Data, Layout, filled, plain
 PAPER_SECONDS = (0.80e-3, 0.33e-3)
 PAPER_SPEEDUP = PAPER_SECONDS[0] / PAPER_SECONDS[1]
 PAPER_HEAD = 1_400
+#: The cutoff that this page's questions are about, wherever its handle stands.
+PAGE_HEAD = 2_000
 #: Words of the Penn Treebank as it is used for language models.
 PENN_TREEBANK_WORDS = 10_000
 
@@ -58,7 +60,7 @@ def speedup_of(vocabulary: Vocabulary, cost: Cost, setting: _Setting) -> float:
 
 def steps(vocabulary: Vocabulary, cost: Cost) -> list[Step]:
     """From the layer of this lesson to the paper's sizes, on these words (of English, in the text) and this machine."""
-    here = _Setting(len(vocabulary), 512, 2560, 2000, narrow=True)
+    here = _Setting(len(vocabulary), 512, 2560, PAGE_HEAD, narrow=True)
     narrow = default_widths(here.d, 1)[0]
     wide = here._replace(narrow=False)
     short = wide._replace(n_words=PENN_TREEBANK_WORDS)
@@ -88,32 +90,33 @@ def steps(vocabulary: Vocabulary, cost: Cost) -> list[Step]:
 def steps_data(found: Sequence[Step], taken: int | None = None, guess: float | None = None) -> tuple[Data, Layout]:
     """The speed-up with the first ``taken`` changes (all of them: None), and the paper's; ``guess``: for the first."""
     taken = max(0, len(found) - 1) if taken is None else taken
-    names = [*(plain(step.change) for step in found), "the paper, on its GPU"]
+    names = [f"{name}  " for name in [*(plain(step.change) for step in found), "the paper, on its GPU"]]
     values = [*(step.speedup if i <= taken else math.nan for i, step in enumerate(found)), PAPER_SPEEDUP]
-    marked = guess is not None and len(found) > 1
+    marked = guess is not None and len(found) > 1 and taken > 0
+    places = np.arange(len(names), dtype=float)
     top = max(PAPER_SPEEDUP, *(step.speedup for step in found)) if found else PAPER_SPEEDUP
     # a guess far beyond the bars stands at the right edge, and says its number
     at = min(guess or 0.0, 1.1 * top)
     texts = ["" if math.isnan(value) else f" {value:.1f} times" for value in values]
-    label = f"your guess: {guess:,.3g} times" if marked else ""
-    if marked and taken and at < values[1] + 0.35 * top:  # beside the bar's own text there is no room
-        texts[1], label = f"{texts[1]}, {label}", ""
+    label = f"your guess: {guess:,.3g} times" if guess is not None else ""
     data: Data = {
         0: {
-            "y": names,
+            "y": places,
             "x": np.asarray(values),
             "text": texts,
             "marker.color": [COLORS[0]] * len(found) + [FULL_COLOR],
             "marker.pattern.shape": [""] * len(found) + ["/"],
         },
         1: {
-            "y": [names[1] if marked else names[-1]],
+            # between two bars, so that a good guess covers no number
+            "y": np.asarray([0.5]),
             "x": np.asarray([at if marked else math.nan]),
             "text": [f"  {label}  "],
             "textposition": "middle left" if at > 0.7 * top else "middle right",
         },
     }
-    return data, {"xaxis.range": (0, 1.3 * top), "yaxis.categoryarray": tuple(names)}
+    ticks = {"yaxis.tickvals": places.tolist(), "yaxis.ticktext": names}
+    return data, {"xaxis.range": (0, 1.3 * top), "yaxis.range": (len(names) - 0.5, -0.5), **ticks}
 
 
 def steps_figure(found: Sequence[Step], taken: int | None = None, guess: float | None = None) -> go.Figure:
@@ -121,9 +124,10 @@ def steps_figure(found: Sequence[Step], taken: int | None = None, guess: float |
     figure = go.Figure()
     figure.add_bar(
         orientation="h",
+        width=0.5,
         textposition="outside",
         cliponaxis=False,
-        hovertemplate="%{y}: %{x:.1f} times faster<extra></extra>",
+        hovertemplate="%{x:.1f} times faster<extra></extra>",
     )
     figure.add_scatter(
         mode="markers+text",
@@ -131,7 +135,7 @@ def steps_figure(found: Sequence[Step], taken: int | None = None, guess: float |
         cliponaxis=False,
         hovertemplate="your guess<extra></extra>",
     )
-    figure.update_yaxes(autorange="reversed", showgrid=False, ticksuffix="  ", categoryorder="array")
+    figure.update_yaxes(showgrid=False, zeroline=False)
     figure.update_xaxes(title_text="times faster than the full softmax")
     data, layout = steps_data(found, taken, guess)
     return filled(figure, data, {"margin.t": 10, **layout}, 265)
@@ -149,7 +153,8 @@ def steps_sentence(found: Sequence[Step], name: str, cost: Cost, taken: int | No
     taken = len(found) - 1 if taken is None else taken
     now = found[taken]
     if not taken:
-        return f"Words of {name}, predicted for {cost.name}: {now.speedup:,.1f} times faster than the full softmax."
+        words = f"Words of {name}, one cutoff at {PAGE_HEAD:,}"
+        return f"{words}, predicted for {cost.name}: {now.speedup:,.1f} times faster than the full softmax."
     text = f"{now.why} {_changed(found[taken - 1].speedup, now.speedup)}"
     if taken < len(found) - 1:
         return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from ..kit.grading import Prediction, Question, register
@@ -12,6 +13,11 @@ from .paper import steps
 
 def _en() -> Any:
     return load_language("en")
+
+
+def _tail_share(cutoff: int) -> float:
+    """The percentage of the tokens of English behind a cutoff."""
+    return float(100 * (1 - _en().share_of_first(cutoff)))
 
 
 QUESTIONS: dict[str, Question] = {
@@ -39,20 +45,28 @@ QUESTIONS: dict[str, Question] = {
             "That is the tail's size; the head holds the frequent words.": lambda: 321_180.0 - 2000,
             "That is the whole vocabulary, which is what we want to avoid.": lambda: 321_180.0,
             "There is one entry per tail, and only one tail.": lambda: 2002.0,
+            "That is for a cutoff of 4,000; the question is for 2,000.": lambda: 4001.0,
             "That is d, the numbers that go into one score; the question is how many scores come out.": lambda: 512.0,
         },
         "2,000 words and one entry for the tail.",
         tolerance=0.0,
     ),
     "tail share": Question(
-        "English, one cutoff at 2,000: what percentage of the tokens falls into the tail?",
-        lambda: 100 * (1 - _en().share_of_first(2000)),
+        "Press **Reset**, which puts the handle at 2,000. What percentage of the tokens of English falls into the "
+        "tail?",
+        partial(_tail_share, 2000),
         {
             "That is the head's share; the tail has the rest.": lambda: 100 * _en().share_of_first(2000),
             "That is its share of the WORDS; tokens are counted with repetition.": lambda: 100 * (1 - 2000 / 321_180),
             "Right as a share, but the question is in percent.": lambda: 1 - _en().share_of_first(2000),
+            **{
+                f"That is for a cutoff of {cut:,}; the question is for 2,000, where Reset puts the handle.": partial(
+                    _tail_share, cut
+                )
+                for cut in (1_000, 3_000, 4_000, 5_000, 6_000, 7_000, 8_000)
+            },
         },
-        "That is all that the head does not hold: the panel shows it beside the tail.",
+        "That is all that the head does not hold: 100 % less its 78.6 %.",
         tolerance=0.03,
         unit="%",
     ),
@@ -150,8 +164,8 @@ PREDICTIONS: dict[str, Prediction] = {
         "How many times faster than the full softmax is a training step of the layer?",
     ),
     "full width": Prediction(
-        "Suppose this page's tail kept all $d = 512$ numbers. How many times faster than the full softmax would the "
-        "layer still be?",
+        "Suppose the tail behind this page's 2,000 words kept all $d = 512$ numbers. How many times faster than the "
+        "full softmax would the layer still be?",
         lambda e: steps(e.vocabulary, e.cost)[1].speedup,
         "times",
     ),

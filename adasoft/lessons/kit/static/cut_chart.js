@@ -41,16 +41,14 @@ function scales(view) {
 function timeScales(view) {
   const {found, state} = view, points = state.cuts.length ? view.samples(state.active) : [];
   const full = found.full || 1;
-  // down to both parts where the handle stands, so that the lines which trade are in the plot there
-  const here = state.cuts.length ? found.clusters.slice(state.active, state.active + 2).map(c => Math.max(c.seconds / 1.6, full / 1000)) : [];
-  const bottom = Math.min(full / 4, ...here, ...points.map(p => Math.max(p.rises, p.falls)), ...points.map(p => p.total / 2));
+  // of the whole curve and not of where the handle stands: it stays while one moves, and what is too cheap leaves the frame
+  const bottom = Math.min(full / 4, ...points.map(p => Math.max(p.rises, p.falls)), ...points.map(p => p.total / 2));
   const least = Math.min(full, ...points.map(p => p.total)), low = Math.log10(0.4 * bottom || 1e-12);
   const high = Math.log10(1.35 * Math.max(full, 1.6 * least));
   view.low = 10 ** low; view.high = 10 ** high;
-  view.T = seconds => {
-    const at = (Math.log10(Math.max(seconds, 1e-300)) - low) / (high - low);
-    return CURVE.bottom - Math.min(1.02, Math.max(-0.03, at)) * (CURVE.bottom - CURVE.top);
-  };
+  const at = seconds => (Math.log10(Math.max(seconds, 1e-300)) - low) / (high - low), y = part => CURVE.bottom - part * (CURVE.bottom - CURVE.top);
+  view.T = seconds => y(Math.min(1.02, Math.max(-0.03, at(seconds))));      // of a mark, which stays in sight
+  view.lineT = seconds => y(at(seconds));                                   // of a line, which is cut off at the frame
   view.longest = full;
 }
 
@@ -121,6 +119,7 @@ function timeAxis(view) {
   const {T, left, room, width, right, say, found, state, narrow} = view, i = state.active;
   const group = view.parts.drawing.querySelector('.time');
   group.replaceChildren();
+  view.curve = null;
   for (const tick of ticks(view.low / say.scale, view.high / say.scale).map(round => round * say.scale)) {
     const y = T(tick);
     svg('line', {x1: left, x2: width - right, y1: y, y2: y, class: 'grid'}, group);
@@ -136,41 +135,54 @@ function timeAxis(view) {
     return;
   }
   const clip = svg('clipPath', {id: `adasoft-clip-${view.made}`}, svg('defs', {}, group));
-  svg('rect', {x: left, y: CURVE.top - 2, width: room, height: CURVE.bottom - CURVE.top + 4}, clip);
-  const curves = svg('g', {'clip-path': `url(#adasoft-clip-${view.made})`}, group);
-  // too cheap for this axis: along its lower edge, and the name says so
-  const line = part => points.map((p, at) => `${at ? 'L' : 'M'}${view.X(p.rank).toFixed(1)},${Math.min(CURVE.bottom - 1, T(p[part])).toFixed(1)}`).join('');
-  const floor = forbidden(view, curves, points);
+  const seen = svg('rect', {x: left, y: CURVE.top - 2, width: room, height: CURVE.bottom - CURVE.top + 4}, clip);
+  const curves = svg('g', {class: 'curves', 'clip-path': `url(#adasoft-clip-${view.made})`}, group), floor = forbidden(view, curves, points);
+  const line = of => points.map((p, at) => `${at ? 'L' : 'M'}${view.X(p.rank).toFixed(1)},${view.lineT(of(p)).toFixed(1)}`).join('');
   points[0].parts?.forEach((_, k) => {           // the parts that this cutoff does not move: with them the sum adds up
     if (k === i || k === i + 1) return;
-    svg('path', {class: `line still ${k > state.cuts.length ? 'sorting' : `c${k}`}`,
-                 d: points.map((p, at) => `${at ? 'L' : 'M'}${view.X(p.rank).toFixed(1)},${T(p.parts[k]).toFixed(1)}`).join('')}, curves);
+    svg('path', {class: `line still ${k > state.cuts.length ? 'sorting' : `c${k}`}`, d: line(p => p.parts[k])}, curves);
   });
   for (const [part, kind] of [['falls', `part falls c${i + 1}`], ['rises', `part rises c${i}`], ['total', 'total']])
-    svg('path', {class: `line ${kind}`, d: line(part)}, curves);
+    svg('path', {class: `line ${kind}`, d: line(p => p[part])}, curves);
   text(group, `cutoff ${sub(i + 1)}: how many words ${i ? `are in front of tail ${i + 1}` : 'the head holds'}`
     .replace('cutoff ', 'c'), left + room / 2, CURVE.bottom + 17, 'axis-title', 'middle');
-  const [from, to] = [view.X(points[0].rank), view.X(points.at(-1).rank)];
-  if (to - from < 150) { floorName(view, group, points, floor); return; }
-  // each part is named where it leaves the plot, or at its end: there the two are apart
-  const named = (name, kind, part, p, dx, dy, anchor) =>
-    text(group, name, view.X(p.rank) + dx, Math.min(CURVE.bottom - 6, T(p[part]) + dy), `end ${kind}`, anchor);
-  const least = say.brief(Number((view.low / say.scale).toPrecision(2)) * say.scale);
-  const seen = part => points.filter(p => T(p[part]) < CURVE.bottom - 8);
-  const rising = seen('rises')[0], falling = seen('falls').at(-1);
-  if (rising && to - view.X(rising.rank) > 60) {
-    const whole = rising === points[0], x = view.X(rising.rank);
-    const name = named(nameOf(i), `c${i}`, 'rises', rising, whole ? 6 : -8, whole ? 14 : 4, whole ? 'start' : 'end');
-    if (!whole) fitted(name, [`${nameOf(i)}: under ${least}`, nameOf(i)], x - from - 12);
+  view.curve = {points, floor, seen, names: svg('g', {}, group)};
+  curveNames(view);
+}
+
+/** The curve as far as the reader's handle has been, where the bottom is to be found: `given.trace`. A plan shows it whole. */
+function drawTrace(view) {
+  const {state, given, words, curve, X, left, room} = view, cut = state.cuts[state.active], key = [state.active, state.cuts.length].join();
+  if (!given.trace || !curve) { view.been = null; return; }
+  const before = view.been?.key === key ? view.been : {key, low: cut, high: cut};
+  view.been = given.plan ? {key, low: 1, high: words.n} : {key, low: Math.min(before.low, cut), high: Math.max(before.high, cut)};
+  const {low, high} = view.been, from = Math.max(left, X(low)), to = Math.min(left + room, X(high));
+  set(curve.seen, {x: from, width: Math.max(0, to - from)});
+  const shown = [view.made, low, high].join();
+  if (curve.shown !== shown) { curve.shown = shown; curveNames(view); }
+}
+
+/** Each part is named where it leaves the frame, or at its end: there the two are apart. */
+function curveNames(view) {
+  const {T, X, state, been, narrow, given} = view, {points: all, floor, names} = view.curve, i = state.active;
+  const points = given.trace ? all.filter(p => been && p.rank >= been.low && p.rank <= been.high) : all;
+  names.replaceChildren();
+  if (points.length && X(points.at(-1).rank) - X(points[0].rank) >= 150) {
+    const to = X(points.at(-1).rank), inFrame = part => points.filter(p => T(p[part]) < CURVE.bottom - 8);
+    const named = (name, kind, part, p, dx, dy, anchor) => {
+      const x = X(p.rank) + dx, [low, high] = anchor === 'end' ? [x - 42, x + 4] : [x - 4, x + 42];
+      const struck = state.cuts.map(X).find(one => one > low && one < high);       // by the line of a handle: beyond it
+      text(names, name, struck === undefined ? x : struck + (Math.sign(dx) || 1) * 8, Math.min(CURVE.bottom - 6, T(p[part]) + dy), `end ${kind}`, anchor);
+    };
+    const rising = inFrame('rises')[0], falling = inFrame('falls').at(-1);
+    const [begun, ended] = [rising === points[0], falling === points.at(-1)];
+    if (rising && to - X(rising.rank) > (begun ? 60 : 24))
+      named(nameOf(i), `c${i}`, 'rises', rising, begun ? 6 : -8, begun ? 14 : 4, begun ? 'start' : 'end');
+    if (falling) named(nameOf(i + 1), `c${i + 1}`, 'falls', falling, ended ? -4 : 8, ended ? -7 : 4, ended ? 'end' : 'start');
+    if (!narrow && points.at(-1) === all.at(-1)) stillNames(view, names, points);
+    named('total', 'strong', 'total', points[Math.round(0.03 * points.length)], 0, -8, 'start');
   }
-  if (falling) {
-    const whole = falling === points.at(-1), x = view.X(falling.rank);
-    const name = named(nameOf(i + 1), `c${i + 1}`, 'falls', falling, whole ? -4 : 8, whole ? -7 : 4, whole ? 'end' : 'start');
-    if (!whole) fitted(name, [`${nameOf(i + 1)}: under ${least}`, nameOf(i + 1)], to - x - 12);
-  }
-  if (!narrow) stillNames(view, group, points);
-  named('total', 'strong', 'total', points[Math.round(0.03 * points.length)], 0, -8, 'start');
-  floorName(view, group, points, floor);
+  if (points[0] === all[0] || points.length && X(points[0].rank) < floor?.from + 8) floorName(view, names, all, floor);
 }
 
 /** What a plan may not take: a head with less than `floor` of the tokens. */
@@ -188,7 +200,7 @@ function forbidden(view, curves, points) {
 /** Its name, from the bottom up in the first row where it covers no line and no other name. */
 function floorName(view, group, points, floor) {
   if (!floor) return;
-  const {T, X, given, found} = view, others = [...group.querySelectorAll('text')].map(one => one.getBBox());
+  const {T, X, given, found} = view, others = [...group.parentNode.querySelectorAll('text')].map(one => one.getBBox());
   const name = text(group, '', floor.from + 6, 0, 'axis-title'), told = `floor: ${Math.round(100 * given.floor)} %`;
   for (const words of [`${told} of the tokens in the head`, `${told} in the head`, told]) {
     const wide = fitted(name, [words], Infinity).getComputedTextLength(), to = floor.from + 6 + wide;
@@ -297,6 +309,7 @@ export function draw(view) {
   const {state, parts} = view;
   if (view.arranged !== [state.cuts.length, state.hidden].join()) arrange(view);
   if (view.rescale && !state.hidden) { view.rescale = false; timeScales(view); timeAxis(view); }
+  if (!state.hidden) drawTrace(view);
   drawBands(view);
   parts.drawing.querySelectorAll('.handle').forEach((node, i) => drawHandle(view, node, i));
   if (!state.hidden) { drawMarks(view); drawBars(view); }
@@ -312,7 +325,7 @@ function drawBands(view) {
     const x = X(edges[i]), wide = Math.max(0, X(edges[i + 1]) - x), name = nameOf(i);
     svg('rect', {x, width: wide, y: WORDS.top - 4, height: WORDS.bottom - WORDS.top + 4, class: `band c${i}`}, bands);
     const full = `${name}: ${percent(cluster.share)} of tokens`;
-    const label = 6.6 * full.length < wide ? full : 6.6 * name.length < wide ? name : '';
+    const label = [full, `${name}: ${percent(cluster.share)}`, name, ''].find(one => 6.6 * one.length < wide || !one);
     text(bands, label, x + wide / 2, WORDS.top - 11, 'strong', 'middle');
   });
 }
@@ -361,7 +374,8 @@ function drawMarks(view) {
   const before = plan && guessed && state.guess.words < plan[0] && X(state.guess.words) - view.left > 80;
   put('guess', guessed ? state.guess.words : 0, 17, before ? 'end' : 'start', other ? state.guess.seconds : undefined);
   put('star', plan?.length === state.cuts.length ? plan[i] : 0, 19);
-  put('ghost', same && Math.abs(X(began[i]) - X(state.cuts[i])) > 12 ? began[i] : 0, -9);
+  const ahead = same && began[i] < state.cuts[i] && X(began[i]) - view.left > 110;          // its name away from the ring
+  put('ghost', same && Math.abs(X(began[i]) - X(state.cuts[i])) > 12 ? began[i] : 0, -9, ahead ? 'end' : 'start');
 }
 
 /** Shares of words and of tokens, and the times on their fixed scale. */

@@ -110,6 +110,7 @@ function instructionOf(view) {
   if (state.hidden) return 'Drag the handle to where you would cut: the words on its left form the head, all others a tail. Then see what your cut costs.';
   if (!state.cuts.length) return 'Without a cutoff, every token is scored against all words. Choose a number of cutoffs, then drag.';
   const what = state.cuts.length > 1 ? 'a handle' : 'the handle';
+  if (view.been && view.been.low === view.been.high) return `Drag ${what}, and find the cutoff with the lowest total. The curve appears where you have been.`;
   return given.cost.kind === 'kernel'
     ? `Drag ${what}. This cost model is your own, so the kernel computes it and the times follow a moment later.`
     : `Drag ${what}${state.cuts.length > 1 ? `; the curve moves c${sub(state.active + 1)} alone` : ''}.${balanceOf(view)}`;
@@ -122,7 +123,7 @@ function drawPrice(line, found) {
   line.append('The price: ');
   html('strong', {}, line, `${found.mean} of ${found.d} numbers`);
   html('span', {class: 'scale', 'aria-hidden': true, style: `--part: ${(100 * found.part).toFixed(1)}%`}, line);
-  line.append(' for an average word of the text; fewer may predict worse.');
+  line.append(' for a token’s word, on average; fewer may cost accuracy.');
   if (found.wrong) { line.append(' '); html('span', {class: 'warning'}, line, `Careful: ${found.wrong}.`); }
 }
 
@@ -183,10 +184,10 @@ function moves(view) {
  * Put an explorer into `root`.
  *
  * `given`: {words, cost, cuts, active, d, batch, widths or ratio, objective, most, choices, buttons, note, guess, plan,
- * priced, ask, floor}. `words` and `cost` as in cost.js; a cost may say `counted`: 'words' or 'multiplications', and of the kind
+ * priced, ask, trace, floor}. `words` and `cost` as in cost.js; a cost may say `counted`: 'words' or 'multiplications', and of the kind
  * 'kernel' it comes with `priced`. `most`: cutoffs at most, offered from 0 on if more than 1. `choices` and `buttons`: see
- * cut_controls.js. `guess`: {words} or {times}; `plan`: cutoffs. `ask`: hide the costs until the reader has placed a cut. `floor`: share of the
- * tokens that plans keep in the head.
+ * cut_controls.js. `guess`: {words} or {times}; `plan`: cutoffs. `ask`: hide the costs until the reader has placed a cut. `trace`: draw the curve
+ * only where the handle has been, until there is a plan. `floor`: share of the tokens that plans keep in the head.
  * `on`: {cuts(cuts, active), end(), choose(key, value), press(key), reveal()}.
  *
  * Returns {state, show(given), tell(text), refuse(key, text), place(cuts), busy(), redraw(), destroy()}.

@@ -28,7 +28,7 @@ function render({model, el}) {
   };
   const given = () => {
     const given = {...model.get('sizes'), ...model.get('marks')};
-    for (const key of ['words', 'cost', 'choices', 'buttons', 'note', 'summary', 'priced', 'most']) given[key] = model.get(key);
+    for (const key of ['words', 'cost', 'choices', 'buttons', 'note', 'summary', 'priced', 'most', 'trace']) given[key] = model.get(key);
     return given;
   };
   const explorer = mount(el, {...given(), ...place}, on);

@@ -174,7 +174,8 @@ function showScene(scene) {
 
 /** The story of a word, as far as it has come: the head is asked, it has said which tail, done. */
 function tell(scene, word, rank, cluster, stage) {
-  const {state, parts} = scene, where = rank ? mostFrequent(rank) : 'not in this page’s list, so it counts as one of the last tail';
+  const {state, parts} = scene, home = scene.tails > 1 ? 'the last tail' : scene.tails ? 'the tail' : 'the rarest';
+  const where = rank ? mostFrequent(rank) : `not in this page’s list, so it counts as a word of ${home}`;
   parts.story.replaceChildren();
   html('em', {}, parts.story, word);
   parts.story.append(` is ${where}. `);
