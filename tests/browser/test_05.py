@@ -156,6 +156,19 @@ def test_05_layer(lab, page, shots):
     word.get_by_role("combobox", name="number of cutoffs").select_option("2")
     press(word, "Reset")
     holds(notebook, "(explorer.cutoffs, explorer.word, explorer.state)", ((500, 2000), 1000, 1))
+    # a narrow tail keeps its number; a share that is not counted yet is not read out
+    typed(word, "cutoff 1, words", "1700")
+    bands = word.locator(".adasoft-picker .band")
+    until(bands.all_inner_texts, lambda names: names[0].startswith("head") and names[1:] == ["1", "tail 2"])
+    handle = word.locator(".adasoft-picker [role=slider][data-i='0']")
+    told = handle.evaluate(
+        """handle => { handle.dispatchEvent(new KeyboardEvent('keydown', {key: 'PageDown', bubbles: true}));
+        return handle.getAttribute('aria-valuetext'); }"""
+    )
+    assert told == "1,360 words"
+    until(lambda: handle.get_attribute("aria-valuetext"), lambda text: text.startswith("1,360 words; head · "))
+    press(word, "Reset")
+    holds(notebook, "explorer.cutoffs", (500, 2000))
     check(notebook.show_cell('ask("chain")'), "1.609", "not yet")
     check(notebook.show_cell('ask("chain")'), "6.21", "correct", by_mouse_in=notebook)
 
