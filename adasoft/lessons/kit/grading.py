@@ -259,7 +259,11 @@ def judged(guess: float, true: float, unit: str) -> str:
 
     >>> judged(14, 9.3, "digits"), judged(14, 9.3, "words")
     ('4.7 digits too many', 'off by a factor of 1.5')
+    >>> judged(30, 100, "% of the pairs"), judged(98, 100, "% of the pairs")  # a share, which cannot be above 100
+    ('70 percentage points too low', 'close')
     """
+    if unit.startswith("% of ") and closeness(off_by(guess, true)) != "close":
+        return f"{abs(guess - true):,.3g} percentage points too {'high' if guess > true else 'low'}"
     if unit != "digits":
         return closeness(off_by(guess, true))
     if abs(guess - true) < 0.5:

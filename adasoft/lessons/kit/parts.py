@@ -56,6 +56,7 @@ class Panel:
     def __init__(self) -> None:
         self.problem = Line("problem")
         self._writing = False
+        self._refused: NumberBox | None = None
 
     def box(self, *children: w.Widget) -> w.VBox:
         """The children, the line for problems and the page helper, in one box.
@@ -71,11 +72,13 @@ class Panel:
     def guarded(self) -> Iterator[None]:
         """Show an exception in one line, clear the line after success."""
         with LOCK:
+            self._refuse(None)
             try:
                 yield
                 self.problem.say("")
             except Exception as error:
-                self.problem.say(failure(error))
+                # a number is refused where it was typed: the line for problems may be out of sight
+                self.problem.say("" if self._refused else failure(error))
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -105,12 +108,20 @@ class Panel:
                 if box.whole and value != round(value):
                     raise ValueError(f"{box.description} should be a whole number, got {value:g}")
                 act(round(value) if box.whole else value)
-            except Exception:
+            except Exception as error:
                 with self.writing():
                     box.value = present()  # what holds stays visible
+                self._refuse(box, failure(error))
                 raise
 
         self.on_value(box, typed)
+
+    def _refuse(self, box: NumberBox | None, why: str = "") -> None:
+        if self._refused is not None:
+            self._refused.refused = ""
+        self._refused = box
+        if box is not None:
+            box.refused = why
 
     def button(self, text: str, act: Callable[[], None], tooltip: str = "") -> w.Button:
         """A named button."""
