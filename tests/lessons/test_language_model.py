@@ -491,8 +491,8 @@ def test_runs_in_words():
     about = se.conditions(both)
     assert "made, 4,000 tokens, V = 100, d = 16, B = 80, seed 0; perplexity on 300 tokens" in about
     assert "on a CPU with 1 thread on 2030-01-02" in about
-    assert told.startswith("full softmax: perplexity 100.0 after 4.0 s.")
-    assert "adaptive, your cutoffs: 60.0, 40 % lower after equal seconds" in told
+    assert told.startswith("Full softmax: perplexity 100.0 after 4.0 s.")
+    assert "Adaptive, your cutoffs: 60.0, 40 % lower after equal seconds" in told
     # 28 of 40 ms each: words of a step double the speed here, the milliseconds do not
     assert "a training step is 2 times faster. Its output layer alone is as fast" in told
     assert "You guessed 3 times for the step; it is 2: off by a factor of 1.5." in told
@@ -504,11 +504,11 @@ def test_runs_in_words():
         full=(FULL, 100.0), sampled=(FULL, 300.0), adaptive=(FULL, 150.0), planned=(FULL, 400.0), yours=(YOURS, 200.0)
     )
     told = se.training_sentence(many, lk.LABELS, "full")
-    assert "sampled, 20 % of V: 100.0, the same to within 0.1 % after equal seconds" in told
-    assert "adaptive, planned, head ≥ 75 %: 100.0" in told
+    assert "Sampled, 20 % of V: 100.0, the same to within 0.1 % after equal seconds" in told
+    assert "Adaptive, planned, head ≥ 75 %: 100.0" in told
     alone = se.training_sentence(kept(yours=(YOURS, 200.0)), lk.LABELS, "full")
     assert alone.endswith("Tick full softmax as well to compare.")
-    assert se.training_sentence({}, lk.LABELS, "full") == "nothing yet."
+    assert se.training_sentence({}, lk.LABELS, "full") == "Nothing yet."
     assert "full softmax 120.0 (validation 100.0)" in se.loss_sentence(both, lk.LABELS)
     said_of = {0.0: "the same to within 0.1 %", 0.021: "2.1 % higher", -0.35: "35 % lower"}
     assert {value: se.more_or_less(value) for value in said_of} == said_of
@@ -533,8 +533,8 @@ def test_slower_and_far_worse_are_said_as_such():
     assert se.more_or_less(2513.0) == "2,514 times as high" and se.more_or_less(0.99) == "99 % higher"
     wild = kept(lstm=(FULL, 100.0), cell=([[1.0, 100, 9e6, 9e6], [4.0, 400, 2e6, 9e6]], 96.0))
     told = se.training_sentence(wild, lk.CELL_LABELS, "lstm")
-    assert "your cell: 2,000,000.0, 20,000 times as high after equal seconds" in told and "4 % slower" in told
-    assert "your cell: above V = 100, what equally likely words would give" in told and "LSTM: above" not in told
+    assert "Your cell: 2,000,000.0, 20,000 times as high after equal seconds" in told and "4 % slower" in told
+    assert "Your cell: above V = 100, what equally likely words would give" in told and "LSTM: above" not in told
     assert "above V" not in se.training_sentence(kept(full=(YOURS, 1.0), yours=(YOURS, 1.0)), lk.LABELS, "full")
 
 
@@ -616,7 +616,7 @@ def test_training_from_the_panel(explorer, clock):
     box = tp.training_panel(explorer)
     figure, n = figure_of(box), len(lk.LABELS)
     named(box, "shown").value = tr.HERE
-    assert np.isnan(figure.data[0].y).all() and "Trained here: nothing yet." in said(box)
+    assert np.isnan(figure.data[0].y).all() and "Trained here: Nothing yet." in said(box)
     assert "2 softmaxes, 1 s each: about 3 s" in said(box) and "Yours: cut at 10 and 30." in said(box)
     named(box, "seed").value = 3.0
     named(box, "adaptive, the authors' cutoffs").value = True
@@ -876,7 +876,7 @@ def test_training_a_cell_of_ones_own(explorer, clock, monkeypatch):
     assert lanes["lstm"]["parameters"] - lanes["cell"]["parameters"] == sum(
         p.numel() for p in torch.nn.LSTM(16, 16).parameters()
     )
-    assert "LSTM: perplexity" in said(box) and "your cell:" in said(box)
+    assert "LSTM: perplexity" in said(box) and "Your cell:" in said(box)
     assert "An LSTM and your cell, 1 s each: about 3 s." in said(box)
     named(box, "seconds for each").value = 2.0
     assert explorer.seconds == 2 and "about 6 s" in said(box)
@@ -957,7 +957,7 @@ def test_a_cell_that_stops_coming_back_after_a_while(explorer, monkeypatch, cloc
     named(box, "Train").click()
     settled(box)
     assert "did not come back within 3 s" in problem(box) and torch.get_num_threads() == threads
-    assert explorer.recall("own cell")["lanes"]["cell"]["points"] and "your cell:" in said(box)
+    assert explorer.recall("own cell")["lanes"]["cell"]["points"] and "Your cell:" in said(box)
     press(box, "Go on")
     assert "no model is in memory" in problem(box)
 

@@ -20,8 +20,9 @@ from .trainer import Trainer
 #: The name of the box above it: the code needs the width.
 _STYLE = """<style>
 .adasoft-code { flex-direction: column; align-items: stretch; }
-.adasoft-code > label { text-align: left; }
-.adasoft-code textarea { font: 12px/1.4 var(--jp-code-font-family); white-space: pre; min-width: 0; }
+.adasoft-code > label { align-self: flex-start; width: auto; }
+.adasoft-code textarea { box-sizing: border-box; width: 100%; min-width: 0; white-space: pre;
+  font: 12px/1.4 var(--jp-code-font-family); }
 </style>"""
 
 
@@ -85,7 +86,7 @@ def own_cell_panel(
             rows=15,
             style=WIDE,
             continuous_update=False,
-            layout=w.Layout(width="100%", max_width="760px"),
+            layout=w.Layout(width="calc(100% - 8px)", max_width="760px"),
         )
         top.add_class("adasoft-code")
         panel.on_value(top, typed)

@@ -87,6 +87,11 @@ def more_or_less(difference: float) -> str:
     return f"{text} % {'higher' if difference > 0 else 'lower'}"
 
 
+def began(text: str) -> str:
+    """A label at the beginning of a sentence."""
+    return text[:1].upper() + text[1:]
+
+
 def faster_text(factor: float) -> str:
     """2.4 times faster; 4 % slower: of a training step, by words per second."""
     if abs(factor - 1) < 0.005:
@@ -151,23 +156,23 @@ def training_sentence(kept: Kept, labels: Mapping[str, str], base: str, guess: f
     """The runs after equal seconds and after equal tokens, their speed, and how close the reader's guess was."""
     rows = compared(kept, base)
     if not rows:
-        return "nothing yet."
+        return "Nothing yet."
     own = next((row for row in rows if row.name == base), None)
     if own is None or len(rows) == 1:
         parts = [
             f"{labels[row.name]} {row.perplexity:,.1f} after {_after(kept, row.name)}, {row.rate:,.0f} words per second"
             for row in rows
         ]
-        text = f"perplexity of {'; '.join(parts)}."
+        text = f"Perplexity of {'; '.join(parts)}."
         return text if own else f"{text} Tick {labels[base]} as well to compare."
-    text = f"{labels[base]}: perplexity {own.perplexity:,.1f} after {_after(kept, base)}."
+    text = f"{began(labels[base])}: perplexity {own.perplexity:,.1f} after {_after(kept, base)}."
     for row in [row for row in rows if row is not own]:
         parts = [f"{row.perplexity:,.1f}"]
         if math.isfinite(row.at_seconds):
             parts.append(f"{more_or_less(row.at_seconds)} after equal seconds")
         if math.isfinite(row.at_tokens):
             parts.append(f"{more_or_less(row.at_tokens)} after equal tokens")
-        text += f" {labels[row.name]}: {', '.join(parts)}; a training step is {faster_text(row.faster)}."
+        text += f" {began(labels[row.name])}: {', '.join(parts)}; a training step is {faster_text(row.faster)}."
     yours = next((row.faster for row in rows if row.name == "yours"), math.nan)
     if math.isfinite(yours):
         text += _step_taken_apart(kept, yours)
@@ -198,7 +203,7 @@ def _step_taken_apart(kept: Kept, faster: float) -> str:
 def _worse_than_uniform(kept: Kept, labels: Mapping[str, str], rows: Sequence[Compared]) -> str:
     """Why a perplexity may be above V at first."""
     n = kept["corpus"]["V"]
-    names = [labels[row.name] for row in rows if row.perplexity > n]
+    names = [began(labels[row.name]) for row in rows if row.perplexity > n]
     if not names:
         return ""
     return (
@@ -214,7 +219,7 @@ def _few_points(kept: Kept, labels: Mapping[str, str], names: Sequence[str]) -> 
     if n >= FEW:
         early = " This is the start of training: a lead of a few percent can turn (section 4)."
         return early if kept["lanes"][name]["tokens"] < EARLY else ""
-    return f" {labels[name]} has {counted(n, 'point')} only, too few to tell which is better: press Go on."
+    return f" {began(labels[name])} has {counted(n, 'point')} only, too few to tell which is better: press Go on."
 
 
 def _after(kept: Kept, name: str) -> str:

@@ -15,6 +15,7 @@ from ...text import Row
 from ..kit import plots as f
 from ..kit.plots import Data, Layout
 from .looks import log_ticks, look
+from .sentences import began
 
 #: Rows whose difference is put in words, the first that is there.
 _IN_WORDS = ("planned-0.75", "adaptive", "planned-wide", "planned-wide-0.85", "planned-mean-0.75")
@@ -105,8 +106,8 @@ def _also_ahead(row: Row, kind: str) -> str:
     if summed[i] > -1 or i == len(summed) - 1:
         return ""
     return (
-        f" {ROW_LABELS[row['name']]}: ahead by {-summed[i]:.0f} up to rank {ends[i]:,}, then behind on the rest; "
-        f"{summed[-1]:+.0f} over all {kind}."
+        f" {began(ROW_LABELS[row['name']])}: ahead by {-summed[i]:.0f} up to rank {ends[i]:,}, then behind on the "
+        f"rest; {summed[-1]:+.0f} over all {kind}."
     )
 
 
@@ -124,7 +125,7 @@ def rank_sentence(table: StoredTable | None) -> str:
         _also_ahead(row, kind) for row in rows.values() if row["name"] not in (compared["name"], compared["to"])
     )
     return (
-        f"{ROW_LABELS[compared['name']]}: {more.sum():+.0f} thousandths of a nat per token against "
+        f"{began(ROW_LABELS[compared['name']])}: {more.sum():+.0f} thousandths of a nat per token against "
         f"{ROW_LABELS[compared['to']]}, or {100 * math.expm1(more.sum() / 1e3):+.1f} % in perplexity; most in one "
         f"stretch: {more[i]:+.0f} on the {kind} of rank {compared['ranks'][i]:,} to {ends[i]:,}, "
         f"{100 * compared['shares'][i]:.0f} % of all tokens.{_ahead_at_first(more, ends, kind)}{others}"

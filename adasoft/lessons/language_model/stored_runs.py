@@ -100,7 +100,7 @@ def stored_data(table: StoredTable | None, chosen: str | None = None, guess: flo
     }
     minutes = np.concatenate([data[i]["x"] for i in range(n)])
     within = guessed if 0.5 < guessed < 20 else math.nan  # a wild guess stretches no axis
-    room = math.log10(0.72 * float(np.nanmin([*gains, within]))), math.log10(2.6 * float(np.nanmax([*gains, within])))
+    room = math.log10(0.6 * float(np.nanmin([*gains, within]))), math.log10(2.6 * float(np.nanmax([*gains, within])))
     percents = [*(data[n + i]["y"][0] for i in range(n)), *data[2 * n]["y"]]
     edges = min(0.0, float(np.nanmin(percents))) - 5, float(np.nanmax(percents)) + 4  # room for names
     # a line from edge to edge: a guess of minutes says nothing of perplexity
@@ -177,7 +177,7 @@ def stored_figure(table: StoredTable | None, chosen: str | None = None, guess: f
         name="your guess",
         text=["", "your guess", ""],
         textposition="middle right",
-        line={"color": f.TEXT_COLOR, "width": 2},
+        line={"color": f.TEXT_COLOR, "width": 1.5},
         hovertemplate="your guess for the paper: %{x:.2f} times faster<extra></extra>",
     )
     figure.add_scatter(

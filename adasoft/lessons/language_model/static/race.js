@@ -59,7 +59,7 @@ export function stacked(ends, room) {
 
 export function mountRace(root, data, bet = null, heard = () => {}) {
   const {runners} = data, end = Math.max(...runners.map(r => r.seconds)), total = runners[0].words;
-  const lowest = Math.min(...runners.flatMap(r => r.epochs.map(([, y]) => y))) / 1.55;
+  const lowest = Math.min(...runners.flatMap(r => r.epochs.map(([, y]) => y))) / 1.9;
   const highest = 3.2 * Math.max(...runners.map(r => r.epochs[0][1]));
   const begin = Math.min(...runners.map(r => r.line[0][0]));
   const state = {seconds: 0, playing: false};
@@ -167,7 +167,7 @@ export function mountRace(root, data, bet = null, heard = () => {}) {
     const ended = runners.map((_, i) => i).filter(i => runners[i].seconds <= now).sort((i, j) => runners[i].seconds - runners[j].seconds);
     const rows = stacked(ended.map(i => X(runners[i].seconds)), 130);
     ended.forEach((i, k) => {                                 // under the curves, where nothing else is
-      const x = X(runners[i].seconds), value = runners[i].epochs.at(-1)[1], y = Y(lowest) - 42 + 18 * rows[k];
+      const x = X(runners[i].seconds), value = runners[i].epochs.at(-1)[1], y = Y(lowest) - 42 + 17 * rows[k];
       set(parts[i].name, {x: x + 4, y, 'text-anchor': 'end'});
       parts[i].name.textContent = `${runners[i].short}: ${value.toFixed(1)}`;
       parts[i].leader.style.display = '';
