@@ -420,12 +420,26 @@ class _Guess:
         kept = done.guess_of(self.key, self.explorer.recall)
         return kept is not None and kept[1] is None
 
+    def _wait_on(self) -> None:
+        """A guess whose answer is not measured yet: the question follows the explorer, and the answer is told."""
+        guess = float(self.explorer.recall(f"guess {self.key}"))
+        said = f"You said <b>{html.escape(with_unit(number_text(guess), self.unit))}</b>"
+        if self.entry.question != (now := self.text()):
+            self.entry.question = now
+            self.entry.verdict = (
+                f"{said} before the text or the sizes changed. It will be held against the question as it is now; or "
+                "press Guess again."
+            )
+        if not math.isnan(true := self.truth_now()):
+            self.keep_result(true)
+            self.entry.verdict = f"{said}; {self.told(guess, true)}"
+
     def redraw(self) -> None:
         """Follow the explorer until the guess is committed; then keep its answer as soon as it is measured."""
         if not self.committed:
             self.entry.question = self.text()
-        elif self.waits() and not math.isnan(true := self.truth_now()):
-            self.keep_result(true)
+        elif self.waits():
+            self._wait_on()
         elif self.judged_with is not None and any(
             a is not b for a, b in zip(self.judged_with, self.basis(), strict=True)
         ):
