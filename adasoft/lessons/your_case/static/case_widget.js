@@ -3,7 +3,9 @@ import {mountCase} from './case.js';
 
 export default {
   render({model, el}) {
-    const shown = mountCase(el, model.get('given'), {
+    // `given` is as it was when the cell ran; a page that is opened again has what came after in `found` and `texts`
+    const given = {...model.get('given'), decision: model.get('found')?.yours ?? null, texts: model.get('texts')};
+    const shown = mountCase(el, given, {
       decide(decision) { model.send({kind: 'decide', ...decision}); },
       write(texts) { model.send({kind: 'write', texts}); },
     });
