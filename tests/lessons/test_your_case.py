@@ -94,7 +94,9 @@ def test_stored_trainings_are_adaptive_and_plain():
     assert len(words) >= 8 and len(pieces) >= 3
     for run in [*words, *pieces]:
         assert 0.6 < run["share"] < 1 and -0.02 < run["more"] < 0.2 and "dropout" not in run["label"]
-    assert {run["tails"] for run in words} == {"narrow", "wide", "head"} and all("8,000" in r["label"] or "32,000" in r["label"] for r in pieces)
+    assert {run["tails"] for run in words} == {"narrow", "wide", "head"} and all(
+        "8,000" in r["label"] or "32,000" in r["label"] for r in pieces
+    )
     case, words_, cost, _ = case_of("keyboard")
     for width, kind in ((128, "wide"), (64, "narrow"), (256, "head")):
         mine = scenarios.outcome(case, words_, cost, [words_.words_for_share(0.75)], [width])
@@ -132,7 +134,7 @@ def test_trainings_near_the_search_and_the_budget_of_the_keyboard_tell_what_qual
         shown = explorer.revealed("keyboard")
         assert sum(run["nearest"] for run in shown["trained"]) == sum(run["plan"] for run in shown["trained"]) == 1
         assert "most like yours" in shown["nearest"] and "most like the search’s" in shown["nearest"]
-        assert shown["nearest"].count("above the full softmax’s") == 2 and shown["nearest"].count("only in the seed") == 1
+        assert shown["nearest"].count("above the full softmax’s") == 2
     inside = scenarios.outcome(case, words, cost, search.spread(words.words_for_share(0.86), 2, len(words)), [64, 16])
     assert all(inside.within(budget))
 
@@ -341,6 +343,9 @@ def test_the_page_computes_what_python_computes(tmp_path):
         ("besides(widthText, 190, 197.12)", ["190", "197"]),
         ("besides(bytesText, 20.4e6, 20e6)", ["20.4 MB", "20.0 MB"]),
         ("besides(timeText, 0.01, 0.01)", ["10.0 ms", "10.0 ms"]),
+        ("begun({d: 8}, {yours: {widths: [64]}}, {worse: 'x'}).decision", {"widths": [64]}),
+        ("begun({d: 8}, {turn: 1}, {}).decision", None),  # forgotten
+        ("begun({d: 8}, null, {worse: 'x'})", {"d": 8, "decision": None, "texts": {"worse": "x"}}),
         ("fewest(100, 64, [10, 40], [16, 8])", {"numbers": 8, "share": 0.6}),
         ("fewest(100, 64, [10, 20], [8, 8])", {"numbers": 8, "share": 0.9}),
         ("typedNumber('75,5', 5, 99.9, 0.1, 'from 5 to 99.9 %')", 75.5),

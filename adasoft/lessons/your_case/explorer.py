@@ -120,7 +120,7 @@ class CasesExplorer(Explorer):
             "verdict": verdict(mine, best, self.budget(name)),
             "rarest": rarest(best, words, case.unit),
             "trained": runs,
-            "nearest": f"{said} {told} {SEEDS}" if runs else said,
+            "nearest": f"{said}\n{told}" if runs else said,
         }
 
     def start_over(self) -> None:
@@ -134,10 +134,6 @@ def keys_of(name: str) -> tuple[str, str]:
     return f"case {name} decision", f"case {name} text"
 
 
-#: How far stored trainings can be trusted.
-SEEDS = "Trainings that differ only in the seed differ by up to 5 %."
-
-
 def rarest(found: Outcome, words: Any, unit: str) -> str:
     """How many words the search leaves with the fewest numbers, which mean width barely notices; empty where few."""
     edges, least = [0, *found.cutoffs, len(words)], min(found.widths)
@@ -148,8 +144,8 @@ def rarest(found: Outcome, words: Any, unit: str) -> str:
         return ""
     tokens = 100 * sum(float(shares[i]) for i in few)
     return (
-        f"The search leaves {100 * part:.0f} % of the {unit}s with {least} numbers each. They are only {tokens:.0f} % of "
-        "the tokens, so the mean width barely notices. Would you ship that?"
+        f"The search leaves {100 * part:.0f} % of the {unit}s with {least} numbers each. They are only {tokens:.0f} % "
+        "of the tokens, so the mean width barely notices. Would you ship that?"
     )
 
 

@@ -23,7 +23,7 @@ CASE = (_OWN / "case_numbers.js", _OWN / "case.js")
 
 
 class CaseWidget(anywidget.AnyWidget):  # type: ignore[misc]
-    """A case on the page: ``given`` once, as `case_data` makes it; ``guess``; ``found`` and ``texts`` after the decision.
+    """A case on the page: ``given`` once, as `case_data` makes it; ``guess``; ``found``, ``texts`` after the decision.
 
     Messages to the kernel: {"kind": "decide", "cutoffs", "widths"} and {"kind": "write", "texts"}.
     """

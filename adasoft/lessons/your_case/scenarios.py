@@ -246,12 +246,12 @@ def nearest(
     marked = [{**run, "nearest": near and run is best} for run in close]
     if not near:
         return marked, (
-            f"No stored training is near {whose}: the closest with V = {best['V']:,} has {100 * best['share']:.0f} % of "
-            f"the tokens in its head, {whose} {100 * mine.head_share:.0f} %."
+            f"No stored training is near {whose}: the closest with V = {best['V']:,} has {100 * best['share']:.0f} % "
+            f"of the tokens in its head, {whose} {100 * mine.head_share:.0f} %."
         )
     more = abs(100 * best["more"])
     return marked, (
-        f"The stored training most like {whose} ({best['label']}) has {100 * best['share']:.0f} % of the tokens in its "
-        f"head, tails of {', '.join(map(str, best['widths']))} numbers, and a perplexity {more:.1f} % "
+        f"The stored training most like {whose} ({best['label'].split('; ')[-1]}): {100 * best['share']:.0f} % of the "
+        f"tokens in the head, tails of {', '.join(map(str, best['widths']))} numbers, a perplexity {more:.1f} % "
         f"{'above' if best['more'] >= 0 else 'below'} the full softmax’s."
     )

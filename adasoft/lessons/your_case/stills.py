@@ -33,7 +33,7 @@ def fastest_heads() -> list[tuple[tuple[int, ...], int, list[tuple[int, float]]]
 
     case = SCENARIOS["items"]
     words, cost = words_of("items", load_language("en")), cost_of("items", recorded_cost())
-    made = []
+    made: list[tuple[tuple[int, ...], int, list[tuple[int, float]]]] = []
     for widths in TAILS:
         heads = [round(rank) for rank in np.geomspace(30, 400_000, 90)]
         cuts = [spread(head, len(widths), len(words)) for head in heads]
@@ -45,8 +45,8 @@ def fastest_heads() -> list[tuple[tuple[int, ...], int, list[tuple[int, float]]]
 @still(
     "08_items",
     "Time of a training step over a million items against the number of items in the head, both on logarithmic scales. "
-    "With two tails of 128 and 64 numbers the curve falls, is lowest in the ten thousands, and rises; it stays above the "
-    "budget of 10 ms. With four tails, down to 16 numbers, it is lowest at fewer items, and below the budget there.",
+    "With two tails of 128 and 64 numbers the curve falls, is lowest in the ten thousands, and rises; it stays above "
+    "the budget of 10 ms. With four tails, down to 16 numbers, it is lowest at fewer items, below the budget.",
 )
 def _items_still() -> Picture:
     budget = 1e3 * BUDGETS["items"].seconds

@@ -248,7 +248,7 @@ export function mountCase(root, given, on = {}) {
         const off = guess > 1.05 * full[key], left = off || guess > full[key] / 2;
         if (!off) mark('×', 'crossed', guess, `your guess of the full softmax: ${text(guess)}`);
         html('span', {class: 'mark-text', style: left ? `right:calc(100% - ${at(guess)} + 12px)` : `left:calc(${at(guess)} + 12px)`}, track,
-          off ? `× your guess, ${text(guess)}, off scale →` : `your guess, ${text(guess)}`);
+          off ? `× guess, ${text(guess)} →` : `your guess, ${text(guess)}`);
       }
       if (plan) mark('★', 'star', plan[key], `the search: ${text(plan[key])}`);
       if (yours && text(yours[key], 2) !== text(found[key], 2)) mark('○', 'decided', yours[key], `as decided: ${text(yours[key])}`);
@@ -296,8 +296,7 @@ export function mountCase(root, given, on = {}) {
     if (missed && !state.found && state.warned !== key) {   // the answer spoils the case
       state.warned = key;
       asking.textContent = `${missed} of 3 ${missed > 1 ? 'miss' : 'misses'} the budget, and deciding shows the search’s answer. Go on turning, or decide all the same.`;
-      controls.querySelector('.primary').textContent = 'Decide anyway';
-      return;
+      controls.querySelector('.primary').textContent = 'Decide anyway'; return;
     }
     state.warned = ''; controls.querySelector('.primary').textContent = 'Decide';
     asking.textContent = 'Searching …';
@@ -306,8 +305,7 @@ export function mountCase(root, given, on = {}) {
   function reveal(found) {
     asking.textContent = '';
     if (state.found && !found?.yours) given.texts = {};   // forgotten
-    state.found = found?.yours ? found : null;
-    follow = () => {};
+    state.found = found?.yours ? found : null; follow = () => {};
     answer.replaceChildren();
     if (!state.found) { draw(); return; }
     const rows = ['head', 'widths of the tails', 'fewest numbers', 'time', 'memory', 'mean width'];
@@ -377,18 +375,19 @@ export function mountCase(root, given, on = {}) {
     if (state.guess?.more !== undefined) {
       const {more, share: where} = state.guess, up = y(more), off = more > top ? ', off scale ↑' : more < low ? ', off scale ↓' : '';
       svg('path', {d: `M${x(where) - 5},${up - 5}l10,10m0,-10l-10,10`, class: 'cross'}, chart);
-      svg('text', {x: x(where) - 10, y: up + 4, 'text-anchor': 'end', class: 'halo'}, chart, `your guess, ${(100 * more).toFixed(1)} %${off}`);
+      svg('text', {x: x(where) - 10, y: up + 4, 'text-anchor': 'end', class: 'halo'}, chart, `your guess, ${(100 * more).toFixed(1).replace('-', '−')} %${off}`);
     }
     const shapes = [['narrow', 'Circles: narrow tails.'], ['wide', 'Squares: wider tails.'], ['head', 'Triangles: tails as wide as the head.']];
-    html('figcaption', {}, figure, [...shapes.filter(([kind]) => found.trained.some(run => run.tails === kind)).map(([, text]) => text), found.nearest,
-      state.guess?.note ?? ''].join(' ').trim());
+    const caption = html('figcaption', {}, figure);
+    const key = shapes.filter(([kind]) => found.trained.some(run => run.tails === kind)).map(([, text]) => text).join(' ');
+    for (const text of [`${key} Trainings that differ only in the seed differ by up to 5 %.`, ...found.nearest.split('\n'), state.guess?.note]) if (text) html('p', {}, caption, text);
     return share => {
       const at = x(share), beside = Math.abs(at - x(found.plan.share)) < 22;
       set(line, {x1: at, x2: at});
       set(label, {x: at + (beside ? (share < found.plan.share ? -14 : 14) : 0), 'text-anchor': beside ? (share < found.plan.share ? 'end' : 'start') : 'middle'});
     };
   }
-  /** Draw another guess, or none: {}. */
+  /** Another guess, or none: {}. */
   function guessed(guess) { state.guess = guess; if (state.found) reveal(state.found); else draw(); }
 
   const observer = new ResizeObserver(() => { if (root.clientWidth && Math.abs(root.clientWidth - width) > 1) arrange(); });

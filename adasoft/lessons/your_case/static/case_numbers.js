@@ -6,6 +6,11 @@ export const SWEEP = [0.3, 0.99], SWEEPS = 80;      // the heads that Play goes 
 
 // ------------------------------------------------------------------ what a decision costs
 
+/**
+ * What `mountCase` begins with: `given` is as it was when the cell ran; a page that is opened again before that has the decision
+ * in `found`, and the three lines in `texts`.
+ */
+export const begun = (given, found, texts) => ({...given, decision: found?.yours ?? null, texts: texts ?? {}});
 /** The fewest words that make up a share of the tokens; at least 1 word, and 1 is left for the tails. */
 export function wordsForShare(words, share) {
   let low = 1, high = words.n - 1;

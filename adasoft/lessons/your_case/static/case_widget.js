@@ -1,11 +1,10 @@
 // A case in a notebook: the page computes, the kernel hears the decision and the three lines, and answers with what a search found.
 import {mountCase} from './case.js';
+import {begun} from './case_numbers.js';
 
 export default {
   render({model, el}) {
-    // `given` is as it was when the cell ran; a page that is opened again has what came after in `found` and `texts`
-    const given = {...model.get('given'), decision: model.get('found')?.yours ?? null, texts: model.get('texts')};
-    const shown = mountCase(el, given, {
+    const shown = mountCase(el, begun(model.get('given'), model.get('found'), model.get('texts')), {
       decide(decision) { model.send({kind: 'decide', ...decision}); },
       write(texts) { model.send({kind: 'write', texts}); },
     });
