@@ -363,7 +363,7 @@ export function mountCase(root, given, on = {}) {
     svg('text', {x: 0, y: 12, class: 'strong'}, chart, 'perplexity above the full softmax’s');
     svg('line', {x1: x(found.plan.share), x2: x(found.plan.share), y1: 34, y2: base, class: 'star-line'}, chart);
     const line = svg('line', {y1: 34, y2: base, class: 'cut'}, chart), label = svg('text', {y: 29, class: 'strong halo', 'text-anchor': 'middle'}, chart, 'you');
-    for (const run of found.trained) {
+    for (const run of [...found.trained].sort((a, b) => (a.nearest || a.plan || 0) - (b.nearest || b.plan || 0))) {   // the marked ones in front
       const r = run.nearest || run.plan ? 7 : 5, at = x(run.share), up = y(run.more), kind = `trained${run.nearest || run.plan ? ' near' : ''}`;
       const dot = {
         wide: () => svg('rect', {x: at - r, y: up - r, width: 2 * r, height: 2 * r, class: kind}, chart),
@@ -380,7 +380,7 @@ export function mountCase(root, given, on = {}) {
     const shapes = [['narrow', 'Circles: narrow tails.'], ['wide', 'Squares: wider tails.'], ['head', 'Triangles: tails as wide as the head.']];
     const caption = html('figcaption', {}, figure);
     const key = shapes.filter(([kind]) => found.trained.some(run => run.tails === kind)).map(([, text]) => text).join(' ');
-    for (const text of [`${key} Trainings that differ only in the seed differ by up to 5 %.`, ...found.nearest.split('\n'), state.guess?.note]) if (text) html('p', {}, caption, text);
+    for (const text of [`${key} ${found.trained.some(run => run.nearest || run.plan) ? 'Large: those named below. ' : ''}Trainings that differ only in the seed differ by up to 5 %.`, ...found.nearest.split('\n'), state.guess?.note]) if (text) html('p', {}, caption, text);
     return share => {
       const at = x(share), beside = Math.abs(at - x(found.plan.share)) < 22;
       set(line, {x1: at, x2: at});
