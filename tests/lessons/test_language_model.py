@@ -18,6 +18,7 @@ from panels import every, figure_of, named, problem, said, wait
 
 from adasoft import MeasuredCost, Vocabulary
 from adasoft.lessons.kit import parts
+from adasoft.lessons.kit.exercises import judge
 from adasoft.lessons.kit.grading import PREDICTIONS, QUESTIONS, grade, predict
 from adasoft.lessons.language_model import explorer as ts
 from adasoft.lessons.language_model import figures as tf
@@ -32,6 +33,7 @@ from adasoft.lessons.language_model import texts as tx
 from adasoft.lessons.language_model import trainer as tr
 from adasoft.lessons.language_model import turns as tt
 from adasoft.lessons.language_model import writing_panel as wp
+from adasoft.lessons.language_model.exercises import EXERCISES
 from adasoft.lessons.time_model.timings import TooLarge
 from adasoft.lm.run import Run
 from adasoft.lm.settings import Partition, Settings
@@ -1131,6 +1133,16 @@ def test_the_numbers_of_the_example_cell():
 
 
 # ---- what readers stumbled over
+
+
+def test_pieces_per_word_written_as_a_number_are_named_and_the_inputs_are_in_sight():
+    def fixed(log_p, starts):
+        loss = -log_p.mean()
+        return np.exp(loss), np.exp(1.5 * loss)
+
+    verdict = judge(EXERCISES["perplexities"], fixed)
+    assert verdict.status == "not yet" and "You took 1.5 pieces" in verdict.text.replace("Per word you", "You")
+    assert " open><summary>case 1 of 3: its inputs</summary>" in verdict.html and "starts=" in verdict.html
 
 
 def test_any_folder_of_texts_will_do(tmp_path):
