@@ -159,7 +159,7 @@ def test_05_layer(lab, page, shots):
     # a narrow tail keeps its number; a share that is not counted yet is not read out
     typed(word, "cutoff 1, words", "1700")
     bands = word.locator(".adasoft-picker .band")
-    until(bands.all_inner_texts, lambda names: names[0].startswith("head") and names[1:] == ["1", "tail 2"])
+    until(bands.all_text_contents, lambda names: names[0].startswith("head") and names[1:] == ["1", "tail 2"])
     handle = word.locator(".adasoft-picker [role=slider][data-i='0']")
     told = handle.evaluate(
         """handle => { handle.dispatchEvent(new KeyboardEvent('keydown', {key: 'PageDown', bubbles: true}));
