@@ -540,7 +540,7 @@ def test_two_clusters_beside_the_paper(explorer):
 
 def test_what_is_not_searched_yet_is_named(explorer):
     cf.plans_compared(explorer)
-    assert cf.number_sentence(explorer)[0] == f"Press “Search” for the curves of {BY_SHARE} and {EACH}."
+    assert cf.number_sentence(explorer)[0] == f"Press “Search” for the curves “{BY_SHARE}” and “{EACH}”."
 
 
 def test_why_the_forms_differ_as_the_text_says():

@@ -160,7 +160,7 @@ def number_sentence(explorer: TimingExplorer) -> tuple[str, str]:
     if not best:
         return "Press “Search”: an exact search for each number of tails under each model.", ""
     if missing:
-        return f"Press “Search” for the curves of {' and '.join(missing)}.", ""
+        return f"Press “Search” for the curves “{'” and “'.join(missing)}”.", ""
     result = f"Fewest multiplications: {counted(best[COUNTED], 'tail')}."
     if TIMED in best:
         most = " (the most tried)" if best[TIMED] == MOST_TAILS else ""
