@@ -104,7 +104,7 @@ export function mountRace(root, data, bet = null, heard = () => {}) {
     width = Math.max(300, root.clientWidth || 900);
     const wide = width >= 900, beside = width >= 460, row = beside ? ROW : ROW + 10;   // names beside the tracks, or above
     const tracks = {left: 4 + (wide ? 206 : beside ? 116 : 0), right: width - 118}, top = TOP + row * runners.length + (wide ? 36 : 52);
-    place = {left: 44, right: width - 12, top, height: 216};
+    place = {left: 44, right: width - 12, top, height: wide ? 216 : 180};
     stage.replaceChildren();
     const height = top + place.height + 42;
     set(stage, {width, height, viewBox: `0 0 ${width} ${height}`});
