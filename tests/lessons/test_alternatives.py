@@ -793,7 +793,7 @@ def test_panels_shown_again_replace_the_old_ones(explorer):
 
 
 def test_predictions_are_what_the_panels_find(explorer):
-    _, truth, _ = PREDICTIONS["cheapest"]
+    _, truth, *_ = PREDICTIONS["cheapest"]
     assert truth(explorer) == 100 * explorer.choose().utilisation == pytest.approx(22.08, abs=0.01)
-    _, truth, _ = PREDICTIONS["sixth"]
+    _, truth, *_ = PREDICTIONS["sixth"]
     assert truth(explorer) == co.asked_factor() < 1  # slower than the full softmax

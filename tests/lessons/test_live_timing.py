@@ -596,11 +596,11 @@ def test_the_floor_of_plans_is_drawn_where_the_head_ends():
 
 
 def test_predictions(explorer):
-    _, truth, _ = PREDICTIONS["PyTorch beside ours"]
+    _, truth, *_ = PREDICTIONS["PyTorch beside ours"]
     found = {r.n_classes: r.times for r in recorded_layers()}
     nearest = found[min(found)]  # of the recorded sizes, the least is nearest to a V of 3,000
     assert truth(explorer) == pytest.approx(nearest["PyTorch's layer"].median / nearest["ours"].median)
-    question, truth, _ = PREDICTIONS["beside the bottom"]
+    question, truth, *_ = PREDICTIONS["beside the bottom"]
     explorer.active = 1
     assert "Only cutoff c2 moves" in question(explorer)
     at, seconds = explorer.curve(1)

@@ -445,10 +445,10 @@ def test_what_was_trained_as_the_search_chooses():
 
 def test_predictions_are_those_of_the_records():
     explorer = made()
-    _, truth, _ = PREDICTIONS["keyboard"]
+    _, truth, *_ = PREDICTIONS["keyboard"]
     cost, words = explorer.cost_of_case("keyboard"), explorer.words_of_case("keyboard")
     assert len(words) == 20_000 and truth(explorer) == pytest.approx(1e3 * cost.full_time(20_000, 1, 256, "decode"))
-    _, truth, _ = PREDICTIONS["pieces"]
+    _, truth, *_ = PREDICTIONS["pieces"]
     row = scenarios.pieces_table().row("adaptive")
     assert truth(explorer) == pytest.approx(100 * row["of full"]) and row["cutoffs"] == [2000]
 

@@ -47,18 +47,6 @@ export default {
       page.names.observe(document.body, {childList: true, subtree: true});
     }
     names();
-    if (!page.focus) {                       // a press switches its button off: the focus goes on to Stop, and back
-      page.focus = true;
-      let last = null;
-      document.addEventListener('focusin', e => { last = e.target; });
-      new MutationObserver(() => {
-        const panel = last?.disabled && last.isConnected && last.closest('.adasoft'), now = document.activeElement;
-        if (!panel || (now !== document.body && now !== last)) return;
-        const next = panel.querySelector('button[title^="Stops: "]:not(:disabled)')
-          ?? last.closest('.widget-hbox')?.querySelector('button:not(:disabled)');
-        next?.focus({preventScroll: true});
-      }).observe(document.body, {subtree: true, attributeFilter: ['disabled']});
-    }
     if (!page.keys) {
       page.keys = true;
       keepFocus();
