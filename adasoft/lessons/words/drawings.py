@@ -1,6 +1,6 @@
 """Drawings for readers who run nothing: a token on its way through the layer, and a text that is half legible.
 
-The first lies on a light card of its own; the second has no ground, and colours that read on a light and a dark page.
+Each lies on a light card of its own, so that it reads on a light and on a dark page.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from ...planning import default_widths
 from ...vocabulary import Vocabulary
 from ..kit.picker import COLORS
-from ..kit.plots import TEXT_COLOR
 from .passages import Piece
 
-_WIDTH, _INK, _BLUE = 760, "#1d2329", "#2a7ab8"
+_WIDTH, _INK, _GREY, _BLUE = 760, "#1d2329", "#6b737b", "#0a5c94"
 _SERIF, _SANS = "Georgia, 'Times New Roman', serif", "system-ui, sans-serif"
 #: Widths of letters in a serif type, as parts of its size; others are half as wide as high.
 _LETTERS = {**dict.fromkeys("ijlt'", 0.28), **dict.fromkeys("frsI", 0.36), **dict.fromkeys(" .,:;!", 0.25)}
@@ -26,16 +25,12 @@ def _text(x: float, y: float, text: str, *, size: int = 15, more: str = "") -> s
     return f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" {more}>{html.escape(text)}</text>'
 
 
-def _svg(height: float, parts: Sequence[str], ink: str) -> str:
+def _card(height: float, parts: Sequence[str], font: str) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height:.0f}" width="{_WIDTH}" '
-        f'font-family="{_SANS}" fill="{ink}">{"".join(parts)}</svg>'
+        f'font-family="{font}" fill="{_INK}"><rect width="{_WIDTH}" height="{height:.0f}" rx="10" fill="#f7f8fa"/>'
+        f"{''.join(parts)}</svg>"
     )
-
-
-def _card(height: float, parts: Sequence[str]) -> str:
-    ground = f'<rect width="{_WIDTH}" height="{height:.0f}" rx="10" fill="#f7f8fa"/>'
-    return _svg(height, [ground, *parts], _INK)
 
 
 def token_svg(vocabulary: Vocabulary, sentence: str, word: str, cutoffs: Sequence[int], d: int = 512) -> str:
@@ -87,7 +82,7 @@ def token_svg(vocabulary: Vocabulary, sentence: str, word: str, cutoffs: Sequenc
         f"{spent(cluster[word]) / 1e6:,.0f} million here."
     )
     parts.append(_text(left, label_top + 34, told, size=16, more='font-weight="600"'))
-    return _card(label_top + 54, parts)
+    return _card(label_top + 54, parts, _SANS)
 
 
 def _width_of(text: str, size: float) -> float:
@@ -110,8 +105,8 @@ def reading_svg(pieces: Sequence[Piece], n: int, last: int, name: str) -> str:
             parts.append(_text(x, y, text, size=size, more=f'font-family="{_SERIF}" {fill}'))
         else:
             parts.append(
-                f'<rect x="{x:.1f}" y="{y - 18:.1f}" width="{wide:.1f}" height="24" rx="4" fill="{TEXT_COLOR}" '
-                'fill-opacity=".3"/>'
+                f'<rect x="{x:.1f}" y="{y - 18:.1f}" width="{wide:.1f}" height="24" rx="4" fill="{_INK}" '
+                'fill-opacity=".2"/>'
             )
         x += wide
     words = [(text, rank) for text, rank in pieces if rank >= 0]
@@ -120,7 +115,7 @@ def reading_svg(pieces: Sequence[Piece], n: int, last: int, name: str) -> str:
     said = f"The {n:,} most frequent words of {name}: {legible} of {len(words)} words can be read."
     parts.append(_text(left, y, said, size=16, more='font-weight="600"'))
     parts += _rank_line([(text, rank) for text, rank in words if rank > 0], n, last, left, right, y + 130)
-    return _svg(y + 176, parts, TEXT_COLOR)
+    return _card(y + 176, parts, _SANS)
 
 
 def _rank_line(
@@ -138,7 +133,7 @@ def _rank_line(
     ]
     for power in range(int(top) + 1):
         x = place(10**power)
-        parts.append(f'<path d="M{x:.1f},{base - 104:.1f}v104" stroke="{TEXT_COLOR}" stroke-opacity=".3"/>')
+        parts.append(f'<path d="M{x:.1f},{base - 104:.1f}v104" stroke="{_INK}" stroke-opacity=".15"/>')
         parts.append(_text(x, base + 18, f"{10**power:,}", size=13, more='text-anchor="middle"'))
     parts.append(
         _text((left + right) / 2, base + 36, "rank of each word of the text", size=13, more='text-anchor="middle"')
@@ -147,13 +142,13 @@ def _rank_line(
     for _, rank in sorted(words, key=lambda word: word[1]):
         at = round(place(rank) / 9)
         level = heights[at] = heights.get(at, -1) + 1
-        fill, edge = (_BLUE, _BLUE) if rank <= n else ("none", TEXT_COLOR)
+        fill = _BLUE if rank <= n else "#f7f8fa"
+        edge = _BLUE if rank <= n else _GREY
         parts.append(
             f'<circle cx="{9 * at}" cy="{base - 7 - 9 * level:.1f}" r="4" fill="{fill}" stroke="{edge}" '
             'stroke-width="1.5"/>'
         )
     x = place(n)
-    parts.append(f'<path d="M{x:.1f},{base - 108:.1f}V{base:.1f}" stroke="{TEXT_COLOR}" stroke-width="2"/>')
-    knob = f'fill="#fff" stroke="{TEXT_COLOR}" stroke-width="3"'
-    parts.append(f'<circle cx="{x:.1f}" cy="{base - 108:.1f}" r="8" {knob}/>')
+    parts.append(f'<path d="M{x:.1f},{base - 108:.1f}V{base:.1f}" stroke="{_INK}" stroke-width="2"/>')
+    parts.append(f'<circle cx="{x:.1f}" cy="{base - 108:.1f}" r="8" fill="#fff" stroke="{_INK}" stroke-width="3"/>')
     return parts

@@ -169,7 +169,7 @@ def coverage_panel(explorer: Explorer, *, slot: str = "coverage") -> w.VBox:
 def languages_panel(explorer: Explorer, *, slot: str = "languages") -> w.VBox:
     """Coverage of up to six languages side by side, and of the reader's own words, with a table."""
     panel = Panel()
-    narrow = w.Layout(width="90px", margin="0 1px")
+    narrow = w.Layout(width="92px", margin="0")
     boxes = {
         code: w.Checkbox(value=code in ("en", "de", "fi"), description=name, indent=False, layout=narrow)
         for code, name in LANGUAGES.items()

@@ -185,10 +185,11 @@ export function mountReading(root, data, on = {}) {
       if (near && step) seen.set(near.rank, near.word);
     }
     const own = pieces().find(([, rank]) => rank === middle);
-    const here = own ? {rank: middle, word: own[0]} : words.word(middle);               // of rare words, only some are sent to the page
-    if (Math.abs(here.rank - middle) <= 0.002 * middle) seen.set(here.rank, here.word);
+    const here = own ? {rank: middle, word: own[0]} : words.word(middle);  // of rare words, only some are sent
+    const at = Math.abs(here.rank - middle) <= 0.002 * middle ? here.rank : 0;
+    if (at) seen.set(at, here.word);
     for (const [rank, word] of [...seen].sort((a, b) => a[0] - b[0])) {
-      const cell = html('span', {class: rank === here.rank ? 'shelved here' : 'shelved'}, shelf);
+      const cell = html('span', {class: rank === at ? 'shelved here' : 'shelved'}, shelf);
       html('small', {}, cell, whole(rank));
       html('em', {}, cell, word);
     }
