@@ -6,7 +6,7 @@ import time
 import ipywidgets as w
 
 from adasoft.lessons.kit import parts
-from adasoft.lessons.kit.widgets import FileDrop
+from adasoft.lessons.kit.widgets import FileDrop, NumberBox
 
 
 def every(box, kind):
@@ -34,7 +34,8 @@ def said(*boxes):
 def problem(*boxes):
     """What these panels show as having gone wrong; empty if nothing did."""
     lines = [line for box in boxes for line in every(box, parts.Line) if line.kind == "problem"]
-    return html.unescape("".join(line.value for line in lines))
+    refused = [number.refused for box in boxes for number in every(box, NumberBox)]
+    return html.unescape("".join(line.value for line in lines)) + "".join(refused)
 
 
 def until(good, seconds=60):

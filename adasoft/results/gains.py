@@ -96,7 +96,11 @@ def _planning(folder: Path) -> list[str]:
     search = searches["measured", 1_000_000, 5, 1]
     cost = _record(folder, "bench-cost-cpu")
     regrets = sorted(case["regret"] for case in cost["regret"])
-    median, largest = (100 * cost["summary"][f"{which} error"] for which in ("median", "largest"))
+    # with the machine as fast as in its record: how it drifts is no fault of the model
+    trained, decoded, full = (
+        cost["summary"][what]["model's error"]
+        for what in ("layers, training", "layers, decoding 256 rows", "full softmaxes, training")
+    )
     large = next(row for row in _record(folder, "bench-layer-cuda")["full"] if row["what"] == "full: plain")
     model = next(model for model in map(read_record, shipped_records()) if model.on_gpu and model.itemsize == 2)
     predicted = model.full_time(large["V"], large["N"], large["d"])
@@ -104,8 +108,10 @@ def _planning(folder: Path) -> list[str]:
         "plan (`bench plan`, `bench cost`)",
         f"the best of all cutoffs for {search['V']:,} words and {search['J']} tails in {search['ms'] / 1e3:.2f} s; "
         f"when timed, they took {regrets[0]:.2f} to {regrets[-1]:.2f} of the time of the best of 30 others",
-        f"predicted times are off by {median:.0f} % in the median, {largest:.0f} % at most on the CPU; on the GPU a "
-        f"full softmax of {large['V']:,} words took {large['ms'] / 1e3 / predicted:.1f} times as long as predicted",
+        f"predicted times are off by {100 * trained['median']:.0f} % in the median for layers in training, by "
+        f"{100 * decoded['median']:.0f} % for 256 rows decoded, by {100 * full['median']:.0f} % for full softmaxes "
+        f"(CPU); on the GPU a full softmax of {large['V']:,} words took "
+        f"{large['ms'] / 1e3 / predicted:.1f} times as long as predicted",
     ]
 
 

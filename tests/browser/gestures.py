@@ -285,6 +285,25 @@ def run_job(output, name, seconds=240):
     until(lambda: button.evaluate("b => b.ended > 0 && !b.disabled"), bool, seconds)
 
 
+def focused(page):
+    """What has the focus: its name, or its text."""
+    return page.evaluate("() => { const e = document.activeElement; return e.ariaLabel ?? e.textContent.trim(); }")
+
+
+def stopped_by_keyboard(output, name):
+    """Start and stop a job that lasts with keys alone: the focus waits in its row, and comes back to the button."""
+    button, page = output.get_by_role("button", name=name, exact=True), output.page
+    button.focus()
+    button.press("Enter")
+    until(lambda: focused(page), lambda found: found == f"{name}: under way")
+    page.keyboard.press("Enter")  # a second press does nothing: it neither stops the job nor edits the cell
+    page.keyboard.press("Tab")
+    assert focused(page) == "Stop"
+    page.keyboard.press("Enter")
+    ended(output, name)
+    until(lambda: focused(page), lambda found: found == name)
+
+
 def finite(output, trace, axis="y"):
     """How many points of a trace are drawn."""
     return output.locator(".js-plotly-plot").first.evaluate(

@@ -16,6 +16,7 @@ from browser.gestures import (
     figure_y,
     finish,
     finite,
+    focused,
     holds,
     move_cutoff_every_way,
     opened,
@@ -25,6 +26,7 @@ from browser.gestures import (
     run_job,
     settled,
     slid,
+    stopped_by_keyboard,
     typed,
     until,
     value,
@@ -102,6 +104,7 @@ def test_03_time_model(lab, page, shots):
     ended(wrong, "Time it wrongly")
     run_job(wrong, "Time it properly")
     wrong.get_by_text("Timed properly, the product takes").wait_for()
+    until(lambda: focused(page), lambda found: found == "Time it properly")  # where it was pressed, for the next press
     run_job(wrong, "Time it wrongly")
     wrong.get_by_text("Your 2 single shots lie between").wait_for(state="attached")
     until(lambda: [finite(wrong, i, "x") for i in range(3)], lambda n: n == [2, 2, 1])
@@ -129,6 +132,12 @@ def test_03_time_model(lab, page, shots):
         until(lambda: yours(product), lambda new, before=before: new != before)
         typed(product, box, text)
         holds(notebook, f"[float(f'{{x:.6g}}') for x in explorer.line[:{len(line)}]]", line)
+    box = product.get_by_role("spinbutton", name="c, ms", exact=True)  # an arrow is a step of some 2 %
+    typed(product, "c, ms", "1.3")
+    box.press("ArrowDown")
+    until(box.input_value, lambda v: 1.26 < float(v) < 1.3)
+    typed(product, "c, ms", "0.3")
+    holds(notebook, "float(f'{explorer.line[0]:.6g}')", 3e-4)
     for refused in ("-3", "5000000"):  # said, and the box goes back to the line
         typed(product, "k0, words", refused)
         product.get_by_text("k0 should be a number from 0 to 64 words").wait_for()
@@ -146,6 +155,7 @@ def test_03_time_model(lab, page, shots):
     until(lambda: value(notebook, line), lambda found: found[1] > 9e-6)
     print(f"line, key to drawn: median {latency_of_line(page):.1f} ms")
     run_job(product, "Measure the products")
+    until(lambda: focused(page), lambda found: found == "Measure the products")  # no handle takes it
     product.get_by_text("Your line misses the measured points by").wait_for()
     points = value(notebook, "len(explorer.sweep)")
     until(lambda: product.locator("circle.point").count(), lambda n: n == points)
@@ -167,12 +177,14 @@ def test_03_time_model(lab, page, shots):
     # sizes at which the 25 rounds last long enough for a busy machine to see the button
     typed(product, "tokens per step B", "512")
     typed(product, "largest k", "131072")
-    press(product, "Measure the products")
-    press(product, "Stop")
+    stopped_by_keyboard(product, "Measure the products")
+    product.locator("[data-handle=k0]").focus()
     typed(product, "largest k", "64")
+    holds(notebook, "explorer.most", 64)
+    settled(notebook)  # drawn again, and no handle has taken the focus
+    assert product.get_by_role("spinbutton", name="largest k").evaluate("e => e === document.activeElement")
     typed(product, "tokens per step B", "64")
     holds(notebook, "(explorer.batch, explorer.most)", (64, 64))
-    ended(product, "Measure the products")
     check(notebook.show_cell('ask("on the flat part")'), "0.22", "the time is flat there")
     check(notebook.show_cell('ask("on the flat part")'), "0.3", "correct")
     check(notebook.show_cell('ask("largest c")'), "0.52", "already holds lambda k0")
@@ -187,13 +199,16 @@ def test_03_time_model(lab, page, shots):
     product.get_by_role("button", name="More sizes").press("Enter")
 
     # clusters
+    typed(notebook.show_cell(PRODUCT), "tokens per step B", "2560")  # as the text asks
     clusters = notebook.show_cell(CLUSTERS)
     commit(clusters, "12")
     drawn(notebook, clusters)
+    holds(notebook, "explorer.batch", 64)  # where the guess is made
     typed(clusters, "words V", "5000")
     holds(notebook, "len(explorer.vocabulary)", 5000)
     run_job(clusters, "Search")
     until(lambda: [finite(clusters, i) for i in range(4, 8)], lambda n: n == [11] * 4)
+    until(lambda: focused(page), lambda found: found == "Search")
     y = figure_y(clusters, 3)
     typed(clusters, "tokens per step B", "256")
     y = until(lambda: figure_y(clusters, 3), lambda new: new != y)
@@ -221,6 +236,7 @@ def test_03_time_model(lab, page, shots):
     replan = notebook.show_cell(REPLAN)
     press(replan, "Take the timed plan")
     replan.get_by_text("Taken:").wait_for()
+    until(lambda: focused(page), lambda found: found == "Take the timed plan")
     assert value(notebook, "explorer.cutoffs != " + repr(before))
     cuts = notebook.show_cell(CUTS)
     settled(notebook)

@@ -129,6 +129,12 @@ def test_05_layer(lab, page, shots):
     until(lambda: value(notebook, "explorer.cutoffs[1]"), lambda c: c > 1800)
     word.locator(".adasoft-picker [role=slider][data-i='1']").press("ArrowRight")
     slid(word, "cutoff 1", "ArrowLeft")
+    # a refused number says why beside its box, until something is taken
+    typed(word, "cutoff 1, words", "3000")
+    word.locator(".adasoft-number").get_by_role("alert").get_by_text("c1 should be from 1 to").wait_for()
+    assert word.get_by_role("spinbutton", name="cutoff 1, words").get_attribute("aria-invalid") == "true"
+    slid(word, "cutoff 1", "ArrowLeft")
+    word.get_by_role("alert").get_by_text("c1 should be").wait_for(state="detached")
     word.get_by_role("combobox", name="number of cutoffs").select_option("3")
     word.get_by_text("tail 3", exact=True).first.wait_for(state="attached")
     typed(word, "hidden size d", "24")
@@ -150,6 +156,19 @@ def test_05_layer(lab, page, shots):
     word.get_by_role("combobox", name="number of cutoffs").select_option("2")
     press(word, "Reset")
     holds(notebook, "(explorer.cutoffs, explorer.word, explorer.state)", ((500, 2000), 1000, 1))
+    # a narrow tail keeps its number; a share that is not counted yet is not read out
+    typed(word, "cutoff 1, words", "1700")
+    bands = word.locator(".adasoft-picker .band")
+    until(bands.all_text_contents, lambda names: names[0].startswith("head") and names[1:] == ["1", "tail 2"])
+    handle = word.locator(".adasoft-picker [role=slider][data-i='0']")
+    told = handle.evaluate(
+        """handle => { handle.dispatchEvent(new KeyboardEvent('keydown', {key: 'PageDown', bubbles: true}));
+        return handle.getAttribute('aria-valuetext'); }"""
+    )
+    assert told == "1,360 words"
+    until(lambda: handle.get_attribute("aria-valuetext"), lambda text: text.startswith("1,360 words; head · "))
+    press(word, "Reset")
+    holds(notebook, "explorer.cutoffs", (500, 2000))
     check(notebook.show_cell('ask("chain")'), "1.609", "not yet")
     check(notebook.show_cell('ask("chain")'), "6.21", "correct", by_mouse_in=notebook)
 
@@ -168,8 +187,8 @@ def test_05_layer(lab, page, shots):
     commit(gradient, "12")
     gradient.get_by_text("backward()", exact=True).wait_for()
     gradient.get_by_text("your guess", exact=True).wait_for(state="attached")
-    gradient.get_by_role("combobox", name="parameter").select_option("tail.1.1.weight")
-    gradient.get_by_text("tail.1.1.weight[0, 0]").wait_for()
+    gradient.get_by_role("combobox", name="parameter").select_option("tail 2 · tail.1.1.weight")
+    gradient.get_by_text("tail.1.1.weight[0, 1]").wait_for()
     typed(gradient, "row, from 0", "12")
     typed(gradient, "column, from 0", "3")
     gradient.get_by_text("tail.1.1.weight[12, 3]").wait_for()
@@ -180,7 +199,7 @@ def test_05_layer(lab, page, shots):
     typed(gradient, "step, power of ten", "-3")
     gradient.get_by_text("ε = 0.001").wait_for()
     gradient.get_by_role("checkbox", name="a batch without tokens of the last tail").click()
-    gradient.get_by_text("No token used tail.1.0.weight, tail.1.1.weight").wait_for()
+    gradient.get_by_text("No token used tail 2 · tail.1.0.weight, tail 2 · tail.1.1.weight").wait_for()
     gradient.get_by_text("Both are exactly zero").wait_for()
     typed(gradient, "row, from 0", "99999")
     gradient.get_by_role("alert").get_by_text("row 99,999 is refused").wait_for()
@@ -224,19 +243,19 @@ def test_05_layer(lab, page, shots):
     decoding.get_by_text("With the second rule, topk opens").wait_for()
     slid(decoding, "k")
     holds(notebook, "explorer.k", 2)
-    shares = figure_y(decoding, 4)
-    typed(decoding, "confidence (times the state)", "4")
-    until(lambda: figure_y(decoding, 4), lambda new: new != shares)
-    slid(decoding, "confidence")
-    holds(notebook, "explorer.confidence", 4.1)
+    points = decoding.locator("svg[role=img] circle[r='3.5']").evaluate_all("all => all.map(one => one.outerHTML)")
     slid(decoding, "hidden state")
     holds(notebook, "explorer.state", 2)
+    until(
+        lambda: decoding.locator("svg[role=img] circle[r='3.5']").evaluate_all("all => all.map(one => one.outerHTML)"),
+        lambda new: len(new) == len(points) and new != points,
+    )
     best = value(notebook, "[explorer.word_name(rank).strip('“”') for rank, _ in explorer.best_words(explorer.k)]")
     until(lambda: decoding.locator(".adasoft-chip em").all_inner_texts(), lambda words: words == best)
     typed(decoding, "number of the hidden state", "65")
     decoding.get_by_role("alert").get_by_text("hidden state should be from 1 to 64").wait_for()
     click(notebook, decoding, "Reset")
-    holds(notebook, "(explorer.k, explorer.confidence)", (10, 1.0))
+    holds(notebook, "(explorer.k, explorer.state)", (10, 1))
     check(notebook.show_cell('ask("skip")'), "2", "must be opened")
 
     # own words, and back; the word panel follows

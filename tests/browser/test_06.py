@@ -64,6 +64,10 @@ def replayed(notebook):
     bet.press("Tab")
     holds(notebook, "explorer.recall('guess race')", 3.0)
     assert race.locator("svg .guess").is_visible()
+    bet.focus()
+    notebook.page.keyboard.press("Shift+Tab")
+    notebook.page.keyboard.press("Tab")
+    assert bet.evaluate("e => document.activeElement === e")  # the bet comes before Play
     press(race, "Play")
     moved = until(lambda: float(scrub.input_value()), lambda now: now > 0)
     press(race, "Pause")
@@ -77,6 +81,9 @@ def replayed(notebook):
     assert bet.is_disabled()  # the first one counts
     assert "20 minutes" in scrub.get_attribute("aria-valuetext")
     assert "perplexity 61.9" in race.locator("svg[role=img]").get_attribute("aria-label")
+    ends = race.locator("svg text.end").all_inner_texts()
+    assert sorted(ends) == ["authors' cutoffs: 63.2", "full softmax: 61.9", "hierarchical: 70.4", "planned: 66.5"]
+    assert race.get_by_text("validation part after each epoch").count() == 1
     box, room = race.locator(".adasoft-race").bounding_box(), notebook.page.viewport_size["height"]
     assert box["height"] < 600 < room  # within one screen of 680 pixels
     press(race, "Start again")
@@ -106,7 +113,7 @@ def test_06_language_model(lab, page, shots, novel):
     drawn(notebook, stored)
     stored.get_by_text("Recorded. With the authors' cutoffs").wait_for()
     guess = 2 * len(ROW_LABELS) + 1
-    assert at_x(stored, guess) == [83 / 40]
+    assert at_x(stored, guess) == [83 / 40] * 3  # a line from edge to edge
     fits(stored.get_by_role("region", name="stored runs beside the paper's table for Text8").first)
     stored.get_by_role("combobox", name="show as well").select_option(ROW_LABELS["sampled"])
     stored.get_by_role("rowheader", name=ROW_LABELS["sampled"]).first.wait_for()
@@ -191,11 +198,14 @@ def test_06_language_model(lab, page, shots, novel):
         ticks[name].set_checked(name in mine)
     holds(notebook, "explorer.ticked", mine)
     press(train, "Train")
+    until(lambda: notebook.page.evaluate("document.activeElement.title"), lambda title: title == "Stops: Train")
     until(lambda: finite(train, 0), lambda n: n >= 1, 120)  # while it trains
     train.get_by_text("Training here, now:").wait_for()
     assert not train.get_by_role("button", name="Go on").is_enabled()
     ended(train, "Train")
     train.get_by_text("Trained here:").wait_for()
+    until(lambda: notebook.page.evaluate("document.activeElement.textContent"), lambda text: text == "Train")
+    train.get_by_text("You said 3 times; it is").wait_for()
     train.get_by_text("after equal tokens").first.wait_for()
     train.get_by_text("You guessed 3 times").wait_for()
     i = value(notebook, "list(explorer.recall('training')['lanes'])").index("yours") and 7

@@ -46,10 +46,12 @@ def test_08_your_case(lab, page, shots):
     typed(items, "width of tail 3, numbers", "8", role="textbox")
     press(items, "one tail fewer")
     until(lambda: items.locator(".gauge").count(), lambda n: n == 3)
+    assert not items.locator(".traced").get_attribute("d")
     press(items, "Play")
     still = said(items, "width")
     until(lambda: said(items, "width"), lambda text: text != still)
     press(items, "Pause")
+    assert items.locator(".traced").get_attribute("d").count("L") >= 1  # the time so far stays
     typed(items, "head’s share, percent", "76", role="textbox")
 
     # what is no width is refused with the rule, and the box shows what is set
@@ -58,7 +60,10 @@ def test_08_your_case(lab, page, shots):
     assert items.get_by_role("textbox", name="width of tail 2, numbers").input_value() == "16"
 
     # the decision, what the search found, the three lines; the same decision again is answered, too
-    press(items, "Decide")
+    press(items, "Decide")  # it misses the budget: one click does not give the answer away
+    items.get_by_text("deciding shows the search’s answer").wait_for()
+    assert items.locator(".star").count() == 0 and items.locator("textarea").count() == 0
+    press(items, "Decide anyway")
     items.get_by_text("★ the search").wait_for()
     press(items, "Decide")
     until(lambda: items.locator(".asking").inner_text(), lambda text: text == "")

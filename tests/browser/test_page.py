@@ -167,6 +167,8 @@ def test_every_way_to_move_a_cutoff(page):
         assert cuts(page) == [3000] and box.input_value() == "3,000"
     page.keyboard.press("ArrowUp")
     assert cuts(page) == [3001]
+    page.evaluate("new Promise(requestAnimationFrame)")  # else what is drawn next overwrites what is typed
+    page.evaluate("new Promise(requestAnimationFrame)")
     box.fill("3e3")
     page.keyboard.press("Enter")
     assert cuts(page) == [3000]

@@ -269,7 +269,7 @@ def test_a_fixed_question_names_the_box_and_one_that_follows_the_explorer_shows_
 
 def test_markdown_of_questions_as_plain_text():
     spoken = {
-        r"$g(k) = \\max(c + \\lambda k_0, c)$ with $c = 0.2$ ms": "g(k) = max(c + λ k_0, c) with c = 0.2 ms",
+        r"$g(k) = \\max(c + \\lambda k_0, c)$ with $c = 0.2$ ms": "g(k) = max(c + λ k₀, c) with c = 0.2 ms",
         "**2,000** words, *about* half; `softmax(x)`": "2,000 words, about half; softmax(x)",
         r"$V = 800{,}000$ and $d \\times d$, $5\\,\\%$": "V = 800,000 and d × d, 5 %",
         "a * b * c and [03](03_time_model.ipynb)": "a * b * c and 03",

@@ -21,7 +21,7 @@ from adasoft.lessons.kit.explorer import WIDTH_RULES
 from adasoft.lessons.kit.grading import ask, predict
 from adasoft.lessons.kit.languages import load_language
 from adasoft.lessons.kit.token_panel import TokenWidget, token_panel
-from adasoft.lessons.kit.widgets import AnswerBox
+from adasoft.lessons.kit.widgets import AnswerBox, NumberBox
 from adasoft.lessons.words import panels as word_panels
 from adasoft.lessons.words.machine import machine_panel
 from adasoft.lessons.words.own_text import own_text_panel
@@ -331,3 +331,28 @@ def test_a_job_stops_fails_and_runs_alone():
     job.bar.close()  # its cell was run again
     job.thread.join(30)
     assert not job.thread.is_alive()
+
+
+def test_a_refused_number_says_why_where_it_was_typed():
+    panel = parts.Panel()
+    first, second = NumberBox(value=3, description="c1"), NumberBox(value=5, description="c2")
+
+    def act(value):
+        if value > 9:
+            raise ValueError(f"it should be at most 9, got {value}")
+
+    for box in (first, second):
+        panel.on_number(box, act, lambda box=box: 3 if box is first else 5)
+    panel.box(first, second)
+    first.value = 12
+    assert (first.value, first.refused, second.refused) == (3, "it should be at most 9, got 12", "")
+    assert panel.problem.text == ""  # once, beside the box
+    first.value = 1.5
+    assert first.refused == "c1 should be a whole number, got 1.5"
+    second.value = 40
+    assert (first.refused, second.refused, second.value) == ("", "it should be at most 9, got 40", 5)
+    first.value = 4  # what is taken, of whatever control, ends it
+    assert (first.refused, second.refused) == ("", "")
+    second.value = 99
+    panel.button("Reset", lambda: None).click()
+    assert second.refused == ""

@@ -169,7 +169,7 @@ def test_another_softmax_is_named_and_coloured_when_asked_for(tmp_path, record):
     n = len(ROW_LABELS)
     assert figure.data[i].line.color == figure.data[n + i].marker.color == lk.OTHERS_COLOR
     assert figure.data[n + i].text == ("",) and figure.data[i].opacity < 1
-    shown = box.children[2 + box.children.index(figure)]
+    shown = box.children[4 + box.children.index(figure)]
     assert '<th scope="row">sampled, 20 % of V</th>' not in shown.value.split("<details>")[0]
     named(box, "show as well").value = ROW_LABELS["sampled"]
     assert figure.data[n + i].text == ("sampled, 20 % of V",) and figure.data[i].opacity == 1
@@ -184,7 +184,9 @@ def test_the_guess_of_the_papers_minutes_is_drawn(tmp_path, record):
     assert np.isnan(figure_of(box).data[last].x[0])
     explorer.remember(rp.GUESS, 41.5)
     explorer.version += 1
-    assert figure_of(box).data[last].x[0] == 2.0 and figure_of(box).data[last].marker.symbol == "x-thin"
+    assert figure_of(box).data[last].x[0] == 2.0 and figure_of(box).data[last].mode == "lines+text"
+    y = figure_of(box).data[last].y  # from edge to edge: it says nothing of perplexity
+    assert (y[0], y[2]) == figure_of(box).layout.yaxis2.range and set(figure_of(box).data[last].x) == {2.0}
     explorer.remember(rp.GUESS, 0.0)
     explorer.version += 1
     assert np.isnan(figure_of(box).data[last].x[0])
@@ -241,6 +243,34 @@ def test_what_the_headlines_runs_did_not_record_is_shown_from_others_and_said():
     shown = [name for name, data in drawn.items() if np.isfinite(data["y"]).all()]
     assert shown == ["full", "adaptive", "planned-0.75"]
     assert len({(lk.look(name).color, lk.look(name).dash) for name in shown}) == 3
+
+
+def test_what_the_authors_cutoffs_lose_is_told_beside_the_planned_ones(tmp_path):
+    tables = stored_tables()
+    near = sr.nearest_ranked(tables[0], tables)
+    told, row = sr.rank_sentence(near), near.row("adaptive")
+    summed = np.cumsum(1e3 * row["more"])
+    i = int(np.argmin(summed))
+    assert f"the authors' cutoffs: ahead by {-summed[i]:.0f} up to rank {row['ranks'][i + 1]:,}, then behind" in told
+    assert f"{summed[-1]:+.0f} over all words" in told and summed[i] < 0 < summed[-1]
+    assert "also" not in told and told.count("ahead by") == 2
+
+
+def test_speed_that_is_nearly_free():
+    """As the text says it; a row of one seed says so."""
+    prose = "\n".join(source for kind, source in notebook_texts() if kind == "markdown")
+    table = next(t for t in stored_tables() if t.label.startswith("europarl-en: V = 17,724, lstm, d"))
+    row, full = table.row("tail-dropout"), table.row("full")
+    spread = 100 * (full["highest"] / full["lowest"] - 1)
+    assert row["seeds"] == 1 and full["seeds"] == 3 and f"*{ROW_LABELS['tail-dropout']}*" in prose
+    assert f"{row['faster']:.1f} times faster, and its perplexity is {100 * row['of full']:.1f} % higher" in prose
+    assert f"the full softmax's three lie {spread:.1f} % apart" in prose
+    assert f"{row['test']:,.1f} (one seed)" in st.stored_table(table) and "(one seed)" not in st.stored_table(
+        table, ["full"]
+    )
+    authors, planned = table.row("adaptive"), table.row("planned-0.75")
+    assert [*authors["cutoffs"]] == [2000, 10_000] and "tails from 2,000 and from 10,000" in prose
+    assert planned["V"] == 17_724 and "$V = 17{,}724$" in prose and "$d = 256$" in prose and " d = 256" in table.label
 
 
 def test_the_price_of_speed_is_one_line_from_a_small_head_to_a_large_one():
@@ -377,7 +407,8 @@ def test_what_the_page_computes_of_the_race(race, tmp_path):
         f"{race.faster(name):.1f} times sooner, {100 * race.higher(name):.0f} % worse"
         for name in ("adaptive", "planned-0.75")
     )
-    price = f"The authors’ cutoffs: {authors}. The planned ones: {planned}. So speed has a price, and you choose it."
+    price = f"The authors’ cutoffs: {authors}. The planned ones: {planned}. "
+    price += "Here speed has a price; section 2 shows speed that is nearly free."
     assert out["stories"][-1] == price and out["bet"] == f"{price} Your bet: 3 times."
 
 

@@ -511,7 +511,8 @@ def test_clusters_under_each_model(explorer):
         assert figure.data[8].x[i] == two.sizes[two.root.argmin()]
     counted, *_, timed = (min(explorer.found(c).values(), key=lambda p: p.time) for c in explorer.models().values())
     assert counted.n_tails > timed.n_tails  # a constant of 1 ms at B = 64
-    assert f"Least time on this machine: {timed.n_tails} tail" in said(box) and "Press “Search” again" not in said(box)
+    assert f"Least time on this machine, at B = 64: {timed.n_tails} tail" in said(box)
+    assert "Press “Search” again" not in said(box)
     first = list(figure.data[7].y)
     explorer.batch = 128
     assert "an exact search" in said(box) and np.isnan(figure.data[4].y).all()
@@ -539,7 +540,7 @@ def test_two_clusters_beside_the_paper(explorer):
 
 def test_what_is_not_searched_yet_is_named(explorer):
     cf.plans_compared(explorer)
-    assert cf.number_sentence(explorer)[0] == f"Press “Search” for the curves of {BY_SHARE} and {EACH}."
+    assert cf.number_sentence(explorer)[0] == f"Press “Search” for the curves “{BY_SHARE}” and “{EACH}”."
 
 
 def test_why_the_forms_differ_as_the_text_says():
@@ -646,12 +647,75 @@ def test_lines_and_points_belong_to_their_sizes(explorer, clock):
 
 
 def test_the_guess_of_the_best_number_is_for_its_own_batch(explorer):
-    _, truth, _ = PREDICTIONS["best number"]
+    truth = PREDICTIONS["best number"].truth
     before = truth(explorer)
     explorer.batch = 2560
     assert truth(explorer) == before
     explorer.remember(cf.GUESS, 3.0)
     assert np.isnan(figure_of(time_model.clusters_panel(explorer)).data[12].x[0])
+
+
+@pytest.mark.parametrize("key", ["twice the time", "best number", "worth of time"])
+def test_every_guess_names_its_batch_and_its_panel_starts_there(key, explorer):
+    asked, truth = PREDICTIONS[key].question, PREDICTIONS[key].truth
+    at_64 = truth(explorer)
+    explorer.batch = 2560
+    assert "B = 64" in (asked if isinstance(asked, str) else asked(explorer))
+    assert truth(explorer) == pytest.approx(at_64)
+    guessed = predict(key, explorer, then=lambda: w.Label(str(explorer.batch)))
+    guessed.children[0].submit("3")
+    assert explorer.batch == 64 and guessed.children[1].children[0].value == "64"
+    explorer.batch = 2560
+    predict(key, explorer, then=w.Label)
+    assert explorer.batch == 2560  # shown again after a restart, it leaves the sizes alone
+
+
+def test_no_mark_of_a_guess_at_another_batch(explorer):
+    for key in (tf.GUESS, cf.GUESS, "guess worth of time"):
+        explorer.remember(key, 10.0)
+    explorer.batch = 2560
+    assert plot_of(product_panel(explorer)).data["guess"] is None
+    assert np.isnan(figure_of(time_model.replan_panel(explorer)).data[1].x[0])
+
+
+def test_the_verdict_is_read_from_the_points():
+    """Points that are flat up to 33 words and then steep: the best line, which misses them, is not asked."""
+    sizes, seconds = [1, 2, 4, 8, 16, 33, 60, 120, 240], [0.66, 0.66, 0.67, 0.68, 0.7, 0.75, 1.68, 2.2, 3.4]
+    assert 33 < tf.twice(sizes, seconds) < 60 and tf.flat_until(sizes, seconds) == 33
+    assert math.isnan(tf.twice([1, 2, 4], [1.0, 3.0, 1.5]))  # one slow point doubles nothing
+    assert tf.twice([1, 10, 100], [1.0, 1.0, 4.0]) == pytest.approx(10**1.5)
+    explorer = still_explorer()
+    times = {str(k): [1e-3 * s, 1e-3 * s, 1e-3 * s, 25] for k, s in zip(sizes, seconds, strict=True)}
+    explorer.remember(tf.GUESS, 50.0)
+    explorer.note_sweep({"sizes": explorer.product_sizes, "device": "x", "date": "2026-01-01", "times": times})
+    told = tf.yours_for_twice(explorer)
+    assert told == f"By your points, {tf.twice(sizes, seconds):,.0f} words take twice the time of one. You guessed 50."
+    more = tf.disagreement(explorer)
+    assert "By your points, 33 words take at most 20 % longer than one." in more and "trust the points" in more
+    assert "not flat" not in more
+
+
+def test_a_note_goes_with_its_sizes_and_points(explorer, clock):
+    box = product_panel(explorer)
+    named(box, "Fit for me").click()
+    assert "There are no points of these sizes" in said(box)
+    press(box, "Measure the products")
+    assert "There are no points" not in said(box)
+    named(box, "Fit for me").click()
+    assert "Fitted to the measured points" in said(box)
+    named(box, "Fit for me").click()
+    assert "Your line was the best one already" in said(box)
+    explorer.batch = 128
+    assert "the best one already" not in said(box)
+    named(box, "The paper's sizes").click()
+    assert "The paper's product" in said(box)
+
+
+def test_the_gain_of_a_timed_plan_is_what_the_text_says():
+    explorer = still_explorer()
+    gains = [cf.replan_gain(explorer, batch) for batch in (64, 2560)]
+    assert gains == [pytest.approx(1 / 3, abs=0.01), pytest.approx(0.013, abs=0.005)]
+    assert "At $B = 64$ the clock saves a third of a step, at $B = 2{,}560$ next to nothing" in lesson_text()
 
 
 def test_paper_forms_know_narrow_tails():
@@ -687,12 +751,12 @@ def test_figures_take_pushes_without_loss(explorer):
 
 @pytest.mark.parametrize("key", ["twice the time", "best number", "worth of time"])
 def test_predictions(key, explorer):
-    question, truth, unit = PREDICTIONS[key]
+    question, truth, unit, *_ = PREDICTIONS[key]
     assert unit and (question if isinstance(question, str) else question(explorer))
     assert truth(explorer) > 0
     if key == "twice the time":
-        line = explorer.fitted_line()
-        assert line(truth(explorer)) == pytest.approx(2 * line(1.0))
+        took = explorer.cost.product_time(np.array([1.0, truth(explorer)]), 64, explorer.in_features)
+        assert took[1] == pytest.approx(2 * took[0], rel=1e-3)
     with pytest.raises(TypeError, match="TimingExplorer"):
         truth(object())
 

@@ -31,6 +31,8 @@ PATIENCE = 10.0
 #: Operations of a function that does nothing.
 _NOTHING = {"RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE", "POP_TOP", "CACHE"}
 #: How what a check says is set: an output of its own brings no style sheet.
+#: A case whose code is longer, in characters, is folded.
+_SHORT = 120
 _TEXT = "font: 13px/1.5 var(--jp-content-font-family, sans-serif); color: var(--jp-content-font-color1)"
 _GRID = "display: grid; grid-template-columns: max-content 1fr; gap: 2px 12px; margin-top: 4px; overflow-wrap: anywhere"
 
@@ -75,8 +77,9 @@ class Judgement:
         """All of it for the page."""
         said = f"<b>{SIGNS[self.status]} {self.status}</b>. {html.escape(self.text)}"
         rows = "".join(
-            # a case is a wall of numbers: folded
-            f"<details style='grid-column: 1 / -1'><summary>{html.escape(name)}</summary>"
+            # a long case is a wall of numbers: folded
+            f"<details style='grid-column: 1 / -1'{' open' * (len(code) <= _SHORT)}>"
+            f"<summary>{html.escape(name)}: its inputs</summary>"
             f"<code>{html.escape(code)}</code></details>"
             if name.startswith("case ")
             else f"<b>{html.escape(name)}</b><code>{html.escape(code)}</code>"

@@ -57,6 +57,8 @@ class Prediction(NamedTuple):
     unit: str
     about: str = ""
     """What a question that follows the explorer asks, without its numbers: for the map of the lesson."""
+    sizes: Mapping[str, Any] = {}
+    """Traits of the explorer that the question names: set when a guess is committed, so that the panel starts there."""
 
 
 #: Of all lessons, by the key that a notebook's cell names.
@@ -257,7 +259,11 @@ def judged(guess: float, true: float, unit: str) -> str:
 
     >>> judged(14, 9.3, "digits"), judged(14, 9.3, "words")
     ('4.7 digits too many', 'off by a factor of 1.5')
+    >>> judged(30, 100, "% of the pairs"), judged(98, 100, "% of the pairs")  # a share, which cannot be above 100
+    ('70 percentage points too low', 'close')
     """
+    if unit.startswith("% of ") and closeness(off_by(guess, true)) != "close":
+        return f"{abs(guess - true):,.3g} percentage points too {'high' if guess > true else 'low'}"
     if unit != "digits":
         return closeness(off_by(guess, true))
     if abs(guess - true) < 0.5:
@@ -280,7 +286,8 @@ class _Guess:
 
     def __init__(self, key: str, explorer: Explorer, then: Callable[[], w.Widget] | None) -> None:
         self.key, self.explorer, self.then = key, explorer, then
-        self.asked, self.truth, self.unit, _ = PREDICTIONS[key]
+        self.prediction = PREDICTIONS[key]
+        self.asked, self.truth, self.unit = self.prediction.question, self.prediction.truth, self.prediction.unit
         self.committed = False
         self.judged_with: Any = None
         """The cost model and the words that the verdict is for."""
@@ -316,6 +323,8 @@ class _Guess:
             )
         try:
             with LOCK:
+                for name, value in self.prediction.sizes.items():
+                    setattr(self.explorer, name, value)
                 self.entry.question = self.text()
                 true = self.truth_now()
                 self.explorer.unremember(f"result {self.key}")
@@ -325,7 +334,7 @@ class _Guess:
                 if math.isnan(true):  # to be measured in what opens below
                     done.tell()
                     return (
-                        f"You said <b>{html.escape(with_unit(number_text(guess), self.unit))}</b>. Kept. Nothing is "
+                        f"You said <b>{html.escape(self.said(guess))}</b>. Kept. Nothing is "
                         "measured yet: the sentence beside the figure below will say how close you were."
                     )
                 self.keep_result(true)
@@ -341,6 +350,10 @@ class _Guess:
         """The answer with the present cost model and words."""
         self.judged_with = self.basis()
         return self.truth(self.explorer)
+
+    def said(self, guess: float) -> str:
+        """A guess with its unit, without what the answer rests on ("words, by the timings")."""
+        return with_unit(number_text(guess), self.unit.partition(",")[0])
 
     def told(self, guess: float, true: float) -> str:
         """The answer, and how close a guess is."""
@@ -361,7 +374,7 @@ class _Guess:
         try:
             self.open()
             self.entry.answer = number_text(guess)
-            said = f"You guessed <b>{html.escape(with_unit(number_text(guess), self.unit))}</b> last time"
+            said = f"You guessed <b>{html.escape(self.said(guess))}</b> last time"
             if result is None:
                 self.entry.verdict = f"{said}. Nothing is measured yet."
             elif result["question"] == self.entry.question:
@@ -387,7 +400,7 @@ class _Guess:
             return
         self.keep_result(now)
         self.entry.verdict = (
-            f"You guessed <b>{html.escape(with_unit(number_text(guess), self.unit))}</b>; with the timings and words "
+            f"You guessed <b>{html.escape(self.said(guess))}</b>; with the timings and words "
             f"used now, {self.told(guess, now)} Before, it was {html.escape(with_unit(true_text(before), self.unit))}."
         )
 
@@ -407,12 +420,26 @@ class _Guess:
         kept = done.guess_of(self.key, self.explorer.recall)
         return kept is not None and kept[1] is None
 
+    def _wait_on(self) -> None:
+        """A guess whose answer is not measured yet: the question follows the explorer, and the answer is told."""
+        guess = float(self.explorer.recall(f"guess {self.key}"))
+        said = f"You said <b>{html.escape(with_unit(number_text(guess), self.unit))}</b>"
+        if self.entry.question != (now := self.text()):
+            self.entry.question = now
+            self.entry.verdict = (
+                f"{said} before the text or the sizes changed. It will be held against the question as it is now; or "
+                "press Guess again."
+            )
+        if not math.isnan(true := self.truth_now()):
+            self.keep_result(true)
+            self.entry.verdict = f"{said}; {self.told(guess, true)}"
+
     def redraw(self) -> None:
         """Follow the explorer until the guess is committed; then keep its answer as soon as it is measured."""
         if not self.committed:
             self.entry.question = self.text()
-        elif self.waits() and not math.isnan(true := self.truth_now()):
-            self.keep_result(true)
+        elif self.waits():
+            self._wait_on()
         elif self.judged_with is not None and any(
             a is not b for a, b in zip(self.judged_with, self.basis(), strict=True)
         ):

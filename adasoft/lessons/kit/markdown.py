@@ -25,6 +25,8 @@ def plain(markdown: str) -> str:
 
     >>> plain(r"Take **one** cut, $k_h = 2{,}000$ and $\\lambda \\times \\frac{1}{2}$ of [01](01_zipf.ipynb).")
     'Take one cut, k_h = 2,000 and λ × 1/2 of 01.'
+    >>> plain("$k_0 = 50$")
+    'k₀ = 50'
     """
     text = re.sub(r"\$+([^$]+)\$+", lambda found: _formula(found[1]), markdown)
     text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", text)
@@ -37,5 +39,6 @@ def _formula(latex: str) -> str:
     text = re.sub(r"\\(?:text|mathrm|operatorname)\{([^{}]*)\}", r"\1", text)
     for sign, spoken in _SIGNS.items():
         text = re.sub(rf"{re.escape(sign)}(?![a-z])", spoken, text)
+    text = re.sub(r"_(\d)(?!\d)", lambda found: "₀₁₂₃₄₅₆₇₈₉"[int(found[1])], text)
     text = re.sub(r"\\[,;:! ]", " ", text).replace(r"\%", "%")
     return re.sub(r"\\([a-zA-Z]+)", r"\1", re.sub(r"[{}]", "", text)).replace("\\", "")

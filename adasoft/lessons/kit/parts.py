@@ -56,6 +56,7 @@ class Panel:
     def __init__(self) -> None:
         self.problem = Line("problem")
         self._writing = False
+        self._refused: NumberBox | None = None
 
     def box(self, *children: w.Widget) -> w.VBox:
         """The children, the line for problems and the page helper, in one box.
@@ -71,11 +72,13 @@ class Panel:
     def guarded(self) -> Iterator[None]:
         """Show an exception in one line, clear the line after success."""
         with LOCK:
+            self._refuse(None)
             try:
                 yield
                 self.problem.say("")
             except Exception as error:
-                self.problem.say(failure(error))
+                # a number is refused where it was typed: the line for problems may be out of sight
+                self.problem.say("" if self._refused else failure(error))
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -105,12 +108,20 @@ class Panel:
                 if box.whole and value != round(value):
                     raise ValueError(f"{box.description} should be a whole number, got {value:g}")
                 act(round(value) if box.whole else value)
-            except Exception:
+            except Exception as error:
                 with self.writing():
                     box.value = present()  # what holds stays visible
+                self._refuse(box, failure(error))
                 raise
 
         self.on_value(box, typed)
+
+    def _refuse(self, box: NumberBox | None, why: str = "") -> None:
+        if self._refused is not None:
+            self._refused.refused = ""
+        self._refused = box
+        if box is not None:
+            box.refused = why
 
     def button(self, text: str, act: Callable[[], None], tooltip: str = "") -> w.Button:
         """A named button."""
@@ -171,6 +182,7 @@ class Job:
         work: called in the thread with ``tick(done, text)``, done from 0 to 1; a tick after Stop raises `Stopped`,
             which ``work`` lets through. A text that it returns is shown when it has ended.
         tooltip: of the button.
+        queues: pressed while another job runs, it waits for that to end; else it is refused.
     """
 
     _running = threading.Lock()
@@ -178,8 +190,8 @@ class Job:
     _under_way = ""
     _turned_away: ClassVar[list[Line]] = []
 
-    def __init__(self, panel: Panel, text: str, work: Work, tooltip: str = "") -> None:
-        self.panel, self._stopped, self._said = panel, False, 0.0
+    def __init__(self, panel: Panel, text: str, work: Work, tooltip: str = "", *, queues: bool = False) -> None:
+        self.panel, self._stopped, self._said, self._queues = panel, False, 0.0, queues
         self._work = work
         self.thread: threading.Thread | None = None
         self.start = panel.button(text, self.begin, tooltip)
@@ -209,15 +221,38 @@ class Job:
         self.stop.disabled = idle
 
     def begin(self, work: Work | None = None) -> None:
-        """Start it, as its button does, or start other work. Raises ValueError while another job runs."""
-        if not Job._running.acquire(blocking=False):
+        """Start it, as its button does, or start other work.
+
+        Raises ValueError while another job runs, unless it queues, and while it waits or runs itself.
+        """
+        idle = self.stop.disabled  # neither waiting nor running
+        free = idle and Job._running.acquire(blocking=False)
+        if not free and not (idle and self._queues):
             Job._turned_away.append(self.panel.problem)
             raise ValueError(f"{Job._BUSY}, started by “{Job._under_way}”: wait for it, or stop it there")
-        self._stopped, Job._under_way = False, self.start.description
+        self._stopped = False
         self._idle(False)
-        self.bar.value, self.bar.layout.visibility = 0.0, "visible"
-        self.thread = threading.Thread(target=self._run, args=(work or self._work,), daemon=True)
+        if free:
+            self._take_over()
+        act = self._run if free else self._queue
+        self.thread = threading.Thread(target=act, args=(work or self._work,), daemon=True)
         self.thread.start()
+
+    def _take_over(self) -> None:
+        Job._under_way = self.start.description
+        self.bar.value, self.bar.layout.visibility = 0.0, "visible"
+
+    def _queue(self, work: Work) -> None:
+        """Run it once the job under way has ended; Stop takes it out of the queue."""
+        self.line.say(f"Waits for “{Job._under_way}” to end ...")
+        while not Job._running.acquire(timeout=0.05):
+            if self.stopped:
+                with LOCK:
+                    self._idle(True)
+                    self.line.say("Stopped.")
+                return
+        self._take_over()
+        self._run(work)
 
     def tick(self, done: float, text: str) -> None:
         """Show how far it is; raises `Stopped` if it should end."""

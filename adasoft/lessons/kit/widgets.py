@@ -195,6 +195,8 @@ class NumberBox(anywidget.AnyWidget):  # type: ignore[misc]
         unit: shown behind the box instead of the name before it, which a slider beside it gives already; may be empty.
         whole: arrows step by one. What is typed is not rounded: who listens refuses it (`Panel.on_number`).
         width: of the box, as in CSS.
+
+    ``refused`` is why the last number was not taken; it stands below the box until something is taken.
     """
 
     _esm = STATIC / "number.js"
@@ -204,6 +206,7 @@ class NumberBox(anywidget.AnyWidget):  # type: ignore[misc]
     unit = t.Unicode(None, allow_none=True).tag(sync=True)
     whole = t.Bool(True).tag(sync=True)
     width = t.Unicode("96px").tag(sync=True)
+    refused = t.Unicode().tag(sync=True)
 
 
 class FileDrop(anywidget.AnyWidget):  # type: ignore[misc]

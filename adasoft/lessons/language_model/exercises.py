@@ -81,6 +81,9 @@ EXERCISES: dict[str, Exercise] = {
             "That is the mean of 1/p. Perplexity is e to the mean loss: average the logarithms, then take the power.": (
                 _mean_of_inverses
             ),
+            "Per word you took 1.5 pieces for each word; count them: len(log_p) / starts.sum().": (
+                _by_exponent(lambda loss, n, _: (float(np.exp(loss / n)), float(np.exp(1.5 * loss / n))))
+            ),
             "Losses add up, so perplexities multiply: per word it is a power of the one per piece, not a multiple.": (
                 _by_exponent(lambda loss, n, words: (float(np.exp(loss / n)), float(np.exp(loss / n)) * n / words))
             ),

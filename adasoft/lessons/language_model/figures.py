@@ -64,7 +64,7 @@ def training_figure(
     kept: Kept, labels: Mapping[str, str], shown_loss: bool = False, guess: float = math.nan
 ) -> go.Figure:
     """Three views of runs trained in turns: against seconds, against tokens, and where a step's time goes."""
-    titles = ("against seconds of training", "against tokens trained on", "the time of one training step")
+    titles = ("against seconds of training", "against tokens trained on", "one training step")
     figure = make_subplots(1, 3, subplot_titles=titles, horizontal_spacing=0.1, column_widths=[0.38, 0.36, 0.26])
     for column, unit in ((1, "seconds"), (2, "tokens")):
         for name, label in labels.items():

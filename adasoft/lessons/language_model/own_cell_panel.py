@@ -17,6 +17,14 @@ from .own_cell import CELL, cell_maker, check_cell
 from .panels import duration, number_of, reading_first
 from .trainer import Trainer
 
+#: The name of the box above it: the code needs the width.
+_STYLE = """<style>
+.adasoft-code { flex-direction: column; align-items: stretch; }
+.adasoft-code > label { align-self: flex-start; width: auto; }
+.adasoft-code textarea { box-sizing: border-box; width: 100%; min-width: 0; white-space: pre;
+  font: 12px/1.4 var(--jp-code-font-family); }
+</style>"""
+
 
 def own_cell_panel(
     explorer: TrainingExplorer,
@@ -35,7 +43,7 @@ def own_cell_panel(
         patience: seconds after which code that does not come back is stopped; in training, three times as many.
     """
     panel = Panel()
-    style = w.HTML("<style>.adasoft-code textarea {font-family: var(--jp-code-font-family); white-space: pre}</style>")
+    style = w.HTML(_STYLE)
 
     def maker() -> Callable[[int, int], Any]:
         return cell if cell is not None else cell_maker(top.value)
@@ -78,7 +86,7 @@ def own_cell_panel(
             rows=15,
             style=WIDE,
             continuous_update=False,
-            layout=w.Layout(width="100%", max_width="760px"),
+            layout=w.Layout(width="calc(100% - 8px)", max_width="760px"),
         )
         top.add_class("adasoft-code")
         panel.on_value(top, typed)

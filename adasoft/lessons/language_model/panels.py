@@ -37,7 +37,8 @@ def text_panel(explorer: TrainingExplorer, *, slot: str = "text") -> w.VBox:
     def read(tick: Tick) -> None:
         explorer.read(tick)
 
-    job = Job(panel, "Read it", read, "Reads the text; its words are then those of all panels of this lesson")
+    told = "Reads the text; its words are then those of all panels of this lesson"
+    job = Job(panel, "Read it", read, told, queues=True)
 
     def back() -> None:
         explorer.source = "docs"

@@ -6,6 +6,7 @@ import math
 
 from ...results.suite import PAPER_TEXT8
 from ..kit.grading import Prediction, Question, register
+from .sentences import sizes_text
 
 QUESTIONS: dict[str, Question] = {
     "nats": Question(
@@ -88,7 +89,7 @@ QUESTIONS: dict[str, Question] = {
             "That is the loss in nats, the logarithm of 90.": lambda: math.log(90),
             "That takes the perplexity from 100, but it is no percentage.": lambda: 10.0,
         },
-        "One part in 90: the loss is the mean of -log p, so its e-th power is one over the geometric mean of p.",
+        "One part in 90: the loss is the mean of -log p, so e to the loss is one over the geometric mean of p.",
         tolerance=0.02,
         unit="%",
     ),
@@ -128,10 +129,9 @@ PREDICTIONS: dict[str, Prediction] = {
     ),
     "live faster": Prediction(
         lambda e: (
-            f"{e.vocabulary.name}: V = {len(e.vocabulary):,}, d = {e.in_features:,}, B = {e.batch:,}, cutoffs "
-            f"{', '.join(f'{c:,}' for c in e.cutoffs) or 'none'}. The output layer alone should be {e.speedup:.2g} "
-            "times faster than the full softmax. How many times faster is a whole training step, LSTM and optimizer "
-            "included?"
+            f"{e.vocabulary.name}: {sizes_text(len(e.vocabulary), e.in_features, e.batch, e.cutoffs)} The output "
+            f"layer alone should be {e.speedup:.2g} times faster than the full softmax. How many times faster is a "
+            "whole training step, LSTM and optimizer included?"
         ),
         lambda e: float(e.measured_speedup()),
         "times",

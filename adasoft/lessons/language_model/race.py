@@ -25,6 +25,13 @@ RUNNERS = {
     "planned-0.75": "adaptive, planned, head ≥ 75 %",
     "hierarchical": "hierarchical softmax",
 }
+#: The same where there is little room.
+SHORT = {
+    "full": "full softmax",
+    "adaptive": "authors' cutoffs",
+    "planned-0.75": "planned",
+    "hierarchical": "hierarchical",
+}
 #: Marks of the stored loss that one point of a line is the mean of: a mark alone is noisy.
 SMOOTH = 5
 
@@ -90,6 +97,7 @@ class Race:
                 {
                     "name": one.name,
                     "label": one.label,
+                    "short": SHORT[one.name],
                     "seconds": round(one.seconds, 2),
                     "words": one.words,
                     "line": [[round(second, 2), round(value, 2)] for second, value in one.line],

@@ -109,26 +109,27 @@ def stored_panel(explorer: Explorer | None = None, folder: Path | None = None) -
             )
         )
         if by_rank.children:
-            ranks, ranked = by_rank.children
+            whose, ranks, ranked = by_rank.children
             near = nearest_ranked(one, [*found.values()])
             ranks.push(*rank_data(near))
             elsewhere = near is not None and near is not one
-            told = f"The runs above did not record it; these are {plain_label(near)}. " if near and elsewhere else ""
-            ranked.say(told + rank_sentence(near))
+            whose.say(f"The runs above did not record it; these are {plain_label(near)}." if near and elsewhere else "")
+            ranked.say(rank_sentence(near))
 
     def open_ranks(on: bool) -> None:
         before, by_rank.children = by_rank.children, ()
         for part in before:
             close_all(part)
         if on:
-            by_rank.children = (live(rank_figure(None), "extra loss by the rank of the word"), Line())
+            by_rank.children = (Line(), live(rank_figure(None), "extra loss by the rank of the word"), Line())
         redraw()
 
     for control in (shown, also):
         panel.on_value(control, lambda _: redraw())
     panel.on_value(opens, open_ranks)
     redraw_safely = safely(panel, redraw)
-    box = panel.box(row(shown, also), figure, result, below, opens, by_rank)
+    guess_first = w.HTML("Does the adaptive softmax lose on frequent words or on rare ones? Guess, then look:")
+    box = panel.box(row(shown, also), figure, result, row(guess_first, opens), by_rank, below)
     if explorer is None:
         redraw_safely()
         replace("stored", box)

@@ -15,6 +15,7 @@ from ...text import Row
 from ..kit import plots as f
 from ..kit.plots import Data, Layout
 from .looks import log_ticks, look
+from .sentences import began
 
 #: Rows whose difference is put in words, the first that is there.
 _IN_WORDS = ("planned-0.75", "adaptive", "planned-wide", "planned-wide-0.85", "planned-mean-0.75")
@@ -51,10 +52,12 @@ def rank_data(table: StoredTable | None) -> tuple[Data, Layout]:
         if row:
             ends = [*row["ranks"][1:], row["V"]]
         more = 1e3 * np.cumsum(row["more"]) if row else np.array([math.nan])
+        label, rest = ROW_LABELS[name].removeprefix("adaptive, ") if row else "", [""] * (len(more) - 1)
         data[i] = {
             "x": np.array(ends if row else [math.nan]),
             "y": more,
-            "text": [""] * (len(more) - 1) + [ROW_LABELS[name].removeprefix("adaptive, ") if row else ""],
+            # the name of the base line at its begin: curves cross it at its end
+            "text": [label, *rest] if name == "full" else [*rest, label],
         }
     base = ROW_LABELS.get(next(iter(rows.values()))["to"], "") if rows else ""
     title = (
@@ -72,7 +75,7 @@ def rank_figure(table: StoredTable | None) -> go.Figure:
         color, dash, symbol = look(name)
         figure.add_scatter(
             mode="lines+markers+text",
-            textposition="bottom left" if name == "full" else "top left",
+            textposition="top right" if name == "full" else "top left",
             name=label,
             line={"color": color, "width": 2.5, "dash": dash},
             marker={"symbol": symbol, "size": 8},
@@ -93,7 +96,19 @@ def _ahead_at_first(more: Any, ends: Sequence[int], kind: str) -> str:
     i = int(np.argmin(summed))
     if summed[i] > -1:
         return ""
-    return f" It is ahead on the {ends[i]:,} most frequent {kind} together ({summed[i]:+.0f}): it loses on rare ones."
+    return f" It is ahead by {-summed[i]:.0f} on the {ends[i]:,} most frequent {kind}: it loses on rare ones."
+
+
+def _also_ahead(row: Row, kind: str) -> str:
+    """Of another row, how far it is ahead on the most frequent words, and where it ends."""
+    summed = np.cumsum(1e3 * row["more"])
+    i, ends = int(np.argmin(summed)), [*row["ranks"][1:], row["V"]]
+    if summed[i] > -1 or i == len(summed) - 1:
+        return ""
+    return (
+        f" {began(ROW_LABELS[row['name']])}: ahead by {-summed[i]:.0f} up to rank {ends[i]:,}, then behind on the "
+        f"rest; {summed[-1]:+.0f} over all {kind}."
+    )
 
 
 def rank_sentence(table: StoredTable | None) -> str:
@@ -106,9 +121,12 @@ def rank_sentence(table: StoredTable | None) -> str:
     i = int(np.argmax(np.abs(more)))
     ends = [*compared["ranks"][1:], compared["V"]]
     kind = "pieces" if compared["words per token"] < 0.999 else "words"
+    others = "".join(
+        _also_ahead(row, kind) for row in rows.values() if row["name"] not in (compared["name"], compared["to"])
+    )
     return (
-        f"{ROW_LABELS[compared['name']]}: {more.sum():+.0f} thousandths of a nat per token against "
+        f"{began(ROW_LABELS[compared['name']])}: {more.sum():+.0f} thousandths of a nat per token against "
         f"{ROW_LABELS[compared['to']]}, or {100 * math.expm1(more.sum() / 1e3):+.1f} % in perplexity; most in one "
         f"stretch: {more[i]:+.0f} on the {kind} of rank {compared['ranks'][i]:,} to {ends[i]:,}, "
-        f"{100 * compared['shares'][i]:.0f} % of all tokens.{_ahead_at_first(more, ends, kind)}"
+        f"{100 * compared['shares'][i]:.0f} % of all tokens.{_ahead_at_first(more, ends, kind)}{others}"
     )

@@ -22,10 +22,12 @@ from .looks import OTHERS_COLOR, log_ticks, look
 #: What is in colour at first; all others are grey until the reader asks for one.
 MAIN = ("full", "adaptive", "planned-0.75")
 #: What the marks of the main ones are called.
-_SHORT = {"full": "full softmax", "adaptive": "authors' cutoffs", "planned-0.75": "planned, head ≥ 75 %"}
+_SHORT = {"full": "full softmax", "adaptive": "authors' cutoffs", "planned-0.75": "planned, ≥ 75 %"}
+#: Where they stand at the marks.
+_NAME_AT = {"full": "bottom right", "adaptive": "bottom right", "planned-0.75": "middle left"}
 #: Planned with a larger and larger head: the price of speed as one line.
 TRADE = {"planned-0.65": "≥ 65 %", "planned-0.75": "", "planned-0.85": "≥ 85 %"}
-#: How high the guess of a time stands, in percent: it says nothing of perplexity, and no other mark is there.
+#: How high the name stands at the line of the guess, in percent: where no mark is.
 GUESS_AT = 22.0
 #: Makes the runs that are stored.
 COMMAND = "python -m adasoft table --run europarl-en --tokens 2000000 --hidden 256 --epochs 2"
@@ -66,17 +68,17 @@ def stored_data(table: StoredTable | None, chosen: str | None = None, guess: flo
             "line.color": color,
             "line.width": 2.5 if named else 1,
             "marker.size": 9 if named else 5,
-            "opacity": 1.0 if named else 0.55,
+            "opacity": 1.0 if named else 0.75,
         }
         gain, more = (row.get("faster", math.nan), 100 * row.get("of full", math.nan)) if row else (math.nan, math.nan)
         low, high = _whisker(row, full) if named else (0.0, 0.0)
         data[n + i] = {
             "x": np.array([gain]),
             "y": np.array([more]),
-            "text": [named.replace("planned, head", "planned,")],
+            "text": [named],
             "marker.size": 13 if named else 8,
             "marker.color": color,
-            "opacity": 1.0 if named else 0.55,
+            "opacity": 1.0 if named else 0.75,
             "error_y.array": np.array([high]),
             "error_y.arrayminus": np.array([low]),
         }
@@ -89,7 +91,6 @@ def stored_data(table: StoredTable | None, chosen: str | None = None, guess: flo
         "marker.color": [look(name).color if _paper_name(name, chosen) else OTHERS_COLOR for name in names],
     }
     guessed = PAPER_TEXT8["full"][1] / guess if guess > 0 else math.nan
-    data[2 * n + 1] = {"x": np.array([guessed]), "y": np.array([GUESS_AT])}  # where no other mark is
     traded = [row for name in TRADE if table and (row := table.row(name)) and "of full" in row and "faster" in row]
     along = len(traded) > 1
     data[2 * n + 2] = {
@@ -99,19 +100,22 @@ def stored_data(table: StoredTable | None, chosen: str | None = None, guess: flo
     }
     minutes = np.concatenate([data[i]["x"] for i in range(n)])
     within = guessed if 0.5 < guessed < 20 else math.nan  # a wild guess stretches no axis
-    room = math.log10(0.72 * float(np.nanmin([*gains, within]))), math.log10(3.2 * float(np.nanmax([*gains, within])))
+    room = math.log10(0.6 * float(np.nanmin([*gains, within]))), math.log10(2.6 * float(np.nanmax([*gains, within])))
     percents = [*(data[n + i]["y"][0] for i in range(n)), *data[2 * n]["y"]]
+    edges = min(0.0, float(np.nanmin(percents))) - 5, float(np.nanmax(percents)) + 4  # room for names
+    # a line from edge to edge: a guess of minutes says nothing of perplexity
+    data[2 * n + 1] = {"x": np.full(3, guessed), "y": np.array([edges[0], GUESS_AT, edges[1]])}
     pieces = table is not None and table.rows[0]["words per token"] < 0.999
     layout = {
         **log_ticks("xaxis", minutes),
         **log_ticks("xaxis2", gains),
         "xaxis2.range": room,
-        "yaxis2.range": (min(0.0, float(np.nanmin(percents))) - 5, float(np.nanmax(percents)) + 4),  # room for names
+        "yaxis2.range": edges,
         "yaxis.title.text": f"validation perplexity{' per piece' * pieces}",
     }
     if np.isfinite(minutes).any():  # room for the names at the ends of the lines
         ends = float(np.log10(np.nanmin(minutes) / 1.2)), float(np.log10(np.nanmax(minutes)))
-        layout["xaxis.range"] = (ends[0], ends[1] + 0.42 * (ends[1] - ends[0]))
+        layout["xaxis.range"] = (ends[0], ends[1] + 0.6 * (ends[1] - ends[0]))
     return data, layout
 
 
@@ -130,8 +134,8 @@ def _whisker(row: Row | None, full: Row | None) -> tuple[float, float]:
 
 def stored_figure(table: StoredTable | None, chosen: str | None = None, guess: float = math.nan) -> go.Figure:
     """What each softmax cost in perplexity and gained in time, in stored runs and in the paper."""
-    titles = ("perplexity after each epoch", "cost and gain, beside the paper (hollow)")
-    figure = make_subplots(1, 2, subplot_titles=titles, horizontal_spacing=0.1)
+    titles = ("after each epoch", "cost and gain; hollow: the paper")
+    figure = make_subplots(1, 2, subplot_titles=titles, horizontal_spacing=0.12, column_widths=[0.42, 0.58])
     for name, label in ROW_LABELS.items():
         color, dash, symbol = look(name)
         figure.add_scatter(
@@ -150,7 +154,7 @@ def stored_figure(table: StoredTable | None, chosen: str | None = None, guess: f
             col=2,
             mode="markers+text",
             name=label,
-            textposition={"adaptive": "bottom right", "planned-0.75": "middle right"}.get(name, "bottom center"),
+            textposition=_NAME_AT.get(name, "bottom center"),
             marker={"symbol": look(name).symbol, "color": look(name).color},
             error_y={"type": "data", "symmetric": False, "thickness": 1.5, "width": 4, "array": [0]},
             hovertemplate=f"{label}: %{{x:.2f}} times faster, perplexity %{{y:+.1f}} %<extra></extra>",
@@ -160,7 +164,7 @@ def stored_figure(table: StoredTable | None, chosen: str | None = None, guess: f
         col=2,
         mode="markers+text",
         name="the paper, Text8",
-        textposition=["bottom right", "bottom center", "middle right", "middle right", "bottom center", "top center"],
+        textposition=["bottom right", "bottom center", "middle right", "middle right", "top left", "top center"],
         textfont={"size": 11},
         customdata=[ROW_LABELS[name] for name in PAPER_TEXT8],
         hovertemplate="the paper, %{customdata}: %{x:.2f} times faster, perplexity %{y:+.1f} %<extra></extra>",
@@ -169,11 +173,11 @@ def stored_figure(table: StoredTable | None, chosen: str | None = None, guess: f
     figure.add_scatter(
         row=1,
         col=2,
-        mode="markers+text",
+        mode="lines+text",
         name="your guess",
-        text=["your guess"],
-        textposition="top center",
-        marker=f.GUESSED,
+        text=["", "your guess", ""],
+        textposition="middle right",
+        line={"color": f.TEXT_COLOR, "width": 1.5},
         hovertemplate="your guess for the paper: %{x:.2f} times faster<extra></extra>",
     )
     figure.add_scatter(
@@ -225,10 +229,11 @@ def stored_table(table: StoredTable | None, names: Sequence[str] | None = None) 
     heads = ["", "test perplexity", *["per word"] * per_word]
     heads += ["above full", "in the paper", "times faster", "in the paper", "cutoffs"]
     paper, cells = paper_rows(), []
+    one_seed = " (one seed)" if table and any(row["seeds"] > 1 for row in table.rows) else ""
     for name in _names(table, names):
         row = (table.row(name) if table else None) or {}
         more, faster = paper.get(name, (math.nan, math.nan))
-        seeds = f" ({row['lowest']:,.1f} to {row['highest']:,.1f})" if row.get("seeds", 1) > 1 else ""
+        seeds = f" ({row['lowest']:,.1f} to {row['highest']:,.1f})" if row.get("seeds", 1) > 1 else one_seed
         cells.append(
             [
                 ROW_LABELS.get(name, name),

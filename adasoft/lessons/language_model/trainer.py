@@ -5,10 +5,12 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import ipywidgets as w
 
+from ..kit.done import guess_of
 from ..kit.parts import WIDE, Job, Line, Panel, Stopped, live, readable, row
 from ..kit.readers_code import run_readers_code
 from ..kit.views import LOCK
@@ -23,8 +25,8 @@ from .trainings import Request
 from .turns import Turns
 
 HERE = "trained here, live"
-#: Of `predict`, where the guess of the speed-up is kept.
-GUESS = "guess live faster"
+#: The key by which `predict` keeps the guess of the speed-up.
+GUESSED = "live faster"
 
 
 class Trainer:
@@ -55,7 +57,7 @@ class Trainer:
     ) -> None:
         self.explorer, self.key, self.labels, self.base, self._request = explorer, key, labels, base, request
         self._patience = patience
-        self._from_start, self._turns = True, None  # type: bool, Turns | None
+        self._turns: Turns | None = None
         self.sessions = {session.label: session for session in readable(panel, recorded_sessions)}
         self.shown = w.Dropdown(
             options=[HERE, *self.sessions], description="shown", style=WIDE, layout=w.Layout(width="560px")
@@ -67,8 +69,10 @@ class Trainer:
         )
         self.panel, self.words, self.table, self.made = panel, Line(), w.HTML(), w.HTML()
         self.figure = live(tf.training_figure(self.kept(), labels))
-        self.job = Job(panel, "Train", self._work, "Trains what is chosen from the start, in turns")
-        self.on = panel.button("Go on", self._go_on, "Trains the models in memory for as many seconds more")
+        told = "Trains what is chosen from the start, in turns"
+        self.job = Job(panel, "Train", partial(self._work, True), told, queues=True)
+        more = "Trains the models in memory for as many seconds more"
+        self.on = self.job.also("Go on", partial(self._work, False), more)
         self.job.row.children = (self.job.start, self.on, self.job.stop, self.job.bar)
         self.buttons = row(self.job.row, self.job.line)
         #: What there is to see, the sentence first: it is in sight beside the buttons.
@@ -90,19 +94,9 @@ class Trainer:
             return self._turns.json()
         return self.explorer.recall(self.key) or {}
 
-    def _go_on(self) -> None:
-        self._from_start = False
-        try:
-            self.job.begin()
-        except Exception:
-            self._from_start = True
-            raise
-
-    def _work(self, tick: Tick) -> None:
-        from_start, self._from_start = self._from_start, True
+    def _work(self, from_start: bool, tick: Tick) -> None:
         with LOCK, self.panel.writing():
             self.shown.value = HERE
-        self.on.disabled = True
         self._redraw()
         show = now_and_then(self._redraw, every=0.5)
 
@@ -125,7 +119,7 @@ class Trainer:
             else:
                 run_readers_code(train, patience=self._patience, stopped=lambda: self.job.stopped, on_stop=Stopped())
         finally:
-            self._turns, self.on.disabled = None, False
+            self._turns = None
             self._redraw()
 
     def _redraw(self) -> None:
@@ -137,11 +131,22 @@ class Trainer:
         lanes = {name: lane for name, lane in kept["lanes"].items() if name in self.explorer.ticked}
         return {**kept, "lanes": lanes} if lanes else kept
 
+    def _guess_of(self, kept: Mapping[str, Any]) -> float:
+        """The reader's guess of the speed-up; nan if it was made for another text, other sizes or cutoffs."""
+        found = guess_of(GUESSED, self.explorer.recall)
+        if found is None or "yours" not in kept.get("lanes", {}):
+            return math.nan
+        guess, result = found
+        e = self.explorer
+        asked = result["question"] if result else said.sizes_text(len(e.vocabulary), e.in_features, e.batch, e.cutoffs)
+        trained = kept["corpus"]["V"], kept["d"], kept["B"], kept["lanes"]["yours"]["cutoffs"]
+        return guess if said.sizes_text(*trained) in asked else math.nan
+
     def redraw(self) -> None:
         """Draw everything again."""
         kept = self.kept()
         recorded = self.sessions.get(self.shown.value)
-        guess = math.nan if recorded else float(self.explorer.recall(GUESS, math.nan))
+        guess = math.nan if recorded else self._guess_of(kept)
         labels = {name: EXAMPLE_LABELS.get(name, label) if recorded else label for name, label in self.labels.items()}
         drawn = self._ticked_of(kept) if recorded else kept
         self.figure.push(*tf.training_data(drawn, labels, self.loss.value, guess))

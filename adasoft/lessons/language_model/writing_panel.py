@@ -59,7 +59,7 @@ def writing_panel(explorer: TrainingExplorer, *, slot: str = "writing") -> w.VBo
         made = turns.write(how["n"], start=first or None, seed=how["seed"], tick=tick)
         explorer.note("written", {"start": first, "seed": how["seed"], "words": made})
 
-    job = Job(panel, "Write", write, "Draws words from every model that was trained above")
+    job = Job(panel, "Write", write, "Draws words from every model that was trained above", queues=True)
     sessions = readable(panel, recorded_sessions)
 
     def redraw() -> None:

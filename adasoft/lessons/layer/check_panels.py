@@ -14,6 +14,7 @@ from ..kit.tables import html_table
 from ..kit.widgets import NumberBox
 from .comparisons import (
     CASES,
+    FIRST_COLUMN,
     drop_in_case,
     drop_in_table,
     drop_in_verdict,
@@ -26,12 +27,18 @@ from .explorer import LayerExplorer
 from .figures import curve_svg
 
 
+def called(name: str) -> str:
+    """A parameter by the lesson's name and the code's: tail 1 · tail.0.0.weight."""
+    part, *rest = name.split(".")
+    return f"tail {int(rest[0]) + 1} · {name}" if part == "tail" else name
+
+
 def gradient_panel(explorer: LayerExplorer, *, slot: str = "gradients") -> w.VBox:
     """One weight's gradient by backward and by finite differences; every parameter's, ours and PyTorch's."""
     panel, pair_table, picture, table, words = parts.Panel(), w.HTML(), w.HTML(), w.HTML(), parts.Line()
-    shown: dict[str, Any] = {"name": "head.weight", "row": 0, "column": 0, "step": -5.0, "skip": False}
+    shown: dict[str, Any] = {"name": "head.weight", "row": 0, "column": FIRST_COLUMN, "step": -5.0, "skip": False}
     name = w.Dropdown(
-        options=["head.weight"], description="parameter", style=parts.WIDE, layout=w.Layout(width="200px")
+        options=["head.weight"], description="parameter", style=parts.WIDE, layout=w.Layout(width="280px")
     )
     row, column = (NumberBox(description=f"{what}, from 0", width="70px") for what in ("row", "column"))
     skip = w.Checkbox(False, description="a batch without tokens of the last tail", indent=False)
@@ -42,7 +49,7 @@ def gradient_panel(explorer: LayerExplorer, *, slot: str = "gradients") -> w.VBo
             before = dict(shown)
             shown[what] = value
             if what == "name":
-                shown["row"] = shown["column"] = 0
+                shown.update(row=0, column=FIRST_COLUMN)
             try:
                 draw()
             except Exception:
@@ -67,25 +74,26 @@ def gradient_panel(explorer: LayerExplorer, *, slot: str = "gradients") -> w.VBo
         # after a cutoff moved, a parameter or a row may be gone; what the reader types is refused instead
         weights = dict(explorer.layer.named_parameters())
         if shown["name"] not in weights:
-            shown.update(name="head.weight", row=0, column=0)
+            shown.update(name="head.weight", row=0, column=FIRST_COLUMN)
         rows, columns = weights[shown["name"]].shape
         shown.update(row=min(shown["row"], rows - 1), column=min(shown["column"], columns - 1))
         draw()
 
     def draw() -> None:
         names = parameter_names(explorer)
-        key = ("gradient", explorer.layer, explorer.confidence, *shown.values())
+        key = ("gradient", explorer.layer, *shown.values())
         check = explorer._cached(
             key,
             lambda: gradient_check(
                 explorer, shown["name"], shown["row"], shown["column"], shown["step"], shown["skip"]
             ),
         )
-        key = ("gradients", explorer.layer, explorer.confidence, shown["skip"])
+        key = ("gradients", explorer.layer, shown["skip"])
         rows = explorer._cached(key, lambda: gradient_table(explorer, shown["skip"]))
         with panel.writing():
-            if name.options != tuple(names):
-                name.options = tuple(names)
+            options = tuple((called(one), one) for one in names)
+            if name.options != options:
+                name.options = options
             name.value, row.value, column.value, skip.value = (shown[k] for k in ("name", "row", "column", "skip"))
         step.show(shown["step"])
         pair_table.value = html_table(
@@ -98,20 +106,24 @@ def gradient_panel(explorer: LayerExplorer, *, slot: str = "gradients") -> w.VBo
             label="the gradient of one weight in two ways",
         )
         picture.value = curve_svg(check, shown["step"], explorer.recall("guess digits"))
-        table.value = html_table(
-            [
-                (
-                    r.name,
-                    " x ".join(f"{n:,}" for n in r.shape),
-                    str(r.tokens),
-                    f"{r.ours:.6g}",
-                    "None" if r.stock is None else f"{r.stock:.6g}",
-                )
-                for r in rows
-            ],
-            ("parameter", "shape", "tokens that use it", "|gradient|, ours", "PyTorch's layer"),
-            label="gradients of all parameters",
-            scrolls=True,
+        # what the tick is for: without it, both layers say the same of every parameter
+        table.value = (
+            ""
+            if not shown["skip"]
+            else html_table(
+                [
+                    (
+                        called(r.name),
+                        str(r.tokens),
+                        f"{r.ours:.6g}",
+                        "None" if r.stock is None else f"{r.stock:.6g}",
+                    )
+                    for r in rows
+                ],
+                ("parameter", "tokens", "|gradient|, ours", "PyTorch's layer"),
+                label="gradients of all parameters",
+                scrolls=True,
+            )
         )
         digits = -math.log10(max(check.error, 1e-16))
         best = round(math.log10(min(check.curve, key=lambda point: point[1])[0]))
@@ -121,13 +133,13 @@ def gradient_panel(explorer: LayerExplorer, *, slot: str = "gradients") -> w.VBo
             else f"With this step the two agree to {max(0.0, digits):.1f} digits; of the steps drawn, "
             f"ε = {power_of_ten(best)} agrees best. "
         )
-        unset = [r.name for r in rows if r.stock is None]
+        unset = [called(r.name) for r in rows if r.stock is None]
         words.say(
             agreement
             + (
-                f"No token used {', '.join(unset)}: ours has zeros there, PyTorch's layer no gradient at all."
+                f"No token used {', '.join(unset)}: ours has zeros there, PyTorch's no gradient at all."
                 if unset
-                else "Each parameter was used by some token, and each has a gradient in both layers."
+                else ""
             )
         )
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from ...layer import AdaptiveSoftmax
 from ...vocabulary import Vocabulary
 from ..kit.first_words import FirstWordsExplorer
-from ..kit.traits import Real, Whole, kept
+from ..kit.traits import Whole, kept
 from ..kit.views import LOCK
 
 #: Situations that a drawn hidden state can stand for, and how strongly words prefer one.
@@ -97,8 +97,6 @@ class LayerExplorer(FirstWordsExplorer):
     """Rank of the chosen word, from 1."""
     state = kept(Whole(1, 1, STATES, "hidden state"))
     """Number of the chosen hidden state, from 1."""
-    confidence = kept(Real(1.0, 0.1, 10.0, "confidence"))
-    """In decoding the hidden states are multiplied by it, and with them all logits."""
     k = kept(Whole(10, 1, TOP[-1], "k"))
 
     def __init__(self, vocabulary: Vocabulary | str | None = None, **traits: Any) -> None:
@@ -112,7 +110,7 @@ class LayerExplorer(FirstWordsExplorer):
 
     def reset(self) -> None:
         """Back to the sizes, the cutoffs, the word and all else it was made with, as far as they fit these words."""
-        for name in ("in_features", "n_words", "word", "state", "confidence", "k"):  # the others depend on n_words
+        for name in ("in_features", "n_words", "word", "state", "k"):  # the others depend on n_words
             value = self._start[name]
             setattr(self, name, min(value, len(self.vocabulary)) if name == "word" else value)
         super().reset()
@@ -323,11 +321,11 @@ class LayerExplorer(FirstWordsExplorer):
 
     @torch.no_grad()
     def decoded(self) -> dict[str, Tensor]:
-        """Of all hidden states, times the confidence: the best 50 words, their log-probabilities, the tails'
+        """Of all hidden states: the best 50 words, their log-probabilities, the tails'
         log-probabilities, and those of the best word within each tail."""
 
         def make() -> dict[str, Tensor]:
-            layer, x = self.layer, self.states * self.confidence
+            layer, x = self.layer, self.states
             log_prob = layer.log_prob(x)
             edges = layer.cutoffs
             within = [log_prob[:, a:b].amax(1) for a, b in pairwise(edges)]
@@ -339,7 +337,7 @@ class LayerExplorer(FirstWordsExplorer):
                 "within": torch.stack(within, 1),
             }
 
-        return self._cached(("decoded", self.layer, self.confidence), make)  # type: ignore[no-any-return]
+        return self._cached(("decoded", self.layer), make)  # type: ignore[no-any-return]
 
     def best_words(self, k: int) -> list[tuple[int, float]]:
         """The k best words after the chosen hidden state: rank from 0, probability."""
@@ -349,13 +347,13 @@ class LayerExplorer(FirstWordsExplorer):
 
     def opened(self, row: int, k: int) -> list[bool]:
         """Which tails ``topk`` opens for the k best words after hidden state ``row``, from 0."""
-        return self.layer.opened(self.states[row] * self.confidence, k).tolist()  # type: ignore[no-any-return]
+        return self.layer.opened(self.states[row], k).tolist()  # type: ignore[no-any-return]
 
     def pairs(self) -> Pairs:
         """Shares of the (state, tail) pairs over the drawn hidden states."""
 
         def make() -> Pairs:
-            found, layer, x = self.decoded(), self.layer, self.states * self.confidence
+            found, layer, x = self.decoded(), self.layer, self.states
             ks = tuple(k for k in TOP if k <= layer.n_classes)
             shares = np.array(
                 [
@@ -369,4 +367,4 @@ class LayerExplorer(FirstWordsExplorer):
             opened = np.array([float(layer.opened(x, k).double().mean()) for k in ks])
             return Pairs(ks, shares[:, 0], shares[:, 1], opened)
 
-        return self._cached(("pairs", self.layer, self.confidence), make)  # type: ignore[no-any-return]
+        return self._cached(("pairs", self.layer), make)  # type: ignore[no-any-return]

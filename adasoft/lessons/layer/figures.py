@@ -22,6 +22,7 @@ from ..kit.picker import COLORS
 from .comparisons import GradientCheck
 from .drawing import box, canvas, cross, dot, line, power_of_ten, ring, short, text
 from .explorer import STATES, TOP, LayerExplorer
+from .questions import PREDICTIONS
 
 # ---------------------------------------------------------------- a batch
 
@@ -91,6 +92,13 @@ def counted_batch(explorer: LayerExplorer, seed: int) -> Counted:
     return Counted(found.tolist()[: len(edges)], [explorer.batch * share for share in explorer.token_shares])
 
 
+def asked_now(explorer: LayerExplorer, key: str) -> bool:
+    """Whether the guess that is kept was for the words and sizes of now."""
+    result, question = explorer.recall(f"result {key}"), PREDICTIONS[key].question
+    now = question if isinstance(question, str) else question(explorer)
+    return not isinstance(result, dict) or result.get("question") == now
+
+
 def counts_svg(explorer: LayerExplorer, counted: Counted, guess: float | None) -> str:
     """Tokens of each cluster: expected (line), drawn (circle), and the reader's guess for the last tail (cross)."""
     left, wide, n = 92, 440, len(counted.drawn)
@@ -110,9 +118,14 @@ def counts_svg(explorer: LayerExplorer, counted: Counted, guess: float | None) -
         ]
     if guess is not None and 0 <= guess <= explorer.batch:
         y = 40 + 34 * (n - 1)
+        # a guess for other words or another B is no guess of what is drawn here
+        said = (
+            f"your guess: {guess:,.4g}" if asked_now(explorer, "tail tokens") else f"guessed for others: {guess:,.4g}"
+        )
+        place, beyond = left + guess * scale, guess > 0.6 * explorer.batch
         body += [
-            cross(left + guess * scale, y + 22),
-            text(left + guess * scale + 12, y + 27, f"your guess: {guess:,.4g}"),
+            cross(place, y + 22),
+            text(place + (-12 if beyond else 12), y + 27, said, 'text-anchor="end"' if beyond else ""),
         ]
     return canvas(body, 40 + 34 * n + 6, "Tokens of a batch in each cluster, drawn and expected")
 
@@ -122,7 +135,7 @@ def counts_svg(explorer: LayerExplorer, counted: Counted, guess: float | None) -
 
 def curve_svg(check: GradientCheck, log_step: float, guess: float | None = None) -> str:
     """Digits to which the two gradients agree against the step, on a logarithmic axis."""
-    left, top, wide, high = 76, 16, 470, 160
+    left, top, wide, high = 76, 26, 470, 150
     body: list[str] = []
 
     def x(step: float) -> float:
@@ -146,8 +159,8 @@ def curve_svg(check: GradientCheck, log_step: float, guess: float | None = None)
         body += [dot(x(step), y(e), radius=3.5) for step, e in check.curve]
         here = x(10.0**log_step), y(check.error)
         body += [ring(*here), text(here[0] + 12, here[1] - 8, "your step")]
-    body.append(text(left + 6, top + 12, "← rounding"))
-    body.append(text(left + wide - 6, top + 12, "the loss bends →", 'text-anchor="end"'))
+    body.append(text(left, top - 10, "← rounding"))
+    body.append(text(left + wide, top - 10, "the loss bends →", 'text-anchor="end"'))
     body.append(text(left + wide / 2, top + high + 38, "step ε", 'text-anchor="middle"'))
     if guess is not None and 0 <= guess <= 16:
         level = y(10.0**-guess)
@@ -187,39 +200,6 @@ def loss_svg(losses: Sequence[float], entropies: tuple[float, float], steps: int
 # ---------------------------------------------------------------- decoding
 
 
-def bound_svg() -> str:
-    """Why no word of a block can score more than its mean and radius allow, in two dimensions."""
-    random = np.random.default_rng(3)
-    angle, far_out = random.random(40) * 2 * np.pi, 74 * random.random(40) ** 0.6
-    words = np.array([330.0, 92.0]) + np.column_stack([far_out * np.cos(angle), far_out * np.sin(angle)])
-    mean = words.mean(0)
-    radius = float(np.linalg.norm(words - mean, axis=1).max())
-    origin, toward = np.array([60.0, 150.0]), np.array([0.94, -0.342])
-    across = np.array([toward[1], -toward[0]])
-
-    def at(point: Any) -> tuple[float, float]:
-        return float(point[0]), float(point[1])
-
-    far = mean + radius * toward
-    tip = origin + 90 * toward
-    body = [
-        line([at(origin), at(tip)], 'stroke-width="3"'),
-        line([at(tip - 12 * toward + 6 * across), at(tip), at(tip - 12 * toward - 6 * across)], 'stroke-width="3"'),
-        text(tip[0] - 66, tip[1] - 12, "h, the hidden state", 'font-weight="bold"'),
-        f'<circle cx="{mean[0]:.1f}" cy="{mean[1]:.1f}" r="{radius:.1f}" fill="none" stroke="currentColor"/>',
-        *(dot(*at(word), COLORS[1], 4) for word in words),
-        line([at(mean - 8 * across), at(mean + 8 * across)], 'stroke-width="2.5"'),
-        line([at(mean - 8 * toward), at(mean + 8 * toward)], 'stroke-width="2.5"'),
-        line([at(mean), at(far)], 'stroke-width="1.5" stroke-dasharray="4 3"'),
-        text(mean[0], mean[1] + radius + 20, "64 words w: their mean and radius", 'text-anchor="middle"'),
-        line([at(far - 84 * across), at(far + 84 * across)], 'stroke-width="2"'),
-        text(far[0] + 14, far[1] - 34, "No word of the block lies"),
-        text(far[0] + 18, far[1] - 16, "beyond this line:"),
-        text(far[0] + 22, far[1] + 8, "h·w ≤ h·mean + |h|·radius", 'font-weight="bold"'),
-    ]
-    return canvas(body, 206, "A block of words as points with mean and radius; along h none lies beyond the circle")
-
-
 def left_open(explorer: LayerExplorer, k: int, second: bool) -> list[bool]:
     """Which tails the first rule does not skip for the chosen state; or both rules together."""
     found, row = explorer.decoded(), explorer.state - 1
@@ -252,7 +232,6 @@ def decoding_data(explorer: LayerExplorer, second: bool = True) -> tuple[f.Data,
         2: {
             "x": np.array([0.5, len(tails) + 0.5]),
             "y": np.full(2, threshold),
-            "text": ["", f"word {k}"],
         },
         3: {"x": ks, "y": pairs.bound},
         4: {"x": ks, "y": pairs.opened, "visible": second},
@@ -293,11 +272,9 @@ def decoding_figure(explorer: LayerExplorer) -> go.Figure:
     figure.add_scatter(
         row=1,
         col=1,
-        mode="lines+text",
+        mode="lines",
         name="k-th best word",
         line={**grey, "dash": "dash"},
-        textposition="top left",
-        cliponaxis=False,
         hovertemplate="the last word wanted: %{y:.2%}<extra></extra>",
     )
     for name, dash in _SHARES:
@@ -328,7 +305,7 @@ def decoding_figure(explorer: LayerExplorer) -> go.Figure:
         row=1, col=2, title_text="share of pairs", tickformat=".0%", range=[-0.03, 1.05], fixedrange=True
     )
     figure.update_annotations(font_size=13)
-    figure = f.filled(figure, *decoding_data(explorer), 330)
+    figure = f.filled(figure, *decoding_data(explorer), 300)
     figure.update_layout(showlegend=True, legend={"orientation": "h", "y": -0.2}, margin={"b": 80})
     return figure
 
@@ -369,16 +346,18 @@ def decoding_sentence(explorer: LayerExplorer, second: bool = True) -> str:
         verdicts.append(f"tail {i + 1} ({f.percent(float(tails[i].exp()))}) {fate}")
     nearest = min(range(len(pairs.ks)), key=lambda i: abs(pairs.ks[i] - k))
     said = "" if explorer.losses else " The layer is not trained: it knows the counts only."
-    shares = {name: f.percent(float(getattr(pairs, name)[nearest])) for name in ("bound", "opened", "needed")}
-    both = f" With the second rule, topk opens {shares['opened']}." if second else ""
+    shares = {name: f.percent(float(getattr(pairs, name)[nearest])) for name in ("opened", "needed")}
+    spared = 1 - float(pairs.bound[nearest])
+    skips = "none" if spared == 0 else "all" if spared == 1 else f.percent(spared)
+    needed = f"{shares['needed']} were needed" if pairs.needed[nearest] else "none was needed"
+    both = f" With the second rule, topk opens {shares['opened']};" if second else " Of them,"
     result = explorer.recall("result opened")
     judged = result.get("truth") if isinstance(result, dict) else None
     now = 100 * float(pairs.bound[pairs.ks.index(10)]) if 10 in pairs.ks else None
     if judged is not None and now is not None and abs(now - judged) > 0.5:
         said += f" When you guessed, it was {judged:.3g} % for the ten best; with this layer, it is {now:.3g} %."
     return (
-        f"Hidden state {explorer.state}, confidence {explorer.confidence:g}: word number {k} has "
+        f"Hidden state {explorer.state}: word number {k} has "
         f"{f.percent(float(threshold.exp()))}; {', '.join(verdicts)}. Of all {STATES * len(tails)} pairs, for the "
-        f"{pairs.ks[nearest]} best, the first rule does not skip {shares['bound']}.{both} But only {shares['needed']} "
-        f"hold one of the {pairs.ks[nearest]}.{said}"
+        f"{pairs.ks[nearest]} best, the first rule skips {skips}.{both} {needed}.{said}"
     )

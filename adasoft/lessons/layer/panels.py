@@ -15,9 +15,9 @@ from ..kit.cuts import cut_picker, cutoff_pair
 from ..kit.explorer import MAX_TAILS
 from ..kit.views import LOCK
 from ..kit.widgets import NumberBox
+from .bound import bound_svg
 from .explorer import STATES, TOP, TRAIN_STEPS, LayerExplorer
 from .figures import (
-    bound_svg,
     counted_batch,
     counts_svg,
     decoding_data,
@@ -232,49 +232,46 @@ def train_panel(explorer: LayerExplorer, *, steps: int = TRAIN_STEPS, slot: str 
     return box
 
 
+#: What stands above the controls of the last panel; a layer that is not trained says the same after every state.
+TO_DECODE = "Move k, then the hidden state: which tails must be opened? Then tick the second rule."
+UNTRAINED = (
+    "<b>This layer is not trained</b> (a restart or a moved cutoff forgets it). Press Train in section 6: until then, "
+    "all below shows the counts alone."
+)
+
+
 def decoding_panel(explorer: LayerExplorer, *, slot: str = "decoding") -> w.VBox:
     """The k best words, and which tails had to be opened for them."""
     panel, words, best = parts.Panel(), parts.Line(), w.HTML()
-    instruction = w.HTML("Move k, then the confidence: which tails must be opened?")
+    instruction = w.HTML()
     k = _pair(panel, explorer, "k", "k", "best words asked for, k", "best words", high=float(TOP[-1]), step=1.0)
-    number = NumberBox(description="confidence (times the state)", unit="times the state", whole=False)
-    confidence = parts.Pair(
-        panel,
-        number,
-        "confidence",
-        lambda value, _clip: setattr(explorer, "confidence", round(value, 3)),
-        low=0.1,
-        high=10.0,
-        step=0.1,
-    )
     state = _pair(panel, explorer, "state", "hidden state", "number of the hidden state", high=float(STATES), step=1.0)
     figure = parts.live(decoding_figure(explorer))
-    second, drawing = w.Checkbox(False, description="with the second rule (below)", indent=False), w.HTML()
+    second, drawing = w.Checkbox(False, description="with the second rule", indent=False), w.HTML()
 
     def reset() -> None:
-        explorer.confidence, explorer.k = 1.0, 10
+        explorer.state, explorer.k = 1, 10
 
     def redraw() -> None:
+        instruction.value = TO_DECODE if explorer.losses else UNTRAINED
         k.show(explorer.k)
-        confidence.show(explorer.confidence)
         state.show(explorer.state)
         figure.push(*decoding_data(explorer, second.value))
         best.value = words_html(explorer)
         words.say(decoding_sentence(explorer, second.value))
-        drawing.value = bound_svg() if second.value else ""
+        drawing.value = bound_svg(explorer, min(explorer.k, len(explorer.vocabulary))) if second.value else ""
 
     panel.on_value(second, lambda _: redraw())
 
     box = panel.box(
         instruction,
         k.row,
-        confidence.row,
         parts.row(state.row, second, panel.button("Reset", reset)),
         panel.problem,
         best,
+        drawing,
         figure,
         words,
-        drawing,
     )
     explorer.attach(slot, parts.safely(panel, redraw), box)
     return box

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from itertools import pairwise
 
 from ..kit import plots as f
@@ -58,8 +59,9 @@ def _products(explorer: LayerExplorer, reading: WordReading) -> list[str]:
             text(104, 84, f"p({tail}) = {_probability(math.exp(-reading.head_part))}"),
             text(104, 104, f"× p(word in {tail}) = {_probability(math.exp(-reading.tail_part))}"),
         ]
-    # the word is shortened, never a number
-    body.append(text(104, 124, f"= p({name}) = {_probability(total)}", 'font-weight="bold"'))
+    # the word is shortened, never a number; in the head it is the only line
+    y, equals = (124, "= ") if chosen else (84, "")
+    body.append(text(104, y, f"{equals}p({name}) = {_probability(total)}", 'font-weight="bold"'))
     for i, (start, end) in enumerate(pairwise(edges[1:])):
         y, on, width = 24 + 46 * i, chosen == i + 1, layer.widths[i]
         color, faint = (COLORS[i + 1], "") if on else (None, 'opacity=".75"')
@@ -90,8 +92,9 @@ def _bar(y: float, name: str, parts: list[tuple[float, str, str]], most: float, 
     for amount, color, label in parts:
         wide = min(amount, max(0.0, most - (x - 104) / scale)) * scale
         body.append(box(x, y, wide, 22, color))
-        if wide > 7.6 * len(label):
-            body.append(text(x + wide / 2, y + 16, label, 'text-anchor="middle"'))
+        # where there is no room for the name, its number alone
+        if fits := next((one for one in (label, re.findall(r"[\d.]+(?: %)?$", label)[0]) if wide > 7.6 * len(one)), ""):
+            body.append(text(x + wide / 2, y + 16, fits, 'text-anchor="middle"'))
         x += wide
     return [*body, text(x + 8, y + 16, after, 'font-weight="bold"')]
 

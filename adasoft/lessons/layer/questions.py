@@ -17,8 +17,8 @@ def _comparisons() -> Any:
 
 QUESTIONS: dict[str, Question] = {
     "rows": Question(
-        "Of 1,000 tokens, none ignored, 800 have their target in the head, 150 in tail 1 and 50 in tail 2. Count "
-        "one row for each token that a cluster scores. How many rows in all three?",
+        "Of 1,000 tokens, none ignored, 800 have their target in the head, 150 in tail 1 and 50 in tail 2. "
+        "Each cluster scores some tokens, one row each. How many rows in all?",
         lambda: 1200.0,
         {
             "The head sees every token: it must also learn to say 'tail 1'.": lambda: 1000.0,
@@ -93,8 +93,8 @@ QUESTIONS: dict[str, Question] = {
 PREDICTIONS: dict[str, Prediction] = {
     "tail tokens": Prediction(
         lambda e: (
-            f"The last tail holds {100 * e.word_shares[-1]:.0f} % of the words. Of {e.batch:,} tokens, how many have "
-            "their target there?"
+            f"{e.vocabulary.name}: the last tail holds {100 * e.word_shares[-1]:.0f} % of the words. "
+            f"Of {e.batch:,} tokens, how many have their target there?"
         ),
         lambda e: e.batch * e.token_shares[-1],
         "tokens",
@@ -107,10 +107,10 @@ PREDICTIONS: dict[str, Prediction] = {
         "digits",
     ),
     "opened": Prediction(
-        "Train the layer first. For the ten best words: in how many of 100 (state, tail) pairs does the first rule "
-        "fail to skip the tail?",
+        "Train the layer first. For the ten best words, what percentage of the (state, tail) pairs does the first rule "
+        "fail to skip?",
         lambda e: _comparisons().unskipped_percent(e, 10),
-        "%",
+        "% of the pairs",
     ),
 }
 

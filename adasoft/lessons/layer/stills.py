@@ -8,9 +8,10 @@ import numpy as np
 
 from ..kit import plots as f
 from ..kit.costs import COUNTED_MULTIPLICATIONS
-from .comparisons import GradientCheck, gradient_batch, gradient_check
+from .bound import bound_svg
+from .comparisons import FIRST_COLUMN, GradientCheck, gradient_batch, gradient_check
 from .explorer import TRAIN_STEPS, LayerExplorer
-from .figures import batch_svg, bound_svg, curve_svg, decoding_figure, loss_svg
+from .figures import batch_svg, curve_svg, decoding_figure, loss_svg
 from .path import layout_svg, path_svg
 from .widgets import SENTENCES
 
@@ -55,11 +56,11 @@ def _word_still() -> f.Picture:
 
 @f.still(
     "05_bound",
-    "Words as points in a circle around their mean; an arrow, the hidden state; across it a line that touches the "
-    "far side of the circle.",
+    "Words of each tail as points in a circle around their mean, with a solid line that touches it. Tail 1: a dashed "
+    "line crosses the circle, right of all words; tail 2: it lies beyond.",
 )
 def _bound_still() -> f.Picture:
-    return _image(bound_svg())
+    return _image(bound_svg(_shown(True), 10))
 
 
 @f.still(
@@ -68,7 +69,7 @@ def _bound_still() -> f.Picture:
 )
 def _gradient_still() -> f.Picture:
     explorer = _shown(False)
-    check = gradient_check(explorer, "head.weight", 0, 0, -5.0, False)
+    check = gradient_check(explorer, "head.weight", 0, FIRST_COLUMN, -5.0, False)
     x, target = gradient_batch(explorer, False)
     loss = float(explorer.layer(x, target).loss.detach())
     # Rounding errors differ from machine to machine: the still draws their law. Cutting off the series costs c h^2;

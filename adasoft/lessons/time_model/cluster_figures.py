@@ -27,7 +27,7 @@ from ..kit.plots import (
     percent,
     seconds_text,
 )
-from .explorer import BY_SHARE, COUNTED, EACH, MOST_TAILS, TIMED, TimingExplorer
+from .explorer import BY_SHARE, COUNTED, EACH, GUESS_BATCH, MOST_TAILS, TIMED, TimingExplorer
 from .figures import numbers
 from .flat_affine import PAPER_FULL, PAPER_SHORTLIST, PAPER_TWO, PAPER_TWO_SIZES
 
@@ -42,8 +42,6 @@ _LOOKS = {
     TIMED: (COLORS[0], DASHES[0], "circle"),
 }
 GUESS = "guess best number"
-#: The tokens per step that this guess is for, whatever the panel shows.
-GUESS_BATCH = 64
 
 
 def whose(explorer: TimingExplorer) -> str:
@@ -143,8 +141,10 @@ def clusters_figure(explorer: TimingExplorer) -> go.Figure:
     figure.update_yaxes(type="log", tickvals=[0.05, 0.07, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 2], tickformat=".0%")
     figure.update_yaxes(title_text="of the full softmax's time")
     figure.update_annotations(font_size=13)
-    figure = filled(figure, *clusters_data(explorer), 330)
-    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": -0.26})
+    figure = filled(figure, *clusters_data(explorer), 340)
+    # the legend has its own place, whatever the width: at a place of the plot's it would lie on the titles of the axes
+    legend = {"orientation": "h", "yref": "container", "y": 0.0, "yanchor": "bottom"}
+    figure.update_layout(showlegend=True, legend=legend, margin={"t": 34, "b": 132})
     return figure
 
 
@@ -160,10 +160,12 @@ def number_sentence(explorer: TimingExplorer) -> tuple[str, str]:
     if not best:
         return "Press “Search”: an exact search for each number of tails under each model.", ""
     if missing:
-        return f"Press “Search” for the curves of {' and '.join(missing)}.", ""
+        return f"Press “Search” for the curves “{'” and “'.join(missing)}”.", ""
     result = f"Fewest multiplications: {counted(best[COUNTED], 'tail')}."
     if TIMED in best:
-        result += f" Least time on {_the(whose(explorer))}: {counted(best[TIMED], 'tail')}, at B = {explorer.batch:,}."
+        most = " (the most tried)" if best[TIMED] == MOST_TAILS else ""
+        result += f" Least time on {_the(whose(explorer))}, at B = {explorer.batch:,}: "
+        result += f"{counted(best[TIMED], 'tail')}{most}."
     rest = [
         f"If a tail pays the constant by its share of the tokens, as in the paper's first version, the best is J = "
         f"{best[BY_SHARE]}{' (the most tried)' if best[BY_SHARE] == MOST_TAILS else ''}; if every cluster pays it, J = "
@@ -226,12 +228,13 @@ def beside_two(explorer: TimingExplorer) -> str:
 NO_TIMINGS = "there are no timings to plan with: time this machine (00) or run `python -m adasoft calibrate`"
 
 
-def plans_compared(explorer: TimingExplorer) -> dict[str, Plan]:
-    """The plan made by counting and the one made by timings, each with the best number of tails."""
+def plans_compared(explorer: TimingExplorer, batch: int | None = None) -> dict[str, Plan]:
+    """The plan made by counting and the one made by timings, each with the best number of tails, at the present B or
+    another."""
     models = explorer.models()
     if TIMED not in models:
         raise LookupError(NO_TIMINGS)
-    return {name: explorer.best_plan(models[name], MOST_TAILS) for name in (COUNTED, TIMED)}
+    return {name: explorer.best_plan(models[name], MOST_TAILS, batch) for name in (COUNTED, TIMED)}
 
 
 def timed_plan(explorer: TimingExplorer, batch: int | None = None) -> Plan:
@@ -242,18 +245,20 @@ def timed_plan(explorer: TimingExplorer, batch: int | None = None) -> Plan:
     return explorer.best_plan(models[TIMED], MOST_TAILS, batch)
 
 
-def replan_rows(explorer: TimingExplorer) -> dict[str, tuple[tuple[int, ...], float]]:
-    """Cutoffs and predicted seconds, all judged by the timings: the authors', the counted plan, the timed plan."""
+def replan_rows(explorer: TimingExplorer, batch: int | None = None) -> dict[str, tuple[tuple[int, ...], float]]:
+    """Cutoffs and predicted seconds, all judged by the timings: the authors', the counted plan, the timed plan; at the
+    present B or another."""
     chosen = {"the authors' cutoffs": explorer.paper_cutoffs()}
-    chosen |= {f"planned by {name}": plan.cutoffs for name, plan in plans_compared(explorer).items()}
+    chosen |= {f"planned by {name}": plan.cutoffs for name, plan in plans_compared(explorer, batch).items()}
     cost = explorer.models()[TIMED]
-    return {name: (cutoffs, _seconds(explorer, cost, cutoffs)) for name, cutoffs in chosen.items()}
+    return {name: (cutoffs, _seconds(explorer, cost, cutoffs, batch)) for name, cutoffs in chosen.items()}
 
 
-def _seconds(explorer: TimingExplorer, cost: Cost, cutoffs: Sequence[int]) -> float:
+def _seconds(explorer: TimingExplorer, cost: Cost, cutoffs: Sequence[int], batch: int | None = None) -> float:
     shares = np.diff(explorer.vocabulary.cumulative[[*cutoffs, len(explorer.vocabulary)]]).tolist()
     widths = explorer.widths_for(len(cutoffs))
-    return cost.layer(len(explorer.vocabulary), cutoffs, widths, shares, explorer.in_features, explorer.batch).seconds
+    tokens = batch or explorer.batch
+    return cost.layer(len(explorer.vocabulary), cutoffs, widths, shares, explorer.in_features, tokens).seconds
 
 
 def replan_data(explorer: TimingExplorer) -> tuple[Data, Layout]:
@@ -261,13 +266,18 @@ def replan_data(explorer: TimingExplorer) -> tuple[Data, Layout]:
     rows = replan_rows(explorer)
     names = list(rows)[::-1]
     texts = [f"{seconds_text(rows[n][1])}, {counted(len(rows[n][0]), 'tail')} " for n in names]
-    guess = explorer.recall("guess worth of time")
+    # at another B it was no guess
+    guess = explorer.recall("guess worth of time") if explorer.batch == GUESS_BATCH else None
     (_, slow) = rows[f"planned by {COUNTED}"]
     place = slow * (1 - guess / 100) if guess is not None and guess < 100 else math.nan
     return {
         0: {"y": names, "x": np.asarray([1e3 * rows[n][1] for n in names]), "text": texts},
         1: {"y": names[:1], "x": np.full(1, 1e3 * place)},
-    }, {"xaxis.range": (0, 1.05e3 * max(s for _, s in rows.values()))}
+    }, {
+        "xaxis.range": (0, 1.05e3 * max(s for _, s in rows.values())),
+        "yaxis.tickvals": tuple(range(len(names))),
+        "yaxis.ticktext": tuple(f"{n}<br><b>{text.strip()}</b>" for n, text in zip(names, texts, strict=True)),
+    }
 
 
 def replan_figure(explorer: TimingExplorer) -> go.Figure:
@@ -276,23 +286,22 @@ def replan_figure(explorer: TimingExplorer) -> go.Figure:
     figure.add_bar(
         orientation="h",
         marker={"color": [COLORS[0], COLORS[1], FULL_COLOR]},
-        textposition="inside",  # beyond the bar the cross of the guess would cover it
-        insidetextanchor="start",
-        textfont={"color": "#111", "size": 13},
+        textposition="none",  # beside the name: on the bar it is dim, beyond it the cross of the guess would cover it
         hovertemplate="%{y}:%{text}<extra></extra>",
     )
     figure.add_scatter(mode="markers", marker=GUESSED, hovertemplate="your guess: %{x:.3~g} ms<extra></extra>")
     figure.update_xaxes(
         title_text=f"one training step of the layer, predicted by the timings of {_the(whose(explorer))}, ms"
     )
+    figure.update_yaxes(type="category", tickmode="array", ticks="outside", ticklen=5, tickcolor="rgba(0,0,0,0)")
     figure = filled(figure, *replan_data(explorer), 190)
     figure.update_layout(margin_t=12)
     return figure
 
 
-def replan_gain(explorer: TimingExplorer) -> float:
+def replan_gain(explorer: TimingExplorer, batch: int | None = None) -> float:
     """By what part of its time the timed plan is faster than the counted one, both judged by the timings."""
-    _, (_, counted_plan), (_, timed) = replan_rows(explorer).values()
+    _, (_, counted_plan), (_, timed) = replan_rows(explorer, batch).values()
     return 1 - timed / counted_plan
 
 

@@ -98,6 +98,9 @@ EXERCISES = {
             "before you start the clock.": lambda device, repeats: statistics.median(
                 _times(device, repeats, warm_up=False)
             ),
+            "The cold first run is among your times, and the mean lets it count. Warm up, then take the median.": (
+                lambda device, repeats: statistics.fmean(_times(device, repeats, warm_up=False))
+            ),
             "That is the mean, and one busy moment spoils it. Take the median.": lambda device, repeats: (
                 statistics.fmean(_times(device, repeats))
             ),

@@ -25,10 +25,17 @@ from .timings import DTYPES, PRODUCTS, WAYS, Bench, Spread, judges, model_for, s
 
 #: Up to which number of tails the best plans are compared.
 MOST_TAILS = 10
+#: The tokens per step that the guesses are for, whatever a panel shows later.
+GUESS_BATCH = 64
 #: Sweeps at other sizes that are kept beside the last one.
 SWEEPS = 7
 #: The models that price clusters, as the figures name them.
-COUNTED, BY_SHARE, EACH, TIMED = "counted multiplications", "constant by share", "constant each", "timings"
+COUNTED, BY_SHARE, EACH, TIMED = (
+    "counted multiplications",
+    "a tail pays its share of c",
+    "every cluster pays c",
+    "timings",
+)
 
 _FORMS = {
     "product sweep": forms.measured(forms.decimal),

@@ -12,12 +12,14 @@ import plotly.graph_objects as go
 from ...text import counted
 from ..kit.picker import COLORS
 from ..kit.plots import FULL_COLOR, LOG, MEASURED, Data, Layout, filled, percent, seconds_text
-from .explorer import TimingExplorer
-from .flat_affine import PAPER_FLAT, PAPER_K0, PAPER_SIZES, FlatAffine, fit_flat_affine
+from .explorer import GUESS_BATCH, TimingExplorer
+from .flat_affine import PAPER_FLAT, PAPER_K0, PAPER_SIZES, FlatAffine
 from .timings import HOT, ONCE, PRODUCTS, TURNS, UNFINISHED, WAYS, Spread
 
 #: The guess that the plot of the products shows.
 GUESS = "guess twice the time"
+#: Flat is what takes no more than so many times the time of one word.
+FLAT = 1.2
 
 
 def _ms(seconds: Any) -> Any:
@@ -92,16 +94,15 @@ def wrong_sentence(presses: Sequence[Mapping[str, float]], right: Spread | None)
     if right is None:
         return "None of these can be judged before you time it properly.", " ".join(ways)
     worst = (presses[-1] if presses else {}).get(ONCE)
-    result = f"Timed properly, the product takes {seconds_text(right.median)}."
+    result = (
+        f"Timed properly, the product takes {seconds_text(right.median)}. Half of {right.n} runs, in turns with other "
+        f"work, lie between {seconds_text(right.q1)} and {seconds_text(right.q3)}."
+    )
     if worst is not None:
         result += f" One cold run says {seconds_text(worst)}: {_compared(worst, right)}."
     if HOT in (presses[-1] if presses else {}):
         ways = ways[1:]
-    spread = (
-        f"Half of {right.n} runs, in turns with other work, lie between {seconds_text(right.q1)} and "
-        f"{seconds_text(right.q3)}."
-    )
-    return result, " ".join([spread, *ways])
+    return result, " ".join(ways)
 
 
 def _compared(seconds: float, right: Spread) -> str:
@@ -130,7 +131,7 @@ def line_view(explorer: TimingExplorer, swept: Mapping[int, Spread] | None = Non
     label, before = explorer.swept_before()
     sizes, seconds, what = explorer.to_fit()
     grid = _grid(explorer)
-    guess = explorer.recall(GUESS)
+    guess = _guess(explorer)
     return {
         "title": f"Time of one product {_kind(explorer)}, B = {explorer.batch:,}, d = {explorer.in_features:,}",
         "points": _points(here),
@@ -140,9 +141,15 @@ def line_view(explorer: TimingExplorer, swept: Mapping[int, Spread] | None = Non
         "model": [[k, s] for k, s in zip(grid, explorer.modelled(grid), strict=False)],
         # another product on another kind of machine says nothing here
         "paper": {f"the paper's {card}": s for card, s in PAPER_FLAT.items()} if _of_the_paper(explorer) else {},
-        "guess": float(guess) if guess and guess > 0 else None,
+        "guess": guess,
         "most": explorer.most,
     }
+
+
+def _guess(explorer: TimingExplorer) -> float | None:
+    """The words that the reader guessed; none at another B, for which it was no guess."""
+    guess = explorer.recall(GUESS)
+    return float(guess) if guess and guess > 0 and explorer.batch == GUESS_BATCH else None
 
 
 def _kind(explorer: TimingExplorer) -> str:
@@ -204,42 +211,69 @@ def line_text(line: FlatAffine) -> str:
 
 def disagreement(explorer: TimingExplorer) -> str:
     """What this machine's product does beside the paper's, in words; nothing before there is something to fit."""
-    sizes, _, what = explorer.to_fit()
+    sizes, seconds, what = explorer.to_fit()
     if len(sizes) < 4:
         return ""
+    measured = what == "measured points"
+    flat = flat_until(sizes, seconds)
+    beyond = " or more" if flat == sizes[-1] else ""
+    here = "your points" if measured else "the cost model"
+    text = f"The paper's GPUs were flat up to about {PAPER_K0} words. By {here}, "
+    if flat > sizes[0]:
+        text += f"{counted(flat, 'word')}{beyond} take at most {100 * (FLAT - 1):.0f} % longer than one. "
+    else:
+        text += f"{counted(sizes[1], 'word')} take over {100 * (FLAT - 1):.0f} % longer than one: not flat. "
     best = explorer.fitted_line()
-    where = "your points" if what == "measured points" else "the cost model"
-    text = f"The best line through {where}: {line_text(best)}. "
-    if best.k0 < 0.5 * PAPER_K0:
-        flat = f"flat for only {counted(round(best.k0), 'word')}" if best.k0 >= 1 else "not flat"
-        start = f", but starting costs as much as {best.c / best.lam:,.0f} words" if best.lam else ""
-        machine = "Your machine" if what == "measured points" else "The recorded machine"
-        return f"{text}The paper's GPUs were flat up to about {PAPER_K0} words. {machine} is {flat}{start}."
-    length = "longer" if best.k0 > 2 * PAPER_K0 else "about as long"
-    return f"{text}The paper's GPUs were flat up to about {PAPER_K0} words; here the flat part is {length}."
+    text += f"The best line through {'them' if measured else 'it'}: {line_text(best)}."
+    if best.c and best.lam:
+        text += f" By that line, one start takes as long as {best.c / best.lam:,.0f} more words."
+    off = abs(best.errors(sizes, seconds))
+    if measured and off.max() > FLAT - 1:
+        worst = sizes[int(off.argmax())]
+        text += f" But it misses your points by up to {percent(off.max())}, at k = {worst:,}: trust the points."
+    return text
+
+
+def flat_until(sizes: Sequence[float], seconds: Sequence[float]) -> int:
+    """The largest size up to which no point takes more than `FLAT` times the first one."""
+    above = np.flatnonzero(np.asarray(seconds) > FLAT * seconds[0])
+    return int(sizes[above[0] - 1] if len(above) else sizes[-1])
+
+
+def twice(sizes: Sequence[float], seconds: Sequence[float]) -> float:
+    """The size from which on all points take at least twice the first one's time, read between the points on log
+    scales; nan where there is none."""
+    times = np.asarray(seconds, dtype=np.float64) / (2 * seconds[0])
+    last = int(np.flatnonzero(times < 1)[-1])
+    if last + 1 == len(times):
+        return math.nan
+    part = -math.log(times[last]) / math.log(times[last + 1] / times[last])
+    return float(sizes[last] * (sizes[last + 1] / sizes[last]) ** part)
 
 
 def yours_for_twice(explorer: TimingExplorer) -> str:
     """The answer to the guess by the points measured here; nothing before there are enough."""
     sizes, seconds, what = explorer.to_fit()
-    line = fit_flat_affine(sizes, seconds) if len(sizes) >= 4 else None
-    if what != "measured points" or line is None or not line.lam:
+    if what != "measured points":
         return ""
-    guess = explorer.recall(GUESS)
-    said = f" You guessed {guess:,.3g}." if guess and guess > 0 else ""
-    return f"Here, {max(1.0, _twice(line)):,.0f} words take twice the time of one.{said}"
+    found, guess = twice(sizes, seconds), _guess(explorer)
+    said = f" You guessed {guess:,.3g}." if guess else ""
+    if math.isnan(found):
+        return f"By your points, even {sizes[-1]:,} words take less than twice the time of one.{said}"
+    return f"By your points, {found:,.0f} words take twice the time of one.{said}"
 
 
-def _twice(line: FlatAffine) -> float:
-    return (2 * float(line(1.0)) - line.c) / line.lam
-
-
-def words_for_twice(explorer: TimingExplorer) -> float:
-    """Up to how many words a product takes less than twice the time of one word, by the best line."""
-    line = explorer.fitted_line()
-    if not line.lam:
-        raise ValueError("by these points words cost nothing: measure with a larger k")
-    return _twice(line)
+def words_for_twice(explorer: TimingExplorer, batch: int) -> float:
+    """Up to how many words a product takes less than twice the time of one word, by the cost model."""
+    cost = explorer.timings[0]
+    if cost is None:
+        raise LookupError("there are no timings to predict with: time this machine (00)")
+    sizes = np.geomspace(1, 2**20, 500)
+    seconds = np.asarray(cost.product_time(sizes, batch, explorer.in_features))
+    found = twice(sizes.tolist(), seconds.tolist())
+    if math.isnan(found):
+        raise ValueError("by these timings words cost nothing: time this machine again (00)")
+    return found
 
 
 def model_and_points(explorer: TimingExplorer) -> str:

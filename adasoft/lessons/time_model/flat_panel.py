@@ -43,6 +43,7 @@ def product_panel(explorer: TimingExplorer, *, slot: str = "product", every: flo
     panel.on_value(what, lambda value: setattr(explorer, "product", value))
     panel.on_value(budget, lambda _: redraw())
     plot = FlatLine(data=tf.line_view(explorer), line=_values(explorer))
+    noted: list[Any] = []
 
     def drawn(line: list[float]) -> None:
         note.say("")  # what it says is of another line
@@ -77,6 +78,10 @@ def product_panel(explorer: TimingExplorer, *, slot: str = "product", every: flo
             plot.data = tf.line_view(explorer)
             plot.line = _values(explorer)
         cost, whose = explorer.timings
+        now = [explorer.product_sizes, explorer.most, explorer.swept()]
+        if noted != now:  # what is said was of other sizes or points
+            note.say("")
+            noted[:] = now
         one = product_seconds(cost, explorer.sweep, explorer.batch, explorer.in_features)
         last: Mapping[str, Any] = explorer.recall("product sweep") or {}
         shown = f" Measured on {last['device']}, {last['date'][:10]}." if explorer.swept() else ""
@@ -115,7 +120,9 @@ def _fit(explorer: TimingExplorer, note: Line) -> None:
     before, after = (float(np.median(abs(line.errors(sizes, seconds)))) for line in (by_hand, best))
     explorer.line = (best.c, best.lam, best.k0)
     zero = " c came out as 0: by these points, starting costs nothing that k₀ does not explain." if not best.c else ""
-    if fitted_to == "measured points":
+    if fitted_to == "measured points" and abs(before - after) < 5e-4:
+        note.say(f"Your line was the best one already: median error {_small(after)}.{zero}")
+    elif fitted_to == "measured points":
         note.say(f"Fitted to the measured points: median error {_small(after)}; yours was {percent(before)}.{zero}")
     else:
         note.say(f"There are no points of these sizes, so this is the {fitted_to}. Measure, then fit again.{zero}")

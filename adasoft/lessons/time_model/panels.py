@@ -200,7 +200,9 @@ def replan_panel(explorer: TimingExplorer, *, slot: str = "replan") -> w.VBox:
 
     button = panel.button("Take the timed plan", take, "Sets the cutoffs and the cost model of all panels here")
     box = panel.box(
-        instruction("Change B, d or V and watch the two plans part or meet; then take the timed plan."),
+        instruction(
+            "Set B to 2,560 and watch what is left of the gain. Then set B back to 64 and take the timed plan."
+        ),
         row(*boxes, button),
         note,
         figure,

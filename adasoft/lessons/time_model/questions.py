@@ -7,7 +7,10 @@ from typing import Any
 from ..kit.grading import Prediction, Question, register
 from . import cluster_figures as cf
 from . import figures as f
-from .explorer import TimingExplorer
+from .explorer import GUESS_BATCH, TimingExplorer
+
+#: Where the guesses are made, and the panels below them start.
+START = {"batch": GUESS_BATCH}
 
 
 def timed(explorer: Any) -> TimingExplorer:
@@ -20,7 +23,7 @@ def timed(explorer: Any) -> TimingExplorer:
 QUESTIONS: dict[str, Question] = {
     "not waiting": Question(
         "A GPU product takes 2 ms; handing it over to the GPU takes 0.01 ms. A clock around 100 of them stops without "
-        "waiting for the GPU. How many milliseconds does it show?",
+        "waiting for the GPU. How many milliseconds does it show for all 100 together?",
         lambda: 1.0,
         {
             "That is the work: 100 x 2 ms. The clock stopped before it was done.": lambda: 200.0,
@@ -83,27 +86,30 @@ QUESTIONS: dict[str, Question] = {
 PREDICTIONS: dict[str, Prediction] = {
     "twice the time": Prediction(
         lambda e: (
-            f"B = {e.batch:,} tokens, d = {e.in_features:,}, softmax and gradients included. How many words can you "
+            f"B = {GUESS_BATCH} tokens, d = {e.in_features:,}, softmax and gradients included. How many words can you "
             "score in less than twice the time of one word?"
         ),
-        lambda e: f.words_for_twice(timed(e)),
-        "words, by the cost model; measure below to see yours",
+        lambda e: f.words_for_twice(timed(e), GUESS_BATCH),
+        "words, by the cost model",
         "How many words can you score in less than twice the time of one word?",
+        START,
     ),
     "best number": Prediction(
         lambda e: (
-            f"{len(e.vocabulary):,} words, d = {e.in_features:,}, B = {cf.GUESS_BATCH}. By the clock, how many tails "
+            f"{len(e.vocabulary):,} words, d = {e.in_features:,}, B = {GUESS_BATCH}. By the clock, how many tails "
             "are best?"
         ),
-        lambda e: float(cf.timed_plan(timed(e), cf.GUESS_BATCH).n_tails),
+        lambda e: float(cf.timed_plan(timed(e), GUESS_BATCH).n_tails),
         "tails, by the timings",
         "By the clock, how many tails are best?",
+        START,
     ),
     "worth of time": Prediction(
-        "One plan has the fewest multiplications, the other the least time. By what percentage does the second "
-        "shorten a step?",
-        lambda e: max(0.1, 100 * cf.replan_gain(timed(e))),
+        "One plan has the fewest multiplications, the other the least time. "
+        f"At $B = {GUESS_BATCH}$, how much shorter is a step with the second plan, in percent?",
+        lambda e: max(0.1, 100 * cf.replan_gain(timed(e), GUESS_BATCH)),
         "%, by the timings",
+        sizes=START,
     ),
 }
 

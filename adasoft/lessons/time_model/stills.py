@@ -59,7 +59,7 @@ _WAYS_SVG = (
         "in turns",
         (("warm-up", 110, 0), ("product", 90, 1), ("other work", 100, 2), ("product", 90, 1)),
         (110, 200),
-        "warm, cold cache, waited for; again and again, median",
+        "warm, cold cache, waited for; the median counts",
     ),
 )
 
@@ -93,7 +93,7 @@ def _ways_still() -> Picture:
             f'<text x="{right + 10}" y="{top + 47}">clock: {why}</text>'
         )
     return (
-        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 264" font-family="sans-serif" font-size="12" '
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 264" font-family="sans-serif" font-size="14" '
         f'fill="#727a82">{"".join(parts)}</svg>'
     )
 

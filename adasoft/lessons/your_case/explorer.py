@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import numpy as np
+
 from ..kit import forms
 from ..kit.explorer import Explorer
 from .scenarios import NAMES, SCENARIOS, Budget, Outcome, cost_of, nearest, outcome, trained, words_of
@@ -109,12 +111,16 @@ class CasesExplorer(Explorer):
         best = self.found(name)
         mine = outcome(case, words, cost, kept["cutoffs"], kept["widths"])
         runs, said = nearest(trained(name), mine, len(words), case.d)
+        like_it, told = nearest(trained(name), best, len(words), case.d, "the search’s")
+        for run, other in zip(runs, like_it, strict=True):
+            run["plan"] = other["nearest"]
         return {
             "yours": _plain(mine),
             "plan": _plain(best),
             "verdict": verdict(mine, best, self.budget(name)),
+            "rarest": rarest(best, words, case.unit),
             "trained": runs,
-            "nearest": said,
+            "nearest": f"{said}\n{told}" if runs else said,
         }
 
     def start_over(self) -> None:
@@ -126,6 +132,21 @@ class CasesExplorer(Explorer):
 def keys_of(name: str) -> tuple[str, str]:
     """What the decision and the lines of a case are kept under."""
     return f"case {name} decision", f"case {name} text"
+
+
+def rarest(found: Outcome, words: Any, unit: str) -> str:
+    """How many words the search leaves with the fewest numbers, which mean width barely notices; empty where few."""
+    edges, least = [0, *found.cutoffs, len(words)], min(found.widths)
+    shares = np.diff(words.cumulative[edges])
+    few = [i for i, width in enumerate(found.widths, 1) if width == least]
+    part = sum(edges[i + 1] - edges[i] for i in few) / len(words)
+    if least > 32 or part < 0.2:
+        return ""
+    tokens = 100 * sum(float(shares[i]) for i in few)
+    return (
+        f"The search leaves {100 * part:.0f} % of the {unit}s with {least} numbers each. They are only {tokens:.0f} % "
+        "of the tokens, so the mean width barely notices. Would you ship that?"
+    )
 
 
 def _plain(found: Outcome) -> dict[str, Any]:

@@ -18,19 +18,22 @@ from .explorer import CasesExplorer
 from .scenarios import SCENARIOS, median_error, pieces_table
 
 _OWN = Path(__file__).with_name("static")
+#: The page's part of a case, without what joins it to the kernel.
+CASE = (_OWN / "case_numbers.js", _OWN / "case.js")
 
 
 class CaseWidget(anywidget.AnyWidget):  # type: ignore[misc]
-    """A case on the page: ``given`` once, as `case_data` makes it; ``guess``; ``found`` after the decision.
+    """A case on the page: ``given`` once, as `case_data` makes it; ``guess``; ``found``, ``texts`` after the decision.
 
     Messages to the kernel: {"kind": "decide", "cutoffs", "widths"} and {"kind": "write", "texts"}.
     """
 
-    _esm = script("cost.js", "dom.js", _OWN / "case.js", _OWN / "case_widget.js")
+    _esm = script("cost.js", "dom.js", *CASE, _OWN / "case_widget.js")
     _css = "\n".join(path.read_text(encoding="utf-8") for path in (STATIC / "cut_explorer.css", _OWN / "case.css"))
     given = t.Dict().tag(sync=True)
     guess = t.Dict().tag(sync=True)
     found = t.Dict(None, allow_none=True).tag(sync=True)
+    texts = t.Dict().tag(sync=True)
 
 
 def _rest(name: str) -> float:
@@ -42,7 +45,7 @@ def _rest(name: str) -> float:
     return float(row["output ms"]) / 1e3 * (1 - share) / share
 
 
-def _guess(explorer: CasesExplorer, name: str) -> dict[str, float]:
+def _guess(explorer: CasesExplorer, name: str) -> dict[str, Any]:
     """The reader's guess where the case draws it: seconds of the full softmax, or what a training lost at its head."""
     guess = explorer.recall(f"guess {name}")
     if guess is None or name not in ("keyboard", "pieces"):
@@ -52,21 +55,29 @@ def _guess(explorer: CasesExplorer, name: str) -> dict[str, float]:
             return {}
         return {"seconds": float(guess) / 1e3}
     row = pieces_table().row("adaptive") or {}
-    return {"more": float(guess) / 100, "share": float(row["head share"])}
+    note = BELOW_0 if guess < 0 else ""
+    return {"more": float(guess) / 100, "share": float(row["head share"]), "note": note}
+
+
+#: Beside a guess that an adaptive softmax predicts better than a full one.
+BELOW_0 = (
+    "You guessed below 0: that fewer numbers predict better. It happened in the paper, with Greek and German (below), "
+    "but in none of these trainings."
+)
 
 
 def _machine(cost: Any, objective: Any) -> str:
-    """Whose timings predict, and how far off they are."""
+    """Whose timings predict, how far off they are, and what counts as memory."""
     error = median_error(cost, objective)
     off = "" if error is None else f"; the predictions are off by {100 * error:.0f} % (median)"
-    return f"Time is predicted from measurements of {cost.name}{off}."
+    held = "weights, gradients and Adam’s two moments" if objective == "train" else "the weights alone"
+    return f"Time is predicted from measurements of {cost.name}{off}. Memory: {held}."
 
 
 def case_data(explorer: CasesExplorer, name: str) -> dict[str, Any]:
     """What ``mountCase`` is given."""
     case, words, cost = SCENARIOS[name], explorer.words_of_case(name), explorer.cost_of_case(name)
     budget = explorer.budget(name)
-    decision = explorer.decision(name)
     return {
         "name": name,
         "words": text_data(words),
@@ -81,9 +92,7 @@ def case_data(explorer: CasesExplorer, name: str) -> dict[str, Any]:
         "tails": len(case.widths),
         "widths": list(case.widths),
         "rest": _rest(name),
-        "decision": decision and {"cutoffs": decision["cutoffs"], "widths": decision["widths"]},
         "machine": _machine(cost, case.objective),
-        "texts": explorer.recall(f"case {name} text") or {},
     }
 
 
@@ -96,7 +105,10 @@ def your_case_panel(explorer: CasesExplorer, name: str) -> w.VBox:
         raise ValueError(f"name should be one of {', '.join(SCENARIOS)}, got {name!r}")
     panel, turns = Panel(), itertools.count()
     shown = CaseWidget(
-        given=case_data(explorer, name), guess=_guess(explorer, name), found=explorer.revealed(name) or None
+        given=case_data(explorer, name),
+        guess=_guess(explorer, name),
+        found=explorer.revealed(name) or None,
+        texts=explorer.recall(f"case {name} text") or {},
     )
     words = explorer.words_of_case(name)
 
@@ -114,6 +126,7 @@ def your_case_panel(explorer: CasesExplorer, name: str) -> w.VBox:
                 tell()
             elif content.get("kind") == "write":
                 explorer.write(name, content["texts"])
+                shown.texts = explorer.recall(f"case {name} text")
 
     shown.on_msg(heard)
 
@@ -124,7 +137,7 @@ def your_case_panel(explorer: CasesExplorer, name: str) -> w.VBox:
             panel.problem.say("The words have changed: run this cell again.")
         shown.guess = _guess(explorer, name)
         if shown.found and shown.found.get("yours") and explorer.decision(name) is None:  # forgotten
-            shown.given = {**shown.given, "texts": {}}
+            shown.texts = {}
             show()
 
     box = panel.box(shown)

@@ -66,9 +66,11 @@ SCENARIOS = {
 }
 BUDGETS = {
     "items": Budget(10e-3, 600e6, 0.77 * 256),
-    "keyboard": Budget(1.7e-3, 14e6, 0.88 * 256),
+    "keyboard": Budget(0.85e-3, 6e6, 0.88 * 256),
     "pieces": Budget(50e-3, 20e6, 0.93 * 256),
 }
+#: As many as the stored trainings with words have, about (17,724 and 33,278): so these tell what a decision loses.
+KEYBOARD_WORDS = 20_000
 #: In the reader's own case: least mean width as a share of d, and how far time and memory may be above the best ones.
 OWN_WIDTH, OWN_ROOM = 0.9, 1.25
 
@@ -117,7 +119,7 @@ def items() -> Vocabulary:
 
 @lru_cache(maxsize=1)
 def _keyboard() -> Vocabulary:
-    return first_words(load_language("en"), 100_000)
+    return first_words(load_language("en"), KEYBOARD_WORDS)
 
 
 def words_of(name: str, own: Vocabulary) -> Vocabulary:
@@ -196,21 +198,35 @@ def trained(name: str) -> list[dict[str, Any]]:
             continue
         for row in table.rows:
             more = row.get("of full")
-            plain = row["name"] == "adaptive" or (row["name"].startswith("planned") and "mean" not in row["name"])
+            plain = row["name"] == "adaptive" or row["name"].startswith("planned")
             if more is None or not plain or "dropout" in row["name"] or "warmup" in table.label:
                 continue
             label = f"{ROW_LABELS[row['name']]}; {first['corpus']}, V = {row['V']:,}"
-            wide = "wide" in row["name"]
-            run = {"share": float(row["head share"]), "more": float(more), "label": label, "wide": wide, "V": row["V"]}
-            found.append(run)
+            found.append(
+                {
+                    "share": float(row["head share"]),
+                    "more": float(more),
+                    "label": label,
+                    "tails": _kind(row["widths"], row["d"]),
+                    "widths": list(row["widths"]),
+                    "V": row["V"],
+                }
+            )
     return found
+
+
+def _kind(widths: Sequence[int], d: int) -> str:
+    """Of tails: as wide as the "head", "wide" (half of it), or "narrow"; told by the first one."""
+    return "narrow" if not widths or widths[0] <= d / 3 else "wide" if widths[0] < 0.9 * d else "head"
 
 
 #: How many times more or fewer words a training may have, and how far its head's share may be, to be near a decision.
 FAR_WORDS, FAR_HEAD = 4.0, 0.07
 
 
-def nearest(runs: list[dict[str, Any]], mine: Outcome, n_words: int, d: int) -> tuple[list[dict[str, Any]], str]:
+def nearest(
+    runs: list[dict[str, Any]], mine: Outcome, n_words: int, d: int, whose: str = "yours"
+) -> tuple[list[dict[str, Any]], str]:
     """The runs with about as many words, the one most like a decision marked, and what that one lost, in words.
 
     Most alike: in the number of words, then in the head's share, then in the widths. None is marked where all are far.
@@ -219,23 +235,23 @@ def nearest(runs: list[dict[str, Any]], mine: Outcome, n_words: int, d: int) -> 
     close = [run for run in runs if apart[run["V"]] <= FAR_WORDS]
     if not close:
         all_ = " or ".join(f"{v:,}" for v in sorted(apart))
-        return [], f"No stored training is near yours: they have {all_} words, your case {n_words:,}."
+        return [], f"No stored training is near {whose}: they have {all_} words, your case {n_words:,}."
     same = min(apart.values())
-    wide = bool(mine.widths) and mine.widths[0] > d / 3
+    kind = _kind(mine.widths, d)
     best = min(
         (run for run in close if apart[run["V"]] == same),
-        key=lambda run: (round(abs(run["share"] - mine.head_share), 2), run["wide"] != wide),
+        key=lambda run: (round(abs(run["share"] - mine.head_share), 2), run["tails"] != kind),
     )
     near = abs(best["share"] - mine.head_share) <= FAR_HEAD
     marked = [{**run, "nearest": near and run is best} for run in close]
     if not near:
         return marked, (
-            f"No stored training is near yours: the closest with V = {best['V']:,} has {100 * best['share']:.0f} % of "
-            f"the tokens in its head, yours {100 * mine.head_share:.0f} %."
+            f"No stored training is near {whose}: the closest with V = {best['V']:,} has {100 * best['share']:.0f} % "
+            f"of the tokens in its head, {whose} {100 * mine.head_share:.0f} %."
         )
     more = abs(100 * best["more"])
     return marked, (
-        f"The stored training most like yours ({best['label']}) has {100 * best['share']:.0f} % of the tokens in its "
-        f"head and a perplexity {more:.1f} % {'above' if best['more'] >= 0 else 'below'} the full softmax’s. Trainings "
-        "that differ only in the seed differ by up to 5 %."
+        f"The stored training most like {whose} ({best['label'].split('; ')[-1]}): {100 * best['share']:.0f} % of the "
+        f"tokens in the head, tails of {', '.join(map(str, best['widths']))} numbers, a perplexity {more:.1f} % "
+        f"{'above' if best['more'] >= 0 else 'below'} the full softmax’s."
     )

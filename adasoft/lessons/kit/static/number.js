@@ -8,6 +8,11 @@ function render({ model, el }) {
   if (label) { label.htmlFor = id; label.textContent = model.get('description'); }
   else box.setAttribute('aria-label', model.get('description'));
   if (after) { after.textContent = unit; after.setAttribute('aria-hidden', 'true'); }
+  const why = make('div'); why.id = id + '-why'; why.className = 'adasoft-refused'; why.setAttribute('role', 'alert');
+  const refuse = () => {                                 // said where it was typed, in sight and aloud
+    const text = model.get('refused'); why.textContent = text;
+    box.setAttribute('aria-invalid', text ? 'true' : 'false');
+    if (text) box.setAttribute('aria-describedby', why.id); else box.removeAttribute('aria-describedby'); };
   let typing = false;                                    // what is being typed is not overwritten
   const short = v => Number.isInteger(v) ? v : Number(v.toPrecision(12));       // 80.1, not 80.10000000000001
   const show = () => { if (!typing) box.value = short(model.get('value')); };
@@ -15,10 +20,12 @@ function render({ model, el }) {
   box.addEventListener('blur', () => { typing = false; show(); });
   box.addEventListener('change', () => {                 // Enter, leaving the box, an arrow
     const v = box.valueAsNumber; typing = false;
-    if (Number.isNaN(v) || v === model.get('value')) return show();
-    model.set('value', v); model.save_changes(); });
+    if (Number.isNaN(v) || v === model.get('value')) {
+      model.set('refused', Number.isNaN(v) ? 'Type a number.' : ''); show();
+    } else model.set('value', v);
+    model.save_changes(); });
   box.addEventListener('keydown', e => e.stopPropagation());        // else JupyterLab takes keys for commands
-  model.on('change:value', show); show();
-  return () => model.off('change:value', show);
+  model.on('change:value', show); model.on('change:refused', refuse); show(); refuse();
+  return () => { model.off('change:value', show); model.off('change:refused', refuse); };
 }
 export default { render };

@@ -11,7 +11,7 @@ const STEP = {ArrowRight: 1.02, ArrowUp: 1.02, ArrowLeft: 1 / 1.02, ArrowDown: 1
 function render({model, el: root}) {
   root.classList.add('adasoft-picker');
   const svg = el('svg', {width: '100%', role: 'group'}, root);
-  let W = 700, H = model.get('height'), drag = null, offset = 0;
+  let W = 700, H = model.get('height'), drag = null, offset = 0, stale = false;
   const top = () => Math.max(Math.log10(model.get('n')), 0.05);
   const yr = () => { const y = model.get('ys').map(Math.log10);
     return [Math.floor(Math.min(...y) + 1e-9), Math.max(Math.ceil(Math.max(...y)), Math.floor(Math.min(...y)) + 1)]; };
@@ -32,7 +32,7 @@ function render({model, el: root}) {
     const c = [...model.get('cuts')], [lo, hi] = limits(i);
     v = Math.round(Math.min(hi, Math.max(lo, v)));
     if (v === c[i]) return;
-    c[i] = v; model.set('moved', i); model.set('cuts', c); model.save_changes();
+    c[i] = v; stale = true; model.set('moved', i); model.set('cuts', c); model.save_changes();
   }
   function layoutAll() {
     W = Math.max(300, root.clientWidth || 700); H = model.get('height');
@@ -100,25 +100,27 @@ function render({model, el: root}) {
       el('rect', {x, width: w, y: M.t, height: h, fill, 'fill-opacity': .22}, gb);
       el('rect', {x, width: w, y: H - M.b - 5, height: 5, fill}, gb);
       const full = names[k] ?? '', short = full.split(' · ')[0];
-      const label = 6.4 * full.length < w ? full : 6.4 * short.length < w ? short : '';
+      const label = [full, short, short.replace('tail ', '')].find(one => 6.4 * one.length < w) ?? '';
       text(label, {x: x + w / 2, y: M.t - 9, 'text-anchor': 'middle', class: 'band'}, gb);
     }
     svg.querySelectorAll('.handle').forEach((h, i) => {
       const x = X(c[i]), lab = h.querySelector('.lab'), left = x > W - M.r - 90, [lo, hi] = limits(i);
       h.setAttribute('transform', `translate(${x},0)`);
       h.setAttribute('aria-valuenow', c[i]); h.setAttribute('aria-valuemin', lo); h.setAttribute('aria-valuemax', hi);
-      h.setAttribute('aria-valuetext', `${c[i].toLocaleString('en')} words; ${names[i] ?? ''}`);
+      const share = names[i] && !stale ? `; ${names[i]}` : '';        // what Python has not counted yet is not read out
+      h.setAttribute('aria-valuetext', `${c[i].toLocaleString('en')} words${share}`);
       lab.setAttribute('text-anchor', left ? 'end' : 'start'); lab.setAttribute('dx', left ? -13 : 13);
       lab.textContent = 'c' + '₁₂₃₄₅₆₇₈₉'[i] + ' = ' + c[i].toLocaleString('en'); });
   }
   const all = ['xs', 'ys', 'mass', 'n', 'height', 'label'];
-  model.on('change:cuts', moveCuts); model.on('change:bands', moveCuts); model.on('change:mark', drawMark);
+  const counted = () => { stale = false; moveCuts(); };
+  model.on('change:cuts', moveCuts); model.on('change:bands', counted); model.on('change:mark', drawMark);
   for (const k of all) model.on('change:' + k, layoutAll);
   const ro = new ResizeObserver(() => {
     if (root.clientWidth && Math.abs(root.clientWidth - W) > 1 && drag === null) layoutAll(); });
   ro.observe(root);
   layoutAll();
-  return () => { ro.disconnect(); model.off('change:cuts', moveCuts); model.off('change:bands', moveCuts);
+  return () => { ro.disconnect(); model.off('change:cuts', moveCuts); model.off('change:bands', counted);
     model.off('change:mark', drawMark);
     for (const k of all) model.off('change:' + k, layoutAll); };
 }

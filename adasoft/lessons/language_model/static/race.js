@@ -43,7 +43,7 @@ export function story(runners, seconds, bet = null) {
     return `${(full.seconds / one.seconds).toFixed(1)} times sooner, ${Math.abs(100 * more).toFixed(0)} % ${more < 0 ? 'better' : 'worse'}`;
   };
   return ['The authors’ cutoffs: ', price('adaptive'), '. The planned ones: ', price('planned-0.75'),
-    `. So speed has a price, and you choose it.${bet ? ` Your bet: ${bet} times.` : ''}`];
+    `. Here speed has a price; section 2 shows speed that is nearly free.${bet ? ` Your bet: ${bet} times.` : ''}`];
 }
 
 /** The row of each label that ends at these places, from left to right, so that none of `room` pixels lies on another. */
@@ -59,7 +59,7 @@ export function stacked(ends, room) {
 
 export function mountRace(root, data, bet = null, heard = () => {}) {
   const {runners} = data, end = Math.max(...runners.map(r => r.seconds)), total = runners[0].words;
-  const lowest = Math.min(...runners.flatMap(r => r.epochs.map(([, y]) => y))) / 1.55;
+  const lowest = Math.min(...runners.flatMap(r => r.epochs.map(([, y]) => y))) / 1.9;
   const highest = 3.2 * Math.max(...runners.map(r => r.epochs[0][1]));
   const begin = Math.min(...runners.map(r => r.line[0][0]));
   const state = {seconds: 0, playing: false};
@@ -74,11 +74,11 @@ export function mountRace(root, data, bet = null, heard = () => {}) {
     node.addEventListener('click', act);
     return node;
   };
-  const playing = button('Play', () => (state.playing ? pause() : play()), 'primary');
-  button('Start again', () => { pause(); go(0); });
   const asked = html('label', {class: 'bet'}, controls, 'Your bet ');
   const guess = html('input', {type: 'number', min: 1, max: 100, step: .5, 'aria-label': 'your bet: times sooner'}, asked);
   asked.append(' times sooner');
+  const playing = button('Play', () => (state.playing ? pause() : play()), 'primary');
+  button('Start again', () => { pause(); go(0); });
   const betting = () => { guess.disabled = bet !== null && (guess.disabled || state.seconds > 0); };
   if (bet !== null) { guess.value = bet; guess.disabled = true; }    // the first bet counts
   guess.addEventListener('change', () => {
@@ -102,15 +102,17 @@ export function mountRace(root, data, bet = null, heard = () => {}) {
 
   function arrange() {
     width = Math.max(300, root.clientWidth || 900);
-    const wide = width >= 640, label = wide ? 206 : 0, row = wide ? ROW : ROW + 10;
-    const tracks = {left: 4 + label, right: width - 118}, top = TOP + row * runners.length + 36;
-    place = {left: 44, right: width - 12, top, height: wide ? 216 : 176};
+    const wide = width >= 900, beside = width >= 460, row = beside ? ROW : ROW + 10;   // names beside the tracks, or above
+    const tracks = {left: 4 + (wide ? 206 : beside ? 116 : 0), right: width - 118}, top = TOP + row * runners.length + (wide ? 36 : 52);
+    place = {left: 44, right: width - 12, top, height: 216};
     stage.replaceChildren();
     const height = top + place.height + 42;
     set(stage, {width, height, viewBox: `0 0 ${width} ${height}`});
     const text = (x, y, words, at = {}) => svg('text', {x, y, ...at}, stage, words);
     text(4, 12, `Words read, of ${(total / 1e6).toFixed(1)} million in ${runners[0].epochs.length} epochs`, {class: 'head'});
-    text(4, top - 12, `Perplexity, lower is better${wide ? '. Curve: words of the first epoch, as they are read. ●: validation part after each epoch' : ''}`, {class: 'head'});
+    const legend = 'Curve: words of the first epoch, as they are read. ●: validation part after each epoch';
+    text(4, top - (wide ? 12 : 28), `Perplexity, lower is better${wide ? `. ${legend}` : ''}`, {class: 'head'});
+    if (!wide) text(4, top - 12, legend);
     for (const value of [50, 60, 70, 80, 100, 120, 150, 200, 300]) {
       if (value <= lowest || value >= highest) continue;
       svg('line', {x1: place.left, x2: place.right, y1: Y(value), y2: Y(value), class: 'grid'}, stage);
@@ -129,8 +131,8 @@ export function mountRace(root, data, bet = null, heard = () => {}) {
     svg('rect', {x: place.left, y: place.top, width: place.right - place.left + 12, height: place.height},
       svg('clipPath', {id: clip}, svg('defs', {}, stage)));
     parts = runners.map((runner, i) => {
-      const y = TOP + i * row + (wide ? 0 : 13), kind = `run ${runner.name.replace(/\W/g, '-')}`;
-      text(4, wide ? y + 11 : y - 5, runner.label, {class: `name ${kind}`});
+      const y = TOP + i * row + (beside ? 0 : 13), kind = `run ${runner.name.replace(/\W/g, '-')}`;
+      text(4, beside ? y + 11 : y - 5, wide ? runner.label : runner.short, {class: `name ${kind}`});
       svg('rect', {x: tracks.left, y, width: tracks.right - tracks.left, height: 14, rx: 7, class: 'track'}, stage);
       return {
         tracks, y: y + 7, fill: svg('rect', {x: tracks.left, y, height: 14, rx: 7, class: `fill ${kind}`}, stage),
@@ -163,11 +165,11 @@ export function mountRace(root, data, bet = null, heard = () => {}) {
     });
     parts.forEach(part => { part.name.textContent = ''; part.leader.style.display = 'none'; });
     const ended = runners.map((_, i) => i).filter(i => runners[i].seconds <= now).sort((i, j) => runners[i].seconds - runners[j].seconds);
-    const rows = stacked(ended.map(i => X(runners[i].seconds)), width >= 640 ? 170 : 40);
+    const rows = stacked(ended.map(i => X(runners[i].seconds)), 130);
     ended.forEach((i, k) => {                                 // under the curves, where nothing else is
-      const x = X(runners[i].seconds), value = runners[i].epochs.at(-1)[1], y = Y(lowest) - 42 + 18 * rows[k];
+      const x = X(runners[i].seconds), value = runners[i].epochs.at(-1)[1], y = Y(lowest) - 42 + 17 * rows[k];
       set(parts[i].name, {x: x + 4, y, 'text-anchor': 'end'});
-      parts[i].name.textContent = (width >= 640 ? `${runners[i].label.replace('adaptive, ', '')}: ` : '') + value.toFixed(1);
+      parts[i].name.textContent = `${runners[i].short}: ${value.toFixed(1)}`;
       parts[i].leader.style.display = '';
       set(parts[i].leader, {x1: x, y1: Y(value) + 9, x2: x, y2: y - 11});
     });

@@ -123,7 +123,7 @@ export function mountBatch(root, data) {
       svg('rect', {x, y: WEIGHTS.top, width: Math.max(2, wide - 2), height: Math.max(3, WEIGHTS.high * data.widths[i] / d),
                    class: `block c${i} lit`, 'data-weights': i}, stage);
       const size = whole(edges[i + 1] - edges[i]), texts = [`${name}: ${size} words × ${data.widths[i]} numbers`,
-        `${name}: ${size} × ${data.widths[i]}`, name, ''];
+        `${name}: ${size} × ${data.widths[i]}`, name, `${i}`, ''];
       if (i) label(x, WEIGHTS.top - 8, texts.find(text => text.length * 7.6 < wide) ?? '', `strong own c${i}`);
       if (i && wide > 7.5 * span(i).length) label(x, WEIGHTS.top - 24, span(i), 'word');
       label(x + wide / 2, (top + bottom) / 2, '', `closed own c${i}`, 'middle').dataset.closed = i;

@@ -25,6 +25,12 @@ export function moved(line, handle, k, at, most) {
 const HANDLES = [['c', 'c', 1e3, 'ms'], ['lambda', 'λ', 1e6, 'µs per word'], ['k0', 'k₀', 1, 'words']];
 const MOST = [1, 1e-3];                         // of c and lambda, in seconds; of k0 it is the largest k
 
+/** By how much an arrow in a box changes its value: some 2 %, in whole digits; k0 by at least one word. */
+export function step(value, i) {
+  const power = value > 0 ? 10 ** Math.floor(Math.log10(value * .02)) : .01, digit = value > 0 ? Math.round(value * .02 / power) : 1;
+  return i === 2 ? Math.max(1, Math.round(digit * power)) : Number((digit * power).toPrecision(1));
+}
+
 /** An error as it is said: no more digits than mean anything. */
 export function off(error) {
   if (error > 2) return 'more than 200 %';
@@ -38,7 +44,7 @@ const HEIGHT = 300, TOP = 26, BOTTOM = 36, LEFT = 62;
  * {label, points}; paper: {label: seconds}. `heard(line)` is told of every move.
  */
 export function mountLine(root, read, heard) {
-  let given = read(), line = [...given.line], width = 0, held = null, active = null;
+  let given = read(), line = [...given.line], width = 0, held = null;
   root.classList.add('adasoft-line');
   const result = html('p', {class: 'result', role: 'status'}, root);
   const stage = svg('svg', {role: 'group', 'aria-label': 'Time of a product against its words, and your line'}, html('div', {}, root));
@@ -58,7 +64,6 @@ export function mountLine(root, read, heard) {
         return;
       }
       go(line.with(i, value / scale));
-      active = null;                          // the box keeps the focus
       arrange();
     });
     return box;
@@ -81,6 +86,7 @@ export function mountLine(root, read, heard) {
     y = s => TOP + (high - Math.log10(Math.max(s, 1e-12))) / (high - low) * (HEIGHT - TOP - BOTTOM);
     back = (px, py) => [.9 * 10 ** ((px - LEFT) / (right - LEFT) * (span - Math.log10(.9))),
                         10 ** (high - (py - TOP) / (HEIGHT - TOP - BOTTOM) * (high - low))];
+    const focused = stage.contains(document.activeElement) ? document.activeElement.dataset.handle : null;
     stage.replaceChildren();
     set(stage, {width, height: HEIGHT, viewBox: `0 0 ${width} ${HEIGHT}`});
     svg('text', {x: 4, y: 14, class: 'strong'}, stage, given.title);
@@ -116,7 +122,9 @@ export function mountLine(root, read, heard) {
       const node = svg('g', {class: 'handle', tabindex: 0, role: 'slider', 'aria-label': `${name}, ${unit}`, 'aria-valuemin': 0, 'data-handle': name}, stage);
       svg('circle', {r: 16, class: 'hit'}, node);
       svg('circle', {r: 8, class: 'knob'}, node);
-      svg('text', {class: 'sign', 'text-anchor': 'middle', y: -14}, node, sign);
+      // the left handle lies on the flat part, not on c; its sign below it, for that of k₀ may be near
+      if (name === 'c') svg('text', {class: 'sign', x: -8, y: 25}, node, 'c + λk₀');
+      else svg('text', {class: 'sign', 'text-anchor': 'middle', y: -14}, node, sign);
       node.addEventListener('pointerdown', event => { held = name; node.setPointerCapture(event.pointerId); event.preventDefault(); node.focus(); });
       node.addEventListener('pointermove', event => {
         if (held !== name) return;
@@ -125,10 +133,9 @@ export function mountLine(root, read, heard) {
       });
       for (const kind of ['pointerup', 'pointercancel', 'lostpointercapture']) node.addEventListener(kind, () => { held = null; });
       node.addEventListener('keydown', event => key(event, name));
-      node.addEventListener('focus', () => { active = name; });
     });
     show();
-    if (active) stage.querySelector(`[data-handle="${active}"]`)?.focus({preventScroll: true});
+    if (focused) stage.querySelector(`[data-handle="${focused}"]`).focus({preventScroll: true});
   }
   function draw(points, kind) {
     for (const [k, median, q1, q3, runs] of points) {
@@ -163,6 +170,7 @@ export function mountLine(root, read, heard) {
       const text = written(i);
       set(node, {transform: `translate(${x(k) + shift[name]},${inside(y(s))})`,
         'aria-valuenow': text, 'aria-valuetext': `${text} ${unit}`});
+      boxes[i].step = step(line[i] * HANDLES[i][2], i);
       if (boxes[i] !== document.activeElement) boxes[i].value = text;
     });
     const found = errors(line, given.against.points);

@@ -1,75 +1,11 @@
 // A case with a budget: the reader sets the head's share, the number of tails and their widths, on matrices to scale. Time,
 // memory and mean width follow within a frame. What a search found and the stored trainings are shown after the decision.
-import {layer, makeCost, makeWords} from '../../kit/static/cost.js';
+import {makeCost, makeWords} from '../../kit/static/cost.js';
 import {html, set, svg, whole} from '../../kit/static/dom.js';
+import {MOST_TAILS, STEP, SWEEP, SWEEPS, besides, bytesText, curve, fewest, outcome, parts, spread, timeText, typedNumber, widthText, wordsForShare} from './case_numbers.js';
 
-const MOST_TAILS = 4, STEP = 8;               // widths are multiples of STEP
-const SPACE = {top: 24, high: 112, ruler: 44, bottom: 40, side: 14};
+const SPACE = {top: 24, high: 96, curve: 84, ruler: 110, bottom: 34, side: 14};  // curve: time against the head, above the ruler
 const SHARES = [5, 99.9];                     // of the tokens in the head, percent
-const SWEEP = [0.3, 0.99];
-
-// ------------------------------------------------------------------ what a decision costs
-
-/** The fewest words that make up a share of the tokens; at least 1 word, and 1 is left for the tails. */
-export function wordsForShare(words, share) {
-  let low = 1, high = words.n - 1;
-  while (low < high) { const middle = (low + high) >> 1; if (words.cumulative(middle) >= share) high = middle; else low = middle + 1; }
-  return low;
-}
-/** Cutoffs behind the first, evenly spaced on the logarithmic scale up to V. */
-export function spread(first, tails, n) {
-  const cuts = [first];
-  for (let i = 1; i < tails; i++) {
-    const cut = Math.round(first * (n / first) ** (i / tails));
-    cuts.push(Math.min(Math.max(cut, cuts[i - 1] + 1), n - tails + i));
-  }
-  return cuts;
-}
-/** Parameters of a layer: head with an entry for each tail, and for each tail its projection and its words. */
-export function parameters(n, d, cuts, widths) {
-  const edges = [...cuts, n];
-  return widths.reduce((sum, width, i) => sum + width * (d + edges[i + 1] - edges[i]), (cuts[0] + widths.length) * d);
-}
-/** {seconds, bytes, width}: of a step, of all parameters, and numbers per token on average. */
-export function outcome(words, cost, given, cuts, widths) {
-  const made = layer(words, cost, cuts, {d: given.d, batch: given.batch, widths, objective: given.objective});
-  return {
-    seconds: made.seconds,
-    bytes: given.perParameter * parameters(words.n, given.d, cuts, widths),
-    width: made.clusters.reduce((sum, c) => sum + c.share * c.width, 0),
-  };
-}
-
-/** What a decision's time, memory and missing mean width are made of: [{name, seconds, bytes, missing}], by cluster. */
-export function parts(words, cost, given, cuts, widths) {
-  const {d} = given, made = layer(words, cost, cuts, {d, batch: given.batch, widths, objective: given.objective});
-  return made.clusters.map((c, i) => ({
-    name: i ? `tail ${i}` : 'the head', seconds: c.seconds, missing: c.share * (d - c.width),
-    bytes: given.perParameter * (i ? c.width * (d + c.size) : (c.size + widths.length) * d),
-  }));
-}
-
-// ------------------------------------------------------------------ as text
-
-const fixed = (value, fine, more) => value.toFixed(Math.min(6, fine + more));
-export const timeText = (s, more = 0) => (s >= 1 ? `${fixed(s, 2, more)} s` : s >= 0.1 ? `${fixed(s * 1e3, 0, more)} ms`
-  : s >= 1e-2 ? `${fixed(s * 1e3, 1, more)} ms` : `${fixed(s * 1e3, 2, more)} ms`);
-export const bytesText = (b, more = 0) => (b >= 1e9 ? `${fixed(b / 1e9, 2, more)} GB` : b >= 1e7 ? `${fixed(b / 1e6, 0, more)} MB`
-  : `${fixed(b / 1e6, 1, more)} MB`);
-export const widthText = (numbers, more = 0) => fixed(numbers, 0, more);
-/** A value and its limit as text, with as many digits as tell them apart. */
-export function besides(text, value, limit) {
-  let more = 0;
-  while (more < 4 && value !== limit && text(value, more) === text(limit, more)) more += 1;
-  return [text(value, more), text(limit, more)];
-}
-/** A number as a person types it, a decimal comma allowed. Throws an Error that says the rule. */
-export function typedNumber(text, low, high, step, rule) {
-  const plain = text.replace(/[%\s]/g, '').replace(',', '.'), number = Number(plain);
-  const whole_ = Math.abs(number / step - Math.round(number / step)) < 1e-9;
-  if (!plain || !Number.isFinite(number) || number < low || number > high || (step > 1 && !whole_)) throw new Error(`should be ${rule}, got ${text.trim() || 'nothing'}`);
-  return number;
-}
 
 /**
  * Put a case into `root`.
@@ -82,13 +18,13 @@ export function typedNumber(text, low, high, step, rule) {
 export function mountCase(root, given, on = {}) {
   const words = makeWords(given.words), cost = makeCost(given.cost), {d, budget} = given;
   const full = {seconds: cost.product(words.n, given.batch, d, given.objective), bytes: given.perParameter * words.n * d, width: d};
-  const state = {first: 1, tails: given.tails, widths: [...given.widths], shown: null, found: null, guess: {}, playing: false};
+  const state = {first: 1, tails: given.tails, widths: [...given.widths], shown: null, found: null, guess: {}, playing: false, traced: 0, warned: ''};
   let width = 0, frame = 0, timer = 0;
   root.classList.add('adasoft-cut', 'adasoft-case');
   // else JupyterLab takes keys for commands; Escape stays the keyboard's way out
   root.addEventListener('keydown', event => { if (event.key !== 'Escape') event.stopPropagation(); });
-  html('p', {class: 'instruction'}, root, 'Drag the head’s end on the ruler and the tails’ lower edges until all three bars keep the budget. '
-    + 'Areas are memory. The dashed frame, and a full bar, are the full softmax.');
+  html('p', {class: 'instruction'}, root, 'Drag the head’s end on the ruler and the tails’ lower edges until all three bars keep the budget. The tails share the '
+    + 'rest of the ruler equally. Areas are memory; the frame is the full softmax.');
   const stage = svg('svg', {role: 'group', 'aria-label': 'head and tails, to scale'}, html('div', {class: 'charts'}, root));
   const gauges = html('div', {class: 'gauges'}, root), summary = html('p', {class: 'result', role: 'status'}, root);
   const controls = html('div', {class: 'controls'}, root), refused = html('p', {class: 'note', role: 'alert'}, root);
@@ -112,7 +48,11 @@ export function mountCase(root, given, on = {}) {
     while (state.widths.length < state.tails) state.widths.push(Math.max(STEP, Math.round(state.widths.at(-1) / 4 / STEP) * STEP));
     controlsOf(); moved();
   };
-  function moved() { refused.textContent = ''; if (!frame) frame = requestAnimationFrame(() => { frame = 0; draw(); }); }
+  function moved() {
+    refused.textContent = '';
+    if (state.warned) { state.warned = asking.textContent = ''; controls.querySelector('.primary').textContent = 'Decide'; }
+    if (!frame) frame = requestAnimationFrame(() => { frame = 0; draw(); });
+  }
 
   // ---- controls: everything by keyboard and by typing, too
   function field(label, value, low, high, step, act, unit) {
@@ -155,6 +95,10 @@ export function mountCase(root, given, on = {}) {
   const Y = numbers => SPACE.top + numbers / d * SPACE.high;
   const LX = rank => SPACE.side + Math.log(rank) / Math.log(words.n) * (width - 2 * SPACE.side);
   const ruler = Y(d) + SPACE.ruler;
+  // the ends of the curve's scale: from below the budget to the slowest head with the tails of the start
+  const slow = Math.log(Math.max(2 * budget.seconds, ...curve(words, cost, given, given.widths).map(point => point.seconds))), fast = Math.log(budget.seconds / 3);
+  const TY = seconds => ruler - 16 - Math.min(1, Math.max(0, (Math.log(seconds) - fast) / (slow - fast))) * (SPACE.curve - 16);
+  const textWidth = text => 6.7 * text.length;   // of 12 pixels; a hidden page cannot be measured
   function handle(label, act, keys) {
     const node = svg('g', {class: 'handle', role: 'slider', tabindex: 0, 'aria-label': label}, stage);
     node.addEventListener('pointerdown', event => {
@@ -185,13 +129,22 @@ export function mountCase(root, given, on = {}) {
     svg('text', {x: X(words.n), y: Y(d) + 17, 'text-anchor': 'end', class: 'edge-text'}, stage);
     // the ruler: words on a logarithmic scale, else a thousand of them are one pixel
     for (let i = 0; i <= MOST_TAILS; i++) svg('rect', {class: `block c${i}`, 'data-band': i}, stage);
+    for (let i = 0; i <= MOST_TAILS; i++) svg('text', {class: 'band-text', y: ruler + 4, 'text-anchor': 'middle', 'data-name': i}, stage);
+    const last = `${whole(words.n)} ${given.unit}s`, room = LX(words.n) - textWidth(last) - 10;
     for (let rank = 1; rank < words.n; rank *= 10) {
-      svg('line', {x1: LX(rank), x2: LX(rank), y1: ruler + 5, y2: ruler + 10, class: 'tick'}, stage);
-      if (rank * 4 < words.n) svg('text', {x: LX(rank), y: ruler + 25, 'text-anchor': rank > 1 ? 'middle' : 'start'}, stage, whole(rank));
+      svg('line', {x1: LX(rank), x2: LX(rank), y1: ruler + 8, y2: ruler + 13, class: 'tick'}, stage);
+      if (LX(rank) + textWidth(whole(rank)) / 2 < room) svg('text', {x: LX(rank), y: ruler + 27, 'text-anchor': rank > 1 ? 'middle' : 'start'}, stage, whole(rank));
     }
-    svg('text', {x: LX(words.n), y: ruler + 25, 'text-anchor': 'end'}, stage, `${whole(words.n)} ${given.unit}s`);
-    svg('text', {x: 0, y: ruler - 8, 'text-anchor': 'middle', class: 'ruler-star'}, stage);
+    svg('text', {x: LX(words.n), y: ruler + 27, 'text-anchor': 'end'}, stage, last);
+    // above it, on the same scale: the time with each head, traced by Play, and the budget
+    svg('line', {x1: LX(1), x2: LX(words.n), y1: TY(budget.seconds), y2: TY(budget.seconds), class: 'limit-line'}, stage);
+    svg('text', {x: LX(1), y: TY(budget.seconds) - 5, class: 'halo'}, stage, `time: at most ${timeText(budget.seconds)}`);
     svg('path', {class: 'link'}, stage);
+    svg('path', {class: 'traced line total'}, stage);
+    svg('text', {'text-anchor': 'middle', class: 'halo fastest'}, stage);
+    svg('path', {class: 'least'}, stage);
+    svg('circle', {r: 5, class: 'time-dot'}, stage);
+    svg('text', {x: 0, y: ruler - 12, 'text-anchor': 'middle', class: 'ruler-star'}, stage);
     const head = handle(`${given.unit}s in the head`, x => setFirst(words.n ** ((x - SPACE.side) / (width - 2 * SPACE.side))), key => {
       const step = {ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 10, PageDown: -10}[key];
       if (step) setShare(words.cumulative(state.first) + step * 0.005);
@@ -223,8 +176,16 @@ export function mountCase(root, given, on = {}) {
     const head = stage.querySelector('.head-edge'), share = words.cumulative(state.first);
     stage.querySelectorAll('[data-band]').forEach((node, i) => {
       node.setAttribute('visibility', i <= state.tails ? 'visible' : 'hidden');
-      if (i <= state.tails) set(node, {x: LX(edges[i] || 1), y: ruler - 5, width: Math.max(1, LX(edges[i + 1]) - LX(edges[i] || 1)), height: 10});
+      if (i <= state.tails) set(node, {x: LX(edges[i] || 1), y: ruler - 8, width: Math.max(1, LX(edges[i + 1]) - LX(edges[i] || 1)), height: 16});
     });
+    stage.querySelectorAll('[data-name]').forEach((node, i) => {
+      node.textContent = '';
+      if (i > state.tails) return;
+      const low = LX(edges[i] || 1) + (i === 1 ? 9 : 0), high = LX(edges[i + 1]) - (i ? 0 : 9);   // 9: the knob
+      node.setAttribute('x', (low + high) / 2);
+      node.textContent = (i ? [`tail ${i}: ${heights[i]}`, String(heights[i])] : ['head']).find(text => textWidth(text) < high - low) ?? '';
+    });
+    drawCurve();
     set(stage.querySelector('.link'), {d: `M${LX(edges[1])},${ruler}L${X(edges[1])},${Y(d)}`});
     const plan = state.found?.plan, star = stage.querySelector('.ruler-star');
     star.textContent = plan ? '★' : '';
@@ -247,13 +208,29 @@ export function mountCase(root, given, on = {}) {
       node.textContent = '';
       if (i > state.tails) return;
       const wide = X(edges[i + 1]) - X(edges[i]);
-      node.textContent = wide > 140 ? `tail ${i}: ${state.widths[at]} numbers` : wide > 60 ? `tail ${i}: ${state.widths[at]}` : '';
+      node.textContent = wide > 140 ? `tail ${i}: ${state.widths[at]} numbers` : wide > 70 ? `tail ${i}: ${state.widths[at]}` : wide > 26 ? String(state.widths[at]) : '';
       set(node, {x: (X(edges[i]) + X(edges[i + 1])) / 2, y: Y(heights[i]) + 22, 'text-anchor': 'middle'});
     });
     const {last, first} = words.around ? words.around(state.first) : {last: null, first: null};
     stage.querySelector('.edge-text').textContent = last && first ? `the head ends near “${last.word}”; tail 1 begins near “${first.word}”` : '';
     measure();
     shows.forEach(show => show());
+  }
+  let made = {key: '', points: []};
+  /** The time of the present head, and that of the others as far as Play has come. */
+  function drawCurve() {
+    set(stage.querySelector('.time-dot'), {cx: LX(state.first), cy: TY(now().seconds)});
+    const key = String(own());
+    if (state.traced && made.key !== key) made = {key, points: curve(words, cost, given, own())};
+    const points = made.points.slice(0, state.traced);
+    stage.querySelector('.traced').setAttribute('d', points.map(({rank, seconds}, i) => `${i ? 'L' : 'M'}${LX(rank).toFixed(1)},${TY(seconds).toFixed(1)}`).join(''));
+    const label = stage.querySelector('.fastest'), best = points.length > SWEEPS ? points.reduce((a, b) => (b.seconds < a.seconds ? b : a)) : null;
+    label.textContent = best ? `▾ fastest: ${counted(best.rank)}, ${timeText(best.seconds)}` : '';
+    stage.querySelector('.least').setAttribute('d', best ? `M${LX(best.rank)},${TY(best.seconds) - 4}l5,-8h-10z` : '');
+    if (best) {
+      const half = textWidth(label.textContent) / 2;
+      set(label, {x: Math.min(LX(words.n) - 70 - half, Math.max(LX(1) + half, LX(best.rank))), y: ruler - SPACE.curve + 6});
+    }
   }
   const GAUGES = [['time', 'seconds', timeText, 'at most'], ['memory', 'bytes', bytesText, 'at most'], ['mean width', 'width', widthText, 'at least']];
   function measure() {
@@ -271,7 +248,7 @@ export function mountCase(root, given, on = {}) {
         const off = guess > 1.05 * full[key], left = off || guess > full[key] / 2;
         if (!off) mark('×', 'crossed', guess, `your guess of the full softmax: ${text(guess)}`);
         html('span', {class: 'mark-text', style: left ? `right:calc(100% - ${at(guess)} + 12px)` : `left:calc(${at(guess)} + 12px)`}, track,
-          off ? `× your guess, ${text(guess)}, off scale →` : `your guess, ${text(guess)}`);
+          off ? `× guess, ${text(guess)} →` : `your guess, ${text(guess)}`);
       }
       if (plan) mark('★', 'star', plan[key], `the search: ${text(plan[key])}`);
       if (yours && text(yours[key], 2) !== text(found[key], 2)) mark('○', 'decided', yours[key], `as decided: ${text(yours[key])}`);
@@ -291,17 +268,18 @@ export function mountCase(root, given, on = {}) {
     const of = ['seconds', 'bytes', 'missing'][i], made = parts(words, cost, given, cuts(), own());
     const whole_ = [found.seconds, found.bytes, d - found.width][i], most = made.reduce((a, b) => (b[of] > a[of] ? b : a));
     const share = whole_ > 0 ? `${(100 * most[of] / whole_).toFixed(0)} %` : '';
-    const what = i < 2 ? `${share} of it is ${most.name}.` : share ? `${share} of what is missing to ${d} is missing in ${most.name}.` : 'nothing is missing.';
+    const what = i < 2 ? `${share} of it is ${most.name}.` : share ? `${most.name} causes ${share} of the lost width.` : 'nothing is lost.';
     return `${kept ? 'Nearest to its limit' : 'Furthest from its limit'}: ${GAUGES[i][0]}; ${what}`;
   }
 
   // ---- Play: what the head's edge does to all three
   function play() {
-    const began = state.first, still = matchMedia('(prefers-reduced-motion: reduce)').matches, steps = still ? 6 : 80;
+    const began = state.first, still = matchMedia('(prefers-reduced-motion: reduce)').matches, steps = still ? 5 : SWEEPS;
     let at = 0;
     state.playing = true; sweeping.textContent = 'Pause'; state.before = began;
     const next = () => {
       if (at > steps) { state.first = began; stop(); draw(); return; }
+      state.traced = Math.max(state.traced, Math.round(at / steps * SWEEPS) + 1);
       state.first = wordsForShare(words, SWEEP[0] + (SWEEP[1] - SWEEP[0]) * at / steps);
       at += 1; draw();
       timer = setTimeout(next, still ? 900 : 60);
@@ -314,32 +292,46 @@ export function mountCase(root, given, on = {}) {
   let follow = () => {};                      // what below the bars goes with the present setting
   function decide() {
     stop();
+    const missed = inBudget(now()).filter(kept => !kept).length, key = String([cuts(), own()]);
+    if (missed && !state.found && state.warned !== key) {   // the answer spoils the case
+      state.warned = key;
+      asking.textContent = `${missed} of 3 ${missed > 1 ? 'miss' : 'misses'} the budget, and deciding shows the search’s answer. Go on turning, or decide all the same.`;
+      controls.querySelector('.primary').textContent = 'Decide anyway'; return;
+    }
+    state.warned = ''; controls.querySelector('.primary').textContent = 'Decide';
     asking.textContent = 'Searching …';
     on.decide?.({cutoffs: cuts(), widths: own()});
   }
   function reveal(found) {
     asking.textContent = '';
     if (state.found && !found?.yours) given.texts = {};   // forgotten
-    state.found = found?.yours ? found : null;
-    follow = () => {};
+    state.found = found?.yours ? found : null; follow = () => {};
     answer.replaceChildren();
     if (!state.found) { draw(); return; }
-    const table = html('table', {}, answer), line = (head, cells, kind = 'td') => {
-      const row = html('tr', {}, table);
-      for (const [i, text] of [head, ...cells].entries()) html(i ? kind : 'th', {scope: i ? undefined : 'row'}, row, text);
-      return row;
+    const rows = ['head', 'widths of the tails', 'fewest numbers', 'time', 'memory', 'mean width'];
+    const cells = one => {
+      const least = fewest(words.n, d, one.cutoffs, one.widths);
+      return [`${counted(one.cutoffs[0])}, ${(100 * one.share).toFixed(1)} %`, one.widths.join(', '), `${least.numbers}, for ${(100 * least.share).toFixed(0)} % of ${given.unit}s`,
+        timeText(one.seconds), bytesText(one.bytes), widthText(one.width)];
     };
-    const cells = one => [`${counted(one.cutoffs[0])}, ${(100 * one.share).toFixed(1)} %`, one.widths.join(', '), timeText(one.seconds), bytesText(one.bytes), widthText(one.width)];
-    line('', ['head', 'widths of the tails', 'time', 'memory', 'mean width'], 'th');
-    line('○ yours, as decided', cells(found.yours));
-    line('★ the search', cells(found.plan));
-    const present = line('now', ['', '', '', '', '']);
+    const columns = [['○ yours, as decided', cells(found.yours)], ['★ the search', cells(found.plan)], ['now', rows.map(() => '')]];
+    const table = html('table', {}, answer), top = html('tr', {}, table);
+    html('td', {}, top);
+    const present = columns.map(([name]) => html('th', {scope: 'col'}, top, name)).slice(2);
+    rows.forEach((name, i) => {
+      const row = html('tr', {}, table);
+      html('th', {scope: 'row'}, row, name);
+      for (const [, texts] of columns) html('td', {}, row, texts[i]);
+      present.push(row.lastElementChild);
+    });
     html('p', {}, answer, found.verdict);
+    if (found.rarest) html('p', {class: 'rarest'}, answer, found.rarest);
     const you = trainings(found);
     follow = now_ => {
       const at = {...now_, cutoffs: cuts(), widths: own(), share: words.cumulative(state.first)};
-      present.hidden = String([at.cutoffs, at.widths]) === String([found.yours.cutoffs, found.yours.widths]);
-      cells(at).forEach((text, i) => { present.children[i + 1].textContent = text; });
+      const same = String([at.cutoffs, at.widths]) === String([found.yours.cutoffs, found.yours.widths]);
+      for (const cell of present) cell.hidden = same;
+      cells(at).forEach((text, i) => { present[i + 1].textContent = text; });
       you(at.share);
     };
     draw();
@@ -358,35 +350,44 @@ export function mountCase(root, given, on = {}) {
   }
   function trainings(found) {
     if (!found.trained.length) { html('p', {}, answer, found.nearest); return () => {}; }
-    const wide = Math.min(520, width - 20), high = 150, left = 44, base = high - 34;
-    const x = share => left + (share - 0.5) / 0.5 * (wide - left - 16), y = more => base - Math.max(-0.01, more) / 0.14 * (base - 14);
+    const wide = Math.min(620, width - 20), high = 190, left = 50, base = high - 40, low = -0.02, top = 0.14;
+    const x = share => left + 8 + (Math.min(1, Math.max(0.5, share)) - 0.5) / 0.5 * (wide - left - 24);
+    const y = more => base - (Math.min(top, Math.max(low, more)) - low) / (top - low) * (base - 32);
     const figure = html('figure', {}, answer), chart = svg('svg', {width: wide, height: high, role: 'img', 'aria-label': found.nearest}, figure);
     for (const more of [0, 0.05, 0.1]) {
       svg('line', {x1: left, x2: wide - 10, y1: y(more), y2: y(more), class: 'grid'}, chart);
       svg('text', {x: left - 5, y: y(more) + 4, 'text-anchor': 'end'}, chart, `${more ? '+' : ''}${100 * more} %`);
     }
     for (const share of [0.5, 0.6, 0.7, 0.8, 0.9, 1]) svg('text', {x: x(share), y: base + 16, 'text-anchor': 'middle'}, chart, `${Math.round(100 * share)} %`);
-    svg('text', {x: wide - 10, y: base + 31, 'text-anchor': 'end', class: 'strong'}, chart, 'head’s share of the tokens');
-    svg('text', {x: left + 4, y: 11}, chart, 'perplexity, above the full softmax’s');
-    for (const run of found.trained) {
-      const r = run.nearest ? 7 : 5, at = x(run.share), up = y(run.more), kind = `trained${run.nearest ? ' near' : ''}`;
-      const dot = run.wide ? svg('rect', {x: at - r, y: up - r, width: 2 * r, height: 2 * r, class: kind}, chart) : svg('circle', {cx: at, cy: up, r, class: kind}, chart);
+    svg('text', {x: wide - 10, y: base + 33, 'text-anchor': 'end', class: 'strong'}, chart, 'head’s share of the tokens');
+    svg('text', {x: 0, y: 12, class: 'strong'}, chart, 'perplexity above the full softmax’s');
+    svg('line', {x1: x(found.plan.share), x2: x(found.plan.share), y1: 34, y2: base, class: 'star-line'}, chart);
+    const line = svg('line', {y1: 34, y2: base, class: 'cut'}, chart), label = svg('text', {y: 29, class: 'strong halo', 'text-anchor': 'middle'}, chart, 'you');
+    for (const run of [...found.trained].sort((a, b) => (a.nearest || a.plan || 0) - (b.nearest || b.plan || 0))) {   // the marked ones in front
+      const r = run.nearest || run.plan ? 7 : 5, at = x(run.share), up = y(run.more), kind = `trained${run.nearest || run.plan ? ' near' : ''}`;
+      const dot = {
+        wide: () => svg('rect', {x: at - r, y: up - r, width: 2 * r, height: 2 * r, class: kind}, chart),
+        head: () => svg('path', {d: `M${at},${up - r - 1}l${r + 1},${2 * r}h${-2 * r - 2}z`, class: kind}, chart),
+      }[run.tails]?.() ?? svg('circle', {cx: at, cy: up, r, class: kind}, chart);
       svg('title', {}, dot, `${run.label}: ${run.more >= 0 ? '+' : ''}${(100 * run.more).toFixed(1)} %`);
     }
-    const line = svg('line', {y1: 20, y2: base, class: 'cut'}, chart), label = svg('text', {y: 32, class: 'strong'}, chart, 'you');
+    svg('text', {x: x(found.plan.share), y: 30, class: 'ruler-star halo', 'text-anchor': 'middle'}, chart, '★');
     if (state.guess?.more !== undefined) {
-      const {more, share: where} = state.guess, up = y(Math.min(0.12, Math.max(0, more))), off = more > 0.12 ? ', off scale ↑' : more < 0 ? ', off scale ↓' : '';
+      const {more, share: where} = state.guess, up = y(more), off = more > top ? ', off scale ↑' : more < low ? ', off scale ↓' : '';
       svg('path', {d: `M${x(where) - 5},${up - 5}l10,10m0,-10l-10,10`, class: 'cross'}, chart);
-      svg('text', {x: x(where) - 9, y: up + 4, 'text-anchor': 'end'}, chart, `your guess, ${(100 * more).toFixed(1)} %${off}`);
+      svg('text', {x: x(where) - 10, y: up + 4, 'text-anchor': 'end', class: 'halo'}, chart, `your guess, ${(100 * more).toFixed(1).replace('-', '−')} %${off}`);
     }
-    html('figcaption', {}, figure, `${found.nearest} Squares: wider tails.`);
+    const shapes = [['narrow', 'Circles: narrow tails.'], ['wide', 'Squares: wider tails.'], ['head', 'Triangles: tails as wide as the head.']];
+    const caption = html('figcaption', {}, figure);
+    const key = shapes.filter(([kind]) => found.trained.some(run => run.tails === kind)).map(([, text]) => text).join(' ');
+    for (const text of [`${key} ${found.trained.some(run => run.nearest || run.plan) ? 'Large: those named below. ' : ''}Trainings that differ only in the seed differ by up to 5 %.`, ...found.nearest.split('\n'), state.guess?.note]) if (text) html('p', {}, caption, text);
     return share => {
-      const at = x(Math.min(1, Math.max(0.5, share)));
+      const at = x(share), beside = Math.abs(at - x(found.plan.share)) < 22;
       set(line, {x1: at, x2: at});
-      set(label, {x: at + (share < 0.6 ? 5 : -5), 'text-anchor': share < 0.6 ? 'start' : 'end'});
+      set(label, {x: at + (beside ? (share < found.plan.share ? -14 : 14) : 0), 'text-anchor': beside ? (share < found.plan.share ? 'end' : 'start') : 'middle'});
     };
   }
-  /** Draw another guess, or none: {}. */
+  /** Another guess, or none: {}. */
   function guessed(guess) { state.guess = guess; if (state.found) reveal(state.found); else draw(); }
 
   const observer = new ResizeObserver(() => { if (root.clientWidth && Math.abs(root.clientWidth - width) > 1) arrange(); });

@@ -1,0 +1,86 @@
+// What a decision of a case costs, and its numbers as text; nothing here touches the page.
+import {layer} from '../../kit/static/cost.js';
+
+export const MOST_TAILS = 4, STEP = 8;               // widths are multiples of STEP
+export const SWEEP = [0.3, 0.99], SWEEPS = 80;      // the heads that Play goes through
+
+// ------------------------------------------------------------------ what a decision costs
+
+/**
+ * What `mountCase` begins with: `given` is as it was when the cell ran; a page that is opened again before that has the decision
+ * in `found`, and the three lines in `texts`.
+ */
+export const begun = (given, found, texts) => ({...given, decision: found?.yours ?? null, texts: texts ?? {}});
+/** The fewest words that make up a share of the tokens; at least 1 word, and 1 is left for the tails. */
+export function wordsForShare(words, share) {
+  let low = 1, high = words.n - 1;
+  while (low < high) { const middle = (low + high) >> 1; if (words.cumulative(middle) >= share) high = middle; else low = middle + 1; }
+  return low;
+}
+/** Cutoffs behind the first, evenly spaced on the logarithmic scale up to V. */
+export function spread(first, tails, n) {
+  const cuts = [first];
+  for (let i = 1; i < tails; i++) {
+    const cut = Math.round(first * (n / first) ** (i / tails));
+    cuts.push(Math.min(Math.max(cut, cuts[i - 1] + 1), n - tails + i));
+  }
+  return cuts;
+}
+/** Parameters of a layer: head with an entry for each tail, and for each tail its projection and its words. */
+export function parameters(n, d, cuts, widths) {
+  const edges = [...cuts, n];
+  return widths.reduce((sum, width, i) => sum + width * (d + edges[i + 1] - edges[i]), (cuts[0] + widths.length) * d);
+}
+/** {seconds, bytes, width}: of a step, of all parameters, and numbers per token on average. */
+export function outcome(words, cost, given, cuts, widths) {
+  const made = layer(words, cost, cuts, {d: given.d, batch: given.batch, widths, objective: given.objective});
+  return {
+    seconds: made.seconds,
+    bytes: given.perParameter * parameters(words.n, given.d, cuts, widths),
+    width: made.clusters.reduce((sum, c) => sum + c.share * c.width, 0),
+  };
+}
+
+/** What a decision's time, memory and missing mean width are made of: [{name, seconds, bytes, missing}], by cluster. */
+export function parts(words, cost, given, cuts, widths) {
+  const {d} = given, made = layer(words, cost, cuts, {d, batch: given.batch, widths, objective: given.objective});
+  return made.clusters.map((c, i) => ({
+    name: i ? `tail ${i}` : 'the head', seconds: c.seconds, missing: c.share * (d - c.width),
+    bytes: given.perParameter * (i ? c.width * (d + c.size) : (c.size + widths.length) * d),
+  }));
+}
+
+/** The time of each head that Play goes through, the tails' widths as they are: [{rank, seconds}]. */
+export function curve(words, cost, given, widths) {
+  return Array.from({length: SWEEPS + 1}, (_, i) => {
+    const rank = Math.min(words.n - MOST_TAILS, wordsForShare(words, SWEEP[0] + (SWEEP[1] - SWEEP[0]) * i / SWEEPS));
+    return {rank, seconds: outcome(words, cost, given, spread(rank, widths.length, words.n), widths).seconds};
+  });
+}
+/** {numbers, share}: the fewest numbers that a word has, and the share of all words that have so few. */
+export function fewest(n, d, cuts, widths) {
+  const edges = [0, ...cuts, n], all = [d, ...widths], numbers = Math.min(...all);
+  return {numbers, share: all.reduce((sum, w, i) => sum + (w === numbers ? edges[i + 1] - edges[i] : 0), 0) / n};
+}
+
+// ------------------------------------------------------------------ as text
+
+const fixed = (value, fine, more) => value.toFixed(Math.min(6, fine + more));
+export const timeText = (s, more = 0) => (s >= 1 ? `${fixed(s, 2, more)} s` : s >= 0.1 ? `${fixed(s * 1e3, 0, more)} ms`
+  : s >= 1e-2 ? `${fixed(s * 1e3, 1, more)} ms` : `${fixed(s * 1e3, 2, more)} ms`);
+export const bytesText = (b, more = 0) => (b >= 1e9 ? `${fixed(b / 1e9, 2, more)} GB` : b >= 1e7 ? `${fixed(b / 1e6, 0, more)} MB`
+  : `${fixed(b / 1e6, 1, more)} MB`);
+export const widthText = (numbers, more = 0) => fixed(numbers, 0, more);
+/** A value and its limit as text, with as many digits as tell them apart. */
+export function besides(text, value, limit) {
+  let more = 0;
+  while (more < 4 && value !== limit && text(value, more) === text(limit, more)) more += 1;
+  return [text(value, more), text(limit, more)];
+}
+/** A number as a person types it, a decimal comma allowed. Throws an Error that says the rule. */
+export function typedNumber(text, low, high, step, rule) {
+  const plain = text.replace(/[%\s]/g, '').replace(',', '.'), number = Number(plain);
+  const whole_ = Math.abs(number / step - Math.round(number / step)) < 1e-9;
+  if (!plain || !Number.isFinite(number) || number < low || number > high || (step > 1 && !whole_)) throw new Error(`should be ${rule}, got ${text.trim() || 'nothing'}`);
+  return number;
+}
