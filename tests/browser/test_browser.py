@@ -173,12 +173,19 @@ def _read_every_way(notebook, reading):
     handle.press("End")
     until(lambda: "seen" in marmalade.get_attribute("class"), bool)
     reading.get_by_text("64 of 64").wait_for()
+    assert reading.locator(".shelved.here").count() == 0  # the last word, an emoji, is not shown: none stands for it
     press(reading, "A human right")
+    assert notebook.page.evaluate("() => document.activeElement.textContent") == "A human right"  # the focus stays
     press(reading, "The librarian")
-    typed(reading, "Yours", "an axolotl zzqqx", role="textbox")
-    reading.get_by_text("2 of 3").wait_for()
+    typed(reading, "Your sentence", "an axolotl zzqqx 42", role="textbox")
+    reading.get_by_text("3 of 4").wait_for()
+    reading.get_by_text("In a dashed box: a word that this list lacks.").wait_for()
+    assert "all such numbers as one word" in reading.locator(".piece", has_text="42").get_attribute("title")
     press(reading, "Yours")
     reading.get_by_role("combobox", name="language").select_option("Finnish")
+    # what is read now is the text in that language, not the sentence in the one before
+    reading.get_by_role("button", name="A human right").and_(reading.locator("[aria-pressed=true]")).wait_for()
+    assert reading.locator(".piece", has_text="ihmiset").count() == 1
     reading.get_by_text("most frequent words of Finnish").or_(
         reading.get_by_text("of Finnish you can")
     ).first.wait_for()
@@ -245,12 +252,28 @@ def test_01_zipf(lab, page, shots):
             "g => g.data.filter(t => t.showlegend).map(t => t.name)"
         )
 
-    assert names() == ["own.txt", "English", "German", "Finnish"]
-    languages.get_by_role("listbox", name="languages").select_option(["English", "French", "Turkish"])
+    assert names() == ["own.txt", "English", "German", "Finnish", "your guess, Finnish"]
+    for name in ("German", "Finnish", "French", "Turkish", "English", "English"):
+        languages.get_by_role("checkbox", name=name).press("Space")
     until(names, lambda n: n == ["own.txt", "English", "French", "Turkish"])
+    far = value(notebook, "len(explorer.vocabulary)")
+    known = reading.get_by_role("slider", name="words known")
+    assert int(known.get_attribute("aria-valuenow")) == far  # as many as the short text has
     press(own, "Back to English")
     until(names, lambda n: n == ["English", "French", "Turkish"])
+    assert page.evaluate("() => document.activeElement.textContent.trim()") == "Back to English"  # the focus stays
+    until(lambda: known.get_attribute("aria-valuenow"), lambda n: n == "321180")  # where the handle was
     languages.get_by_text("English needs 9,866 words and Turkish").wait_for()  # above the floor of the Turkish list
+    for name in ("Spanish", "Italian", "Dutch"):
+        languages.get_by_role("checkbox", name=name).press("Space")
+    until(names, lambda n: n == ["English", "French", "Spanish", "Italian", "Dutch", "Turkish"])
+    others = ("German", "Finnish", "Polish", "Czech", "Russian", "Arabic", "Bulgarian", "Danish", "Greek", "Hungarian")
+    for name in (*others, "Japanese", "Chinese"):  # six are drawn: the next is refused by name, and is not ticked
+        box = languages.get_by_role("checkbox", name=name)
+        box.press("Space")
+        languages.get_by_role("alert").get_by_text(f"untick one first, then {name}").wait_for()
+        until(box.is_checked, lambda ticked: not ticked)
+    assert page.evaluate("() => document.activeElement.type") == "checkbox"  # the focus stays
     # dropped, larger than one message can be; and kept over a restart
     own = notebook.show_cell("own_text_panel(explorer)")
     dropped(own, "large.txt", "one fish two fish red fish blue fish and one more\n" * 100_000)

@@ -194,6 +194,14 @@ def test_the_paper_stands_at_its_2000_words():
     assert "Here" not in word_figures.penn_treebank_sentence(Vocabulary([3, 1]))
 
 
+def test_laws_are_said_to_fail_in_frequency_and_in_coverage():
+    zipf, mandelbrot = word_figures.fits_sentence(load_language("en")).split(" Zipf-Mandelbrot ")
+    assert "in frequency: the first word gets 2.1 times its true one, the last 13 times" in zipf
+    assert "In coverage it is furthest off at rank 11,684: 9.7 percentage points too little." in zipf
+    assert "the first word gets 0.70 times its true one, the last 6.9 times" in mandelbrot
+    assert "In coverage it is furthest off at rank 325: 4.8 percentage points too much." in mandelbrot
+
+
 def test_fits_that_do_not_exist_are_said():
     law = Vocabulary(np.exp(-np.arange(60) / 3.0))  # exponential: Mandelbrot's shift runs away
     assert "no zipf-mandelbrot fit" in word_figures.fits_sentence(law)
@@ -251,8 +259,25 @@ def test_guesses_are_marks_on_the_curves(explorer):
     box = word_panels.languages_panel(explorer)
     (figure,) = every(box, parts.LiveFigure)
     assert (figure.data[6].x[0], figure.data[6].y[0]) == (30_000, 0.95)
-    named(box, "languages").value = ("en",)
-    assert np.isnan(figure.data[6].y[0])
+    assert figure.data[6].name == "your guess, Finnish" and figure.data[6].showlegend
+    named(box, "Turkish").value = True  # another curve takes no guess away
+    assert figure.data[6].x[0] == 30_000
+    named(box, "Finnish").value = False
+    assert np.isnan(figure.data[6].y[0]) and not figure.data[6].showlegend
+
+
+def test_no_label_stands_in_a_plot_where_a_line_may_cross_it():
+    english = load_language("en")
+    for share in (0.8, 0.95, 1.0):
+        figure = word_figures.coverage_figure(english, share, 50_000.0)
+        assert all("text" not in (trace.mode or "") for trace in figure.data)
+        names = [trace.name for trace in figure.data if trace.showlegend is not False]
+        assert {"Penn Treebank (the paper)", "your guess for 95 %"} <= set(names) and all(names[1:])
+        assert figure.layout.legend.orientation == "h" and figure.layout.legend.y < 0
+        words = english.words_for_share(share)  # the share's mark is in both plots
+        assert figure.data[4].x[1] == figure.data[7].x[0] == words
+        assert figure.data[7].y[0] == english.shares[words - 1]
+    assert not word_figures.coverage_figure(english, 0.8).data[6].showlegend
 
 
 def test_a_colour_stays_with_its_language():
@@ -269,6 +294,21 @@ def test_a_colour_stays_with_its_language():
         assert (line.color, line.dash) == first[vocabulary.name]
     every_line = [word_figures.line_of(Vocabulary([1], name=name)) for name in word_figures.LANGUAGES.values()]
     assert len({(line["color"], line["dash"]) for line in every_line}) == len(word_figures.LANGUAGES)
+
+
+def test_the_readers_own_line_is_coloured_and_legible_on_both_themes():
+    def light(color):
+        channels = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        return sum(
+            weight * (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4)
+            for weight, c in zip((0.2126, 0.7152, 0.0722), channels, strict=True)
+        )
+
+    own = word_figures.line_of(Vocabulary([2, 1], name="own.txt"))["color"]
+    assert own not in [word_figures.line_of(load_language(code))["color"] for code in ("en", "de", "fi")]
+    for page in ("#ffffff", "#111111"):
+        dark, bright = sorted([light(own), light(page)])
+        assert (bright + 0.05) / (dark + 0.05) > 3
 
 
 def test_half_of_a_text_as_words(explorer):
@@ -473,12 +513,32 @@ def test_languages_panel(explorer):
     box = word_panels.languages_panel(explorer)
     (figure,) = every(box, parts.LiveFigure)
     assert [t.name for t in figure.data][:4] == ["synthetic", "English", "German", "Finnish"]
-    named(box, "languages").value = ("fr",)
+    for name, ticked in {"French": True, "English": False, "German": False, "Finnish": False}.items():
+        named(box, name).value = ticked
     assert [t.name for t in figure.data][:3] == ["synthetic", "French", ""] and not figure.data[2].showlegend
     explorer.vocabulary = load_language("en")
     assert figure.data[0].name == "French" and "French needs" in said(box)
-    named(box, "languages").value = ()
+    named(box, "French").value = False
     assert "Choose at least one" in said(box)
+
+
+def test_a_language_beyond_six_is_refused_by_name(explorer):
+    explorer.vocabulary = load_language("en")
+    box = word_panels.languages_panel(explorer)
+    (figure,) = every(box, parts.LiveFigure)
+    for name in ("French", "Spanish", "Italian"):
+        named(box, name).value = True
+    assert problem(box) == ""
+    named(box, "Turkish").value = True
+    assert "untick one first, then Turkish" in problem(box) and not named(box, "Turkish").value
+    assert [t.name for t in figure.data][:6] == ["English", "German", "Finnish", "French", "Spanish", "Italian"]
+    named(box, "Italian").value = False
+    named(box, "Turkish").value = True
+    assert [t.name for t in figure.data][5] == "Turkish" and problem(box) == ""
+    explorer.vocabulary = Vocabulary([5, 4, 3], ["x", "y", "z"], name="own.txt")  # takes a place, too
+    assert "untick one of the others to see Turkish" in problem(box) and figure.data[0].name == "own.txt"
+    named(box, "German").value = False
+    assert problem(box) == "" and [t.name for t in figure.data][5] == "Turkish"
 
 
 def test_own_text(explorer, tmp_path):
@@ -582,12 +642,14 @@ def test_own_text_is_drawn_beside_english(explorer):
     box = own_text.own_text_panel(explorer)
     explorer.vocabulary = load_language("en")
     beside = every(box, parts.LiveFigure)[0]
-    assert named(box, "Back to English").disabled
     upload(box, "tale.txt", b"The axolotl saw the dog, and the axolotl didn\xe2\x80\x99t mind. " * 10)
     assert [t.name for t in beside.data][:2] == ["tale.txt", "English"] and "axolotl" in said(box)
     assert "didn't" in explorer.vocabulary.words and "," not in explorer.vocabulary.words  # as in the lists
     assert "80 % of the tokens of tale.txt are 5 different words; English as a whole needs 2,286" in said(box)
-    assert not named(box, "Back to English").disabled
+    for _ in range(2):  # a button that is disabled by its own press would lose the focus
+        named(box, "Back to English").click()
+        assert explorer.vocabulary is load_language("en") and problem(box) == ""
+        assert not named(box, "Back to English").disabled
 
 
 def test_typical_words_are_those_that_a_text_has_more_of():
@@ -601,6 +663,10 @@ def test_one_is_singular():
     assert word_figures.many(1, "word") == "1 word" and word_figures.many(2000, "word") == "2,000 words"
     few = Vocabulary([90, 1, 1], name="few")
     assert "few needs 1 word for 95 %" in word_figures.languages_sentence([few])
+
+
+def test_one_decimal_is_asked_for_and_a_whole_number_told_so():
+    assert "one decimal" in grade("finnish tail", "2").hint and grade("finnish tail", "1.9").status == "correct"
 
 
 @pytest.mark.parametrize("cut", [1_000, 4_000, 8_000])

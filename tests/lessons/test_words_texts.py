@@ -58,11 +58,20 @@ def _claims_of_01():
     yield f"{half} of them make up half of all tokens, and {n - half:,} share the other half"
     yield f"At {half} words, more than half of the text is there"
     yield f"At {most:,} it is nearly a story"
-    yield f"{rank['marmalade']:,} words to be sure of the *marmalade*"
+    yield f"Only at {rank['marmalade']:,} words does *marmalade* appear"
+    assert {r for _, r in pieces("42 19", english) if r > 0} == {rank["00"]}
+    yield f"*42* and *19* are both *00*, which has rank {rank['00']}"
     ninety, more, last = (english.words_for_share(share) for share in (0.9, 0.95, 0.99))
     yield f"95 % needs {more:,} words, and the first {ninety:,} of them give 90 %: {more - ninety:,} more"
     assert 0.4 < (ninety - most) / (more - ninety) < 0.6
-    yield "The ten points before that need only half as many"
+    assert more - ninety > ninety
+    yield "These five points need more words than the first ninety; the ten points before them need half as many"
+    (zipf, zipf_end), (shift, shift_end) = (
+        [fit.shares()[rank] / english.shares[rank] for rank in (0, -1)] for fit in word_figures.fits(english).values()
+    )
+    assert zipf == pytest.approx(2, abs=0.2) and 2 / 3 <= shift <= 1
+    yield f"it gives the first word twice what it has, and the last one {zipf_end:.0f} times"
+    yield f"brings the first within a third; the last still gets {shift_end:.0f} times too much"
     yield f"{last:,} words hold 99 % of the tokens, so {n:,} − {last:,} = {n - last:,} words share the last percent"
     assert 0.73 < 1 - last / n < 0.8
     yield "Three quarters of the vocabulary lie there"

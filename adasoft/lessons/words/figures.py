@@ -74,14 +74,14 @@ def fits(vocabulary: Vocabulary) -> dict[str, ZipfFit | str]:
 
 #: Of Penn Treebank's 10,000 words the paper says that a fifth cover this part of its text.
 PENN_TREEBANK = (2_000, 0.87)
-#: A line's colour says whose words it draws, in all figures; six languages share a colour by threes and differ in dash.
+#: A line's colour says whose words it draws, in all figures; languages of one colour differ in dash.
 _LINE_COLORS = ("#2a7ab8", "#b3701c", "#1d8a66", "#b0588f", "#7468c9", "#c2502f")
-_OWN_LINE = {"color": TEXT_COLOR, "dash": "solid", "width": 3.5}
+_OWN_LINE = {"color": "#d6336c", "dash": "solid", "width": 4}
 _WORD_POINTS = 120
 
 
 def line_of(vocabulary: Vocabulary) -> dict[str, Any]:
-    """Colour, dash and width of a vocabulary's line; own words are grey and thicker."""
+    """Colour, dash and width of a vocabulary's line; own words have a colour of their own, and a thicker line."""
     names = list(LANGUAGES.values())
     if vocabulary.name not in names:
         return dict(_OWN_LINE)
@@ -146,7 +146,12 @@ def coverage_data(vocabulary: Vocabulary, share: float, guess: float | None = No
     data[4]["text"] = ["", f"{words:,} words, the last of them {word_at(vocabulary, words)}", ""]
     data[5] = {"x": np.asarray([float(PENN_TREEBANK[0])]), "y": np.asarray([PENN_TREEBANK[1]])}
     kept = guess is not None and 1 <= guess <= 10 * len(vocabulary)
-    data[6] = {"x": np.asarray([float(guess or 1)]), "y": np.asarray([0.95 if kept else np.nan])}
+    data[6] = {"x": np.asarray([float(guess or 1)]), "y": np.asarray([0.95 if kept else np.nan]), "showlegend": kept}
+    data[7] = {
+        "x": np.asarray([float(words)]),
+        "y": np.asarray([vocabulary.shares[words - 1] or np.nan]),
+        "text": [f"{word_at(vocabulary, words)}, {one_in(vocabulary.shares[words - 1])}"],
+    }
     return data, {"xaxis2.title.text": f"most frequent words (of {len(vocabulary):,})"}
 
 
@@ -174,33 +179,30 @@ def coverage_figure(vocabulary: Vocabulary, share: float, guess: float | None = 
     figure.add_scatter(
         row=1,
         col=2,
-        mode="markers+text",
+        mode="markers",
         marker={**MEASURED, "color": TEXT_COLOR},
-        text=["Penn Treebank (the paper) "],
-        textposition="top left",
-        name="the paper, Penn Treebank",
+        name="Penn Treebank (the paper)",
         hovertemplate="the paper: Penn Treebank's first 2,000 words cover 87 % of its text<extra></extra>",
-        showlegend=False,
     )
     figure.add_scatter(
         row=1,
         col=2,
-        mode="markers+text",
+        mode="markers",
         marker=GUESSED,
-        text=["your guess"],
-        textposition="top center",
-        name="your guess",
+        name="your guess for 95 %",
         hovertemplate="your guess for 95 %: %{x:,.0f} words<extra></extra>",
-        showlegend=False,
     )
+    figure.add_scatter(row=1, col=1, mode="markers", marker=YOU, name="the last word of your share", **spoken)
     figure.update_xaxes(row=1, col=1, title_text="rank r (1 = most frequent)", **LOG)
     figure.update_yaxes(row=1, col=1, title_text="share of tokens p<sub>r</sub>", **LOG)
     figure.update_xaxes(row=1, col=2, **LOG)
     figure.update_yaxes(row=1, col=2, tickformat=".0%", range=[0, 1.08], title_text="tokens covered")
     figure.update_annotations(font_size=13)
     data, layout = coverage_data(vocabulary, share, guess)
-    figure = filled(figure, data, layout, 340)
-    figure.update_layout(showlegend=True, legend={"x": 0.02, "y": 0.03, "bgcolor": "rgba(0,0,0,0)"})
+    figure = filled(figure, data, layout, 360)
+    # below the plots, for a name beside its mark would be cut off or crossed by the lines of some share
+    figure.update_layout(showlegend=True, legend={"orientation": "h", "x": 0, "y": -0.24, "bgcolor": "rgba(0,0,0,0)"})
+    figure.update_layout(margin_t=28)
     return figure
 
 
@@ -220,8 +222,8 @@ def coverage_result(vocabulary: Vocabulary, share: float) -> str:
 
 
 def fits_sentence(vocabulary: Vocabulary) -> str:
-    """Where both laws fail."""
-    text = []
+    """Where both laws fail: in frequency, and in coverage, which adds it up and so fails elsewhere."""
+    text, last = [], int(np.flatnonzero(vocabulary.counts)[-1])
     for model, fit in fits(vocabulary).items():
         if isinstance(fit, str):
             text.append(f"There is {fit}.")
@@ -229,12 +231,18 @@ def fits_sentence(vocabulary: Vocabulary) -> str:
         gap = vocabulary.cumulative[1:] - np.cumsum(fit.shares())
         worst = int(np.abs(gap).argmax()) + 1
         shift = f", q = {fit.shift:.2f}" if model != "zipf" else ""
+        ends = [fit.shares()[rank] / vocabulary.shares[rank] for rank in (0, last)]
         text.append(
-            f"{model.title()} (s = {fit.exponent:.2f}{shift}) is furthest off at rank {worst:,}: it predicts "
-            f"{100 * abs(gap[worst - 1]):.1f} percentage points too {'little' if gap[worst - 1] > 0 else 'much'} "
-            "coverage."
+            f"{model.title()} (s = {fit.exponent:.2f}{shift}), in frequency: the first word gets {_fold(ends[0])} its "
+            f"true one, the last {_fold(ends[1])}. In coverage it is furthest off at rank {worst:,}: "
+            f"{100 * abs(gap[worst - 1]):.1f} percentage points too {'little' if gap[worst - 1] > 0 else 'much'}."
         )
     return " ".join(text)
+
+
+def _fold(ratio: float) -> str:
+    """0.70 times, 2.1 times, 13 times."""
+    return f"{ratio:{'.2f' if ratio < 1 else '.1f' if ratio < 10 else ',.0f'}} times"
 
 
 def penn_treebank_sentence(vocabulary: Vocabulary) -> str:
@@ -330,30 +338,31 @@ def languages_data(vocabularies: Sequence[Vocabulary], guess: tuple[str, float] 
     data[MOST_LINES] = {
         "x": np.asarray([guess[1] if guess is not None and shown else 1.0]),
         "y": np.asarray([0.95 if shown else np.nan]),
-        "text": [f"your guess for {guess[0]}" if guess is not None and shown else ""],
+        "name": f"your guess, {guess[0]}" if guess is not None and shown else "your guess",
+        "showlegend": shown,
     }
     return data, {}
 
 
 def languages_figure(
-    vocabularies: Sequence[Vocabulary], guess: tuple[str, float] | None = None, *, height: int = 330
+    vocabularies: Sequence[Vocabulary], guess: tuple[str, float] | None = None, *, height: int = 280
 ) -> go.Figure:
     """Coverage of several languages."""
     figure = go.Figure()
     for _ in range(MOST_LINES):
         figure.add_scatter(mode="lines", hovertemplate="%{text}<extra></extra>")
     figure.add_scatter(
-        mode="markers+text",
+        mode="markers",
         marker=GUESSED,
-        textposition="top center",
         name="your guess",
-        showlegend=False,
-        hovertemplate="%{text}: %{x:,.0f} words for 95 %<extra></extra>",
+        hovertemplate="%{fullData.name}: %{x:,.0f} words for 95 %<extra></extra>",
     )
     figure.update_xaxes(title_text="most frequent words", **LOG)
     figure.update_yaxes(tickformat=".0%", range=[0, 1.08], title_text="tokens covered")
     figure = filled(figure, *languages_data(vocabularies, guess), height)
-    figure.update_layout(showlegend=True, legend={"x": 0.02, "y": 0.98, "bgcolor": "rgba(0,0,0,0)"})
+    figure.update_layout(
+        showlegend=True, legend={"x": 0.02, "y": 0.98, "bgcolor": "rgba(0,0,0,0)"}, margin={"t": 12, "b": 40}
+    )
     return figure
 
 
@@ -361,11 +370,11 @@ def languages_figure(
 HEADS = {
     "name": "text",
     "n_classes": "different words",
-    "first 2000": "tokens covered by the first 2,000",
-    "50%": "words for 50 %",
-    "80%": "for 80 %",
-    "95%": "for 95 %",
-    "99%": "for 99 %",
+    "first 2000": "tokens in the first 2,000",
+    "50%": "words for 50\u00a0%",
+    "80%": "for 80\u00a0%",
+    "95%": "for 95\u00a0%",
+    "99%": "for 99\u00a0%",
 }
 
 

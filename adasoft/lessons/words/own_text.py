@@ -34,7 +34,7 @@ def own_text_panel(explorer: Explorer, *, slot: str = "own text") -> w.VBox:
     panel, words, typical = Panel(), Line(), Line()
     kinds = [("what it looks like", ""), ("a text", "text"), ("a list of words and counts", "counts")]
     kind = w.Dropdown(options=kinds, description="read it as", style=WIDE)
-    figure = live(f.languages_figure([], height=280))
+    figure = live(f.languages_figure([]), "figure: coverage of your text and of English; the sentence below it says it")
     cutoffs: tuple[int, ...] = ()  # before the own text, which may have been too short for them
 
     def read(file: Path, name: str, tick: Callable[[float, str], None]) -> None:
@@ -81,7 +81,6 @@ def own_text_panel(explorer: Explorer, *, slot: str = "own text") -> w.VBox:
     def redraw() -> None:
         english = load_language("en")
         own = language_of(explorer.vocabulary) is None
-        back_button.disabled = not own
         if not own:
             figure.push(*f.languages_data([english]))
             typical.say("Your text will be drawn beside this curve of English.")
@@ -95,7 +94,7 @@ def own_text_panel(explorer: Explorer, *, slot: str = "own text") -> w.VBox:
     job = Job(panel, "Read it", typed, "Reads the file at this path")
     path = PathBox(job.begin, panel.guarded, "or its path")
     drop = FileDrop(dropped, panel.guarded)
-    back_button = panel.button("Back to English", back)
+    back_button = panel.button("Back to English", back)  # never disabled: the focus would be lost with the press
     box = panel.box(row(drop, kind), row(path, job.row, back_button), job.line, words, figure, typical)
     explorer.attach(slot, safely(panel, redraw), box)
     return box

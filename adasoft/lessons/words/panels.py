@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import ipywidgets as w
@@ -138,7 +139,8 @@ def coverage_panel(explorer: Explorer, *, slot: str = "coverage") -> w.VBox:
     language, redraw_language = _language_box(panel, explorer)
     state = {"share": 80.0}
     number = NumberBox(description="share of the tokens, %", unit="%", whole=False)
-    figure, result, more = live(f.coverage_figure(explorer.vocabulary, 0.8)), w.HTML(), w.HTML()
+    label = "figure: how often each word occurs, and what the first words cover; the sentence above it says the result"
+    figure, result, more = live(f.coverage_figure(explorer.vocabulary, 0.8), label), w.HTML(), w.HTML()
 
     def redraw() -> None:
         words, share = explorer.vocabulary, state["share"] / 100
@@ -167,28 +169,39 @@ def coverage_panel(explorer: Explorer, *, slot: str = "coverage") -> w.VBox:
 def languages_panel(explorer: Explorer, *, slot: str = "languages") -> w.VBox:
     """Coverage of up to six languages side by side, and of the reader's own words, with a table."""
     panel = Panel()
-    options = [(name, code) for code, name in LANGUAGES.items()]
-    chosen = w.SelectMultiple(options=options, value=("en", "de", "fi"), rows=8, description="languages")
-    figure, table, result = live(f.languages_figure([])), w.HTML(), w.HTML()
+    narrow = w.Layout(width="92px", margin="0")
+    boxes = {
+        code: w.Checkbox(value=code in ("en", "de", "fi"), description=name, indent=False, layout=narrow)
+        for code, name in LANGUAGES.items()
+    }
+    label = "figure: coverage of each language; the sentence above it and the table below it say what it shows"
+    figure, table, result = live(f.languages_figure([]), label), w.HTML(), w.HTML()
 
     def redraw() -> None:
         own = [explorer.vocabulary] if language_of(explorer.vocabulary) is None else []
-        codes = list(chosen.value)[: f.MOST_LINES - len(own)]
+        chosen = [code for code, box in boxes.items() if box.value]
+        codes, left_out = chosen[: f.MOST_LINES - len(own)], chosen[f.MOST_LINES - len(own) :]
         whole = [*own, *map(load_language, codes)]
         vocabularies = comparable(whole)
         guess = explorer.recall("guess finnish")
         figure.push(*f.languages_data(vocabularies, None if guess is None else ("Finnish", guess)))
         rows = html_table(f.languages_table(vocabularies), list(f.HEADS.values()), label="languages compared")
-        table.value = rows if vocabularies else ""
+        table.value = f'<div style="line-height:1.3">{rows}</div>' if vocabularies else ""
         cut = any(len(after) < len(before) for after, before in zip(vocabularies, whole, strict=True))
         result.value = _result(f.languages_sentence(vocabularies, cut=cut))
-        if len(chosen.value) > len(codes):
-            raise ValueError(
-                f"at most {f.MOST_LINES} curves fit: {len(chosen.value) - len(codes)} of your choice are left out"
-            )
+        if left_out:
+            names = ", ".join(LANGUAGES[code] for code in left_out)
+            raise ValueError(f"at most {f.MOST_LINES} curves fit: untick one of the others to see {names}")
 
-    panel.on_value(chosen, lambda _: redraw())
-    note = w.HTML("<small>To choose several, hold Ctrl (Command on a Mac), or press Shift with the arrow keys.</small>")
-    box = panel.box(row(chosen, note), result, figure, table)
+    def tick(code: str, ticked: bool) -> None:
+        if ticked and sum(box.value for box in boxes.values()) > f.MOST_LINES:
+            with panel.writing():
+                boxes[code].value = False
+            raise ValueError(f"at most {f.MOST_LINES} curves fit: untick one first, then {LANGUAGES[code]}")
+        redraw()
+
+    for code, ticked in boxes.items():
+        panel.on_value(ticked, partial(tick, code))
+    box = panel.box(row(*boxes.values()), panel.problem, result, figure, table)
     explorer.attach(slot, safely(panel, redraw), box)
     return box

@@ -113,7 +113,7 @@ QUESTIONS: dict[str, Question] = {
             ),
             "That is 5 % of the words; the question is about 5 % of the tokens.": lambda: 0.05 * len(_en()),
         },
-        "Set the share to 90, then to 95, and subtract.",
+        "16,300 − 6,995: these five points need more words than the first ninety.",
         unit="words",
     ),
     "the tail": Question(
@@ -124,11 +124,12 @@ QUESTIONS: dict[str, Question] = {
             "That is 1 % of the words, not the words of the last 1 % of tokens.": lambda: 0.01 * len(_en()),
             "That is the last 5 %.": lambda: float(len(_en()) - _en().words_for_share(0.95)),
         },
-        "V minus the words that hold 99 %.",
+        "All 321,180 words minus those that hold 99 %.",
         unit="words",
     ),
     "finnish tail": Question(
-        "A head of 2,000 words. How many times as many tokens fall into the tail in Finnish as in English?",
+        "Take the first 2,000 words as the head and all others as the tail. How many times as many tokens fall into "
+        "the tail in Finnish as in English? (One decimal.)",
         lambda: (1 - load_language("fi").share_of_first(2000)) / (1 - _en().share_of_first(2000)),
         {
             "That is the ratio of the heads, upside down; the tails differ by more.": lambda: (
@@ -137,6 +138,7 @@ QUESTIONS: dict[str, Question] = {
             "Upside down: Finnish has the larger tail.": lambda: (
                 (1 - _en().share_of_first(2000)) / (1 - load_language("fi").share_of_first(2000))
             ),
+            "Nearly: the question asks for one decimal.": lambda: 2.0,
             "That is the difference in percentage points; the question is about the ratio.": lambda: (
                 100 * (_en().share_of_first(2000) - load_language("fi").share_of_first(2000))
             ),

@@ -30,7 +30,7 @@ export function legible(pieces, n) {
  * word that the list lacks and -1 for what stands between words. `on`: {n(n), typed(text)}. Returns {show(data), destroy()}.
  */
 export function mountReading(root, data, on = {}) {
-  let words, state = {passage: 0, n: data.n}, width = 0, timer = 0, playing = false, dragging = false, awaited = false;
+  let words, state = {passage: 0, n: data.n, wanted: data.n}, width = 0, timer = 0, playing = false, dragging = false, awaited = false;
   const still = matchMedia('(prefers-reduced-motion: reduce)');
   root.classList.add('adasoft-cut', 'adasoft-reading');
   const controls = html('div', {class: 'controls'}, root);
@@ -40,8 +40,8 @@ export function mountReading(root, data, on = {}) {
   const shelf = html('div', {class: 'shelf'}, root);
   const play = html('button', {type: 'button', class: 'primary'}, controls, 'Play');
   const choices = html('span', {class: 'choices'}, controls);
-  const own = html('label', {class: 'own'}, controls, 'Yours ');
-  const typed = html('input', {type: 'text', size: 26, maxlength: 300, placeholder: 'type a sentence, then Enter'}, own);
+  const own = html('label', {class: 'own'}, controls, 'Your sentence ');
+  const typed = html('input', {type: 'text', size: 22, maxlength: 300, placeholder: 'type it, then Enter'}, own);
 
   const pieces = () => data.passages[state.passage]?.pieces ?? [];
   const top = () => Math.log10(Math.max(words.n, 10));
@@ -51,7 +51,7 @@ export function mountReading(root, data, on = {}) {
   function setN(n) {
     const next = Math.min(words.n, Math.max(1, Math.round(n)));
     if (next === state.n) return;
-    state.n = next;
+    state.n = state.wanted = next;
     draw();
     if (!playing) on.n?.(next);
   }
@@ -81,7 +81,10 @@ export function mountReading(root, data, on = {}) {
     choices.replaceChildren();
     if (data.passages.length > 1) data.passages.forEach((one, i) => {
       const button = html('button', {type: 'button', 'aria-pressed': i === state.passage}, choices, one.name);
-      button.addEventListener('click', () => { state.passage = i; chooseFrom(); arrange(); });
+      button.addEventListener('click', () => {  // the buttons stay, and with them the focus
+        state.passage = i; arrange();
+        [...choices.children].forEach((other, j) => other.setAttribute('aria-pressed', j === i));
+      });
     });
   }
   function arrange() {
@@ -93,7 +96,8 @@ export function mountReading(root, data, on = {}) {
       if (rank < 0) { passage.append(text); continue; }
       const block = html('span', {class: 'piece', 'data-rank': rank}, passage);
       html('span', {class: 'letters'}, block, text);
-      block.title = rank ? `the ${ordinal(rank)} most frequent word` : 'not in this list';
+      block.title = !rank ? 'not in this list' : /^[\d.,]{2,}$/.test(text)
+        ? `the list counts all such numbers as one word, the ${ordinal(rank)}` : `the ${ordinal(rank)} most frequent word`;
     }
     set(strip, {width, height: STRIP.height, viewBox: `0 0 ${width} ${STRIP.height}`});
     strip.replaceChildren();
@@ -112,12 +116,16 @@ export function mountReading(root, data, on = {}) {
       svg('title', {}, dot, `${word}, the ${ordinal(rank)} most frequent word`);
     }
     for (const {word, rank, x, level} of [...dots].reverse()) {          // the rarest first: those are named where there is room
-      const y = STRIP.base - 18 - level * STRIP.bin, half = word.length * STRIP.room / 2 + 4;
-      const at = Math.min(Math.max(x, half), width - half);
-      const above = dots.some(other => other.x === x && other.level > level);
-      if (above || y < 22 || ends.some(([low, high, other]) => at + half > low && at - half < high && Math.abs(other - y) < 14)) continue;
-      if (dots.some(other => Math.abs(other.x - at) < half && Math.abs(STRIP.base - 6 - other.level * STRIP.bin - (y - 4)) < 10)) continue;
+      if (dots.some(other => other.x === x && other.level > level)) continue;
+      const half = word.length * STRIP.room / 2 + 4, at = Math.min(Math.max(x, half), width - half);
+      const free = y => y >= 22 && !ends.some(([low, high, other]) => at + half > low && at - half < high && Math.abs(other - y) < 14)
+        && !dots.some(other => Math.abs(other.x - at) < half && Math.abs(STRIP.base - 6 - other.level * STRIP.bin - (y - 4)) < 10);
+      const low = STRIP.base - 18 - level * STRIP.bin;
+      const crossed = y => ends.some(([left, right, other]) => left < x && right > x && other > y && other < low + 12);
+      const y = (rank > 500 ? [low, low - 15, low - 30] : [low]).find(one => free(one) && (one === low || !crossed(one)));
+      if (y === undefined) continue;
       ends.push([at - half, at + half, y]);
+      if (y < low) svg('line', {x1: x, x2: x, y1: y + 3, y2: low + 7, class: 'leader'}, strip);
       svg('text', {x: at, y, 'text-anchor': 'middle', class: 'word name', 'data-rank': rank, 'aria-hidden': true}, strip, word);
     }
     handle();
@@ -164,19 +172,24 @@ export function mountReading(root, data, on = {}) {
     html('strong', {}, result, state.n === 1 ? 'most frequent word' : `${whole(state.n)} most frequent words`);
     result.append(` of ${words.name} you can read `);
     html('strong', {}, result, `${read} of ${all}`);
-    result.append(' words here.');
+    const missing = pieces().filter(([, rank]) => !rank).length;
+    result.append(' words here.' + (missing ? ` In a dashed box: ${missing === 1 ? 'a word' : `${missing} words`} that this list lacks.` : ''));
     shelf.replaceChildren();
     if (last) shelve();
   }
   function shelve() {                         // the words around the present rank, as far as they are known
-    const middle = words.word(state.n).rank, seen = new Map();
+    const middle = state.n, seen = new Map();
     for (let step = -3; step <= 3; step++) {
       const far = middle > 20000 ? Math.max(1, Math.round(middle * 0.003)) : 1, rank = middle + step * far;
       const near = rank >= 1 && rank <= words.n ? words.word(rank) : null;
-      if (near) seen.set(near.rank, near.word);
+      if (near && step) seen.set(near.rank, near.word);
     }
-    for (const [rank, word] of seen) {
-      const cell = html('span', {class: rank === middle ? 'shelved here' : 'shelved'}, shelf);
+    const own = pieces().find(([, rank]) => rank === middle);
+    const here = own ? {rank: middle, word: own[0]} : words.word(middle);  // of rare words, only some are sent
+    const at = Math.abs(here.rank - middle) <= 0.002 * middle ? here.rank : 0;
+    if (at) seen.set(at, here.word);
+    for (const [rank, word] of [...seen].sort((a, b) => a[0] - b[0])) {
+      const cell = html('span', {class: rank === at ? 'shelved here' : 'shelved'}, shelf);
       html('small', {}, cell, whole(rank));
       html('em', {}, cell, word);
     }
@@ -185,9 +198,11 @@ export function mountReading(root, data, on = {}) {
     const same = next.text === data.text, name = data.passages[state.passage]?.name;
     data = next;
     if (!same || !words) words = makeWords(data.text);
-    state.passage = awaited ? data.passages.length - 1 : Math.max(0, data.passages.findIndex(one => one.name === name));
+    const there = data.passages.findIndex(one => one.name === name);
+    const stale = !same && name === 'Yours';  // a sentence in the language before
+    state.passage = awaited ? data.passages.length - 1 : stale ? 0 : Math.max(0, there);
     awaited = false;
-    state.n = Math.min(state.n, words.n);
+    state.n = Math.min(state.wanted, words.n);  // a short list pushes the handle down only while it is there
     chooseFrom(); arrange();
   }
   const observer = new ResizeObserver(() => { if (root.clientWidth && Math.abs(root.clientWidth - width) > 1) arrange(); });
