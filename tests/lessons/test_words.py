@@ -278,6 +278,8 @@ def test_no_label_stands_in_a_plot_where_a_line_may_cross_it():
         assert figure.data[4].x[1] == figure.data[7].x[0] == words
         assert figure.data[7].y[0] == english.shares[words - 1]
     assert not word_figures.coverage_figure(english, 0.8).data[6].showlegend
+    beside = word_figures.languages_figure([Vocabulary([2, 1], name="own.txt"), english], ("English", 900.0))
+    assert all("text" not in (trace.mode or "") for trace in beside.data) and beside.layout.legend.y < 0
 
 
 def test_a_colour_stays_with_its_language():

@@ -345,7 +345,7 @@ def languages_data(vocabularies: Sequence[Vocabulary], guess: tuple[str, float] 
 
 
 def languages_figure(
-    vocabularies: Sequence[Vocabulary], guess: tuple[str, float] | None = None, *, height: int = 280
+    vocabularies: Sequence[Vocabulary], guess: tuple[str, float] | None = None, *, height: int = 310
 ) -> go.Figure:
     """Coverage of several languages."""
     figure = go.Figure()
@@ -361,7 +361,9 @@ def languages_figure(
     figure.update_yaxes(tickformat=".0%", range=[0, 1.08], title_text="tokens covered")
     figure = filled(figure, *languages_data(vocabularies, guess), height)
     figure.update_layout(
-        showlegend=True, legend={"x": 0.02, "y": 0.98, "bgcolor": "rgba(0,0,0,0)"}, margin={"t": 12, "b": 40}
+        showlegend=True,
+        legend={"orientation": "h", "x": 0, "y": -0.24, "bgcolor": "rgba(0,0,0,0)"},  # a steep curve would cross it
+        margin={"t": 12, "b": 40},
     )
     return figure
 
