@@ -185,12 +185,12 @@ def _timed(
 
     objective = checks[0].objective
     samples = (cost.record or {}).get("samples", [])
-    # layers that decode would be initialised otherwise than those of the record
-    kinds = ("product", "layer") if objective == "train" else ("product", "head")
+    # Like is compared with like: what slows large layers down on a busy machine spares small products. Layers that
+    # decode would be initialised otherwise than those of the record.
+    kinds = ("layer",) if objective == "train" else ("product", "head")
     known = [s for s in samples if s["objective"] == objective and s["kind"] in kinds]
     known.sort(key=lambda sample: float(sample["median"]))
-    # of middle length: the shortest are noise, the longest would take most of the time
-    known = known[len(known) // 3 : len(known) - len(known) // 6]
+    known = known[len(known) // 3 :]  # the shortest are noise
     known = known[:: max(1, len(known) // _REFERENCES)]
     pool = Pool(1 << 24, torch.device(device), dtype)
     items: dict[str, Sequence[Step]] = {_name(check.what, check.shape): check.steps for check in checks}

@@ -29,6 +29,7 @@ PACKAGES = {
     "cut_cross_entropy": "cut-cross-entropy",
     "liger_kernel": "liger-kernel",
     "pytest": "pytest",
+    "quack": "quack-kernels",
     "wordfreq": "wordfreq",
 }
 #: Seconds that a task gets to write what it has, after it was told to stop.

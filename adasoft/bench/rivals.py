@@ -1,4 +1,4 @@
-"""Full softmaxes that one would take instead of an adaptive one: PyTorch's two, Cut Cross-Entropy and Liger."""
+"""Full softmaxes that one would take instead of an adaptive one: PyTorch's two, Cut Cross-Entropy, Liger, quack."""
 
 from __future__ import annotations
 
@@ -41,10 +41,22 @@ def _liger() -> FullLoss:
     return lambda x, weight, target: loss(weight, x, target)
 
 
+def _quack() -> FullLoss:
+    from quack.linear_cross_entropy import chunked_linear_cross_entropy  # type: ignore[import-not-found]
+
+    return lambda x, weight, target: chunked_linear_cross_entropy(x, weight, target)
+
+
 def full_softmaxes() -> dict[str, FullLoss | str]:
     """Each by name; for one that is not installed, the reason."""
     found: dict[str, FullLoss | str] = {"full: plain": plain}
-    for name, load in {"full: torch, fused": _fused, "full: Cut Cross-Entropy": _cut, "full: Liger": _liger}.items():
+    loads = {
+        "full: torch, fused": _fused,
+        "full: Cut Cross-Entropy": _cut,
+        "full: Liger": _liger,
+        "full: quack": _quack,
+    }
+    for name, load in loads.items():
         try:
             found[name] = load()
         except Exception as error:  # what another package raises on import is not ours to foresee

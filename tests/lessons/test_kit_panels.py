@@ -282,7 +282,7 @@ def test_no_figure_is_made_in_a_callback(explorer, cost, monkeypatch):
     explorer.vocabulary = Vocabulary.synthetic(9000, name="other")
     explorer.cutoffs, explorer.in_features = (70, 800), 128
     explorer.width_rule, explorer.cost = list(WIDTH_RULES)[1], COUNTED_WORDS
-    named(boxes["languages"], "languages").value = ("fr", "it")
+    named(boxes["languages"], "French").value = True
     named(boxes["coverage"], "share of the tokens, %").value = 90.0
     assert made == [] and all(problem(box) == "" for box in boxes.values())
     for name, figure in figures.items():

@@ -10,6 +10,7 @@ from ..kit.plots import Picture, still
 from ..time_model.race import race_svg
 from . import figures as lf
 from .explorer import LiveTimingExplorer
+from .parts import parts_figure, timed_parts
 from .race import WORDS, layer_race, steps_done
 from .recorded import recorded_layers
 
@@ -46,6 +47,16 @@ def _layers_still() -> Picture:
     figure.add_annotation(text=found.label, xref="paper", yref="paper", x=1, y=1.22, showarrow=False)
     figure.update_layout(margin_t=50, height=290)
     return figure
+
+
+@still(
+    "04_parts",
+    "Bars of eight layers that a CPU trained, from the fastest to the slowest, in percent of the time of the whole "
+    "layer: its matrix products alone are the smaller part of narrow layers and nearly all of wide ones. Circles, all "
+    "parts of the layer timed one after the other, lie near the dashed line of the whole layer.",
+)
+def _parts_still() -> Picture:
+    return parts_figure(timed_parts()[::3])
 
 
 @still(
