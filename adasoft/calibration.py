@@ -175,12 +175,12 @@ def _samples(
         for place, shape in enumerate(layers):
             text = f"large layer {place + 1} of {len(layers)}, {shape.n_classes:,} words"
             add_layer("layer", shape, text, _FEW)
-    # Decoding one row, and many: half of them are kept out of the fit, too.
-    for place, shape in enumerate(draw_layers(8 if large else 2, 13, operations=3e10 * scale, parameters=1.2e7)):
+    # Decoding one row, and many: a third of the layers is kept out of the fit.
+    for place, shape in enumerate(draw_layers(15 if large else 3, 13, operations=3e10 * scale, parameters=1.2e7)):
         for b in (1, 16, 256):
             tell(f"making: best words of {b} rows, {shape.n_classes:,} words")
             opened, steps = decode_steps(shape._replace(batch=b), device, dtype)
-            kind = "check" if place % 2 else "layer"
+            kind = "check" if place % 3 == 2 else "layer"
             samples[f"best of {b} rows, layer {place + 1}"] = _Sample("decode", kind, opened, steps)
     full = [(256_000, 1024, 2048), (128_000, 512, 4096), (50_000, 1024, 8192)] if gpu else _FULL_ON_CPU
     for v, d, b in full if large else full[:1]:

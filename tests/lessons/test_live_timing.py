@@ -12,6 +12,7 @@ import pytest
 from panels import every, figure_of, finished, named, press, problem, said, wait
 
 from adasoft import MeasuredCost, Vocabulary
+from adasoft.files import read_json
 from adasoft.lessons import COUNTED_MULTIPLICATIONS, LiveTimingExplorer
 from adasoft.lessons.kit.exercises import judge
 from adasoft.lessons.kit.grading import PREDICTIONS
@@ -22,6 +23,7 @@ from adasoft.lessons.live_timing import panels as live_timing
 from adasoft.lessons.live_timing import recorded
 from adasoft.lessons.live_timing.exercises import EXERCISES
 from adasoft.lessons.live_timing.layers import FULL, OURS, PLAN, STOCK
+from adasoft.lessons.live_timing.parts import parts_figure, timed_parts
 from adasoft.lessons.live_timing.race import layer_race, steps_done
 from adasoft.lessons.live_timing.recorded import ALONE, GRAPH, recorded_layers
 from adasoft.lessons.live_timing.shown import HERE, log_texts
@@ -29,6 +31,7 @@ from adasoft.lessons.live_timing.stills import still_explorer
 from adasoft.lessons.time_model import timings
 from adasoft.lessons.time_model.timings import Bench, Spread
 from adasoft.lessons.time_model.widgets import Race
+from adasoft.results.folders import results_folder
 
 KINDS = {"product": [1e-4, 3e-11, 5e-9, 2e-9, 6e-9, 0], "projection": [1e-5, 5e-11, 0, 0], "rows": [1e-5, 0, 0]}
 
@@ -611,3 +614,20 @@ def test_predictions(explorer):
         lf.recorded_ratio(explorer, [])
     with pytest.raises(TypeError, match="LiveTimingExplorer"):
         truth(object())
+
+
+MODEL = "model's error"
+
+
+def test_what_a_layer_takes_beyond_its_products_as_the_text_says():
+    record = read_json(results_folder() / "bench-cost-cpu.json")
+    summary, rows = record["summary"], timed_parts()
+    assert f"{summary['layer over parts']:.2f} times as long as its parts" in lesson_text()
+    assert f"{summary['layer over products']:.2f} times as long as its bare products" in lesson_text()
+    assert f"medians of {len(rows)} layers" in lesson_text()
+    assert f"{summary['speed']['least']:.2f} to {summary['speed']['most']:.2f} times as long" in lesson_text()
+    errors = summary["layers, training"]
+    assert f"off by {100 * errors['error']['median']:.0f} %" in lesson_text()
+    assert f"{100 * errors[MODEL]['median']:.0f} % once" in lesson_text()
+    figure = parts_figure(rows[:3])
+    assert len(figure.data[0].x) == 3 and max(figure.data[1].x) < figure.layout.xaxis.range[1]

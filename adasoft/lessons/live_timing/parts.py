@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from ...files import read_json
 from ...results.folders import results_folder
 from ..kit.picker import COLORS
-from ..kit.plots import FULL_COLOR, MEASURED, filled
+from ..kit.plots import FULL_COLOR, MEASURED, TEXT_COLOR, filled
 
 Row = dict[str, Any]
 
@@ -42,11 +42,11 @@ def parts_figure(rows: Sequence[Row]) -> go.Figure:
         x=parts,
         mode="markers",
         name="all its parts, one after the other",
-        marker={**MEASURED, "size": 12, "color": COLORS[1]},
+        marker={**MEASURED, "size": 12, "color": TEXT_COLOR},
         hovertemplate="%{y}<br>all parts: %{x:.0f} % of the layer<extra></extra>",
     )
     figure.add_vline(x=100, line={"color": FULL_COLOR, "width": 2, "dash": "dash"})
-    figure.update_xaxes(title_text="time, % of that of the whole layer", range=(0, 125))
+    figure.update_xaxes(title_text="time, % of that of the whole layer", range=(0, max(110.0, 1.05 * max(parts))))
     figure.update_yaxes(title_text="")
     figure = filled(figure, {}, {}, 110 + 26 * len(rows))
     legend = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
