@@ -69,8 +69,8 @@ def no_costs(*_args, **_kw):
     raise LookupError
 
 
-def lesson_text():
-    path = Path(__file__).resolve().parents[2] / "notebooks" / "04_live_timing.ipynb"
+def lesson_text(name="04_live_timing"):
+    path = Path(__file__).resolve().parents[2] / "notebooks" / f"{name}.ipynb"
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     return "\n".join("".join(cell["source"]) for cell in cells)
 
@@ -629,5 +629,7 @@ def test_what_a_layer_takes_beyond_its_products_as_the_text_says():
     errors = summary["layers, training"]
     assert f"off by {100 * errors['error']['median']:.0f} %" in lesson_text()
     assert f"{100 * errors[MODEL]['median']:.0f} % once" in lesson_text()
+    off = f"had not seen it was off by {100 * errors[MODEL]['median']:.0f} %"
+    assert off in lesson_text("03_time_model")
     figure = parts_figure(rows[:3])
     assert len(figure.data[0].x) == 3 and max(figure.data[1].x) < figure.layout.xaxis.range[1]
