@@ -43,11 +43,10 @@ if for a <= a' <= b <= b'
 5. Sums and non-negative multiples keep both properties.
 
 Hence both printed forms of the paper's model and every measured model (non-negative coefficients on the terms 1, n k d,
-n k, k d, n d, with n = p B; in decoding n does not depend on the tail, and k w is added for its tests) are monotone with
-QI. Under QI the best next cutoff never moves left as a cutoff moves
-right, so :func:`_row_minima`, which relies on that, is exact. The *expected* form of the paper's model is monotone, but
-its constant is concave in p and breaks QI for tails that few tokens fall into. The pair bounds rely on monotone costs
-alone, and QI is used only where it holds.
+n k, k d, n d, with n = p B; in decoding n does not depend on the tail, whose tests add k d) are monotone with QI. Under
+QI the best next cutoff never moves left as a cutoff moves right: :func:`_row_minima`, which relies on that, is exact.
+The *expected* form of the paper's model is monotone, but its constant is concave in p and breaks QI for tails that few
+tokens fall into. The pair bounds rely on monotone costs alone, and QI is used only where it holds.
 """
 
 from __future__ import annotations

@@ -23,7 +23,9 @@ def measured(seed: int = 0) -> MeasuredCost:
         "projection": draw([1e-4, 1e-8, 1e-7, 1e-7]),
         "rows": draw([1e-4, 1e-7, 1e-8]),
     }
-    return MeasuredCost({"train": kinds, "decode": kinds}, {"train": 2e-4, "decode": 2e-4}, name="drawn")
+    more = {"search": draw([1e-4, 1e-6, 1e-7, 1e-9]), "head": draw([1e-6]), "full": draw([1e-6])}
+    parts = {"train": kinds | {"full": more["full"]}, "decode": kinds | more}
+    return MeasuredCost(parts, {"train": 2e-4, "decode": 2e-4}, name="drawn")
 
 
 COSTS = {
