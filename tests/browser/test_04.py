@@ -43,7 +43,7 @@ def test_04_live_timing(lab, page, shots):
     notebook = opened(page, lab, "04_live_timing.ipynb")
     race = notebook.show_cell(RACE)
     race.get_by_role("button", name="Start").press("Enter")
-    race.get_by_text("While the full softmax does one step, ours does 17").wait_for()
+    race.get_by_text("While the full softmax does one step, our layer does 17").wait_for()
     machine = notebook.show_cell(MACHINE)
     machine.get_by_text("a recorded machine, not this one").wait_for()
     cuts = notebook.show_cell(CUTS)

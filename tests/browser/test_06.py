@@ -20,6 +20,7 @@ from browser.gestures import (
     figure_y,
     finish,
     finite,
+    focused,
     holds,
     latency,
     opened,
@@ -197,13 +198,13 @@ def test_06_language_model(lab, page, shots, novel):
         ticks[name].set_checked(name in mine)
     holds(notebook, "explorer.ticked", mine)
     press(train, "Train")
-    until(lambda: notebook.page.evaluate("document.activeElement.title"), lambda title: title == "Stops: Train")
+    until(lambda: focused(notebook.page), lambda found: found == "Train: under way")  # Tab leads to Stop
     until(lambda: finite(train, 0), lambda n: n >= 1, 120)  # while it trains
     train.get_by_text("Training here, now:").wait_for()
     assert not train.get_by_role("button", name="Go on").is_enabled()
     ended(train, "Train")
     train.get_by_text("Trained here:").wait_for()
-    until(lambda: notebook.page.evaluate("document.activeElement.textContent"), lambda text: text == "Train")
+    until(lambda: focused(notebook.page), lambda found: found == "Train")
     train.get_by_text("You said 3 times; it is").wait_for()
     train.get_by_text("after equal tokens").first.wait_for()
     train.get_by_text("You guessed 3 times").wait_for()
