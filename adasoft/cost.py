@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from .checks import integer, items, number
 from .files import short
-from .tuning import BEYOND_BYTES, BOUND_ROWS, CHUNK_ELEMENTS, CHUNK_ROWS, GPU_CHUNK_ELEMENTS
+from .tuning import BEYOND_BYTES, BOUND_ROWS, CHUNK_ELEMENTS, CHUNK_ROWS, FEW_LOGITS, GPU_CHUNK_ELEMENTS
 
 Objective = Literal["train", "decode"]
 #: One number or an array of numbers; the arguments of one call broadcast.
@@ -175,15 +175,20 @@ class Cost(abc.ABC):
         d: float,
         width: float,
         objective: Objective,
-        opened: float = 1.0,
+        opened: float | None = 1.0,
     ) -> Values:
         """Seconds of a tail of ``size`` words with a ``share`` of the tokens, its projection included.
 
         When decoding, the share does not matter. A tail is then computed ("opened") only for the rows where it may hold
-        a winner; ``opened`` is that fraction of the rows.
+        a winner; ``opened`` is that fraction of the rows, or None where nothing is searched (:meth:`searched`).
         """
+        opened = 1.0 if opened is None else opened
         rows = np.asarray(share) * batch if objective == "train" else np.full(np.shape(share), opened * float(batch))
         return self.product_time(size, rows, width, objective) + self.projection_time(rows, d, width, objective)
+
+    def searched(self, n_classes: int, batch: float) -> bool:
+        """Whether the best words of so many rows are looked for tail by tail; if not, all logits are computed."""
+        return True
 
     def full_time(self, n_classes: float, batch: float, d: float, objective: Objective = "train") -> float:
         """Seconds of a full softmax over all words."""
@@ -249,7 +254,8 @@ class Cost(abc.ABC):
             rows, size, width = output
             if not train:
                 projection = (batch, width, d)  # before it is known which rows open the tail
-            whole = float(self.tail_time(size, tail_shares[i], batch, d, width, objective, opened_per_tail[i]))
+            part = opened_per_tail[i] if train or self.searched(n_classes, batch) else None
+            whole = float(self.tail_time(size, tail_shares[i], batch, d, width, objective, part))
             projecting = float(self.projection_time(projection[0], d, width, objective))
             add(f"tail {i + 1}", "projection", projecting, projection)
             add(f"tail {i + 1}", "output", whole - projecting, output)
@@ -344,12 +350,12 @@ class PaperCost(Cost):
         d: float,
         width: float,
         objective: Objective,
-        opened: float = 1.0,
+        opened: float | None = 1.0,
     ) -> Values:
         """Seconds of a tail in the chosen form."""
         p: npt.NDArray[np.float64] = np.asarray(share, dtype=np.float64)
         if objective == "decode":
-            p = np.full(p.shape, float(opened))
+            p = np.full(p.shape, 1.0 if opened is None else float(opened))
         if self.form == "first":
             return p * self.product_time(size, batch)
         if self.form == "last":
@@ -367,13 +373,13 @@ class PaperCost(Cost):
 PRODUCT_TERMS = ("1", "n k d", "n k", "k d", "n d", "k d beyond")
 #: Terms of a projection of n rows from d features to the width w.
 PROJECTION_TERMS = ("1", "n d w", "n (d + w)", "d w")
-#: Terms of sorting n tokens with d features by cluster.
+#: Terms of sorting n tokens with d features by cluster; when decoding, of what a call takes beyond its parts.
 ROWS_TERMS = ("1", "n", "n d")
 #: What a tail costs before any of its words is computed, when the best words of n rows are looked for: a few small
 #: operations, and for many rows averages of its k w weights and their products with the rows (:mod:`adasoft.decoding`).
 SEARCH_TERMS = ("1", "n", "k w", "n k w")
 #: What normalising the head and finding its best words takes beyond the logits of a tail, whose words are seldom
-#: among the best. For decoding.
+#: among the best. For decoding; where nothing is searched (few logits on a CPU), all words take it.
 HEAD_TERMS = ("n k",)
 #: What a full softmax written by hand, which holds all n k logits at once, takes beyond a product in chunks.
 FULL_TERMS = ("n k",)
@@ -443,8 +449,12 @@ def search_terms(size: Any, batch: float, width: float, bounds: bool) -> list[An
     return [one, one * batch, weights, weights * batch]
 
 
-def rows_opened(opened: float, batch: float) -> tuple[float, float]:
-    """The probability that a tail is opened for any of the rows, if it is for this fraction of them; and for how many
+#: With what probability any row opens a tail, and how many do then.
+Opened = tuple[float, float]
+
+
+def rows_opened(opened: float, batch: float) -> Opened:
+    """The probability that a tail is opened for any of the rows, if each opens it with this one; and for how many
     then."""
     some = 1.0 if opened >= 1 else -math.expm1(batch * math.log1p(-opened))
     return some, opened * batch / some if some else 0.0
@@ -527,6 +537,10 @@ class MeasuredCost(Cost):
         fixed = a[0] + a[3] * kd + a[5] * np.maximum(kd - BEYOND_BYTES / self.itemsize, 0.0)
         return np.maximum(self.flat[objective], fixed + per_row * rows)  # type: ignore[no-any-return]
 
+    def searched(self, n_classes: int, batch: float) -> bool:
+        """Whether the best words of so many rows are looked for tail by tail: on a CPU only among many logits."""
+        return self.on_gpu or n_classes * batch > FEW_LOGITS
+
     def full_time(self, n_classes: float, batch: float, d: float, objective: Objective = "train") -> float:
         """Seconds of a full softmax over all words that holds all its logits."""
         (per_logit,) = self.coefficients[objective]["full"]
@@ -546,17 +560,25 @@ class MeasuredCost(Cost):
         d: float,
         width: float,
         objective: Objective,
-        opened: float = 1.0,
+        opened: float | None = 1.0,
     ) -> Values:
         """Seconds of a tail. When decoding, every row is projected and tested; its words are computed for the rows
-        that open it, and not at all where none of them does."""
+        that open it, and not at all where none of them does. Where nothing is searched, all are computed untested."""
         if objective == "train":
             return super().tail_time(size, share, batch, d, width, objective)
-        some, rows = rows_opened(opened, batch)
-        terms = search_terms(size, batch, width, self.on_gpu or batch >= BOUND_ROWS)
-        tests = sum(c * term for c, term in zip(self.coefficients[objective]["search"], terms, strict=True))
-        words = some * np.asarray(self.product_time(size, rows, width, objective))
-        return words + tests + self.projection_time(batch, d, width, objective)  # type: ignore[no-any-return]
+        return self.decoded_tail(size, batch, d, width, None if opened is None else rows_opened(opened, batch))
+
+    def decoded_tail(self, size: Values, batch: float, d: float, width: float, opened: Opened | None) -> Values:
+        """Seconds of a tail when decoding, ``opened`` with a probability for so many rows; None: no search."""
+        a = self.coefficients["decode"]
+        some, rows = (1.0, batch) if opened is None else opened
+        if opened is None:
+            beyond = a["head"][0] * batch * np.asarray(size)
+        else:
+            terms = search_terms(size, batch, width, self.on_gpu or batch >= BOUND_ROWS)
+            beyond = sum(c * term for c, term in zip(a["search"], terms, strict=True))
+        words = some * np.asarray(self.product_time(size, rows, width, "decode"))
+        return words + beyond + self.projection_time(batch, d, width, "decode")  # type: ignore[no-any-return]
 
     def projection_time(self, rows: Values, d: Values, width: Values, objective: Objective = "train") -> Values:
         """Seconds to gather a tail's rows and project them from d to its width."""

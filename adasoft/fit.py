@@ -19,13 +19,13 @@ from .cost import (
     PASSES,
     TERMS,
     MeasuredCost,
+    Opened,
     product_terms,
     projection_terms,
-    rows_opened,
     rows_terms,
     search_terms,
 )
-from .tuning import BOUND_ROWS
+from .tuning import BOUND_ROWS, FEW_LOGITS
 from .workloads import Shape
 
 #: What a device's fastest bare products show: seconds per multiply-add, and per byte of weights that are read. Both
@@ -75,8 +75,22 @@ def predict(cost: MeasuredCost, kind: str, shape: Any, objective: Any = "train")
     if kind == "full":
         return cost.full_time(shape.n_classes, shape.batch, shape.in_features, objective)
     n, d, batch = shape.n_classes, shape.in_features, shape.batch
-    opened = shape.opened or 1.0
-    return cost.layer(n, shape.cutoffs, shape.widths, shape.tail_shares(), d, batch, objective, opened).seconds
+    if not shape.opened:
+        return cost.layer(n, shape.cutoffs, shape.widths, shape.tail_shares(), d, batch, objective).seconds
+    sizes = np.diff([*shape.cutoffs, n])
+    tails = [
+        float(cost.decoded_tail(size, batch, d, width, _opened(shape, i, cost.on_gpu)))
+        for i, (size, width) in enumerate(zip(sizes, shape.widths, strict=True))
+    ]
+    calls = float(cost.rows_time(batch, d, objective))
+    return calls + float(cost.head_time(shape.cutoffs[0], len(tails), batch, d, objective)) + sum(tails)
+
+
+def _opened(shape: Shape, i: int, on_gpu: bool) -> Opened | None:
+    """Of a batch that was timed it is known whether any of its rows opens a tail, and how many do."""
+    if not on_gpu and shape.batch * shape.n_classes <= FEW_LOGITS:
+        return None
+    return float(shape.opened[i] > 0), shape.opened[i] * shape.batch
 
 
 def _terms(
@@ -121,11 +135,15 @@ def _terms(
         whole, *tails = shape.products()
         head(*whole)
         for i, ((n, width, d), output) in enumerate(zip(tails[::2], tails[1::2], strict=True)):
-            if shape.opened:  # decoding, as in `MeasuredCost.tail_time`
-                n, size = shape.batch, output[1]
-                some, rows = rows_opened(shape.opened[i], n)
-                product(rows, size, width, some)
-                add("search", search_terms(size, n, width, on_gpu or n >= BOUND_ROWS))
+            if shape.opened:  # decoding, as in `MeasuredCost.decoded_tail`
+                n, size, opened = shape.batch, output[1], _opened(shape, i, on_gpu)
+                some, rows = (1.0, n) if opened is None else opened
+                if some:
+                    product(rows, size, width)
+                if opened is None:
+                    add("head", [n * size])
+                else:
+                    add("search", search_terms(size, n, width, on_gpu or n >= BOUND_ROWS))
             else:
                 product(*output)
             add("projection", projection_terms(n, d, width))

@@ -129,11 +129,13 @@ class Problem(NamedTuple):
             seconds = cost.head_time(shortlist, len(widths), batch, in_features, objective)
             return np.asarray(seconds, dtype=np.float64)
 
-        def tail_of(width: int, part: float) -> TailCost:
+        def tail_of(width: int, part: float | None) -> TailCost:
             return lambda k, p: np.asarray(cost.tail_time(k, p, batch, in_features, width, objective, part))
 
-        opened = [1.0] * len(widths) if opened is None else opened
-        tails = [tail_of(width, part) for width, part in zip(widths, opened, strict=True)]
+        parts: Sequence[float | None] = [1.0] * len(widths) if opened is None else opened
+        if objective == "decode" and not cost.searched(len(cumulative) - 1, batch):
+            parts = [None] * len(widths)
+        tails = [tail_of(width, part) for width, part in zip(widths, parts, strict=True)]
         share = cost.quadrangle_share(batch)
         return cls(cumulative, head, tails, quadrangle_share=share, monotone=cost.monotone, **bounds)
 

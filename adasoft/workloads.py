@@ -121,20 +121,15 @@ def projection_step(pool: Pool, n: int, d: int, width: int, objective: str) -> S
     return train if objective == "train" else decode
 
 
-def rows_step(pool: Pool, n: int, d: int, objective: str) -> Step:
-    """Sorting n targets by cluster; when decoding, picking rows."""
-    x = pool.take(n, d)
+def rows_step(pool: Pool, n: int, d: int) -> Step:
+    """Sorting n targets by cluster."""
     ids = pool.targets(n, 1 << 20)
     edges = torch.tensor([0, 1000, 1 << 20, (1 << 20) + 1], device=pool.device)
 
-    def train() -> None:
+    def step() -> None:
         route(target_ranks(ids, 1 << 20, -100, None), edges)
 
-    def decode() -> None:
-        with torch.no_grad():
-            x[(ids >= 0).nonzero().squeeze(1)]
-
-    return train if objective == "train" else decode
+    return step
 
 
 class Shape(NamedTuple):
@@ -286,7 +281,7 @@ def decode_steps(
     x = torch.randn(shape.batch, shape.in_features, dtype=dtype).to(device)
     weights = (layer.head.weight, None), layer.cutoffs, [decoding.Tail(p.weight, o.weight) for p, o in layer.tail]
     if x.device.type == "cpu" and shape.batch * shape.n_classes <= FEW_LOGITS:
-        opened = [1.0] * len(shape.cutoffs)  # all words are computed
+        opened = [1.0] * len(shape.cutoffs)  # nothing is searched, see `MeasuredCost.searched`
     else:
         opened = decoding.topk_ranks(x, *weights, k)[2].double().mean(0).tolist()
     return shape._replace(opened=tuple(opened)), [lambda: layer.topk(x, k)]
@@ -311,7 +306,7 @@ def parts_step(shape: Shape, pool: Pool) -> Step:
     """All parts of a layer's training step, one after the other, each on inputs of its own: the sort, the products with
     softmax and gradients, the projections."""
     (n, k, d), *tails = shape.products()
-    steps = [rows_step(pool, shape.batch, d, "train"), product_step(pool, round(n), k, d, "train")]
+    steps = [rows_step(pool, shape.batch, d), product_step(pool, round(n), k, d, "train")]
     for (n, width, d), (_, size, _) in zip(tails[::2], tails[1::2], strict=True):
         if rows := round(n):
             steps += [projection_step(pool, rows, d, width, "train"), product_step(pool, rows, size, width, "train")]

@@ -14,6 +14,7 @@ from adasoft import MeasuredCost, PaperCost, Vocabulary
 from adasoft import cost as C
 from adasoft.loss import chunk_rows
 from adasoft.records import read_record, shipped_records
+from adasoft.search import Problem
 
 drawn = st.floats(0, 1e-3, allow_subnormal=False)
 
@@ -367,6 +368,21 @@ def test_a_tail_that_a_single_row_opens_now_and_then():
     assert cost.tail_time(90_000, 0.1, 1, 512, 16, "decode", 0.0) == pytest.approx(
         tests + cost.projection_time(1, 512, 16, "decode")
     )
+
+
+@pytest.mark.parametrize(("batch", "searched"), [(1, False), (2, False), (3, True)])
+def test_few_logits_are_not_searched(batch, searched):
+    """A CPU computes up to 65,536 logits, all of them, as the layer does: no tests, and every word is normalised."""
+    cost, n, w = apart(), 30_000, 16
+    assert cost.searched(n, batch) is searched
+    made = cost.layer(n, [10_000], [w], [0.1], 512, batch, "decode", 0.5).by_cluster()["tail 1"]
+    if searched:
+        assert made == pytest.approx(cost.tail_time(20_000, 0.1, batch, 512, w, "decode", 0.5))
+    else:
+        words = cost.product_time(20_000, batch, w, "decode") + 3.5e-9 * batch * 20_000
+        assert made == pytest.approx(words + cost.projection_time(batch, 512, w, "decode"))
+    problem = Problem.of(np.linspace(0, 1, n + 1), cost, 512, batch, [w], "decode", [0.5])
+    assert float(problem.tails[0](np.array([20_000]), np.array([0.1]))[0]) == pytest.approx(made)
 
 
 def test_the_least_that_coefficients_can_be():

@@ -7,6 +7,7 @@ import pytest
 from adasoft import calibration as M
 from adasoft.cost import TERMS, MeasuredCost, lower_bounds
 from adasoft.fit import fit, predict, rates
+from adasoft.workloads import Shape
 
 
 @pytest.mark.parametrize("level", [1e-4, 1e-2], ids=["flat part low", "many products on it"])
@@ -30,6 +31,22 @@ def test_the_fit_finds_the_model_that_made_the_times(level):
     again = MeasuredCost({"train": found, "decode": found}, {"train": flat, "decode": flat})
     for shape in M.draw_layers(12, 99):
         assert predict(again, "layer", shape) == pytest.approx(predict(cost, "layer", shape), rel=0.01)
+
+
+def test_a_timed_batch_tells_whether_any_row_opened_a_tail():
+    """One row of 16 did: the tail's words are computed for it, for certain. A fit of the exact times finds them."""
+    product, search = [3e-5, 4e-11, 3e-9, 2e-9, 5e-9, 0.0], [1e-4, 1e-6, 0.0, 0.0]
+    decode = {"product": product, "projection": [2e-5, 0, 0, 0], "rows": [1e-4, 0, 0], "search": search, "head": [2e-9]}
+    cost = MeasuredCost({"train": decode, "decode": decode}, {"train": 0.0, "decode": 0.0})
+    shape = Shape(50_000, 64, 16, (1000, 9000), (16, 8), (1 / 16, 0.0))
+    beside = cost.rows_time(16, 64, "decode") + cost.head_time(1000, 2, 16, 64, "decode")
+    opened = cost.product_time(8000, 1, 16, "decode")
+    tests = 2 * (1e-4 + 1.6e-5 + 2e-5)
+    assert predict(cost, "layer", shape, "decode") == pytest.approx(beside + opened + tests)
+    few = shape._replace(batch=1, opened=(1.0, 1.0))  # all words are computed, and normalised
+    words = [cost.product_time(k, 1, w, "decode") + 2e-9 * k + 2e-5 for k, w in ((8000, 16), (41_000, 8))]
+    beside = cost.rows_time(1, 64, "decode") + cost.head_time(1000, 2, 1, 64, "decode")
+    assert predict(cost, "layer", few, "decode") == pytest.approx(beside + sum(words))
 
 
 def test_the_fit_does_not_fall_below_the_fastest_sample():

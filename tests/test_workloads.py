@@ -33,7 +33,7 @@ def test_what_is_timed_is_the_layer():
     for objective in ("train", "decode"):
         W.product_step(pool, 8, 50, 16, objective)()
         W.projection_step(pool, 8, 32, 4, objective)()
-        W.rows_step(pool, 8, 16, objective)()
+    W.rows_step(pool, 8, 16)()
 
 
 def test_gradients_are_freed_before_each_step(monkeypatch):

@@ -31,7 +31,7 @@ class LineCost(PaperCost):
         d: float,
         width: float,
         objective: Objective,
-        opened: float = 1.0,
+        opened: float | None = 1.0,
     ) -> Values:
         """Seconds of a tail in the chosen form."""
         words = np.asarray(size, dtype=np.float64) * (width / d) + (width if width < d else 0.0)

@@ -57,7 +57,7 @@ export function makeWords({name, runs, ranks = [], words = [], unfit = []}) {
 
 const BEYOND_BYTES = 2 ** 25;
 
-const BOUND_ROWS = 32;                        // as in adasoft/tuning.py
+const BOUND_ROWS = 32, FEW_LOGITS = 2 ** 16;   // as in adasoft/tuning.py
 
 function measured({coefficients, flat, itemsize, onGpu}) {
   const product = (k, rows, d, objective) => {
@@ -77,6 +77,9 @@ function measured({coefficients, flat, itemsize, onGpu}) {
   const tail = (size, share, batch, d, width, objective, opened = 1) => {
     if (objective === 'train')
       return product(size, share * batch, width, objective) + projection(share * batch, d, width, objective);
+    if (opened === null)                      // nothing is searched: all words are computed
+      return product(size, batch, width, objective) + coefficients[objective].head[0] * batch * size
+        + projection(batch, d, width, objective);
     const some = opened >= 1 ? 1 : -Math.expm1(batch * Math.log1p(-opened)), rows = some ? opened * batch / some : 0;
     const a = coefficients[objective].search, weights = size * (onGpu || batch >= BOUND_ROWS ? width : 0);
     return some * product(size, rows, width, objective)
@@ -85,7 +88,8 @@ function measured({coefficients, flat, itemsize, onGpu}) {
   const whole = (n, batch, d, objective) =>
     product(n, batch, d, objective) + coefficients[objective].full[0] * batch * n;
   const head = (k, batch, d, objective) => product(k, batch, d, objective) + coefficients[objective].head[0] * batch * k;
-  return {product, projection, sorting, head, tail, whole};
+  const searched = (n, batch) => onGpu || n * batch > FEW_LOGITS;
+  return {product, projection, sorting, head, tail, whole, searched};
 }
 
 const SURE = 40;                              // tokens expected from which 1 - exp(-tokens) is 1
@@ -93,13 +97,13 @@ const SURE = 40;                              // tokens expected from which 1 - 
 function paper({c, lam, k0, batch0, form}) {
   const product = (k, rows) => Math.max(c + lam * k0 * batch0, c + lam * (k * rows));
   const tail = (size, share, batch, d, width, objective, opened = 1) => {
-    const p = objective === 'decode' ? opened : share;
+    const p = objective === 'decode' ? opened ?? 1 : share;
     if (form === 'first') return p * product(size, batch);
     if (form === 'last') return product(size, p * batch);
     const q = p * batch < SURE ? -Math.expm1(batch * Math.log1p(-Math.min(p, 1 - 2 ** -53))) : 1;
     return Math.max(q * (c + lam * k0 * batch0), q * c + lam * (size * p) * batch);
   };
-  return {product, head: product, tail, whole: product, projection: () => 0, sorting: () => 0};
+  return {product, head: product, tail, whole: product, projection: () => 0, sorting: () => 0, searched: () => true};
 }
 
 /** A cost model of adasoft/cost.py: {kind: 'measured' | 'paper', name, ...its numbers}. Seconds. */
@@ -127,14 +131,15 @@ export function layer(words, cost, cutoffs, {d, batch, ratio = 4, widths: own = 
   let seconds = sorting + clusters[0].seconds;
   (own?.slice(0, tails) ?? widths(d, tails, ratio)).forEach((width, i) => {
     const size = edges[i + 1] - edges[i], share = words.cumulative(edges[i + 1]) - words.cumulative(edges[i]);
-    const spent = cost.tail(size, share, batch, d, width, objective);
+    const opened = objective === 'decode' && !cost.searched(words.n, batch) ? null : 1;
+    const spent = cost.tail(size, share, batch, d, width, objective, opened);
     clusters.push({size, share, width, seconds: spent});
     seconds += spent;
   });
   return {seconds, full, sorting, clusters};
 }
 
-const FREE = {sorting: () => 0, head: () => 0, tail: () => 0, whole: () => 0};
+const FREE = {sorting: () => 0, head: () => 0, tail: () => 0, whole: () => 0, searched: () => true};
 
 /**
  * The same where the kernel has computed the times, because their formula is not known here: `priced` is {cuts, seconds,
