@@ -84,6 +84,8 @@ def finish(notebook, lab, shots, name, cells):
         pictures.nth(i).evaluate("async e => { await e.decode(); return e.naturalWidth; }")
         for i in range(pictures.count())
     )
+    # drawn on white, they stand on the page's dark background there (the theme is dark since the loop above)
+    assert "invert" in pictures.first.evaluate("e => getComputedStyle(e).filter")
     notebook.close()
 
 
