@@ -15,6 +15,7 @@ export function frame(view) {
   const tooltip = html('div', {class: 'tooltip', hidden: ''}, charts);
   const reveal = html('div', {class: 'reveal'}, root);
   html('button', {type: 'button', class: 'primary'}, reveal, 'Show what it costs').addEventListener('click', () => view.reveal());
+  html('span', {class: 'first-move'}, reveal, 'First move the handle.');
   const result = html('p', {class: 'result'}, root), price = html('p', {class: 'price'}, root);
   const clusters = html('div', {class: 'clusters', role: 'list', 'aria-label': 'clusters'}, root);
   return {instruction, charts, drawing, tooltip, reveal, result, price, clusters};
@@ -43,7 +44,7 @@ function timeScales(view) {
   const full = found.full || 1;
   // of the whole curve and not of where the handle stands: it stays while one moves, and what is too cheap leaves the frame
   const bottom = Math.min(full / 4, ...points.map(p => Math.max(p.rises, p.falls)), ...points.map(p => p.total / 2));
-  const least = Math.min(full, ...points.map(p => p.total)), low = Math.log10(0.4 * bottom || 1e-12);
+  const least = Math.min(full, ...points.map(p => p.total)), low = Math.log10(0.3 * bottom || 1e-12);
   const high = Math.log10(1.35 * Math.max(full, 1.6 * least));
   view.low = 10 ** low; view.high = 10 ** high;
   const at = seconds => (Math.log10(Math.max(seconds, 1e-300)) - low) / (high - low), y = part => CURVE.bottom - part * (CURVE.bottom - CURVE.top);
@@ -112,6 +113,16 @@ function wordAxis(view, group) {
   const strip = svg('rect', {x: left, y: WORDS.top, width: room, height: WORDS.bottom - WORDS.top, class: 'strip'}, group);
   strip.addEventListener('pointermove', event => hoverWord(view, event));
   strip.addEventListener('pointerleave', () => { view.parts.tooltip.hidden = true; });
+  strip.addEventListener('click', event => jump(view, event));
+}
+
+/** The nearest handle comes to where the words are clicked. */
+function jump(view, event) {
+  const {state, X, parts} = view, x = event.clientX - parts.drawing.getBoundingClientRect().left;
+  if (!state.cuts.length) return;
+  const away = state.cuts.map(cut => Math.abs(X(cut) - x)), i = away.indexOf(Math.min(...away));
+  view.begin(); view.setCut(i, view.rankAt(x)); view.end();
+  parts.drawing.querySelectorAll('.handle')[i].focus({preventScroll: true});
 }
 
 /** The axis of time, the full softmax on it, and the curve with the two parts that trade against each other. */
@@ -201,8 +212,8 @@ function forbidden(view, curves, points) {
 function floorName(view, group, points, floor) {
   if (!floor) return;
   const {T, X, given, found} = view, others = [...group.parentNode.querySelectorAll('text')].map(one => one.getBBox());
-  const name = text(group, '', floor.from + 6, 0, 'axis-title'), told = `floor: ${Math.round(100 * given.floor)} %`;
-  for (const words of [`${told} of the tokens in the head`, `${told} in the head`, told]) {
+  const name = text(group, '', floor.from + 6, 0, 'axis-title'), share = `${Math.round(100 * given.floor)} %`;
+  for (const words of [`floor: with less than ${share} of the tokens in the head it predicts worse`, `floor: under ${share} it predicts worse`, `floor: ${share}`]) {
     const wide = fitted(name, [words], Infinity).getComputedTextLength(), to = floor.from + 6 + wide;
     if (wide > floor.wide - 10) continue;
     const under = points.filter(p => X(p.rank) > floor.from - 8 && X(p.rank) < to + 8).flatMap(p => [p.total, p.rises, p.falls, ...(p.parts ?? [])]);
@@ -233,7 +244,7 @@ function marks(view) {
   const {drawing} = view.parts;
   for (const [kind, d] of [['ghost', ''], ['guess', CROSS], ['star', STAR]])
     svg(d ? 'path' : 'circle', d ? {class: kind, d} : {class: kind, r: 6}, drawing);
-  for (const [kind, name] of [['guess', 'your guess'], ['star', 'plan'], ['ghost', 'start of this drag']]) text(drawing, name, 0, 0, `${kind}-text`);
+  for (const [kind, name] of [['guess', 'your guess'], ['star', 'plan'], ['ghost', 'before']]) text(drawing, name, 0, 0, `${kind}-text`);
   const ring = svg('circle', {r: 7.5, class: 'you'}, drawing);
   ring.addEventListener('pointermove', event => hoverCurve(view, event));
   ring.addEventListener('pointerleave', () => { view.parts.tooltip.hidden = true; });
@@ -313,6 +324,8 @@ export function draw(view) {
   drawBands(view);
   parts.drawing.querySelectorAll('.handle').forEach((node, i) => drawHandle(view, node, i));
   if (!state.hidden) { drawMarks(view); drawBars(view); }
+  const [button, first] = parts.reveal.children;
+  button.disabled = !state.moved; first.hidden = state.moved;
   drawClusters(view);
 }
 
@@ -373,7 +386,7 @@ function drawMarks(view) {
   // away from the star, which stands near it
   const before = plan && guessed && state.guess.words < plan[0] && X(state.guess.words) - view.left > 80;
   put('guess', guessed ? state.guess.words : 0, 17, before ? 'end' : 'start', other ? state.guess.seconds : undefined);
-  put('star', plan?.length === state.cuts.length ? plan[i] : 0, 19);
+  put('star', plan?.length === state.cuts.length ? plan[i] : 0, -11);
   const ahead = same && began[i] < state.cuts[i] && X(began[i]) - view.left > 110;          // its name away from the ring
   put('ghost', same && Math.abs(X(began[i]) - X(state.cuts[i])) > 12 ? began[i] : 0, -9, ahead ? 'end' : 'start');
 }
