@@ -78,23 +78,24 @@ def who_gains(words: Vocabulary, costs: Sequence[Cost], found: Sequence[dict[str
         f"With one planned cutoff, our {_kind(first)} gains at least a fifth from {shortest:,} words on, "
         f"our {_kind(last)} only from about {longest:,}. Below that, keep the full softmax."
     )
-    return _table(rows) + "".join(f"<p>{html.escape(one)}</p>\n" for one in said)
+    return _table(rows, len(words)) + "".join(f"<p>{html.escape(one)}</p>\n" for one in said)
 
 
 def _kind(side: Side) -> str:
     return "CPU" if side.device == "cpu" else f"GPU in {side.dtype}"
 
 
-def _table(rows: Sequence[Side]) -> str:
+def _table(rows: Sequence[Side], n: int) -> str:
     """One row a machine: its numbers, and a line from the adaptive to the full softmax on an axis that all share."""
     low = math.floor(math.log10(min(row.adaptive for row in rows)))
-    high = math.ceil(math.log10(max(row.full for row in rows)))
+    high = math.log10(1.5 * max(row.full for row in rows))
 
     def at(seconds: float) -> str:
         return f"{100 * (math.log10(seconds) - low) / (high - low):.1f}%"
 
     ticks = "".join(
-        f'<i style="left:{at(10.0**power)}">{seconds_text(10.0**power)}</i>' for power in range(low, high + 1)
+        f'<i style="left:{at(10.0**power)}">{seconds_text(10.0**power)}</i>'
+        for power in range(low, math.floor(high) + 1)
     )
     ticks = ticks.replace(".0 s", " s")
     body = "".join(
@@ -109,7 +110,9 @@ def _table(rows: Sequence[Side]) -> str:
         for row in rows
     )
     return (
-        '<table class="machines"><thead><tr><th scope="col">machine</th><th scope="col"><u class="full"></u>full</th>'
+        f'<table class="machines"><caption>A training step of the layer with {n:,} words, d = {_D} and {_BATCH:,} '
+        "tokens, as predicted. Adaptive: with as many planned cutoffs as pay. The axis is logarithmic.</caption>"
+        '<thead><tr><th scope="col">machine</th><th scope="col"><u class="full"></u>full</th>'
         '<th scope="col"><u class="adaptive"></u>adaptive</th><th scope="col">faster</th>'
         f'<td class="track" aria-hidden="true"><div>{ticks}</div></td></tr></thead><tbody>\n{body}</tbody></table>\n'
     )

@@ -17,7 +17,7 @@ _POINTS = {
     "adaptive": "the paper’s cutoffs",
 }
 _WIDE, _HIGH = 480, 210
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 468, 14, 168
+_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 458, 24, 168
 
 
 def trainings() -> dict[str, dict[str, Any]]:
@@ -46,7 +46,7 @@ def chart(rows: dict[str, dict[str, Any]]) -> str:
 
     grid = "".join(
         f'<line class="grid" x1="{_LEFT}" x2="{_RIGHT}" y1="{y(worse):.1f}" y2="{y(worse):.1f}"/>'
-        f'<text x="{_LEFT - 6}" y="{y(worse) + 4:.1f}" text-anchor="end">+{100 * worse:.0f} %</text>'
+        f'<text x="{_LEFT - 6}" y="{y(worse) + 4:.1f}" text-anchor="end">{"+" * (worse > 0)}{100 * worse:.0f} %</text>'
         for worse in (0, 0.04, 0.08, 0.12)
     ) + "".join(
         f'<text x="{x(share):.1f}" y="{_BOTTOM + 16}" text-anchor="middle">{100 * share:.0f} %</text>'
@@ -54,18 +54,25 @@ def chart(rows: dict[str, dict[str, Any]]) -> str:
     )
     drawn = "".join(
         f'<circle cx="{x(share):.1f}" cy="{y(worse):.1f}" r="5"/>'
-        f'<text x="{x(share) + 9:.1f}" y="{y(worse) - 5:.1f}">{told}: +{100 * worse:.1f} %</text>'
+        # the points fall to the right: above them is room for the names of the first, below them for those of the last
+        + (
+            f'<text x="{x(share) + 9:.1f}" y="{y(worse) - 5:.1f}">{told}: +{100 * worse:.1f} %</text>'
+            if share < 0.8
+            else f'<text x="{x(share) - 9:.1f}" y="{y(worse) + 13:.1f}" text-anchor="end">'
+            f"{told}: +{100 * worse:.1f} %</text>"
+        )
         for share, worse, told in points
     )
     # as a marked point, though nothing was trained for it: a layer with d numbers for each word is the full softmax
     full = f'<circle class="hollow" cx="{x(1):.1f}" cy="{y(0):.1f}" r="5"/>'
+    full += f'<text x="{x(1) + 4:.1f}" y="{y(0) - 10:.1f}" text-anchor="end">full</text>'
     told = "; ".join(
         f"{told}, {100 * share:.0f} % of the numbers: perplexity +{100 * worse:.1f} %" for share, worse, told in points
     )
     return (
         f'<svg class="quality" viewBox="0 0 {_WIDE} {_HIGH}" role="img" aria-label="Four trainings: {told}.">{grid}'
         f'<g class="here" visibility="hidden" data-from="{_LEFT}" data-to="{_RIGHT}"><line y1="{_TOP}" y2="{_BOTTOM}"/>'
-        f'<text y="{_TOP + 8}" x="-6" text-anchor="end">your cut</text></g>'
+        f'<text y="{_TOP - 6}" text-anchor="middle">your cut</text></g>'
         f'{drawn}{full}<text x="{(_LEFT + _RIGHT) / 2}" y="{_BOTTOM + 34}" text-anchor="middle" class="title">'
         "numbers that describe a token’s word, of those of the full softmax</text>"
         f'<text class="title" transform="translate(10 {(_TOP + _BOTTOM) / 2}) rotate(-90)" text-anchor="middle">'

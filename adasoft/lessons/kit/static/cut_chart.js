@@ -4,6 +4,7 @@ import {counted, fitted, html, percent, mostFrequent, set, sub, svg, times, whol
 
 const STEP = {ArrowRight: 1.02, ArrowUp: 1.02, ArrowLeft: 1 / 1.02, ArrowDown: 1 / 1.02, PageUp: 1.25, PageDown: 0.8};
 const WORDS = {top: 24, bottom: 120}, CURVE = {top: 166, bottom: 265}, BARS = {top: 293, row: 16, high: 11, rows: 5};
+const THIN = 5;                               // pixels: the light edge of a narrower bar would hide it
 const STAR = 'M0,-9 2.2,-3 8.6,-2.8 3.5,1.1 5.3,7.3 0,3.7 -5.3,7.3 -3.5,1.1 -8.6,-2.8 -2.2,-3z';
 const CROSS = 'M-5,-5 5,5 M-5,5 5,-5';
 
@@ -104,7 +105,7 @@ function wordAxis(view, group) {
     before = rank;
   }
   svg('path', {class: 'share', d: path}, group);
-  for (const share of [0.1, 1e-3, 1e-5, 1e-7].filter(one => one > words.share(last) && one < words.share(1) && (!narrow || one > 1e-4))) {
+  for (const share of [0.1, 1e-3, 1e-5, 1e-7].filter(one => one > words.share(last) && one < words.share(1) && (!narrow || one > 1e-6))) {
     svg('line', {x1: left, x2: left + room, y1: Y(share), y2: Y(share), class: 'grid'}, group);
     text(group, `${(100 * share).toPrecision(1) * 1} %`, left - 6, Y(share) + 4, '', 'end');
   }
@@ -385,7 +386,9 @@ function drawMarks(view) {
   drawing.querySelector('.guess-text').textContent = other && !view.narrow ? `your guess, ${counted(state.guess.number, 'cutoff')}` : 'your guess';
   // away from the star, which stands near it
   const before = plan && guessed && state.guess.words < plan[0] && X(state.guess.words) - view.left > 80;
-  put('guess', guessed ? state.guess.words : 0, 17, before ? 'end' : 'start', other ? state.guess.seconds : undefined);
+  // on a phone above the curve, where it leads down: below it are the names of its parts
+  const down = plan ? state.guess?.words < plan[0] : false;
+  put('guess', guessed ? state.guess.words : 0, view.narrow ? -8 : 17, (view.narrow ? !down : before) ? 'end' : 'start', other ? state.guess.seconds : undefined);
   put('star', plan?.length === state.cuts.length ? plan[i] : 0, -11);
   const ahead = same && began[i] < state.cuts[i] && X(began[i]) - view.left > 110;          // its name away from the ring
   put('ghost', same && Math.abs(X(began[i]) - X(state.cuts[i])) > 12 ? began[i] : 0, -9, ahead ? 'end' : 'start');
@@ -401,13 +404,13 @@ function drawBars(view) {
     let x = left;
     for (const [kind, size] of sizes) {
       const wide = Math.min(size / most * room, left + room - x);
-      svg('rect', {x, y, width: Math.max(0, wide), height: BARS.high, class: `bar ${kind}`}, group);
+      svg('rect', {x, y, width: Math.max(0, wide), height: BARS.high, class: `bar ${kind}${wide < THIN ? ' thin' : ''}`}, group);
       x += wide;
     }
     text(group, told, width - right + 6, y + 11);
     return x;
   };
-  const head = share => `${view.narrow ? '' : 'head '}${percent(share)}`;
+  const head = share => (view.narrow && percent(share).length > 6 ? percent(share) : `head ${percent(share)}`);
   const parts = key => found.clusters.map((cluster, i) => [`c${i}`, cluster[key]]);
   stack(0, 'words', parts('size'), words.n, head(found.clusters[0].size / words.n));
   stack(1, 'tokens', parts('share'), 1, head(found.clusters[0].share));
@@ -437,7 +440,7 @@ function drawClusters(view) {
     item.replaceChildren();
     html('strong', {}, item, nameOf(i));
     item.append(` ${counted(cluster.size, 'word')}, ${counted(cluster.width, 'number')} each`
-      + (state.hidden ? '' : `, ${say.brief(cluster.seconds)}`));
+      + (state.hidden ? '' : `, ${say.brief(cluster.seconds).replace(' ', '\u00a0')}`));
     if (seen.length) { item.append(': '); html('em', {}, item, seen.join(' … ')); }
   });
   // what belongs to no cluster, so that the parts add up

@@ -95,7 +95,7 @@ function priceOf({state, found, given}) {
   const narrow = tails.filter(tail => tail.width <= FEW && tail.width < given.d).length, tiny = tails.findIndex(tail => tail.size < 10);
   const wrong = [
     found.seconds > 1.02 * found.full ? 'a full softmax is cheaper' : '',
-    head.share < (given.floor ?? 0) ? `only ${percent(head.share)} of the tokens are in the head` : '',
+    head.share < (given.floor ?? 0) ? `only ${percent(head.share)} of tokens in the head` : '',
     narrow ? `${narrow === 1 ? 'a tail has' : `${narrow} tails have`} only ${FEW} numbers for each word` : '',
     tiny >= 0 ? `tail ${tiny + 1} holds ${counted(tails[tiny].size, 'word')}, so it hardly pays` : '',
   ].filter(Boolean).join('; ');
@@ -105,7 +105,7 @@ function priceOf({state, found, given}) {
 /** Where the curve leads from here: what the next words would cost in front of the cutoff and save behind it. */
 function balanceOf(view) {
   const {state, found, say, words, given} = view, i = state.active, cut = state.cuts[i], [low, high] = limits(view, i);
-  const by = Math.min(Math.max(1, Math.round(cut / 10)), high - cut);
+  const step = Math.max(1, Math.round(cut / 10)), by = Math.min(step, high - cut);
   if (!view.cost || by < 1) return '';
   const moved = rank => price(view, state.cuts.map((one, at) => (at === i ? rank : one)));
   const more = moved(cut + by), less = moved(Math.max(low, cut - by)), name = at => (at ? `tail ${at}` : 'the head');
@@ -118,11 +118,12 @@ function balanceOf(view) {
   const cheaper = say.counted ? 'cheaper' : 'faster', dearer = say.counted ? 'dearer' : 'slower';
   // on either side nothing to gain: a bottom only where the whole curve has no lower place, and a plan may lie
   if (more.seconds > found.seconds - flat && less.seconds > found.seconds - flat) {
-    if (little(spent) && little(saved)) return ' Flat: here it hardly matters where you cut.';
-    const lowest = samples(view, i).reduce((least, p) => (p.total < least.total ? p : least));
+    const lowest = samples(view, i).reduce((least, p) => (p.total < least.total ? p : least)), higher = found.seconds > 1.01 * lowest.total;
+    // at the right end only few words are left to move
+    if (little(spent) && little(saved)) return by < step && higher ? ' Far too far right: hardly a word is left for the tail.' : ' Flat: here it hardly matters where you cut.';
     if (kept(cut) < given.floor) return ` Level here, but with ${floor} in the head.`;
-    const bottom = bottomOf(view, i), side = bottom < cut ? 'left' : 'right', which = state.cuts.length > 1 ? `the bottom of this curve of c${sub(i + 1)}` : 'the bottom';
-    if (found.seconds > 1.01 * lowest.total && kept(lowest.rank) >= given.floor)
+    const bottom = bottomOf(view, i), side = bottom < cut ? 'left' : 'right', which = state.cuts.length > 1 ? `the bottom of the curve of c${sub(i + 1)}` : 'the bottom';
+    if (higher && kept(lowest.rank) >= given.floor)
       return ` Level here, but it is lower further ${lowest.rank < cut ? 'left' : 'right'}. ${told}`;
     if (Math.abs(Math.log(cut / bottom)) > AT_BOTTOM) return ` Near ${which}, which lies a little further ${side}: the curve is flat here. ${told}`;
     // a sum of two slopes has no corner, a machine has: below some size, its products get no faster
@@ -153,10 +154,10 @@ function drawPrice(line, found) {
   line.replaceChildren();
   line.hidden = !found;
   if (!found) return;
-  line.append('The price: on average a token’s word is described by ');
+  line.append('The price: on average ');
   html('strong', {}, line, `${found.mean} numbers`);
   html('span', {class: 'scale', 'aria-hidden': true, style: `--part: ${(100 * found.part).toFixed(1)}%`}, line);
-  line.append(` instead of ${found.d}.`);
+  line.append(` describe a token’s word, instead of ${found.d}.`);
   if (found.wrong) { line.append(' '); html('span', {class: 'warning'}, line, `Careful: ${found.wrong}.`); }
 }
 

@@ -5,7 +5,10 @@ import {counted, fitted, html, mostFrequent, percent, set, straight, svg, times,
 
 const PLACE = {full: 24, head: 118, unit: 64, low: 3, total: 222, row: 20, rows: 3};   // vertical places; height of d numbers
 const PACE = {head: 1000, tail: 2000, still: 2600, says: 450, walk: 850};              // milliseconds; in the head one glance does
+const HAIRLINE = 8;                               // pixels: the light edge of a narrower bar would hide it
 const MOST_OWN = 2, MOST_WORDS = 24;                                          // sentences of the reader's own, words of one
+
+const NUMBERS = [, , 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine', 'ten', 'eleven', 'twelve'];   // in a sentence
 
 const amountOf = n => (n >= 1e9 ? `${(n / 1e9).toFixed(2)} billion` : `${(n / 1e6).toFixed(1)} million`);
 const clusterName = i => (i ? `tail ${i}` : 'head');
@@ -44,12 +47,12 @@ function shares(scene, sentence) {
 /** Which of a sentence's words the adaptive softmax paid most for, once it is through. */
 function dearest(scene, sentence) {
   const of = word => scene.price(scene.cluster(word)), most = Math.max(...sentence.map(of)), those = sentence.filter(word => of(word) === most);
-  const rest = sentence.length - those.length, others = rest === 1 ? 'the other word' : `the other ${rest} together`, [, all] = sums(scene, sentence);
+  const rest = sentence.length - those.length, others = rest === 1 ? 'the other word' : `the other ${NUMBERS[rest] ?? rest} together`, [, all] = sums(scene, sentence);
   if (!scene.tails || sentence.length < 2) return null;
   if (!rest) return [`All ${sentence.length} words`, ` cost the same: each is answered ${scene.cluster(those[0]) ? `by ${clusterName(scene.cluster(those[0]))}` : 'by the head alone'}.`];
   const ratio = those.length * most / (all - those.length * most), one = those.length === 1;
   const told = ratio > 1.5 ? `${times(ratio)} times as much as` : ratio > 1.05 ? 'more than' : ratio >= 0.95 ? 'as much as' : '';
-  return [one ? `The one word “${those[0]}”` : `The ${those.length} words of ${clusterName(scene.cluster(those[0]))}`,
+  return [one ? `One word, “${those[0]}”,` : `The ${those.length} words of ${clusterName(scene.cluster(those[0]))}`,
           told ? ` cost ${told} ${others}.` : ` took ${percent(those.length * most / all)} of the multiplications.`];
 }
 
@@ -143,7 +146,7 @@ function drawTotals(scene) {
     const y = PLACE.total + i * PLACE.row;
     let x = from;
     svg('text', {x: from - 8, y: y + 12, class: 'strong', 'text-anchor': 'end'}, group, name);
-    for (const [part, kind] of blocks) { svg('rect', {x, y, width: part * scale, height: 14, class: kind}, group); x += part * scale; }
+    for (const [part, kind] of blocks) { svg('rect', {x, y, width: part * scale, height: 14, class: `${kind}${part * scale < HAIRLINE ? ' thin' : ''}`}, group); x += part * scale; }
     svg('text', {x: x + 7, y: y + 12}, group, told);
   };
   row(0, narrow ? 'full' : 'full softmax', [[state.full, 'full-bar']], room / most, state.full ? amountOf(state.full) : '0');

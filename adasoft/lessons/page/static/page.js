@@ -19,7 +19,8 @@ const WORTH = 0.95;                           // of the time: what a further cut
 
 /** The explorer, whose settings and plans are all in the page. */
 function explore(root, {texts, costs, machines, sizes, plans, cuts, floor, ...chosen}) {
-  const clock = document.getElementById('clock'), source = document.getElementById('source'), after = document.getElementById('after');
+  const clock = document.getElementById('clock'), source = document.getElementById('source'), here = document.querySelector('.quality .here'),
+    torchSizes = document.getElementById('torch-sizes'), torchCuts = document.getElementById('torch'), after = document.getElementById('after');
   const named = costs.map((cost, i) => [i, cost.counted ? 'none: count multiplications' : cost.name.replace('recorded machine: ', '')]);
   const gpu = machines.findIndex(machine => machine.gpu), cpu = machines.findIndex(machine => machine.name && !machine.gpu), state = () => {
     const {text, cost, d, batch} = chosen, {counted} = costs[cost];
@@ -46,8 +47,8 @@ function explore(root, {texts, costs, machines, sizes, plans, cuts, floor, ...ch
   };
   const stored = () => plans.filter(p => ['text', 'cost', 'd', 'batch'].every(key => p[key] === chosen[key]));
   const counted = () => Boolean(costs[chosen.cost].counted), best = many => stored().find(p => p.cuts.length === many)?.cuts;
-  const gain = found => (counted() ? `${times(explorer.price([]) / explorer.price(found))} times fewer multiplications`
-    : `${times(explorer.price([]) / explorer.price(found))} times faster`);
+  const often = found => times(explorer.price([]) / explorer.price(found));
+  const gain = found => `${often(found)} times ${counted() ? 'fewer multiplications' : 'faster'}`;
   const kept = `of those that keep ${Math.round(100 * floor)} % of the tokens in the head`, many = n => (n === 1 ? '1 cutoff' : `${n} cutoffs`);
   const full = () => `A full softmax ${counted() ? 'needs fewer multiplications' : 'is faster'} here: take 0 cutoffs.`;
   function take(found, told) {
@@ -80,28 +81,31 @@ function explore(root, {texts, costs, machines, sizes, plans, cuts, floor, ...ch
     if (!found || cuts.length !== 1) { explorer.tell(more.trim()); return; }
     explorer.show({plan: found});
     explorer.tell(`${guess?.words === cut && guess.number === 1 ? 'You' : 'This cut'}: ${whole(cut)} words, ${gain([cut])}. `
-      + `Best with one cut (the star): ${whole(found[0])} words, ${gain(found)}.`
-      + (further.length > 1 ? ` With ${further.length}: ${gain(further)}.` : '') + more);
+      + `Best with one cut (the star): ${whole(found[0])} words, ${often(found)} times.`
+      + (further.length > 1 ? ` With ${further.length} cuts: ${often(further)} times.` : '') + more);
   }
   /** The same cutoffs on another machine, whose axis of time is another one: what the full softmax takes is said. */
   function elsewhere(there) {
     const before = explorer.brief(explorer.price([])), timed = !counted();
     chosen.cost = there;
     explorer.show(state());
-    compare(` The full softmax takes ${explorer.brief(explorer.price([]))} here${timed ? `, not ${before}` : ''}.`);
+    compare(` The full softmax: ${explorer.brief(explorer.price([]))} here${timed ? `, ${before} there` : ''}.`);
   }
-  /** Where the layer stands among the trainings, and its cutoffs for PyTorch. */
+  /** Where the layer stands among the trainings, at once, and its cutoffs for PyTorch, once they rest. */
+  let resting = 0;
   function drawn({clusters}) {
-    const {d} = chosen, part = clusters.reduce((sum, one) => sum + one.share * one.width, 0) / d, here = document.querySelector('.quality .here');
-    const {cuts} = explorer?.state ?? {cuts: []};
+    const {d, text} = chosen, part = clusters.reduce((sum, one) => sum + one.share * one.width, 0) / d;
     if (here) {
-      const {from, to} = here.dataset;
+      const {from, to} = here.dataset, x = Number(from) + (part - 0.5) / 0.5 * (to - from);
       here.setAttribute('visibility', part >= 0.5 ? 'visible' : 'hidden');
-      here.setAttribute('transform', `translate(${(Number(from) + (part - 0.5) / 0.5 * (to - from)).toFixed(1)} 0)`);
+      here.setAttribute('transform', `translate(${x.toFixed(1)} 0)`);
     }
-    const many = whole(texts[chosen.text].runs.reduce((sum, [, words]) => sum + words, 0));
-    document.getElementById('torch').textContent = cuts.length && after.hidden === false ? cuts.map(cut => whole(cut).replaceAll(',', '_')).join(', ') : '2_000, 10_000';
-    document.getElementById('torch-sizes').textContent = `${d}, ${many.replaceAll(',', '_')}`;
+    clearTimeout(resting);
+    resting = setTimeout(() => {
+      const n = texts[text].runs.reduce((sum, [, many]) => sum + many, 0), plain = value => whole(value).replaceAll(',', '_');
+      torchSizes.textContent = `${d}, ${plain(n)}`;
+      torchCuts.textContent = explorer.state.cuts.map(plain).join(', ');
+    }, 200);
   }
   let explorer = null;
   explorer = mount(root, {...state(), cuts, active: 0, ask: true, most: 5}, {
