@@ -115,7 +115,7 @@ function balanceOf(view) {
   const next = `${whole(by)} more ${by === 1 ? 'word' : 'words'} would cost ${unit(spent)} in ${name(i)} and save `
     + `${unit(saved)} in ${i || state.cuts.length > 1 ? name(i + 1) : 'the tail'}`, told = `Here ${next}.`;
   const kept = rank => (i || !given.floor ? 1 : words.cumulative(rank)), floor = `less than ${Math.round(100 * given.floor)} % of the tokens`;
-  const cheaper = say.counted ? 'cheaper' : 'faster', dearer = say.counted ? 'dearer' : 'slower';
+  const cheaper = say.counted ? 'cheaper' : 'faster', worse = say.counted ? 'more expensive' : 'slower';
   // on either side nothing to gain: a bottom only where the whole curve has no lower place, and a plan may lie
   if (more.seconds > found.seconds - flat && less.seconds > found.seconds - flat) {
     const lowest = samples(view, i).reduce((least, p) => (p.total < least.total ? p : least)), higher = found.seconds > 1.01 * lowest.total;
@@ -128,7 +128,7 @@ function balanceOf(view) {
     if (Math.abs(Math.log(cut / bottom)) > AT_BOTTOM) return ` Near ${which}, which lies a little further ${side}: the curve is flat here. ${told}`;
     // a sum of two slopes has no corner, a machine has: below some size, its products get no faster
     if (little(found.clusters[i].seconds - less.clusters[i].seconds) && spent > 2 * saved)
-      return ` This is ${which}, a corner: with fewer words ${name(i)} gets no ${cheaper}, with more it gets ${dearer}.`;
+      return ` This is ${which}, a corner: with fewer words ${name(i)} gets no ${cheaper}, with more it gets ${worse}.`;
     return ` This is ${which}: ${next}.`;
   }
   if (less.seconds < more.seconds && kept(Math.max(low, cut - by)) < given.floor)

@@ -45,7 +45,7 @@ function shares(scene, sentence) {
 }
 
 /** Which of a sentence's words the adaptive softmax paid most for, once it is through. */
-function dearest(scene, sentence) {
+function costliest(scene, sentence) {
   const of = word => scene.price(scene.cluster(word)), most = Math.max(...sentence.map(of)), those = sentence.filter(word => of(word) === most);
   const rest = sentence.length - those.length, others = rest === 1 ? 'the other word' : `the other ${NUMBERS[rest] ?? rest} together`, [, all] = sums(scene, sentence);
   if (!scene.tails || sentence.length < 2) return null;
@@ -154,7 +154,7 @@ function drawTotals(scene) {
   // the same large enough to see which cluster it went to
   const main = spent.indexOf(Math.max(...spent));
   if (scene.tails && state.adaptive) row(2, 'its parts', own, room / state.adaptive, `${clusterName(main)} ${Math.round(100 * spent[main] / state.adaptive)} %`);
-  const found = state.at + 1 === state.sentence.length ? dearest(scene, state.sentence) : null;
+  const found = state.at + 1 === state.sentence.length ? costliest(scene, state.sentence) : null;
   parts.punch.replaceChildren();
   if (found) { html('strong', {}, parts.punch, found[0]); parts.punch.append(found[1]); }
 }
