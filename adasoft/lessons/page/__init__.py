@@ -14,11 +14,9 @@ from typing import Any
 
 from ...cost import Cost, MeasuredCost
 from ...files import write_whole
-from ...results.folders import results_folder
-from ...results.trainings import summary
 from ...text import counted
 from ...vocabulary import Vocabulary
-from ..kit.browser_data import cost_data, scene_data, text_data
+from ..kit.browser_data import ALL_WORDS, cost_data, scene_data, text_data
 from ..kit.costs import COUNTED_MULTIPLICATIONS, recorded_costs
 from ..kit.course import LESSONS, Lesson
 from ..kit.cut_widget import MODULES
@@ -27,10 +25,13 @@ from ..kit.languages import load_language
 from ..kit.static_files import STATIC, script
 from .gains import who_gains
 from .plans import plans
+from .quality import perplexity
 
 _PAGE = Path(__file__).parent / "static"
 HIDDEN_SIZES = (256, 512, 1024)
 BATCHES = (256, 2560, 8192)
+#: Words whose rank the page knows, so that it stays a file to send: the rest of a long list would be four fifths of it.
+CARRIED = 100_000
 
 
 #: What the licence of wordfreq's lists (CC BY-SA 4.0) asks for.
@@ -71,7 +72,7 @@ def page(
         "sizes": {"d": list(HIDDEN_SIZES), "batch": list(BATCHES)},
         "plans": plans(vocabularies, [COUNTED_MULTIPLICATIONS, *costs], HIDDEN_SIZES, BATCHES),
     }
-    data = {"explorer": explorer, "scene": scene_data(first)}
+    data = {"explorer": explorer, "scene": scene_data(first) | _carried(first)}
     # "<" as an escape: a word or name of a file cannot end the script
     packed = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     filled = {
@@ -80,7 +81,7 @@ def page(
         "DATA": packed,
         "SCRIPT": script(*MODULES, "token_scene.js", _PAGE / "page.js"),
         "N_WORDS": f"{len(first):,}",
-        "PERPLEXITY": _perplexity(len(first)),
+        "PERPLEXITY": perplexity(len(first)),
         "GAIN": who_gains(first, costs, explorer["plans"]),
         "QUESTIONS": "".join(_lesson(lesson, beside) for lesson in LESSONS),
         "CREDIT": html.escape(f"{credit} ") if credit else "",
@@ -89,6 +90,13 @@ def page(
     for name, value in filled.items():
         text = text.replace(f"[[{name}]]", value)
     return text
+
+
+def _carried(words: Vocabulary) -> dict[str, Any]:
+    """The words beyond those that the explorer knows, in the order of their ranks, one a line; and up to which rank."""
+    names = (words.words or ())[ALL_WORDS:CARRIED]
+    lines = (name.encode("utf-8", "replace").decode().replace("\n", " ") for name in names)
+    return {"more": "\n".join(lines), "from": ALL_WORDS + 1, "carried": CARRIED if len(words) > CARRIED else 0}
 
 
 def _machine(cost: Cost) -> dict[str, Any]:
@@ -109,29 +117,6 @@ def _lesson(lesson: Lesson, beside: str | os.PathLike[str] | None) -> str:
     if beside is not None and (Path(beside) / lesson.file).is_file():
         file = f'<a class="file" href="{lesson.file}">{lesson.file}</a>'
     return f"<li>{question} {file}</li>"
-
-
-def _perplexity(n: int) -> str:
-    """How much worse the stored trainings on EuroParl predict than a full softmax; nothing where there are none.
-
-    ``n``: how many words the page is about.
-    """
-    rows = {
-        row["name"]: row["of full"]
-        for row in summary(results_folder())
-        if (row["corpus"], row["V"], row["title"], row["d"]) == ("europarl-en", 17_724, "lstm", 256)
-    }
-    names = ("adaptive", "planned-0.75", "planned-0.65", "planned-0.85")
-    if not rows.keys() >= set(names):
-        return ""
-    authors, planned, lower, higher = (f"{rows[name]:.1%}".replace("%", "&nbsp;%") for name in names)
-    return (
-        f"In our trainings on EuroParl (another case: 17,724 words instead of {n:,}), we measured perplexity, the "
-        "number of words a model hesitates between. "
-        f"It rose by <strong>{authors}</strong> with the authors’ cutoffs and by "
-        f"<strong>{planned}</strong> with planned ones that keep 75&nbsp;% of the tokens in the head. Why that floor? "
-        f"At 65&nbsp;% it rose by {lower}, at 85&nbsp;% by {higher}: the lower the floor, the faster and the worse. "
-    )
 
 
 def write_page(

@@ -4,6 +4,7 @@ import {counted, fitted, html, percent, mostFrequent, set, sub, svg, times, whol
 
 const STEP = {ArrowRight: 1.02, ArrowUp: 1.02, ArrowLeft: 1 / 1.02, ArrowDown: 1 / 1.02, PageUp: 1.25, PageDown: 0.8};
 const WORDS = {top: 24, bottom: 120}, CURVE = {top: 166, bottom: 265}, BARS = {top: 293, row: 16, high: 11, rows: 5};
+const THIN = 5;                               // pixels: the light edge of a narrower bar would hide it
 const STAR = 'M0,-9 2.2,-3 8.6,-2.8 3.5,1.1 5.3,7.3 0,3.7 -5.3,7.3 -3.5,1.1 -8.6,-2.8 -2.2,-3z';
 const CROSS = 'M-5,-5 5,5 M-5,5 5,-5';
 
@@ -15,6 +16,7 @@ export function frame(view) {
   const tooltip = html('div', {class: 'tooltip', hidden: ''}, charts);
   const reveal = html('div', {class: 'reveal'}, root);
   html('button', {type: 'button', class: 'primary'}, reveal, 'Show what it costs').addEventListener('click', () => view.reveal());
+  html('span', {class: 'first-move'}, reveal, 'First move the handle.');
   const result = html('p', {class: 'result'}, root), price = html('p', {class: 'price'}, root);
   const clusters = html('div', {class: 'clusters', role: 'list', 'aria-label': 'clusters'}, root);
   return {instruction, charts, drawing, tooltip, reveal, result, price, clusters};
@@ -43,7 +45,7 @@ function timeScales(view) {
   const full = found.full || 1;
   // of the whole curve and not of where the handle stands: it stays while one moves, and what is too cheap leaves the frame
   const bottom = Math.min(full / 4, ...points.map(p => Math.max(p.rises, p.falls)), ...points.map(p => p.total / 2));
-  const least = Math.min(full, ...points.map(p => p.total)), low = Math.log10(0.4 * bottom || 1e-12);
+  const least = Math.min(full, ...points.map(p => p.total)), low = Math.log10(0.3 * bottom || 1e-12);
   const high = Math.log10(1.35 * Math.max(full, 1.6 * least));
   view.low = 10 ** low; view.high = 10 ** high;
   const at = seconds => (Math.log10(Math.max(seconds, 1e-300)) - low) / (high - low), y = part => CURVE.bottom - part * (CURVE.bottom - CURVE.top);
@@ -103,7 +105,7 @@ function wordAxis(view, group) {
     before = rank;
   }
   svg('path', {class: 'share', d: path}, group);
-  for (const share of [0.1, 1e-3, 1e-5, 1e-7].filter(one => one > words.share(last) && one < words.share(1) && (!narrow || one > 1e-4))) {
+  for (const share of [0.1, 1e-3, 1e-5, 1e-7].filter(one => one > words.share(last) && one < words.share(1) && (!narrow || one > 1e-6))) {
     svg('line', {x1: left, x2: left + room, y1: Y(share), y2: Y(share), class: 'grid'}, group);
     text(group, `${(100 * share).toPrecision(1) * 1} %`, left - 6, Y(share) + 4, '', 'end');
   }
@@ -112,6 +114,16 @@ function wordAxis(view, group) {
   const strip = svg('rect', {x: left, y: WORDS.top, width: room, height: WORDS.bottom - WORDS.top, class: 'strip'}, group);
   strip.addEventListener('pointermove', event => hoverWord(view, event));
   strip.addEventListener('pointerleave', () => { view.parts.tooltip.hidden = true; });
+  strip.addEventListener('click', event => jump(view, event));
+}
+
+/** The nearest handle comes to where the words are clicked. */
+function jump(view, event) {
+  const {state, X, parts} = view, x = event.clientX - parts.drawing.getBoundingClientRect().left;
+  if (!state.cuts.length) return;
+  const away = state.cuts.map(cut => Math.abs(X(cut) - x)), i = away.indexOf(Math.min(...away));
+  view.begin(); view.setCut(i, view.rankAt(x)); view.end();
+  parts.drawing.querySelectorAll('.handle')[i].focus({preventScroll: true});
 }
 
 /** The axis of time, the full softmax on it, and the curve with the two parts that trade against each other. */
@@ -201,8 +213,8 @@ function forbidden(view, curves, points) {
 function floorName(view, group, points, floor) {
   if (!floor) return;
   const {T, X, given, found} = view, others = [...group.parentNode.querySelectorAll('text')].map(one => one.getBBox());
-  const name = text(group, '', floor.from + 6, 0, 'axis-title'), told = `floor: ${Math.round(100 * given.floor)} %`;
-  for (const words of [`${told} of the tokens in the head`, `${told} in the head`, told]) {
+  const name = text(group, '', floor.from + 6, 0, 'axis-title'), share = `${Math.round(100 * given.floor)} %`;
+  for (const words of [`floor: with less than ${share} of the tokens in the head it predicts worse`, `floor: under ${share} it predicts worse`, `floor: ${share}`]) {
     const wide = fitted(name, [words], Infinity).getComputedTextLength(), to = floor.from + 6 + wide;
     if (wide > floor.wide - 10) continue;
     const under = points.filter(p => X(p.rank) > floor.from - 8 && X(p.rank) < to + 8).flatMap(p => [p.total, p.rises, p.falls, ...(p.parts ?? [])]);
@@ -233,7 +245,7 @@ function marks(view) {
   const {drawing} = view.parts;
   for (const [kind, d] of [['ghost', ''], ['guess', CROSS], ['star', STAR]])
     svg(d ? 'path' : 'circle', d ? {class: kind, d} : {class: kind, r: 6}, drawing);
-  for (const [kind, name] of [['guess', 'your guess'], ['star', 'plan'], ['ghost', 'start of this drag']]) text(drawing, name, 0, 0, `${kind}-text`);
+  for (const [kind, name] of [['guess', 'your guess'], ['star', 'plan'], ['ghost', 'before']]) text(drawing, name, 0, 0, `${kind}-text`);
   const ring = svg('circle', {r: 7.5, class: 'you'}, drawing);
   ring.addEventListener('pointermove', event => hoverCurve(view, event));
   ring.addEventListener('pointerleave', () => { view.parts.tooltip.hidden = true; });
@@ -313,6 +325,8 @@ export function draw(view) {
   drawBands(view);
   parts.drawing.querySelectorAll('.handle').forEach((node, i) => drawHandle(view, node, i));
   if (!state.hidden) { drawMarks(view); drawBars(view); }
+  const [button, first] = parts.reveal.children;
+  button.disabled = !state.moved; first.hidden = state.moved;
   drawClusters(view);
 }
 
@@ -372,8 +386,10 @@ function drawMarks(view) {
   drawing.querySelector('.guess-text').textContent = other && !view.narrow ? `your guess, ${counted(state.guess.number, 'cutoff')}` : 'your guess';
   // away from the star, which stands near it
   const before = plan && guessed && state.guess.words < plan[0] && X(state.guess.words) - view.left > 80;
-  put('guess', guessed ? state.guess.words : 0, 17, before ? 'end' : 'start', other ? state.guess.seconds : undefined);
-  put('star', plan?.length === state.cuts.length ? plan[i] : 0, 19);
+  // on a phone above the curve, where it leads down: below it are the names of its parts
+  const down = plan ? state.guess?.words < plan[0] : false;
+  put('guess', guessed ? state.guess.words : 0, view.narrow ? -8 : 17, (view.narrow ? !down : before) ? 'end' : 'start', other ? state.guess.seconds : undefined);
+  put('star', plan?.length === state.cuts.length ? plan[i] : 0, -11);
   const ahead = same && began[i] < state.cuts[i] && X(began[i]) - view.left > 110;          // its name away from the ring
   put('ghost', same && Math.abs(X(began[i]) - X(state.cuts[i])) > 12 ? began[i] : 0, -9, ahead ? 'end' : 'start');
 }
@@ -388,13 +404,13 @@ function drawBars(view) {
     let x = left;
     for (const [kind, size] of sizes) {
       const wide = Math.min(size / most * room, left + room - x);
-      svg('rect', {x, y, width: Math.max(0, wide), height: BARS.high, class: `bar ${kind}`}, group);
+      svg('rect', {x, y, width: Math.max(0, wide), height: BARS.high, class: `bar ${kind}${wide < THIN ? ' thin' : ''}`}, group);
       x += wide;
     }
     text(group, told, width - right + 6, y + 11);
     return x;
   };
-  const head = share => `${view.narrow ? '' : 'head '}${percent(share)}`;
+  const head = share => (view.narrow && percent(share).length > 6 ? percent(share) : `head ${percent(share)}`);
   const parts = key => found.clusters.map((cluster, i) => [`c${i}`, cluster[key]]);
   stack(0, 'words', parts('size'), words.n, head(found.clusters[0].size / words.n));
   stack(1, 'tokens', parts('share'), 1, head(found.clusters[0].share));
@@ -424,7 +440,7 @@ function drawClusters(view) {
     item.replaceChildren();
     html('strong', {}, item, nameOf(i));
     item.append(` ${counted(cluster.size, 'word')}, ${counted(cluster.width, 'number')} each`
-      + (state.hidden ? '' : `, ${say.brief(cluster.seconds)}`));
+      + (state.hidden ? '' : `, ${say.brief(cluster.seconds).replace(' ', '\u00a0')}`));
     if (seen.length) { item.append(': '); html('em', {}, item, seen.join(' … ')); }
   });
   // what belongs to no cluster, so that the parts add up

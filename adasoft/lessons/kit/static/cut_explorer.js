@@ -6,6 +6,7 @@ import {drawControls, makeControls} from './cut_controls.js';
 import {counted, digits, html, percent, secondsText, sub, times, whole} from './dom.js';
 
 const PLACES = 160;                           // points of the curve
+const AT_BOTTOM = 0.02;                       // how far from the lowest place, as a logarithm, one is still at it
 
 /** The unit of a cost model, and seconds of it as text. */
 function speaker(counted, batch) {
@@ -45,6 +46,28 @@ function samples(view, i) {
   return view.sampled.points;
 }
 
+/**
+ * Where the curve of cutoff i is lowest, of the places that a plan may take: the star's place where it stands on this
+ * curve, else to the word, as the curve has no more than some hundred points.
+ */
+function bottomOf(view, i) {
+  const {state, given, words} = view, {plan} = given, beside = (_, at) => at !== i;
+  if (plan?.length === state.cuts.length && String(plan.filter(beside)) === String(state.cuts.filter(beside))) return plan[i];
+  const points = samples(view, i), {sampled} = view;
+  if (sampled.bottom) return sampled.bottom;
+  const total = rank => price(view, state.cuts.map((cut, at) => (at === i ? rank : cut))).seconds;
+  const may = rank => i > 0 || words.cumulative(rank) >= (given.floor ?? 0), least = (best, at) => (may(points[at].rank) && (best < 0 || points[at].total < points[best].total) ? at : best);
+  const lowest = [...points.keys()].reduce(least, -1);
+  if (lowest < 0) return 0;
+  let from = points[Math.max(0, lowest - 1)].rank, to = points[Math.min(points.length - 1, lowest + 1)].rank;
+  while (to - from > 2) {                       // between two points the curve has one low place
+    const third = Math.max(1, Math.floor((to - from) / 3)), [a, b] = [from + third, to - third];
+    if (may(a) && total(a) <= total(b)) to = b; else from = a;
+  }
+  sampled.bottom = Math.round((from + to) / 2);
+  return sampled.bottom;
+}
+
 /** The result in one line: what is bold, and the rest. */
 function resultOf({state, words, found, say}) {
   if (state.hidden) {
@@ -72,7 +95,7 @@ function priceOf({state, found, given}) {
   const narrow = tails.filter(tail => tail.width <= FEW && tail.width < given.d).length, tiny = tails.findIndex(tail => tail.size < 10);
   const wrong = [
     found.seconds > 1.02 * found.full ? 'a full softmax is cheaper' : '',
-    head.share < (given.floor ?? 0) ? `only ${percent(head.share)} of the tokens are in the head` : '',
+    head.share < (given.floor ?? 0) ? `only ${percent(head.share)} of tokens in the head` : '',
     narrow ? `${narrow === 1 ? 'a tail has' : `${narrow} tails have`} only ${FEW} numbers for each word` : '',
     tiny >= 0 ? `tail ${tiny + 1} holds ${counted(tails[tiny].size, 'word')}, so it hardly pays` : '',
   ].filter(Boolean).join('; ');
@@ -81,25 +104,36 @@ function priceOf({state, found, given}) {
 
 /** Where the curve leads from here: what the next words would cost in front of the cutoff and save behind it. */
 function balanceOf(view) {
-  const {state, found, say, words, given} = view, i = state.active, cut = state.cuts[i], [low, high] = limits(view, i), by = Math.max(1, Math.round(cut / 10));
-  if (!view.cost || cut + by > high) return '';
+  const {state, found, say, words, given} = view, i = state.active, cut = state.cuts[i], [low, high] = limits(view, i);
+  const step = Math.max(1, Math.round(cut / 10)), by = Math.min(step, high - cut);
+  if (!view.cost || by < 1) return '';
   const moved = rank => price(view, state.cuts.map((one, at) => (at === i ? rank : one)));
   const more = moved(cut + by), less = moved(Math.max(low, cut - by)), name = at => (at ? `tail ${at}` : 'the head');
   const spent = Math.max(0, more.clusters[i].seconds - found.clusters[i].seconds), flat = 0.003 * found.seconds;
   const saved = Math.max(0, found.clusters[i + 1].seconds - more.clusters[i + 1].seconds), little = seconds => seconds < 1e-3 * found.seconds;
   const unit = seconds => (little(seconds) ? 'almost nothing' : say.brief(seconds));
-  const told = `Moving the next ${by === 1 ? 'word' : `${whole(by)} words`} into ${name(i)} would cost ${unit(spent)} there and save `
-    + `${unit(saved)} in ${i || state.cuts.length > 1 ? name(i + 1) : 'the tail'}.`;
+  const next = `${whole(by)} more ${by === 1 ? 'word' : 'words'} would cost ${unit(spent)} in ${name(i)} and save `
+    + `${unit(saved)} in ${i || state.cuts.length > 1 ? name(i + 1) : 'the tail'}`, told = `Here ${next}.`;
   const kept = rank => (i || !given.floor ? 1 : words.cumulative(rank)), floor = `less than ${Math.round(100 * given.floor)} % of the tokens`;
+  const cheaper = say.counted ? 'cheaper' : 'faster', worse = say.counted ? 'more expensive' : 'slower';
   // on either side nothing to gain: a bottom only where the whole curve has no lower place, and a plan may lie
   if (more.seconds > found.seconds - flat && less.seconds > found.seconds - flat) {
-    if (little(spent) && little(saved)) return ' Flat: here it hardly matters where you cut.';
-    const lowest = samples(view, i).reduce((least, p) => (p.total < least.total ? p : least));
-    if (found.seconds > 1.01 * lowest.total) return ` Level here, but it is lower further ${lowest.rank < cut ? 'left' : 'right'}. ${told}`;
-    return kept(cut) < given.floor ? ` The lowest place, but with ${floor} in the head.` : ` The bottom. ${told}`;
+    const lowest = samples(view, i).reduce((least, p) => (p.total < least.total ? p : least)), higher = found.seconds > 1.01 * lowest.total;
+    // at the right end only few words are left to move
+    if (little(spent) && little(saved)) return by < step && higher ? ' Far too far right: hardly a word is left for the tail.' : ' Flat: here it hardly matters where you cut.';
+    if (kept(cut) < given.floor) return ` Level here, but with ${floor} in the head.`;
+    const bottom = bottomOf(view, i), side = bottom < cut ? 'left' : 'right', which = state.cuts.length > 1 ? `the bottom of the curve of c${sub(i + 1)}` : 'the bottom';
+    if (higher && kept(lowest.rank) >= given.floor)
+      return ` Level here, but it is lower further ${lowest.rank < cut ? 'left' : 'right'}. ${told}`;
+    if (Math.abs(Math.log(cut / bottom)) > AT_BOTTOM) return ` Near ${which}, which lies a little further ${side}: the curve is flat here. ${told}`;
+    // a sum of two slopes has no corner, a machine has: below some size, its products get no faster
+    if (little(found.clusters[i].seconds - less.clusters[i].seconds) && spent > 2 * saved)
+      return ` This is ${which}, a corner: with fewer words ${name(i)} gets no ${cheaper}, with more it gets ${worse}.`;
+    return ` This is ${which}: ${next}.`;
   }
   if (less.seconds < more.seconds && kept(Math.max(low, cut - by)) < given.floor)
-    return ` Fewer words would be ${say.counted ? 'cheaper' : 'faster'} still, but leave ${floor} in the head.`;
+    return kept(cut) < given.floor ? ` Fewer words would be ${cheaper} still, but already ${floor} are in the head.`
+      : ` Fewer words would be ${cheaper} still, but leave ${floor} in the head.`;
   const moving = state.cuts.length > 1 ? `c${sub(i + 1)}` : 'The cutoff';
   return ` ${moving} is too far ${more.seconds < less.seconds ? 'left' : 'right'}. ${told}`;
 }
@@ -120,10 +154,10 @@ function drawPrice(line, found) {
   line.replaceChildren();
   line.hidden = !found;
   if (!found) return;
-  line.append('The price: ');
-  html('strong', {}, line, `${found.mean} of ${found.d} numbers`);
+  line.append('The price: on average ');
+  html('strong', {}, line, `${found.mean} numbers`);
   html('span', {class: 'scale', 'aria-hidden': true, style: `--part: ${(100 * found.part).toFixed(1)}%`}, line);
-  line.append(' for a token’s word, on average; fewer may cost accuracy.');
+  line.append(` describe a token’s word, instead of ${found.d}.`);
   if (found.wrong) { line.append(' '); html('span', {class: 'warning'}, line, `Careful: ${found.wrong}.`); }
 }
 
@@ -139,6 +173,7 @@ function drawAll(view) {
   parts.result.append(rest);
   drawPrice(parts.price, priceOf(view));
   drawControls(view);
+  view.on.drawn?.(view.found);
   clearTimeout(view.timer);
   view.timer = setTimeout(() => {
     if (parts.spoken.textContent !== parts.result.textContent) parts.spoken.textContent = parts.result.textContent;
@@ -159,7 +194,7 @@ function moves(view) {
     setCut(i, value) {
       const [low, high] = limits(view, i), rank = Math.round(Math.min(high, Math.max(low, value)));
       if (i !== state.active) { state.active = i; view.rescale = true; }
-      if (rank !== state.cuts[i]) { state.cuts[i] = rank; moved(); } else redraw();
+      if (rank !== state.cuts[i]) { state.cuts[i] = rank; state.moved = true; moved(); } else redraw();
     },
     setCuts(cuts) {
       state.cuts = cuts.map(c => Math.min(Math.max(1, Math.round(c)), view.words.n - 1)).filter((c, i, all) => !i || c > all[i - 1]);
@@ -188,13 +223,13 @@ function moves(view) {
  * 'kernel' it comes with `priced`. `most`: cutoffs at most, offered from 0 on if more than 1. `choices` and `buttons`: see
  * cut_controls.js. `guess`: {words} or {times}; `plan`: cutoffs. `ask`: hide the costs until the reader has placed a cut. `trace`: draw the curve
  * only where the handle has been, until there is a plan. `floor`: share of the tokens that plans keep in the head.
- * `on`: {cuts(cuts, active), end(), choose(key, value), press(key), reveal()}.
+ * `on`: {cuts(cuts, active), end(), choose(key, value), press(key), reveal(), drawn(layer)}.
  *
  * Returns {state, show(given), tell(text), refuse(key, text), place(cuts), busy(), redraw(), destroy()}.
  */
 export function mount(root, given, on = {}) {
   root.classList.add('adasoft-cut');
-  const state = {cuts: [], active: 0, hidden: Boolean(given.ask), guess: null, began: null};
+  const state = {cuts: [], active: 0, hidden: Boolean(given.ask), moved: false, guess: null, began: null};
   const view = {root, on, state, given: {}, made: 0, drag: null, frame: 0, timer: 0, sampled: {}, rescale: true};
   view.parts = frame(view);
   view.tell = (text, refused = false) => {
@@ -207,7 +242,7 @@ export function mount(root, given, on = {}) {
   makeControls(view);
   view.reveal = () => {
     state.hidden = false;
-    state.guess = {words: state.cuts[0], seconds: price(view, state.cuts).seconds, number: state.cuts.length, about: view.about()};
+    if (state.moved) state.guess = {words: state.cuts[0], seconds: price(view, state.cuts).seconds, number: state.cuts.length, about: view.about()};
     view.arranged = ''; drawAll(view); view.parts.drawing.querySelectorAll('.handle')[state.active]?.focus();
     on.reveal?.();
   };

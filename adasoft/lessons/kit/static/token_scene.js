@@ -1,11 +1,14 @@
 // The scene of a token: the words of a sentence go one by one through a full softmax and through an adaptive one. Areas
 // are multiplications, to scale: a block is as wide as its words and as high as the numbers that each of them holds.
 import {makeWords, widths} from './cost.js';
-import {counted, fitted, html, mostFrequent, set, straight, svg, times, whole} from './dom.js';
+import {counted, fitted, html, mostFrequent, percent, set, straight, svg, times, whole} from './dom.js';
 
-const PLACE = {full: 24, head: 118, unit: 64, low: 3, total: 222, row: 20};   // vertical places; height of d numbers
-const PACE = {step: 2000, still: 2600, says: 450, walk: 850};                          // milliseconds
+const PLACE = {full: 24, head: 118, unit: 64, low: 3, total: 222, row: 20, rows: 3};   // vertical places; height of d numbers
+const PACE = {head: 1000, tail: 2000, still: 2600, says: 450, walk: 850};              // milliseconds; in the head one glance does
+const HAIRLINE = 8;                               // pixels: the light edge of a narrower bar would hide it
 const MOST_OWN = 2, MOST_WORDS = 24;                                          // sentences of the reader's own, words of one
+
+const NUMBERS = [, , 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine', 'ten', 'eleven', 'twelve'];   // in a sentence
 
 const amountOf = n => (n >= 1e9 ? `${(n / 1e9).toFixed(2)} billion` : `${(n / 1e6).toFixed(1)} million`);
 const clusterName = i => (i ? `tail ${i}` : 'head');
@@ -30,6 +33,29 @@ function settle(scene, data) {
 const sums = (scene, sentence) => sentence.reduce(([full, adaptive], word) =>
   [full + scene.words.n * scene.data.d, adaptive + scene.price(scene.cluster(word))], [0, 0]);
 
+/** What each cluster had to multiply for a sentence: the head for every word, a tail for its own. */
+function shares(scene, sentence) {
+  const head = scene.price(0), parts = scene.numbers.map(() => 0);
+  for (const word of sentence) {
+    const cluster = scene.cluster(word);
+    parts[0] += head;
+    if (cluster) parts[cluster] += scene.price(cluster) - head;
+  }
+  return parts;
+}
+
+/** Which of a sentence's words the adaptive softmax paid most for, once it is through. */
+function costliest(scene, sentence) {
+  const of = word => scene.price(scene.cluster(word)), most = Math.max(...sentence.map(of)), those = sentence.filter(word => of(word) === most);
+  const rest = sentence.length - those.length, others = rest === 1 ? 'the other word' : `the other ${NUMBERS[rest] ?? rest} together`, [, all] = sums(scene, sentence);
+  if (!scene.tails || sentence.length < 2) return null;
+  if (!rest) return [`All ${sentence.length} words`, ` cost the same: each is answered ${scene.cluster(those[0]) ? `by ${clusterName(scene.cluster(those[0]))}` : 'by the head alone'}.`];
+  const ratio = those.length * most / (all - those.length * most), one = those.length === 1;
+  const told = ratio > 1.5 ? `${times(ratio)} times as much as` : ratio > 1.05 ? 'more than' : ratio >= 0.95 ? 'as much as' : '';
+  return [one ? `One word, “${those[0]}”,` : `The ${those.length} words of ${clusterName(scene.cluster(those[0]))}`,
+          told ? ` cost ${told} ${others}.` : ` took ${percent(those.length * most / all)} of the multiplications.`];
+}
+
 function buildScene(scene, root) {
   root.classList.add('adasoft-cut', 'adasoft-scene');
   const {state} = scene, parts = scene.parts = {controls: html('div', {class: 'controls'}, root)};
@@ -37,6 +63,7 @@ function buildScene(scene, root) {
   parts.story = html('p', {class: 'story', role: 'status'}, root);
   parts.charts = html('div', {class: 'charts'}, root);
   parts.stage = svg('svg', {role: 'img'}, parts.charts);
+  parts.punch = html('p', {class: 'punch', role: 'status'}, root);
   parts.legend = html('p', {class: 'legend'}, root);
   const button = (text, act, kind = '', place = parts.controls) => {
     const node = html('button', {type: 'button', class: kind}, place, text);
@@ -50,6 +77,7 @@ function buildScene(scene, root) {
   const box = html('label', {class: 'own'}, parts.controls, 'Yours ');
   const typed = html('input', {type: 'text', class: 'sentence-box', maxlength: 300, placeholder: 'type a sentence, then Enter'}, box);
   typed.addEventListener('change', () => scene.type(typed.value));
+  typed.addEventListener('keydown', event => { if (event.key === 'Enter' && !typed.value.trim()) scene.type(''); });
   parts.said = html('p', {class: 'note', role: 'status'}, root);
   root.addEventListener('keydown', event => {              // else JupyterLab takes keys for commands
     if (event.key !== 'Escape' && event.target.closest('input, button')) event.stopPropagation();
@@ -74,7 +102,7 @@ function drawSentences(scene) {
 function arrangeScene(scene) {
   const {parts, words, edges, numbers, tails, data} = scene, {stage} = parts;
   const width = scene.width = Math.max(280, parts.charts.clientWidth || 900), narrow = width < 520;
-  const height = PLACE.total + 2 * PLACE.row;
+  const height = PLACE.total + PLACE.rows * PLACE.row;
   stage.replaceChildren();
   set(stage, {width, height, viewBox: `0 0 ${width} ${height}`, 'aria-label':
     `A full softmax over ${whole(words.n)} words as one large block, and under it an adaptive softmax: a head of `
@@ -108,17 +136,27 @@ function drawLegend({parts, edges, numbers}) {
   }));
 }
 
-/** What has been multiplied so far, on the scale of the whole sentence. */
+/** What has been multiplied so far, on the scale of the whole sentence, and by which cluster; at its end, for which word most. */
 function drawTotals(scene) {
-  const {state, parts, width, tails} = scene, group = parts.stage.querySelector('.totals'), from = Math.max(72, Math.min(96, width / 5)), room = width - from - 88;
+  const {state, parts, width} = scene, narrow = width < 520, group = parts.stage.querySelector('.totals'), from = Math.max(72, Math.min(96, width / 5)), room = width - from - 88;
   const [most] = sums(scene, state.sentence);
+  const spent = shares(scene, state.sentence.slice(0, state.at + 1)), own = spent.map((part, i) => [part, scene.tails ? `bar c${i}` : 'full-bar']);
   group.replaceChildren();
-  [[width < 520 ? 'full' : 'full softmax', state.full, 'full-bar'], ['adaptive', state.adaptive, `bar ${tails ? 'c0' : 'full-bar'}`]].forEach(([name, sum, kind], i) => {
-    const y = PLACE.total + i * PLACE.row, long = Math.max(sum ? 2 : 0, sum / most * room);
+  const row = (i, name, blocks, scale, told) => {
+    const y = PLACE.total + i * PLACE.row;
+    let x = from;
     svg('text', {x: from - 8, y: y + 12, class: 'strong', 'text-anchor': 'end'}, group, name);
-    svg('rect', {x: from, y, width: long, height: 14, rx: 2, class: kind}, group);
-    svg('text', {x: from + long + 7, y: y + 12}, group, sum ? amountOf(sum) : '0');
-  });
+    for (const [part, kind] of blocks) { svg('rect', {x, y, width: part * scale, height: 14, class: `${kind}${part * scale < HAIRLINE ? ' thin' : ''}`}, group); x += part * scale; }
+    svg('text', {x: x + 7, y: y + 12}, group, told);
+  };
+  row(0, narrow ? 'full' : 'full softmax', [[state.full, 'full-bar']], room / most, state.full ? amountOf(state.full) : '0');
+  row(1, 'adaptive', own, room / most, state.adaptive ? amountOf(state.adaptive) : '0');
+  // the same large enough to see which cluster it went to
+  const main = spent.indexOf(Math.max(...spent));
+  if (scene.tails && state.adaptive) row(2, 'its parts', own, room / state.adaptive, `${clusterName(main)} ${Math.round(100 * spent[main] / state.adaptive)} %`);
+  const found = state.at + 1 === state.sentence.length ? costliest(scene, state.sentence) : null;
+  parts.punch.replaceChildren();
+  if (found) { html('strong', {}, parts.punch, found[0]); parts.punch.append(found[1]); }
 }
 
 /** The word walks into the head, and from there to its tail. */
@@ -136,7 +174,7 @@ function walk(scene, word, rank, cluster) {
     walker.setAttribute('class', `walker c${i}`);
     walker.style.transform = `translate(${Math.min(width - wide / 2 - 2, Math.max(wide / 2 + 2, x)).toFixed(1)}px, ${y}px)`;
   };
-  const tail = () => to(X(rank ?? edges[cluster + 1]), PLACE.head + Math.max(PLACE.low, numbers[cluster] / data.d * PLACE.unit) + 28, cluster);
+  const tail = () => to(X(rank ?? (edges[cluster] + edges[cluster + 1]) / 2), PLACE.head + Math.max(PLACE.low, numbers[cluster] / data.d * PLACE.unit) + 28, cluster);
   // the head lights up and says where to look; then the word goes there, and the tail lights up
   const arrive = () => { tail(); lit(scene, cluster); tell(scene, word, rank, cluster, 'done'); };
   if (cluster && scene.still.matches) { arrive(); return; }
@@ -175,7 +213,8 @@ function showScene(scene) {
 /** The story of a word, as far as it has come: the head is asked, it has said which tail, done. */
 function tell(scene, word, rank, cluster, stage) {
   const {state, parts} = scene, home = scene.tails > 1 ? 'the last tail' : scene.tails ? 'the tail' : 'the rarest';
-  const where = rank ? mostFrequent(rank) : `not in this page’s list, so it counts as a word of ${home}`;
+  const {carried} = scene.data, where = rank ? mostFrequent(rank)
+    : `${carried ? `not among the ${whole(carried)} words that this page carries` : 'not in the list'}, so it counts as a word of ${home}`;
   parts.story.replaceChildren();
   html('em', {}, parts.story, word);
   parts.story.append(` is ${where}. `);
@@ -192,8 +231,8 @@ function tell(scene, word, rank, cluster, stage) {
 /**
  * Put the scene into `root`.
  *
- * `data`: {text, cuts, d, widths, sentences: [[[word, rank], ...], ...]}: words and widths as in cost.js, sentences with
- * the rank of each word. `on`: {ranks(words)}, a promise of {word: rank} of words that the page does not know.
+ * `data`: {text, cuts, d, widths, sentences: [[[word, rank], ...], ...], carried}: words and widths as in cost.js,
+ * sentences with the rank of each word; `carried`: how many ranks are known where it is not all of them. `on`: {ranks(words)}, a promise of {word: rank} of words that the page does not know.
  * Returns {step(), play(), pause(), show(data), state, destroy()}.
  */
 export function mountScene(root, data, on = {}) {
@@ -219,7 +258,8 @@ export function mountScene(root, data, on = {}) {
   scene.play = () => {
     if (state.at + 1 >= state.sentence.length) scene.start();
     state.playing = true; scene.parts.playing.textContent = 'Pause';
-    const next = () => { if (scene.step()) scene.timer = setTimeout(next, scene.still.matches ? PACE.still : PACE.step); else scene.pause(); };
+    const pace = () => (scene.still.matches ? PACE.still : scene.cluster(state.sentence[state.at]) ? PACE.tail : PACE.head);
+    const next = () => { if (scene.step()) scene.timer = setTimeout(next, pace()); else scene.pause(); };
     next();
   };
   scene.pause = () => { clearTimeout(scene.timer); state.playing = false; scene.parts.playing.textContent = 'Play'; };
@@ -227,7 +267,7 @@ export function mountScene(root, data, on = {}) {
   scene.type = async typed => {
     // as the list does it: lower case, and numbers of several digits as zeros
     const read = straight(typed).toLowerCase().match(/[\p{L}\p{M}\p{N}]+(?:'[\p{L}\p{M}]+)*/gu) ?? [];
-    if (!read.length) { say(typed.trim() ? `There is no word in “${typed.trim()}”.` : ''); return; }
+    if (!read.length) { say(typed.trim() ? `There is no word in “${typed.trim()}”.` : 'Type a sentence first.'); return; }
     const zeros = read.filter(word => /\d\d/.test(word)), found = read.slice(0, MOST_WORDS).map(word => (/\d\d/.test(word) ? word.replace(/\d/g, '0') : word));
     say([zeros.length ? `The list counts “${zeros[0]}” as “${zeros[0].replace(/\d/g, '0')}”: numbers of equal length are one word there.` : '',
          read.length > MOST_WORDS ? `These are the first ${MOST_WORDS} of ${read.length} words.` : '',
