@@ -202,7 +202,7 @@ def test_a_kept_guess_is_judged_by_the_timings_of_today(cache):
 
 
 def test_what_is_named_of_a_guess_judged_again_is_what_changed(cache, monkeypatch):
-    words = PREDICTIONS["speedup"]._replace(truth=lambda e: float(len(e.vocabulary)))
+    words = PREDICTIONS["speedup"]._replace(question="How many?", truth=lambda e: float(len(e.vocabulary)))
     monkeypatch.setitem(PREDICTIONS, "speedup", words)
     explorer = Explorer("en", cost=COUNTED_MULTIPLICATIONS)
     (entry,) = every(predict("speedup", explorer), AnswerBox)
