@@ -53,7 +53,7 @@ _FUNCTIONS: dict[str, Callable[[float], float]] = {
     "exp": math.exp,
 }
 _CONSTANTS = {"pi": math.pi, "e": math.e}
-_SMALL = "zero one two three four five six seven eight nine ten eleven twelve".split()
+_SMALL = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 _ABOUT = re.compile(r"(?:(?:about|around|approximately|approx\.?|roughly|circa|ca\.?)(?![^\W\d_])|[~=])\s*", re.I)
 
 #: Names of quantities: what is counted or measured, and how many of the first one make one of them.

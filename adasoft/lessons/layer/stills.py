@@ -90,8 +90,10 @@ def _training_still() -> f.Picture:
 
 @f.still(
     "05_decoding",
-    "Left: both tails lie above the tenth-best word, the best word in each far below. Right: shares of pairs "
-    "against k.",
+    "Left: for the ten best words, both tails lie above the tenth-best, the best word in each far below. Right: shares "
+    "of pairs against k.",
 )
 def _decoding_still() -> f.Picture:
-    return decoding_figure(_shown(True))
+    explorer = _shown(True)
+    explorer.k = 10
+    return decoding_figure(explorer)
