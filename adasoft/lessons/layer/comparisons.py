@@ -304,6 +304,6 @@ def unskipped_percent(explorer: LayerExplorer, k: int) -> float:
     Raises ValueError if the layer is not trained: one that knows the counts says the same after every hidden state.
     """
     if not explorer.losses:
-        raise ValueError("The layer is not trained for these cutoffs yet. Press Train above, then commit")
+        raise ValueError("The layer is not trained for these cutoffs yet. Press Train above, then commit.")
     pairs = explorer.pairs()
     return 100 * float(pairs.bound[pairs.ks.index(k)])

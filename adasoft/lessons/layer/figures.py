@@ -264,7 +264,7 @@ def decoding_figure(explorer: LayerExplorer) -> go.Figure:
         col=1,
         mode="markers+text",
         name="a whole tail",
-        textposition="middle right",
+        textposition="bottom right",
         marker={"size": 14, "symbol": "square"},
         hovertemplate=hover,
     )

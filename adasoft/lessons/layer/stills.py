@@ -96,4 +96,7 @@ def _training_still() -> f.Picture:
 def _decoding_still() -> f.Picture:
     explorer = _shown(True)
     explorer.k = 10
-    return decoding_figure(explorer)
+    figure = decoding_figure(explorer)
+    # an image is shown at about half its width
+    figure.update_layout(font_size=17, height=420, margin={"b": 150}).update_annotations(font_size=18)
+    return figure.update_yaxes(tickfont_size=15, col=1)

@@ -114,7 +114,8 @@ function render({model, el: root}) {
       const share = names[i] && !stale ? `; ${names[i]}` : '';        // what Python has not counted yet is not read out
       h.setAttribute('aria-valuetext', `${c[i].toLocaleString('en')} words${share}`);
       lab.setAttribute('text-anchor', left ? 'end' : 'start'); lab.setAttribute('dx', left ? -13 : 13);
-      lab.textContent = 'c' + '₁₂₃₄₅₆₇₈₉'[i] + ' = ' + c[i].toLocaleString('en'); });
+      const narrow = left && i > 0 && x - X(c[i - 1]) < 92;                // the other cutoff's line is near: its number alone
+      lab.textContent = (narrow ? '' : 'c' + '₁₂₃₄₅₆₇₈₉'[i] + ' = ') + c[i].toLocaleString('en'); });
     drawMark();
   }
   const all = ['xs', 'ys', 'mass', 'n', 'height', 'label'];
