@@ -197,8 +197,18 @@ def test_a_kept_guess_is_judged_by_the_timings_of_today(cache):
     explorer._choices.flush()
     explorer = Explorer("en", cost=recorded_costs()[0], lesson="c")
     (entry,) = every(predict("speedup", explorer), AnswerBox)
-    assert "You guessed <b>5 times</b>; with the timings and words used now, it is <b>11.8 times</b>" in entry.verdict
+    assert "You guessed <b>5 times</b>; with the timings used now, it is <b>11.8 times</b>" in entry.verdict
     assert "Before, it was 16.8 times." in entry.verdict
+
+
+def test_what_is_named_of_a_guess_judged_again_is_what_changed(cache, monkeypatch):
+    words = PREDICTIONS["speedup"]._replace(question="How many?", truth=lambda e: float(len(e.vocabulary)))
+    monkeypatch.setitem(PREDICTIONS, "speedup", words)
+    explorer = Explorer("en", cost=COUNTED_MULTIPLICATIONS)
+    (entry,) = every(predict("speedup", explorer), AnswerBox)
+    entry.submit("5")
+    explorer.vocabulary = Vocabulary([5, 3, 2], name="three")
+    assert "with the words used now, it is" in entry.verdict and "timings" not in entry.verdict
 
 
 def test_a_guess_can_be_made_again(cache):
