@@ -216,7 +216,9 @@ class Kept(t.HasTraits):  # type: ignore[misc]
 
     def _said(self, name: str) -> Any:
         """A trait's value as JSON keeps it."""
-        value = self.meant if name == "cutoffs" else getattr(self, name)
+        if name == "cutoffs":
+            return self.meant
+        value = getattr(self, name)
         if name != "cost":
             return value
         at_hand = measured_cost()
