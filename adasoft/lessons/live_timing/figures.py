@@ -99,7 +99,7 @@ def layers_figure(times: Times, predicted: Seconds, wrong: Seconds, guess: Secon
     figure = go.Figure()
     figure.add_scatter(
         mode="markers",
-        name="measured, with quartiles",
+        name="measured",
         error_x={"type": "data", "symmetric": False, "color": TEXT_COLOR, "thickness": 2, "width": 8},
         marker={**MEASURED, "size": 13},
         hovertemplate="%{y}, measured: %{x:,.3~r} ms<extra></extra>",
@@ -386,7 +386,8 @@ def layers_verdict(explorer: LiveTimingExplorer) -> str:
     plan = ""
     if PLAN in times and OURS in times:
         plan = f" {compared(times[PLAN], times[OURS], 'The plan', 'your cutoffs')}"
-    return f" Of the layers above, last measured: {', '.join(off)}.{plan} {busy_before(entry)}".rstrip()
+    busy = " The machine was busy then." if busy_before(entry) else ""
+    return f" Of the layers above, last measured: {', '.join(off)}.{plan}{busy}"
 
 
 def predicted_best(explorer: LiveTimingExplorer, times: Times) -> str:
