@@ -42,6 +42,9 @@ def test_04_live_timing(lab, page, shots):
     page.set_default_timeout(120_000)  # a busy machine, and torch to load
     notebook = opened(page, lab, "04_live_timing.ipynb")
     race = notebook.show_cell(RACE)
+    race.get_by_role("textbox", name="your guess").fill("8")
+    race.get_by_role("textbox", name="your guess").press("Enter")
+    race.get_by_text("You guessed 8.").wait_for()
     race.get_by_role("button", name="Start").press("Enter")
     race.get_by_text("While the full softmax does one step, our layer does 17").wait_for()
     machine = notebook.show_cell(MACHINE)

@@ -21,6 +21,7 @@ from adasoft.lessons.kit.costs import cost_named, measured_cost
 from adasoft.lessons.kit.cut_widget import CutWidget
 from adasoft.lessons.kit.explorer import LIVE, WIDTH_RULES
 from adasoft.lessons.kit.languages import load_language
+from adasoft.lessons.time_model.explorer import TimingExplorer
 from adasoft.lessons.words.machine import machine_panel
 from adasoft.lessons.words.own_text import own_text_panel
 
@@ -68,6 +69,37 @@ def test_a_new_vocabulary_never_shows_old_cutoffs(explorer):
         explorer.set_n_tails(5)
     explorer.set_n_tails(0)
     assert explorer.prediction == explorer.full
+
+
+def test_fewer_words_only_hide_cutoffs(explorer, cache, capsys):
+    few, many = Vocabulary.synthetic(900, name="few"), explorer.vocabulary
+    explorer.vocabulary = few
+    assert explorer.cutoffs == (30,)
+    explorer.vocabulary = Vocabulary.synthetic(4000, name="some")
+    assert explorer.cutoffs == (1000,)
+    explorer.vocabulary = many
+    assert explorer.cutoffs == (1000, 5000)
+    explorer.vocabulary = few
+    explorer.cutoffs = (40,)  # what is chosen then is chosen
+    explorer.vocabulary = many
+    assert explorer.cutoffs == (40,)
+    explorer.vocabulary = few
+    explorer.reset()
+    explorer.vocabulary = many
+    assert explorer.cutoffs == (1000, 5000)
+    # over a restart, too
+    first = TimingExplorer(lesson="a", cutoffs=(1000, 9000), n_words=20_000)
+    first.cutoffs = (1200, 5000)
+    first.n_words = 900
+    first._choices.flush()
+    LIVE.clear()
+    second = TimingExplorer(lesson="a", cutoffs=(1000, 9000), n_words=20_000)
+    assert second.cutoffs == (30,) and "cutoffs 30" in capsys.readouterr().out
+    second.n_words = 20_000
+    assert second.cutoffs == (1200, 5000)
+    second.n_words = 900
+    second.start_over()
+    assert second.cutoffs == (1000, 9000)
 
 
 def test_units_of_counting(explorer):

@@ -16,7 +16,7 @@ from adasoft.files import read_json
 from adasoft.lessons import COUNTED_MULTIPLICATIONS, LiveTimingExplorer
 from adasoft.lessons.kit.exercises import judge
 from adasoft.lessons.kit.grading import PREDICTIONS
-from adasoft.lessons.kit.plots import seconds_text
+from adasoft.lessons.kit.plots import percent, seconds_text
 from adasoft.lessons.live_timing import figures as lf
 from adasoft.lessons.live_timing import layers as ll
 from adasoft.lessons.live_timing import panels as live_timing
@@ -31,6 +31,7 @@ from adasoft.lessons.live_timing.stills import still_explorer
 from adasoft.lessons.time_model import timings
 from adasoft.lessons.time_model.timings import Bench, Spread
 from adasoft.lessons.time_model.widgets import Race
+from adasoft.lessons.words.figures import error_of
 from adasoft.results.folders import results_folder
 
 KINDS = {"product": [1e-4, 3e-11, 5e-9, 2e-9, 6e-9, 0], "projection": [1e-5, 5e-11, 0, 0], "rows": [1e-5, 0, 0]}
@@ -152,7 +153,7 @@ def test_bars_predictions_and_words(explorer, clock):
     assert f"Measured here. Ours was predicted at {ours}200 ms (" in said(box)
     assert f"; the full softmax at {full}3.0 s (" in said(
         box
-    ) and " Ours is 15 times faster than the full softmax." in said(box)
+    ) and "<div>Ours is 15 times faster than the full softmax." in said(box)
     assert "Ours and PyTorch's layer overlap: this measurement cannot tell them apart." in said(box)
     assert "too low" in said(box) and "made by hand" in said(box)
     plan = ", ".join(f"{c:,}" for c in explorer.best_plan(explorer.cost).cutoffs)
@@ -199,7 +200,7 @@ def test_wrong_is_one_click_away(explorer, clock):
     assert list(figure.data[2].y) == [PLAN, OURS, STOCK, FULL] and np.isfinite(figure.data[2].x).all()
     assert "Timed wrongly (once, cold, one after the other)" in said(box)
     times = {FULL: Spread(3.0, 3, 3, 5), OURS: Spread(0.5, 0.5, 0.5, 5)}
-    result, _ = lf.layers_sentence(times, {}, {FULL: 3.0, OURS: 1.0}, "a model")
+    result, *_ = lf.layers_sentence(times, {}, {FULL: 3.0, OURS: 1.0}, "a model")
     assert result.startswith("Timed wrongly, the gain would read 3 times; it is 6.")
 
 
@@ -317,7 +318,64 @@ def test_the_prediction_scaled_to_the_points_compares_shapes(explorer, clock):
     points = timings.spreads(explorer.recall("curve"), explorer.curve_sizes)
     assert lf.scale_of(points, {c: lf.predicted_at(explorer, int(c)) for c in points}) != 1
     np.testing.assert_allclose(figure_of(curve).data[0].y, lf.curve_scale(explorer, points) * line)
-    assert "×" in figure_of(curve).data[0].name
+    assert "×" in figure_of(curve).data[0].name and "×" in figure_of(box).data[1].name
+
+
+def test_scaling_says_nothing_of_the_point_that_it_was_fitted_to():
+    seconds = {FULL: 1.0, OURS: 0.1, PLAN: 0.2}
+    times = {name: Spread(t, t, t, 9) for name, t in ((FULL, 6.0), (OURS, 0.2), (PLAN, 0.3))}
+    scale = lf.scale_of(times, seconds)
+    assert scale == pytest.approx(2)
+    result, more, _ = lf.layers_sentence(times, seconds, {}, "a model", scale)
+    assert (
+        result == "Scaled by 2 (fitted to these points): full softmax still 67 % too low, our plan still 33 % too high."
+    )
+    assert "predicted 100 ms, 50 % too low" in more  # what was predicted, not what was made of it
+    data, layout = lf.layers_data(times, seconds, {}, {}, scale)
+    assert "ours: 200 ms, predicted 100 ms × 2" in layout["yaxis.ticktext"]
+    assert list(data[1]["x"]) == pytest.approx([400, 200, 2000])
+    one = lf.layers_sentence({OURS: times[OURS]}, seconds, {}, "a model", 2.0).result
+    assert "a single prediction always fits" in one and "percent" not in one
+
+
+def test_a_busy_machine_is_said_before_its_times(explorer, clock):
+    explorer.bench = clock.bench(load=lambda: (4.7, 2))
+    box, curve = live_timing.live_panel(explorer), live_timing.curve_panel(explorer)
+    press(box, "Measure in turns")
+    press(curve, "Measure the U-curve")
+    warning = "<b>This machine was busy (load 4.7 on 2 cores): do not trust these times, measure again. Measured here"
+    assert warning in said(box) and warning in said(curve) and "The machine was busy then." in said(curve)
+    explorer.bench = clock.bench(load=lambda: (1.8, 2))  # what timing itself leaves in the average
+    press(box, "Measure in turns")
+    press(curve, "Measure the U-curve")
+    assert "do not trust" not in said(box) + said(curve)
+    for junk in ("x", [1], [1, 0.5], [-1, 2]):
+        with pytest.raises(ValueError, match="load"):
+            explorer._forms["curve"]({**json.loads(json.dumps(explorer.recall("curve"))), "load": junk}, "curve")
+
+
+def test_the_question_of_the_lesson_is_answered_under_the_curve(explorer, clock):
+    box, curve = live_timing.live_panel(explorer), live_timing.curve_panel(explorer)
+    press(curve, "Measure the U-curve")
+    assert "Of the layers above" not in said(curve)
+    press(box, "Measure in turns")
+    predicted = explorer.layer_job().seconds(explorer.cost)
+    ours = timings.percent_off(predicted[OURS], 0.2)
+    assert f"Of the layers above, last measured: ours {ours}, full softmax " in said(curve)
+    assert "The plan is " in said(curve) or "The plan and your cutoffs overlap" in said(curve)
+
+
+def test_the_full_softmax_takes_longer_than_predicted_as_the_text_says():
+    for record in recorded_layers():
+        assert record.times[FULL].median > 1.1 * record.predicted[FULL], record.label
+    products = [
+        sample["shape"][0] * sample["shape"][1]
+        for sample in still_explorer().cost.record["samples"]
+        if (sample["kind"], sample["objective"]) == ("product", "train")
+    ]
+    batch = 2560
+    assert all(batch * one.n_classes > 3 * max(products) for one in recorded_layers() if one.device == "cpu")
+    assert "several times as many numbers as any product that the model was fitted to" in lesson_text()
 
 
 def test_numbers_that_the_model_was_not_timed_with_are_not_judged():
@@ -348,6 +406,9 @@ def test_a_guess_is_drawn(explorer, clock):
     explorer.remember("guess beside the bottom", 10.0)
     box, curve = live_timing.live_panel(explorer), live_timing.curve_panel(explorer)
     press(box, "Measure in turns")
+    assert "You guessed that PyTorch's layer takes 2 times as long; here it took 1: off by a factor of 2.0." in said(
+        box
+    )
     assert list(figure_of(box).data[3].y) == [STOCK] and figure_of(box).data[3].x[0] == pytest.approx(400)
     line = figure_of(curve).data[0]
     assert figure_of(curve).data[4].y[0] == pytest.approx(1.1 * min(line.y))
@@ -361,14 +422,14 @@ def test_when_the_full_softmax_wins_as_the_text_says():
     text, sizes = lesson_text(), {"in_features": 64, "batch": 64}
     small = still_explorer(n_words=1000, cutoffs=(500,), **sizes).predicted_layers()
     assert still_explorer(n_words=1000, cutoffs=(500,), **sizes).best_plan(still_explorer().cost).cutoffs == ()
-    assert f"$V = 1{{,}}000$ ({1e3 * small[FULL]:.2f} ms; the plan has no cutoffs)" in text
+    assert f"| 1,000 | {1e3 * small[FULL]:.2f} ms | no cutoff pays |" in text
     one = still_explorer(n_words=2000, cutoffs=(1000,), **sizes)
     two = still_explorer(n_words=2000, cutoffs=(1000, 1414), **sizes).predicted_layers()
     assert len(one.best_plan(one.cost).cutoffs) == 1
     times = one.predicted_layers()
-    against = f"({1e3 * times[PLAN]:.2f} against {1e3 * times[FULL]:.2f} ms)"
-    assert f"one cutoff is faster than the full softmax {against}" in text
-    assert f"two, at 1,000 and 1,414, are slower ({1e3 * two[OURS]:.2f} ms)" in text and two[OURS] > times[FULL]
+    row = f"| 2,000 | {1e3 * times[FULL]:.2f} ms |"
+    assert f"{row} one cutoff: {1e3 * times[PLAN]:.2f} ms |" in text and times[PLAN] < times[FULL]
+    assert f"{row} two, at 1,000 and 1,414: {1e3 * two[OURS]:.2f} ms |" in text and two[OURS] > times[FULL]
 
 
 def test_products_alone_are_the_floor_only_where_they_are():
@@ -383,7 +444,10 @@ def test_products_alone_are_the_floor_only_where_they_are():
 
 def test_the_race_and_the_paper_as_the_text_says():
     record = next(one for one in recorded_layers() if one.n_classes == 44_000)
-    assert f"the layer alone is {steps_done(record)} times faster" in lesson_text()
+    gain = f"{record.times[FULL].median / record.times[OURS].median:.1f} times faster"
+    assert f"the layer alone is {gain}" in lesson_text() and gain in layer_race()["races"][0]["why"]
+    assert gain in lf.recorded_sentence(record).also
+    assert f"While the full softmax does one step, our layer does {steps_done(record)}" in lesson_text()
     runners = layer_race()["races"][0]["runners"]
     assert [runner["seconds"] for runner in runners] == [record.times[n].median for n in (FULL, OURS)]
     assert [runner["predicted"] for runner in runners] == [record.predicted.get(n) for n in (FULL, OURS)]
@@ -395,7 +459,11 @@ def test_the_race_and_the_paper_as_the_text_says():
 
 def test_the_first_picture(explorer):
     (widget,) = every(live_timing.layer_race_panel(explorer), Race)
-    assert not widget.data["once"] and "another machine" in widget.data["source"]
+    assert not widget.data["once"] and "another machine" in widget.data["source"] and "`" not in widget.data["source"]
+    assert widget.data["guess"] and "the cost model predicts" in widget.data["races"][0]["why"]
+    widget.bets = {"0": "5"}
+    (again,) = every(live_timing.layer_race_panel(explorer), Race)
+    assert again.bets == {"0": "5"}  # it has run, with this guess
 
 
 @pytest.mark.parametrize("hint", EXERCISES["step speed-up"].bugs)
@@ -421,7 +489,8 @@ def test_a_recorded_gpu_shows_its_full_softmaxes_and_the_graph(explorer, clock):
             for n in ("full: plain", "full: Cut Cross-Entropy", "stock", "ours", "ours, CUDA graph", "bare products")
         ]
     )
-    assert "it can be faster than its bare products" in text
+    assert "it can be faster than these products alone" in text
+    assert "RECORDED on another machine, with V = 256,000, d = " in text and "Nobody timed a plan there" in text
     assert "RECORDED on another machine" in text and "NVIDIA H200, bfloat16" in text and "bench-layer-cuda.json" in text
     # a question's answer is of the CPU records, whatever is nearer in V
     assert lf.recorded_ratio(still_explorer(n_words=250_000)) < 2
@@ -470,7 +539,8 @@ def test_points_appear_on_the_curve(explorer, clock):
     _, seconds = lf.predicted_curve(explorer)
     np.testing.assert_allclose(figure.data[0].y, 1e3 * np.asarray(seconds))
     assert f"Lowest of {len(places)} measured points: {places[0]} words" in said(box)
-    assert "the one predicted to be fastest" in said(box) and "longer than the fastest" in said(box)
+    assert f"words, the clock {places[0]}. Following the prediction costs" in said(box)
+    assert "Are the predictions true here? As a whole, these points take" in said(box)
     explorer.set_cutoff(0, 333)  # the moving one: the points stay
     assert list(figure.data[1].x) == places and figure.data[3].x[0] == 333
     explorer.set_cutoff(1, 1000)  # another: they do not belong here
@@ -555,12 +625,15 @@ def test_a_panel_shown_again_replaces_the_old_one(explorer):
 
 def test_differences_are_told_only_where_there_are_any():
     fast, slow, near = Spread(1.0, 0.9, 1.1, 9), Spread(4.0, 3.8, 4.2, 9), Spread(1.05, 1.0, 1.2, 9)
-    result, text = lf.layers_sentence({FULL: slow, OURS: fast, STOCK: near, PLAN: slow}, {OURS: 1.3}, {}, "x")
-    assert "Ours is 4 times faster than the full softmax" in result and "PyTorch's layer overlap" in result
-    assert "The plan is 4 times SLOWER than your cutoffs" in result
-    assert "predicted 1.3 s, 30 % too high" in text and "off by 30.0 % (median)" in text
-    _, text = lf.layers_sentence({OURS: Spread(1.2, 1.2, 1.2, 1)}, {OURS: 0.1}, {}, "x")
-    assert "ours 1.2 s (one run)" in text and "Measured times are 12.0 times the predicted ones" in text
+    result, text, also = lf.layers_sentence({FULL: slow, OURS: fast, STOCK: near, PLAN: slow}, {OURS: 1.3}, {}, "x")
+    assert "Ours is 4 times faster than the full softmax" in also and "PyTorch's layer overlap" in also
+    assert "The plan is 4 times SLOWER than your cutoffs" in also
+    assert result == "Ours was predicted at 1.3 s and took 1.0 s (30 % too high)."
+    assert "predicted 1.3 s, 30 % too high" in text and "median" not in text
+    _, text, _ = lf.layers_sentence({OURS: Spread(1.2, 1.2, 1.2, 1)}, {OURS: 0.1}, {}, "x")
+    assert "ours 1.2 s (one run)" in text and "92 % too low" in text
+    result, *_ = lf.layers_sentence({FULL: slow, OURS: fast}, {}, {}, "x")
+    assert result == "Ours is 4 times faster than the full softmax."
     assert timings.percent_off(20, 25) == "20 % too low" and timings.percent_off(1.001, 1) == "right to a percent"
     assert timings.percent_off(30, 10) == "3.0 times the measured time"
 
@@ -571,11 +644,11 @@ def test_the_bottom_in_words(explorer):
     chosen = lf.predicted_best(explorer, {c: Spread(1.0, 1, 1, 3) for c in places})
     other = next(c for c in places if c != chosen)
     apart = {chosen: Spread(1.2, 1.1, 1.3, 9), other: Spread(1.0, 0.9, 1.05, 9)}
-    assert "takes 20.0 % longer than the fastest" in lf.curve_sentence(explorer, apart)[0]
+    assert "Following the prediction costs 20.0 %." in lf.curve_sentence(explorer, apart)[0]
     near = {chosen: Spread(1.2, 1.0, 1.3, 9), other: Spread(1.0, 0.9, 1.05, 9)}
-    assert "cannot be told from the fastest" in lf.curve_sentence(explorer, near)[0]
+    assert "chose as well as this clock can tell" in lf.curve_sentence(explorer, near)[0]
     same = {chosen: Spread(0.9, 0.8, 1.0, 9), other: Spread(1.0, 0.9, 1.05, 9)}
-    assert "words) is fastest." in lf.curve_sentence(explorer, same)[0]
+    assert f"the same place, {int(chosen):,} words. It chose well." in lf.curve_sentence(explorer, same)[0]
 
 
 def test_the_floor_of_plans_is_drawn_where_the_head_ends():
@@ -605,7 +678,7 @@ def test_predictions(explorer):
     assert truth(explorer) == pytest.approx(nearest["PyTorch's layer"].median / nearest["ours"].median)
     question, truth, *_ = PREDICTIONS["beside the bottom"]
     explorer.active = 1
-    assert "Only cutoff c2 moves" in question(explorer)
+    assert "Take the fastest c₂ and halve it" in question(explorer)
     at, seconds = explorer.curve(1)
     best = at[seconds.argmin()]
     half = np.interp(max(best / 2, explorer.limits(1)[0]), at, seconds)
@@ -623,12 +696,14 @@ def test_what_a_layer_takes_beyond_its_products_as_the_text_says():
     record = read_json(results_folder() / "bench-cost-cpu.json")
     summary, rows = record["summary"], timed_parts()
     assert f"{summary['layer over parts']:.2f} times as long as its parts" in lesson_text()
-    assert f"{summary['layer over products']:.2f} times as long as its bare products" in lesson_text()
+    assert f"{summary['layer over products']:.2f} times as long as its products alone" in lesson_text()
     assert f"medians of {len(rows)} layers" in lesson_text()
     assert f"{summary['speed']['least']:.2f} to {summary['speed']['most']:.2f} times as long" in lesson_text()
     errors = summary["layers, training"]
     assert f"off by {100 * errors['error']['median']:.0f} %" in lesson_text()
     assert f"{100 * errors[MODEL]['median']:.0f} % once" in lesson_text()
+    card = error_of(still_explorer().cost.record)
+    assert f"(The card's {percent(card)} is from the minutes in which the model was fitted.)" in lesson_text()
     off = f"had not seen it was off by {100 * errors[MODEL]['median']:.0f} %"
     assert off in lesson_text("03_time_model")
     figure = parts_figure(rows[:3])

@@ -94,18 +94,9 @@ class AlternativesExplorer(TimingExplorer):
     #: What times a case in turns; another one in tests.
     clock: Callable[..., Any] = staticmethod(interleave)
 
-    #: The reader's cutoffs before fewer words left no room for them; None if there was always room.
-    _meant: tuple[int, ...] | None = None
-
-    def _settle(self, change: Any) -> None:
-        # fewer words move the cutoffs, more bring them back; their number stays, for each has its box in the panel
-        if not self._quiet and change["name"] == "cutoffs":
-            self._meant = None
-        elif not self._quiet and change["name"] == "vocabulary":
-            with LOCK, self.muted():
-                self._meant = self._meant or tuple(self.cutoffs)
-                self.cutoffs = as_many(self._meant, len(self.vocabulary))
-        super()._settle(change)
+    def _fit(self, cutoffs: Sequence[int]) -> tuple[int, ...]:
+        # their number stays, for each has its box in the panel
+        return as_many(cutoffs, len(self.vocabulary))
 
     @t.validate("width", "n_full")
     def _a_window(self, proposal: Any) -> int:

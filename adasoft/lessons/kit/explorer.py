@@ -123,8 +123,9 @@ class Explorer(Kept):
                 setattr(self, name, start.pop(name))
         self.vocabulary = words
         self.cost = cost or measured_cost() or COUNTED_MULTIPLICATIONS
+        self.meant = tuple(start["cutoffs"])
         if "cutoffs" not in traits:
-            start["cutoffs"] = fitted(start["cutoffs"], len(self.vocabulary))
+            start["cutoffs"] = self._fit(self.meant)
         for name, value in start.items():
             setattr(self, name, value)
         self._begin_to_keep(lesson, given(vocabulary, cost, traits))
@@ -155,8 +156,9 @@ class Explorer(Kept):
         with LOCK:
             if change["name"] == "vocabulary":
                 with self.muted():
-                    self.cutoffs = fitted(self.cutoffs, len(self.vocabulary))
-                self._keep("cutoffs")
+                    self.cutoffs = self._fit(self.meant)
+            elif change["name"] == "cutoffs":
+                self.meant = self.cutoffs
             self._keep(change["name"])
             self.active = max(0, min(self.active, len(self.cutoffs) - 1))
             self.version += 1
@@ -219,7 +221,9 @@ class Explorer(Kept):
 
     def reset(self) -> None:
         """Back to the cutoffs it was made with, as far as they fit these words."""
-        self.cutoffs = fitted(self._start["cutoffs"], len(self.vocabulary))
+        self.cutoffs = self._fit(self._meant_first)
+        self.meant = self._meant_first
+        self._keep("cutoffs")
 
     # ---- what follows
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -82,6 +83,8 @@ class Kept(t.HasTraits):  # type: ignore[misc]
     vocabulary: Vocabulary
     cutoffs: Any
     version: Any
+    meant: tuple[int, ...] = ()
+    """The cutoffs as they were chosen; of these, fewer words may leave room for some only, and more bring them back."""
 
     def __init__(self) -> None:
         self._quiet = True
@@ -92,7 +95,7 @@ class Kept(t.HasTraits):  # type: ignore[misc]
 
     def _begin_to_keep(self, lesson: str | None, given: dict[str, Any]) -> None:
         """Take the present values as the start, and what was kept over it."""
-        self._given, self._lesson = given, lesson
+        self._given, self._lesson, self._meant_first = given, lesson, self.meant
         self._start = {name: getattr(self, name) for name in self.kept_traits}
         self._start["vocabulary"] = self._words_kept = self._chosen_words
         if lesson is not None:
@@ -132,6 +135,10 @@ class Kept(t.HasTraits):  # type: ignore[misc]
         """The words as chosen, whatever part of them is shown."""
         return self.vocabulary
 
+    def _fit(self, cutoffs: Sequence[int]) -> tuple[int, ...]:
+        """What the present words leave of some cutoffs."""
+        return fitted(cutoffs, len(self.vocabulary))
+
     def _take_kept(self, choices: Choices) -> None:
         """Take the reader's choices and say so; what cannot be taken is said in one line and left."""
         try:
@@ -155,10 +162,12 @@ class Kept(t.HasTraits):  # type: ignore[misc]
                 take(name, lambda name=name: self._read(name, mine[name]))  # type: ignore[misc]
         take("vocabulary", lambda: self._words_again(choices, mine))
         self._words_kept = self._chosen_words
-        self.cutoffs = fitted(self.cutoffs, len(self.vocabulary))
+        self.cutoffs = self._fit(self.meant)
         for name in self._rest:
             if name in mine:
                 take(name, lambda name=name: self._read(name, mine[name]))  # type: ignore[misc]
+        if "cutoffs" in mine and not any(one.startswith("cutoffs ") for one in refused):
+            self.meant = _listed(mine["cutoffs"])
         if refused:
             print(f"Of what is kept in {choices.path}, this is not used: {'; '.join(refused)}.")
         self._say_what_is_kept()
@@ -199,11 +208,16 @@ class Kept(t.HasTraits):  # type: ignore[misc]
         if name == "cost":
             return cost_named(value)
         if name == "cutoffs":
-            return fitted(_listed(value), len(self.vocabulary))
+            cutoffs = _listed(value)
+            if any(b <= a for a, b in pairwise(cutoffs)):
+                raise ValueError(f"should rise, got {short(value)}")
+            return self._fit(cutoffs)
         return _listed(value) if isinstance(self.traits()[name], t.Tuple) else value
 
     def _said(self, name: str) -> Any:
         """A trait's value as JSON keeps it."""
+        if name == "cutoffs":
+            return self.meant
         value = getattr(self, name)
         if name != "cost":
             return value
@@ -321,6 +335,7 @@ class Kept(t.HasTraits):  # type: ignore[misc]
         self.cutoffs = ()  # none can be in the way of other words
         for name in (*self._first, "vocabulary", *self._rest):
             setattr(self, name, self._start[name])
+        self.meant = self._meant_first
         self._words_kept = self._chosen_words
 
     def refresh(self) -> None:

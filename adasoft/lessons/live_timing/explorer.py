@@ -24,10 +24,18 @@ LOGGED = 12
 _SIZE = forms.number(1, whole=True)
 _SIZES = forms.fields(V=_SIZE, d=_SIZE, B=_SIZE, cutoffs=forms.each(_SIZE), device=forms.text, dtype=forms.text)
 _LOGGED = forms.fields(sizes=_SIZES, predicted=forms.table(forms.SECONDS), whose=forms.text, plan=forms.each(_SIZE))
+
+
+def _load(value: Any, name: str) -> None:
+    """Load and cores when it began; older measurements do not say."""
+    forms.optional(forms.row(forms.number(0), forms.number(1)))(value.get("load"), f"{name}.load")
+
+
 _FORMS = {
-    "layers": forms.measured(),
-    "layers log": forms.each(forms.both(forms.measured(), _LOGGED)),
-    "curve": forms.measured(forms.decimal),
+    "layers": forms.both(forms.measured(), _load),
+    "layers log": forms.each(forms.both(forms.measured(), _LOGGED, _load)),
+    "curve": forms.both(forms.measured(forms.decimal), _load),
+    "layer race": forms.table(forms.text),
     "layers timed wrongly": forms.fields(sizes=forms.anything, seconds=forms.table(forms.SECONDS)),
 }
 
@@ -87,10 +95,12 @@ class LiveTimingExplorer(TimingExplorer):
 
     def measured_layers(self) -> dict[str, Spread]:
         """What was measured last at the present settings."""
-        for kept_one in (self.recall("layers"), *self.log()):
-            if found := spreads(kept_one, self.layer_sizes):
-                return found
-        return {}
+        return spreads(self.measured_entry(), self.layer_sizes)
+
+    def measured_entry(self) -> Mapping[str, Any] | None:
+        """The last measurement at the present settings, as it is kept."""
+        entries = (self.recall("layers"), *self.log())
+        return next((entry for entry in entries if spreads(entry, self.layer_sizes)), None)
 
     def timed_wrongly(self) -> dict[str, float]:
         """Single cold shots at the present settings."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
@@ -14,7 +14,7 @@ from ..kit.explorer import FLOOR
 from ..kit.parts import listed
 from ..kit.picker import COLORS
 from ..kit.plots import FULL_COLOR, GUESSED, LOG, MEASURED, TEXT_COLOR, YOU, Data, Layout, filled, percent, seconds_text
-from ..time_model.timings import Spread, percent_off
+from ..time_model.timings import Spread, percent_off, spreads
 from .explorer import LiveTimingExplorer
 from .layers import FULL, OURS, PLAN, STOCK
 from .recorded import ALONE, CUT, GRAPH, Recorded, recorded_layers
@@ -46,8 +46,14 @@ def scale_of(times: Times, predicted: Seconds) -> float:
 # ---------------------------------------------------------------------- layers side by side
 
 
-def layers_data(times: Times, predicted: Seconds, wrong: Seconds, guess: Seconds) -> tuple[Data, Layout]:
-    """Medians with quartiles, predictions, single cold shots, and a guess; the label of each row says its numbers."""
+def layers_data(
+    times: Times, predicted: Seconds, wrong: Seconds, guess: Seconds, scale: float = 1.0
+) -> tuple[Data, Layout]:
+    """Medians with quartiles, predictions, single cold shots, and a guess; the label of each row says its numbers.
+
+    ``scale``: what the predictions are multiplied by where they are drawn.
+    """
+    scaled = {name: scale * seconds for name, seconds in predicted.items()}
     names = [n for n in NAMES if n in {*times, *predicted, *wrong}][::-1]
     timed = [times.get(n, _NONE) for n in names]
     data: Data = {
@@ -59,7 +65,7 @@ def layers_data(times: Times, predicted: Seconds, wrong: Seconds, guess: Seconds
             "error_x.arrayminus": _ms([t.median - t.q1 for t in timed]),
         }
     }
-    for number, found in ((1, predicted), (2, wrong), (3, guess)):
+    for number, found in ((1, scaled), (2, wrong), (3, guess)):
         shown = [n for n in names if math.isfinite(found.get(n, math.nan))]
         data[number] = {
             "y": shown or (names or [OURS])[:1],
@@ -67,7 +73,8 @@ def layers_data(times: Times, predicted: Seconds, wrong: Seconds, guess: Seconds
             "showlegend": bool(shown) or number == 1,
         }
     data[1]["marker.line.color"] = [_COLOR[n] for n in data[1]["y"]]
-    labels = [f"{n}: {_told(times.get(n), predicted.get(n, math.nan))}" for n in names]
+    data[1]["name"] = f"predicted{_factor(scale)}"
+    labels = [f"{n}: {_told(times.get(n), predicted.get(n, math.nan), scale)}" for n in names]
     return data, {
         "yaxis.tickvals": tuple(names),
         "yaxis.ticktext": tuple(labels),
@@ -76,19 +83,23 @@ def layers_data(times: Times, predicted: Seconds, wrong: Seconds, guess: Seconds
     }
 
 
-def _told(timed: Spread | None, predicted: float) -> str:
+def _factor(scale: float) -> str:
+    return f" × {scale:.2g}" if scale != 1 else ""
+
+
+def _told(timed: Spread | None, predicted: float, scale: float) -> str:
+    said = f"predicted {seconds_text(predicted)}{_factor(scale)}" if math.isfinite(predicted) else ""
     if timed is None:
-        return f"predicted {seconds_text(predicted)}" if math.isfinite(predicted) else "not timed"
-    error = f", predicted {seconds_text(predicted)}" if math.isfinite(predicted) else ""
-    return f"{seconds_text(timed.median)}{error}"
+        return said or "not timed"
+    return f"{seconds_text(timed.median)}{said and f', {said}'}"
 
 
-def layers_figure(times: Times, predicted: Seconds, wrong: Seconds, guess: Seconds) -> go.Figure:
+def layers_figure(times: Times, predicted: Seconds, wrong: Seconds, guess: Seconds, scale: float = 1.0) -> go.Figure:
     """What each layer takes, measured and predicted."""
     figure = go.Figure()
     figure.add_scatter(
         mode="markers",
-        name="measured, with quartiles",
+        name="measured",
         error_x={"type": "data", "symmetric": False, "color": TEXT_COLOR, "thickness": 2, "width": 8},
         marker={**MEASURED, "size": 13},
         hovertemplate="%{y}, measured: %{x:,.3~r} ms<extra></extra>",
@@ -99,16 +110,27 @@ def layers_figure(times: Times, predicted: Seconds, wrong: Seconds, guess: Secon
     figure.update_yaxes(type="category", categoryorder="array")
     title = "one training step of the layer, ms (logarithmic)"
     figure.update_xaxes(type="log", dtick="D2", tickformat=",.6~r", title_text=title)
-    figure = filled(figure, *layers_data(times, predicted, wrong, guess), 250)
+    figure = filled(figure, *layers_data(times, predicted, wrong, guess, scale), 250)
     figure.update_layout(showlegend=True, legend=_LEGEND, margin_t=30)
     return figure
 
 
-def layers_sentence(times: Times, predicted: Seconds, wrong: Seconds, whose: str) -> tuple[str, str]:
-    """The figure as text: what is faster than what, then each time with its prediction."""
+class Said(NamedTuple):
+    """A figure in words: one bold sentence, what is folded, and what stands in sight between them."""
+
+    result: str
+    more: str = ""
+    also: str = ""
+
+
+def layers_sentence(times: Times, predicted: Seconds, wrong: Seconds, whose: str, scale: float | None = None) -> Said:
+    """The figure as text: how far off the predictions are, what is faster than what, then each time.
+
+    ``scale``: what brings the predictions to the points, if they are drawn so; ``predicted`` are those of the model.
+    """
     if not times:
         known = ", ".join(f"{n} {seconds_text(s)}" for n, s in predicted.items() if math.isfinite(s))
-        return f"Nothing measured at these settings yet{f'; predicted: {known}' if known else ''}.", ""
+        return Said(f"Nothing measured at these settings yet{f'; predicted: {known}' if known else ''}.")
     pairs = [(OURS, FULL, "Ours", "the full softmax"), (OURS, STOCK, "Ours", STOCK)]
     pairs += [(PLAN, OURS, "The plan", "your cutoffs")] if PLAN in times else []
     told = [compared(times[a], times[b], said, other) for a, b, said, other in pairs if a in times and b in times]
@@ -118,12 +140,17 @@ def layers_sentence(times: Times, predicted: Seconds, wrong: Seconds, whose: str
         for name, verb in ((OURS, "Ours was predicted at"), (FULL, "the full softmax at"))
         if name in times and math.isfinite(predicted.get(name, math.nan))
     ]
-    if judged and OURS in times:  # the lesson's question
-        told.insert(0, f"{'; '.join(judged)}.")
+    results = []
     if {OURS, FULL} <= {*wrong} & {*times}:
         true, false = times[FULL].median / times[OURS].median, wrong[FULL] / wrong[OURS]
-        told.insert(0, f"Timed wrongly, the gain would read {false:.3g} times; it is {true:.3g}.")
-    result = " ".join(told) or f"{next(iter(times))}: {seconds_text(next(iter(times.values())).median)}."
+        results.append(f"Timed wrongly, the gain would read {false:.3g} times; it is {true:.3g}.")
+    if scale is not None:
+        results.append(_shapes(times, predicted, scale))
+    elif judged and OURS in times:  # the lesson's question
+        results.append(f"{'; '.join(judged)}.")
+    if not results:
+        results = told[:1] or [f"{next(iter(times))}: {seconds_text(next(iter(times.values())).median)}."]
+        told = told[1:]
     parts = []
     for name, t in times.items():
         half = f"half of {t.n} runs between {seconds_text(t.q1)} and {seconds_text(t.q3)}" if t.n > 1 else "one run"
@@ -131,18 +158,18 @@ def layers_sentence(times: Times, predicted: Seconds, wrong: Seconds, whose: str
         if math.isfinite(predicted.get(name, math.nan)):
             text += f", predicted {seconds_text(predicted[name])}, {percent_off(predicted[name], t.median)}"
         parts.append(text)
-    return result, f"{'; '.join(parts)}. {_errors(times, predicted, whose)}{wrong_sentence(times, wrong)}".strip()
+    source = f" The predictions come from {whose}." if judged else ""
+    more = f"{'; '.join(parts)}.{source}{wrong_sentence(times, wrong)}".strip()
+    return Said(" ".join(results), more, " ".join(told))
 
 
-def _errors(times: Times, predicted: Seconds, whose: str) -> str:
-    errors = [abs(predicted[n] / t.median - 1) for n, t in times.items() if math.isfinite(predicted.get(n, math.nan))]
-    if not errors:
-        return ""
-    scale = scale_of(times, predicted)
-    if not 0.5 <= scale <= 2:
-        ratio = f"{scale:.1f} times the predicted ones" if scale > 1 else f"{percent(scale)} of the predicted ones"
-        return f"Measured times are {ratio} (median). The predictions come from {whose}."
-    return f"The predictions are off by {percent(float(np.median(errors)))} (median). They come from {whose}."
+def _shapes(times: Times, predicted: Seconds, scale: float) -> str:
+    """How far off the predictions still are once they are scaled to the points: not the one that it was fitted to."""
+    off = {n: scale * predicted[n] / t.median for n, t in times.items() if math.isfinite(predicted.get(n, math.nan))}
+    if len(off) < 2:
+        return "Scaled, a single prediction always fits: time more layers to compare shapes."
+    still = [f"{name} still {percent_off(ratio, 1.0)}" for name, ratio in off.items() if abs(ratio - 1) > 1e-9]
+    return f"Scaled by {scale:.2g} (fitted to these points): {', '.join(still) or 'all fit'}."
 
 
 def compared(ours: Spread, other: Spread, subject: str, name: str) -> str:
@@ -156,7 +183,7 @@ def compared(ours: Spread, other: Spread, subject: str, name: str) -> str:
 
 
 def _ratio(ratio: float) -> str:
-    return f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.2g}" if ratio >= 1.95 else f"{ratio:.2f}"
+    return f"{ratio:.3g}" if ratio >= 10 else f"{ratio:.2g}" if ratio >= 1.95 else f"{ratio:.2f}"
 
 
 def wrong_sentence(times: Times, wrong: Seconds) -> str:
@@ -168,13 +195,22 @@ def wrong_sentence(times: Times, wrong: Seconds) -> str:
     return f" Timed wrongly (once, cold, one after the other), each takes so many times its median: {', '.join(parts)}."
 
 
-def recorded_sentence(found: Recorded) -> tuple[str, str]:
-    """A recorded measurement in words, where it comes from first."""
-    result, more = layers_sentence(found.times, found.predicted, {}, found.whose)
-    return f"RECORDED on another machine. {result}", f"{found.provenance} {found.sizes}. {more} {found.note}".strip()
+def recorded_sentence(found: Recorded) -> Said:
+    """A recorded measurement in words, where it comes from and at which sizes first."""
+    said = layers_sentence(found.times, found.predicted, {}, found.whose)
+    return Said(
+        f"RECORDED on another machine, with {found.sizes}. {said.result}",
+        f"{found.provenance} {said.more}",
+        f"{said.also} {found.note} Nobody timed a plan there.".strip(),
+    )
 
 
 # ---------------------------------------------------------------------- the U-curve
+
+
+def letter(i: int) -> str:
+    """c₁, c₂ ...: what cutoff i (from 0) is called."""
+    return f"c{'₁₂₃₄₅'[i]}"
 
 
 def predicted_curve(explorer: LiveTimingExplorer) -> tuple[Sequence[float], Sequence[float]]:
@@ -249,7 +285,7 @@ def curve_data(explorer: LiveTimingExplorer, times: Times) -> tuple[Data, Layout
     scaled = f", × {scale:.2g}" if scale != 1 else ""
     data[0]["name"], data[2]["name"] = f"predicted{scaled}", "full softmax"
     data[4]["showlegend"] = math.isfinite(guessed)
-    return data, {"xaxis.title.text": f"cutoff c{i + 1} (words), the others as set"}
+    return data, {"xaxis.title.text": f"cutoff {letter(i)} (words), the others as set"}
 
 
 def curve_figure(explorer: LiveTimingExplorer, times: Times) -> go.Figure:
@@ -281,11 +317,20 @@ def curve_figure(explorer: LiveTimingExplorer, times: Times) -> go.Figure:
     return figure
 
 
-def curve_sentence(explorer: LiveTimingExplorer, times: Times) -> tuple[str, str]:
-    """Both U-curves as text: what following the prediction costs, then where each has its bottom."""
+def busy_before(entry: Mapping[str, Any] | None) -> str:
+    """A warning, if other programs kept this machine busy when a measurement began."""
+    load, cores = (entry or {}).get("load") or (0.0, 1)
+    # its own threads keep the cores busy, and the load is an average over a minute
+    if load <= 1.2 * cores:
+        return ""
+    return f"This machine was busy (load {load:.1f} on {cores} cores): do not trust these times, measure again. "
+
+
+def curve_sentence(explorer: LiveTimingExplorer, times: Times) -> Said:
+    """Both U-curves as text: whether the prediction chose well, the lesson's answer, then where each has its bottom."""
     sizes, seconds = predicted_curve(explorer)
     if not explorer.cutoffs:
-        return "No cutoff, no curve: set one in the panel of the cutoffs.", ""
+        return Said("No cutoff, no curve: set one in the panel of the cutoffs.")
     bottom = ""
     if len(sizes):
         best = int(np.argmin(seconds))
@@ -296,7 +341,7 @@ def curve_sentence(explorer: LiveTimingExplorer, times: Times) -> tuple[str, str
                 f"({seconds_text(predicted_at(explorer, floor))})."
             )
     if not times:
-        return f"{bottom} No point measured at these settings yet.".strip(), ""
+        return Said(f"{bottom} No point measured at these settings yet.".strip())
     place = min(times, key=lambda c: times[c].median)
     others = [c for j, c in enumerate(explorer.cutoffs) if j != explorer.active]
     more = (
@@ -305,26 +350,44 @@ def curve_sentence(explorer: LiveTimingExplorer, times: Times) -> tuple[str, str
     )
     predicted = {c: predicted_at(explorer, int(c)) for c in times}
     if not math.isfinite(predicted[place]):
-        return f"Measured here: lowest at {int(place):,} words.", more.strip()
+        return Said(f"Measured here: lowest at {int(place):,} words.", more.strip())
     scale, chosen = scale_of(times, predicted), predicted_best(explorer, times)
-    more += (
-        f" Your points take {scale:.2g} times what is predicted (median); once scaled by that, prediction and points "
-        f"are {percent(float(np.median([abs(scale * predicted[c] / t.median - 1) for c, t in times.items()])))} apart."
+    apart = [abs(scale * predicted[c] / t.median - 1) for c, t in times.items()]
+    whole = f"{scale:.2g} times what is predicted" if not 0.95 < scale < 1.05 else "about what is predicted"
+    also = (
+        f"Are the predictions true here? As a whole, these points take {whole} (median); in shape, once that is "
+        f"taken out, prediction and points are {percent(float(np.median(apart)))} apart.{layers_verdict(explorer)}"
     )
-    lost = times[chosen].median / times[place].median - 1
+    return Said(busy_before(explorer.recall("curve")) + _choice(times, chosen, place), more.strip(), also)
+
+
+def _choice(times: Times, chosen: str, place: str) -> str:
+    """Whether the prediction picked a good place: ``chosen`` is the one with the lowest prediction, ``place`` the one
+    with the lowest median."""
     if chosen == place:
-        result = f"Measured here: of these places, the one predicted to be fastest ({int(chosen):,} words) is fastest."
-    elif times[chosen].q1 <= times[place].q3:
-        result = (
-            f"Measured here: of these places, the one predicted to be fastest ({int(chosen):,} words) cannot be told "
-            "from the fastest."
-        )
-    else:
-        result = (
-            f"Measured here: of these places, the one predicted to be fastest ({int(chosen):,} words) takes "
-            f"{percent(lost)} longer than the fastest."
-        )
-    return result, more.strip()
+        return f"Measured here: prediction and clock pick the same place, {int(place):,} words. It chose well."
+    picked = f"Measured here: the prediction picked {int(chosen):,} words, the clock {int(place):,}"
+    if times[chosen].q1 <= times[place].q3:
+        return f"{picked}; their whiskers overlap, so the prediction chose as well as this clock can tell."
+    lost = percent(times[chosen].median / times[place].median - 1)
+    return f"{picked}. Following the prediction costs {lost}."
+
+
+def layers_verdict(explorer: LiveTimingExplorer) -> str:
+    """How far off the predictions of whole layers were, by the newest measurement of the log, and what the plan was
+    worth."""
+    entry = next(iter(explorer.log()), None)
+    if entry is None:
+        return ""
+    times, predicted = spreads(entry, entry["sizes"]), entry["predicted"]
+    off = [f"{n} {percent_off(predicted[n], times[n].median)}" for n in (OURS, FULL) if n in times and n in predicted]
+    if not off:
+        return ""
+    plan = ""
+    if PLAN in times and OURS in times:
+        plan = f" {compared(times[PLAN], times[OURS], 'The plan', 'your cutoffs')}"
+    busy = " The machine was busy then." if busy_before(entry) else ""
+    return f" Of the layers above, last measured: {', '.join(off)}.{plan}{busy}"
 
 
 def predicted_best(explorer: LiveTimingExplorer, times: Times) -> str:

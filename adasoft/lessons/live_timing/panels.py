@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import ipywidgets as w
@@ -36,8 +37,10 @@ Records = Callable[[], list[Recorded]]
 
 
 def layer_race_panel(explorer: LiveTimingExplorer, *, slot: str = "layer race") -> w.VBox:
-    """Training steps of recorded layers in real time, each beside its prediction."""
-    box = Panel().box(Race(data=layer_race()))
+    """Training steps of recorded layers in real time, each beside its prediction, after a guess, which is kept."""
+    panel, race = Panel(), Race(data=layer_race(), bets=explorer.recall("layer race") or {})
+    panel.on_value(race, partial(explorer.remember, "layer race"), "bets")
+    box = panel.box(race)
     explorer.attach(slot, lambda: None, box)
     return box
 
@@ -54,7 +57,9 @@ def live_panel(
     device, redraw_device = device_box(panel, explorer)
     dtype, scaled, budget = _dtype_box(panel, explorer), _scaled_box(panel, explorer), budget_box()
     recorded = {found.label: found for found in readable(panel, records)}
-    shown = w.Dropdown(options=[HERE, *recorded], description="shown", style=WIDE, layout=w.Layout(width="700px"))
+    shown = w.Dropdown(
+        options=[HERE, *recorded], description="shown", style=WIDE, layout=w.Layout(width="700px", max_width="100%")
+    )
     ticks = {
         name: w.Checkbox(True, description=name, indent=False, layout=w.Layout(width="auto", margin="0 16px 0 0"))
         for name in (FULL, STOCK, OURS, PLAN)
@@ -68,7 +73,7 @@ def live_panel(
     def draw(tally: Tally) -> None:
         if explorer.layer_sizes == tally.sizes and shown.value == HERE:
             view = Shown.here(explorer, ticked())
-            figure.push(*lf.layers_data(tally.spreads(), view.predicted, view.wrong, view.guess))
+            figure.push(*lf.layers_data(tally.spreads(), view.predicted, view.wrong, view.guess, view.scale))
             words.say(UNDER_WAY)
 
     def begin() -> LayerJob:
@@ -167,6 +172,7 @@ def _measure_layers(
     every: float,
 ) -> None:
     """Time the layers of a job in turns, and keep what was heard with what was predicted when it began."""
+    load = explorer.bench.load()
     with LOCK:
         sizes, predicted = explorer.layer_sizes, explorer.predicted_layers()
         one = sum(job.seconds(explorer.timings[0] if explorer.judges else None).values())
@@ -181,7 +187,7 @@ def _measure_layers(
     how = {"device": sizes["device"], "dtype": sizes["dtype"], "tick": tick, "heard": heard, "bench": explorer.bench}
     rounds = rounds_within(one, budget)
     work = lambda: time_layers(job, seconds=budget, rounds=rounds, **how)  # noqa: E731
-    kept(explorer, "layers", tally, work, lambda value: explorer.note_layers(value, predicted, plan))
+    kept(explorer, "layers", tally, work, lambda value: explorer.note_layers({**value, "load": load}, predicted, plan))
 
 
 def _measure_wrongly(explorer: LiveTimingExplorer, job: LayerJob, tick: Tick) -> None:
@@ -221,7 +227,7 @@ def curve_panel(explorer: LiveTimingExplorer, *, slot: str = "curve", every: flo
     figure = live(lf.curve_figure(explorer, measured()))
 
     def redraw() -> None:
-        options = [(f"c{i + 1} = {c:,}", i) for i, c in enumerate(explorer.cutoffs)]
+        options = [(f"{lf.letter(i)} = {c:,}", i) for i, c in enumerate(explorer.cutoffs)]
         with panel.writing():
             scaled.value = explorer.scaled
             if list(which.options) != options:
@@ -250,6 +256,7 @@ def _measure_curve(
     explorer: LiveTimingExplorer, budget: float, tick: Tick, draw: Callable[[Tally], None], every: float
 ) -> None:
     """Time our layer at the places of the curve, in turns."""
+    load = explorer.bench.load()
     with LOCK:
         job, sizes = explorer.curve_job(), explorer.curve_sizes
         one = sum(job.seconds(explorer.timings[0] if explorer.judges else None).values())
@@ -266,4 +273,5 @@ def _measure_curve(
 
     how = {"device": sizes["device"], "dtype": sizes["dtype"], "tick": place, "heard": heard, "bench": explorer.bench}
     rounds = rounds_within(one, budget)
-    kept(explorer, "curve", tally, lambda: time_layers(job, seconds=budget, rounds=rounds, **how))
+    work = lambda: time_layers(job, seconds=budget, rounds=rounds, **how)  # noqa: E731
+    kept(explorer, "curve", tally, work, lambda value: explorer.note("curve", {**value, "load": load}))

@@ -36,11 +36,26 @@ QUESTIONS: dict[str, Question] = {
         {
             "That is 5 of 20: the difference relative to the prediction. The measurement is the truth.": lambda: 25.0,
             "That is the difference in milliseconds.": lambda: 5.0,
+            "The right size; “too low by” has the minus sign in it already.": lambda: -20.0,
             "That is what is left; the question is what is missing.": lambda: 80.0,
             "That is what was measured in percent of the prediction.": lambda: 125.0,
         },
         "1 - 20/25.",
         unit="%",
+    ),
+    "room for logits": Question(
+        "A full softmax with $B = 2{,}560$ and $V = 267{,}735$ in float32: how many gigabytes ($10^9$ bytes) do its "
+        "logits alone take?",
+        lambda: 4e-9 * 2560 * 267_735,
+        {
+            "That is the number of logits; each takes four bytes.": lambda: 1e-9 * 2560 * 267_735,
+            "That is with two bytes per number, as in bfloat16.": lambda: 2e-9 * 2560 * 267_735,
+            "That is with eight bytes per number, as in float64.": lambda: 8e-9 * 2560 * 267_735,
+            "That is one token's logits; there are 2,560 tokens.": lambda: 4e-9 * 267_735,
+            "That is in GiB, of 2^30 bytes each.": lambda: 4 * 2560 * 267_735 / 2**30,
+        },
+        "2,560 x 267,735 x 4 bytes. In training, their softmax and their gradients need more memory still.",
+        unit="GB",
     ),
     "the whole step": Question(
         "In a training step, the full softmax takes 60 % of the time. An adaptive layer is 10 times as fast. How many "
@@ -56,19 +71,6 @@ QUESTIONS: dict[str, Question] = {
         tolerance=0.01,
         unit="times",
     ),
-    "room for logits": Question(
-        "A full softmax with $B = 2{,}560$ and $V = 267{,}735$ in float32: how many gigabytes ($10^9$ bytes) do its "
-        "logits alone take?",
-        lambda: 4e-9 * 2560 * 267_735,
-        {
-            "That is the number of logits; each takes four bytes.": lambda: 1e-9 * 2560 * 267_735,
-            "That is with two bytes per number, as in bfloat16.": lambda: 2e-9 * 2560 * 267_735,
-            "That is with eight bytes per number, as in float64.": lambda: 8e-9 * 2560 * 267_735,
-            "That is one token's logits; there are 2,560 tokens.": lambda: 4e-9 * 267_735,
-        },
-        "2,560 x 267,735 x 4 bytes. In training, their softmax and their gradients need more memory still.",
-        unit="GB",
-    ),
 }
 
 PREDICTIONS: dict[str, Prediction] = {
@@ -79,13 +81,10 @@ PREDICTIONS: dict[str, Prediction] = {
         "times, on the recorded machine",
     ),
     "beside the bottom": Prediction(
-        lambda e: (
-            f"Only cutoff c{e.active + 1} moves. Suppose you set it to half its best value. By what percentage does a "
-            "step slow down?"
-        ),
+        lambda e: f"Take the fastest {f.letter(e.active)} and halve it. How many percent slower is a step?",
         lambda e: f.price_of_half(live_timed(e)),
         "%, by the cost model",
-        "By what percentage does a step slow down if one cutoff is set to half its best value?",
+        "How many percent slower is a step if the fastest cutoff is halved?",
     ),
 }
 

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from ..kit.plots import seconds_text
+from ..time_model.timings import percent_off
 from .layers import FULL, OURS
 from .recorded import Recorded, recorded_layers
 
@@ -36,12 +38,22 @@ def layer_race(records: Sequence[Recorded] | None = None) -> dict[str, Any]:
     race = {
         "label": "layers",
         "ask": "How many training steps does our layer do while the full softmax does one?",
-        "hint": "Press Start: this is the real speed of the recorded machine.",
-        "why": "The thin bars are what the cost model predicts.",
+        "hint": "Type a guess, then press Start: this is the real speed of the recorded machine.",
+        "why": _why(record),
         "runners": runners,
     }
     slowest = max(record.times[name].median for name in (FULL, OURS))
-    return {"once": False, "replay": slowest, "source": record.provenance, "races": [race]}
+    return {"once": False, "guess": True, "replay": slowest, "source": record.provenance, "races": [race]}
+
+
+def _why(record: Recorded) -> str:
+    """The same as a ratio, and what the thin bars show."""
+    full, ours = record.times[FULL].median, record.times[OURS].median
+    text = f"One step takes {seconds_text(full)} against {seconds_text(ours)}: ours is {full / ours:.1f} times faster."
+    if not {FULL, OURS} <= {*record.predicted}:
+        return text
+    off = [percent_off(record.predicted[name], record.times[name].median) for name in (OURS, FULL)]
+    return f"{text} The thin bars are what the cost model predicts: {off[0]} for ours, {off[1]} for the full softmax."
 
 
 def steps_done(record: Recorded) -> int:

@@ -75,7 +75,7 @@ class Recorded:
         )
         return (
             f"“Products alone” run at exactly these sizes: a head of {self.head:,} words, an odd number, which tensor "
-            f"cores take slowly. Our layer pads it, so it can be faster than its bare products.{graph}"
+            f"cores take slowly. Our layer pads it, so it can be faster than these products alone.{graph}"
         )
 
 
@@ -126,7 +126,7 @@ def _layers_of(path: Path, models: Sequence[MeasuredCost]) -> list[Recorded]:
         sizes = f"V = {v:,}, d = {d}, B = {b:,}, cutoffs {', '.join(f'{c:,}' for c in cutoffs)}"
         provenance = (
             f"Recorded on {date} on another machine ({device}{threads}, {found['dtype']}, torch {found['torch']})"
-            f" by `python -m adasoft bench layer`; file data/results/{path.name}."
+            f" by “python -m adasoft bench layer”; file data/results/{path.name}."
         )
         whose = f"the recorded cost model {fits[0].name}" if fits else "nowhere: there is no cost model of that device"
         kind = str(found["device"]["type"])

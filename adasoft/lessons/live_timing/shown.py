@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..kit.grading import judged
 from ..kit.parts import listed
 from ..kit.plots import seconds_text
 from ..time_model.timings import Spread, spreads
@@ -15,7 +16,7 @@ from .explorer import LiveTimingExplorer
 from .layers import FULL, OURS, PLAN, STOCK
 from .recorded import Recorded
 
-HERE = "measured here, at the settings below"
+HERE = "measured here, at the present settings"
 
 
 @dataclass(frozen=True)
@@ -24,14 +25,18 @@ class Shown:
 
     times: Mapping[str, Spread]
     predicted: Mapping[str, float]
-    said: tuple[str, str]
+    said: lf.Said
     wrong: Mapping[str, float] = field(default_factory=dict)
     guess: Mapping[str, float] = field(default_factory=dict)
+    scale: float = 1.0
+    """What the predictions are multiplied by where they are drawn."""
 
     @property
-    def drawn(self) -> tuple[Mapping[str, Spread], Mapping[str, float], Mapping[str, float], Mapping[str, float]]:
+    def drawn(
+        self,
+    ) -> tuple[Mapping[str, Spread], Mapping[str, float], Mapping[str, float], Mapping[str, float], float]:
         """What the figure takes."""
-        return self.times, self.predicted, self.wrong, self.guess
+        return self.times, self.predicted, self.wrong, self.guess, self.scale
 
     @classmethod
     def of(
@@ -56,10 +61,10 @@ class Shown:
         job = explorer.layer_job(ticked)
         times, wrong = explorer.measured_layers(), explorer.timed_wrongly()
         predicted = explorer.predicted_layers(ticked)
-        predicted = _scaled(explorer, times, predicted)
-        result, more = lf.layers_sentence(times, predicted, wrong, explorer.timings[1])
+        scale = _scale(explorer, times, predicted)
+        result, more, also = lf.layers_sentence(times, predicted, wrong, explorer.timings[1], scale)
         if times:
-            result = f"Measured here. {result}"
+            result = f"{lf.busy_before(explorer.measured_entry())}Measured here. {result}"
         if not explorer.judges:
             more += f" Nothing is predicted for {explorer.dtype} on this device: {explorer.timings[1]}."
         plan = next((cutoffs for name, cutoffs, _ in job.layers if name == PLAN), None)
@@ -67,24 +72,28 @@ class Shown:
         guess = explorer.recall("guess PyTorch beside ours")
         base = times[OURS].median if OURS in times else predicted.get(OURS, math.nan)
         guessed = {STOCK: guess * base} if guess and guess > 0 and math.isfinite(base) and STOCK in times else {}
-        if guessed and STOCK in times:
-            result += f" You guessed that {STOCK} takes {guess:.3g} times as long."
-        return cls(times, predicted, (result, more.strip()), wrong, guessed)
+        if guessed and OURS in times:
+            ratio = times[STOCK].median / times[OURS].median
+            also += (
+                f" You guessed that {STOCK} takes {guess:.3g} times as long; here it took {ratio:.3g}: "
+                f"{judged(guess, ratio, 'times')}."
+            )
+        return cls(times, predicted, lf.Said(result, more.strip(), also.strip()), wrong, guessed, scale or 1.0)
 
     @classmethod
     def _logged(cls, explorer: LiveTimingExplorer, entry: Mapping[str, Any]) -> Shown:
-        times = spreads(entry, entry["sizes"])
-        predicted = _scaled(explorer, times, entry["predicted"])
-        result, more = lf.layers_sentence(times, predicted, {}, entry["whose"])
+        times, predicted = spreads(entry, entry["sizes"]), entry["predicted"]
+        scale = _scale(explorer, times, predicted)
+        result, more, also = lf.layers_sentence(times, predicted, {}, entry["whose"], scale)
         more = f"{entry['device']}, {settings_text(entry['sizes'])}. {more}{plan_text(entry.get('plan') or [])}"
-        return cls(times, predicted, (f"Measured here on {entry['date'][:10]}. {result}", more.strip()))
+        result = f"{lf.busy_before(entry)}Measured here on {entry['date'][:10]}. {result}"
+        return cls(times, predicted, lf.Said(result, more.strip(), also), scale=scale or 1.0)
 
 
-def _scaled(
-    explorer: LiveTimingExplorer, times: Mapping[str, Spread], predicted: Mapping[str, float]
-) -> dict[str, float]:
-    scale = lf.scale_of(times, predicted) if explorer.scaled else 1.0
-    return {name: scale * seconds for name, seconds in predicted.items()}
+def _scale(explorer: LiveTimingExplorer, times: Mapping[str, Spread], predicted: Mapping[str, float]) -> float | None:
+    """What brings the predictions to the points, where the reader wants that and there are any."""
+    there = any(math.isfinite(predicted.get(name, math.nan)) for name in times)
+    return lf.scale_of(times, predicted) if explorer.scaled and there else None
 
 
 def plan_text(cutoffs: Sequence[int]) -> str:

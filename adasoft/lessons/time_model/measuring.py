@@ -24,13 +24,14 @@ _SIZES = {"n_words": "words V", "in_features": "hidden size d", "batch": "tokens
 
 
 class Result(Line):
-    """One bold sentence under a figure, and the rest folded."""
+    """One bold sentence under a figure, perhaps more in sight, and the rest folded."""
 
-    def say(self, text: str, more: str = "") -> None:
-        """Show plain texts."""
+    def say(self, text: str, more: str = "", also: str = "") -> None:
+        """Show plain texts; ``also`` stands in sight below the bold one."""
         self.text = text
         bold = f'<div class="adasoft-words" role="status"><b>{html.escape(text)}</b></div>' if text else ""
-        rest = f"<details><summary>More</summary>{html.escape(more)}</details>" if more else ""
+        rest = f"<div>{html.escape(also)}</div>" if also else ""
+        rest += f"<details><summary>More</summary>{html.escape(more)}</details>" if more else ""
         new = bold + (f'<div class="adasoft-words">{rest}</div>' if rest else "")
         if new != self.value:
             self.value = new

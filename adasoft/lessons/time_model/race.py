@@ -111,9 +111,9 @@ def work_text(multiplications: int) -> str:
 
 
 def race_svg(race: Mapping[str, Any], caption: str) -> str:
-    """A race at its end, as a picture: blocks and bars to scale."""
+    """A race at its end, as a picture: blocks and bars to scale. A runner whose seconds are None is left open."""
     runners = race["runners"]
-    most, longest = max(r.get("work") or 0 for r in runners), max(r["seconds"] for r in runners)
+    most, longest = max(r.get("work") or 0 for r in runners), max(r["seconds"] or 0 for r in runners)
     parts = [f'<text x="8" y="20" font-size="15" font-weight="bold">{plain(race["ask"])}</text>']
     lane = 100 if most else 52
     for number, runner in enumerate(runners):
@@ -125,13 +125,14 @@ def race_svg(race: Mapping[str, Any], caption: str) -> str:
             parts.append(
                 f'<rect x="8" y="{top + 84 - edge:.1f}" width="{edge:.1f}" height="{edge:.1f}" fill="{color}"/>'
             )
-        width = 560 * runner["seconds"] / longest
+        seconds = runner["seconds"]
+        width = 560 * seconds / longest if seconds else 0
         parts.append(
             f'<text x="{left}" y="{top + 14}"><tspan font-weight="bold">{plain(runner["name"])}</tspan> '
             f"{plain(runner['detail'])}</text>"
             f'<rect x="{left}" y="{top + 22}" width="{width:.1f}" height="18" fill="{color}"/>'
             f'<text x="{left + width + 8:.1f}" y="{top + 36}" font-weight="bold">'
-            f"{seconds_text(runner['seconds'])}</text>"
+            f"{seconds_text(seconds) if seconds else '?'}</text>"
         )
     bottom = 34 + lane * len(runners) + 16
     parts.append(f'<text x="8" y="{bottom}" font-weight="bold">{plain(caption)}</text>')

@@ -93,7 +93,8 @@ def machine_panel(explorer: Explorer, *, slot: str = "machine") -> w.VBox:
             use_all_the_same.layout.display = None
             done.say(
                 f"Timed, but not used: the median error of its predictions is {percent(median)}, too much to trust. "
-                "Something else was probably running. Time it again, for longer, and leave the computer alone."
+                "That was the machine, not you: something else was probably running. Time it again, for longer, and "
+                "leave the computer alone."
             )
 
     waiting: list[MeasuredCost] = []
@@ -110,8 +111,9 @@ def machine_panel(explorer: Explorer, *, slot: str = "machine") -> w.VBox:
         explorer.cost = adopted
         folder = cache_dir() / "machines"
         done.say(
-            "Timed. All predictions on this page now rest on this machine"
-            + ("." if kept else f", until the kernel ends: {folder} cannot be written.")
+            "Timed. All predictions in this page's panels now rest on this machine"
+            + (". " if kept else f", until the kernel ends: {folder} cannot be written. ")
+            + "What says “recorded”, and what is printed in the text, does not."
         )
 
     mine = [cost for cost in (measured_cost(), explorer.cost) if _is_mine(cost)][:1]

@@ -18,9 +18,10 @@ export function done(seconds, elapsed, once) {
 /**
  * Put the race into `root`.
  *
- * `data`: {once, replay, source, races: [{label, why, ask, runners: [{name, detail, seconds, predicted, work, cluster}]}]}:
+ * `data`: {once, replay, source, guess, races: [{label, why, ask, runners: [{name, detail, seconds, predicted, work, cluster}]}]}:
  * `once`: each runs once, else again and again until the slowest has run once; `replay`: seconds that it takes on the
- * page; `work`: multiplications, or none; `cluster`: its colour, none for grey. Times in seconds.
+ * page; `guess`: there is a box for a guess at the number of steps, where the race has no bets; `work`: multiplications,
+ * or none; `cluster`: its colour, none for grey. Times in seconds.
  * `heard(race, bet)` is told what the reader bets on. Returns {state, start(bet), finish(), destroy()}.
  */
 export function mountRace(root, data, bets = {}, heard = () => {}) {
@@ -44,8 +45,17 @@ export function mountRace(root, data, bets = {}, heard = () => {}) {
   };
   const choices = data.once ? [0, 1].map(i => [String(i), race().runners[i].name]) : [];
   if (data.once) choices.splice(1, 0, ['together', 'Both together']);
+  const guess = data.guess && html('input', {type: 'text', inputmode: 'numeric', autocomplete: 'off', maxlength: 12,
+    placeholder: 'your guess', 'aria-label': `your guess: ${data.races[0].ask}`}, controls);
+  if (guess) {
+    guess.value = state.bets[0] ?? '';
+    guess.addEventListener('keydown', event => {
+      event.stopPropagation();                  // else JupyterLab takes letters for commands
+      if (event.key === 'Enter' && !state.playing) start(guess.value);
+    });
+  }
   const starts = (choices.length ? choices : [['', 'Start']]).map(([bet, text]) =>
-    [bet, button(text, () => start(bet), 'primary')]);
+    [bet, button(text, () => start(guess ? guess.value : bet), 'primary')]);
   const chooser = data.races.map((one, i) => {
     if (data.races.length < 2) return null;
     return button(one.label, () => { if (i !== state.race) { state.race = i; arrange(); } }, 'tab', tabs);
@@ -145,6 +155,7 @@ export function mountRace(root, data, bets = {}, heard = () => {}) {
       html('strong', {}, story, `${times(second.work / first.work)} times the multiplications, ${ratio.toFixed(2)} times the time.`);
     } else {
       const fastest = race().runners.reduce((a, b) => (a.seconds < b.seconds ? a : b));
+      if (Number(bet?.replaceAll(',', '')) > 0) story.append(`You guessed ${bet.trim()}. `);
       html('strong', {}, story, `While the ${first.name.toLowerCase()} does one step, ${fastest.name.toLowerCase()} does ${whole(Math.floor(first.seconds / fastest.seconds))}.`);
     }
     story.append(` ${race().why}`);
