@@ -107,7 +107,7 @@ EXERCISES = {
             ),
             "You handed all runs over and waited once: one number for all, so no median. Wait, and read the clock, "
             "around each run.": _all_at_once,
-            "No warm-up, and one clock around all runs: their mean, the cold first one included. Warm up, then read the "
+            "No warm-up, and one clock around all runs: their mean, the cold first one included. Warm up, and read the "
             "clock around each run.": lambda device, repeats: _all_at_once(device, repeats, warm_up=False),
             "That is in milliseconds; the clock tells seconds, and so should you.": lambda device, repeats: (
                 1e3 * stopwatch(device, repeats)
