@@ -286,7 +286,7 @@ def replan_figure(explorer: TimingExplorer) -> go.Figure:
     said = "your guess: %{x:.3~g} ms<extra></extra>"
     figure.add_scatter(mode="markers", name="your guess", marker=GUESSED, hovertemplate=said)
     figure.update_xaxes(
-        title_text=f"one training step of the layer, predicted by the timings of {_the(whose(explorer))}, ms"
+        title_text=f"one training step, predicted ({whose(explorer)}), ms"
     )
     figure.update_yaxes(type="category", tickmode="array", ticks="outside", ticklen=5, tickcolor="rgba(0,0,0,0)")
     figure = filled(figure, *replan_data(explorer), 206)
