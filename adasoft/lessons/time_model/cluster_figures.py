@@ -86,12 +86,12 @@ def clusters_data(explorer: TimingExplorer) -> tuple[Data, Layout]:
         "name": f"timings at {label}" if label else "",
         "showlegend": bool(label),
     }
-    guess = guess_here("best number", explorer)
+    guess = guess_here("best number", explorer) if explorer.batch == GUESS_BATCH else None  # else it was no guess
+    tails = math.nan if guess is None else guess
     timed = explorer.found_shares(models[TIMED]) if TIMED in models else {}
-    shown = guess is not None and explorer.batch == GUESS_BATCH  # at another B it was no guess
-    place = timed.get(round(guess), math.nan) if shown else math.nan
+    place = math.nan if guess is None else timed.get(round(guess), math.nan)
     data[11] = {
-        "x": numbers([guess if shown else math.nan]),
+        "x": numbers([tails]),
         "y": np.full(1, place),
         "showlegend": not math.isnan(place),
     }
@@ -285,9 +285,7 @@ def replan_figure(explorer: TimingExplorer) -> go.Figure:
     )
     said = "your guess: %{x:.3~g} ms<extra></extra>"
     figure.add_scatter(mode="markers", name="your guess", marker=GUESSED, hovertemplate=said)
-    figure.update_xaxes(
-        title_text=f"one training step, predicted ({whose(explorer)}), ms"
-    )
+    figure.update_xaxes(title_text=f"one training step, predicted ({whose(explorer)}), ms")
     figure.update_yaxes(type="category", tickmode="array", ticks="outside", ticklen=5, tickcolor="rgba(0,0,0,0)")
     figure = filled(figure, *replan_data(explorer), 206)
     legend = {"orientation": "h", "x": 1.0, "xanchor": "right", "y": 1.0, "yanchor": "bottom"}
