@@ -66,6 +66,8 @@ def ends_of_the_handles(notebook, product):
         assert handle.is_visible() and handle.evaluate("e => e === document.activeElement")
         top = product.locator(".adasoft-line").bounding_box()["y"]
         assert -400 < top < 800 and place > 0  # still in sight
+    notebook.evaluate("setattr(explorer, 'line', (3e-4, 9e-6, 9.0))")
+    until(partial(product.locator("[data-handle=k0]").get_attribute, "aria-valuenow"), lambda text: text == "9")
 
 
 def latency_of_line(page):
