@@ -569,9 +569,11 @@ def use_progress(notebook, lesson):
     press(output, "Write the report")
     output.get_by_text("The report is in").wait_for()
     press(output, "Forget this lesson")
+    press(output, "Yes, forget this lesson")
     output.get_by_text("Forgotten:").wait_for()
     timings = output.get_by_role("checkbox").first
     timings.check()
     timings.uncheck()
     press(output, "Forget everything")
+    press(output, "Yes, forget everything")
     output.get_by_text("Run > Run All Cells").or_(output.get_by_text("nothing to forget")).first.wait_for()

@@ -68,11 +68,17 @@ def slide(notebook, page):
     page.emulate_media(reduced_motion="no-preference")
     typed(batch, "Yours", "The zyzzyva saw a storm", role="textbox")
     batch.get_by_text("1 target ignored: 1 is not among the 5,000 words").wait_for()
-    press(batch, "Pause")
+    assert batch.get_by_role("button", name="Pause").count() == 0  # it waits for Play
     batch.get_by_role("checkbox", name="every fifth target is padding").press("Space")
     batch.get_by_text("2 targets ignored: 1 is padding, 1 is not among the 5,000 words").wait_for()
     assert rows_of(batch)[0].count("(padding)") == 1 and "zyzzyva (unlisted)" in rows_of(batch)[0]
     batch.get_by_role("checkbox", name="every fifth target is padding").press("Space")
+    press(batch, "Step")
+    batch.get_by_text("1 of 5 · The head scores its 500 words").wait_for()
+    typed(batch, "Yours", "xyzzy qqqq", role="textbox")
+    batch.get_by_text("Nothing to score: none of these words is among the 5,000").wait_for()
+    press(batch, "Step")
+    assert batch.get_by_text("0 rows").count() == 0
     return batch
 
 
@@ -112,7 +118,7 @@ def test_05_layer(lab, page, shots):
 
     def parts():
         """The loss in the kernel, and the cutoff and the loss that the panel says."""
-        said = word.get_by_text(re.compile("forward\\(\\) returns")).inner_text()
+        said = word.get_by_text(re.compile("forward\\(\\) agrees")).inner_text()
         head = re.search(r"= ([\d.]+) \(head\)", said)
         total = re.search(r"= ([\d.]+) nats", said)
         return value(notebook, "round(explorer.reading().head_part, 4)"), float(head[1] if head else 0), float(total[1])
@@ -133,6 +139,11 @@ def test_05_layer(lab, page, shots):
     typed(word, "cutoff 1, words", "3000")
     word.locator(".adasoft-number").get_by_role("alert").get_by_text("c1 should be from 1 to").wait_for()
     assert word.get_by_role("spinbutton", name="cutoff 1, words").get_attribute("aria-invalid") == "true"
+    # so does one that was put in without a key and left
+    word.get_by_role("spinbutton", name="cutoff 1, words").evaluate(
+        """box => { box.focus(); box.value = '4000'; box.dispatchEvent(new Event('input')); box.blur(); }"""
+    )
+    word.locator(".adasoft-number").get_by_role("alert").get_by_text("here, got 4,000").wait_for()
     slid(word, "cutoff 1", "ArrowLeft")
     word.get_by_role("alert").get_by_text("c1 should be").wait_for(state="detached")
     word.get_by_role("combobox", name="number of cutoffs").select_option("3")
@@ -238,9 +249,18 @@ def test_05_layer(lab, page, shots):
     decoding = notebook.show_cell(DECODING)
     commit(decoding, "20")
     drawn(notebook, decoding)
+    decoding.get_by_text("word number 1 has").wait_for()
+    holds(notebook, "explorer.k", 1)  # what the guess was for
+    typed(decoding, "best words asked for, k", "100")
+    decoding.get_by_role("alert").get_by_text("k should be from 1 to 50, got 100").wait_for()
+    typed(decoding, "best words asked for, k", "10")
+    decoding.get_by_text("word number 10 has").wait_for()
     typed(decoding, "best words asked for, k", "1")
     decoding.get_by_text("word number 1 has").wait_for()
     until(lambda: figure_y(decoding, 3), lambda shares: shares[0] < 0.9 and shares[-1] > 0.9)
+    decoding.get_by_text("With the second rule, topk opens").wait_for()
+    decoding.get_by_role("checkbox", name="with the second rule").press("Space")
+    decoding.get_by_text("With the second rule, topk opens").wait_for(state="detached")
     decoding.get_by_role("checkbox", name="with the second rule").press("Space")
     decoding.get_by_text("With the second rule, topk opens").wait_for()
     slid(decoding, "k")
@@ -257,7 +277,7 @@ def test_05_layer(lab, page, shots):
     typed(decoding, "number of the hidden state", "65")
     decoding.get_by_role("alert").get_by_text("hidden state should be from 1 to 64").wait_for()
     click(notebook, decoding, "Reset")
-    holds(notebook, "(explorer.k, explorer.state)", (10, 1))
+    holds(notebook, "(explorer.k, explorer.state)", (1, 1))
     check(notebook.show_cell('ask("skip")'), "2", "must be opened")
 
     # own words, and back; the word panel follows
@@ -278,6 +298,7 @@ def test_05_layer(lab, page, shots):
     word = notebook.show_cell(WORD)
     press(word, "Reset")
     holds(notebook, "explorer.cutoffs", (500, 2000))
+    holds(notebook, "len(explorer.losses)", 200)  # another text does not forget what was trained
     press(notebook.show_cell(TRAIN), "Back to the counts")
     holds(notebook, "explorer.losses", [])
 

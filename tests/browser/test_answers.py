@@ -98,11 +98,13 @@ def test_answers_guesses_exercises_and_progress(lab, page, shots):
 
     # and forgotten
     press(progress, "Forget this lesson")
+    press(progress, "Yes, forget this lesson")
     progress.get_by_text("Forgotten: 1 answer, 1 guess and 1 exercise.").wait_for()
     progress.get_by_text("0 of 5 questions answered").wait_for()
     progress.get_by_role("checkbox", name="with the timings of this machine").press("Space")
     holds(notebook, "explorer.recall('guess best cut')", None)
     press(progress, "Forget everything")
+    press(progress, "Yes, forget everything")
     progress.get_by_text("There was nothing to forget.").wait_for()
     assert value(notebook, "explorer._choices.path.exists()") is False
     (lab[2] / "adasoft-report.md").unlink()

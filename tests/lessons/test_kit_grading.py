@@ -208,8 +208,19 @@ def test_a_kept_guess_is_judged_by_the_timings_of_today(cache):
     explorer._choices.flush()
     explorer = Explorer("en", cost=recorded_costs()[0], lesson="c")
     (entry,) = every(predict("speedup", explorer), AnswerBox)
-    assert "You guessed <b>5 times</b>; with the timings and words used now, it is <b>11.8 times</b>" in entry.verdict
+    assert "You guessed <b>5 times</b>; with the timings used now, it is <b>11.8 times</b>" in entry.verdict
     assert "Before, it was 16.8 times." in entry.verdict
+
+
+def test_other_words_leave_the_answer_to_a_guess_as_it_was(cache, monkeypatch):
+    words = PREDICTIONS["speedup"]._replace(question="How many?", truth=lambda e: float(len(e.vocabulary)))
+    monkeypatch.setitem(PREDICTIONS, "speedup", words)
+    explorer = Explorer("en", cost=COUNTED_MULTIPLICATIONS)
+    (entry,) = every(predict("speedup", explorer), AnswerBox)
+    entry.submit("5")
+    said = entry.verdict
+    explorer.vocabulary = Vocabulary([5, 3, 2], name="three")
+    assert entry.verdict == said
 
 
 def test_a_guess_can_be_made_again_and_the_first_one_counts(cache):

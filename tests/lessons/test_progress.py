@@ -2,6 +2,7 @@
 
 import re
 
+import ipywidgets as w
 import numpy as np
 import pytest
 from panels import every, named, problem
@@ -9,9 +10,10 @@ from panels import every, named, problem
 from adasoft import MeasuredCost, Vocabulary
 from adasoft.cli import lab
 from adasoft.lessons import COUNTED_MULTIPLICATIONS, Explorer, ask, check, machine_panel, predict, progress_panel
-from adasoft.lessons.kit import course, exercises, progress, report
+from adasoft.lessons.kit import course, done, exercises, progress, report
 from adasoft.lessons.kit.exercises import Exercise
 from adasoft.lessons.kit.parts import Line
+from adasoft.lessons.kit.progress import steps, summary
 from adasoft.lessons.kit.saved import Choices
 from adasoft.lessons.kit.stills import recorded_cost
 from adasoft.lessons.kit.widgets import AnswerBox
@@ -206,6 +208,11 @@ def said_last(box):
     return every(box, Line)[1].text
 
 
+def forget(box, text):
+    named(box, text).click()
+    named(box, f"Yes, {text.lower()}").click()
+
+
 def test_a_lesson_is_forgotten_and_the_others_stay(solving):
     explorer = lesson_02(cutoffs=(2000,))
     work(explorer)
@@ -215,6 +222,12 @@ def test_a_lesson_is_forgotten_and_the_others_stay(solving):
     other.remember("layers", "measured")
     box = progress_panel("02")
     named(box, "Forget this lesson").click()
+    assert said_last(box).startswith("Your answers, guesses, exercises and settings of lesson 02 would be forgotten")
+    assert headline(box).startswith("02 · 1 of 5") and explorer.cutoffs == (777,)  # asked, and nothing done
+    named(box, "Write the report").click()
+    assert named(box, "Forget this lesson")  # it asks again
+    named(box, "Forget this lesson").click()
+    named(box, "Yes, forget this lesson").click()
     assert said_last(box) == (
         "Forgotten: 2 answers, 1 guess, 1 exercise and what you set in its panels. Your words, your measurements and "
         "the timings of this machine stay. Run > Run All Cells shows the lesson as new."
@@ -227,9 +240,42 @@ def test_a_lesson_is_forgotten_and_the_others_stay(solving):
     assert explorer.recall("guess best cut") is None and ask("tail width").verdict == ""
     explorer.batch = 64  # a panel that is still open does not bring the guess back
     assert explorer.recall("result best cut") is None
-    named(box, "Forget this lesson").click()
-    named(progress_panel("05"), "Forget this lesson").click()
+    forget(box, "Forget this lesson")
+    forget(progress_panel("05"), "Forget this lesson")
     assert said_last(progress_panel("05")) == ""
+
+
+def test_what_stands_above_follows_a_lesson_that_is_forgotten(solving):
+    explorer = lesson_02(cutoffs=(2000,))
+    answered, blank = ask("tail width"), ask("count by hand")
+    answered.submit("64")
+    blank.submit("many")
+    guessed = predict("best cut", explorer, then=lambda: w.Label("what opens"))
+    guessed.children[0].submit("9,000")
+    ask("full cost").submit("164")  # of another lesson
+    forget(progress_panel("02"), "Forget this lesson")
+    entry, rest = guessed.children
+    assert (answered.answer, answered.verdict) == (entry.answer, entry.verdict) == ("", "")
+    assert rest.layout.display == "none" and entry.again == ""
+    assert "missing" in blank.verdict  # nothing was kept of it
+    entry.submit("9,000")
+    assert "You said" in entry.verdict and rest.layout.display is None
+
+
+def test_digits_are_within_a_factor_of_2_where_they_are_within_1():
+    """The sentence says the rule that the marks follow."""
+    for guess, good in (("12", False), ("9.2", True), ("4.4", False)):
+        entries = {
+            done.KEPT: {
+                "guess digits": float(guess),
+                "result digits": {"truth": 8.5, "unit": "digits", "question": "?"},
+            }
+        }
+        (step,) = [step for step in steps("05", entries) if step.key == "digits"]
+        assert step.good == good
+        near = f"{int(good)} of 3 guesses within a factor of 2 (digits: within 1)"
+        assert near in summary(steps("05", entries))
+    assert "digits" not in summary(steps("02", {}))
 
 
 def record(cache):
@@ -250,7 +296,7 @@ def test_everything_is_forgotten_and_the_timings_only_when_asked(solving, timing
     path = record(solving)
     box = progress_panel("02")
     named(box, "with the timings of this machine").value = timings
-    named(box, "Forget everything").click()
+    forget(box, "Forget everything")
     told = said_last(box)
     assert told.startswith(
         "Forgotten: 2 answers, 1 guess, 1 exercise, the settings of 1 explorer, your words “tale.txt”"
@@ -260,7 +306,7 @@ def test_everything_is_forgotten_and_the_timings_only_when_asked(solving, timing
     assert path.exists() == (not timings) and headline(box).startswith("02 · 0 of 5")
     assert not list((solving / "lessons").glob("*")) and explorer.cutoffs == (2000,)
     named(box, "with the timings of this machine").value = False
-    named(box, "Forget everything").click()
+    forget(box, "Forget everything")
     assert said_last(box) == "There was nothing to forget."
 
 

@@ -51,6 +51,9 @@ READ = {
     "½": 0.5,
     "1½": 1.5,
     "¾": 0.75,
+    "One": 1,
+    "two million": 2e6,
+    "twelve words": 12,
     "1 1/2": 1.5,
     "3/4": 0.75,
     # signs
@@ -182,7 +185,7 @@ REFUSED = {
     "10 % of 5": "not understood",
     "1 + 2 million": "belongs to",
     "5 million billion": "not understood",
-    "seven": "not understood",
+    "seventy": "not understood",
     "0x10": "not understood",
     "0x1f": "not understood",
     "1e3e3": "not understood",

@@ -124,7 +124,7 @@ def test_a_guess_is_judged_by_the_timings_in_use(cache, monkeypatch):
     box.children[0].submit("5")
     assert "it is <b>11.8 times</b>" in box.children[0].verdict
     explorer.cost = next(cost for cost in recorded_costs() if "H200" in cost.name and "float32" in cost.name)
-    assert "with the timings and words used now, it is <b>9 times</b>" in box.children[0].verdict
+    assert "with the timings used now, it is <b>9 times</b>" in box.children[0].verdict
     assert "Before, it was 11.8 times." in box.children[0].verdict
     assert explorer.recall("result speedup")["truth"] == pytest.approx(9.0, abs=0.01)  # the map's tick follows
 

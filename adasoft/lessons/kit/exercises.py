@@ -198,7 +198,7 @@ def _fault(
     expected = ("expected", shown(right[i].result))
     error = yours[i].error
     if error is not None:
-        said = f"{type(error).__name__}: {_in_words(one_line(error))}"
+        said = f"{type(error).__name__}: {_in_words(one_line(error)).rstrip('.')}"
         return Judgement(
             "not yet",
             " ".join(filter(None, [f"Your function fails with {said}.", hint])),

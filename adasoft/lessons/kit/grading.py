@@ -225,13 +225,24 @@ def ask(key: str) -> AnswerBox:
         except Exception as error:  # a callback's exception would be lost
             return _failed(error)
 
-    box = AnswerBox(plain(question.text), "Check", check, shown=False)
+    box, told = AnswerBox(plain(question.text), "Check", check, shown=False), False
+
+    def follow() -> None:
+        """An answer that was forgotten elsewhere is not shown as correct."""
+        nonlocal told
+        there = key in done.fitting(done.ANSWERS, done.entries())
+        if told and not there:
+            box.answer = box.verdict = ""
+        told = there
+
     if kept := done.fitting(done.ANSWERS, done.entries()).get(key):
+        told = True
         try:
             box.answer, (_, box.verdict) = kept["answer"], verdict(kept["answer"])
         except Exception as error:
             box.verdict = _failed(error)
     replace(f"ask {key}", box)
+    done.watch(f"ask {key}", follow)
     return box
 
 
@@ -371,6 +382,10 @@ class _Guess:
             f"{html.escape(self.said(first))} ({close}), is the one that is drawn and counted."
         )
 
+    def used(self) -> dict[str, str]:
+        """The names of the timings and the words of now, as they are kept beside an answer."""
+        return {"timings": self.explorer.cost.name, "words": self.explorer.vocabulary.name}
+
     def truth_now(self) -> float:
         """The answer with the present cost model and words."""
         self.judged_with = self.explorer.cost
@@ -387,7 +402,7 @@ class _Guess:
     def keep_result(self, true: float) -> None:
         """Keep the answer beside the guess, with the question that it is for."""
         at = done.setting(self.explorer)
-        result = {"truth": float(true), "unit": self.unit, "question": self.entry.question, "at": at}
+        result = {"truth": float(true), "unit": self.unit, "question": self.entry.question, "at": at, **self.used()}
         self.explorer.remember(f"result {self.key}", result)
         done.tell()
 
@@ -423,17 +438,19 @@ class _Guess:
             or not done.is_at(kept[1], self.explorer)
         ):
             return
-        guess, before = kept[0], float(kept[1]["truth"])
+        guess, before, used = kept[0], float(kept[1]["truth"]), kept[1]
         try:
             now = self.truth_now()
         except Exception:  # it cannot be told at present: what was said stays
             return
         if math.isnan(now) or true_text(now) == true_text(before):
             return
+        changed = " and ".join(what for what, name in self.used().items() if used.get(what) != name)
         self.keep_result(now)
+        since = f"with the {changed} used now, {self.told(guess, now)}" if changed else f"now {self.told(guess, now)}"
         self.entry.verdict = (
-            f"You guessed <b>{html.escape(self.said(guess))}</b>; with the timings and words "
-            f"used now, {self.told(guess, now)} Before, it was {html.escape(with_unit(true_text(before), self.unit))}."
+            f"You guessed <b>{html.escape(self.said(guess))}</b>; {since} "
+            f"Before, it was {html.escape(with_unit(true_text(before), self.unit))}."
         )
 
     def again(self) -> None:
@@ -467,7 +484,14 @@ class _Guess:
             self.entry.verdict = f"{said}; {self.told(guess, true)}"
 
     def redraw(self) -> None:
-        """Follow the explorer until the guess is committed; then keep its answer as soon as it is measured."""
+        """Follow the explorer until the guess is committed; then keep its answer as soon as it is measured.
+
+        A guess that was forgotten, here or elsewhere, takes along what it opened.
+        """
+        if self.committed and self.explorer.recall(f"guess {self.key}") is None:
+            self.committed = False
+            self.entry.answer = self.entry.verdict = self.entry.again = ""
+            self.rest.layout.display = "none"
         if not self.committed:
             self.entry.question = self.text()
         elif self.waits():

@@ -27,6 +27,8 @@ from .views import LOCK, replace
 
 #: A guess this many times too large or too small still counts as near.
 NEAR = 2.0
+#: The buttons that forget, and how they begin once pressed.
+_THIS, _ALL, _YES = "Forget this lesson", "Forget everything", "Yes, "
 #: The map: one item for each step, wrapped where the page ends.
 _LIST = "list-style: none; margin: 0; padding: 0; color: var(--jp-content-font-color1)"
 _LINE = "line-height: 1.5; padding-left: 1.4em; text-indent: -1.4em"
@@ -47,6 +49,8 @@ class Step:
     """In words."""
     kept: tuple[str, ...] = ()
     """What a decision is kept under."""
+    unit: str = ""
+    """Of a guess."""
 
 
 #: By the number of a lesson: the decisions that it asks for besides.
@@ -91,19 +95,21 @@ def _guess_step(
     text: str, about: str, key: str, unit: str, kept: tuple[float, Mapping[str, Any] | None] | None
 ) -> Step:
     if kept is None:
-        return Step("guess", key, text or about, False, False, "guess open")
+        return Step("guess", key, text or about, False, False, "guess open", unit=unit)
     guess, result = kept
     said = f"guess of {with_unit(number_text(guess), unit)}"
     if result is None:
-        return Step("guess", key, text or about, False, True, f"{said}, not measured yet")
-    off = off_by(guess, result["truth"], unit)
-    return Step(
-        "guess", key, text or result["question"], off <= NEAR, True, f"{said}: {judged(guess, result['truth'], unit)}"
-    )
+        return Step("guess", key, text or about, False, True, f"{said}, not measured yet", unit=unit)
+    near = off_by(guess, result["truth"], unit) <= NEAR
+    state = f"{said}: {judged(guess, result['truth'], unit)}"
+    return Step("guess", key, text or result["question"], near, True, state, unit=unit)
 
 
 def summary(lesson: list[Step]) -> str:
-    """4 of 4 questions answered, 2 of 3 guesses within a factor of 2, 1 exercise open."""
+    """4 of 4 questions answered, 2 of 3 guesses within a factor of 2, 1 exercise open.
+
+    The marks follow what it says: digits are logarithms, so there a factor of 2 is one digit.
+    """
 
     def of(kind: str) -> tuple[int, int]:
         some = [step for step in lesson if step.kind == kind]
@@ -115,7 +121,8 @@ def summary(lesson: list[Step]) -> str:
     said = [f"{answered} of {counted(asked, 'question')} answered"] if asked else []
     if guesses:
         many = "guesses" if guesses != 1 else "guess"
-        said.append(f"{near} of {guesses} {many} within a factor of 2")
+        digits = " (digits: within 1)" if any(step.unit == "digits" for step in lesson) else ""
+        said.append(f"{near} of {guesses} {many} within a factor of 2{digits}")
     if written:
         left = written - solved
         said.append(f"{counted(left, 'exercise')} open" if left else f"{counted(written, 'exercise')} solved")
@@ -236,18 +243,36 @@ def progress_panel(lesson: str) -> w.VBox:
         map_.value = f'<ul style="{_LIST}" aria-label="map of this lesson">{"".join(map(_item, now))}</ul>'
 
     def write() -> None:
+        settle()
         path = write_report()
         said.say(f"The report is in {path}. It covers all lessons; writing it again replaces it.")
 
+    def settle() -> None:
+        for button, text in ((this, _THIS), (everything, _ALL)):
+            button.description = text
+
+    def in_two_steps(button: w.Button, what: str, act: Callable[[], str]) -> None:
+        """There is no way back, so the first press only asks."""
+        asked = button.description.startswith(_YES)
+        settle()
+        if asked:
+            said.say(act())
+        else:
+            button.description = f"{_YES}{button.description.lower()}"
+            said.say(f"{what} would be forgotten, for good. Press “{button.description}” to do it.")
+
     def forget_this() -> None:
-        said.say(forget_lesson(lesson))
+        what = f"Your answers, guesses, exercises and settings of lesson {lesson}"
+        in_two_steps(this, what, lambda: forget_lesson(lesson))
 
     def forget_all() -> None:
-        said.say(forget_everything(timings=bool(timings.value)))
+        also = ", the timings of this machine included," if timings.value else ""
+        what = f"All lessons, your own words and your measurements{also}"
+        in_two_steps(everything, what, lambda: forget_everything(timings=bool(timings.value)))
 
     report = panel.button("Write the report", write, "Writes what you did in all lessons into one Markdown file")
-    this = panel.button("Forget this lesson", forget_this, "Its answers, guesses, exercises and settings")
-    everything = panel.button("Forget everything", forget_all, "All lessons, own words and measurements")
+    this = panel.button(_THIS, forget_this, "Its answers, guesses, exercises and settings")
+    everything = panel.button(_ALL, forget_all, "All lessons, own words and measurements")
     timings = w.Checkbox(value=False, description="with the timings of this machine", indent=False)
     timings.layout.width = "auto"
     box = panel.box(headline, map_, row(report, this, everything, timings), said)

@@ -53,6 +53,7 @@ _FUNCTIONS: dict[str, Callable[[float], float]] = {
     "exp": math.exp,
 }
 _CONSTANTS = {"pi": math.pi, "e": math.e}
+_SMALL = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 _ABOUT = re.compile(r"(?:(?:about|around|approximately|approx\.?|roughly|circa|ca\.?)(?![^\W\d_])|[~=])\s*", re.I)
 
 #: Names of quantities: what is counted or measured, and how many of the first one make one of them.
@@ -366,6 +367,9 @@ class _Reader:
             if name in _CONSTANTS:
                 self._at = found.end()
                 return _CONSTANTS[name]
+            if name.lower() in _SMALL:
+                self._at = found.end()
+                return float(_SMALL.index(name.lower()))
             raise ValueError(f"“{name}” is not understood: type a number or a calculation, such as {EXAMPLE}")
         shown = self.rest()[:10]
         raise ValueError(f"a number is missing before “{shown}”" if shown else "a number is missing at its end")

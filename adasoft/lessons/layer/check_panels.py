@@ -15,6 +15,7 @@ from ..kit.widgets import NumberBox
 from .comparisons import (
     CASES,
     FIRST_COLUMN,
+    RIGHT,
     drop_in_case,
     drop_in_table,
     drop_in_verdict,
@@ -25,6 +26,12 @@ from .comparisons import (
 from .drawing import power_of_ten
 from .explorer import LayerExplorer
 from .figures import curve_svg
+
+#: What stands above the controls of the gradient panel.
+TO_CHECK = (
+    "Move the <b>step ε</b>, then choose another weight. At the end tick "
+    "<b>a batch without tokens of the last tail</b>."
+)
 
 
 def called(name: str) -> str:
@@ -143,7 +150,10 @@ def gradient_panel(explorer: LayerExplorer, *, slot: str = "gradients") -> w.VBo
             )
         )
 
-    box = panel.box(parts.row(name, row, column), panel.problem, step.row, picture, words, pair_table, skip, table)
+    instruction = w.HTML(TO_CHECK)
+    box = panel.box(
+        instruction, parts.row(name, row, column), panel.problem, step.row, picture, words, pair_table, skip, table
+    )
     explorer.attach(slot, parts.safely(panel, redraw), box)
     return box
 
@@ -172,9 +182,10 @@ def drop_in_panel(explorer: LayerExplorer, *, slot: str = "drop-in") -> w.VBox:
             label="what each answers",
             sentences=True,
         )
-        words.say(f"{case.value[0].upper()}{case.value[1:]}: {drop_in_verdict(stock, ours)}")
+        words.say(f"{case.value[0].upper()}{case.value[1:]}: {drop_in_verdict(stock, ours, RIGHT.get(case.value, ''))}")
 
     panel.on_value(case, lambda _: redraw())
-    box = panel.box(case, tried, words, table)
+    # the table is the same for all cases: above them
+    box = panel.box(table, case, tried, words)
     explorer.attach(slot, parts.safely(panel, redraw), box)
     return box

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from ...layer import AdaptiveSoftmax
 from ..kit import parts
+from ..kit.costs import COUNTED_MULTIPLICATIONS
 from .explorer import LayerExplorer, one_thread
 
 
@@ -104,10 +106,16 @@ def gradient_check(
     return GradientCheck(analytic, numeric, error, [(10.0**-i, difference(10.0**-i)[1]) for i in range(13)])
 
 
-def best_agreement(explorer: LayerExplorer) -> float:
-    """Digits to which the best step's difference agrees with ``backward()``, for the weight first shown."""
-    check = gradient_check(explorer, "head.weight", 0, FIRST_COLUMN, -5.0, False)
-    return -math.log10(max(1e-17, min(error for _, error in check.curve)))
+@lru_cache(maxsize=1)
+def best_agreement() -> float:
+    """Digits to which the best step's difference agrees with ``backward()``: a tenth is all that rounding lets one say.
+
+    For the layer that the lesson starts with and the weight shown first, whatever the panel shows by now: what a guess
+    is held against does not move.
+    """
+    first = LayerExplorer("en", cost=COUNTED_MULTIPLICATIONS)
+    check = gradient_check(first, "head.weight", 0, FIRST_COLUMN, -5.0, False)
+    return round(-math.log10(max(1e-17, min(error for _, error in check.curve))), 1)
 
 
 @one_thread()
@@ -252,6 +260,10 @@ CASES: dict[str, tuple[str, Callable[[Any, LayerExplorer], Any]]] = {
 }
 
 
+#: The right shape in a case where both answer with one.
+RIGHT = {"predict for sentences of words": "(8, 8)"}
+
+
 @one_thread()
 def drop_in_case(explorer: LayerExplorer, case: str) -> tuple[str, str]:
     """What PyTorch's layer and ours answer to one of `CASES`, run here and now: a value, a shape, or the error."""
@@ -269,10 +281,13 @@ def drop_in_case(explorer: LayerExplorer, case: str) -> tuple[str, str]:
     return answer(stock), answer(ours)
 
 
-def drop_in_verdict(stock: str, ours: str) -> str:
-    """Two answers of :func:`drop_in_case` in a sentence."""
+def drop_in_verdict(stock: str, ours: str, right: str = "") -> str:
+    """Two answers of :func:`drop_in_case` in a sentence; ``right``: the right shape, where that can be said."""
     if ": " not in stock and ": " not in ours:
         if stock.startswith("a tensor") or ours.startswith("a tensor"):
+            wrong = [who for who, said in (("PyTorch's", stock), ("ours", ours)) if right and right not in said]
+            if wrong:
+                return f"Both answer, and {' and '.join(wrong)} is wrong: what was given needs {right}."
             return "Both answer." if stock == ours else f"Both answer: {stock}; and ours, {ours}."
         same = math.isclose(float(stock), float(ours), rel_tol=1e-5)
         return "Both answer, the same to five digits or more." if same else "Both answer, and differ."
@@ -289,6 +304,6 @@ def unskipped_percent(explorer: LayerExplorer, k: int) -> float:
     Raises ValueError if the layer is not trained: one that knows the counts says the same after every hidden state.
     """
     if not explorer.losses:
-        raise ValueError("The layer is not trained for these cutoffs yet. Press Train above, then commit")
+        raise ValueError("The layer is not trained for these cutoffs yet. Press Train above, then commit.")
     pairs = explorer.pairs()
     return 100 * float(pairs.bound[pairs.ks.index(k)])

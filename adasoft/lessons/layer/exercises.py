@@ -71,6 +71,13 @@ def _wrong(**mistake: Any) -> Any:
     return wrong
 
 
+def _whole_target(hidden: Any, target: Any, head: Any, tails: Any, cutoffs: Any) -> Any:
+    """Ranks of tails as targets of the head: cross_entropy refuses what lies beyond its entries."""
+    import torch.nn.functional as F
+
+    return F.cross_entropy(hidden @ head.T, target)
+
+
 def _cases() -> list[tuple[Any, ...]]:
     """Small batches, each with two tails: with one, a mixed-up tail would not show. Tails are as wide as the head and
     longer than the ranks in them: so a mistake shows in its result, and not as an error of shapes."""
@@ -103,6 +110,8 @@ EXERCISES: dict[str, Exercise] = {
         solution=adaptive_loss,
         cases=_cases,
         bugs={
+            "Do you give the head the whole target? It has k_h + J entries only: a word of tail i takes "
+            "entry k_h + i - 1.": _whole_target,
             "F.cross_entropy gives the mean over a tail's own tokens; so a tail of one token weighs as much as all of "
             "the head. Take each tail's sum (reduction='sum') and divide once, by the batch.": _wrong(mean="guarded"),
             "F.cross_entropy gives the mean over a tail's own tokens, and NaN for a tail without any. Take each tail's "

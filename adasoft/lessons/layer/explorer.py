@@ -7,6 +7,7 @@ cutoffs are. :meth:`LayerExplorer.train` then teaches it what the hidden states 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -97,10 +98,11 @@ class LayerExplorer(FirstWordsExplorer):
     """Rank of the chosen word, from 1."""
     state = kept(Whole(1, 1, STATES, "hidden state"))
     """Number of the chosen hidden state, from 1."""
-    k = kept(Whole(10, 1, TOP[-1], "k"))
+    k = kept(Whole(1, 1, TOP[-1], "k"))
 
     def __init__(self, vocabulary: Vocabulary | str | None = None, **traits: Any) -> None:
         self._trained: dict[Any, tuple[AdaptiveSoftmax, list[float]]] = {}
+        self._counts_of: tuple[Vocabulary, str] | None = None
         super().__init__(vocabulary, **traits)
 
     def forget(self) -> None:
@@ -210,7 +212,11 @@ class LayerExplorer(FirstWordsExplorer):
 
     @property
     def _layer_key(self) -> Any:
-        return self.vocabulary, self.in_features, self.cutoffs, tuple(self.widths)
+        # by the counts, which are all that training sees of the words: those of English are cut again on the way back
+        words, known = self.vocabulary, self._counts_of
+        if known is None or known[0] is not words:
+            known = self._counts_of = words, hashlib.sha256(words.counts.tobytes()).hexdigest()
+        return known[1], self.in_features, self.cutoffs, tuple(self.widths)
 
     @property
     def layer(self) -> AdaptiveSoftmax:

@@ -22,7 +22,7 @@ from ..kit.picker import COLORS
 from .comparisons import GradientCheck
 from .drawing import box, canvas, cross, dot, line, power_of_ten, ring, short, text
 from .explorer import STATES, TOP, LayerExplorer
-from .questions import PREDICTIONS
+from .questions import GUESSED_FOR, PREDICTIONS
 
 # ---------------------------------------------------------------- a batch
 
@@ -103,7 +103,8 @@ def counts_svg(explorer: LayerExplorer, counted: Counted, guess: float | None) -
     """Tokens of each cluster: expected (line), drawn (circle), and the reader's guess for the last tail (cross)."""
     left, wide, n = 92, 440, len(counted.drawn)
     scale = wide / explorer.batch
-    body = [text(left, 14, f"of {explorer.batch:,} tokens; line: expected, B × share; circle: drawn")]
+    words_of = short(explorer.vocabulary.name, 28)  # the question may have been asked of others
+    body = [text(left, 14, f"of {explorer.batch:,} tokens, {words_of}; line: B × share; circle: drawn")]
     for i, (drawn, expected) in enumerate(zip(counted.drawn, counted.expected, strict=True)):
         y, name = 40 + 34 * i, explorer.names[i]
         words = f"{100 * explorer.word_shares[i]:.0f} % of words"
@@ -240,7 +241,7 @@ def decoding_data(explorer: LayerExplorer, second: bool = True) -> tuple[f.Data,
             "x": np.full(1, float(pairs.ks[at])),
             "y": np.full(1, float((pairs.opened if second else pairs.bound)[at])),
         },
-        7: {"x": np.full(1, 10.0), "y": np.full(1, math.nan if guess is None else guess / 100)},
+        7: {"x": np.full(1, float(GUESSED_FOR)), "y": np.full(1, math.nan if guess is None else guess / 100)},
     }
     return data, {"xaxis.range": (0.5, len(tails) + 0.5)}
 
@@ -263,7 +264,7 @@ def decoding_figure(explorer: LayerExplorer) -> go.Figure:
         col=1,
         mode="markers+text",
         name="a whole tail",
-        textposition="middle right",
+        textposition="bottom right",
         marker={"size": 14, "symbol": "square"},
         hovertemplate=hover,
     )
@@ -286,13 +287,14 @@ def decoding_figure(explorer: LayerExplorer) -> go.Figure:
             line={**grey, "dash": dash, "width": 2.5},
             hovertemplate=f"{name}<br>%{{x}} best words: %{{y:.1%}}<extra></extra>",
         )
-    figure.add_scatter(row=1, col=2, mode="markers", name="you", marker=f.YOU, hoverinfo="skip")
+    figure.add_scatter(row=1, col=2, mode="markers", name="you", marker=f.YOU, hoverinfo="skip", cliponaxis=False)
     figure.add_scatter(
         row=1,
         col=2,
         mode="markers",
         name="your guess",
         marker=f.GUESSED,
+        cliponaxis=False,
         hovertemplate="your guess: %{y:.1%}<extra></extra>",
     )
     figure.update_xaxes(row=1, col=1, tickprefix="tail ", dtick=1, fixedrange=True)
@@ -305,8 +307,9 @@ def decoding_figure(explorer: LayerExplorer) -> go.Figure:
         row=1, col=2, title_text="share of pairs", tickformat=".0%", range=[-0.03, 1.05], fixedrange=True
     )
     figure.update_annotations(font_size=13)
-    figure = f.filled(figure, *decoding_data(explorer), 300)
-    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": -0.2}, margin={"b": 80})
+    figure = f.filled(figure, *decoding_data(explorer), 320)
+    # below the title of the axis
+    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": -0.32, "yanchor": "top"}, margin={"b": 110})
     return figure
 
 
@@ -349,15 +352,18 @@ def decoding_sentence(explorer: LayerExplorer, second: bool = True) -> str:
     shares = {name: f.percent(float(getattr(pairs, name)[nearest])) for name in ("opened", "needed")}
     spared = 1 - float(pairs.bound[nearest])
     skips = "none" if spared == 0 else "all" if spared == 1 else f.percent(spared)
-    needed = f"{shares['needed']} were needed" if pairs.needed[nearest] else "none was needed"
-    both = f" With the second rule, topk opens {shares['opened']};" if second else " Of them,"
+    few = "only " if pairs.needed[nearest] < 0.25 else ""
+    needed = f"{few}{shares['needed']}" if pairs.needed[nearest] else "none of them"
+    wanted = "best word" if pairs.ks[nearest] == 1 else f"{pairs.ks[nearest]} best"
+    held = "held a wanted word" if pairs.needed[nearest] else "held any wanted word"
+    rules = f" With the second rule, topk opens {shares['opened']}." if second else ""
     result = explorer.recall("result opened")
     judged = result.get("truth") if isinstance(result, dict) else None
-    now = 100 * float(pairs.bound[pairs.ks.index(10)]) if 10 in pairs.ks else None
-    if judged is not None and now is not None and abs(now - judged) > 0.5:
-        said += f" When you guessed, it was {judged:.3g} % for the ten best; with this layer, it is {now:.3g} %."
+    now = 100 * float(pairs.bound[pairs.ks.index(GUESSED_FOR)])
+    if explorer.losses and judged is not None and abs(now - judged) > 0.5:
+        said += f" When you guessed, it was {judged:.3g} % for the best word; with this layer, it is {now:.3g} %."
     return (
         f"Hidden state {explorer.state}: word number {k} has "
         f"{f.percent(float(threshold.exp()))}; {', '.join(verdicts)}. Of all {STATES * len(tails)} pairs, for the "
-        f"{pairs.ks[nearest]} best, the first rule skips {skips}.{both} {needed}.{said}"
+        f"{wanted}, the first rule skips {skips}; {needed} {held}.{rules}{said}"
     )

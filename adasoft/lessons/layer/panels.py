@@ -92,6 +92,10 @@ def _pair(
     return parts.Pair(panel, number, text, lambda value, _clip: setattr(explorer, name, round(value)), **limits)
 
 
+#: Beside the hidden states of a layer that knows the counts only.
+ALIKE = "the same for all until you train (section 6)"
+
+
 def word_panel(explorer: LayerExplorer, *, slot: str = "word") -> w.VBox:
     """One word after one hidden state: its products, its loss in parts, and that all words sum to one."""
     panel, words, picture = parts.Panel(), parts.Line(), w.HTML()
@@ -126,9 +130,11 @@ def word_panel(explorer: LayerExplorer, *, slot: str = "word") -> w.VBox:
     panel.on_value(text, look_up)
     rank = _pair(panel, explorer, "word", "rank", "rank of the word", log=True, high=float(len(explorer.vocabulary)))
     state = _pair(panel, explorer, "state", "hidden state", "number of the hidden state", high=float(STATES), step=1.0)
+    alike = w.HTML()
 
     def redraw() -> None:
         redraw_picker()
+        alike.value = "" if explorer.losses else ALIKE
         for i, pair in enumerate(cuts):
             pair.row.layout.display = None if i < len(explorer.cutoffs) else "none"
             if i < len(explorer.cutoffs):
@@ -154,7 +160,7 @@ def word_panel(explorer: LayerExplorer, *, slot: str = "word") -> w.VBox:
         picker,
         picture,
         words,
-        state.row,
+        parts.row(state.row, alike),
         *(pair.row for pair in cuts),
         parts.row(n_tails, *sizes.values(), reset),
     )
@@ -233,10 +239,13 @@ def train_panel(explorer: LayerExplorer, *, steps: int = TRAIN_STEPS, slot: str 
 
 
 #: What stands above the controls of the last panel; a layer that is not trained says the same after every state.
-TO_DECODE = "Move k, then the hidden state: which tails must be opened? Then tick the second rule."
+TO_DECODE = (
+    "Slide <b>k</b> from 1 to 10: the first rule stops helping. Then move the <b>hidden state</b>: where the dashed "
+    "line lies to the right of the solid one, the second rule closes the tail."
+)
 UNTRAINED = (
-    "<b>This layer is not trained</b> (a restart or a moved cutoff forgets it). Press Train in section 6: until then, "
-    "all below shows the counts alone."
+    "<b>This layer is not trained</b> (a restart or a moved cutoff forgets it); the answer above is a trained layer's. "
+    "Press Train in section 6: until then, all below shows the counts alone."
 )
 
 
@@ -247,10 +256,10 @@ def decoding_panel(explorer: LayerExplorer, *, slot: str = "decoding") -> w.VBox
     k = _pair(panel, explorer, "k", "k", "best words asked for, k", "best words", high=float(TOP[-1]), step=1.0)
     state = _pair(panel, explorer, "state", "hidden state", "number of the hidden state", high=float(STATES), step=1.0)
     figure = parts.live(decoding_figure(explorer))
-    second, drawing = w.Checkbox(False, description="with the second rule", indent=False), w.HTML()
+    second, drawing = w.Checkbox(True, description="with the second rule", indent=False), w.HTML()
 
     def reset() -> None:
-        explorer.state, explorer.k = 1, 10
+        explorer.state, explorer.k = 1, 1
 
     def redraw() -> None:
         instruction.value = TO_DECODE if explorer.losses else UNTRAINED
@@ -266,12 +275,12 @@ def decoding_panel(explorer: LayerExplorer, *, slot: str = "decoding") -> w.VBox
     box = panel.box(
         instruction,
         k.row,
+        figure,
+        words,
         parts.row(state.row, second, panel.button("Reset", reset)),
         panel.problem,
         best,
         drawing,
-        figure,
-        words,
     )
     explorer.attach(slot, parts.safely(panel, redraw), box)
     return box

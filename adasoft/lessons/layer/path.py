@@ -47,7 +47,7 @@ def _products(explorer: LayerExplorer, reading: WordReading) -> list[str]:
         line([(88, 43), (104, 43)], 'stroke-width="2"'),
         text(104, 16, "head: every token"),
         box(104, 24, 192, 38, COLORS[0]),
-        text(112, 40, f"{layer.shortlist_size:,} words + {parts_of(layer.n_clusters, 'tail')}"),
+        text(112, 40, f"{parts_of(layer.shortlist_size, 'word')} + {parts_of(layer.n_clusters, 'tail')}"),
         text(
             112, 56, short(f"{explorer.word_name(0)} … {explorer.word_name(edges[1] - 1)}", 25), 'font-style="italic"'
         ),
@@ -70,7 +70,7 @@ def _products(explorer: LayerExplorer, reading: WordReading) -> list[str]:
             text(358, y + 23, f"{d} × {width}", faint),
             line([(414, y + 19), (428, y + 19)], faint),
             box(428, y, 138, 38, color),
-            text(434, y + 16, f"{end - start:,} words × {width}", faint),
+            text(434, y + 16, f"{parts_of(end - start, 'word')} × {width}", faint),
             text(434, y + 32, short(named(explorer, start) + " …", 18), f'font-style="italic" {faint}'),
             text(574, y + 16, f"tail {i + 1}", faint if not on else 'font-weight="bold"'),
             text(574, y + 32, "runs" if on else "not run", faint),
@@ -81,8 +81,8 @@ def _products(explorer: LayerExplorer, reading: WordReading) -> list[str]:
 
 
 def parts_of(n: int, what: str) -> str:
-    """1 tail, 2 tails."""
-    return f"{n} {what}{'' if n == 1 else 's'}"
+    """1 tail, 2 tails, 1,500 words."""
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
 def _bar(y: float, name: str, parts: list[tuple[float, str, str]], most: float, after: str = "") -> list[str]:
@@ -130,12 +130,13 @@ def word_sentence(explorer: LayerExplorer, reading: WordReading) -> str:
     total = reading.head_part + reading.tail_part
     where = "the head" if reading.cluster == 0 else f"tail {reading.cluster}"
     parts = f" = {reading.head_part:.4f} (head) + {reading.tail_part:.4f} (tail)" if reading.cluster else ""
+    agrees = math.isclose(reading.forward, -total, rel_tol=1e-9, abs_tol=1e-12)
+    same = "agrees" if agrees else f"returns {reading.forward:.4f}"
     cost, full = multiplications(explorer, reading.cluster), n * explorer.in_features
     best = ", ".join(f"{explorer.word_name(rank)} {f.percent(p)}" for rank, p in reading.best[:5])
     return (
         f"{name}, rank {explorer.rank + 1:,} of {n:,}, is in {where}. −log p = {total:.4f} nats{parts}; forward() "
-        f"returns {reading.forward:.4f}. All words sum to {sum(reading.masses):.10f}. Multiplications: {cost:,}; full "
-        f"softmax: {full:,}. Most probable after this state: {best}."
+        f"{same}. Multiplications: {cost:,} instead of {full:,}. Most probable after this state: {best}."
     )
 
 
@@ -174,9 +175,9 @@ def layout_sentence(explorer: LayerExplorer) -> str:
     widths = ", ".join(map(str, explorer.widths))
     fewer = own * explorer.in_features / weights
     return (
-        f"Your layer has {fewer:.1f} times fewer weights than the full softmax: its head holds 1 in "
-        f"{own / head:.3g} words, theirs 1 in {n / cutoffs[0]:.0f}. Numbers per word in your tails: {widths} (8 is "
-        "the least)."
+        f"Your layer has {fewer:.1f} times fewer weights than the full softmax: its head holds "
+        f"{100 * head / own:.2g} % of the words, theirs {100 * cutoffs[0] / n:.2g} %. "
+        f"Numbers per word in your tails: {widths} (8 is the least)."
     )
 
 

@@ -7,6 +7,9 @@ from typing import Any
 
 from ..kit.grading import Prediction, Question, register
 
+#: For how many best words the reader guesses what the first rule leaves open.
+GUESSED_FOR = 1
+
 
 def _comparisons() -> Any:
     # here, because it needs torch, which takes seconds to load
@@ -18,7 +21,8 @@ def _comparisons() -> Any:
 QUESTIONS: dict[str, Question] = {
     "rows": Question(
         "Of 1,000 tokens, none ignored, 800 have their target in the head, 150 in tail 1 and 50 in tail 2. "
-        "Each cluster scores some tokens, one row each. How many rows in all?",
+        "Head and tails each work through a matrix with one row per token that they see. How many rows do the three "
+        "have together?",
         lambda: 1200.0,
         {
             "The head sees every token: it must also learn to say 'tail 1'.": lambda: 1000.0,
@@ -101,16 +105,17 @@ PREDICTIONS: dict[str, Prediction] = {
         "How many tokens of a batch have their target in the last tail?",
     ),
     "digits": Prediction(
-        "Numbers in fp64 have about 16 digits. With the best step $\\varepsilon$, to how many digits will the central "
-        "difference agree with `backward()`?",
-        lambda e: _comparisons().best_agreement(e),
+        "Numbers in fp64 have about 16 digits. In the layer that this lesson starts with, and with the best step "
+        "$\\varepsilon$, to how many digits will the central difference agree with `backward()`?",
+        lambda e: _comparisons().best_agreement(),
         "digits",
     ),
     "opened": Prediction(
-        "Train the layer first. For the ten best words, what percentage of the (state, tail) pairs does the first rule "
-        "fail to skip?",
-        lambda e: _comparisons().unskipped_percent(e, 10),
+        "Train the layer first. 64 hidden states with two tails each make 128 pairs, 128 chances to skip a tail. You "
+        "want the one best word. In what percentage must the tail still be opened by the first rule?",
+        lambda e: _comparisons().unskipped_percent(e, GUESSED_FOR),
         "% of the pairs",
+        sizes={"k": GUESSED_FOR},
     ),
 }
 

@@ -90,8 +90,13 @@ def _training_still() -> f.Picture:
 
 @f.still(
     "05_decoding",
-    "Left: both tails lie above the tenth-best word, the best word in each far below. Right: shares of pairs "
-    "against k.",
+    "Left: for the ten best words, both tails lie above the tenth-best, the best word in each far below. Right: shares "
+    "of pairs against k.",
 )
 def _decoding_still() -> f.Picture:
-    return decoding_figure(_shown(True))
+    explorer = _shown(True)
+    explorer.k = 10
+    figure = decoding_figure(explorer)
+    # an image is shown at about half its width
+    figure.update_layout(font_size=17, height=420, margin={"b": 150}).update_annotations(font_size=18)
+    return figure.update_yaxes(tickfont_size=15, col=1)

@@ -17,13 +17,15 @@ function render({ model, el }) {
   const short = v => Number.isInteger(v) ? v : Number(v.toPrecision(12));       // 80.1, not 80.10000000000001
   const show = () => { if (!typing) box.value = short(model.get('value')); };
   box.addEventListener('input', () => { typing = true; });
-  box.addEventListener('blur', () => { typing = false; show(); });
-  box.addEventListener('change', () => {                 // Enter, leaving the box, an arrow
+  const complete = () => {                               // Enter, leaving the box, an arrow
     const v = box.valueAsNumber; typing = false;
     if (Number.isNaN(v) || v === model.get('value')) {
       model.set('refused', Number.isNaN(v) ? 'Type a number.' : ''); show();
     } else model.set('value', v);
-    model.save_changes(); });
+    model.save_changes(); };
+  box.addEventListener('change', complete);
+  // text put in by other means than keys ends without a change: it is taken or refused, too, and not dropped in silence
+  box.addEventListener('blur', () => { if (typing) complete(); else show(); });
   box.addEventListener('keydown', e => e.stopPropagation());        // else JupyterLab takes keys for commands
   model.on('change:value', show); model.on('change:refused', refuse); show(); refuse();
   return () => { model.off('change:value', show); model.off('change:refused', refuse); };

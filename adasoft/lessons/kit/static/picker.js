@@ -81,12 +81,14 @@ function render({model, el: root}) {
         setCut(i, e.key === 'Home' ? 1 : e.key === 'End' ? model.get('n')
           : f > 1 ? Math.max(v + 1, v * f) : Math.min(v - 1, v * f)); });
     });
-    moveCuts(); drawMark();
+    moveCuts();
   }
   function drawMark() {                         // above the falling curve, or below it at the right end
     const g = svg.querySelector('.mark'), [rank, share, name] = model.get('mark'); g.replaceChildren();
     if (!rank || !(share > 0)) return;
-    const x = X(rank), y = Y(share), left = x + 10 + 7 * name.length > W - M.r;
+    const x = X(rank), y = Y(share), wide = 12 + 7 * name.length;
+    const crossed = (from, to) => model.get('cuts').some(c => X(c) > from && X(c) < to);     // by the line of a cutoff
+    const left = x + wide > W - M.r || (crossed(x, x + wide) && !crossed(x - wide, x));
     el('circle', {cx: x, cy: y, r: 5.5}, g);
     text(name, {x: left ? x - 10 : x + 10, y: left ? y + 15 : y - 8, 'text-anchor': left ? 'end' : 'start', class: 'lab'}, g);
   }
@@ -104,13 +106,17 @@ function render({model, el: root}) {
       text(label, {x: x + w / 2, y: M.t - 9, 'text-anchor': 'middle', class: 'band'}, gb);
     }
     svg.querySelectorAll('.handle').forEach((h, i) => {
-      const x = X(c[i]), lab = h.querySelector('.lab'), left = x > W - M.r - 90, [lo, hi] = limits(i);
+      const x = X(c[i]), lab = h.querySelector('.lab'), [lo, hi] = limits(i);
+      // where its number would run into the next cutoff's line, it stands at the left
+      const left = x > W - M.r - 90 || (i + 1 < c.length && X(c[i + 1]) - x < 92 && x - (i ? X(c[i - 1]) : M.l) > 92);
       h.setAttribute('transform', `translate(${x},0)`);
       h.setAttribute('aria-valuenow', c[i]); h.setAttribute('aria-valuemin', lo); h.setAttribute('aria-valuemax', hi);
       const share = names[i] && !stale ? `; ${names[i]}` : '';        // what Python has not counted yet is not read out
       h.setAttribute('aria-valuetext', `${c[i].toLocaleString('en')} words${share}`);
       lab.setAttribute('text-anchor', left ? 'end' : 'start'); lab.setAttribute('dx', left ? -13 : 13);
-      lab.textContent = 'c' + '₁₂₃₄₅₆₇₈₉'[i] + ' = ' + c[i].toLocaleString('en'); });
+      const narrow = left && i > 0 && x - X(c[i - 1]) < 92;                // the other cutoff's line is near: its number alone
+      lab.textContent = (narrow ? '' : 'c' + '₁₂₃₄₅₆₇₈₉'[i] + ' = ') + c[i].toLocaleString('en'); });
+    drawMark();
   }
   const all = ['xs', 'ys', 'mass', 'n', 'height', 'label'];
   const counted = () => { stale = false; moveCuts(); };

@@ -80,15 +80,16 @@ export function mountBatch(root, data) {
   button('Step', () => { pause(); step(); });
   button('Another batch', () => { pause(); state.typed = ''; typed.value = ''; state.batch += 1; begin(); });
   const box = html('label', {class: 'own'}, controls, 'Yours ');
-  const typed = html('input', {type: 'text', size: 26, maxlength: 160, placeholder: 'a sentence, then Enter'}, box);
+  const typed = html('input', {type: 'text', size: 26, maxlength: 160, placeholder: 'common words, then Enter'}, box);
   typed.addEventListener('change', () => {
-    if (tokens(typed.value).length) { pause(); state.typed = typed.value; begin(); play(); }
+    if (tokens(typed.value).length) { pause(); state.typed = typed.value; begin(); }
   });
   const ignoring = html('label', {}, controls), padding = html('input', {type: 'checkbox'}, ignoring);
   ignoring.append(' every fifth target is padding');
   padding.addEventListener('change', () => { pause(); state.padding = padding.checked; begin(); });
 
   const word = rank => data.words?.[rank - 1] ?? `word ${whole(rank)}`;
+  const listed = all => (all.length > 1 ? `${all.slice(0, -1).join(', ')} or ${all.at(-1)}` : all[0]);
   const plural = (n, what) => `${whole(n)} ${what}${n === 1 ? '' : 's'}`;
   const span = i => `${word(edges[i] + 1)} … ${word(edges[i + 1])}`;
 
@@ -160,6 +161,7 @@ export function mountBatch(root, data) {
       stage.querySelector(`[data-closed="${i}"]`).textContent = closed && done(i) ? 'closed' : '';
     }
     const text = said();
+    if (state.stage && found.sizes[tails + 1] < state.targets.length) text[0] = `${state.stage} of ${last} · ${text[0]}`;
     stage.setAttribute('aria-label', `A batch of ${state.targets.length} tokens as rows, against ${whole(edges.at(-1))} words as `
       + `columns, ${sorted ? 'sorted by rank' : 'in order'}`);
     story.replaceChildren(text[0]);
@@ -171,7 +173,8 @@ export function mountBatch(root, data) {
     const many = (n, what) => (n ? [`${n} ${n === 1 ? 'is' : 'are'} ${what}`] : []), padding = away - state.unknown;
     const why = [...many(padding, 'padding'), ...many(state.unknown, `not among the ${whole(edges.at(-1))} words`)];
     const aside = away ? ` ${plural(away, 'target')} ignored: ${why.join(', ')}.` : '';
-    if (at === 0) return [`${plural(used.rows, 'token')}, in the order of the text. The colour is the cluster of the target, the word that came next.${aside}`];
+    if (!used.rows) return [`Nothing to score: none of these words is among the ${whole(edges.at(-1))} that this layer knows. Type more common ones.`];
+    if (at === 0) return [`${plural(used.rows, 'token')} in text order. Colour: where the next word lives, ${listed(names)}.${aside}`];
     if (at === 1) return [`The head scores its ${plural(edges[1], 'word')} and ${plural(tails, 'tail')} for every token: ${plural(used.rows, 'row')}.`];
     if (at === 2) return ['One sort by rank. The rows of a tail were scattered; now they are one slice, one dense product.'];
     if (at < last) {
