@@ -3,6 +3,8 @@
 Nothing here depends on how long anything takes: what is measured is only asked to be there.
 """
 
+from functools import partial
+
 import pytest
 from browser.gestures import (
     BROWSER,
@@ -43,6 +45,31 @@ def yours(product):
     return product.locator(".adasoft-line .yours").get_attribute("points")
 
 
+def ends_of_the_handles(notebook, product):
+    """Home and End take each handle to its ends, and the notebook never scrolls away under it."""
+    for at, name in enumerate(("c", "lambda", "k0")):
+        line = f"float(explorer.line[{at}])"
+        notebook.evaluate("setattr(explorer, 'line', (3e-4, 9e-6, 9.0))")
+        handle = product.locator(f"[data-handle={name}]")
+        shown = partial(handle.get_attribute, "aria-valuenow")
+        until(shown, lambda text: float(text) > 0)
+        handle.focus()
+        settled(notebook)
+        place, before = handle.bounding_box()["x"], value(notebook, line)
+        handle.press("End")
+        assert shown() == handle.get_attribute("aria-valuemax")
+        until(partial(value, notebook, line), lambda new, before=before: new > before)
+        for key in ("Home", "Space"):
+            handle.press(key)
+            assert float(shown()) == 0
+            holds(notebook, line, 0.0)
+        assert handle.is_visible() and handle.evaluate("e => e === document.activeElement")
+        top = product.locator(".adasoft-line").bounding_box()["y"]
+        assert -400 < top < 800 and place > 0  # still in sight
+    notebook.evaluate("setattr(explorer, 'line', (3e-4, 9e-6, 9.0))")
+    until(partial(product.locator("[data-handle=k0]").get_attribute, "aria-valuenow"), lambda text: text == "9")
+
+
 def latency_of_line(page):
     """Milliseconds from a key on a handle to the drawn line, the median of 21; printed, not judged."""
     found = page.evaluate(
@@ -74,13 +101,14 @@ def test_03_time_model(lab, page, shots):
     # the first picture: a bet starts the race
     race = notebook.show_cell(RACE)
     for label, bet in (
-        ("2: a long, thin tail", "Both together"),
-        ("3: large products", "Small"),
-        ("1: short lists", "Large"),
+        ("Race 2", "Both together"),
+        ("Race 3", "Small"),
+        ("Race 1", "Large"),
     ):
         race.get_by_role("button", name=label).press("Enter")
         race.get_by_role("button", name=bet, exact=True).press("Enter")
         race.get_by_text("You bet on").wait_for()
+        assert race.get_by_text("✕ your bet").count() == (2 if bet == "Both together" else 1)
     holds(notebook, "explorer.recall('race bets')", {"0": "1", "1": "together", "2": "0"})
 
     # timed wrongly, and properly
@@ -132,6 +160,7 @@ def test_03_time_model(lab, page, shots):
         until(lambda: yours(product), lambda new, before=before: new != before)
         typed(product, box, text)
         holds(notebook, f"[float(f'{{x:.6g}}') for x in explorer.line[:{len(line)}]]", line)
+    ends_of_the_handles(notebook, product)
     box = product.get_by_role("spinbutton", name="c, ms", exact=True)  # an arrow is a step of some 2 %
     typed(product, "c, ms", "1.3")
     box.press("ArrowDown")
@@ -187,7 +216,7 @@ def test_03_time_model(lab, page, shots):
     holds(notebook, "(explorer.batch, explorer.most)", (64, 64))
     check(notebook.show_cell('ask("on the flat part")'), "0.22", "the time is flat there")
     check(notebook.show_cell('ask("on the flat part")'), "0.3", "correct")
-    check(notebook.show_cell('ask("largest c")'), "0.52", "already holds lambda k0")
+    check(notebook.show_cell('ask("largest c")'), "0.52", "already holds λ k₀")
 
     # what was chosen and measured survives a restart
     kept = "(explorer.most, explorer.k, explorer.batch, explorer.line, explorer.recall('product sweep')['times'])"
@@ -212,7 +241,7 @@ def test_03_time_model(lab, page, shots):
     y = figure_y(clusters, 3)
     typed(clusters, "tokens per step B", "256")
     y = until(lambda: figure_y(clusters, 3), lambda new: new != y)
-    until(lambda: [finite(clusters, 5), finite(clusters, 11)], lambda n: n == [0, 11])  # the earlier curve stays
+    until(lambda: [finite(clusters, 5), finite(clusters, 10)], lambda n: n == [0, 11])  # the earlier curve stays
     clusters.get_by_role("combobox", name="width of the tails").select_option(index=1)
     until(lambda: value(notebook, "len(set(explorer.widths_for(3)))"), lambda n: n == 1)
     clusters.get_by_role("combobox", name="width of the tails").select_option(index=0)
@@ -245,14 +274,13 @@ def test_03_time_model(lab, page, shots):
     plan_authors_reset(notebook, cuts, "explorer")
     holds(notebook, "explorer.cutoffs", (2000,))
     move_cutoff_every_way(notebook, cuts, "explorer", 0)
-    # one gesture: the curve of the words, the cost per cluster, the total, and the line of the first cutoff
+    # one gesture: the curve of the words, the cost per cluster, and the total
     picker = cuts.locator(".adasoft-cut .handle[data-i='0']")
     before = value(notebook, "explorer.cutoffs[0]")
     picker.focus()
     picker.press("ArrowLeft")
     first = until(lambda: value(notebook, "explorer.cutoffs[0]"), lambda c: c < before)
-    clusters = notebook.show_cell(CLUSTERS)
-    until(lambda: clusters.locator(".js-plotly-plot").first.evaluate("g => g.data[10].x[0]"), lambda x: x == first)
+    holds(notebook, "explorer.cutoffs[0]", first)
 
     every_control_was_used(notebook)
     finish(notebook, lab, shots, "03", [RACE, WRONG, 'ask("not waiting")', PRODUCT, CLUSTERS, REPLAN, CUTS])

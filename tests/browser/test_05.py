@@ -183,13 +183,15 @@ def test_05_layer(lab, page, shots):
     check(notebook.show_cell('ask("chain")'), "1.609", "not yet")
     check(notebook.show_cell('ask("chain")'), "6.21", "correct", by_mouse_in=notebook)
 
-    # what was guessed is there again after the restart, and drawn; another guess takes its place
+    # what was guessed is there again after the restart, and drawn; another guess is answered, and the first stays
     counts = notebook.show_cell(COUNTS)
     counts.get_by_text("your guess: 600").wait_for(state="attached")
     press(counts, "Guess again")
     counts.get_by_role("button", name="Guess again").wait_for(state="hidden")
     commit(counts, "250")
-    counts.get_by_text("your guess: 250").wait_for(state="attached")
+    counts.get_by_text("This time you said 250").wait_for()
+    counts.get_by_text("your guess: 600").wait_for(state="attached")
+    holds(notebook, "explorer.recall('guess tail tokens')", 600)
     write = notebook.show_cell(WRITE)
     write.get_by_text("missing").first.wait_for()
 

@@ -64,6 +64,7 @@ def test_answers_guesses_exercises_and_progress(lab, page, shots):
     guess.press_sequentially("15,000")
     guess.press("Enter")
     cut.get_by_text("close").wait_for()
+    cut.get_by_text("Your first guess, 9,000 words").wait_for()
     show.wait_for()
 
     # what a check says, in the cell
@@ -85,7 +86,7 @@ def test_answers_guesses_exercises_and_progress(lab, page, shots):
     restarted(notebook)
     assert notebook.show_cell(TAIL).get_by_text("correct").is_visible() and box.input_value() == "64"
     cut = notebook.show_cell(CUT)
-    cut.get_by_text("You guessed 15,000 words last time", exact=False).wait_for()
+    cut.get_by_text("You guessed 9,000 words last time", exact=False).wait_for()
     cut.get_by_role("button", name="Show the best").wait_for()
     notebook.show_cell("...  # your lines").get_by_text("You solved it before").wait_for()
     progress = notebook.show_cell(PROGRESS)

@@ -156,6 +156,11 @@ def test_what_is_not_a_known_mistake_is_shown():
     assert (rows["yours"], rows["expected"], rows["difference"]) == ("1.05", "0.8", "off by 0.25")
 
 
+def test_a_result_that_depends_on_nothing_is_said():
+    said = told(lambda counts, cutoff: 0.002).text
+    assert said == "Your function returns the same in all 3 cases: compute it from what it is given."
+
+
 def test_what_is_left_of_the_blank_is_said(tmp_path):
     code = "def mine(counts, cutoff):\n    ...  # your lines\n    return 0.25\n"
     file = tmp_path / "cell.py"

@@ -1,5 +1,6 @@
 """Questions, their typical mistakes, and predictions."""
 
+import math
 import re
 
 import ipywidgets as w
@@ -9,7 +10,17 @@ from panels import every
 from adasoft import Vocabulary
 from adasoft.lessons import COUNTED_MULTIPLICATIONS, Explorer, TimingExplorer
 from adasoft.lessons.kit.costs import recorded_costs
-from adasoft.lessons.kit.grading import PREDICTIONS, QUESTIONS, ask, grade, number_text, predict, with_unit
+from adasoft.lessons.kit.done import guess_here
+from adasoft.lessons.kit.grading import (
+    PREDICTIONS,
+    QUESTIONS,
+    Prediction,
+    ask,
+    grade,
+    number_text,
+    predict,
+    with_unit,
+)
 from adasoft.lessons.kit.markdown import plain
 from adasoft.lessons.kit.typed_numbers import EXAMPLE, read_number
 from adasoft.lessons.kit.widgets import AnswerBox
@@ -201,30 +212,89 @@ def test_a_kept_guess_is_judged_by_the_timings_of_today(cache):
     assert "Before, it was 16.8 times." in entry.verdict
 
 
-def test_what_is_named_of_a_guess_judged_again_is_what_changed(cache, monkeypatch):
+def test_other_words_leave_the_answer_to_a_guess_as_it_was(cache, monkeypatch):
     words = PREDICTIONS["speedup"]._replace(question="How many?", truth=lambda e: float(len(e.vocabulary)))
     monkeypatch.setitem(PREDICTIONS, "speedup", words)
     explorer = Explorer("en", cost=COUNTED_MULTIPLICATIONS)
     (entry,) = every(predict("speedup", explorer), AnswerBox)
     entry.submit("5")
+    said = entry.verdict
     explorer.vocabulary = Vocabulary([5, 3, 2], name="three")
-    assert "with the words used now, it is" in entry.verdict and "timings" not in entry.verdict
+    assert entry.verdict == said
 
 
-def test_a_guess_can_be_made_again(cache):
+def test_a_guess_can_be_made_again_and_the_first_one_counts(cache):
     box, explorer = again_of("coverage 95")
     (entry,) = every(box, AnswerBox)
     entry.submit("10,000")
-    entry._handle_custom_msg({"again": True}, [])  # as the browser does
-    rest = box.children[1]
-    assert (entry.answer, entry.verdict, entry.again, rest.layout.display) == ("", "", "", "none")
-    assert explorer.recall("guess coverage 95") is None
-    entry.submit("16,300")
-    assert entry.verdict.endswith("close.") and rest.layout.display is None and len(every(box, w.Label)) == 1
+    first = (10_000, explorer.recall("result coverage 95"))
+    for again in (True, False):  # with the button, or by committing another number
+        if again:
+            entry._handle_custom_msg({"again": True}, [])  # as the browser does
+            rest = box.children[1]
+            assert (entry.answer, entry.verdict, entry.again, rest.layout.display) == ("", "", "", "none")
+        entry.submit("16,300")
+        assert entry.verdict == (
+            "This time you said <b>16,300 words</b>; it is <b>16,300 words</b>: close. Your first guess, 10,000 words "
+            "(off by a factor of 1.6), is the one that is drawn and counted."
+        )
+        assert entry.again == "Guess again" and rest.layout.display is None and len(every(box, w.Label)) == 1
+        assert (explorer.recall("guess coverage 95"), explorer.recall("result coverage 95")) == first
     entry._handle_custom_msg({"again": True}, [])
     explorer._choices.flush()
     box, _ = again_of("coverage 95")
-    assert every(box, AnswerBox)[0].verdict == "" and not every(box, w.Label)
+    assert "You guessed <b>10,000 words</b> last time" in every(box, AnswerBox)[0].verdict and every(box, w.Label)
+
+
+def measured_later(monkeypatch, unit="words", **more):
+    """A prediction of which nothing is known until ``truth`` holds a number."""
+    truth = [math.nan]
+    prediction = Prediction("How many?", lambda e: truth[0] * e.batch, unit, **more)
+    monkeypatch.setitem(PREDICTIONS, "later", prediction)
+    explorer = Explorer("en", cost=COUNTED_MULTIPLICATIONS, batch=2)
+    (entry,) = every(predict("later", explorer), AnswerBox)
+    return truth, explorer, entry
+
+
+def test_a_guess_may_change_until_its_answer_is_known(monkeypatch):
+    truth, explorer, entry = measured_later(monkeypatch)
+    entry.submit("10")
+    entry.submit("12")
+    assert explorer.recall("guess later") == 12
+    entry._handle_custom_msg({"again": True}, [])
+    assert explorer.recall("guess later") is None
+    entry.submit("14")
+    truth[0] = 10.0
+    explorer.version += 1
+    assert "You said <b>14 words</b>; it is <b>20 words</b>" in entry.verdict
+    entry.submit("20")
+    assert explorer.recall("guess later") == 14 and "Your first guess, 14 words" in entry.verdict
+
+
+def test_a_guess_is_judged_at_the_sizes_it_was_made_at(monkeypatch):
+    truth, explorer, entry = measured_later(monkeypatch)
+    truth[0] = 10.0
+    entry.submit("20")
+    assert guess_here("later", explorer) == 20
+    said, result = entry.verdict, explorer.recall("result later")
+    for name, value in (("in_features", 64), ("batch", 8), ("cost", recorded_costs()[0]), ("in_features", 512)):
+        setattr(explorer, name, value)  # one by one, as buttons set them
+        assert entry.verdict == said and explorer.recall("result later") == result
+        assert guess_here("later", explorer) is None
+    truth[0] = 11.0
+    explorer.batch = 2  # back: now the timings are others, and only they
+    assert "it is <b>22 words</b>" in entry.verdict and guess_here("later", explorer) == 20
+    explorer.vocabulary = Vocabulary.synthetic(3000)
+    assert "it is <b>22 words</b>" in entry.verdict and guess_here("later", explorer) is None
+
+
+def test_an_impossible_guess_is_not_taken(monkeypatch):
+    truth, explorer, entry = measured_later(monkeypatch, "%", within=(0, 100))
+    truth[0] = 10.0
+    for impossible, got in (("150", "150"), ("-5", "-5")):
+        entry.submit(impossible)
+        assert f"The answer is from 0 to 100, got {got}." in entry.verdict
+        assert explorer.recall("guess later") is None
 
 
 def test_a_guess_about_other_sizes_says_what_it_was_about(cache):

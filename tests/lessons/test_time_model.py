@@ -19,7 +19,7 @@ from adasoft import MeasuredCost, PaperCost, Vocabulary
 from adasoft.lessons import COUNTED_MULTIPLICATIONS, TimingExplorer, predict
 from adasoft.lessons.kit import parts
 from adasoft.lessons.kit.exercises import judge
-from adasoft.lessons.kit.grading import PREDICTIONS
+from adasoft.lessons.kit.grading import PREDICTIONS, grade, judged
 from adasoft.lessons.time_model import cluster_figures as cf
 from adasoft.lessons.time_model import figures as tf
 from adasoft.lessons.time_model import measuring, race, timings
@@ -121,7 +121,7 @@ def test_a_line_and_its_refusals():
     assert line(10) == line(50) == line.flat == pytest.approx(3e-4)
     assert line(100) == pytest.approx(4e-4) and line.start_in_words == pytest.approx(150)
     assert FlatAffine(1.0, 0.0, 0.0).start_in_words == math.inf
-    told = "c = 0.2 ms, λ = 2 µs per word, k0 = 50, so the flat part takes 0.3 ms"
+    told = "c = 0.2 ms, λ = 2 µs per word, k₀ = 50, so the flat part takes 0.3 ms"
     assert tf.line_text(line) == told
     assert line.cost(512) == PaperCost(2e-4, 2e-6 / 512, 50, 512.0, name="the paper's last form")
     assert line.cost(512).product_time(100, 512) == pytest.approx(line(100))
@@ -373,8 +373,10 @@ def test_a_guess_is_drawn(explorer):
     explorer.remember(cf.GUESS, 3.0)
     explorer.search(explorer.models()[TIMED], 3)
     figure = figure_of(time_model.clusters_panel(explorer))
-    assert figure.data[12].x[0] == 3 and figure.data[12].y[0] == pytest.approx(
-        explorer.found_shares(explorer.models()[TIMED])[3]
+    assert (
+        figure.data[11].x[0] == 3
+        and figure.data[11].showlegend
+        and figure.data[11].y[0] == pytest.approx(explorer.found_shares(explorer.models()[TIMED])[3])
     )
     explorer.remember("guess worth of time", 10.0)
     figure = figure_of(time_model.replan_panel(explorer))
@@ -394,6 +396,69 @@ def test_the_papers_sizes_and_back(explorer):
     named(box, "The paper's sizes").click()
     named(box, "Fit for me").click()
     assert "nothing to fit a line to yet" in problem(box)
+
+
+def test_the_papers_sizes_and_back_leave_a_guess_and_a_search_as_they_were(explorer):
+    guessed = predict("worth of time", explorer, then=lambda: time_model.replan_panel(explorer))
+    guessed.children[0].submit("50")
+    said_then, result = guessed.children[0].verdict, explorer.recall("result worth of time")
+    box = time_model.clusters_panel(explorer)
+    press(box, "Search")
+    found = explorer.found_shares(explorer.models()[TIMED])
+    seen = []
+    sizes = lambda: (len(explorer.vocabulary), explorer.in_features, explorer.batch)  # noqa: E731
+    explorer.observe(lambda _: seen.append(sizes()), "version")
+    mine = sizes()
+    named(box, "The paper's sizes").click()
+    assert np.isnan(figure_of(guessed).data[1].x[0])  # it was no guess of these sizes
+    named(box, "My sizes again").click()
+    assert seen == [(min(10_000, mine[0]), 128, 512), mine]  # in one step each: nothing is priced in between
+    assert guessed.children[0].verdict == said_then and explorer.recall("result worth of time") == result
+    assert result["truth"] == pytest.approx(max(0.1, 100 * cf.replan_gain(explorer)))
+    assert found and explorer.found_shares(explorer.models()[TIMED]) == found
+    assert figure_of(guessed).data[1].x[0] > 0
+
+
+@pytest.mark.parametrize("impossible", ["150", "-5"])
+def test_a_step_cannot_be_shorter_by_more_than_all_of_it(impossible, explorer):
+    guessed = predict("worth of time", explorer)
+    guessed.children[0].submit(impossible)
+    assert f"The answer is from 0 to 100, got {impossible}." in guessed.children[0].verdict
+    assert explorer.recall("guess worth of time") is None
+
+
+def test_one_tail_too_many_is_no_factor():
+    said = [judged(guess, 3, "tails, by the timings") for guess in (4, 1, 3, 3.5)]
+    assert said == ["1 too many", "2 too few", "right", "close"]
+
+
+def test_microseconds_taken_for_milliseconds_have_their_hint():
+    assert "as if they were milliseconds" in grade("largest c", "0.40-50*2.4").hint
+
+
+def test_what_two_clusters_cost_beyond_their_starts_is_what_the_text_says():
+    explorer = still_explorer()
+    cost = explorer.timings[0]
+    text = lesson_text()
+    counted, _, charged, timed = (explorer.shortlists(one) for one in explorer.models().values())
+    head = int(counted.sizes[counted.root.argmin()])
+    for curve, told in ((counted, "27 %"), (timed, "54 %")):
+        assert f"{curve.root.min() / curve.full:.0%}".replace("%", " %") == told and told in text
+    np.testing.assert_allclose(charged.root / charged.full, counted.root / counted.full, rtol=0.05)
+    tokens, words = 64 * (1 - float(explorer.vocabulary.cumulative[head])), len(explorer.vocabulary) - head
+    assert round(tokens) == 10 and "10 of 64 tokens, a sixth" in text
+    few, all_of_them = (float(cost.product_time(words, b, 512)) for b in (tokens, 64))
+    assert few / all_of_them == pytest.approx(0.5, abs=0.03)
+    explorer.batch = 2560
+    timed = explorer.shortlists(cost)
+    assert round(100 * timed.root.min() / timed.full) == 28 and "the clock says 28 %" in text
+    explorer.batch = 64
+    explorer.cost = cost
+    explorer.cutoffs = explorer.best_plan(cost).cutoffs
+    times = [explorer.prediction.seconds]
+    explorer.set_n_tails(4)
+    times.append(explorer.prediction.seconds)
+    assert "{:.2f} ms become {:.2f} ms".format(*(1e3 * t for t in times)) in text
 
 
 def test_only_what_the_paper_prints_is_drawn(explorer):
@@ -516,9 +581,9 @@ def test_clusters_under_each_model(explorer):
     first = list(figure.data[7].y)
     explorer.batch = 128
     assert "an exact search" in said(box) and np.isnan(figure.data[4].y).all()
-    assert list(figure.data[11].y) == first and figure.data[11].name.startswith("timings at B = 64")  # stays, grey
+    assert list(figure.data[10].y) == first and figure.data[10].name.startswith("timings at B = 64")  # stays, grey
     press(box, "Search")
-    assert list(figure.data[11].y) == first and "At B = 64" in said(box)
+    assert list(figure.data[10].y) == first and "At B = 64" in said(box)
 
 
 def test_two_clusters_beside_the_paper(explorer):
@@ -652,7 +717,7 @@ def test_the_guess_of_the_best_number_is_for_its_own_batch(explorer):
     explorer.batch = 2560
     assert truth(explorer) == before
     explorer.remember(cf.GUESS, 3.0)
-    assert np.isnan(figure_of(time_model.clusters_panel(explorer)).data[12].x[0])
+    assert np.isnan(figure_of(time_model.clusters_panel(explorer)).data[11].x[0])
 
 
 @pytest.mark.parametrize("key", ["twice the time", "best number", "worth of time"])
@@ -689,9 +754,13 @@ def test_the_verdict_is_read_from_the_points():
     explorer.remember(tf.GUESS, 50.0)
     explorer.note_sweep({"sizes": explorer.product_sizes, "device": "x", "date": "2026-01-01", "times": times})
     told = tf.yours_for_twice(explorer)
-    assert told == f"By your points, {tf.twice(sizes, seconds):,.0f} words take twice the time of one. You guessed 50."
+    words = f"{tf.twice(sizes, seconds):,.0f} words"
+    assert told == (
+        f"By your points, {words} take twice the time of one. Your guess, 50, is scored by the cost model, above."
+    )
     more = tf.disagreement(explorer)
-    assert "By your points, 33 words take at most 20 % longer than one." in more and "trust the points" in more
+    assert "By your points, 33 words take at most 20 % longer than one." in more
+    assert tf.trust_the_points(explorer).endswith(": trust the points.")
     assert "not flat" not in more
 
 

@@ -334,14 +334,15 @@ def test_half_of_a_text_as_words(explorer):
     assert "these 125 words" in said(word_panels.half_panel(explorer))
 
 
-def test_another_guess_moves_its_mark(explorer):
+def test_another_guess_leaves_the_mark_of_the_first(explorer):
     explorer.vocabulary = load_language("en")
     box = predict("half", explorer, then=lambda: word_panels.half_panel(explorer))
     box.children[0].submit("5000")
     assert "40 times as long" in said(box)
     box.children[0]._handle_custom_msg({"again": True}, [])
     box.children[0].submit("15")
-    assert "✕ your guess" in said(box) and "40 times as long" not in said(box)
+    assert "This time you said" in box.children[0].verdict
+    assert "✕ your guess" in said(box) and "40 times as long" in said(box)
 
 
 # ---------------------------------------------------------------------- a text whose words appear by rank

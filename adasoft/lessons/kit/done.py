@@ -77,6 +77,23 @@ def keep(section: str, key: str, **what: str) -> None:
     tell()
 
 
+def setting(explorer: Any) -> dict[str, Any]:
+    """Where an explorer stands, as JSON: its words and sizes. A guess is judged, and drawn, where it was made."""
+    words = explorer.vocabulary
+    return {"words": [words.name, len(words), float(words.total)], "d": explorer.in_features, "B": explorer.batch}
+
+
+def is_at(result: Mapping[str, Any], explorer: Any) -> bool:
+    """Whether an explorer stands where the answer to a guess was found."""
+    return bool(result.get("at") == setting(explorer))
+
+
+def guess_here(key: str, explorer: Any) -> float | None:
+    """The guess to draw: None where there is none, or the explorer stands at other words or sizes."""
+    kept = guess_of(key, explorer.recall)
+    return None if kept is None or not (kept[1] is None or is_at(kept[1], explorer)) else kept[0]
+
+
 def guess_of(key: str, recall: Callable[[str], Any]) -> tuple[float, dict[str, Any] | None] | None:
     """A kept guess and its result, ``{truth, unit, question}``, None where that is not known yet; None without a guess.
 

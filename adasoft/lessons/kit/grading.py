@@ -59,6 +59,8 @@ class Prediction(NamedTuple):
     """What a question that follows the explorer asks, without its numbers: for the map of the lesson."""
     sizes: Mapping[str, Any] = {}
     """Traits of the explorer that the question names: set when a guess is committed, so that the panel starts there."""
+    within: tuple[float, float] = (-math.inf, math.inf)
+    """What is possible at all: a guess outside is not taken, and the box says why."""
 
 
 #: Of all lessons, by the key that a notebook's cell names.
@@ -273,6 +275,9 @@ def judged(guess: float, true: float, unit: str) -> str:
     >>> judged(30, 100, "% of the pairs"), judged(98, 100, "% of the pairs")  # a share, which cannot be above 100
     ('70 percentage points too low', 'close')
     """
+    if unit.partition(",")[0] == "tails" and guess == round(guess):  # one of a few: no factor
+        apart = abs(guess - true)
+        return f"{number_text(apart)} too {'many' if guess > true else 'few'}" if apart else "right"
     if unit.startswith("% of ") and closeness(off_by(guess, true)) != "close":
         return f"{abs(guess - true):,.3g} percentage points too {'high' if guess > true else 'low'}"
     if unit != "digits":
@@ -301,7 +306,7 @@ class _Guess:
         self.asked, self.truth, self.unit = self.prediction.question, self.prediction.truth, self.prediction.unit
         self.committed = False
         self.judged_with: Any = None
-        """The cost model and the words that the verdict is for."""
+        """The cost model that the verdict is for."""
         self.rest = w.VBox([], layout=w.Layout(width="100%"))
         shows_itself = not isinstance(self.asked, str)
         self.entry = AnswerBox(self.text(), "Commit", self.commit, shown=shows_itself, start_over=self.again)
@@ -332,12 +337,20 @@ class _Guess:
             return _line(
                 "missing", f"A guess in {self.unit.partition(',')[0]} should be above 0, got {number_text(guess)}."
             )
+        low, high = self.prediction.within
+        if not low <= guess <= high:
+            least = f"from {number_text(low)} to" if low > -math.inf else "at most"
+            return _line("missing", f"The answer is {least} {number_text(high)}, got {number_text(guess)}.")
         try:
             with LOCK:
                 for name, value in self.prediction.sizes.items():
                     setattr(self.explorer, name, value)
                 self.entry.question = self.text()
                 true = self.truth_now()
+                first = self.counted()
+                if first and not (guess == first[0] and done.is_at(first[1], self.explorer)):
+                    # who knows the answer no longer guesses
+                    return self.tried(guess, true, *first)
                 self.explorer.unremember(f"result {self.key}")
                 self.explorer.remember(f"guess {self.key}", guess)
                 self.open()
@@ -353,9 +366,21 @@ class _Guess:
         except Exception as error:  # a callback's exception would be lost
             return _failed(error)
 
-    def basis(self) -> Any:
-        """What the answer may rest on, besides the question: the cost model and the words."""
-        return self.explorer.cost, self.explorer.vocabulary
+    def counted(self) -> tuple[float, dict[str, Any]] | None:
+        """The first guess whose answer was shown, and that answer: it is drawn and counted, later ones are only
+        answered."""
+        kept = done.guess_of(self.key, self.explorer.recall)
+        return None if kept is None or kept[1] is None else (kept[0], kept[1])
+
+    def tried(self, guess: float, true: float, first: float, result: Mapping[str, Any]) -> str:
+        """Answer another guess, after the one that counts."""
+        self.open()
+        answer = "Nothing is measured at these sizes yet." if math.isnan(true) else self.told(guess, true)
+        close = judged(first, result["truth"], self.unit)
+        return (
+            f"This time you said <b>{html.escape(self.said(guess))}</b>; {answer} Your first guess, "
+            f"{html.escape(self.said(first))} ({close}), is the one that is drawn and counted."
+        )
 
     def used(self) -> dict[str, str]:
         """The names of the timings and the words of now, as they are kept beside an answer."""
@@ -363,7 +388,7 @@ class _Guess:
 
     def truth_now(self) -> float:
         """The answer with the present cost model and words."""
-        self.judged_with = self.basis()
+        self.judged_with = self.explorer.cost
         return self.truth(self.explorer)
 
     def said(self, guess: float) -> str:
@@ -376,7 +401,8 @@ class _Guess:
 
     def keep_result(self, true: float) -> None:
         """Keep the answer beside the guess, with the question that it is for."""
-        result = {"truth": float(true), "unit": self.unit, "question": self.entry.question, **self.used()}
+        at = done.setting(self.explorer)
+        result = {"truth": float(true), "unit": self.unit, "question": self.entry.question, "at": at, **self.used()}
         self.explorer.remember(f"result {self.key}", result)
         done.tell()
 
@@ -402,9 +428,15 @@ class _Guess:
             self.entry.verdict = _failed(error)
 
     def judge_again(self) -> None:
-        """Let the verdict of a kept guess follow other timings or words, where the question is still the same."""
+        """Let the verdict of a kept guess follow other timings, where question and setting are still the same: sizes
+        that change one by one pass through settings that nobody guessed for."""
         kept = done.guess_of(self.key, self.explorer.recall)
-        if kept is None or kept[1] is None or kept[1]["question"] != self.text():
+        if (
+            kept is None
+            or kept[1] is None
+            or kept[1]["question"] != self.text()
+            or not done.is_at(kept[1], self.explorer)
+        ):
             return
         guess, before, used = kept[0], float(kept[1]["truth"]), kept[1]
         try:
@@ -422,10 +454,13 @@ class _Guess:
         )
 
     def again(self) -> None:
-        """Forget the guess, and hide the answer with what it opened."""
+        """Hide the answer with what it opened, for another guess; forget one whose answer was not shown."""
         with LOCK:
-            for kept in ("guess", "result"):
-                self.explorer.unremember(f"{kept} {self.key}")
+            if self.counted() is None:
+                self.explorer.unremember(f"guess {self.key}", f"result {self.key}")
+            self.committed = False
+            self.entry.answer = self.entry.verdict = self.entry.again = ""
+            self.rest.layout.display = "none"
             self.redraw()
             done.tell()
 
@@ -461,10 +496,7 @@ class _Guess:
             self.entry.question = self.text()
         elif self.waits():
             self._wait_on()
-        elif self.judged_with is not None and any(
-            a is not b for a, b in zip(self.judged_with, self.basis(), strict=True)
-        ):
-            self.judged_with = self.basis()
+        elif self.judged_with is not None and self.judged_with is not self.explorer.cost:
             self.judge_again()
 
 

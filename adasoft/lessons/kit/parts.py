@@ -338,7 +338,7 @@ class Pair:
     ) -> None:
         self.panel, self.number, self.step, self.log, self.high = panel, number, step, log, high
         self._shown = low
-        limits = {"min": 0.0, "max": self._grid(high) * step} if log else {"min": low, "max": high}
+        limits = {"min": 0.0, "max": math.ceil(math.log10(high) / step) * step} if log else {"min": low, "max": high}
         self.slider = Slider(value=low, step=step, description=name, log=log, **limits)
         self.row = row(self.slider, number)
 

@@ -163,7 +163,10 @@ class AnswerBox(anywidget.AnyWidget):  # type: ignore[misc]
         if content.get("again"):
             self._start_over()
         else:
-            self.submit(str(content.get("answer", "")))
+            try:
+                self.submit(str(content.get("answer", "")))
+            finally:
+                self.send({"kind": "done"})  # the verdict may be the same as before
 
 
 class Slider(anywidget.AnyWidget):  # type: ignore[misc]

@@ -12,6 +12,7 @@ from plotly.subplots import make_subplots
 from ...cost import Cost
 from ...planning import Plan
 from ...text import counted
+from ..kit.done import guess_here
 from ..kit.picker import COLORS, places
 from ..kit.plots import (
     DASHES,
@@ -20,7 +21,6 @@ from ..kit.plots import (
     LOG,
     PLANNED,
     TEXT_COLOR,
-    YOU,
     Data,
     Layout,
     filled,
@@ -51,7 +51,7 @@ def whose(explorer: TimingExplorer) -> str:
 
 def clusters_data(explorer: TimingExplorer) -> tuple[Data, Layout]:
     """For each model: two clusters against the first one's size, and the best plan against the number of tails; both
-    relative to the full softmax under the same model. Then the lowest points, the reader's own, and earlier ones."""
+    relative to the full softmax under the same model. Then the lowest points, earlier ones, and the guess."""
     data: Data = {}
     models = explorer.models()
     lowest: list[list[tuple[float, float]]] = [[], []]
@@ -79,21 +79,22 @@ def clusters_data(explorer: TimingExplorer) -> tuple[Data, Layout]:
             "y": numbers([y for _, y in found]),
             "marker.color": stars[i] or [TEXT_COLOR],
         }
-    here = explorer.cutoffs[0] if explorer.cutoffs else 1
-    floor = min((y for _, y in lowest[0]), default=0.1)
-    data[10] = {"x": np.full(1, float(here)), "y": np.full(1, 0.75 * floor)}
     label, before = explorer.earlier_search()
-    data[11] = {
+    data[10] = {
         "x": numbers(list(before)),
         "y": numbers(list(before.values())),
         "name": f"timings at {label}" if label else "",
         "showlegend": bool(label),
     }
-    guess = explorer.recall(GUESS)
+    guess = guess_here("best number", explorer) if explorer.batch == GUESS_BATCH else None  # else it was no guess
+    tails = math.nan if guess is None else guess
     timed = explorer.found_shares(models[TIMED]) if TIMED in models else {}
-    shown = guess is not None and explorer.batch == GUESS_BATCH  # at another B it was no guess
-    place = timed.get(round(guess), math.nan) if shown else math.nan
-    data[12] = {"x": numbers([guess if shown else math.nan]), "y": np.full(1, place)}
+    place = math.nan if guess is None else timed.get(round(guess), math.nan)
+    data[11] = {
+        "x": numbers([tails]),
+        "y": np.full(1, place),
+        "showlegend": not math.isnan(place),
+    }
     return data, {}
 
 
@@ -125,17 +126,9 @@ def clusters_figure(explorer: TimingExplorer) -> go.Figure:
         figure.add_scatter(
             row=1, col=column, mode="markers", name="lowest", showlegend=column == 1, marker=PLANNED, hoverinfo="skip"
         )
-    figure.add_scatter(
-        row=1,
-        col=1,
-        mode="markers",
-        name="your first cutoff",
-        marker=YOU,
-        hovertemplate="your first cutoff, %{x:,d} words<extra></extra>",
-    )
     earlier = {"color": TEXT_COLOR, "width": 1.5, "dash": "dot"}
     figure.add_scatter(row=1, col=2, mode="lines+markers", line=earlier, marker={"size": 5}, opacity=0.8)
-    figure.add_scatter(row=1, col=2, mode="markers", name="your guess", marker=GUESSED, showlegend=False)
+    figure.add_scatter(row=1, col=2, mode="markers", name="your guess", marker=GUESSED)
     figure.update_xaxes(row=1, col=1, title_text="words in the head, k<sub>h</sub>", **LOG)
     figure.update_xaxes(row=1, col=2, title_text="number of tails J", dtick=1, range=[-0.4, MOST_TAILS + 0.4])
     figure.update_yaxes(type="log", tickvals=[0.05, 0.07, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 2], tickformat=".0%")
@@ -166,11 +159,11 @@ def number_sentence(explorer: TimingExplorer) -> tuple[str, str]:
         most = " (the most tried)" if best[TIMED] == MOST_TAILS else ""
         result += f" Least time on {_the(whose(explorer))}, at B = {explorer.batch:,}: "
         result += f"{counted(best[TIMED], 'tail')}{most}."
+    line = "your points" if explorer.line_is_yours else f"the timings of {_the(whose(explorer))}"
     rest = [
-        f"If a tail pays the constant by its share of the tokens, as in the paper's first version, the best is J = "
-        f"{best[BY_SHARE]}{' (the most tried)' if best[BY_SHARE] == MOST_TAILS else ''}; if every cluster pays it, J = "
-        f"{best[EACH]}. This constant comes from the best line through "
-        f"{'your points' if explorer.line_is_yours else f'the timings of {_the(whose(explorer))}'} at these sizes."
+        f"With c from the best line through {line} at these sizes: if a tail pays c by its share of the tokens, as in "
+        f"the paper's first version, the best is J = {best[BY_SHARE]}"
+        f"{' (the most tried)' if best[BY_SHARE] == MOST_TAILS else ''}; if every cluster pays it, J = {best[EACH]}."
     ]
     label, before = explorer.earlier_search()
     if before:
@@ -267,12 +260,12 @@ def replan_data(explorer: TimingExplorer) -> tuple[Data, Layout]:
     names = list(rows)[::-1]
     texts = [f"{seconds_text(rows[n][1])}, {counted(len(rows[n][0]), 'tail')} " for n in names]
     # at another B it was no guess
-    guess = explorer.recall("guess worth of time") if explorer.batch == GUESS_BATCH else None
+    guess = guess_here("worth of time", explorer) if explorer.batch == GUESS_BATCH else None
     (_, slow) = rows[f"planned by {COUNTED}"]
     place = slow * (1 - guess / 100) if guess is not None and guess < 100 else math.nan
     return {
         0: {"y": names, "x": np.asarray([1e3 * rows[n][1] for n in names]), "text": texts},
-        1: {"y": names[:1], "x": np.full(1, 1e3 * place)},
+        1: {"y": names[:1], "x": np.full(1, 1e3 * place), "showlegend": not math.isnan(place)},
     }, {
         "xaxis.range": (0, 1.05e3 * max(s for _, s in rows.values())),
         "yaxis.tickvals": tuple(range(len(names))),
@@ -285,17 +278,18 @@ def replan_figure(explorer: TimingExplorer) -> go.Figure:
     figure = go.Figure()
     figure.add_bar(
         orientation="h",
+        showlegend=False,
         marker={"color": [COLORS[0], COLORS[1], FULL_COLOR]},
         textposition="none",  # beside the name: on the bar it is dim, beyond it the cross of the guess would cover it
         hovertemplate="%{y}:%{text}<extra></extra>",
     )
-    figure.add_scatter(mode="markers", marker=GUESSED, hovertemplate="your guess: %{x:.3~g} ms<extra></extra>")
-    figure.update_xaxes(
-        title_text=f"one training step of the layer, predicted by the timings of {_the(whose(explorer))}, ms"
-    )
+    said = "your guess: %{x:.3~g} ms<extra></extra>"
+    figure.add_scatter(mode="markers", name="your guess", marker=GUESSED, hovertemplate=said)
+    figure.update_xaxes(title_text=f"one training step, predicted ({whose(explorer)}), ms")
     figure.update_yaxes(type="category", tickmode="array", ticks="outside", ticklen=5, tickcolor="rgba(0,0,0,0)")
-    figure = filled(figure, *replan_data(explorer), 190)
-    figure.update_layout(margin_t=12)
+    figure = filled(figure, *replan_data(explorer), 206)
+    legend = {"orientation": "h", "x": 1.0, "xanchor": "right", "y": 1.0, "yanchor": "bottom"}
+    figure.update_layout(margin_t=28, showlegend=True, legend=legend)
     return figure
 
 

@@ -72,9 +72,10 @@ def _first_read_late(device: Device, repeats: int) -> float:
     return statistics.median(times)
 
 
-def _all_at_once(device: Device, repeats: int) -> float:
-    device.run()
-    device.wait()
+def _all_at_once(device: Device, repeats: int, *, warm_up: bool = True) -> float:
+    if warm_up:
+        device.run()
+        device.wait()
     start = device.clock()
     for _ in range(repeats):
         device.run()
@@ -106,6 +107,8 @@ EXERCISES = {
             ),
             "You handed all runs over and waited once: one number for all, so no median. Wait, and read the clock, "
             "around each run.": _all_at_once,
+            "No warm-up, and one clock around all runs: their mean, the cold first one included. Warm up, and read the "
+            "clock around each run.": lambda device, repeats: _all_at_once(device, repeats, warm_up=False),
             "That is in milliseconds; the clock tells seconds, and so should you.": lambda device, repeats: (
                 1e3 * stopwatch(device, repeats)
             ),

@@ -17,6 +17,7 @@ from ..kit import forms
 from ..kit.costs import COUNTED_MULTIPLICATIONS
 from ..kit.explorer import FLOOR
 from ..kit.first_words import FirstWordsExplorer
+from ..kit.kept import fitted
 from ..kit.traits import Whole, kept
 from ..kit.views import LOCK
 from .flat_affine import FlatAffine, fit_flat_affine, sweep_sizes
@@ -109,6 +110,19 @@ class TimingExplorer(FirstWordsExplorer):
         if n > there:
             raise ValueError(f"V should be at most {there:,}, the words of {self._whole.name}, got {n:,}")
         self.n_words = n
+
+    def take_sizes(self, sizes: Mapping[str, Any]) -> None:
+        """Set several traits in one step: no view sees, and prices, a mixture of old and new sizes."""
+        with LOCK:
+            with self.muted():
+                for name, value in sizes.items():
+                    setattr(self, name, value)
+                self.vocabulary = self._whole  # cut again
+                self.cutoffs = fitted(self.cutoffs, len(self.vocabulary))
+                self.active = max(0, min(self.active, len(self.cutoffs) - 1))
+            for name in (*sizes, "cutoffs"):
+                self._keep(name)
+            self.version += 1
 
     def note(self, key: str, value: Any) -> None:
         """Keep a measurement, and let all views know."""
@@ -256,7 +270,9 @@ class TimingExplorer(FirstWordsExplorer):
         )
 
     def _search_key(self, cost: Cost, batch: int | None = None) -> Any:
-        return self.vocabulary, self.in_features, batch or self.batch, self.width_rule, cost
+        words = self.vocabulary  # cut again, they are others, with the same counts
+        key = words.name, len(words), float(words.total)
+        return key, self.in_features, batch or self.batch, self.width_rule, cost
 
     def found(self, cost: Cost) -> dict[int, Plan]:
         """The best plans found so far under a cost model, by their number of tails."""

@@ -10,6 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ...text import counted
+from ..kit.done import guess_here
 from ..kit.picker import COLORS
 from ..kit.plots import FULL_COLOR, LOG, MEASURED, Data, Layout, filled, percent, seconds_text
 from .explorer import GUESS_BATCH, TimingExplorer
@@ -147,8 +148,8 @@ def line_view(explorer: TimingExplorer, swept: Mapping[int, Spread] | None = Non
 
 
 def _guess(explorer: TimingExplorer) -> float | None:
-    """The words that the reader guessed; none at another B, for which it was no guess."""
-    guess = explorer.recall(GUESS)
+    """The words that the reader guessed; none at another B or d, for which it was no guess."""
+    guess = guess_here("twice the time", explorer)
     return float(guess) if guess and guess > 0 and explorer.batch == GUESS_BATCH else None
 
 
@@ -175,7 +176,7 @@ def product_figure(explorer: TimingExplorer) -> go.Figure:
         showlegend=bool(view["points"]),
     )
     figure.add_scatter(
-        mode="lines", name="your line g(k)", x=grid, y=_ms(line(grid)), line={"color": COLORS[1], "width": 3}
+        mode="lines", name="the line g(k)", x=grid, y=_ms(line(grid)), line={"color": COLORS[1], "width": 3}
     )
     figure.add_scatter(
         mode="lines",
@@ -206,7 +207,7 @@ def product_figure(explorer: TimingExplorer) -> go.Figure:
 def line_text(line: FlatAffine) -> str:
     """A line in words."""
     flat = f", so the flat part takes {seconds_text(line.flat)}" if line.k0 >= 1 else ""
-    return f"c = {1e3 * line.c:,.3g} ms, λ = {1e6 * line.lam:,.3g} µs per word, k0 = {line.k0:,.3g}{flat}"
+    return f"c = {1e3 * line.c:,.3g} ms, λ = {1e6 * line.lam:,.3g} µs per word, k₀ = {line.k0:,.3g}{flat}"
 
 
 def disagreement(explorer: TimingExplorer) -> str:
@@ -227,11 +228,19 @@ def disagreement(explorer: TimingExplorer) -> str:
     text += f"The best line through {'them' if measured else 'it'}: {line_text(best)}."
     if best.c and best.lam:
         text += f" By that line, one start takes as long as {best.c / best.lam:,.0f} more words."
-    off = abs(best.errors(sizes, seconds))
-    if measured and off.max() > FLAT - 1:
-        worst = sizes[int(off.argmax())]
-        text += f" But it misses your points by up to {percent(off.max())}, at k = {worst:,}: trust the points."
     return text
+
+
+def trust_the_points(explorer: TimingExplorer) -> str:
+    """Where the best line is far from the measured points; nothing where it is not."""
+    sizes, seconds, what = explorer.to_fit()
+    if what != "measured points":
+        return ""
+    off = abs(explorer.fitted_line().errors(sizes, seconds))
+    if off.max() <= FLAT - 1:
+        return ""
+    worst = sizes[int(off.argmax())]
+    return f"Even the best line misses them by up to {percent(off.max())}, at k = {worst:,}: trust the points."
 
 
 def flat_until(sizes: Sequence[float], seconds: Sequence[float]) -> int:
@@ -257,7 +266,7 @@ def yours_for_twice(explorer: TimingExplorer) -> str:
     if what != "measured points":
         return ""
     found, guess = twice(sizes, seconds), _guess(explorer)
-    said = f" You guessed {guess:,.3g}." if guess else ""
+    said = f" Your guess, {guess:,.3g}, is scored by the cost model, above." if guess else ""
     if math.isnan(found):
         return f"By your points, even {sizes[-1]:,} words take less than twice the time of one.{said}"
     return f"By your points, {found:,.0f} words take twice the time of one.{said}"

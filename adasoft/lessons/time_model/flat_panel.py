@@ -85,7 +85,8 @@ def product_panel(explorer: TimingExplorer, *, slot: str = "product", every: flo
         one = product_seconds(cost, explorer.sweep, explorer.batch, explorer.in_features)
         last: Mapping[str, Any] = explorer.recall("product sweep") or {}
         shown = f" Measured on {last['device']}, {last['date'][:10]}." if explorer.swept() else ""
-        told = f"{tf.yours_for_twice(explorer)} {tf.model_and_points(explorer)}".strip()
+        parts = (tf.yours_for_twice, tf.trust_the_points, tf.model_and_points)
+        told = " ".join(filter(None, (part(explorer) for part in parts)))
         words.say(told, f"{tf.disagreement(explorer)}{shown}".strip())
         estimate.say(estimate_text(one, float(budget.value), whose, busy_text(explorer.bench.load())))
 

@@ -88,15 +88,13 @@ def sizes_and_back(
         now = {name: getattr(explorer, name) for name in wanted}
         if now != dict(wanted):
             mine.update(now)
-        for name, value in wanted.items():
-            setattr(explorer, name, value)
+        explorer.take_sizes(wanted)
         note.say(text)
 
     def back() -> None:
         if not mine:
             raise ValueError("these are your sizes: nothing to go back to")
-        for name, value in mine.items():
-            setattr(explorer, name, value)
+        explorer.take_sizes(mine)
         mine.clear()
         note.say("")
 

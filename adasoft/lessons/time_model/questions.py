@@ -39,13 +39,13 @@ QUESTIONS: dict[str, Question] = {
         "$k = 10$ words take?",
         lambda: 0.3,
         {
-            "That is c + lambda k, but k = 10 lies below k0: the time is flat there.": lambda: 0.22,
-            "Mind the units: lambda is in microseconds, 50 x 2 µs = 0.1 ms.": lambda: 100.2,
+            "That is c + λ k, but k = 10 lies below k₀: the time is flat there.": lambda: 0.22,
+            "Mind the units: λ is in microseconds, 50 x 2 µs = 0.1 ms.": lambda: 100.2,
             "That is the right time in microseconds; the question asks for milliseconds.": lambda: 300.0,
             "That is k = 10 in microseconds, and the time is flat there.": lambda: 220.0,
-            "That is c alone; the flat part is c + lambda k0.": lambda: 0.2,
-            "That is lambda k0 alone; c is missing.": lambda: 0.1,
-            "That is c + lambda (k0 + k): the larger of the two counts, not the sum.": lambda: 0.32,
+            "That is c alone; the flat part is c + λ k₀.": lambda: 0.2,
+            "That is λ k₀ alone; c is missing.": lambda: 0.1,
+            "That is c + λ (k₀ + k): the larger of the two counts, not the sum.": lambda: 0.32,
         },
         "0.20 ms + 50 x 0.002 ms, as for every k up to 50.",
         unit="ms",
@@ -55,14 +55,17 @@ QUESTIONS: dict[str, Question] = {
         "2.4 µs. How many milliseconds can $c$ be at most?",
         lambda: 0.4 - 50 * 2.4e-3,
         {
-            "That is the whole flat part, c + lambda k0; subtract lambda k0.": lambda: 0.4,
-            "That is lambda k0; c is the rest of the 0.40 ms.": lambda: 50 * 2.4e-3,
+            "That is the whole flat part, c + λ k₀; subtract λ k₀.": lambda: 0.4,
+            "That is λ k₀; c is the rest of the 0.40 ms.": lambda: 50 * 2.4e-3,
             "Mind the units: 50 x 2.4 µs are 120 µs = 0.12 ms, and c is the rest of 0.40 ms.": lambda: 120.0,
-            "You added: the flat part already holds lambda k0.": lambda: 0.4 + 50 * 2.4e-3,
+            "Mind the units: 50 x 2.4 µs are 0.12 ms; you took 120 off, as if they were milliseconds.": (
+                lambda: 0.4 - 50 * 2.4
+            ),
+            "You added: the flat part already holds λ k₀.": lambda: 0.4 + 50 * 2.4e-3,
             "You subtracted one word, not 50.": lambda: 0.4 - 2.4e-3,
-            "You took lambda as 24 µs: 50 words at 2.4 µs are 0.12 ms.": lambda: 0.4 - 50 * 2.4e-4,
+            "You took λ as 24 µs: 50 words at 2.4 µs are 0.12 ms.": lambda: 0.4 - 50 * 2.4e-4,
         },
-        "0.40 ms - 50 x 0.0024 ms. A bound from arithmetic; the paper never printed lambda.",
+        "0.40 ms - 50 x 0.0024 ms. A bound from arithmetic; the paper never gave λ.",
         unit="ms",
     ),
     "one more tail": Question(
@@ -110,6 +113,7 @@ PREDICTIONS: dict[str, Prediction] = {
         lambda e: max(0.1, 100 * cf.replan_gain(timed(e), GUESS_BATCH)),
         "%, by the timings",
         sizes=START,
+        within=(0, 100),  # by time, the plan made by time is no slower
     ),
 }
 

@@ -13,21 +13,21 @@ from ..kit.plots import FULL_COLOR, TEXT_COLOR, plain, seconds_text
 #: Pairs of recorded shapes (tokens, words, numbers per word), and why their times are what they are.
 PAIRS: tuple[tuple[str, tuple[int, int, int], tuple[int, int, int], str], ...] = (
     (
-        "1: short lists",
+        "Race 1",
         (1, 64, 16),
         (16, 256, 64),
-        "Both are over before the machine has properly begun: what you see is what it costs to start, and a few "
-        "hundredths of a millisecond of chance.",
+        "Both are over before the machine has properly begun: what you see is what it costs to start; "
+        "the difference between them is noise.",
     ),
     (
-        "2: a long, thin tail",
+        "Race 2",
         (12, 268_479, 32),
         (221, 15_423, 128),
         "The long list is read from memory, but each number is used for only 12 tokens: reading takes longer than "
         "multiplying.",
     ),
     (
-        "3: large products",
+        "Race 3",
         (278, 3553, 512),
         (228, 5103, 1024),
         "Products of this size keep the machine multiplying, and then counting is right.",

@@ -101,10 +101,13 @@ def _ways_still() -> Picture:
 @still(
     "03_product",
     "Time of a product against its words k, both axes logarithmic. The recorded CPU is flat up to about 80 words, then "
-    "rises in a straight line. A line not fitted yet lies beside it.",
+    "rises in a straight line. The best line, flat and then straight, lies on it.",
 )
 def _product_still() -> Picture:
-    return tf.product_figure(still_explorer())
+    explorer = still_explorer()
+    line = explorer.fitted_line()
+    explorer.line = (line.c, line.lam, line.k0)
+    return tf.product_figure(explorer)
 
 
 @still(

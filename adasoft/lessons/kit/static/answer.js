@@ -25,8 +25,11 @@ function render({ model, el }) {
   model.on('change:again', restart); restart();
   again.addEventListener('click', () => { sent = null; model.send({again: true}); box.focus(); });
   const verdict = make('div', {role: 'status', class: 'adasoft-verdict'});
-  const show = () => { verdict.innerHTML = model.get('verdict'); };
-  const press = () => { sent = box.value; model.send({answer: sent}); };    // what was typed and the press, in one message
+  let waits = 0;
+  const show = () => { clearTimeout(waits); verdict.innerHTML = model.get('verdict'); };
+  const press = () => {                                   // an answer may take seconds to find
+    clearTimeout(waits); waits = setTimeout(() => { verdict.textContent = 'Working …'; }, 400);
+    sent = box.value; model.send({answer: sent}); };    // what was typed and the press, in one message
   button.addEventListener('click', press);
   el.addEventListener('keydown', e => {                   // the keyboard's way out
     if (e.key === 'Escape') el.closest('.jp-Cell')?.focus(); }, true);
@@ -34,10 +37,10 @@ function render({ model, el }) {
     e.stopPropagation();                                  // else JupyterLab takes letters for commands
     if (e.key === 'Enter') { e.preventDefault(); press(); } });
   for (const one of [button, again]) one.addEventListener('keydown', e => e.stopPropagation());
-  model.on('change:verdict', show); show();
+  model.on('change:verdict', show); model.on('msg:custom', show); show();
   const lost = () => el.classList.toggle('jupyter-widgets-disconnected');     // as ipywidgets' own do
   model.on('comm_live_update', lost);
-  return () => { model.off('change:verdict', show); model.off('change:question', put);
+  return () => { clearTimeout(waits); model.off('change:verdict', show); model.off('msg:custom', show); model.off('change:question', put);
     model.off('change:answer', typed); model.off('change:again', restart);
     model.off('comm_live_update', lost); };
 }

@@ -270,8 +270,9 @@ function handle(view, i) {
   group.addEventListener('focus', () => view.activate(i));
   group.addEventListener('keydown', event => {
     const factor = STEP[event.key], at = state.cuts[i];
-    if (!factor && event.key !== 'Home' && event.key !== 'End') return;
-    event.preventDefault(); event.stopPropagation();          // else JupyterLab moves between cells
+    if (!factor && ![' ', 'Home', 'End'].includes(event.key)) return;
+    event.preventDefault(); event.stopPropagation();          // else JupyterLab moves between cells, or the page scrolls
+    if (event.key === ' ') return;
     view.setCut(i, event.key === 'Home' ? 1 : event.key === 'End' ? view.words.n
       : factor > 1 ? Math.max(at + 1, at * factor) : Math.min(at - 1, at * factor));
   });

@@ -53,6 +53,11 @@ export default {
       document.addEventListener('keydown', e => {
         if (e.key === 'Escape') e.target.closest?.('.adasoft')?.closest('.jp-Cell')?.focus();
       }, true);
+      // a handle moves with some of these keys, or has no use for them: never does the notebook scroll away under it
+      document.addEventListener('keydown', e => {
+        const handle = e.target.closest?.('.adasoft [role=slider]');
+        if (handle && handle.localName !== 'input' && [' ', 'Home', 'End', 'PageUp', 'PageDown'].includes(e.key)) e.preventDefault();
+      }, true);
       // before they reach JupyterLab, for which an arrow in a list moves between cells, and a letter inserts or cuts one
       document.body.addEventListener('keydown', e => {
         if (e.key !== 'Escape' && e.target.closest?.('.adasoft')?.contains(e.target.closest(CONTROLS))) e.stopPropagation();

@@ -144,12 +144,17 @@ export function mountLine(root, read, heard) {
       svg('title', {}, node, `${whole(k)} word${k === 1 ? '' : 's'}: ${duration(median)}; half of ${runs} runs between ${duration(q1)} and ${duration(q3)}`);
     }
   }
+  function most(name) {                         // of a handle: where it leaves the drawing
+    return name === 'k0' ? given.most : moved(line, name, given.most, back(0, TOP)[1], given.most)[name === 'c' ? 0 : 1];
+  }
   function key(event, name) {
     const step = {ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1, PageUp: 10, PageDown: -10}[event.key];
-    if (!step) return;
-    event.preventDefault();
+    if (!step && ![' ', 'Home', 'End'].includes(event.key)) return;
+    event.preventDefault();                     // else the page scrolls away under the handle
     event.stopPropagation();
     const at = HANDLES.findIndex(([other]) => other === name), next = [...line];
+    if (event.key === ' ') return;
+    if (!step) { next[at] = event.key === 'Home' ? 0 : most(name); go(next); return; }
     const least = [1e-8, 1e-12, 1][at];
     next[at] = line[at] < least ? (step > 0 ? least : 0) : line[at] * 1.02 ** step;
     if (at === 2) next[2] = step > 0 ? Math.max(next[2], line[2] + 1) : Math.min(next[2], line[2] - 1);
@@ -159,17 +164,17 @@ export function mountLine(root, read, heard) {
   }
   function go(next) { line = next; show(); heard(line); }
   function show() {
-    const [c, lam, k0] = line, most = given.most, bend = Math.min(Math.max(k0, 1), most);
-    const ks = [1, bend, ...Array.from({length: 40}, (_, i) => bend * (most / bend) ** ((i + 1) / 40))];
+    const [c, lam, k0] = line, last = given.most, bend = Math.min(Math.max(k0, 1), last);
+    const ks = [1, bend, ...Array.from({length: 40}, (_, i) => bend * (last / bend) ** ((i + 1) / 40))];
     const inside = at => Math.min(Math.max(at, TOP - 4), HEIGHT - BOTTOM);    // a line far off runs along the edge
     set(stage.querySelector('.yours'), {points: ks.map(k => `${x(k)},${inside(y(seconds(line, k)))}`).join(' ')});
-    const places = {c: [Math.min(2, Math.sqrt(bend)), c + lam * k0], lambda: [most, seconds(line, most)], k0: [bend, c + lam * k0]};
+    const places = {c: [Math.min(2, Math.sqrt(bend)), c + lam * k0], lambda: [last, seconds(line, last)], k0: [bend, c + lam * k0]};
     const shift = {c: 0, lambda: 0, k0: x(bend) - x(places.c[0]) < 24 ? 24 : 0};
     HANDLES.forEach(([name, , , unit], i) => {
       const [k, s] = places[name], node = stage.querySelector(`[data-handle="${name}"]`);
-      const text = written(i);
+      const text = written(i), end = most(name) * HANDLES[i][2];
       set(node, {transform: `translate(${x(k) + shift[name]},${inside(y(s))})`,
-        'aria-valuenow': text, 'aria-valuetext': `${text} ${unit}`});
+        'aria-valuenow': text, 'aria-valuemax': Number(Math.max(end, text).toPrecision(4)), 'aria-valuetext': `${text} ${unit}`});
       boxes[i].step = step(line[i] * HANDLES[i][2], i);
       if (boxes[i] !== document.activeElement) boxes[i].value = text;
     });

@@ -72,7 +72,7 @@ export function mountRace(root, data, bets = {}, heard = () => {}) {
   function arrange() {
     width = Math.max(300, root.clientWidth || 900);
     stage.replaceChildren();
-    const narrow = width < 660, wide = race().runners.some(runner => runner.work), side = narrow ? 56 : 70;
+    const narrow = width < 720, wide = race().runners.some(runner => runner.work), side = narrow ? 56 : 70;
     const left = 8 + (wide ? side + 16 : 0), lane = wide ? side + 20 : 54, right = width - 76;
     const x = seconds => left + seconds / longest() * (right - left);
     const most = Math.max(...race().runners.map(runner => runner.work ?? 0));
@@ -81,9 +81,9 @@ export function mountRace(root, data, bets = {}, heard = () => {}) {
     runners = race().runners.map((runner, i) => {
       const y = 8 + i * lane, kind = runner.cluster === undefined ? 'grey' : `c${runner.cluster}`;
       const group = svg('g', {class: kind}, stage);
-      svg('text', {x: left, y: y + 13, class: 'name'}, group, runner.name);
-      if (!narrow) svg('text', {x: left + 8.2 * runner.name.length + 12, y: y + 13}, group, runner.detail);
-      else if (runner.short) svg('text', {x: left, y: y + 28}, group, runner.short);
+      const name = svg('text', {x: left, y: y + 13, class: 'name'}, group, runner.name);
+      const detail = narrow ? null : svg('text', {y: y + 13}, group, runner.detail);
+      if (narrow && runner.short) svg('text', {x: left, y: y + 28}, group, runner.short);
       const base = y + (narrow && runner.short ? 36 : 22);
       let block = null;
       if (runner.work) {
@@ -99,10 +99,10 @@ export function mountRace(root, data, bets = {}, heard = () => {}) {
         const at = x(counted()), off = at > right;
         const told = svg('g', {class: 'told', visibility: 'hidden'}, stage);
         if (!off) svg('line', {x1: at, x2: at, y1: base - 4, y2: base + 22, class: 'counted'}, told);
-        svg('text', {x: off ? right : at, y: base + 34, 'text-anchor': 'end'}, told,
-          `by counting it would take ${duration(counted())}${off ? ' →' : ''}`);
+        svg('text', {x: off ? right : Math.max(at, Math.min(right, left + 320)), y: base + 34, 'text-anchor': 'end'}, told,
+          `by counting, given the ${race().runners[0].name.toLowerCase()} one's time: ${duration(counted())}${off ? ' →' : ''}`);
       }
-      return {runner, bar, ghost, block, label, base, x, bottom: y + side};
+      return {runner, name, detail, left, bar, ghost, block, label, base, x, bottom: y + side};
     });
     const step = 10 ** Math.floor(Math.log10(longest())), every = longest() / step > 5 ? 2 * step : longest() / step > 2 ? step : step / 2;
     for (let t = 0; t <= longest() * 1.0001; t += every) {
@@ -116,12 +116,15 @@ export function mountRace(root, data, bets = {}, heard = () => {}) {
   }
   function show() {
     ask.textContent = race().ask;
-    for (const one of runners) {
+    const bet = data.once ? state.bets[state.race] : undefined;
+    for (const [i, one] of runners.entries()) {
       const {runner, x, base} = one, run = done(runner.seconds, state.elapsed, data.once);
       const box = (a, b, y, height) => `M${x(a) + 1} ${y}H${Math.max(x(a) + 1, x(b) - 1)}v${height}H${x(a) + 1}z`;
       const each = (seconds, found, y, height) => Array.from({length: found.runs}, (_, i) =>
         box(i * seconds, (i + 1) * seconds, y, height)).join('')
         + (found.part ? box(found.runs * seconds, (found.runs + found.part) * seconds, y, height) : '');
+      one.name.textContent = runner.name + (bet === String(i) || bet === 'together' ? ' ✕ your bet' : '');
+      if (one.detail) set(one.detail, {x: one.left + 8.2 * one.name.textContent.length + 12});
       one.bar.setAttribute('d', each(runner.seconds, run, base, 18));
       if (one.ghost) one.ghost.setAttribute('d', each(runner.predicted, done(runner.predicted, state.elapsed, data.once), base + 21, 6));
       const over = data.once ? run.runs > 0 : state.elapsed >= end();
