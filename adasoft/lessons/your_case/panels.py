@@ -56,7 +56,7 @@ def _guess(explorer: CasesExplorer, name: str) -> dict[str, Any]:
         return {"seconds": float(guess) / 1e3}
     row = pieces_table().row("adaptive") or {}
     note = BELOW_0 if guess < 0 else ""
-    return {"more": float(guess) / 100, "width": float(row["mean width"]), "note": note}
+    return {"more": float(guess) / 100, "at": float(row["mean width"]), "note": note}
 
 
 #: Beside a guess that an adaptive softmax predicts better than a full one.

@@ -275,6 +275,7 @@ def nearest(
     more = abs(100 * best["more"])
     return marked, (
         f"The stored training most like {whose} ({best['label'].split('; ')[-1]}): {100 * best['share']:.0f} % of the "
-        f"tokens in the head, tails of {', '.join(map(str, best['widths']))} numbers, a perplexity {more:.1f} % "
+        f"tokens in the head, tails of {', '.join(map(str, best['widths']))} numbers ({best['tail width']:.0f} for a "
+        f"token of them, {whose} {in_tails:.0f}), a perplexity {more:.1f} % "
         f"{'above' if best['more'] >= 0 else 'below'} the full softmax’s."
     )

@@ -73,11 +73,12 @@ def _items_still() -> Picture:
     )
     for (widths, best, points), dash in zip(fastest_heads(), ("", ' stroke-dasharray="7 4"'), strict=True):
         line = "".join(f"{'L' if i else 'M'}{_x(head):.1f},{_y(ms):.1f}" for i, (head, ms) in enumerate(points))
-        least = dict(points)[best]
+        least, above = dict(points)[best], 20 if dash else -12
         parts.append(
             f'<path d="{line}" fill="none" stroke="{TEXT_COLOR}" stroke-width="3"{dash}/>'
             f'<circle cx="{_x(best):.1f}" cy="{_y(least):.1f}" r="5"/>'
-            f'<text x="{_x(best):.1f}" y="{_y(least) + 20:.1f}" text-anchor="middle">about {about(best):,} items</text>'
+            f'<text x="{_x(best):.1f}" y="{_y(least) + above:.1f}" text-anchor="middle">'
+            f"about {about(best):,} items</text>"
             f'<text x="{_LEFT + 30}" y="{_y(points[10][1]) - 11:.1f}" font-weight="600">{len(widths)} tails: '
             f"{', '.join(map(str, widths))} numbers</text>"
         )

@@ -16,7 +16,7 @@ const STAR = 'M' + Array.from({length: 10}, (_, i) => [i % 2 ? 3.6 : 9, Math.PI 
  * rest, decision, texts, guess}: words and cost as in cost.js; `rest`: seconds of a step outside of the layer, or 0; `decision`:
  * {cutoffs, widths} where it was made earlier; `machine`: whose timings; `error`: how far off, as a share; `chance`: what perplexities may
  * differ by where only the seed does. `on`: {decide({cutoffs, widths}), write(texts)}.
- * Returns {state, reveal(found), guessed(guess), destroy()}; a guess is {seconds} of the full softmax, or {more, width} of a training.
+ * Returns {state, reveal(found), guessed(guess), destroy()}; a guess is {seconds} of the full softmax, or {more, at} of a training: what it lost, at its mean width.
  */
 export function mountCase(root, given, on = {}) {
   const words = makeWords(given.words), cost = makeCost(given.cost), {d, budget} = given;
@@ -136,14 +136,15 @@ export function mountCase(root, given, on = {}) {
     for (let i = 0; i <= MOST_TAILS; i++) svg('text', {class: 'band-text', y: ruler + 4, 'text-anchor': 'middle', 'data-name': i}, stage);
     const last = whole(words.n), half = textWidth(last) / 2, end = Math.min(width - 1, LX(words.n) + half);
     for (let rank = 1; rank < words.n; rank *= 10) {
+      if (LX(rank) + textWidth(whole(rank)) / 2 > end - 2 * half - 4) continue;
       svg('line', {x1: LX(rank), x2: LX(rank), y1: ruler + 8, y2: ruler + 13, class: 'tick'}, stage);
-      if (LX(rank) + textWidth(whole(rank)) / 2 < end - 2 * half - 4) svg('text', {x: rank > 1 ? LX(rank) : 0, y: ruler + 27, 'text-anchor': rank > 1 ? 'middle' : 'start'}, stage, rank > 1 ? whole(rank) : `${given.unit} 1`);
+      svg('text', {x: rank > 1 ? LX(rank) : 0, y: ruler + 27, 'text-anchor': rank > 1 ? 'middle' : 'start'}, stage, rank > 1 ? whole(rank) : `${given.unit} 1`);
     }
     svg('line', {x1: LX(words.n), x2: LX(words.n), y1: ruler + 8, y2: ruler + 13, class: 'tick'}, stage);
     svg('text', {x: end, y: ruler + 27, 'text-anchor': 'end'}, stage, last);
     // above it, on the same scale: the time with each head, traced by Play, and the budget
     for (const seconds of ticks(Math.exp(fast), Math.exp(slow))) {
-      if (Math.abs(TY(seconds) - TY(budget.seconds)) < 11) continue;
+      if (Math.abs(TY(seconds) - TY(budget.seconds)) < 11 || TY(seconds) < ruler - SPACE.curve + 10) continue;   // there the curve ends
       svg('line', {x1: LX(1), x2: LX(words.n) - 48, y1: TY(seconds), y2: TY(seconds), class: 'grid'}, stage);
       svg('text', {x: LX(words.n), y: TY(seconds) + 4, 'text-anchor': 'end', class: 'time-tick'}, stage, `${Number((1e3 * seconds).toPrecision(2))} ms`);
     }
@@ -194,7 +195,7 @@ export function mountCase(root, given, on = {}) {
       if (i > state.tails) return;
       const low = LX(edges[i] || 1) + (i === 1 ? 9 : 0), high = LX(edges[i + 1]) - (i ? 0 : 9);   // 9: the knob
       node.setAttribute('x', (low + high) / 2);
-      node.textContent = (i ? [`tail ${i}: ${heights[i]}`, String(heights[i])] : ['head']).find(text => textWidth(text) < high - low) ?? '';
+      node.textContent = (i ? [`tail ${i}: ${heights[i]}`, String(heights[i])] : ['head']).find(text => textWidth(text) + 6 < high - low) ?? '';
     });
     drawCurve();
     set(stage.querySelector('.link'), {visibility: state.traced ? 'hidden' : 'visible', d: `M${LX(edges[1])},${ruler}L${X(edges[1])},${Y(d)}`});
@@ -259,13 +260,11 @@ export function mountCase(root, given, on = {}) {
       html('span', {class: 'limit', style: `left:${at(budget[key])}`, title: `budget: ${kind} ${limit}`}, track);
       const mark = (sign, kind_, at_, title) => html('span', {class: `mark ${kind_}`, style: `left:${at(at_)}`, title}, track, sign);
       const guess = state.guess?.[key];
-      if (guess !== undefined) {
-        if (guess <= most) mark('×', 'crossed', guess, `your guess of the full softmax: ${text(guess)}`);
-        html('span', {class: 'guess-line'}, row, `Full softmax: ${text(full[key])}${most === full[key] ? ', the bar’s end' : ''}. × Your guess: ${text(guess)}${guess > most ? ', off the bar' : ''}.`);
-      }
+      if (guess <= most) mark('×', 'crossed', guess, `your guess of the full softmax: ${text(guess)}`);
       if (plan) mark('★', 'star', plan[key], `the search: ${text(plan[key])}`);
       if (yours && text(yours[key], 2) !== text(found[key], 2)) mark('○', 'decided', yours[key], `as decided: ${text(yours[key])}`);
       html('span', {class: 'said'}, row, `${fit[i] ? '✓' : '✗'} ${value}, ${kind} ${limit}`);
+      if (guess !== undefined) html('span', {class: 'guess-line'}, row, `Full softmax: ${text(full[key])}${most === full[key] ? ', the bar’s end' : ''}. × Your guess: ${text(guess)}${guess > most ? ', off the bar' : ''}.`);
     });
     const kept = fit.filter(Boolean).length;
     summary.replaceChildren();
@@ -368,7 +367,7 @@ export function mountCase(root, given, on = {}) {
     const wide = Math.min(620, width - 20), gap = 26, each = (wide - gap) / 2, top = 22, high = 60, made = byWords(words.n, d, plan.cutoffs, plan.widths);
     const edges = [0, ...plan.cutoffs, words.n], read = made.clusters.map((c, i) => ({...c, share: words.cumulative(edges[i + 1]) - (i ? words.cumulative(edges[i]) : 0)}));
     const percent = mean => `${(100 * mean / d).toFixed(0)} %`, sides = [[`by ${given.unit}s`, made.clusters, made.mean], ['by tokens', read, plan.width]];
-    const chart = svg('svg', {width: wide, height: top + high + 20, role: 'img',
+    const chart = svg('svg', {width: wide, height: top + high + 4, role: 'img',
       'aria-label': `Numbers of the search’s layer. ${sides.map(([name, , mean]) => `Averaged ${name}: ${widthText(mean)} of ${d}`).join('. ')}.`}, html('figure', {}, answer));
     sides.forEach(([name, clusters, mean], side) => {
       let x = side * (each + gap);
@@ -394,7 +393,9 @@ export function mountCase(root, given, on = {}) {
       svg('line', {x1: left, x2: wide - 10, y1: y(more), y2: y(more), class: 'grid'}, chart);
       svg('text', {x: left - 5, y: y(more) + 4, 'text-anchor': 'end'}, chart, `${more ? '+' : ''}${100 * more} %`);
     }
-    for (const share of [0.7, 0.8, 0.9, 1]) svg('text', {x: x(share * d), y: base + 16, 'text-anchor': 'middle'}, chart, widthText(share * d));
+    for (const numbers of [0.7, 0.78, 0.86, 0.94].map(share => 20 * Math.round(share * d / 20)).concat(d)) {
+      svg('text', {x: x(numbers), y: base + 16, 'text-anchor': 'middle'}, chart, whole(numbers));
+    }
     svg('text', {x: wide - 10, y: base + 33, 'text-anchor': 'end', class: 'strong'}, chart, 'mean width, numbers');
     svg('text', {x: 0, y: 12, class: 'strong'}, chart, 'perplexity above the full softmax’s');
     svg('line', {x1: x(found.plan.width), x2: x(found.plan.width), y1: 34, y2: base, class: 'star-line'}, chart);
@@ -413,7 +414,7 @@ export function mountCase(root, given, on = {}) {
     }
     svg('text', {x: x(found.plan.width), y: 30, class: 'ruler-star halo', 'text-anchor': 'middle'}, chart, '★');
     if (state.guess?.more !== undefined) {
-      const {more, width: where} = state.guess, up = y(more), off = more > top ? '↑ ' : more < low ? '↓ ' : '';
+      const {more, at: where} = state.guess, up = y(more), off = more > top ? '↑ ' : more < low ? '↓ ' : '';
       svg('path', {d: `M${x(where) - 5},${up - 5}l10,10m0,-10l-10,10`, class: 'cross'}, chart);
       svg('text', {x: x(where) + 10, y: up + (more > top ? 14 : 4), class: 'halo'}, chart, `your guess, ${off}${(100 * more).toFixed(1).replace('-', '−')} %`);
     }
