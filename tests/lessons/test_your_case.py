@@ -250,7 +250,7 @@ def test_a_guess_below_0_is_answered():
 
 def test_the_memory_bar_says_what_it_counts():
     said = {name: panels.case_data(made(), name)["machine"] for name in scenarios.NAMES}
-    assert said["keyboard"].endswith("Memory: the weights alone.")
+    assert said["keyboard"].endswith("Memory: the weights alone.") and "recorded machine" not in str(said)
     assert all(said[name].endswith("Adam’s two moments.") for name in ("items", "pieces", "own"))
 
 

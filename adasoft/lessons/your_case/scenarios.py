@@ -149,7 +149,7 @@ def measured_on(cost: Cost, objective: Objective) -> str:
     """Whose timings predict, and how far off they are."""
     error = median_error(cost, objective)
     off = "" if error is None else f"; the predictions are off by {100 * error:.0f} % (median)"
-    return f"Time is predicted from measurements of {cost.name}{off}."
+    return f"Time is predicted from measurements of {cost.name.removeprefix('recorded machine: ')}{off}."
 
 
 # ---------------------------------------------------------------------- a decision

@@ -44,7 +44,7 @@ def fastest_heads() -> list[tuple[tuple[int, ...], int, list[tuple[int, float]]]
 
 def about(n: int) -> int:
     """To two digits, as the page does."""
-    unit = 10 ** max(0, math.floor(math.log10(n)) - 1)
+    unit = int(10 ** max(0, math.floor(math.log10(n)) - 1))
     return round(n / unit) * unit
 
 

@@ -143,10 +143,12 @@ export function mountCase(root, given, on = {}) {
     svg('line', {x1: LX(words.n), x2: LX(words.n), y1: ruler + 8, y2: ruler + 13, class: 'tick'}, stage);
     svg('text', {x: end, y: ruler + 27, 'text-anchor': 'end'}, stage, last);
     // above it, on the same scale: the time with each head, traced by Play, and the budget
+    const marked = [TY(budget.seconds)];
     for (const seconds of ticks(Math.exp(fast), Math.exp(slow))) {
-      if (Math.abs(TY(seconds) - TY(budget.seconds)) < 11 || TY(seconds) < ruler - SPACE.curve + 10) continue;   // there the curve ends
+      if (marked.some(y => Math.abs(TY(seconds) - y) < 13) || TY(seconds) < ruler - SPACE.curve + 10) continue;   // there the curve ends
+      marked.push(TY(seconds));
       svg('line', {x1: LX(1), x2: LX(words.n) - 48, y1: TY(seconds), y2: TY(seconds), class: 'grid'}, stage);
-      svg('text', {x: LX(words.n), y: TY(seconds) + 4, 'text-anchor': 'end', class: 'time-tick'}, stage, `${Number((1e3 * seconds).toPrecision(2))} ms`);
+      svg('text', {x: LX(words.n), y: TY(seconds) + 4, 'text-anchor': 'end', class: 'time-tick'}, stage, seconds < 1 ? `${Number((1e3 * seconds).toPrecision(2))} ms` : `${seconds} s`);
     }
     svg('line', {x1: LX(1), x2: LX(words.n), y1: TY(budget.seconds), y2: TY(budget.seconds), class: 'limit-line'}, stage);
     svg('text', {x: LX(1), y: TY(budget.seconds) - 5, class: 'halo'}, stage, `time: at most ${timeText(budget.seconds)}`);
@@ -416,7 +418,7 @@ export function mountCase(root, given, on = {}) {
     if (state.guess?.more !== undefined) {
       const {more, at: where} = state.guess, up = y(more), off = more > top ? '↑ ' : more < low ? '↓ ' : '';
       svg('path', {d: `M${x(where) - 5},${up - 5}l10,10m0,-10l-10,10`, class: 'cross'}, chart);
-      svg('text', {x: x(where) + 10, y: up + (more > top ? 14 : 4), class: 'halo'}, chart, `your guess, ${off}${(100 * more).toFixed(1).replace('-', '−')} %`);
+      svg('text', {x: x(where) + (off ? -10 : 10), y: up + 4, 'text-anchor': off ? 'end' : 'start', class: 'halo'}, chart, `your guess, ${off}${(100 * more).toFixed(1).replace('-', '−')} %`);
     }
     const shapes = [['narrow', 'Circles'], ['wide', 'Squares'], ['head', 'Triangles']];
     const tails = kind => [...new Set(found.trained.filter(run => run.tails === kind).map(run => run.widths.join(', ')))].join(' or ');
