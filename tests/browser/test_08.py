@@ -62,6 +62,9 @@ def test_08_your_case(lab, page, shots):
     # the decision, what the search found, the three lines; the same decision again is answered, too
     press(items, "Decide")  # it misses the budget: one click does not give the answer away
     items.get_by_text("deciding shows the search’s answer").wait_for()
+    assert items.get_by_text("got 33").count() == 0  # of what was refused before
+    asked, button = items.locator(".asking").bounding_box(), items.locator(".primary").bounding_box()
+    assert asked["y"] < button["y"]  # in sight with the button
     assert items.locator(".star").count() == 0 and items.locator("textarea").count() == 0
     press(items, "Decide anyway")
     items.get_by_text("★ the search").wait_for()
@@ -69,6 +72,9 @@ def test_08_your_case(lab, page, shots):
     until(lambda: items.locator(".asking").inner_text(), lambda text: text == "")
     items.get_by_text("★ the search").wait_for()
     assert items.locator(".star").count() == 3
+    table = items.locator(".answer table")
+    high = page.viewport_size["height"]  # the table is brought into sight
+    until(lambda: table.bounding_box()["y"] + table.bounding_box()["height"], lambda end: end < high)
     decided = value(notebook, "explorer.recall('case items decision')")
     assert len(decided["cutoffs"]) == 2 and decided["widths"][1] == 16
     assert f"{1e3 * decided['seconds']:.1f}"[:3] in said(items, "seconds")  # the page computed it before
@@ -85,10 +91,18 @@ def test_08_your_case(lab, page, shots):
     commit(notebook.show_cell(PIECES), "3")
     notebook.show_cell(PIECES).get_by_text("a whole training step is").wait_for()
 
-    # kept over a restart, with the plan in sight again
+    # kept over a restart, with the plan in sight again; the search's own layer, decided on, is where the star is
+    found = "(found := explorer.found('keyboard'))"
+    notebook.evaluate(f"explorer.decide('keyboard', list({found}.cutoffs), list(found.widths)).width")
     notebook.evaluate("explorer._choices.flush()")
     restarted(notebook)
     items = notebook.show_cell(ITEMS)
     items.get_by_text("★ the search").wait_for()
     assert items.get_by_role("textbox", name="What could break it", exact=True).input_value() == "a sale"
+    keyboard = notebook.show_cell(KEYBOARD)
+    keyboard.get_by_text("★ the search").wait_for()
+    star, dot = (keyboard.locator(f".charts {kind}").bounding_box() for kind in (".time-star", ".time-dot"))
+    for start, size in (("x", "width"), ("y", "height")):
+        assert abs(star[start] + star[size] / 2 - dot[start] - dot[size] / 2) < 1.5
+    assert keyboard.get_by_text("× Your guess: 5.00 ms, off the bar.").count() == 1
     finish(notebook, lab, shots, "08", [ITEMS, KEYBOARD, PIECES, OWN])

@@ -61,6 +61,8 @@ class Prediction(NamedTuple):
     """Traits of the explorer that the question names: set when a guess is committed, so that the panel starts there."""
     within: tuple[float, float] = (-math.inf, math.inf)
     """What is possible at all: a guess outside is not taken, and the box says why."""
+    chance: float = 0.0
+    """How far apart, in the unit, two measurements of the answer may be: a guess so near it is as good as any."""
 
 
 #: Of all lessons, by the key that a notebook's cell names.
@@ -246,11 +248,13 @@ def ask(key: str) -> AnswerBox:
     return box
 
 
-def off_by(guess: float, true: float, unit: str = "") -> float:
-    """How many times too large or too small a guess is; infinite where that cannot be said.
+def off_by(guess: float, true: float, unit: str = "", chance: float = 0.0) -> float:
+    """How many times too large or too small a guess is; infinite where that cannot be said, 1 within ``chance``.
 
     Digits are a logarithm already: each that is too many or too few counts as a factor of 2.
     """
+    if chance and abs(guess - true) <= chance:
+        return 1.0
     if unit == "digits":
         return float(2.0 ** min(abs(guess - true), 60.0))
     if guess > 0 and true > 0:
@@ -267,17 +271,24 @@ def closeness(off: float) -> str:
     return f"off by a factor of {f'{off:.1f}' if off < 9.95 else f'{off:,.0f}' if off < 1e6 else 'more than a million'}"
 
 
-def judged(guess: float, true: float, unit: str) -> str:
+def judged(guess: float, true: float, unit: str, chance: float = 0.0) -> str:
     """How close a guess is, in words.
 
     >>> judged(14, 9.3, "digits"), judged(14, 9.3, "words")
     ('4.7 digits too many', 'off by a factor of 1.5')
     >>> judged(30, 100, "% of the pairs"), judged(98, 100, "% of the pairs")  # a share, which cannot be above 100
     ('70 percentage points too low', 'close')
+    >>> judged(2, 6.6, "%", 5), judged(0, 6.6, "%", 5)
+    ('within chance, which alone makes up to 5 points', '6.6 percentage points too low; chance alone makes up to 5')
     """
     if unit.partition(",")[0] == "tails" and guess == round(guess):  # one of a few: no factor
         apart = abs(guess - true)
         return f"{number_text(apart)} too {'many' if guess > true else 'few'}" if apart else "right"
+    if chance:
+        if abs(guess - true) <= chance:
+            return f"within chance, which alone makes up to {chance:g} points"
+        side = "high" if guess > true else "low"
+        return f"{abs(guess - true):,.3g} percentage points too {side}; chance alone makes up to {chance:g}"
     if unit.startswith("% of ") and closeness(off_by(guess, true)) != "close":
         return f"{abs(guess - true):,.3g} percentage points too {'high' if guess > true else 'low'}"
     if unit != "digits":
@@ -397,7 +408,8 @@ class _Guess:
 
     def told(self, guess: float, true: float) -> str:
         """The answer, and how close a guess is."""
-        return f"it is <b>{html.escape(with_unit(true_text(true), self.unit))}</b>: {judged(guess, true, self.unit)}."
+        how = judged(guess, true, self.unit, self.prediction.chance)
+        return f"it is <b>{html.escape(with_unit(true_text(true), self.unit))}</b>: {how}."
 
     def keep_result(self, true: float) -> None:
         """Keep the answer beside the guess, with the question that it is for."""

@@ -18,7 +18,7 @@ from . import done
 from .course import LESSONS, lesson_of
 from .exercises import exercises
 from .explorer import LIVE
-from .grading import judged, number_text, off_by, predictions_of, questions_of, with_unit
+from .grading import Prediction, judged, number_text, off_by, predictions_of, questions_of, with_unit
 from .markdown import plain
 from .parts import Line, Panel, row
 from .report import write_report
@@ -81,7 +81,7 @@ def steps(lesson: str, entries: Entries) -> list[Step]:
     for key, prediction in predictions_of(lesson).items():
         guess = done.guess_of(key, entries.get(done.KEPT, {}).get)
         fixed = prediction.question if isinstance(prediction.question, str) else ""
-        found.append(_guess_step(plain(fixed), prediction.about or f"“{key}”", key, prediction.unit, guess))
+        found.append(_guess_step(plain(fixed), prediction.about or f"“{key}”", key, prediction, guess))
     for key, exercise in exercises().items():
         if exercise.lesson == lesson:
             kept = solved.get(key)
@@ -92,17 +92,17 @@ def steps(lesson: str, entries: Entries) -> list[Step]:
 
 
 def _guess_step(
-    text: str, about: str, key: str, unit: str, kept: tuple[float, Mapping[str, Any] | None] | None
+    text: str, about: str, key: str, asked: Prediction, kept: tuple[float, Mapping[str, Any] | None] | None
 ) -> Step:
     if kept is None:
-        return Step("guess", key, text or about, False, False, "guess open", unit=unit)
+        return Step("guess", key, text or about, False, False, "guess open", unit=asked.unit)
     guess, result = kept
-    said = f"guess of {with_unit(number_text(guess), unit)}"
+    said = f"guess of {with_unit(number_text(guess), asked.unit)}"
     if result is None:
-        return Step("guess", key, text or about, False, True, f"{said}, not measured yet", unit=unit)
-    near = off_by(guess, result["truth"], unit) <= NEAR
-    state = f"{said}: {judged(guess, result['truth'], unit)}"
-    return Step("guess", key, text or result["question"], near, True, state, unit=unit)
+        return Step("guess", key, text or about, False, True, f"{said}, not measured yet", unit=asked.unit)
+    off = off_by(guess, result["truth"], asked.unit, asked.chance)
+    how = judged(guess, result["truth"], asked.unit, asked.chance)
+    return Step("guess", key, text or result["question"], off <= NEAR, True, f"{said}: {how}", unit=asked.unit)
 
 
 def summary(lesson: list[Step]) -> str:

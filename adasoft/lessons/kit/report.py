@@ -207,7 +207,7 @@ def _guesses(number: str, entries: Entries) -> str:
         fixed = prediction.question if isinstance(prediction.question, str) else key
         asked = plain(fixed) if result is None else result["question"]
         it_is = "not measured" if result is None else with_unit(true_text(result["truth"]), prediction.unit)
-        close = "" if result is None else judged(guess, result["truth"], prediction.unit)
+        close = "" if result is None else judged(guess, result["truth"], prediction.unit, prediction.chance)
         rows.append([_cell(asked), _cell(with_unit(number_text(guess), prediction.unit)), _cell(it_is), close])
     return markdown_table(["guessed", "my guess", "it is", ""], rows) if rows else ""
 

@@ -9,8 +9,21 @@ import numpy as np
 
 from ..kit import forms
 from ..kit.explorer import Explorer
-from .scenarios import NAMES, SCENARIOS, Budget, Outcome, cost_of, nearest, outcome, trained, words_of
+from .scenarios import (
+    NAMES,
+    SCENARIOS,
+    Budget,
+    Outcome,
+    Scenario,
+    cost_of,
+    measured_on,
+    nearest,
+    outcome,
+    trained,
+    words_of,
+)
 from .search import budget_of, searched
+from .take_home import TakeHome, taken
 
 #: What the cases are called in the report and on the map.
 TITLES = {
@@ -37,6 +50,13 @@ COMPARED = forms.fields(
     budget=forms.row(forms.SECONDS, forms.number(0), forms.number(0)),
     found=forms.row(forms.SECONDS, forms.number(0), forms.number(0)),
     training=forms.text,
+)
+#: And one made later still: the layer of the search, and whose timings these are.
+LAYERS = forms.fields(
+    found_cutoffs=forms.each(forms.COUNT, fewest=1),
+    found_widths=forms.each(forms.COUNT, fewest=1),
+    least=forms.row(forms.text, forms.text),
+    machine=forms.text,
 )
 TEXT = forms.fields(**dict.fromkeys(LINES, forms.text))
 
@@ -75,7 +95,17 @@ class CasesExplorer(Explorer):
     def decision(self, name: str) -> dict[str, Any] | None:
         """What was decided in a case with the present words; None before."""
         kept = self.recall(f"case {name} decision")
-        return kept if kept and kept["words"] == self.words_of_case(name).name else None
+        if not kept:
+            return None
+        words = self.words_of_case(name)
+        return kept if kept["words"] == words.name and kept["cutoffs"][-1] < len(words) else None
+
+    def decided(self, name: str) -> TakeHome:
+        """The layer that the reader decided on, to build or to paste; a plan's where nothing is decided yet."""
+        if name not in SCENARIOS:
+            raise ValueError(f"name should be one of {', '.join(SCENARIOS)}, got {name!r}")
+        words = self.words_of_case(name)
+        return taken(TITLES[name], SCENARIOS[name], words, self.cost_of_case(name), self.decision(name))
 
     def decide(self, name: str, cutoffs: list[int], widths: list[int]) -> Outcome:
         """Keep a decision. Raises ValueError for what is no layer."""
@@ -94,6 +124,10 @@ class CasesExplorer(Explorer):
             "budget": [budget.seconds, budget.bytes, budget.width],
             "found": [best.seconds, best.bytes, best.width],
             "training": nearest(trained(name), found, len(words), SCENARIOS[name].d)[1],
+            "found cutoffs": list(best.cutoffs),
+            "found widths": list(best.widths),
+            "least": [fewest(each, len(words), SCENARIOS[name]) for each in (found, best)],
+            "machine": measured_on(cost, SCENARIOS[name].objective),
         }
         self.remember(f"case {name} decision", kept)
         return found
@@ -118,7 +152,7 @@ class CasesExplorer(Explorer):
             "yours": _plain(mine),
             "plan": _plain(best),
             "verdict": verdict(mine, best, self.budget(name)),
-            "rarest": rarest(best, words, case.unit),
+            "rarest": rarest(best, words, case),
             "trained": runs,
             "nearest": f"{said}\n{told}" if runs else said,
         }
@@ -134,8 +168,15 @@ def keys_of(name: str) -> tuple[str, str]:
     return f"case {name} decision", f"case {name} text"
 
 
-def rarest(found: Outcome, words: Any, unit: str) -> str:
-    """How many words the search leaves with the fewest numbers, which mean width barely notices; empty where few."""
+def fewest(found: Outcome, n_words: int, case: Scenario) -> str:
+    """The fewest numbers that a word has, and the share of the words that have so few."""
+    edges, widths = [0, *found.cutoffs, n_words], [case.d, *found.widths]
+    few = sum(b - a for a, b, w in zip(edges, edges[1:], widths, strict=False) if w == min(widths))
+    return f"{min(widths)}, for {100 * few / n_words:.0f} % of {case.unit}s"
+
+
+def rarest(found: Outcome, words: Any, case: Scenario) -> str:
+    """How many words the search leaves with the fewest numbers, and why the mean width hides it; empty where few."""
     edges, least = [0, *found.cutoffs, len(words)], min(found.widths)
     shares = np.diff(words.cumulative[edges])
     few = [i for i, width in enumerate(found.widths, 1) if width == least]
@@ -143,9 +184,12 @@ def rarest(found: Outcome, words: Any, unit: str) -> str:
     if least > 32 or part < 0.2:
         return ""
     tokens = 100 * sum(float(shares[i]) for i in few)
+    by_words = float(np.dot([case.d, *found.widths], np.diff(edges))) / len(words)
     return (
-        f"The search leaves {100 * part:.0f} % of the {unit}s with {least} numbers each. They are only {tokens:.0f} % "
-        "of the tokens, so the mean width barely notices. Would you ship that?"
+        f"The search leaves {100 * part:.0f} % of the {case.unit}s with {least} numbers each. They are only "
+        f"{tokens:.0f} % of the tokens, so the mean width still keeps its {100 * found.width / case.d:.0f} % of d. "
+        f"Averaged over {case.unit}s, it would keep {100 * by_words / case.d:.0f} %: an average over tokens hardly "
+        f"counts rare {case.unit}s. Would you ship that?"
     )
 
 

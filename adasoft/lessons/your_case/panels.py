@@ -15,7 +15,7 @@ from ..kit.done import tell
 from ..kit.parts import Panel, safely
 from ..kit.static_files import STATIC, script
 from .explorer import CasesExplorer
-from .scenarios import SCENARIOS, median_error, pieces_table
+from .scenarios import CHANCE, SCENARIOS, measured_on, median_error, pieces_table
 
 _OWN = Path(__file__).with_name("static")
 #: The page's part of a case, without what joins it to the kernel.
@@ -56,7 +56,7 @@ def _guess(explorer: CasesExplorer, name: str) -> dict[str, Any]:
         return {"seconds": float(guess) / 1e3}
     row = pieces_table().row("adaptive") or {}
     note = BELOW_0 if guess < 0 else ""
-    return {"more": float(guess) / 100, "share": float(row["head share"]), "note": note}
+    return {"more": float(guess) / 100, "at": float(row["mean width"]), "note": note}
 
 
 #: Beside a guess that an adaptive softmax predicts better than a full one.
@@ -68,10 +68,8 @@ BELOW_0 = (
 
 def _machine(cost: Any, objective: Any) -> str:
     """Whose timings predict, how far off they are, and what counts as memory."""
-    error = median_error(cost, objective)
-    off = "" if error is None else f"; the predictions are off by {100 * error:.0f} % (median)"
     held = "weights, gradients and Adam’s two moments" if objective == "train" else "the weights alone"
-    return f"Time is predicted from measurements of {cost.name}{off}. Memory: {held}."
+    return f"{measured_on(cost, objective)} Memory: {held}."
 
 
 def case_data(explorer: CasesExplorer, name: str) -> dict[str, Any]:
@@ -93,6 +91,8 @@ def case_data(explorer: CasesExplorer, name: str) -> dict[str, Any]:
         "widths": list(case.widths),
         "rest": _rest(name),
         "machine": _machine(cost, case.objective),
+        "chance": CHANCE,
+        "error": median_error(cost, case.objective) or 0.0,
     }
 
 

@@ -8,7 +8,7 @@ from ..kit.grading import Prediction, Question, register
 from ..kit.progress import add_decisions
 from ..kit.report import add_section
 from . import report
-from .scenarios import SCENARIOS, pieces_table
+from .scenarios import CHANCE, SCENARIOS, pieces_table
 
 QUESTIONS: dict[str, Question] = {
     "adam": Question(
@@ -79,6 +79,7 @@ PREDICTIONS: dict[str, Prediction] = {
         "higher?",
         _lost_percent,
         "%",
+        chance=100 * CHANCE,
     ),
 }
 

@@ -10,8 +10,8 @@ from ..kit import done
 from ..kit.forms import Form
 from ..kit.progress import Step
 from ..kit.saved import Entries
-from .explorer import COMPARED, DECISION, LINES, TEXT, TITLES, keys_of
-from .scenarios import NAMES, SCENARIOS
+from .explorer import COMPARED, DECISION, LAYERS, LINES, TEXT, TITLES, keys_of
+from .scenarios import NAMES
 
 #: Of the reader's lines.
 _LINES = dict(zip(LINES, ("What improved", "What got worse", "What could break it"), strict=True))
@@ -46,16 +46,26 @@ def _plain(text: str) -> str:
 def _decided(name: str, decision: dict[str, Any] | None) -> str:
     if decision is None:
         return ""
-    about = f"{_plain(decision['words'])}; cutoffs {', '.join(f'{c:,}' for c in decision['cutoffs'])}; "
-    about += f"tails of width {', '.join(map(str, decision['widths']))}; {100 * decision['head share']:.1f} % of the "
-    about += f"{SCENARIOS[name].unit}s read are in the head."
+    about = f"{_plain(decision['words'])}; {100 * decision['head share']:.1f} % of the tokens are in my head."
+    layers = _fitting(LAYERS, decision)
+    if layers:
+        about += f" {_plain(layers['machine'])}"
     units = (
         ("time", "at most", 1e3, "ms"),
         ("memory of the parameters", "at most", 1e-6, "MB"),
         ("mean width", "at least", 1.0, "numbers"),
     )
     more = _fitting(COMPARED, decision)
-    rows = []
+    cutoffs, widths = (
+        [of[key] if of else [] for of, key in ((decision, kind), (layers, f"found {kind}"))]
+        for kind in ("cutoffs", "widths")
+    )
+    rows = [
+        ["cutoffs", "; ".join(f"{c:,}" for c in cutoffs[0]), "", "", "; ".join(f"{c:,}" for c in cutoffs[1])],
+        ["widths of the tails", ", ".join(map(str, widths[0])), "", "", ", ".join(map(str, widths[1]))],
+    ]
+    if layers:
+        rows.append(["fewest numbers", layers["least"][0], "", "", layers["least"][1]])
     for i, (what, kind, by, unit) in enumerate(units):
         found = [f"{by * decision[('seconds', 'bytes', 'width')[i]]:,.4g} {unit}", "", ""]
         if more:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -69,6 +70,8 @@ BUDGETS = {
     "keyboard": Budget(0.85e-3, 6e6, 0.88 * 256),
     "pieces": Budget(50e-3, 20e6, 0.93 * 256),
 }
+#: How far apart perplexities are where only the seed of a training differs, as a share, up to.
+CHANCE = 0.05
 #: As many as the stored trainings with words have, about (17,724 and 33,278): so these tell what a decision loses.
 KEYBOARD_WORDS = 20_000
 #: In the reader's own case: least mean width as a share of d, and how far time and memory may be above the best ones.
@@ -142,6 +145,13 @@ def median_error(cost: Cost, objective: Objective) -> float | None:
     return None if found is None else float(found)
 
 
+def measured_on(cost: Cost, objective: Objective) -> str:
+    """Whose timings predict, and how far off they are."""
+    error = median_error(cost, objective)
+    off = "" if error is None else f"; the predictions are off by {100 * error:.0f} % (median)"
+    return f"Time is predicted from measurements of {cost.name.removeprefix('recorded machine: ')}{off}."
+
+
 # ---------------------------------------------------------------------- a decision
 
 
@@ -209,6 +219,8 @@ def trained(name: str) -> list[dict[str, Any]]:
                     "label": label,
                     "tails": _kind(row["widths"], row["d"]),
                     "widths": list(row["widths"]),
+                    "width": float(row["mean width"]),
+                    "tail width": _in_tails(row["mean width"], row["head share"], row["d"]),
                     "V": row["V"],
                 }
             )
@@ -220,8 +232,14 @@ def _kind(widths: Sequence[int], d: int) -> str:
     return "narrow" if not widths or widths[0] <= d / 3 else "wide" if widths[0] < 0.9 * d else "head"
 
 
-#: How many times more or fewer words a training may have, and how far its head's share may be, to be near a decision.
-FAR_WORDS, FAR_HEAD = 4.0, 0.07
+def _in_tails(width: float, head_share: float, d: int) -> float:
+    """Numbers per token of the tails alone, on average."""
+    return float((width - head_share * d) / (1 - head_share))
+
+
+#: To be near a decision: how many times more or fewer words a training may have, how far its head's share may be, and
+#: how many times more or fewer numbers a token of its tails may have.
+FAR_WORDS, FAR_HEAD, FAR_TAILS = 4.0, 0.07, 1.6
 
 
 def nearest(
@@ -229,7 +247,8 @@ def nearest(
 ) -> tuple[list[dict[str, Any]], str]:
     """The runs with about as many words, the one most like a decision marked, and what that one lost, in words.
 
-    Most alike: in the number of words, then in the head's share, then in the widths. None is marked where all are far.
+    Most alike: in the number of words, then in the head's share and the numbers of a token of the tails. None is marked
+    where all are far.
     """
     apart = {run["V"]: max(run["V"] / n_words, n_words / run["V"]) for run in runs}
     close = [run for run in runs if apart[run["V"]] <= FAR_WORDS]
@@ -237,21 +256,26 @@ def nearest(
         all_ = " or ".join(f"{v:,}" for v in sorted(apart))
         return [], f"No stored training is near {whose}: they have {all_} words, your case {n_words:,}."
     same = min(apart.values())
-    kind = _kind(mine.widths, d)
-    best = min(
-        (run for run in close if apart[run["V"]] == same),
-        key=lambda run: (round(abs(run["share"] - mine.head_share), 2), run["tails"] != kind),
-    )
-    near = abs(best["share"] - mine.head_share) <= FAR_HEAD
+    in_tails = _in_tails(mine.width, mine.head_share, d)
+
+    def far(run: dict[str, Any]) -> tuple[float, float]:
+        """In the head's share and in the tails, each 1 at its limit."""
+        ratio = abs(math.log(run["tail width"] / in_tails)) / math.log(FAR_TAILS)
+        return abs(run["share"] - mine.head_share) / FAR_HEAD, ratio
+
+    best = min((run for run in close if apart[run["V"]] == same), key=lambda run: (max(far(run)), sum(far(run))))
+    near = max(far(best)) <= 1
     marked = [{**run, "nearest": near and run is best} for run in close]
     if not near:
         return marked, (
-            f"No stored training is near {whose}: the closest with V = {best['V']:,} has {100 * best['share']:.0f} % "
-            f"of the tokens in its head, {whose} {100 * mine.head_share:.0f} %."
+            f"No stored training is near {whose}. The closest with V = {best['V']:,} has {100 * best['share']:.0f} % "
+            f"of the tokens in its head and {best['tail width']:.0f} numbers for a token of its tails; {whose} "
+            f"has {100 * mine.head_share:.0f} % and {in_tails:.0f}."
         )
     more = abs(100 * best["more"])
     return marked, (
         f"The stored training most like {whose} ({best['label'].split('; ')[-1]}): {100 * best['share']:.0f} % of the "
-        f"tokens in the head, tails of {', '.join(map(str, best['widths']))} numbers, a perplexity {more:.1f} % "
+        f"tokens in the head, tails of {', '.join(map(str, best['widths']))} numbers ({best['tail width']:.0f} for a "
+        f"token of them, {whose} {in_tails:.0f}), a perplexity {more:.1f} % "
         f"{'above' if best['more'] >= 0 else 'below'} the full softmax’s."
     )

@@ -11,7 +11,7 @@ from ..kit.plots import TEXT_COLOR, Picture, still
 from .scenarios import BUDGETS, SCENARIOS, cost_of, outcome, words_of
 from .search import spread
 
-_WIDE, _HIGH, _LEFT, _TOP, _BASE = 900, 270, 70, 26, 222
+_WIDE, _HIGH, _LEFT, _TOP, _BASE = 620, 270, 44, 26, 222
 #: Heads on the axis, and milliseconds.
 _RANKS, _TIMES = (100, 1_000, 10_000, 100_000), (5, 10, 20, 50, 100)
 #: Widths of the tails: those that the case begins with, and more of them.
@@ -42,6 +42,12 @@ def fastest_heads() -> list[tuple[tuple[int, ...], int, list[tuple[int, float]]]
     return made
 
 
+def about(n: int) -> int:
+    """To two digits, as the page does."""
+    unit = int(10 ** max(0, math.floor(math.log10(n)) - 1))
+    return round(n / unit) * unit
+
+
 @still(
     "08_items",
     "Time of a training step over a million items against the number of items in the head, both on logarithmic scales. "
@@ -67,12 +73,13 @@ def _items_still() -> Picture:
     )
     for (widths, best, points), dash in zip(fastest_heads(), ("", ' stroke-dasharray="7 4"'), strict=True):
         line = "".join(f"{'L' if i else 'M'}{_x(head):.1f},{_y(ms):.1f}" for i, (head, ms) in enumerate(points))
-        least = dict(points)[best]
+        least, above = dict(points)[best], 20 if dash else -12
         parts.append(
             f'<path d="{line}" fill="none" stroke="{TEXT_COLOR}" stroke-width="3"{dash}/>'
             f'<circle cx="{_x(best):.1f}" cy="{_y(least):.1f}" r="5"/>'
-            f'<text x="{_x(best):.1f}" y="{_y(least) + 20:.1f}" text-anchor="middle">{best:,} items</text>'
-            f'<text x="{_LEFT + 60}" y="{_y(points[10][1]) - 11:.1f}" font-weight="600">{len(widths)} tails: '
+            f'<text x="{_x(best):.1f}" y="{_y(least) + above:.1f}" text-anchor="middle">'
+            f"about {about(best):,} items</text>"
+            f'<text x="{_LEFT + 30}" y="{_y(points[10][1]) - 11:.1f}" font-weight="600">{len(widths)} tails: '
             f"{', '.join(map(str, widths))} numbers</text>"
         )
     return (

@@ -2,18 +2,21 @@
 // memory and mean width follow within a frame. What a search found and the stored trainings are shown after the decision.
 import {makeCost, makeWords} from '../../kit/static/cost.js';
 import {html, set, svg, whole} from '../../kit/static/dom.js';
-import {MOST_TAILS, STEP, SWEEP, SWEEPS, besides, bytesText, curve, fewest, outcome, parts, spread, timeText, typedNumber, widthText, wordsForShare} from './case_numbers.js';
+import {MOST_TAILS, STEP, SWEEP, SWEEPS, about, against, besides, byWords, bytesText, curve, fewest, outcome, parts, spread, ticks, timeText, typedNumber, widthText, wordsForShare} from './case_numbers.js';
 
-const SPACE = {top: 24, high: 96, curve: 84, ruler: 110, bottom: 34, side: 14};  // curve: time against the head, above the ruler
+const SPACE = {top: 24, high: 96, curve: 84, ruler: 110, bottom: 34, side: 22};  // curve: time against the head, above the ruler
 const SHARES = [5, 99.9];                     // of the tokens in the head, percent
+const ROOM = 2.5;                             // a bar's end, in limits: the full softmax may be far beyond it
+const STAR = 'M' + Array.from({length: 10}, (_, i) => [i % 2 ? 3.6 : 9, Math.PI * (i / 5 - 0.5)]).map(([r, a]) => `${(r * Math.cos(a)).toFixed(1)},${(r * Math.sin(a)).toFixed(1)}`).join('L') + 'Z';
 
 /**
  * Put a case into `root`.
  *
  * `given`: {name, words, cost, d, batch, objective, perParameter, unit, budget: {seconds, bytes, width}, share, tails, widths,
  * rest, decision, texts, guess}: words and cost as in cost.js; `rest`: seconds of a step outside of the layer, or 0; `decision`:
- * {cutoffs, widths} where it was made earlier; `machine`: whose timings, and how far off. `on`: {decide({cutoffs, widths}), write(texts)}.
- * Returns {state, reveal(found), guessed(guess), destroy()}; a guess is {seconds} of the full softmax, or {more, share} of a training.
+ * {cutoffs, widths} where it was made earlier; `machine`: whose timings; `error`: how far off, as a share; `chance`: what perplexities may
+ * differ by where only the seed does. `on`: {decide({cutoffs, widths}), write(texts)}.
+ * Returns {state, reveal(found), guessed(guess), destroy()}; a guess is {seconds} of the full softmax, or {more, at} of a training: what it lost, at its mean width.
  */
 export function mountCase(root, given, on = {}) {
   const words = makeWords(given.words), cost = makeCost(given.cost), {d, budget} = given;
@@ -27,9 +30,10 @@ export function mountCase(root, given, on = {}) {
     + 'rest of the ruler equally. Areas are memory; the frame is the full softmax.');
   const stage = svg('svg', {role: 'group', 'aria-label': 'head and tails, to scale'}, html('div', {class: 'charts'}, root));
   const gauges = html('div', {class: 'gauges'}, root), summary = html('p', {class: 'result', role: 'status'}, root);
-  const controls = html('div', {class: 'controls'}, root), refused = html('p', {class: 'note', role: 'alert'}, root);
+  // above the buttons, so that what a button answers is in sight with it
+  const asking = html('p', {class: 'asking', role: 'status'}, root), refused = html('p', {class: 'note', role: 'alert'}, root);
+  const controls = html('div', {class: 'controls'}, root);
   if (given.machine) html('p', {class: 'summary'}, root, given.machine);
-  const asking = html('p', {class: 'asking', role: 'status'}, root);
   const answer = html('div', {class: 'answer'}, root);
 
   const cuts = () => spread(state.first, state.tails, words.n);
@@ -45,7 +49,7 @@ export function mountCase(root, given, on = {}) {
   };
   const setTails = tails => {
     state.tails = Math.min(MOST_TAILS, Math.max(1, tails));
-    while (state.widths.length < state.tails) state.widths.push(Math.max(STEP, Math.round(state.widths.at(-1) / 4 / STEP) * STEP));
+    while (state.widths.length < state.tails) state.widths.push(Math.max(STEP, Math.round(state.widths.at(-1) / 2 / STEP) * STEP));
     controlsOf(); moved();
   };
   function moved() {
@@ -130,13 +134,22 @@ export function mountCase(root, given, on = {}) {
     // the ruler: words on a logarithmic scale, else a thousand of them are one pixel
     for (let i = 0; i <= MOST_TAILS; i++) svg('rect', {class: `block c${i}`, 'data-band': i}, stage);
     for (let i = 0; i <= MOST_TAILS; i++) svg('text', {class: 'band-text', y: ruler + 4, 'text-anchor': 'middle', 'data-name': i}, stage);
-    const last = `${whole(words.n)} ${given.unit}s`, room = LX(words.n) - textWidth(last) - 10;
+    const last = whole(words.n), half = textWidth(last) / 2, end = Math.min(width - 1, LX(words.n) + half);
     for (let rank = 1; rank < words.n; rank *= 10) {
+      if (LX(rank) + textWidth(whole(rank)) / 2 > end - 2 * half - 4) continue;
       svg('line', {x1: LX(rank), x2: LX(rank), y1: ruler + 8, y2: ruler + 13, class: 'tick'}, stage);
-      if (LX(rank) + textWidth(whole(rank)) / 2 < room) svg('text', {x: LX(rank), y: ruler + 27, 'text-anchor': rank > 1 ? 'middle' : 'start'}, stage, whole(rank));
+      svg('text', {x: rank > 1 ? LX(rank) : 0, y: ruler + 27, 'text-anchor': rank > 1 ? 'middle' : 'start'}, stage, rank > 1 ? whole(rank) : `${given.unit} 1`);
     }
-    svg('text', {x: LX(words.n), y: ruler + 27, 'text-anchor': 'end'}, stage, last);
+    svg('line', {x1: LX(words.n), x2: LX(words.n), y1: ruler + 8, y2: ruler + 13, class: 'tick'}, stage);
+    svg('text', {x: end, y: ruler + 27, 'text-anchor': 'end'}, stage, last);
     // above it, on the same scale: the time with each head, traced by Play, and the budget
+    const marked = [TY(budget.seconds)];
+    for (const seconds of ticks(Math.exp(fast), Math.exp(slow))) {
+      if (marked.some(y => Math.abs(TY(seconds) - y) < 13) || TY(seconds) < ruler - SPACE.curve + 10) continue;   // there the curve ends
+      marked.push(TY(seconds));
+      svg('line', {x1: LX(1), x2: LX(words.n) - 48, y1: TY(seconds), y2: TY(seconds), class: 'grid'}, stage);
+      svg('text', {x: LX(words.n), y: TY(seconds) + 4, 'text-anchor': 'end', class: 'time-tick'}, stage, seconds < 1 ? `${Number((1e3 * seconds).toPrecision(2))} ms` : `${seconds} s`);
+    }
     svg('line', {x1: LX(1), x2: LX(words.n), y1: TY(budget.seconds), y2: TY(budget.seconds), class: 'limit-line'}, stage);
     svg('text', {x: LX(1), y: TY(budget.seconds) - 5, class: 'halo'}, stage, `time: at most ${timeText(budget.seconds)}`);
     svg('path', {class: 'link'}, stage);
@@ -144,7 +157,8 @@ export function mountCase(root, given, on = {}) {
     svg('text', {'text-anchor': 'middle', class: 'halo fastest'}, stage);
     svg('path', {class: 'least'}, stage);
     svg('circle', {r: 5, class: 'time-dot'}, stage);
-    svg('text', {x: 0, y: ruler - 12, 'text-anchor': 'middle', class: 'ruler-star'}, stage);
+    svg('text', {class: 'halo now'}, stage);
+    svg('path', {d: STAR, class: 'time-star'}, stage);
     const head = handle(`${given.unit}s in the head`, x => setFirst(words.n ** ((x - SPACE.side) / (width - 2 * SPACE.side))), key => {
       const step = {ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 10, PageDown: -10}[key];
       if (step) setShare(words.cumulative(state.first) + step * 0.005);
@@ -183,13 +197,13 @@ export function mountCase(root, given, on = {}) {
       if (i > state.tails) return;
       const low = LX(edges[i] || 1) + (i === 1 ? 9 : 0), high = LX(edges[i + 1]) - (i ? 0 : 9);   // 9: the knob
       node.setAttribute('x', (low + high) / 2);
-      node.textContent = (i ? [`tail ${i}: ${heights[i]}`, String(heights[i])] : ['head']).find(text => textWidth(text) < high - low) ?? '';
+      node.textContent = (i ? [`tail ${i}: ${heights[i]}`, String(heights[i])] : ['head']).find(text => textWidth(text) + 6 < high - low) ?? '';
     });
     drawCurve();
-    set(stage.querySelector('.link'), {d: `M${LX(edges[1])},${ruler}L${X(edges[1])},${Y(d)}`});
-    const plan = state.found?.plan, star = stage.querySelector('.ruler-star');
-    star.textContent = plan ? '★' : '';
-    if (plan) star.setAttribute('x', LX(plan.cutoffs[0]));
+    set(stage.querySelector('.link'), {visibility: state.traced ? 'hidden' : 'visible', d: `M${LX(edges[1])},${ruler}L${X(edges[1])},${Y(d)}`});
+    const plan = state.found?.plan, star = stage.querySelector('.time-star');
+    set(star, {visibility: plan ? 'visible' : 'hidden'});
+    if (plan) star.setAttribute('transform', `translate(${LX(plan.cutoffs[0])},${TY(plan.seconds)})`);
     const corners = plan ? [0, ...plan.cutoffs, words.n] : [];
     stage.querySelector('.ghost').setAttribute('d', plan ? `M${X(0)},${Y(d)}` + [d, ...plan.widths].map((w, i) => `L${X(corners[i])},${Y(w)}H${X(corners[i + 1])}`).join('')
       + `V${Y(0)}` : '');
@@ -219,17 +233,20 @@ export function mountCase(root, given, on = {}) {
   let made = {key: '', points: []};
   /** The time of the present head, and that of the others as far as Play has come. */
   function drawCurve() {
-    set(stage.querySelector('.time-dot'), {cx: LX(state.first), cy: TY(now().seconds)});
+    const x = LX(state.first), y = TY(now().seconds), name = stage.querySelector('.now'), right = x > width / 2;
+    set(stage.querySelector('.time-dot'), {cx: x, cy: y});
+    set(name, {x: x + (right ? -9 : 9), y: y + 4, 'text-anchor': right ? 'end' : 'start'});
+    name.textContent = state.traced ? '' : `this head: ${timeText(now().seconds)}`;
     const key = String(own());
     if (state.traced && made.key !== key) made = {key, points: curve(words, cost, given, own())};
     const points = made.points.slice(0, state.traced);
     stage.querySelector('.traced').setAttribute('d', points.map(({rank, seconds}, i) => `${i ? 'L' : 'M'}${LX(rank).toFixed(1)},${TY(seconds).toFixed(1)}`).join(''));
     const label = stage.querySelector('.fastest'), best = points.length > SWEEPS ? points.reduce((a, b) => (b.seconds < a.seconds ? b : a)) : null;
-    label.textContent = best ? `▾ fastest: ${counted(best.rank)}, ${timeText(best.seconds)}` : '';
+    label.textContent = best ? `fastest: about ${counted(about(best.rank))}, ${timeText(best.seconds)}` : '';
     stage.querySelector('.least').setAttribute('d', best ? `M${LX(best.rank)},${TY(best.seconds) - 4}l5,-8h-10z` : '');
     if (best) {
       const half = textWidth(label.textContent) / 2;
-      set(label, {x: Math.min(LX(words.n) - 70 - half, Math.max(LX(1) + half, LX(best.rank))), y: ruler - SPACE.curve + 6});
+      set(label, {x: Math.min(LX(words.n) - 54 - half, Math.max(LX(1) + half, LX(best.rank))), y: TY(best.seconds) - 17});
     }
   }
   const GAUGES = [['time', 'seconds', timeText, 'at most'], ['memory', 'bytes', bytesText, 'at most'], ['mean width', 'width', widthText, 'at least']];
@@ -239,25 +256,23 @@ export function mountCase(root, given, on = {}) {
     GAUGES.forEach(([name, key, text, kind], i) => {
       const row = html('div', {class: `gauge ${fit[i] ? 'fits' : 'over'}`, 'data-gauge': key}, gauges), [value, limit] = besides(text, found[key], budget[key]);
       html('span', {class: 'name'}, row, name);
-      const track = html('span', {class: 'track'}, row), at = v => `${Math.min(100, 100 * v / full[key]).toFixed(2)}%`;
-      html('span', {class: 'fill', style: `width:${at(found[key])}`}, track);
+      const track = html('span', {class: 'track'}, row), most = key === 'width' ? d : Math.min(full[key], ROOM * budget[key]);
+      const at = v => `${Math.min(100, 100 * v / most).toFixed(2)}%`;
+      html('span', {class: `fill ${found[key] > 1.001 * most ? 'beyond' : ''}`, style: `width:${at(found[key])}`}, track);
       html('span', {class: 'limit', style: `left:${at(budget[key])}`, title: `budget: ${kind} ${limit}`}, track);
       const mark = (sign, kind_, at_, title) => html('span', {class: `mark ${kind_}`, style: `left:${at(at_)}`, title}, track, sign);
       const guess = state.guess?.[key];
-      if (guess !== undefined) {
-        const off = guess > 1.05 * full[key], left = off || guess > full[key] / 2;
-        if (!off) mark('×', 'crossed', guess, `your guess of the full softmax: ${text(guess)}`);
-        html('span', {class: 'mark-text', style: left ? `right:calc(100% - ${at(guess)} + 12px)` : `left:calc(${at(guess)} + 12px)`}, track,
-          off ? `× guess, ${text(guess)} →` : `your guess, ${text(guess)}`);
-      }
+      if (guess <= most) mark('×', 'crossed', guess, `your guess of the full softmax: ${text(guess)}`);
       if (plan) mark('★', 'star', plan[key], `the search: ${text(plan[key])}`);
       if (yours && text(yours[key], 2) !== text(found[key], 2)) mark('○', 'decided', yours[key], `as decided: ${text(yours[key])}`);
       html('span', {class: 'said'}, row, `${fit[i] ? '✓' : '✗'} ${value}, ${kind} ${limit}`);
+      if (guess !== undefined) html('span', {class: 'guess-line'}, row, `Full softmax: ${text(full[key])}${most === full[key] ? ', the bar’s end' : ''}. × Your guess: ${text(guess)}${guess > most ? ', off the bar' : ''}.`);
     });
-    const kept = fit.filter(Boolean).length, faster = full.seconds / found.seconds;
+    const kept = fit.filter(Boolean).length;
     summary.replaceChildren();
     html('strong', {}, summary, kept === 3 ? 'Within the budget. ' : `${kept} of 3 kept. `);
-    summary.append(binding(found, kept === 3) + ` The layer is ${faster.toFixed(1)} times faster than the full softmax and ${(full.bytes / found.bytes).toFixed(1)} times smaller`
+    summary.append(binding(found, kept === 3) + (Math.abs(found.seconds / budget.seconds - 1) < given.error ? ' Time is nearer to its limit than the predictions are exact.' : '')
+      + ` Beside the full softmax, the layer is ${against(full.seconds, found.seconds, ['faster', 'slower', 'as fast'])} and ${against(full.bytes, found.bytes, ['smaller', 'larger', 'as large'])}`
       + (given.rest ? `; a whole training step is ${((full.seconds + given.rest) / (found.seconds + given.rest)).toFixed(1)} times faster.` : '.'));
     state.shown = found;
     follow(found);
@@ -291,14 +306,14 @@ export function mountCase(root, given, on = {}) {
   // ---- the decision, what follows from it, and the reader's three lines
   let follow = () => {};                      // what below the bars goes with the present setting
   function decide() {
-    stop();
+    stop(); refused.textContent = '';
     const missed = inBudget(now()).filter(kept => !kept).length, key = String([cuts(), own()]);
     if (missed && !state.found && state.warned !== key) {   // the answer spoils the case
       state.warned = key;
       asking.textContent = `${missed} of 3 ${missed > 1 ? 'miss' : 'misses'} the budget, and deciding shows the search’s answer. Go on turning, or decide all the same.`;
       controls.querySelector('.primary').textContent = 'Decide anyway'; return;
     }
-    state.warned = ''; controls.querySelector('.primary').textContent = 'Decide';
+    state.warned = ''; controls.querySelector('.primary').textContent = 'Decide'; state.pressed = true;
     asking.textContent = 'Searching …';
     on.decide?.({cutoffs: cuts(), widths: own()});
   }
@@ -325,16 +340,17 @@ export function mountCase(root, given, on = {}) {
       present.push(row.lastElementChild);
     });
     html('p', {}, answer, found.verdict);
-    if (found.rarest) html('p', {class: 'rarest'}, answer, found.rarest);
+    if (found.rarest) { html('p', {class: 'rarest'}, answer, found.rarest); twice(found.plan); }
     const you = trainings(found);
     follow = now_ => {
       const at = {...now_, cutoffs: cuts(), widths: own(), share: words.cumulative(state.first)};
       const same = String([at.cutoffs, at.widths]) === String([found.yours.cutoffs, found.yours.widths]);
       for (const cell of present) cell.hidden = same;
       cells(at).forEach((text, i) => { present[i + 1].textContent = text; });
-      you(at.share);
+      you(at.width);
     };
     draw();
+    if (state.pressed) { state.pressed = false; table.scrollIntoView({block: 'nearest'}); }   // it is below what was pressed
     html('p', {}, answer, 'Now put it in three lines. They are kept, and go into your report.');
     for (const [key, label] of [['improved', 'What improved'], ['worse', 'What got worse'], ['breaks', 'What could break it']]) {
       const box = html('label', {class: 'line'}, answer);
@@ -348,43 +364,71 @@ export function mountCase(root, given, on = {}) {
       });
     }
   }
+  /** The numbers of each word of a layer twice: each word counted once, and as often as it is read. Areas are means. */
+  function twice(plan) {
+    const wide = Math.min(620, width - 20), gap = 26, each = (wide - gap) / 2, top = 22, high = 60, made = byWords(words.n, d, plan.cutoffs, plan.widths);
+    const edges = [0, ...plan.cutoffs, words.n], read = made.clusters.map((c, i) => ({...c, share: words.cumulative(edges[i + 1]) - (i ? words.cumulative(edges[i]) : 0)}));
+    const percent = mean => `${(100 * mean / d).toFixed(0)} %`, sides = [[`by ${given.unit}s`, made.clusters, made.mean], ['by tokens', read, plan.width]];
+    const chart = svg('svg', {width: wide, height: top + high + 4, role: 'img',
+      'aria-label': `Numbers of the search’s layer. ${sides.map(([name, , mean]) => `Averaged ${name}: ${widthText(mean)} of ${d}`).join('. ')}.`}, html('figure', {}, answer));
+    sides.forEach(([name, clusters, mean], side) => {
+      let x = side * (each + gap);
+      svg('text', {x, y: 13, class: 'strong'}, chart, `★ ${name}: ${widthText(mean)} of ${d} numbers, ${percent(mean)}`);
+      svg('rect', {x, y: top, width: each, height: high, class: 'frame'}, chart);
+      clusters.forEach(({share, numbers}, i) => {
+        const long = share * each, deep = Math.max(2, numbers / d * high), inside = deep > 24;
+        svg('rect', {x, y: top, width: long, height: deep, class: `block lit c${i}`}, chart);
+        if (textWidth(String(numbers)) + 4 < long && !inside) svg('text', {x: x + long / 2, y: top + deep + 14, 'text-anchor': 'middle'}, chart, String(numbers));
+        x += long;
+      });
+    });
+  }
   function trainings(found) {
     if (!found.trained.length) { html('p', {}, answer, found.nearest); return () => {}; }
     const wide = Math.min(620, width - 20), high = 190, left = 50, base = high - 40, low = -0.02, top = 0.14;
-    const x = share => left + 8 + (Math.min(1, Math.max(0.5, share)) - 0.5) / 0.5 * (wide - left - 24);
+    const least = 0.65 * d, x = numbers => left + 8 + (Math.min(d, Math.max(least, numbers)) - least) / (d - least) * (wide - left - 24);
     const y = more => base - (Math.min(top, Math.max(low, more)) - low) / (top - low) * (base - 32);
     const figure = html('figure', {}, answer), chart = svg('svg', {width: wide, height: high, role: 'img', 'aria-label': found.nearest}, figure);
+    svg('rect', {x: left, y: y(given.chance), width: wide - 10 - left, height: base - y(given.chance), class: 'chance'}, chart);
+    svg('text', {x: left + 8, y: base - 5, class: 'time-tick'}, chart, `grey: up to ${100 * given.chance} %, what the seed alone may make`);
     for (const more of [0, 0.05, 0.1]) {
       svg('line', {x1: left, x2: wide - 10, y1: y(more), y2: y(more), class: 'grid'}, chart);
       svg('text', {x: left - 5, y: y(more) + 4, 'text-anchor': 'end'}, chart, `${more ? '+' : ''}${100 * more} %`);
     }
-    for (const share of [0.5, 0.6, 0.7, 0.8, 0.9, 1]) svg('text', {x: x(share), y: base + 16, 'text-anchor': 'middle'}, chart, `${Math.round(100 * share)} %`);
-    svg('text', {x: wide - 10, y: base + 33, 'text-anchor': 'end', class: 'strong'}, chart, 'head’s share of the tokens');
+    for (const numbers of [0.7, 0.78, 0.86, 0.94].map(share => 20 * Math.round(share * d / 20)).concat(d)) {
+      svg('text', {x: x(numbers), y: base + 16, 'text-anchor': 'middle'}, chart, whole(numbers));
+    }
+    svg('text', {x: wide - 10, y: base + 33, 'text-anchor': 'end', class: 'strong'}, chart, 'mean width, numbers');
     svg('text', {x: 0, y: 12, class: 'strong'}, chart, 'perplexity above the full softmax’s');
-    svg('line', {x1: x(found.plan.share), x2: x(found.plan.share), y1: 34, y2: base, class: 'star-line'}, chart);
+    svg('line', {x1: x(found.plan.width), x2: x(found.plan.width), y1: 34, y2: base, class: 'star-line'}, chart);
     const line = svg('line', {y1: 34, y2: base, class: 'cut'}, chart), label = svg('text', {y: 29, class: 'strong halo', 'text-anchor': 'middle'}, chart, 'you');
     for (const run of [...found.trained].sort((a, b) => (a.nearest || a.plan || 0) - (b.nearest || b.plan || 0))) {   // the marked ones in front
-      const r = run.nearest || run.plan ? 7 : 5, at = x(run.share), up = y(run.more), kind = `trained${run.nearest || run.plan ? ' near' : ''}`;
+      const r = run.nearest || run.plan ? 7 : 5, at = x(run.width), up = y(run.more), kind = `trained${run.nearest || run.plan ? ' near' : ''}`;
       const dot = {
         wide: () => svg('rect', {x: at - r, y: up - r, width: 2 * r, height: 2 * r, class: kind}, chart),
         head: () => svg('path', {d: `M${at},${up - r - 1}l${r + 1},${2 * r}h${-2 * r - 2}z`, class: kind}, chart),
       }[run.tails]?.() ?? svg('circle', {cx: at, cy: up, r, class: kind}, chart);
-      svg('title', {}, dot, `${run.label}: ${run.more >= 0 ? '+' : ''}${(100 * run.more).toFixed(1)} %`);
+      const lost = `${run.more >= 0 ? '+' : ''}${(100 * run.more).toFixed(1)} %`;
+      svg('title', {}, dot, `${run.label}: ${lost}, ${(100 * run.share).toFixed(0)} % of the tokens in the head`);
+      if (found.trained.length < 5 || run.nearest || run.plan) {
+        svg('text', {x: at - r - 5, y: up + 4, 'text-anchor': 'end', class: 'halo'}, chart, found.trained.length < 5 ? `V = ${whole(run.V)}: ${lost}` : lost);
+      }
     }
-    svg('text', {x: x(found.plan.share), y: 30, class: 'ruler-star halo', 'text-anchor': 'middle'}, chart, '★');
+    svg('text', {x: x(found.plan.width), y: 30, class: 'ruler-star halo', 'text-anchor': 'middle'}, chart, '★');
     if (state.guess?.more !== undefined) {
-      const {more, share: where} = state.guess, up = y(more), off = more > top ? ', off scale ↑' : more < low ? ', off scale ↓' : '';
+      const {more, at: where} = state.guess, up = y(more), off = more > top ? '↑ ' : more < low ? '↓ ' : '';
       svg('path', {d: `M${x(where) - 5},${up - 5}l10,10m0,-10l-10,10`, class: 'cross'}, chart);
-      svg('text', {x: x(where) - 10, y: up + 4, 'text-anchor': 'end', class: 'halo'}, chart, `your guess, ${(100 * more).toFixed(1).replace('-', '−')} %${off}`);
+      svg('text', {x: x(where) + (off ? -10 : 10), y: up + 4, 'text-anchor': off ? 'end' : 'start', class: 'halo'}, chart, `your guess, ${off}${(100 * more).toFixed(1).replace('-', '−')} %`);
     }
-    const shapes = [['narrow', 'Circles: narrow tails.'], ['wide', 'Squares: wider tails.'], ['head', 'Triangles: tails as wide as the head.']];
+    const shapes = [['narrow', 'Circles'], ['wide', 'Squares'], ['head', 'Triangles']];
+    const tails = kind => [...new Set(found.trained.filter(run => run.tails === kind).map(run => run.widths.join(', ')))].join(' or ');
     const caption = html('figcaption', {}, figure);
-    const key = shapes.filter(([kind]) => found.trained.some(run => run.tails === kind)).map(([, text]) => text).join(' ');
-    for (const text of [`${key} ${found.trained.some(run => run.nearest || run.plan) ? 'Large: those named below. ' : ''}Trainings that differ only in the seed differ by up to 5 %.`, ...found.nearest.split('\n'), state.guess?.note]) if (text) html('p', {}, caption, text);
-    return share => {
-      const at = x(share), beside = Math.abs(at - x(found.plan.share)) < 22;
+    const key = shapes.filter(([kind]) => tails(kind)).map(([kind, name]) => `${name}: tails of ${tails(kind)} numbers.`).join(' ');
+    for (const text of [`${key}${found.trained.some(run => run.nearest || run.plan) ? ' Large: named below.' : ''}`, ...found.nearest.split('\n'), state.guess?.note]) if (text) html('p', {}, caption, text);
+    return numbers => {
+      const at = x(numbers), left_ = numbers < found.plan.width, beside = Math.abs(at - x(found.plan.width)) < 22;
       set(line, {x1: at, x2: at});
-      set(label, {x: at + (beside ? (share < found.plan.share ? -14 : 14) : 0), 'text-anchor': beside ? (share < found.plan.share ? 'end' : 'start') : 'middle'});
+      set(label, {x: at + (beside ? (left_ ? -14 : 14) : 0), 'text-anchor': beside ? (left_ ? 'end' : 'start') : 'middle'});
     };
   }
   /** Another guess, or none: {}. */

@@ -57,6 +57,11 @@ export function curve(words, cost, given, widths) {
     return {rank, seconds: outcome(words, cost, given, spread(rank, widths.length, words.n), widths).seconds};
   });
 }
+/** How many numbers a word has on average, each word counted once: [{share, numbers}] by cluster, and their mean. */
+export function byWords(n, d, cuts, widths) {
+  const edges = [0, ...cuts, n], made = [d, ...widths].map((numbers, i) => ({share: (edges[i + 1] - edges[i]) / n, numbers}));
+  return {clusters: made, mean: made.reduce((sum, c) => sum + c.share * c.numbers, 0)};
+}
 /** {numbers, share}: the fewest numbers that a word has, and the share of all words that have so few. */
 export function fewest(n, d, cuts, widths) {
   const edges = [0, ...cuts, n], all = [d, ...widths], numbers = Math.min(...all);
@@ -71,6 +76,24 @@ export const timeText = (s, more = 0) => (s >= 1 ? `${fixed(s, 2, more)} s` : s 
 export const bytesText = (b, more = 0) => (b >= 1e9 ? `${fixed(b / 1e9, 2, more)} GB` : b >= 1e7 ? `${fixed(b / 1e6, 0, more)} MB`
   : `${fixed(b / 1e6, 1, more)} MB`);
 export const widthText = (numbers, more = 0) => fixed(numbers, 0, more);
+/** How a value compares with the full softmax's: "3.4 times faster", "1.3 times larger", or, within 5 %, "as fast". */
+export function against(full, mine, [less, more, same]) {
+  const ratio = full / mine;
+  return ratio > 0.95 && ratio < 1.05 ? same : ratio > 1 ? `${ratio.toFixed(1)} times ${less}` : `${(1 / ratio).toFixed(1)} times ${more}`;
+}
+/** A count to two digits: 16,299 as 16,000. */
+export function about(n) {
+  const unit = 10 ** Math.max(0, Math.floor(Math.log10(n)) - 1);
+  return Math.round(n / unit) * unit;
+}
+/** 1, 2 and 5 times powers of ten between two values. */
+export function ticks(low, high) {
+  const found = [];
+  for (let power = Math.floor(Math.log10(low)); 10 ** power < high; power++) {
+    for (const by of [1, 2, 5]) { const value = Number(`${by}e${power}`); if (value > low && value < high) found.push(value); }
+  }
+  return found;
+}
 /** A value and its limit as text, with as many digits as tell them apart. */
 export function besides(text, value, limit) {
   let more = 0;
