@@ -265,15 +265,60 @@ def test_a_duel_fits_the_time_and_says_what_it_cannot_do(explorer, monkeypatch):
     found = duels.duel(explorer, (1000, 5000), lambda done, what: ticks.append(what))
     assert found.batch < explorer.batch == found.asked and duels.Duel.from_kept(found.kept) == found
     text = f.duel_sentence(found)
-    assert "The planner is faster" in text and "0.50 measured here" in text and "so that it takes seconds" in text
+    assert (
+        "The planner is faster" in text and "0.50 ± 0.01 measured here" in text and "so that it takes seconds" in text
+    )
     assert "predicted by made by hand" in text and ticks[-1] == "half"
-    assert "a draw" in f.duel_sentence(found._replace(you=found.planner))
+    assert "A draw" in f.duel_sentence(found._replace(you=found.planner))
     assert asked["rows"] == {"your layer": 2, "the planner's layer": 2}
     with pytest.raises(ValueError, match="no cutoffs"):
         duels.duel(explorer, (), lambda *_: None)
     monkeypatch.setattr(duels, "DUEL_BYTES", 1000)
     with pytest.raises(ValueError, match="narrower tails or a smaller d"):
         duels.duel(explorer, (1000, 5000), lambda *_: None)
+
+
+def _measured(you, planner, n=9):
+    """A duel with these quartiles, medians between them, of both layers in milliseconds."""
+
+    def side(q1, median, q3):
+        return duels.Side((1000, 5000), 0.1, median / 1e3, q1 / 1e3, q3 / 1e3, n)
+
+    return duels.Duel(1024, 1024, "made by hand", side(*you), side(*planner))
+
+
+@pytest.mark.parametrize(
+    ("you", "planner", "outcome", "says"),
+    [
+        (
+            (60, 270, 380),
+            (60, 130, 380),
+            "too busy",
+            "Your machine was too busy: of the same layer, slow steps took 6.",
+        ),
+        ((95, 100, 105), (58, 60, 63), "planner", "The planner is faster. "),
+        ((95, 100, 105), (118, 120, 124), "you", "You are faster. "),
+        ((95, 100, 105), (96, 102, 106), "alike", "A draw: the medians differ by no more than chance. "),
+        ((90, 100, 112), (97, 104, 108), "alike", "A draw"),
+    ],
+)
+def test_a_busy_machine_decides_nothing(you, planner, outcome, says):
+    """Quartiles may overlap where medians differ by more than chance; a draw is no name for noise."""
+    found = _measured(you, planner)
+    text = f.duel_sentence(found)
+    assert found.outcome in outcome and text.startswith(says)
+    if outcome == "too busy":
+        assert "Measure again" in text and "draw" not in text and "measured here cannot" in text
+        assert not re.search(r"\d\.\d\d", text)  # no ratio with digits that mean nothing
+    else:
+        assert re.search(r"\d\.\d\d ± \d\.\d\d measured here", text)
+
+
+def test_a_few_steps_decide_nothing():
+    found = _measured((95, 100, 105), (58, 60, 63), n=2)
+    assert found.outcome == "too busy" and "There was time for 2 steps of each layer only" in f.duel_sentence(found)
+    many = _measured((80, 100, 120), (85, 104, 125), n=2500)  # with many steps, overlapping quartiles are no draw
+    assert many.outcome == "you"
 
 
 def test_section_3_gives_no_answer_of_the_game():

@@ -27,7 +27,7 @@ from ..kit.plots import (
     plain,
     seconds_text,
 )
-from .duel import Duel
+from .duel import FEWEST, Duel
 from .explorer import Tails
 
 
@@ -274,12 +274,24 @@ def duel_figure(found: Duel) -> go.Figure:
 def duel_sentence(found: Duel) -> str:
     """Who won, in one sentence."""
     you, planner = found.you, found.planner
-    won = "You are faster" if you.median < planner.median else "The planner is faster"
-    verdict = f"{won}, and the quartiles do not overlap" if found.apart else "The quartiles overlap: a draw"
     smaller = "" if found.batch == found.asked else f" (B = {found.batch:,}, so that it takes seconds)"
+    if found.outcome == "too busy":
+        steps = min(you.n, planner.n)
+        why = (
+            f"Your machine was too busy: of the same layer, slow steps took {found.spread:.1f} times as long as fast ones"
+            if steps >= FEWEST
+            else f"There was time for {steps} step{'' if steps == 1 else 's'} of each layer only"
+        )
+        return f"{why}. What was measured here{smaller} cannot tell the two apart. Measure again."
+    verdict = {
+        "you": "You are faster",
+        "planner": "The planner is faster",
+        "alike": "A draw: the medians differ by no more than chance",
+    }[found.outcome]
+    measured = planner.median / you.median
     return (
-        f"{verdict}. The planner's time over yours: {planner.predicted / you.predicted:.2f} predicted by "
-        f"{found.whose}, {planner.median / you.median:.2f} measured here{smaller}."
+        f"{verdict}. The planner's time over yours: {planner.predicted / you.predicted:.2f} predicted by {found.whose}, "
+        f"{measured:.2f} ± {(you.unsure + planner.unsure) * measured:.2f} measured here{smaller}."
     )
 
 
