@@ -221,6 +221,13 @@ class Explorer(Kept):
         """Back to the cutoffs it was made with, as far as they fit these words."""
         self.cutoffs = fitted(self._start["cutoffs"], len(self.vocabulary))
 
+    def reset_settings(self) -> None:
+        """Back to the cost model, the widths, d and B it was made with."""
+        cost = self._start["cost"] if "cost" in self._given else measured_cost()  # it may have been timed since
+        for name in ("width_rule", "in_features", "batch"):
+            setattr(self, name, self._start[name])
+        self.cost = cost or self._start["cost"]
+
     # ---- what follows
 
     def priced(self, make: Callable[[], T], cost: Cost | None = None, patience: float | None = None) -> T:

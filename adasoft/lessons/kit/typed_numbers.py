@@ -323,8 +323,11 @@ class _Reader:
         return self._take("*", "/")
 
     def _share(self, value: float) -> float:
-        """A percentage inside a calculation as a share; at the end of all, ``%`` is the unit of the answer, except where
-        another one is asked for or another percentage was read."""
+        """A percentage inside a calculation as a share.
+
+        At the end of all, ``%`` is the unit of the answer, except where another one is asked for or another percentage
+        was read.
+        """
         found = _PERCENT.match(self.rest())
         if found is None:
             return value
