@@ -370,6 +370,16 @@ def test_section_3_gives_no_answer_of_the_game():
         ("tail width", "256", "That is tail 1"),
         ("tail width", "32", "where d = 512"),
         ("swap saving", "28000", "difference of the shares"),
+        ("swap saving", "2,700", "what the large tail costs with the large share"),
+        ("swap saving", "2,780", "what the worse assignment costs"),
+        ("swap saving", "1200", "with the small share"),
+        ("swap saving", "1,500", "what the large tail saves"),
+        ("swap saving", "1600", "subtract them"),
+        ("swap saving", "9% * 28000", "by the difference of the shares"),
+        ("swap saving", "1120", "by the difference of the shares"),
+        ("count by hand", "1,600", "the tail alone"),
+        ("count by hand", "20% * 8000", "the tail alone"),
+        ("fixed costs", "2 ms", "no projection"),
     ],
 )
 def test_likely_errors_have_a_hint_of_their_own(key, answer, hint):
@@ -394,6 +404,12 @@ def test_write_it_yourself():
     assert judge(exercise, exercise.solution).status == "correct" and len(exercise.bugs) >= 3
     for hint, bug in exercise.bugs.items():
         assert hint in judge(exercise, bug).text
+    unknown = judge(exercise, lambda counts, cutoffs, d, widths: 5.0)
+    counts, cutoffs, d, widths = exercise.cases()[0]
+    head, share = d * (cutoffs[0] + len(cutoffs)), counts[1] / counts.sum()
+    tail = share * (d * widths[0] + widths[0] * (cutoffs[1] - cutoffs[0]))
+    assert unknown.text.startswith("Not a mistake I know. Try the case by hand: ")
+    assert f"= {head}, " in unknown.text and unknown.text.endswith(f"= {tail:.1f}.")
     explorer = ClustersExplorer(Vocabulary.synthetic(900), cost=COUNTED_MULTIPLICATIONS, cutoffs=(30, 200))
     counted = exercise.solution(explorer.vocabulary.counts, [30, 200], 512, explorer.widths)
     assert counted == pytest.approx(1e6 * float(explorer.amount(explorer.prediction.seconds)), rel=1e-9)
@@ -462,7 +478,7 @@ def test_the_best_numbers_of_tails_and_the_head_without_the_floor(english):
     free = plan(english, 512, 2560, cost=COUNTED_MULTIPLICATIONS, n_tails=2, min_head_share=0).cutoffs[0]
     kept = plan(english, 512, 2560, cost=COUNTED_MULTIPLICATIONS, n_tails=2).cutoffs[0]
     counted = plan(english, 512, 2560, cost=COUNTED_WORDS, n_tails=1, min_head_share=0).cutoffs[0]
-    assert f"with two tails, a head of {free} words has the fewest multiplications" in TEXT and free < kept < counted
+    assert f"With two tails, a head of {free} words has the fewest multiplications" in TEXT and free < kept < counted
 
 
 def test_part_of_what_a_second_tail_saves_is_width(english):
@@ -503,6 +519,11 @@ def test_more_tails_can_beat_the_curve_of_two_at_the_same_width(english):
     width = f.mean_width(512, found.widths, found.shares)
     front = [p for p in explorer.front(explorer.cost) if p.mean_width <= width]
     assert found.n_tails > 2 and found.time < min(p.time for p in front) / 2
+    star = explorer.plan_for_me(2)
+    wide, ms = f.mean_width(512, star.widths, star.shares), [1e3 * one.time for one in (found, star)]
+    assert (found.n_tails, list(found.widths[-3:]), found.widths[-4] > 8) == (5, [8, 8, 8], True)
+    assert f"On the recorded CPU, five take {ms[0]:.0f} ms where the star's two take {ms[1]:.0f}. But three of" in TEXT
+    assert f"only 8 numbers wide: {width:.0f} numbers per token, where the star has {wide:.0f}." in TEXT
     figure = f.front_figure(explorer.front(explorer.cost), None, explorer.plan_for_me(2), english)
     assert (
         "with 2 tails" in figure.data[0].name and "that has two tails" in TEXT and "The curve is for two tails" in TEXT

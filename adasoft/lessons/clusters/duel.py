@@ -41,7 +41,7 @@ class Side(NamedTuple):
         """
         if self.n < FEWEST:
             return math.inf
-        return 1.57 * (self.q3 - self.q1) / (self.n**0.5 * self.median)
+        return 1.57 * (self.q3 - self.q1) / (math.sqrt(self.n) * self.median)
 
     @property
     def kept(self) -> dict[str, Any]:

@@ -52,6 +52,8 @@ class Exercise:
     """How far a number may be off, as a share of it."""
     why: str = ""
     """One sentence for the reader who got it right."""
+    by_hand: str = ""
+    """The first parts of the first case, computed by hand, for a mistake that no hint is for."""
     lesson: str = ""
     """The number of its lesson; may be left out in a room of one lesson."""
     rule: Callable[[Callable[..., Any]], str] | None = None
@@ -217,8 +219,11 @@ def _fault(
         text = found.text if kind else found.text.capitalize()
         return Judgement("not yet", f"{kind}{text}.", rows)
     left = " There is still a “...” in your function." if re.search(r"^\s*\.\.\.", source_of(function), re.M) else ""
+    by_hand = f" Try the case by hand: {exercise.by_hand}" if exercise.by_hand and not i else ""
     right_before = f" The {counted(i, 'case')} before it {'is' if i == 1 else 'are'} right." if i else ""
-    return Judgement("not yet", f"Not a mistake I know.{right_before}{left}", (*rows, ("difference", found.text)))
+    return Judgement(
+        "not yet", f"Not a mistake I know.{right_before}{left}{by_hand}", (*rows, ("difference", found.text))
+    )
 
 
 def _in_words(message: str) -> str:
