@@ -111,8 +111,15 @@ def test_every_setting_and_button_of_the_cut_panel(explorer, cost):
     assert explorer.cutoffs == (2000, 10000) and "2,000 and 10,000" in widget.note
     explorer.in_features = 65
     assert widget.note == ""
+    explorer.cost, explorer.width_rule = COUNTED_MULTIPLICATIONS, "d for every tail"
     click("reset")
     assert explorer.cutoffs == (1000, 5000)
+    assert (explorer.in_features, explorer.batch, explorer.cost) == (512, 2560, cost)
+    assert explorer.width_rule == "d/4, d/16, d/64 ..."
+    explorer.cutoffs = ()
+    click("plan")
+    assert widget.note.startswith("With one cutoff. Planned: ") and len(explorer.cutoffs) == 1
+    click("reset")
     click("nonsense")
     bare = browser(cuts.cut_panel(explorer, most=1, settings=False, slot="bare"))[0]
     assert bare.choices == [] and bare.most == 1 and not bare.trace

@@ -137,6 +137,42 @@ READ = {
     "0": 0,
     "0.000": 0,
 }
+#: Percentages inside a calculation, by the unit that is asked for.
+SHARES = {
+    ("2001 + 20% * 8000", "words"): 3601,
+    ("2001 + 20 % * 8,000", None): 3601,
+    ("2001 + 20 % x 8000 words", "words"): 3601,
+    ("2,001 + 8,000 * 20 %", "words"): 3601,
+    ("2001 + 20 % of 8,000", "words"): 3601,
+    ("20 percent of 8000", "words"): 1600,
+    ("10 % of 5", None): 0.5,
+    ("(9% - 4%) * (30000 - 2000)", "words"): 1400,
+    ("9% * 30000 - 4 % × 30000", "words"): 1500,
+    ("-20% * 50", "words"): -10,
+    ("20% * 30%", "%"): 6,
+    ("100% - 21.4%", "%"): 78.6,
+    ("1 - 20% - 10%", "%"): 70,
+    ("(1 - 0.8) * 100 %", "%"): 20,
+    ("100 - 21.4 %", "%"): 78.6,
+    ("20 %", "%"): 20,
+    ("-20 %", "%"): -20,
+    ("20 %", None): 20,
+}
+
+
+@pytest.mark.parametrize(("answer", "unit"), list(SHARES))
+def test_a_percentage_inside_a_calculation_is_a_share(answer, unit):
+    assert read_number(answer, unit) == pytest.approx(SHARES[answer, unit], rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("answer", "unit"), [("20 %", "words"), ("7 % 3", None), ("20% of it", "words"), ("20% words", "words")]
+)
+def test_other_percentages_are_refused(answer, unit):
+    with pytest.raises(ValueError, match=r"not understood|not for|asks for"):
+        read_number(answer, unit)
+
+
 REFUSED = {
     "": "type a number",
     "  ": "type a number",
@@ -182,7 +218,6 @@ REFUSED = {
     "20 apples": "not understood",
     "5 m": "not understood",
     "5 ms ms": "not understood",
-    "10 % of 5": "not understood",
     "1 + 2 million": "belongs to",
     "5 million billion": "not understood",
     "seventy": "not understood",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -15,6 +16,10 @@ from ..kit.explorer import FLOOR, Explorer
 #: What a duel may take: seconds by prediction, and bytes of weights with their gradients.
 DUEL_SECONDS, DUEL_BYTES = 6.0, 2e9
 _ROUNDS, _SETS = 9, 2
+#: How unsure the ratio of two alike medians may be, as a share of it: beyond, the machine was too busy to tell.
+NOISE = 0.25
+#: Fewer steps of a layer tell nothing.
+FEWEST = 5
 
 
 class Side(NamedTuple):
@@ -27,6 +32,16 @@ class Side(NamedTuple):
     q1: float
     q3: float
     n: int
+
+    @property
+    def unsure(self) -> float:
+        """Half of the median's 95 % interval (McGill, Tukey and Larsen, 1978), as a share of the median.
+
+        Two medians whose intervals do not meet differ by more than chance.
+        """
+        if self.n < FEWEST:
+            return math.inf
+        return 1.57 * (self.q3 - self.q1) / (math.sqrt(self.n) * self.median)
 
     @property
     def kept(self) -> dict[str, Any]:
@@ -47,9 +62,18 @@ class Duel(NamedTuple):
     planner: Side
 
     @property
-    def apart(self) -> bool:
-        """Whether the quartiles do not overlap."""
-        return self.you.q1 > self.planner.q3 or self.planner.q1 > self.you.q3
+    def outcome(self) -> Literal["you", "planner", "alike", "too busy"]:
+        """Who is faster by more than chance; else whether the two are alike, or the machine too busy to tell."""
+        fast, slow = sorted((self.you, self.planner), key=lambda side: side.median)
+        if fast.median * (1 + fast.unsure) < slow.median * (1 - slow.unsure):
+            return "you" if fast is self.you else "planner"
+        return "alike" if fast.unsure + slow.unsure <= NOISE else "too busy"
+
+    @property
+    def spread(self) -> float:
+        """How many times longer a slow step takes than a fast one of the same layer: the third quartile over the
+        first."""
+        return max(side.q3 / side.q1 for side in (self.you, self.planner))
 
     @property
     def kept(self) -> dict[str, Any]:

@@ -124,6 +124,8 @@ EXERCISES: dict[str, Exercise] = {
             "Counts are not shares: divide them by their sum.": _counts_as_shares,
             "Every token passes through the head, including those that go on to a tail.": _head_for_its_own,
         },
+        by_hand="the head alone is d (k_h + J) = 8 x (1 + 2) = 24, and tail 1 adds p_1 (d d_1 + d_1 k_1) = "
+        "0.2 x (8 x 4 + 4 x 1) = 7.2.",
         why="This is the number that the panel of section 3 shows.",
     )
 }

@@ -10,7 +10,7 @@ from ...cost import Cost
 from ...planning import Infeasible, Plan
 from ...tradeoffs import FrontPoint, front
 from ..kit import forms
-from ..kit.costs import COUNTED_WORDS, cost_at_hand
+from ..kit.costs import COUNTED_WORDS, cost_at_hand, counts, recorded_costs
 from ..kit.explorer import MAX_TAILS, Explorer
 
 _SIDE = forms.fields(cutoffs=forms.each(forms.COUNT, fewest=1), predicted=forms.SECONDS, measured=forms.SPREAD)
@@ -48,11 +48,14 @@ class ClustersExplorer(Explorer):
 
     @property
     def by_the_clock(self) -> Cost:
-        """Its cost model, or where that one counts, the timings of this machine, else recorded ones.
+        """The cost model that it was made with, or where that one counts, the recorded CPU.
 
-        Raises LookupError if there are none.
+        What the reader chooses is for the panel in which it is chosen: the text speaks of these times. Raises
+        LookupError if there are none.
         """
-        return cost_at_hand() if self.counted else self.cost
+        if not counts(self._start["cost"]):
+            return self._start["cost"]  # type: ignore[no-any-return]
+        return next((cost for cost in recorded_costs() if not cost.on_gpu), None) or cost_at_hand("cpu")
 
     def best_cut(self) -> int:
         """The one cutoff with the fewest words scored per token."""
@@ -62,7 +65,11 @@ class ClustersExplorer(Explorer):
 
     def _known_as(self, cost: Cost) -> Cost | str:
         """What a result is cached under: a record's name, for each reading of it makes another object."""
-        return cost if cost is self.cost else cost.name
+        return cost if cost in (self.cost, self._start["cost"]) else cost.name
+
+    def _sizes_by(self, cost: Cost) -> tuple[Any, ...]:
+        """All that a price by this cost model depends on, the cutoffs left out."""
+        return *(part for part in self.sizes if part is not self.cost), self._known_as(cost)
 
     def tails(self, cost: Cost) -> list[Tails]:
         """The best cutoffs of 1 to 5 tails, as many as the floor of the head's share leaves room for."""
@@ -76,7 +83,7 @@ class ClustersExplorer(Explorer):
                     break
             return found
 
-        return self._cached(("tails", self.sizes, self._known_as(cost)), make)  # type: ignore[no-any-return]
+        return self._cached(("tails", self._sizes_by(cost)), make)  # type: ignore[no-any-return]
 
     def floored(self, cost: Cost) -> Plan:
         """The best pair of cutoffs with the floor; fewer of them where there is no room for two."""
@@ -91,7 +98,7 @@ class ClustersExplorer(Explorer):
             search = partial(front, self.vocabulary, self.in_features, self.batch, cost=cost, points=points)
             return self.priced(partial(search, widths=self.widths_for(n_tails)), cost, 12 * self.patience)
 
-        return self._cached(("front", self.sizes, self._known_as(cost)), make)  # type: ignore[no-any-return]
+        return self._cached(("front", self._sizes_by(cost)), make)  # type: ignore[no-any-return]
 
     def seconds_by(self, cost: Cost) -> float:
         """Seconds of a step with the present cutoffs under another cost model."""

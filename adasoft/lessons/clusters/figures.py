@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -27,7 +28,7 @@ from ..kit.plots import (
     plain,
     seconds_text,
 )
-from .duel import Duel
+from .duel import FEWEST, Duel
 from .explorer import Tails
 
 
@@ -148,10 +149,12 @@ def front_data(
         for point in trades
     ]
     planned = mean_width(found.in_features, found.widths, found.shares)
+    times = np.array([point.time * 1e3 for point in trades])
+    ticks = round_ticks(times.min(), times.max())
     data: Data = {
         0: {
             "x": np.array([point.mean_width for point in trades]),
-            "y": np.array([point.time * 1e3 for point in trades]),
+            "y": times,
             "hovertext": spoken,
         },
         1: {
@@ -167,7 +170,23 @@ def front_data(
             "hovertext": [f"your cutoffs of section 3: {seconds_text(you[1])}"] if you else [],
         },
     }
-    return data, {}
+    return data, {"yaxis.tickvals": ticks, "yaxis.ticktext": [f"{tick:,.6g}" for tick in ticks]}
+
+
+def round_ticks(low: float, high: float) -> list[float]:
+    """Round numbers between these, three at least, for a logarithmic axis that may hold no power of ten.
+
+    >>> round_ticks(2.4, 3.4), round_ticks(237, 1408)
+    ([2.4, 2.6, 2.8, 3.0, 3.2, 3.4], [300.0, 500.0, 700.0, 1000.0])
+    """
+    for steps in ((1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
+        powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        found = [step * 10.0**power for power in powers for step in steps if low <= step * 10.0**power <= high]
+        if len(found) > 2:
+            return found
+    step = 10.0 ** math.floor(math.log10((high - low) / 3 or low))
+    step *= 5 if (high - low) / step >= 12 else 2 if (high - low) / step >= 6 else 1
+    return [round(k * step, 9) for k in range(math.ceil(low / step), math.floor(high / step + 1e-9) + 1)] or [low]
 
 
 def mean_width(d: int, widths: Sequence[int], shares: Sequence[float]) -> float:
@@ -190,7 +209,7 @@ def front_figure(
     figure.add_scatter(mode="markers", marker=PLANNED, name="the planner's floor: head at least 75 %", hoverinfo="text")
     figure.add_scatter(mode="markers", marker=YOU, name="your cutoffs", hoverinfo="text")
     figure.update_xaxes(title_text=f"mean width: numbers per token, of d = {found.in_features:,}")
-    figure.update_yaxes(title_text="ms per step", type="log", dtick="D2", tickformat=",.6~r")
+    figure.update_yaxes(title_text="ms per step", type="log")
     figure = filled(figure, *front_data(points, you, found, words), 330)
     legend = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
     figure.update_layout(showlegend=True, legend=legend, margin={"t": 76}, dragmode=False)
@@ -212,14 +231,15 @@ def other_front(yours: int, n_tails: int) -> str:
 def front_sentence(cost: Cost, points: list[FrontPoint], found: Plan) -> str:
     """The front in words."""
     fast = points[0]
-    slower = found.time / fast.time - 1
+    share = 1 - fast.time / found.time
+    less = f"{100 * share:.1f} % less time" if share >= 5e-4 else "hardly less time"
     if not fast.cutoffs:
         return f"{cost.name}: no cutoffs are faster than the full softmax here."
     width = mean_width(found.in_features, found.widths, found.shares)
     return (
         f"{cost.name[0].upper()}{cost.name[1:]}, {_tails(found.n_tails)}: with the floor, {seconds_text(found.time)} "
         f"and {width:,.0f} numbers per token; the fastest, without it, "
-        f"{seconds_text(fast.time)} ({100 * slower:.1f} % less time) and {fast.mean_width:,.0f} numbers."
+        f"{seconds_text(fast.time)} ({less}) and {fast.mean_width:,.0f} numbers."
     )
 
 
@@ -274,12 +294,24 @@ def duel_figure(found: Duel) -> go.Figure:
 def duel_sentence(found: Duel) -> str:
     """Who won, in one sentence."""
     you, planner = found.you, found.planner
-    won = "You are faster" if you.median < planner.median else "The planner is faster"
-    verdict = f"{won}, and the quartiles do not overlap" if found.apart else "The quartiles overlap: a draw"
     smaller = "" if found.batch == found.asked else f" (B = {found.batch:,}, so that it takes seconds)"
+    if found.outcome == "too busy":
+        steps = min(you.n, planner.n)
+        why = (
+            f"Your machine was too busy: of one layer, slow steps took {found.spread:.1f} times as long as fast ones"
+            if steps >= FEWEST
+            else f"There was time for {steps} step{'' if steps == 1 else 's'} of each layer only"
+        )
+        return f"{why}. What was measured here{smaller} cannot tell the two apart. Measure again."
+    verdict = {
+        "you": "You are faster",
+        "planner": "The planner is faster",
+        "alike": "A draw: the medians differ by no more than chance",
+    }[found.outcome]
+    measured = planner.median / you.median
     return (
         f"{verdict}. The planner's time over yours: {planner.predicted / you.predicted:.2f} predicted by "
-        f"{found.whose}, {planner.median / you.median:.2f} measured here{smaller}."
+        f"{found.whose}, {measured:.2f} ± {(you.unsure + planner.unsure) * measured:.2f} measured here{smaller}."
     )
 
 

@@ -71,7 +71,7 @@ def swap_panel(explorer: ClustersExplorer, *, slot: str = "swap") -> w.VBox:
 
 
 def _clocks(explorer: ClustersExplorer) -> list[Cost]:
-    """The current clock, and a recorded one of another kind: a GPU's beside a CPU's, and the reverse."""
+    """Its clock, and a recorded one of another kind: a GPU's beside a CPU's, and the reverse."""
     own = explorer.by_the_clock
     on_gpu = getattr(own, "on_gpu", False)
     others = [cost for cost in recorded_costs() if cost.on_gpu != on_gpu]
@@ -79,7 +79,7 @@ def _clocks(explorer: ClustersExplorer) -> list[Cost]:
 
 
 def tails_panel(explorer: ClustersExplorer, *, slot: str = "tails") -> w.VBox:
-    """Starting time and computing time of 1 to 5 tails, on the current clock and on a recorded one of another kind."""
+    """Starting time and computing time of 1 to 5 tails, by the explorer's clock and a recorded one of another kind."""
     panel, told = Panel(), [Line(), Line()]
 
     def clocks() -> list[tuple[Cost, list[Tails]]]:

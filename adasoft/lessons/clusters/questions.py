@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..kit.costs import COUNTED_WORDS, cost_at_hand
+from ...cost import Cost
+from ..kit.costs import COUNTED_WORDS
 from ..kit.explorer import Explorer
 from ..kit.grading import Prediction, Question, register
 
 
-def _clock(explorer: Explorer) -> Any:
-    """The explorer's cost model, or where it counts, timings. Raises LookupError if there are none."""
-    return cost_at_hand() if explorer.counted else explorer.cost
+def _clock(explorer: Any) -> Cost:
+    """Whose times are asked for. Raises LookupError if there are none."""
+    return explorer.by_the_clock  # type: ignore[no-any-return]
 
 
 def _second_tail(explorer: Explorer) -> str:
@@ -35,6 +36,7 @@ QUESTIONS: dict[str, Question] = {
             ),
             "You took the share of the head (80 %) for the tail.": lambda: 2001 + 0.8 * 8000,
             "That is the head alone; one token in five goes on to the tail.": lambda: 2001.0,
+            "That is the tail alone; every token is scored against the head first.": lambda: 0.2 * 8000,
             "The tail has 10,000 - 2,000 words, not all 10,000.": lambda: 2001 + 0.2 * 10_000,
             "You applied both shares: the head is paid for by every token.": lambda: 0.8 * 2000 + 0.2 * 8000,
         },
@@ -49,6 +51,21 @@ QUESTIONS: dict[str, Question] = {
         {
             "That is what the better assignment costs; the question is about the difference.": lambda: 1380.0,
             "That is what the worse assignment costs; the question is about the difference.": lambda: 2780.0,
+            "That is what the large tail costs with the large share. Count both tails, as they are and after they have "
+            "traded their shares.": lambda: 0.09 * 30_000,
+            "That is what the large tail costs with the small share. Count both tails, as they are and after they have "
+            "traded their shares.": lambda: 0.04 * 30_000,
+            "That is what the large tail saves; the small one gets the large share, and costs more now.": lambda: (
+                0.05 * 30_000
+            ),
+            "The large tail saves 1,500 words, but the small one costs 100 more: subtract them.": lambda: 1600.0,
+            "That is what the small tail costs more; the large one saves words.": lambda: 0.05 * 2000,
+            "Multiply the difference of the sizes by the difference of the shares, not by one share.": lambda: (
+                0.09 * 28_000
+            ),
+            "Multiply the difference of the sizes by the difference of the shares, 0.05, not by a share.": lambda: (
+                0.04 * 28_000
+            ),
             "That is the difference of the sizes; multiply it by the difference of the shares, 0.05.": lambda: 28_000.0,
             "The better assignment saves words: no minus sign.": lambda: -1400.0,
             "Shares are fractions: 5 % is 0.05.": lambda: 140_000.0,
@@ -86,10 +103,11 @@ QUESTIONS: dict[str, Question] = {
     ),
     "fixed costs": Question(
         "Suppose that starting a product takes 0.2 ms. A layer has a head and 4 tails, and each tail needs two "
-        "products: the projection and the scores. How many milliseconds go into starting products?",
+        "products: the projection and the scores. How many milliseconds go into starting matrix products?",
         lambda: (1 + 2 * 4) * 0.2,
         {
             "The head is a product, too.": lambda: 8 * 0.2,
+            "The head is one product: it has no projection.": lambda: 10 * 0.2,
             "Each tail has two products: the projection, and the scores.": lambda: 5 * 0.2,
             "Each tail has two products, and the head is one more.": lambda: 4 * 0.2,
             "That is the number of products; each takes 0.2 ms.": lambda: 9.0,

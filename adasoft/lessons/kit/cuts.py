@@ -98,7 +98,7 @@ _BUTTONS = [
         "text": "The authors' cutoffs",
         "title": "What the paper's authors took for about as many words",
     },
-    {"key": "reset", "text": "Reset", "title": "Back to the first cutoffs"},
+    {"key": "reset", "text": "Reset", "title": "Back to the first cutoffs and settings"},
 ]
 
 
@@ -127,12 +127,14 @@ class _Cuts:
             self.plan = found = explorer.plan_for_me(len(before) or 1, min_head_share=FLOOR)
             self.planned = explorer.sizes
             explorer.cutoffs = found.cutoffs
-            self.remark(plan_text(explorer, found, before))
+            self.remark(f"{'' if before else 'With one cutoff. '}{plan_text(explorer, found, before)}")
         elif key == "authors":
             explorer.cutoffs = explorer.paper_cutoffs()[: self.widget.most]
             whose = "The authors used these" if len(explorer.cutoffs) > 1 else "The first cutoff that the authors used"
             self.remark(f"{whose} for a vocabulary of about this size: {listed(explorer.cutoffs)}.")
         elif key == "reset":
+            if self.settings:
+                explorer.reset_settings()
             explorer.reset()
 
     def chosen(self, key: str, value: Any) -> None:

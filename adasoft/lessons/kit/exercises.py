@@ -52,6 +52,8 @@ class Exercise:
     """How far a number may be off, as a share of it."""
     why: str = ""
     """One sentence for the reader who got it right."""
+    by_hand: str = ""
+    """The first parts of the first case, computed by hand, for a mistake that no hint is for."""
     lesson: str = ""
     """The number of its lesson; may be left out in a room of one lesson."""
     rule: Callable[[Callable[..., Any]], str] | None = None
@@ -220,8 +222,11 @@ def _fault(
     if not left and len({shown(one.result) for one in yours}) == 1 < len({shown(one.result) for one in right}):
         text = f"Your function returns the same in all {len(yours)} cases: compute it from what it is given."
         return Judgement("not yet", text, rows)
+    by_hand = f" Try the case by hand: {exercise.by_hand}" if exercise.by_hand and not i else ""
     right_before = f" The {counted(i, 'case')} before it {'is' if i == 1 else 'are'} right." if i else ""
-    return Judgement("not yet", f"Not a mistake I know.{right_before}{left}", (*rows, ("difference", found.text)))
+    return Judgement(
+        "not yet", f"Not a mistake I know.{right_before}{left}{by_hand}", (*rows, ("difference", found.text))
+    )
 
 
 def _in_words(message: str) -> str:

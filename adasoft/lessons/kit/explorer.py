@@ -225,6 +225,13 @@ class Explorer(Kept):
         self.meant = self._meant_first
         self._keep("cutoffs")
 
+    def reset_settings(self) -> None:
+        """Back to the cost model, the widths, d and B it was made with."""
+        cost = self._start["cost"] if "cost" in self._given else measured_cost()  # it may have been timed since
+        for name in ("width_rule", "in_features", "batch"):
+            setattr(self, name, self._start[name])
+        self.cost = cost or self._start["cost"]
+
     # ---- what follows
 
     def priced(self, make: Callable[[], T], cost: Cost | None = None, patience: float | None = None) -> T:

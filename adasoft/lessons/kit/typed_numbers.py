@@ -43,6 +43,8 @@ _RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+", strict=T
 _POWER = r"(?:[eE][+-]?\d+)?"
 #: One number, its separators included. The kinds are told apart in `_plain`.
 _NUMBER = re.compile(rf"(?:\d(?:[\d,.'_]|(?<=\d) (?=\d{{3}}(?!\d)))*|\.\d[\d.,]*){_POWER}")
+#: A percentage: at the end, or before what goes on with a calculation.
+_PERCENT = re.compile(r" *(?:%|(?:percent|per cent)(?![^\W\d_]))(?=\s*(?:$|[-+*/)]|[xX]\s*[\d.(]|of\s*[\d.(]))", re.I)
 _NAME = re.compile(r"log10|log2|[^\W\d_]+(?:-[^\W\d_]+)*")
 _FUNCTIONS: dict[str, Callable[[float], float]] = {
     "sqrt": math.sqrt,
@@ -148,7 +150,8 @@ def read_number(answer: str, unit: str | None = None) -> float:
 
     Without a unit, what stands after the number is passed over if it is a known one. A point is a decimal point and
     groups of three are thousands, unless the other separator says otherwise: 1.234,5 and 0,214 have decimal commas.
-    log is the natural logarithm. Raises ValueError, with the reason, for what cannot be read as one finite number.
+    log is the natural logarithm. A percentage inside a calculation is a share: 20 % of 8,000, 20% * 8000. Raises
+    ValueError, with the reason, for what cannot be read as one finite number.
     """
     text = _plain_signs(answer)
     if not text.strip():
@@ -160,9 +163,11 @@ def read_number(answer: str, unit: str | None = None) -> float:
         text = text[found.end() :]
     text = text.strip().removesuffix(".").strip()
     _no_range(text)
-    reader = _Reader(re.sub("[–—‒]", "-", text))
+    reader = _Reader(re.sub("[–—‒]", "-", text), unit)
     try:
         value = reader.sum()
+        if reader.shares and reader.in_percent:  # 20% * 30% of a question in percent
+            value *= 100.0
         value *= _scale(reader.rest(), unit, whole=not reader.summed)
     except ZeroDivisionError:
         raise ValueError("it divides by zero") from None
@@ -271,8 +276,13 @@ def _scale(rest: str, unit: str | None, *, whole: bool) -> float:
 class _Reader:
     """Reads a calculation from the left: sums of products of powers, of numbers, functions and brackets."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, unit: str | None = None) -> None:
         self._text, self._at, self._depth = text, 0, 0
+        wanted = (unit or "").split(" ")[0].rstrip(",")
+        self.in_percent, self._ends_as_share = wanted == "%", unit is not None and wanted != "%"
+        self._calculated = False
+        self.shares = False
+        """Whether a percentage was read as a share, because it stands inside the calculation."""
         self.summed = False
         """Whether it is a sum at its outermost level: what a name such as million after it belongs to is not clear."""
 
@@ -309,19 +319,39 @@ class _Reader:
             if re.search(r"(?<![\d.,])0$", self._text[: self._at]) and self.rest()[:1] in ("x", "X"):
                 return ""  # 0x1f
             return self._take("x", "X").replace("x", "*").replace("X", "*")
+        if self.shares and re.match(r"of\s*[\d.(]", left):  # 20 % of 8,000
+            return self._take("of").replace("of", "*")
         return self._take("*", "/")
+
+    def _share(self, value: float) -> float:
+        """A percentage inside a calculation as a share.
+
+        At the end of all, ``%`` is the unit of the answer, except where another one is asked for or another percentage
+        was read.
+        """
+        found = _PERCENT.match(self.rest())
+        if found is None:
+            return value
+        ends = not self._text[self._at + found.end() :].strip()
+        if ends and not (self.shares or (self._ends_as_share and self._calculated)):
+            return value
+        self._at += found.end()
+        self.shares = True
+        return value / 100.0
 
     def sum(self) -> float:
         """A sum of products."""
         value = self._product()
         while sign := self._take("+", "-"):
             self.summed |= not self._depth
+            self._calculated = True
             value += self._product() if sign == "+" else -self._product()
         return value
 
     def _product(self) -> float:
         value = self._signed()
         while sign := self._times():
+            self._calculated = True
             value = value * self._signed() if sign == "*" else value / self._signed()
         return value
 
@@ -332,12 +362,12 @@ class _Reader:
         return self._power()
 
     def _power(self) -> float:
-        value = self._atom()
+        value = self._share(self._atom())
         if self._take("**", "^"):
             with self._deeper():
                 exponent = self._signed()
             try:
-                return math.pow(value, exponent)
+                return self._share(math.pow(value, exponent))
             except ValueError:
                 raise ValueError(f"{value:g} to the {exponent:g} is not a number") from None
         return value

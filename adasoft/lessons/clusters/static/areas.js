@@ -64,7 +64,11 @@ export function mountAreas(root, given, moved) {
   }
 
   const inner = () => width - SIDE.left - SIDE.right;
-  const reach = () => words.n / (state.zoomed ? ZOOM : 1);                   // words in sight
+  const near = () => {                                                       // words in sight once zoomed in: a round number
+    const part = words.n / ZOOM, power = 10 ** Math.floor(Math.log10(part));
+    return Math.max(1, Math.round(part / power) * power);
+  };
+  const reach = () => (state.zoomed ? near() : words.n);                     // words in sight
   const X = k => SIDE.left + k / reach() * inner();                          // areas: to scale
   const edge = () => SIDE.left + inner();
   const Y = p => AREA.top + areaHigh() * (1 - p);
@@ -101,7 +105,7 @@ export function mountAreas(root, given, moved) {
     for (let k = 0; k <= reach(); k += step) far.push(k);
     const ground = svg('g', {'aria-hidden': true}, drawing);
     axis(ground, X, [AREA.top, bottom], far, `words, most frequent first${state.zoomed ? `; another ${whole(words.n - reach())} lie to the right` : ''}`);
-    rows(ground, Y, [0, 0.25, 0.5, 0.75, 1], p => `${100 * p} %`, 'tokens', AREA.top + areaHigh() / 2);
+    rows(ground, Y, [0, 0.25, 0.5, 0.75, 1], p => `${100 * p} %`, 'share of the tokens', AREA.top + areaHigh() / 2);
     const outline = `M${edge()},${Y(1)}H${X(0)}V${Y(0)}H${edge()}`;
     svg('path', {d: state.zoomed ? outline : `${outline}Z`, class: 'frame'}, ground);  // open where it goes on
     nodes.head = svg('rect', {x: X(0), y: Y(1), height: areaHigh(), class: 'block c0'}, drawing);
@@ -118,6 +122,8 @@ export function mountAreas(root, given, moved) {
           : 'the whole frame: a full softmax, every word for every token');
     svg('text', {x: edge() - 8, y: Y(1) + 36, 'text-anchor': 'end'}, nodes.notes, 'left empty: what the cut saves');
     nodes.tailName = svg('text', {'text-anchor': 'end', class: 'strong'}, drawing);
+    const field = svg('rect', {x: X(0), y: Y(1), width: inner(), height: areaHigh(), class: 'field'}, drawing);
+    grab(field, x => (x - SIDE.left) / inner() * reach(), null);               // a click: the cut comes here
     if (state.curve) curveOf();
     nodes.handle = svg('g', {class: 'handle', tabindex: 0, role: 'slider', 'aria-label': 'the cut',
                              'aria-orientation': 'horizontal', 'aria-valuemin': 1, 'aria-valuemax': words.n - 1}, drawing);
@@ -166,7 +172,9 @@ export function mountAreas(root, given, moved) {
     let offset = null;
     const x = event => event.clientX - drawing.getBoundingClientRect().left;
     node.addEventListener('pointerdown', event => {
-      halt(); offset = x(event) - here(); node.setPointerCapture(event.pointerId);
+      halt(); offset = here ? x(event) - here() : 0;
+      if (!here) put(placeOf(x(event)));
+      node.setPointerCapture(event.pointerId);
       nodes.handle.focus(); event.preventDefault(); event.stopPropagation();
     });
     node.addEventListener('pointermove', event => { if (offset !== null) put(placeOf(x(event) - offset)); });
@@ -211,10 +219,12 @@ export function mountAreas(root, given, moved) {
       html('strong', {}, result, whole(k));
       result.append(` ${k === 1 ? 'word' : 'words'} in the head: ${percent(1 - p)} of the tokens need no more; ${percent(p)} go on to the tail.`);
     }
+    const number = beyond ? null : [last, first].find(near => near && /^0+$/.test(near.word))?.word;
+    if (number) result.append(` “${number}” is any number of ${counted(number.length, 'digit')}.`);
     instruction.textContent = state.curve
       ? 'Drag the cut above or the ring below. The coloured area and the thick line are the same number.'
-      : 'Drag the cut, or press the arrow keys, until as little as possible is coloured.';
-    zoom.textContent = state.zoomed ? 'Show all words' : `Zoom in on the first ${whole(words.n / ZOOM)} words`;
+      : 'Drag the cut, or click where it should be, until as little as possible is coloured.';
+    zoom.textContent = state.zoomed ? 'Show all words' : `Zoom in on the first ${whole(near())} words`;
     zoom.hidden = words.n < 1000;
     const line = (kind, name, text, n) => {
       const item = html('div', {role: 'listitem', class: `cluster ${kind}`}, parts);

@@ -3,7 +3,7 @@
 import {layer, makeCost, makeWords, widths} from '../../kit/static/cost.js';
 import {counted, digits, html, percent, secondsText, set, svg, whole} from '../../kit/static/dom.js';
 
-const MAP = {left: 84, right: 16, top: 14, bottom: 42, cell: 2, light: 17}, SHADES = 16, SLOWEST = 8;
+const MAP = {left: 84, right: 16, top: 26, bottom: 42, cell: 2, light: 17}, SHADES = 16, SLOWEST = 8;
 const RAMP = [[252, 240, 180], [252, 165, 107], [222, 73, 104], [140, 41, 129], [59, 15, 112], [12, 8, 38]];
 const KEYS = {ArrowRight: 1.02, ArrowUp: 1.02, ArrowLeft: 1 / 1.02, ArrowDown: 1 / 1.02, PageUp: 1.25, PageDown: 0.8};
 const WRONG_AXIS = [['ArrowUp', 'ArrowDown'], ['ArrowLeft', 'ArrowRight']];
@@ -12,7 +12,11 @@ const shade = part => {
   const at = Math.floor(SHADES * Math.min(1, part)) / SHADES * (RAMP.length - 1.001), k = Math.floor(at);
   return RAMP[k].map((from, c) => from + (RAMP[k + 1][c] - from) * (at - k));
 };
-const inUnits = (seconds, cost, batch) => (cost.counted ? `${digits(seconds / batch / 1e6)} million multiplications` : secondsText(seconds));
+const inUnits = (seconds, cost, batch) => {
+  if (!cost.counted) return secondsText(seconds);
+  const many = seconds / batch;
+  return `${many < 1e4 ? whole(many) : `${digits(many / 1e6)} million`} multiplications`;
+};
 
 /** Seconds of a step at every pair of ranks (c1 < c2, else infinity), row by row of c2: the layer, part by part. */
 export function surface(words, cost, firsts, seconds, {d, batch}) {
@@ -115,22 +119,20 @@ export function mountGame(root, given, on) {
     legend();
     lit = state.trail.map(([a, b]) => [X(a), Y(b)]);
     const lines = svg('g', {'aria-hidden': true}, drawing), base = MAP.top + high();
-    nodes.ticks = [[], []];
     for (let power = 1; power <= words.n; power *= 10) {
       if (power < lowest()) continue;
-      nodes.ticks[0].push([X(power), svg('text', {x: X(power), y: base + 22, 'text-anchor': 'middle'}, lines, whole(power))]);
-      nodes.ticks[1].push([Y(power), svg('text', {x: MAP.left - 12, y: Y(power) + 4, 'text-anchor': 'end'}, lines, whole(power))]);
+      svg('text', {x: X(power), y: base + 22, 'text-anchor': 'middle'}, lines, whole(power));
+      svg('text', {x: MAP.left - 12, y: Y(power) + 4, 'text-anchor': 'end'}, lines, whole(power));
       svg('line', {x1: X(power), x2: X(power), y1: base, y2: base + 5, class: 'tick'}, lines);
       svg('line', {x1: MAP.left - 5, x2: MAP.left, y1: Y(power), y2: Y(power), class: 'tick'}, lines);
     }
     svg('text', {x: MAP.left + wide(), y: base + 38, 'text-anchor': 'end'}, lines, 'c₁: words in the head');
     svg('text', {x: 12, y: MAP.top, 'text-anchor': 'end', transform: `rotate(-90 12 ${MAP.top})`}, lines, 'c₂: last word of tail 1');
     const border = [...Array(80).keys()].map(i => lowest() * (words.n / lowest()) ** (i / 79)).find(c => words.cumulative(c) >= state.floor);
-    if (border > lowest()) {
-      svg('line', {x1: X(border), x2: X(border), y1: MAP.top, y2: base, class: 'floor'}, lines);
-      // in the empty corner, where it hides nothing
-      svg('text', {x: X(border) + 5, y: base - 26, class: 'end'}, lines, '← not allowed:');
-      svg('text', {x: X(border) + 5, y: base - 10, class: 'end'}, lines, `head < ${100 * state.floor} %`);
+    nodes.border = border > lowest() ? X(border) : 0;
+    if (nodes.border) {
+      svg('line', {x1: X(border), x2: X(border), y1: MAP.top - 6, y2: Y(border), class: 'floor'}, lines);
+      svg('text', {x: Math.max(X(border), 160), y: MAP.top - 10, 'text-anchor': 'end'}, lines, `not allowed: head < ${100 * state.floor} %`);
     }
     svg('text', {x: MAP.left + wide() - 4, y: base - 0.42 * high(), 'text-anchor': 'end'}, lines, 'c₁ > c₂');
     nodes.field = svg('path', {class: 'field', d: `M${MAP.left},${base}V${MAP.top}H${MAP.left + wide()}Z`}, drawing);
@@ -146,7 +148,6 @@ export function mountGame(root, given, on) {
       const knob = svg('g', {class: `handle axis${i}`, tabindex: 0, role: 'slider', 'aria-label': `cutoff ${i + 1}`,
                              'aria-orientation': i ? 'vertical' : 'horizontal'}, drawing);
       svg('circle', {r: 8, class: 'knob'}, knob);
-      svg('text', i ? {x: -12, y: 4, class: 'value', 'text-anchor': 'end'} : {y: 22, class: 'value', 'text-anchor': 'middle'}, knob);
       grab(knob, i ? (x, y) => [state.cuts[0], C2(y)] : x => [C1(x), state.cuts[1]]);
       knob.addEventListener('keydown', event => {
         const factor = KEYS[event.key], now = state.cuts[i];
@@ -196,6 +197,20 @@ export function mountGame(root, given, on) {
     }
     pen.drawImage(ground, MAP.left, MAP.top, Math.ceil(wide() / MAP.cell) * MAP.cell, Math.ceil(high() / MAP.cell) * MAP.cell);
     pen.restore();
+    if (nodes.border) hatch(pen);
+  }
+  function hatch(pen) {                         // what is not allowed does not shine, however fast it is
+    const right = nodes.border, bottom = MAP.top + high(), slope = high() / wide();
+    pen.save();
+    pen.beginPath();
+    pen.moveTo(MAP.left, bottom); pen.lineTo(MAP.left, MAP.top); pen.lineTo(right, MAP.top); pen.lineTo(right, bottom - (right - MAP.left) * slope);
+    pen.closePath(); pen.clip();
+    pen.fillStyle = 'rgba(24,29,39,.55)'; pen.fillRect(MAP.left, MAP.top, right - MAP.left, high());
+    pen.strokeStyle = 'rgba(255,255,255,.4)'; pen.lineWidth = 1.2;
+    pen.beginPath();
+    for (let x = MAP.left - high(); x < right; x += 9) { pen.moveTo(x, bottom); pen.lineTo(x + high(), MAP.top); }
+    pen.stroke();
+    pen.restore();
   }
 
   function draw() {
@@ -218,12 +233,6 @@ export function mountGame(root, given, on) {
       set(knob, {transform: i ? `translate(${MAP.left},${y})` : `translate(${x},${base})`, 'aria-valuenow': cut,
         'aria-valuemin': i ? c1 + 1 : Math.max(1, Math.ceil(lowest())), 'aria-valuemax': i ? words.n - 1 : c2 - 1, 'aria-valuetext':
         `${counted(cut, 'word')}${last ? `, the last of them ${last.rank === cut ? '' : 'near '}“${last.word}”` : ''}; ${percent(words.cumulative(cut))} of the tokens`});
-      const name = knob.querySelector('.value');   // its number stands on the axis, in place of a tick's that it would touch
-      name.textContent = whole(cut);
-      for (const [at, tick] of nodes.ticks[i]) {
-        const room = i ? 15 : (name.getComputedTextLength() + tick.getComputedTextLength()) / 2 + 6;
-        set(tick, {visibility: Math.abs(at - (i ? y : x)) < room ? 'hidden' : 'visible'});
-      }
       ends[i].replaceChildren();
       html('strong', {}, ends[i], `c${'₁₂'[i]} = ${whole(cut)}`);
       if (last && first) {
@@ -236,7 +245,7 @@ export function mountGame(root, given, on) {
     html('strong', {}, result, say(made.seconds));
     result.append(cost.counted ? ' per token, ' : ' per step, ');
     const ratio = made.full / made.seconds;
-    result.append(`${ratio.toFixed(1)} times ${cost.counted ? 'fewer' : 'faster'} than a full softmax.`);
+    result.append(fair(state.cuts) ? `${ratio.toFixed(1)} times ${cost.counted ? 'fewer' : 'faster'} than a full softmax.` : 'but it does not count.');
     if (fair(state.cuts)) {
       const before = record();
       if (!before || made.seconds < before[0]) passed = [[...state.cuts]];
@@ -273,7 +282,7 @@ export function mountGame(root, given, on) {
   }
 
   function stacked(made, top, say) {
-    const room = Math.max(220, told.clientWidth), rows = [['now', made]];
+    const room = Math.max(220, told.clientWidth), rows = [[fair(state.cuts) ? 'now' : 'now, not allowed', made]];
     if (top) rows.push(['your best', timed(top[1])]);
     if (state.plan.length === 2) rows.push(['planner', timed(state.plan)]);
     first = Math.max(first || 1.4 * made.seconds, ...rows.map(([, shown]) => 1.02 * shown.seconds));  // one scale, as long as all fits

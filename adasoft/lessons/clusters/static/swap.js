@@ -165,6 +165,7 @@ export function mountSwap(root, given, moved) {
       const small = sizes[0] < sizes[1] ? 0 : 1;
       result.append(`: the smaller tail (${whole(sizes[small])} words) ${shares[small] < shares[1 - small] ? 'has fewer' : 'has more'} of the tokens now.`);
     }
+    if (state.guess !== null && !asked) result.append(' Your guess was for 1,000 and 9,000 words, with 10 and 20 % of the tokens.');
     const of = {shares: 'equal shares', sizes: 'equal sizes'};
     search.textContent = state.found.length === 2 ? '✓ You found both kinds of setting in which swapping changes nothing.'
       : state.found.length ? `✓ Found one kind (${of[state.found[0]]}). There is another.`
