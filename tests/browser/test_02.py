@@ -234,7 +234,7 @@ def the_swap(notebook, page):
 
 def section_3(notebook, page):
     """The cut panel, every control of it."""
-    cut = notebook.show_cell("cut_panel(layer)")
+    cut = notebook.show_cell("cut_panel(layer")
     assert value(notebook, "len(layer.vocabulary)") > 300_000
     settled(notebook)
     for what, found in (
@@ -358,13 +358,13 @@ def test_02_clusters(lab, page, shots):
     the_game(notebook, page)
     # the cell that makes the explorer, run again alone: the panels of the other cells stay linked to it
     assert notebook.run_cell("layer = ClustersExplorer.for_lesson("), notebook.errors()
-    typed(notebook.show_cell("cut_panel(layer)"), "cutoff 2, words", "12345")
+    typed(notebook.show_cell("cut_panel(layer"), "cutoff 2, words", "12345")
     holds(notebook, "layer.cutoffs[1]", 12345)
     cells = [
         "area_panel(counting)",
         'predict("best cut"',
         'predict("swap"',
-        "cut_panel(layer)",
+        "cut_panel(layer",
         'predict("second cutoff"',
         "front_panel(layer)",
         "beat_the_planner(game)",

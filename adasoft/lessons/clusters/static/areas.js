@@ -193,7 +193,7 @@ export function mountAreas(root, given, moved) {
     const beyond = k > reach(), x = beyond ? edge() : X(k);      // zoomed in, the cut may lie to the right: it waits at the edge
     set(nodes.head, {width: Math.max(1, x - X(0))});
     set(nodes.tail, {x, y: Y(p), width: Math.max(0, edge() - x), height: Math.max(1, areaHigh() * p)});
-    set(nodes.notes, {visibility: edge() - x > 390 ? 'visible' : 'hidden'});
+    set(nodes.notes, {visibility: edge() - x > 430 ? 'visible' : 'hidden'});
     const {last, first} = words.around(k), flip = x > width / 2;
     set(nodes.handle, {transform: `translate(${x.toFixed(2)},0)`, 'aria-valuenow': k, 'aria-valuetext':
       `${counted(k, 'word')} in the head${last ? `, the last of them ${last.rank === k ? '' : 'near '}“${last.word}”` : ''}; `
