@@ -176,7 +176,8 @@ def test_the_decisions_of_the_last_lesson_are_in_the_report(cache):
     choices.keep("kept", "case items decision", {"cutoffs": "many"})
     text = report.report()
     assert "## 08 · " in text and "### A keyboard’s suggestions" in text and "A million items" not in text
-    assert "English; cutoffs 9,000; tails of width 128; 90.0 % of the words read are in the head." in text
+    assert "English; 90.0 % of the tokens are in my head." in text
+    assert "| cutoffs | 9,000 |" in text and "| widths of the tails | 128 |" in text
     assert "| time | 1.5 ms |  | yes |  |" in text and "| mean width | 230 numbers |  | no |  |" in text
     assert "- What improved: It is faster.\n- What could break it: slang" in text and "got worse" not in text
 

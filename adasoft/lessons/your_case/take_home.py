@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...cost import Cost
-from ...layer import AdaptiveSoftmax
 from ...planning import Plan, plan
 from ...vocabulary import Vocabulary
 from .scenarios import Scenario
+
+if TYPE_CHECKING:
+    from ...layer import AdaptiveSoftmax
 
 #: Of the plan where nothing is decided: the least share of the tokens in the head, and each tail beside the one before.
 HEAD_SHARE, RATIO = 0.85, 2
@@ -28,6 +30,8 @@ class TakeHome:
 
     def layer(self) -> AdaptiveSoftmax:
         """The layer, with ids in the order of frequency: 0 is the most frequent."""
+        from ...layer import AdaptiveSoftmax  # here, because it loads torch, and every lesson loads this module
+
         return AdaptiveSoftmax(self.d, self.n_words, list(self.cutoffs), widths=list(self.widths))
 
     @property
