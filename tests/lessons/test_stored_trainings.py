@@ -12,6 +12,9 @@ import pytest
 from panels import figure_of, named, problem, said
 from trainings import made_corpus
 
+from adasoft.lessons.kit import done
+from adasoft.lessons.kit.progress import forget_lesson, steps
+from adasoft.lessons.kit.report import report
 from adasoft.lessons.kit.stills import every_still
 from adasoft.lessons.language_model import looks as lk
 from adasoft.lessons.language_model import race as rc
@@ -407,8 +410,8 @@ def test_what_the_page_computes_of_the_race(race, tmp_path):
         f"{race.faster(name):.1f} times sooner, {100 * race.higher(name):.0f} % worse"
         for name in ("adaptive", "planned-0.75")
     )
-    price = f"The authors’ cutoffs: {authors}. The planned ones: {planned}. "
-    price += "Here speed has a price; section 2 shows speed that is nearly free."
+    price = f"The authors’ cutoffs: {authors}. The planned ones: {planned}."
+    assert max(map(len, out["stories"])) < 125  # two lines, which are kept free for it
     assert out["stories"][-1] == price and out["bet"] == f"{price} Your bet: 3 times."
 
 
@@ -421,6 +424,24 @@ def test_a_bet_on_the_race_is_kept_and_the_first_one_counts(race):
     assert view().bet is None
     view().bet = 3.0
     assert explorer.recall(rp.BET) == 3.0 and view().bet == 3.0
+
+
+def test_the_bet_is_on_the_map_and_in_the_report(race):
+    explorer = TrainingExplorer.for_lesson("06")
+    (step,) = [one for one in steps("06", done.entries()) if one.key == "race"]
+    assert (step.kind, step.tried, step.state) == ("guess", False, "bet open")
+    told = []
+    done.watch("bet", lambda: told.append(1))
+    view = next(one for one in rp.training_race_panel(explorer).children if isinstance(one, RaceView))
+    view.bet = 3.0
+    done.watch("bet", None)
+    (step,) = [one for one in steps("06", done.entries()) if one.key == "race"]
+    assert step.state == "bet of 3 times: off by a factor of 1.4" and step.good and told
+    assert f"finish the race? | 3 times | {race.faster('adaptive'):.3g} times" in report()
+    again = TrainingExplorer.for_lesson("06")
+    assert next(one for one in rp.training_race_panel(again).children if isinstance(one, RaceView)).bet == 3.0
+    forget_lesson("06")
+    assert again.recall(rp.BET) is None and "finish the race?" not in report()
 
 
 # ---- the notebook

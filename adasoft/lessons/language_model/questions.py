@@ -6,6 +6,9 @@ import math
 
 from ...results.suite import PAPER_TEXT8
 from ..kit.grading import Prediction, Question, register
+from ..kit.progress import add_decisions
+from ..kit.report import add_section
+from . import bets
 from .sentences import sizes_text
 
 QUESTIONS: dict[str, Question] = {
@@ -140,3 +143,5 @@ PREDICTIONS: dict[str, Prediction] = {
 }
 
 register(QUESTIONS, PREDICTIONS, lesson="06")
+add_decisions("06", bets.bets)
+add_section("06", bets.section)

@@ -14,6 +14,7 @@ from ...results.suite import ROW_LABELS
 from ..kit.explorer import Explorer
 from ..kit.parts import WIDE, Line, Panel, live, one_line, row, safely
 from ..kit.views import close_all, replace
+from .bets import BET, keep_bet
 from .race import stored_race
 from .stored_ranks import nearest_ranked, rank_data, rank_figure, rank_sentence
 from .stored_runs import MAIN, more_columns, plain_label, shown_rows, stored_data, stored_figure, stored_table
@@ -22,8 +23,6 @@ from .widgets import RaceView
 
 #: Of `predict`, where the guess of the paper's minutes is kept.
 GUESS = "guess paper minutes"
-#: What the reader bets on the race is kept under this name.
-BET = "guess race"
 _NONE = "nothing more"
 
 
@@ -39,7 +38,7 @@ def training_race_panel(explorer: Explorer | None = None, folder: Path | None = 
         kept = explorer.recall(BET) if explorer else None
         view = RaceView(stored_race(folder), kept if kept and kept > 0 else None)
         if explorer is not None:
-            view.observe(lambda change: explorer.remember(BET, change["new"]) if change["new"] else None, "bet")
+            view.observe(lambda change: keep_bet(explorer, change["new"]) if change["new"] else None, "bet")
         box = panel.box(view)
     except (ValueError, OSError) as error:
         panel.problem.say(one_line(error))
