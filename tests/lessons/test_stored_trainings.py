@@ -171,12 +171,14 @@ def test_another_softmax_is_named_and_coloured_when_asked_for(tmp_path, record):
     figure, i = figure_of(box), list(ROW_LABELS).index("sampled")
     n = len(ROW_LABELS)
     assert figure.data[i].line.color == figure.data[n + i].marker.color == lk.OTHERS_COLOR
-    assert figure.data[n + i].text == ("",) and figure.data[i].opacity < 1
-    shown = box.children[4 + box.children.index(figure)]
+    assert np.isnan(figure.data[i].y).all() and np.isnan(figure.data[n + i].y).all()  # no mark without a name
+    assert figure.data[2 * n].text == ("paper: adaptive",)
+    shown = box.children[3 + box.children.index(figure)]
     assert '<th scope="row">sampled, 20 % of V</th>' not in shown.value.split("<details>")[0]
     named(box, "show as well").value = ROW_LABELS["sampled"]
-    assert figure.data[n + i].text == ("sampled, 20 % of V",) and figure.data[i].opacity == 1
+    assert figure.data[n + i].text == ("sampled, 20 % of V",) and figure.data[n + i].y[0] == pytest.approx(16)
     assert "paper: sampled" in figure.data[2 * n].text
+    assert "Sampled, 20 % of V: 1.00 times faster, perplexity 16 % higher (one seed)." in said(box)
     assert '<th scope="row">sampled, 20 % of V</th>' in shown.value.split("<details>")[0]
 
 
@@ -189,6 +191,7 @@ def test_the_guess_of_the_papers_minutes_is_drawn(tmp_path, record):
     explorer.version += 1
     assert figure_of(box).data[last].x[0] == 2.0 and figure_of(box).data[last].mode == "lines+text"
     y = figure_of(box).data[last].y  # from edge to edge: it says nothing of perplexity
+    assert "83/41.5 = 2" in figure_of(box).data[last].text[1]
     assert (y[0], y[2]) == figure_of(box).layout.yaxis2.range and set(figure_of(box).data[last].x) == {2.0}
     explorer.remember(rp.GUESS, 0.0)
     explorer.version += 1

@@ -18,7 +18,7 @@ from .bets import BET, keep_bet
 from .race import stored_race
 from .stored_ranks import nearest_ranked, rank_data, rank_figure, rank_sentence
 from .stored_runs import MAIN, more_columns, plain_label, shown_rows, stored_data, stored_figure, stored_table
-from .stored_verdicts import claims, disagreements, headline
+from .stored_verdicts import chosen_sentence, claims, disagreements, headline
 from .widgets import RaceView
 
 #: Of `predict`, where the guess of the paper's minutes is kept.
@@ -94,7 +94,11 @@ def stored_panel(explorer: Explorer | None = None, folder: Path | None = None) -
         chosen = None if also.value in (None, _NONE) else stored[choices.index(also.value) - 1]
         guess = explorer.recall(GUESS, math.nan) if explorer else math.nan
         figure.push(*stored_data(one, chosen, float(guess)))
-        result.value = f'<div role="status" class="adasoft-words" style="font-size:15px">{headline(one)}</div>'
+        more = html.escape(chosen_sentence(one, chosen))
+        result.value = (
+            '<div role="status" class="adasoft-words" style="font-size:15px">'
+            f"{headline(one)}{f' <b>{more}</b>' if more else ''}</div>"
+        )
         names = shown_rows(one, chosen)
         commands = "\n".join(dict.fromkeys(one.commands)) if one else ""
         made = f"<p>{html.escape(f'{one.sizes}. {one.provenance}')}</p>" if one else ""
@@ -128,7 +132,7 @@ def stored_panel(explorer: Explorer | None = None, folder: Path | None = None) -
     panel.on_value(opens, open_ranks)
     redraw_safely = safely(panel, redraw)
     guess_first = w.HTML("Does the adaptive softmax lose on frequent words or on rare ones? Guess, then look:")
-    box = panel.box(row(shown, also), figure, result, row(guess_first, opens), by_rank, below)
+    box = panel.box(row(shown, also), result, figure, row(guess_first, opens), by_rank, below)
     if explorer is None:
         redraw_safely()
         replace("stored", box)

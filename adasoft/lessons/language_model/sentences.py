@@ -164,7 +164,11 @@ def training_sentence(kept: Kept, labels: Mapping[str, str], base: str, guess: f
             for row in rows
         ]
         text = f"Perplexity of {'; '.join(parts)}."
-        return text if own else f"{text} Tick {labels[base]} as well to compare."
+        if own:
+            return text
+        under_way = base in kept["lanes"]  # it is ticked, and slower than those that have a point
+        more = f"{began(labels[base])} comes soon: it has no point yet." if under_way else ""
+        return f"{text} {more or f'Tick {labels[base]} as well to compare.'}"
     text = f"{began(labels[base])}: perplexity {own.perplexity:,.1f} after {_after(kept, base)}."
     for row in [row for row in rows if row is not own]:
         parts = [f"{row.perplexity:,.1f}"]

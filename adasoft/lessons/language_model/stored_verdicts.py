@@ -8,7 +8,7 @@ from typing import Literal
 from ...results.short_tables import StoredTable
 from ...results.suite import PAPER_TEXT8, ROW_LABELS
 from ...text import Row
-from .sentences import more_or_less
+from .sentences import began, more_or_less
 from .stored_runs import COMMAND, paper_rows
 
 Verdict = Literal["holds here", "does not hold here", "cannot be told from these runs"]
@@ -70,6 +70,18 @@ def headline(table: StoredTable | None) -> str:
     return (
         f"Recorded. With the authors' cutoffs training is <b>{speed(authors['faster'])}</b> than with the full "
         f"softmax, and its test perplexity is <b>{html.escape(more_or_less(authors['of full']))}</b>."
+    )
+
+
+def chosen_sentence(table: StoredTable | None, chosen: str | None) -> str:
+    """What the softmax that the reader asks for costs and gains."""
+    row, full = (table.row(chosen), table.row("full")) if table and chosen else (None, None)
+    if row is None or full is None or "faster" not in row:
+        return ""
+    seeds = "one seed" if row["seeds"] == 1 else f"{row['seeds']} seeds"
+    return (
+        f"{began(ROW_LABELS.get(row['name'], row['name']))}: {speed(row['faster'])}, "
+        f"perplexity {more_or_less(row['of full'])} ({seeds})."
     )
 
 

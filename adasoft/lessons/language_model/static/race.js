@@ -182,7 +182,7 @@ export function mountRace(root, data, bet = null, heard = () => {}) {
       set(parts.bet.said, {x: x + (last ? -5 : 5), 'text-anchor': last ? 'end' : 'start'});
       parts.bet.said.textContent = `your bet: ${clock(end / bet)}`;
       set(parts.bet.onTrack, {x1: there, x2: there});
-      set(parts.bet.when, {x: Math.max(there, 256), 'text-anchor': there > right - 150 ? 'end' : 'start'});
+      set(parts.bet.when, {x: Math.max(there, 266), 'text-anchor': there > right - 150 ? 'end' : 'start'});
       parts.bet.when.textContent = `your bet: ${clock(end / bet)}`;
     }
     set(parts.hand, {x1: X(now), x2: X(now)});
