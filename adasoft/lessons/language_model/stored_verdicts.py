@@ -96,7 +96,7 @@ def claims(table: StoredTable | None) -> list[str]:
     if full and authors and "faster" in authors:
         cost, told = perplexity_verdict(table, authors, full)
         out.append(
-            f"The paper's claim, at least {CLAIM[1]:.1f} times faster: {speed_verdict(authors['faster'])}. Its other "
+            f"The paper's claim, at least {CLAIM[1]:.2f} times faster: {speed_verdict(authors['faster'])}. Its other "
             f"claim, at most {100 * CLAIM[0]:.1f} % more perplexity: {f'{cost}; ' * (cost != _OPEN)}{told}."
         )
     if authors and planned and "of authors" in planned:

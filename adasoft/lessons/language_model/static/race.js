@@ -125,7 +125,7 @@ export function mountRace(root, data, bet = null, heard = () => {}) {
     }
     text(place.right, bottom + 34, 'minutes of training, logarithmic', {'text-anchor': 'end'});
     // the bet is a time: where it lies on the clock, and how far the full softmax is then
-    const onClock = svg('line', {y1: place.top, y2: bottom, class: 'guess'}, stage), said = text(0, place.top + 11, '', {class: 'end'});
+    const onClock = svg('line', {y1: place.top, y2: bottom, class: 'guess'}, stage), said = text(0, place.top + 11, '', {class: 'mine'});
     const hand = svg('line', {y1: place.top, y2: bottom, class: 'hand'}, stage);
     const clip = `race-${Math.random().toString(36).slice(2)}`;
     svg('rect', {x: place.left, y: place.top, width: place.right - place.left + 12, height: place.height},
@@ -144,7 +144,7 @@ export function mountRace(root, data, bet = null, heard = () => {}) {
         circles: runner.epochs.map(([s, value]) => svg('circle', {cx: X(s), cy: Y(value), r: 4.5, class: `mark ${kind}`}, stage)),
         leader: svg('line', {class: 'leader'}, stage), name: text(0, 0, '', {class: `end ${kind}`})};
     });
-    const onTrack = svg('line', {y1: TOP - 4, y2: TOP + 18, class: 'guess'}, stage), when = text(0, TOP - 8, '', {class: 'end'});
+    const onTrack = svg('line', {y1: TOP - 4, y2: TOP + 18, class: 'guess'}, stage), when = text(0, TOP - 8, '', {class: 'mine'});
     parts.hand = hand; parts.bet = {onClock, said, onTrack, when};
     show();
   }
