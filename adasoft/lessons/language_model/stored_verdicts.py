@@ -80,7 +80,7 @@ def chosen_sentence(table: StoredTable | None, chosen: str | None) -> str:
         return ""
     seeds = "one seed" if row["seeds"] == 1 else f"{row['seeds']} seeds"
     return (
-        f"{began(ROW_LABELS.get(row['name'], row['name']))}: {speed(row['faster'])}, "
+        f"{began(ROW_LABELS.get(row['name'], str(row['name'])))}: {speed(row['faster'])}, "
         f"perplexity {more_or_less(row['of full'])} ({seeds})."
     )
 
