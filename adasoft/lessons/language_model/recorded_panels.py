@@ -125,7 +125,7 @@ def stored_panel(explorer: Explorer | None = None, folder: Path | None = None) -
         more = html.escape(chosen_sentence(one, chosen))
         result.value = (
             '<div role="status" class="adasoft-words" style="font-size:15px">'
-            f"{headline(one)}{f' <b>{more}</b>' if more else ''}</div>"
+            f"{headline(one)}{f'<br>{more}' if more else ''}</div>"
         )
         names = shown_rows(one, chosen)
         commands = "\n".join(dict.fromkeys(one.commands)) if one else ""

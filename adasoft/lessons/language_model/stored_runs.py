@@ -100,12 +100,12 @@ def stored_data(table: StoredTable | None, chosen: str | None = None, guess: flo
     }
     minutes = np.concatenate([data[i]["x"] for i in range(n)])
     within = guessed if 0.5 < guessed < 20 else math.nan  # a wild guess stretches no axis
-    room = math.log10(0.6 * float(np.nanmin([*gains, within]))), math.log10(3.4 * float(np.nanmax([*gains, within])))
+    room = math.log10(0.6 * float(np.nanmin([*gains, within]))), math.log10(4.2 * float(np.nanmax([*gains, within])))
     percents = [*(data[n + i]["y"][0] for i in range(n)), *data[2 * n]["y"]]
     edges = min(0.0, float(np.nanmin(percents))) - 5, float(np.nanmax(percents)) + 4  # room for names
     # a line from edge to edge: a guess of minutes says nothing of perplexity
     high = edges[0] + 0.93 * (edges[1] - edges[0])  # of its name: above the marks
-    said = f" your guess: 83/{guess:g} = {guessed:.2g} " if math.isfinite(guessed) else ""
+    said = f" your guess: <br> 83/{guess:g} = {guessed:.2g} " if math.isfinite(guessed) else ""
     data[2 * n + 1] = {"x": np.full(3, guessed), "y": np.array([edges[0], high, edges[1]]), "text": ["", said, ""]}
     data[2 * n + 1]["textposition"] = "middle left" if guessed > 2.2 else "middle right"
     pieces = table is not None and table.rows[0]["words per token"] < 0.999
