@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .language_model.panels import text_panel as text_panel
     from .language_model.panels import training_panel as training_panel
     from .language_model.race import stored_race as stored_race
+    from .language_model.recorded_panels import ranks_panel as ranks_panel
     from .language_model.recorded_panels import stored_panel as stored_panel
     from .language_model.recorded_panels import training_race_panel as training_race_panel
     from .language_model.writing_panel import writing_panel as writing_panel
@@ -73,6 +74,7 @@ _WITH_TORCH = {
     "gradient_panel": "layer.check_panels",
     "layout_panel": "layer.panels",
     "training_race_panel": "language_model.recorded_panels",
+    "ranks_panel": "language_model.recorded_panels",
     "stored_panel": "language_model.recorded_panels",
     "stored_race": "language_model.race",
     "methods_panel": "alternatives.panels",
@@ -127,6 +129,7 @@ __all__ = [
     "product_panel",
     "progress_panel",
     "race_panel",
+    "ranks_panel",
     "reading_panel",
     "replan_panel",
     "stored_panel",

@@ -39,7 +39,7 @@ from adasoft.results.suite import ROW_LABELS
 
 pytestmark = BROWSER
 
-RACE, STORED = "training_race_panel(explorer)", 'predict("paper minutes"'
+RACE, STORED, RARE = "training_race_panel(explorer)", 'predict("paper minutes"', 'predict("rare words"'
 TEXT, CUTS = "text_panel(explorer)", "cut_panel(explorer)"
 EXERCISE = 'check("perplexities"'
 TRAIN, WRITE, CELL = 'predict("live faster"', "writing_panel(explorer)", "own_cell_panel(explorer)"
@@ -58,13 +58,14 @@ def novel(lab):
 def replayed(notebook):
     """The race: played, paused, moved by keys and by its clock; at its end it says who won."""
     race = notebook.show_cell(RACE)
-    race.get_by_text("Press Play.").wait_for()
+    race.get_by_text("press Play.").wait_for()
     scrub = race.get_by_role("slider", name="time on the clock")
     bet = race.get_by_role("spinbutton", name="your bet: times sooner")
     bet.fill("3")
     bet.press("Tab")
     holds(notebook, "explorer.recall('guess race')", 3.0)
-    assert race.locator("svg .guess").is_visible()
+    assert race.locator("svg line.guess").count() == 2  # on the full softmax's bar and on the clock
+    race.get_by_text("your bet: 6:44").first.wait_for()
     bet.focus()
     notebook.page.keyboard.press("Tab")  # the bet comes before Play
     assert notebook.page.evaluate("document.activeElement.textContent") == "Play"
@@ -85,9 +86,10 @@ def replayed(notebook):
     assert sorted(ends) == ["authors' cutoffs: 63.2", "full softmax: 61.9", "hierarchical: 70.4", "planned: 66.5"]
     assert race.get_by_text("validation part after each epoch").count() == 1
     box, room = race.locator(".adasoft-race").bounding_box(), notebook.page.viewport_size["height"]
-    assert box["height"] < 600 < room  # within one screen of 680 pixels
-    press(race, "Start again")
-    race.get_by_text("Press Play.").wait_for()
+    assert box["height"] < 515 < room  # with the cell above it in one screen of 800 pixels
+    scrub.press("Home")
+    race.get_by_text("press Play.").wait_for()
+    assert race.locator(".adasoft-race").bounding_box()["height"] == box["height"]  # no sentence moves the picture
     scrub.press("End")
 
 
@@ -119,13 +121,15 @@ def test_06_language_model(lab, page, shots, novel):
     stored.get_by_role("rowheader", name=ROW_LABELS["sampled"]).first.wait_for()
     stored.get_by_text("All rows, and speed and size").click()
     stored.get_by_role("cell", name="144", exact=True).wait_for()
-    opens = stored.get_by_role("button", name="Which words does it lose on?")
-    opens.press("Enter")
-    stored.get_by_text("thousandths of a nat per token").wait_for()
-    opens.press("Enter")
     y = figure_y(stored, 0)
     stored.get_by_role("combobox", name="trainings").select_option(index=1)
     until(lambda: figure_y(stored, 0), lambda new: new != y)
+    rare = notebook.show_cell(RARE)
+    commit(rare, "12")
+    rare.get_by_text("percentage points too low").wait_for()
+    drawn(notebook, rare)
+    rare.get_by_text("nat per token against full softmax").wait_for()
+    rare.get_by_role("combobox", name="trainings").select_option(index=0)
     check(notebook.show_cell('ask("shares of a step")'), "2.8", "two different wholes")
 
     # cutoffs of the words that stand in for a text not yet read
@@ -262,7 +266,7 @@ def test_06_language_model(lab, page, shots, novel):
     assert set(value(notebook, "explorer.recall('written')['words']")) == {"full", "yours"}
     ended(write, "Write")
     check(notebook.show_cell('ask("the right word")'), "0.0111", "That is the probability itself")
-    check(notebook.show_cell('ask("pieces")'), "45", "to the power of 1.5")
+    check(notebook.show_cell('ask("pieces")'), "37.5", "to the power of 1.5")
 
     # what the reader writes is checked: a blank is missing, a typical mistake is named
     exercise = notebook.show_cell(EXERCISE)
@@ -280,14 +284,14 @@ def test_06_language_model(lab, page, shots, novel):
     until(code.input_value, lambda now: now == begin)
     press(cell, "Check the cell")
     cell.get_by_text("Two steps of it ran").wait_for()
+    typed(cell, "seconds for each", "1")
+    holds(notebook, "(explorer.cell_seconds, explorer.seconds)", (1, 1))
     press(cell, "Train")
     cell.get_by_text("Trained here: LSTM").wait_for(timeout=240_000)
     ended(cell, "Train")
     until(lambda: finite(cell, 1), lambda n: n >= 1)
-    check(notebook.show_cell('ask("numbers of a cell")'), "65,536", "The biases are missing")
-
     typed(cell, "seconds for each", "2")
-    holds(notebook, "explorer.seconds", 2)
+    holds(notebook, "explorer.cell_seconds", 2)
 
     # what was chosen and measured survives a restart
     every_control_was_used(notebook)
@@ -303,4 +307,4 @@ def test_06_language_model(lab, page, shots, novel):
     settled(notebook)
     cell = notebook.show_cell(CELL)
     until(lambda: finite(cell, 1), lambda n: n >= 1)
-    finish(notebook, lab, shots, "06", [RACE, STORED, TEXT, CUTS, TRAIN, WRITE, EXERCISE, CELL])
+    finish(notebook, lab, shots, "06", [RACE, STORED, RARE, TEXT, CUTS, TRAIN, WRITE, EXERCISE, CELL])

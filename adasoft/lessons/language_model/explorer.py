@@ -61,6 +61,8 @@ class TrainingExplorer(Explorer):
     """The softmaxes to train."""
     seconds = kept(Whole(60, 1, 3600, "seconds for each"))
     """Of training for each of them, by its own clock."""
+    cell_seconds = kept(Whole(60, 1, 3600, "seconds for each"))
+    """The same where the reader's own cell is trained."""
     seed = kept(Whole(0, 0, 2**31 - 1, "seed"))
     in_features = kept(Whole(128, 4, 1024, "d"))
     batch = kept(Whole(32 * STEPS, STEPS, 2**16, "B"))

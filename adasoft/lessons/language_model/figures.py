@@ -18,6 +18,8 @@ from ..kit.plots import Data, Layout
 from .looks import EXAMPLE_LABELS, LOOKS, PARTS, SHORT, log_ticks
 
 Kept = Mapping[str, Any]
+#: Of the labels of its short axes, as a part of their length.
+_ROOM = 0.18
 _NOTHING = np.full(1, math.nan)
 
 
@@ -55,8 +57,10 @@ def training_data(
     data[3 * n + len(PARTS)]["visible"] = math.isfinite(guessed) and "yours" in names
     data[2 * n]["showlegend"] = shown_loss
     perplexities = np.concatenate([data[i]["y"] for i in range(n)])
-    layout = log_ticks("xaxis", np.concatenate([data[i]["x"] for i in range(n)]))
-    layout |= log_ticks("xaxis2", np.concatenate([data[n + i]["x"] for i in range(n)]))
+    if "corpus" in kept:  # overshot first steps, said to be above V, stretch no axis
+        perplexities = np.minimum(perplexities, 2 * kept["corpus"]["V"])
+    layout = log_ticks("xaxis", np.concatenate([data[i]["x"] for i in range(n)]), _ROOM)
+    layout |= log_ticks("xaxis2", np.concatenate([data[n + i]["x"] for i in range(n)]), _ROOM)
     return data, {**layout, **log_ticks("yaxis", perplexities), **log_ticks("yaxis2", perplexities)}
 
 
@@ -120,7 +124,7 @@ def training_figure(
     figure.update_yaxes(row=1, col=1, title_text="perplexity on the validation part")
     figure.update_yaxes(row=1, col=2, title_text="the same perplexity")
     figure.update_xaxes(row=1, col=3, title_text="milliseconds", rangemode="tozero")
-    figure.update_yaxes(row=1, col=3, type="category", autorange="reversed")
+    figure.update_yaxes(row=1, col=3, type="category", autorange="reversed", ticksuffix=" ")
     figure.update_annotations(font_size=13)
     figure = f.filled(figure, *training_data(kept, labels, shown_loss, guess), 400)
     figure.update_layout(

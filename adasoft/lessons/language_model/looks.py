@@ -46,7 +46,7 @@ class Look(NamedTuple):
 
 
 #: The adaptive softmax as a whole; the colours of clusters are for clusters. Legible on white and on near-black.
-ADAPTIVE_COLOR = "#8b5fd0"
+ADAPTIVE_COLOR = "#9a70dd"
 #: Of what is there for comparison only.
 OTHERS_COLOR = "#7d858d"
 
@@ -76,8 +76,10 @@ def look(name: str) -> Look:
 _ROOM = 0.12
 
 
-def log_ticks(axis: str, values: Any) -> Layout:
+def log_ticks(axis: str, values: Any, room: float = _ROOM) -> Layout:
     """The range of a logarithmic axis and its labels: round numbers, as many as have room, whatever the values are.
+
+    ``room``: more than by default where the axis is short.
 
     Plotly's own labels crowd where there is one point only, and are lacking where the values lie close together.
     """
@@ -89,10 +91,11 @@ def log_ticks(axis: str, values: Any) -> Layout:
     low, high = low / margin, high * margin
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks: list[float] = []
-    for steps in ((1,), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8), np.arange(1, 10, 0.2), np.arange(1, 10, 0.1)):
+    coarse: tuple[Any, ...] = ((1,), (1, 3)) if room > _ROOM else ((1,),)
+    for steps in (*coarse, (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8), np.arange(1, 10, 0.2), np.arange(1, 10, 0.1)):
         found = [round(float(step) * 10.0**k, 9) for k in powers for step in steps if low <= step * 10.0**k <= high]
         near = min((math.log(b / a) for a, b in itertools.pairwise(found)), default=math.inf)
-        if ticks and near < _ROOM * math.log(high / low):
+        if ticks and near < room * math.log(high / low):
             break
         ticks = found
     return {

@@ -23,6 +23,7 @@ _STYLE = """<style>
 .adasoft-code > label { align-self: flex-start; width: auto; }
 .adasoft-code textarea { box-sizing: border-box; width: 100%; min-width: 0; white-space: pre;
   font: 12px/1.4 var(--jp-code-font-family); }
+.adasoft-code textarea:focus-visible { outline: 2px solid var(--jp-brand-color1, #1976d2); outline-offset: 1px; }
 </style>"""
 
 
@@ -76,9 +77,10 @@ def own_cell_panel(
         "lstm",
         lambda: explorer.cell_request(maker()),
         patience=3 * patience,
+        seconds="cell_seconds",
     )
     buttons = [trainer.job.also("Check the cell", check, "Runs it for two steps")]
-    seconds, estimate = number_of(panel, explorer, "seconds", "seconds for each"), Line()
+    seconds, estimate = number_of(panel, explorer, "cell_seconds", "seconds for each"), Line()
     if cell is None:
         top = w.Textarea(
             explorer.recall("cell code") or CELL,
@@ -98,9 +100,9 @@ def own_cell_panel(
 
     def redraw() -> None:
         with panel.writing():
-            seconds.value = float(explorer.seconds)
+            seconds.value = float(explorer.cell_seconds)
         estimate.say(
-            f"An LSTM and your cell, {explorer.seconds} s each: about {duration(2.8 * explorer.seconds)}."
+            f"An LSTM and your cell, {explorer.cell_seconds} s each: about {duration(2.8 * explorer.cell_seconds)}."
             f"{reading_first(explorer)} A cell that is silent for {3 * patience:g} s is stopped."
         )
         trainer.redraw()

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import math
 
+from ...results.short_tables import StoredTable, stored_tables
 from ...results.suite import PAPER_TEXT8
 from ..kit.grading import Prediction, Question, register
+from ..kit.progress import add_decisions
+from ..kit.report import add_section
+from . import bets
 from .sentences import sizes_text
+from .stored_ranks import nearest_ranked, rare_share
 
 QUESTIONS: dict[str, Question] = {
     "nats": Question(
@@ -17,6 +22,9 @@ QUESTIONS: dict[str, Question] = {
             "That is 10 to the loss; nats use base e.": lambda: 10**4.6,
             "That is the loss itself; the perplexity is e to the loss.": lambda: 4.6,
             "That is the logarithm; it goes the other way round.": lambda: math.log(4.6),
+            "That is e to minus the loss: the probability of the right word. Perplexity is one over it.": lambda: (
+                math.exp(-4.6)
+            ),
         },
         "e to the 4.6: as unsure as among 99 equally likely words.",
         tolerance=0.01,
@@ -93,32 +101,26 @@ QUESTIONS: dict[str, Question] = {
         tolerance=0.02,
         unit="%",
     ),
-    "numbers of a cell": Question(
-        "The example cell has $e = d = 128$ and two linear maps from $e + d$ numbers to $d$, each with a bias. How "
-        "many numbers does it learn?",
-        lambda: 2.0 * (256 * 128 + 128),
-        {
-            "The biases are missing: d more for each map.": lambda: 2.0 * 256 * 128,
-            "That is one of the two maps.": lambda: 256.0 * 128 + 128,
-            "Each map sees the input and the state: e + d numbers, not d.": lambda: 2.0 * (128 * 128 + 128),
-            "That is with four maps, as an LSTM has; this cell has two.": lambda: 4.0 * (256 * 128 + 128),
-        },
-        "2 × (256 × 128 + 128). “Check the cell” shows the number for yours.",
-        tolerance=0.001,
-    ),
     "pieces": Question(
-        "A model has perplexity 30 per byte-pair piece, and a word has 1.5 pieces. What is its perplexity per word?",
-        lambda: 30**1.5,
+        "A model has perplexity 25 per byte-pair piece, and a word has 1.5 pieces. What is its perplexity per word?",
+        lambda: 25**1.5,
         {
-            "Per piece: a word must be right in all its pieces, and their losses add.": lambda: 30.0,
-            "Losses add, so perplexities multiply: not 1.5 times, but to the power of 1.5.": lambda: 45.0,
-            "That divides; a word of several pieces is harder, not easier.": lambda: 20.0,
-            "That is the power the other way round, as if a piece held one and a half words.": lambda: 30 ** (1 / 1.5),
+            "Per piece: a word must be right in all its pieces, and their losses add.": lambda: 25.0,
+            "Losses add, so perplexities multiply: not 1.5 times, but to the power of 1.5.": lambda: 37.5,
+            "That is e to the 25: 25 is a perplexity already, no loss.": lambda: math.exp(25),
+            "That divides; a word of several pieces is harder, not easier.": lambda: 25 / 1.5,
+            "That is the power the other way round, as if a piece held one and a half words.": lambda: 25 ** (1 / 1.5),
         },
-        "1.5 pieces of log 30 nats each: e to the (1.5 x 3.40), which is 30 to the 1.5.",
+        "1.5 pieces of log 25 nats each: e to the (1.5 × 3.22), which is 25 to the 1.5.",
         tolerance=0.01,
     ),
 }
+
+
+def _ranked_table() -> StoredTable | None:
+    tables = stored_tables()
+    return nearest_ranked(tables[0], tables) if tables else None
+
 
 PREDICTIONS: dict[str, Prediction] = {
     "paper minutes": Prediction(
@@ -126,6 +128,13 @@ PREDICTIONS: dict[str, Prediction] = {
         "minutes did they take with the adaptive softmax?",
         lambda _: float(PAPER_TEXT8["adaptive"][1]),
         "minutes",
+    ),
+    "rare words": Prediction(
+        "On WikiText-2 ($V = 33{,}278$), the model with planned cutoffs needs 0.08 nats per token more than the full "
+        "softmax's. The words beyond the 5,000 most frequent are 12 % of the text. What percentage of the extra loss "
+        "comes from them?",
+        lambda _: 100 * rare_share(_ranked_table(), "planned-0.75", 5000),
+        "% of the extra loss",
     ),
     "live faster": Prediction(
         lambda e: (
@@ -140,3 +149,5 @@ PREDICTIONS: dict[str, Prediction] = {
 }
 
 register(QUESTIONS, PREDICTIONS, lesson="06")
+add_decisions("06", bets.bets)
+add_section("06", bets.section)

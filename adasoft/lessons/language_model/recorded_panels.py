@@ -13,17 +13,16 @@ from ...results.short_tables import StoredTable, stored_tables
 from ...results.suite import ROW_LABELS
 from ..kit.explorer import Explorer
 from ..kit.parts import WIDE, Line, Panel, live, one_line, row, safely
-from ..kit.views import close_all, replace
+from ..kit.views import replace
+from .bets import BET, keep_bet
 from .race import stored_race
-from .stored_ranks import nearest_ranked, rank_data, rank_figure, rank_sentence
+from .stored_ranks import nearest_ranked, rank_data, rank_figure, rank_sentence, ranked_rows
 from .stored_runs import MAIN, more_columns, plain_label, shown_rows, stored_data, stored_figure, stored_table
-from .stored_verdicts import claims, disagreements, headline
+from .stored_verdicts import chosen_sentence, claims, disagreements, headline
 from .widgets import RaceView
 
 #: Of `predict`, where the guess of the paper's minutes is kept.
 GUESS = "guess paper minutes"
-#: What the reader bets on the race is kept under this name.
-BET = "guess race"
 _NONE = "nothing more"
 
 
@@ -39,12 +38,42 @@ def training_race_panel(explorer: Explorer | None = None, folder: Path | None = 
         kept = explorer.recall(BET) if explorer else None
         view = RaceView(stored_race(folder), kept if kept and kept > 0 else None)
         if explorer is not None:
-            view.observe(lambda change: explorer.remember(BET, change["new"]) if change["new"] else None, "bet")
+            view.observe(lambda change: keep_bet(explorer, change["new"]) if change["new"] else None, "bet")
         box = panel.box(view)
     except (ValueError, OSError) as error:
         panel.problem.say(one_line(error))
         box = panel.box()
     replace("training race", box)
+    return box
+
+
+def ranks_panel(explorer: Explorer, folder: Path | None = None) -> w.VBox:
+    """On which words stored trainings lose: the extra loss, summed from the most frequent word to the rarest."""
+    panel, ranked = Panel(), Line()
+    tables: list[StoredTable] = []
+    try:
+        tables = stored_tables(folder)
+    except ValueError as error:
+        panel.problem.say(one_line(error))
+    first = nearest_ranked(tables[0], tables) if tables else None
+    found = {plain_label(one): one for one in tables if one is first or ranked_rows(one) > 1}
+    shown = w.Dropdown(
+        options=list(found) or ["nothing is stored yet"],
+        value=plain_label(first) if first else "nothing is stored yet",
+        description="trainings",
+        style=WIDE,
+        layout=w.Layout(width="min(560px, 100%)"),
+    )
+    figure = live(rank_figure(first), "extra loss by the rank of the word")
+
+    def redraw() -> None:
+        one = found.get(shown.value)
+        figure.push(*rank_data(one))
+        ranked.say(f"A line that falls gains on those words; one that rises loses. {rank_sentence(one)}")
+
+    panel.on_value(shown, lambda _: redraw())
+    box = panel.box(shown, figure, ranked)
+    explorer.attach("ranks", safely(panel, redraw), box)
     return box
 
 
@@ -82,8 +111,6 @@ def stored_panel(explorer: Explorer | None = None, folder: Path | None = None) -
         options=[_NONE], description="show as well", style=WIDE, layout=w.Layout(width="min(430px, 100%)")
     )
     figure = live(stored_figure(found.get(first or "")), "cost and gain of stored trainings, and the paper's")
-    by_rank = w.VBox([])
-    opens = w.ToggleButton(False, description="Which words does it lose on?", layout=w.Layout(width="auto"))
 
     def redraw() -> None:
         one = found.get(shown.value)
@@ -95,7 +122,11 @@ def stored_panel(explorer: Explorer | None = None, folder: Path | None = None) -
         chosen = None if also.value in (None, _NONE) else stored[choices.index(also.value) - 1]
         guess = explorer.recall(GUESS, math.nan) if explorer else math.nan
         figure.push(*stored_data(one, chosen, float(guess)))
-        result.value = f'<div role="status" class="adasoft-words" style="font-size:15px">{headline(one)}</div>'
+        more = html.escape(chosen_sentence(one, chosen))
+        result.value = (
+            '<div role="status" class="adasoft-words" style="font-size:15px">'
+            f"{headline(one)}{f'<br>{more}' if more else ''}</div>"
+        )
         names = shown_rows(one, chosen)
         commands = "\n".join(dict.fromkeys(one.commands)) if one else ""
         made = f"<p>{html.escape(f'{one.sizes}. {one.provenance}')}</p>" if one else ""
@@ -108,28 +139,11 @@ def stored_panel(explorer: Explorer | None = None, folder: Path | None = None) -
                 "Where the numbers come from", made + f'<pre style="white-space:pre-wrap">{html.escape(commands)}</pre>'
             )
         )
-        if by_rank.children:
-            whose, ranks, ranked = by_rank.children
-            near = nearest_ranked(one, [*found.values()])
-            ranks.push(*rank_data(near))
-            elsewhere = near is not None and near is not one
-            whose.say(f"The runs above did not record it; these are {plain_label(near)}." if near and elsewhere else "")
-            ranked.say(rank_sentence(near))
-
-    def open_ranks(on: bool) -> None:
-        before, by_rank.children = by_rank.children, ()
-        for part in before:
-            close_all(part)
-        if on:
-            by_rank.children = (Line(), live(rank_figure(None), "extra loss by the rank of the word"), Line())
-        redraw()
 
     for control in (shown, also):
         panel.on_value(control, lambda _: redraw())
-    panel.on_value(opens, open_ranks)
     redraw_safely = safely(panel, redraw)
-    guess_first = w.HTML("Does the adaptive softmax lose on frequent words or on rare ones? Guess, then look:")
-    box = panel.box(row(shown, also), figure, result, row(guess_first, opens), by_rank, below)
+    box = panel.box(row(shown, also), result, figure, below)
     if explorer is None:
         redraw_safely()
         replace("stored", box)

@@ -112,13 +112,13 @@ def training_table(kept: Kept, labels: Mapping[str, str], base: str) -> str:
         return ""
     heads = [
         "",
-        "cutoffs",
         "perplexity",
         "after equal seconds",
         "after equal tokens",
         "words/s",
         "times faster",
         "output layer",
+        "cutoffs",
         "parameters",
     ]
     cells = []
@@ -128,13 +128,13 @@ def training_table(kept: Kept, labels: Mapping[str, str], base: str) -> str:
         cells.append(
             [
                 labels[row.name],
-                ", ".join(f"{c:,}" for c in lane["cutoffs"]) or "none",
                 f"{row.perplexity:,.1f}",
                 signed(row.at_seconds),
                 signed(row.at_tokens),
                 f"{row.rate:,.0f}",
                 faster,
                 f"{100 * lane['shares']['output']:.0f} %",
+                ", ".join(f"{c:,}" for c in lane["cutoffs"]) or "none",
                 f"{lane['parameters'] / 1e6:.2f} M",
             ]
         )
@@ -164,18 +164,25 @@ def training_sentence(kept: Kept, labels: Mapping[str, str], base: str, guess: f
             for row in rows
         ]
         text = f"Perplexity of {'; '.join(parts)}."
-        return text if own else f"{text} Tick {labels[base]} as well to compare."
-    text = f"{began(labels[base])}: perplexity {own.perplexity:,.1f} after {_after(kept, base)}."
+        if own:
+            return text
+        under_way = base in kept["lanes"]  # it is ticked, and slower than those that have a point
+        more = f"{began(labels[base])} comes soon: it has no point yet." if under_way else ""
+        return f"{text} {more or f'Tick {labels[base]} as well to compare.'}"
+    highest = kept["corpus"]["V"]
+    so_far = f"{own.perplexity:,.1f}" if own.perplexity <= highest else "above V"
+    text = f"{began(labels[base])}: perplexity {so_far} after {_after(kept, base)}."
     for row in [row for row in rows if row is not own]:
-        parts = [f"{row.perplexity:,.1f}"]
-        if math.isfinite(row.at_seconds):
+        sane = row.perplexity <= highest  # else a number in the millions says nothing
+        parts = [f"{row.perplexity:,.1f}" if sane else "perplexity above V"]
+        if sane and math.isfinite(row.at_seconds):
             parts.append(f"{more_or_less(row.at_seconds)} after equal seconds")
-        if math.isfinite(row.at_tokens):
+        if sane and math.isfinite(row.at_tokens):
             parts.append(f"{more_or_less(row.at_tokens)} after equal tokens")
         text += f" {began(labels[row.name])}: {', '.join(parts)}; a training step is {faster_text(row.faster)}."
     yours = next((row.faster for row in rows if row.name == "yours"), math.nan)
     if math.isfinite(yours):
-        text += _step_taken_apart(kept, yours)
+        text += _step_taken_apart(kept)
     if math.isfinite(guess) and math.isfinite(yours):
         text += f" You guessed {guess:g} times for the step; it is {yours:.2g}: {closeness(off_by(guess, yours))}."
     return text + _worse_than_uniform(kept, labels, rows) + _few_points(kept, labels, [row.name for row in rows])
@@ -187,7 +194,7 @@ def _milliseconds(lane: Kept) -> tuple[float, float]:
     return step, step * lane["shares"]["output"]
 
 
-def _step_taken_apart(kept: Kept, faster: float) -> str:
+def _step_taken_apart(kept: Kept) -> str:
     """Why the layer gains more than the step: both, in milliseconds."""
     (step, full), (shorter, yours) = (_milliseconds(kept["lanes"][name]) for name in ("full", "yours"))
     if not yours or not full:
@@ -196,7 +203,7 @@ def _step_taken_apart(kept: Kept, faster: float) -> str:
     rest = f"took {before} ms and takes {after} ms" if before != after else f"takes {after} ms as before"
     return (
         f" Its output layer alone is {faster_text(full / yours)} ({full:.0f} ms, now {yours:.0f} ms); the rest of the "
-        f"step {rest}, so the step is {faster_text(faster)}."
+        f"step {rest}."
     )
 
 
@@ -217,7 +224,7 @@ def _few_points(kept: Kept, labels: Mapping[str, str], names: Sequence[str]) -> 
     name = min(names, key=lambda one: len(kept["lanes"][one]["points"]))
     n = len(kept["lanes"][name]["points"])
     if n >= FEW:
-        early = " This is the start of training: a lead of a few percent can turn (section 4)."
+        early = " This is the start of training: a lead of a few percent can turn."
         return early if kept["lanes"][name]["tokens"] < EARLY else ""
     return f" {began(labels[name])} has {counted(n, 'point')} only, too few to tell which is better: press Go on."
 

@@ -30,6 +30,11 @@ def _told(table: StoredTable | None) -> list[Row]:
     return main if len(main) > 1 else rows
 
 
+def ranked_rows(table: StoredTable) -> int:
+    """How many rows recorded the loss by rank."""
+    return sum("more" in row for row in table.rows)
+
+
 def nearest_ranked(table: StoredTable | None, tables: Sequence[StoredTable]) -> StoredTable | None:
     """The table itself if the runs of its headline recorded the loss by rank; else the one with most that did."""
 
@@ -51,7 +56,7 @@ def rank_data(table: StoredTable | None) -> tuple[Data, Layout]:
         row = rows.get(name)
         if row:
             ends = [*row["ranks"][1:], row["V"]]
-        more = 1e3 * np.cumsum(row["more"]) if row else np.array([math.nan])
+        more = np.cumsum(row["more"]) if row else np.array([math.nan])
         label, rest = ROW_LABELS[name].removeprefix("adaptive, ") if row else "", [""] * (len(more) - 1)
         data[i] = {
             "x": np.array(ends if row else [math.nan]),
@@ -68,6 +73,14 @@ def rank_data(table: StoredTable | None) -> tuple[Data, Layout]:
     return data, {**log_ticks("xaxis", np.array(ends, dtype=np.float64)), "title.text": title}
 
 
+def rare_share(table: StoredTable | None, name: str, rank: int) -> float:
+    """The part of a row's extra loss that comes from the words beyond a rank; nan if it was not recorded."""
+    row = next((row for row in _told(table) if row["name"] == name), None)
+    if row is None or rank not in row["ranks"]:
+        return math.nan
+    return float(row["more"][list(row["ranks"]).index(rank) :].sum() / row["more"].sum())
+
+
 def rank_figure(table: StoredTable | None) -> go.Figure:
     """The difference in loss, summed from the most frequent word to the rarest: curves end at whole differences."""
     figure = go.Figure()
@@ -79,11 +92,11 @@ def rank_figure(table: StoredTable | None) -> go.Figure:
             name=label,
             line={"color": color, "width": 2.5, "dash": dash},
             marker={"symbol": symbol, "size": 8},
-            hovertemplate=f"{label}: %{{y:.1f}} up to rank %{{x:,}}<extra></extra>",
+            hovertemplate=f"{label}: %{{y:+.3f}} nat per token up to rank %{{x:,}}<extra></extra>",
         )
     figure.update_xaxes(title_text="r: rank of the word", type="log")
-    figure.update_yaxes(title_text="0.001 nat per token")
-    figure = f.filled(figure, *rank_data(table), 380)
+    figure.update_yaxes(title_text="nats per token, summed up to r")
+    figure = f.filled(figure, *rank_data(table), 340)
     figure.update_layout(
         showlegend=False, hovermode="closest", title={"font_size": 13, "x": 0.5, "xanchor": "center"}, margin={"t": 40}
     )
@@ -94,20 +107,20 @@ def _ahead_at_first(more: Any, ends: Sequence[int], kind: str) -> str:
     """How far it is ahead on the most frequent words, if it is."""
     summed = np.cumsum(more)
     i = int(np.argmin(summed))
-    if summed[i] > -1:
+    if summed[i] > -1e-3:
         return ""
-    return f" It is ahead by {-summed[i]:.0f} on the {ends[i]:,} most frequent {kind}: it loses on rare ones."
+    return f" It is ahead by {-summed[i]:.3f} on the {ends[i]:,} most frequent {kind}: it loses on rare ones."
 
 
 def _also_ahead(row: Row, kind: str) -> str:
     """Of another row, how far it is ahead on the most frequent words, and where it ends."""
-    summed = np.cumsum(1e3 * row["more"])
+    summed = np.cumsum(row["more"])
     i, ends = int(np.argmin(summed)), [*row["ranks"][1:], row["V"]]
-    if summed[i] > -1 or i == len(summed) - 1:
+    if summed[i] > -1e-3 or i == len(summed) - 1:
         return ""
     return (
-        f" {began(ROW_LABELS[row['name']])}: ahead by {-summed[i]:.0f} up to rank {ends[i]:,}, then behind on the "
-        f"rest; {summed[-1]:+.0f} over all {kind}."
+        f" {began(ROW_LABELS[row['name']])}: ahead by {-summed[i]:.3f} up to rank {ends[i]:,}, then behind on the "
+        f"rest; {summed[-1]:+.3f} over all {kind}."
     )
 
 
@@ -117,7 +130,7 @@ def rank_sentence(table: StoredTable | None) -> str:
     compared = next((rows[name] for name in _IN_WORDS if name in rows and rows[name]["to"] != name), None)
     if compared is None:
         return "These records do not give the loss by word rank, or only for one softmax."
-    more = 1e3 * compared["more"]
+    more = compared["more"]
     i = int(np.argmax(np.abs(more)))
     ends = [*compared["ranks"][1:], compared["V"]]
     kind = "pieces" if compared["words per token"] < 0.999 else "words"
@@ -125,8 +138,8 @@ def rank_sentence(table: StoredTable | None) -> str:
         _also_ahead(row, kind) for row in rows.values() if row["name"] not in (compared["name"], compared["to"])
     )
     return (
-        f"{began(ROW_LABELS[compared['name']])}: {more.sum():+.0f} thousandths of a nat per token against "
-        f"{ROW_LABELS[compared['to']]}, or {100 * math.expm1(more.sum() / 1e3):+.1f} % in perplexity; most in one "
-        f"stretch: {more[i]:+.0f} on the {kind} of rank {compared['ranks'][i]:,} to {ends[i]:,}, "
+        f"{began(ROW_LABELS[compared['name']])}: {more.sum():+.3f} nat per token against "
+        f"{ROW_LABELS[compared['to']]}, or {100 * math.expm1(more.sum()):+.1f} % in perplexity; most in one "
+        f"stretch: {more[i]:+.3f} on the {kind} of rank {compared['ranks'][i]:,} to {ends[i]:,}, "
         f"{100 * compared['shares'][i]:.0f} % of all tokens.{_ahead_at_first(more, ends, kind)}{others}"
     )

@@ -17,18 +17,16 @@ from ...text import Row, signed
 from ..kit import plots as f
 from ..kit.plots import Data, Layout
 from ..kit.tables import html_table
-from .looks import OTHERS_COLOR, log_ticks, look
+from .looks import log_ticks, look
 
-#: What is in colour at first; all others are grey until the reader asks for one.
+#: What is drawn at first; of all others the one that the reader asks for.
 MAIN = ("full", "adaptive", "planned-0.75")
 #: What the marks of the main ones are called.
 _SHORT = {"full": "full softmax", "adaptive": "authors' cutoffs", "planned-0.75": "planned, ≥ 75 %"}
 #: Where they stand at the marks.
-_NAME_AT = {"full": "bottom right", "adaptive": "bottom right", "planned-0.75": "middle left"}
+_NAME_AT = {"full": "bottom right", "adaptive": "bottom right", "planned-0.75": "middle right"}
 #: Planned with a larger and larger head: the price of speed as one line.
-TRADE = {"planned-0.65": "≥ 65 %", "planned-0.75": "", "planned-0.85": "≥ 85 %"}
-#: How high the name stands at the line of the guess, in percent: where no mark is.
-GUESS_AT = 22.0
+TRADE = {"planned-0.65": " ≥ 65 %", "planned-0.75": "", "planned-0.85": "≥ 85 % "}
 #: Makes the runs that are stored.
 COMMAND = "python -m adasoft table --run europarl-en --tokens 2000000 --hidden 256 --epochs 2"
 
@@ -40,7 +38,7 @@ def paper_rows() -> dict[str, tuple[float, float]]:
 
 
 def shown_rows(table: StoredTable | None, chosen: str | None = None) -> list[str]:
-    """The names that are in colour: the main ones that are stored, and the one that the reader asks for."""
+    """The names that are drawn: the main ones that are stored, and the one that the reader asks for."""
     return [name for name in dict.fromkeys((*MAIN, *([chosen] if chosen else []))) if table and table.row(name)]
 
 
@@ -54,21 +52,23 @@ def stored_data(table: StoredTable | None, chosen: str | None = None, guess: flo
     """
     data: Data = {}
     n, paper, shown = len(ROW_LABELS), paper_rows(), shown_rows(table, chosen)
-    gains = [faster for _, faster in paper.values()]
+    gains = [1.0]
     full = table.row("full") if table else None
     for i, name in enumerate(ROW_LABELS):
         row = table.row(name) if table else None
         curve = np.array(row["curve"] if row else [[math.nan] * 3], dtype=np.float64)
-        named = _SHORT.get(name, ROW_LABELS[name].removeprefix("adaptive, ")) if name in shown else ""
-        color = look(name).color if named else OTHERS_COLOR
+        named = (
+            _SHORT.get(name, ROW_LABELS[name].removeprefix("adaptive, ").removeprefix("authors', "))
+            if name in shown
+            else ""
+        )
+        row, curve = (row, curve) if named else (None, curve[:1] * math.nan)
+        low_end = name not in MAIN and full is not None and curve[-1, 2] < 1.04 * full["curve"][-1][2]
         data[i] = {
             "x": curve[:, 0],
             "y": curve[:, 2],
             "text": [""] * (len(curve) - 1) + [named],
-            "line.color": color,
-            "line.width": 2.5 if named else 1,
-            "marker.size": 9 if named else 5,
-            "opacity": 1.0 if named else 0.75,
+            "textposition": "bottom center" if low_end else "middle right",  # the full softmax's name is on the right
         }
         gain, more = (row.get("faster", math.nan), 100 * row.get("of full", math.nan)) if row else (math.nan, math.nan)
         low, high = _whisker(row, full) if named else (0.0, 0.0)
@@ -76,19 +76,19 @@ def stored_data(table: StoredTable | None, chosen: str | None = None, guess: flo
             "x": np.array([gain]),
             "y": np.array([more]),
             "text": [named],
-            "marker.size": 13 if named else 8,
-            "marker.color": color,
-            "opacity": 1.0 if named else 0.75,
             "error_y.array": np.array([high]),
             "error_y.arrayminus": np.array([low]),
         }
         gains.append(gain)
-    names = list(PAPER_TEXT8)
+    beside = {name: cost_gain for name, cost_gain in paper.items() if table is None or name in ("adaptive", chosen)}
+    gains += [faster for _, faster in beside.values()]
     data[2 * n] = {
-        "x": np.array(gains[: len(paper)]),
-        "y": np.array([100 * more for more, _ in paper.values()]),
-        "text": [_paper_name(name, chosen) for name in names],
-        "marker.color": [look(name).color if _paper_name(name, chosen) else OTHERS_COLOR for name in names],
+        "x": np.array([faster for _, faster in beside.values()]),
+        "y": np.array([100 * more for more, _ in beside.values()]),
+        "text": [f"paper: {ROW_LABELS[name].partition(',')[0]}" for name in beside],
+        "customdata": [ROW_LABELS[name] for name in beside],
+        "marker.symbol": [f"{look(name).symbol.removesuffix('-open')}-open" for name in beside],
+        "marker.color": [look(name).color for name in beside],
     }
     guessed = PAPER_TEXT8["full"][1] / guess if guess > 0 else math.nan
     traded = [row for name in TRADE if table and (row := table.row(name)) and "of full" in row and "faster" in row]
@@ -100,11 +100,14 @@ def stored_data(table: StoredTable | None, chosen: str | None = None, guess: flo
     }
     minutes = np.concatenate([data[i]["x"] for i in range(n)])
     within = guessed if 0.5 < guessed < 20 else math.nan  # a wild guess stretches no axis
-    room = math.log10(0.6 * float(np.nanmin([*gains, within]))), math.log10(2.6 * float(np.nanmax([*gains, within])))
+    room = math.log10(0.6 * float(np.nanmin([*gains, within]))), math.log10(4.2 * float(np.nanmax([*gains, within])))
     percents = [*(data[n + i]["y"][0] for i in range(n)), *data[2 * n]["y"]]
     edges = min(0.0, float(np.nanmin(percents))) - 5, float(np.nanmax(percents)) + 4  # room for names
     # a line from edge to edge: a guess of minutes says nothing of perplexity
-    data[2 * n + 1] = {"x": np.full(3, guessed), "y": np.array([edges[0], GUESS_AT, edges[1]])}
+    high = edges[0] + 0.93 * (edges[1] - edges[0])  # of its name: above the marks
+    said = f" your guess: <br> 83/{guess:g} = {guessed:.2g} " if math.isfinite(guessed) else ""
+    data[2 * n + 1] = {"x": np.full(3, guessed), "y": np.array([edges[0], high, edges[1]]), "text": ["", said, ""]}
+    data[2 * n + 1]["textposition"] = "middle left" if guessed > 2.2 else "middle right"
     pieces = table is not None and table.rows[0]["words per token"] < 0.999
     layout = {
         **log_ticks("xaxis", minutes),
@@ -116,13 +119,11 @@ def stored_data(table: StoredTable | None, chosen: str | None = None, guess: flo
     if np.isfinite(minutes).any():  # room for the names at the ends of the lines
         ends = float(np.log10(np.nanmin(minutes) / 1.2)), float(np.log10(np.nanmax(minutes)))
         layout["xaxis.range"] = (ends[0], ends[1] + 0.6 * (ends[1] - ends[0]))
+    ends_at = np.concatenate([data[i]["y"] for i in range(n)])
+    if np.isfinite(ends_at).any():  # room for a name below the lowest mark
+        low, high = float(np.nanmin(ends_at)), float(np.nanmax(ends_at))
+        layout["yaxis.range"] = low - 0.2 * (high - low), high + 0.08 * (high - low)
     return data, layout
-
-
-def _paper_name(name: str, chosen: str | None) -> str:
-    """The full softmax of the paper lies on ours; all others are named, so that no mark stands without a word."""
-    name_of = ROW_LABELS[name].partition(",")[0]
-    return "" if name == "full" else f"paper: {name_of}" if name in ("adaptive", chosen) else name_of
 
 
 def _whisker(row: Row | None, full: Row | None) -> tuple[float, float]:
@@ -143,9 +144,8 @@ def stored_figure(table: StoredTable | None, chosen: str | None = None, guess: f
             col=1,
             mode="lines+markers+text",
             name=label,
-            textposition="middle right",
-            line={"color": color, "dash": dash},
-            marker={"symbol": symbol},
+            line={"color": color, "dash": dash, "width": 2.5},
+            marker={"symbol": symbol, "size": 9},
             hovertemplate=f"{label}: validation perplexity %{{y:.1f}} after %{{x:.1f}} minutes<extra></extra>",
         )
     for name, label in ROW_LABELS.items():
@@ -154,8 +154,8 @@ def stored_figure(table: StoredTable | None, chosen: str | None = None, guess: f
             col=2,
             mode="markers+text",
             name=label,
-            textposition=_NAME_AT.get(name, "bottom center"),
-            marker={"symbol": look(name).symbol, "color": look(name).color},
+            textposition=_NAME_AT.get(name, "bottom right"),
+            marker={"symbol": look(name).symbol, "color": look(name).color, "size": 13},
             error_y={"type": "data", "symmetric": False, "thickness": 1.5, "width": 4, "array": [0]},
             hovertemplate=f"{label}: %{{x:.2f}} times faster, perplexity %{{y:+.1f}} %<extra></extra>",
         )
@@ -164,20 +164,18 @@ def stored_figure(table: StoredTable | None, chosen: str | None = None, guess: f
         col=2,
         mode="markers+text",
         name="the paper, Text8",
-        textposition=["bottom right", "bottom center", "middle right", "middle right", "top left", "top center"],
+        textposition="top left",
         textfont={"size": 11},
-        customdata=[ROW_LABELS[name] for name in PAPER_TEXT8],
         hovertemplate="the paper, %{customdata}: %{x:.2f} times faster, perplexity %{y:+.1f} %<extra></extra>",
-        marker={"symbol": [f"{look(name).symbol}-open" for name in PAPER_TEXT8], "size": 12, "line": {"width": 2}},
+        marker={"size": 12, "line": {"width": 2}},
     )
     figure.add_scatter(
         row=1,
         col=2,
         mode="lines+text",
         name="your guess",
-        text=["", "your guess", ""],
-        textposition="middle right",
-        line={"color": f.TEXT_COLOR, "width": 1.5},
+        textfont={"size": 11},
+        line={"color": f.TEXT_COLOR, "width": 1, "dash": "dash"},
         hovertemplate="your guess for the paper: %{x:.2f} times faster<extra></extra>",
     )
     figure.add_scatter(
@@ -185,7 +183,8 @@ def stored_figure(table: StoredTable | None, chosen: str | None = None, guess: f
         col=2,
         mode="lines+text",
         name="planned, with a larger and larger head",
-        textposition=["top right", "top center", "bottom right"],
+        textposition=["middle right", "top center", "middle left"],
+        textfont={"size": 11},
         line={"color": look("planned-0.75").color, "width": 1.5, "dash": "dot"},
         hoverinfo="skip",
     )
@@ -193,7 +192,7 @@ def stored_figure(table: StoredTable | None, chosen: str | None = None, guess: f
     figure.update_xaxes(row=1, col=2, title_text="times faster than the full softmax", type="log")
     figure.update_yaxes(row=1, col=2, title_text="test perplexity, % above the full softmax's")
     figure.update_annotations(font_size=13)
-    figure = f.filled(figure, *stored_data(table, chosen, guess), 400)
+    figure = f.filled(figure, *stored_data(table, chosen, guess), 350)
     figure.update_layout(showlegend=False, hovermode="closest")
     return figure
 

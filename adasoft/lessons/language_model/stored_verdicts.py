@@ -8,7 +8,7 @@ from typing import Literal
 from ...results.short_tables import StoredTable
 from ...results.suite import PAPER_TEXT8, ROW_LABELS
 from ...text import Row
-from .sentences import more_or_less
+from .sentences import began, more_or_less
 from .stored_runs import COMMAND, paper_rows
 
 Verdict = Literal["holds here", "does not hold here", "cannot be told from these runs"]
@@ -73,6 +73,18 @@ def headline(table: StoredTable | None) -> str:
     )
 
 
+def chosen_sentence(table: StoredTable | None, chosen: str | None) -> str:
+    """What the softmax that the reader asks for costs and gains."""
+    row, full = (table.row(chosen), table.row("full")) if table and chosen else (None, None)
+    if row is None or full is None or "faster" not in row:
+        return ""
+    seeds = "one seed" if row["seeds"] == 1 else f"{row['seeds']} seeds"
+    return (
+        f"{began(ROW_LABELS.get(row['name'], str(row['name'])))}: {speed(row['faster'])}, "
+        f"perplexity {more_or_less(row['of full'])} ({seeds})."
+    )
+
+
 def claims(table: StoredTable | None) -> list[str]:
     """Whether the paper's claims hold in these runs, what planning gained, and what else meets the eye."""
     full, authors, planned = (table.row(name) if table else None for name in ("full", "adaptive", "planned-0.75"))
@@ -84,7 +96,7 @@ def claims(table: StoredTable | None) -> list[str]:
     if full and authors and "faster" in authors:
         cost, told = perplexity_verdict(table, authors, full)
         out.append(
-            f"The paper's claim, at least {CLAIM[1]:.1f} times faster: {speed_verdict(authors['faster'])}. Its other "
+            f"The paper's claim, at least {CLAIM[1]:.2f} times faster: {speed_verdict(authors['faster'])}. Its other "
             f"claim, at most {100 * CLAIM[0]:.1f} % more perplexity: {f'{cost}; ' * (cost != _OPEN)}{told}."
         )
     if authors and planned and "of authors" in planned:

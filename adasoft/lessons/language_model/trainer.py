@@ -40,6 +40,7 @@ class Trainer:
         base: the run that others are compared with.
         request: what to train, asked for at each press of Train.
         patience: of code of the reader's that is trained: seconds that it may be silent; None if there is none.
+        seconds: the explorer's trait that says how long.
         guessed: the reader has guessed what it will measure, so no recorded answer is shown before it is asked for.
     """
 
@@ -54,9 +55,10 @@ class Trainer:
         *,
         patience: float | None = None,
         guessed: bool = False,
+        seconds: str = "seconds",
     ) -> None:
         self.explorer, self.key, self.labels, self.base, self._request = explorer, key, labels, base, request
-        self._patience = patience
+        self._patience, self._seconds = patience, seconds
         self._turns: Turns | None = None
         self.sessions = {session.label: session for session in readable(panel, recorded_sessions)}
         self.shown = w.Dropdown(
@@ -110,7 +112,7 @@ class Trainer:
                 alive()
                 tick(done, text)
 
-            seconds = float(self.explorer.seconds)
+            seconds = float(getattr(self.explorer, self._seconds))
             self.explorer.train(self.key, self._request, seconds, from_start=from_start, tick=lively, heard=heard)
 
         try:

@@ -2,7 +2,7 @@
 import {html, set, svg, whole} from '../../kit/static/dom.js';
 
 const REPLAY = 12;               // seconds that the whole race takes on the page
-const ROW = 26, TOP = 26;        // of a track; above the first one
+const ROW = 22, TOP = 22;        // of a track; above the first one
 const MARKS = {                  // one grammar: a filled circle is measured, a star is planned
   full: 'M-6,0a6,6 0 1,0 12,0a6,6 0 1,0 -12,0', adaptive: 'M-6,0a6,6 0 1,0 12,0a6,6 0 1,0 -12,0',
   'planned-0.75': 'M0,-9 2.2,-3 8.6,-2.8 3.5,1.2 5.3,7.3 0,3.7 -5.3,7.3 -3.5,1.2 -8.6,-2.8 -2.2,-3Z',
@@ -43,7 +43,7 @@ export function story(runners, seconds, bet = null) {
     return `${(full.seconds / one.seconds).toFixed(1)} times sooner, ${Math.abs(100 * more).toFixed(0)} % ${more < 0 ? 'better' : 'worse'}`;
   };
   return ['The authors’ cutoffs: ', price('adaptive'), '. The planned ones: ', price('planned-0.75'),
-    `. Here speed has a price; section 2 shows speed that is nearly free.${bet ? ` Your bet: ${bet} times.` : ''}`];
+    `.${bet ? ` Your bet: ${bet} times.` : ''}`];
 }
 
 /** The row of each label that ends at these places, from left to right, so that none of `room` pixels lies on another. */
@@ -78,7 +78,6 @@ export function mountRace(root, data, bet = null, heard = () => {}) {
   const guess = html('input', {type: 'number', min: 1, max: 100, step: .5, 'aria-label': 'your bet: times sooner'}, asked);
   asked.append(' times sooner');
   const playing = button('Play', () => (state.playing ? pause() : play()), 'primary');
-  button('Start again', () => { pause(); go(0); });
   const betting = () => { guess.disabled = bet !== null && (guess.disabled || state.seconds > 0); };
   if (bet !== null) { guess.value = bet; guess.disabled = true; }    // the first bet counts
   guess.addEventListener('change', () => {
@@ -89,10 +88,11 @@ export function mountRace(root, data, bet = null, heard = () => {}) {
   const scrub = html('input', {type: 'range', min: 0, max: 5 * Math.ceil(end / 5), step: 5, value: 0, 'aria-label': 'time on the clock'}, controls);
   const shown = html('output', {class: 'clock'}, controls);
   scrub.addEventListener('input', () => { pause(); go(Math.min(end, Number(scrub.value))); });
-  controls.addEventListener('keydown', event => {            // else JupyterLab takes keys for commands
+  const own = event => {                                     // else JupyterLab takes keys for commands
     if (event.key === 'Escape') { root.closest('.jp-Cell')?.focus(); return; }
     if (event.key !== 'Tab') event.stopPropagation();
-  });
+  };
+  controls.addEventListener('keydown', own);
 
   const stage = svg('svg', {role: 'img'}, root);
 
@@ -102,17 +102,18 @@ export function mountRace(root, data, bet = null, heard = () => {}) {
 
   function arrange() {
     width = Math.max(300, root.clientWidth || 900);
-    const wide = width >= 900, beside = width >= 460, row = beside ? ROW : ROW + 10;   // names beside the tracks, or above
-    const tracks = {left: 4 + (wide ? 206 : beside ? 116 : 0), right: width - 118}, top = TOP + row * runners.length + (wide ? 36 : 52);
-    place = {left: 44, right: width - 12, top, height: wide ? 216 : 180};
+    const wide = width >= 900, beside = width >= 460, row = beside ? ROW : ROW + 14;   // names beside the tracks, or above
+    const tracks = {left: 4 + (wide ? 206 : beside ? 116 : 0), right: width - 118}, top = TOP + row * runners.length + (beside ? 30 : 46);
+    place = {left: 44, right: width - 12, top, height: wide ? 190 : 170};
+    line.style.minHeight = beside ? '' : '6em';                // no sentence moves what stands below it
     stage.replaceChildren();
     const height = top + place.height + 42;
     set(stage, {width, height, viewBox: `0 0 ${width} ${height}`});
     const text = (x, y, words, at = {}) => svg('text', {x, y, ...at}, stage, words);
     text(4, 12, `Words read, of ${(total / 1e6).toFixed(1)} million in ${runners[0].epochs.length} epochs`, {class: 'head'});
-    const legend = 'Curve: words of the first epoch, as they are read. ●: validation part after each epoch';
-    text(4, top - (wide ? 12 : 28), `Perplexity, lower is better${wide ? `. ${legend}` : ''}`, {class: 'head'});
-    if (!wide) text(4, top - 12, legend);
+    const legend = text(4, top - (beside ? 10 : 26), '');
+    svg('tspan', {class: 'head'}, legend, 'Perplexity, lower is better.');
+    svg('tspan', beside ? {dx: 6} : {x: 4, dy: 16}, legend, `Curve: new words${wide ? ' of the first epoch, as they are read' : ''}. ●: validation part after each epoch`);
     for (const value of [50, 60, 70, 80, 100, 120, 150, 200, 300]) {
       if (value <= lowest || value >= highest) continue;
       svg('line', {x1: place.left, x2: place.right, y1: Y(value), y2: Y(value), class: 'grid'}, stage);
@@ -123,9 +124,8 @@ export function mountRace(root, data, bet = null, heard = () => {}) {
       if (60 * minutes > begin && 60 * minutes <= end) text(X(60 * minutes), bottom + 16, minutes, {'text-anchor': 'middle'});
     }
     text(place.right, bottom + 34, 'minutes of training, logarithmic', {'text-anchor': 'end'});
-    const cross = svg('g', {class: 'guess'}, stage);
-    svg('path', {d: 'M-6,-6 6,6M-6,6 6,-6'}, cross);
-    svg('text', {x: 10, y: 4}, cross, 'your bet');
+    // the bet is a time: where it lies on the clock, and how far the full softmax is then
+    const onClock = svg('line', {y1: place.top, y2: bottom, class: 'guess'}, stage), said = text(0, place.top + 11, '', {class: 'mine'});
     const hand = svg('line', {y1: place.top, y2: bottom, class: 'hand'}, stage);
     const clip = `race-${Math.random().toString(36).slice(2)}`;
     svg('rect', {x: place.left, y: place.top, width: place.right - place.left + 12, height: place.height},
@@ -144,7 +144,8 @@ export function mountRace(root, data, bet = null, heard = () => {}) {
         circles: runner.epochs.map(([s, value]) => svg('circle', {cx: X(s), cy: Y(value), r: 4.5, class: `mark ${kind}`}, stage)),
         leader: svg('line', {class: 'leader'}, stage), name: text(0, 0, '', {class: `end ${kind}`})};
     });
-    parts.hand = hand; parts.cross = cross;
+    const onTrack = svg('line', {y1: TOP - 4, y2: TOP + 18, class: 'guess'}, stage), when = text(0, TOP - 8, '', {class: 'mine'});
+    parts.hand = hand; parts.bet = {onClock, said, onTrack, when};
     show();
   }
 
@@ -174,8 +175,16 @@ export function mountRace(root, data, bet = null, heard = () => {}) {
       set(parts[i].leader, {x1: x, y1: Y(value) + 9, x2: x, y2: y - 11});
     });
     betting();
-    parts.cross.style.display = bet === null ? 'none' : '';
-    if (bet !== null) set(parts.cross, {transform: `translate(${X(end / bet)},${place.top + 12})`});
+    for (const part of Object.values(parts.bet)) part.style.display = bet === null ? 'none' : '';
+    if (bet !== null) {
+      const {left, right} = parts[0].tracks, x = X(end / bet), there = left + (right - left) / bet, last = x > width - 150;
+      set(parts.bet.onClock, {x1: x, x2: x});
+      set(parts.bet.said, {x: x + (last ? -5 : 5), 'text-anchor': last ? 'end' : 'start'});
+      parts.bet.said.textContent = `your bet: ${clock(end / bet)}`;
+      set(parts.bet.onTrack, {x1: there, x2: there});
+      set(parts.bet.when, {x: Math.max(there, 266), 'text-anchor': there > right - 150 ? 'end' : 'start'});
+      parts.bet.when.textContent = `your bet: ${clock(end / bet)}`;
+    }
     set(parts.hand, {x1: X(now), x2: X(now)});
     scrub.value = now;
     scrub.setAttribute('aria-valuetext', spoken(now));
@@ -206,7 +215,10 @@ export function mountRace(root, data, bet = null, heard = () => {}) {
   }
   function pause() { cancelAnimationFrame(frame); clearTimeout(timer); state.playing = false; playing.textContent = 'Play'; }
 
-  html('p', {class: 'note'}, root, `Recorded: ${data.provenance}. Replayed in ${REPLAY} seconds.`);
+  const note = html('details', {class: 'note'}, root);
+  note.addEventListener('keydown', own);
+  html('summary', {}, note, `Recorded, replayed in ${REPLAY} seconds`);
+  html('p', {}, note, `${data.provenance}.`);
   const observer = new ResizeObserver(() => { if (root.clientWidth && Math.abs(root.clientWidth - width) > 1) arrange(); });
   arrange();
   observer.observe(root);
