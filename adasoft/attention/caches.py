@@ -76,23 +76,32 @@ class SelfAttentionCache:
 
         Raises ValueError if x does not fit, or there is no room.
         """
-        d = self.weights.in_features
-        expected = f"(b, m, s, {d})" if not self._own else f"{self.shape} + (s, {d})"
-        if x.dim() != 4 or x.shape[-1] != d or (self._own and x.shape[:2] != self.shape) or not x.shape[2]:
-            raise ValueError(f"x should have the shape {expected} with s at least 1, got {tuple(x.shape)}")
-        steps, n = x.shape[2], self.positions + x.shape[2]
-        if n > self.capacity:
-            raise ValueError(f"capacity should be at least the {n} positions to be stored, got {self.capacity}")
         if torch.is_grad_enabled() and (x.requires_grad or self.weights.output.requires_grad):
             raise ValueError("x should be attended to under torch.no_grad: a cache keeps no gradients")
         first = not self.positions
-        self._store(x)
-        if steps > 1:
-            mask = with_causal(mask, steps, n, x.device)
+        self.store(x)
+        if x.shape[2] > 1:
+            mask = with_causal(mask, x.shape[2], self.positions, x.device)
         if first:
             return self._prompt(x, mask)
         parts = [[rows.written for rows in part] for part in (self._shared, self._own) if part and part[0].used]
         return self._answers(x, parts, mask)
+
+    @torch.no_grad()
+    def store(self, x: Tensor) -> None:
+        """Store new positions x (b, m, s, d) whose answers are not needed. Raises ValueError as :meth:`attend` does."""
+        d = self.weights.in_features
+        expected = f"(b, m, s, {d})" if not self._own else f"{self.shape} + (s, {d})"
+        if x.dim() != 4 or x.shape[-1] != d or (self._own and x.shape[:2] != self.shape) or not x.shape[2]:
+            raise ValueError(f"x should have the shape {expected} with s at least 1, got {tuple(x.shape)}")
+        n = self.positions + x.shape[2]
+        if n > self.capacity:
+            raise ValueError(f"capacity should be at least the {n} positions to be stored, got {self.capacity}")
+        stored = self._stored(x)
+        if not self._own:
+            self._own = [_Rows(rows, self.capacity) for rows in stored]
+        for room, rows in zip(self._own, stored, strict=True):
+            room.append(rows)
 
     def _prompt(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """Attention of a prompt to itself, with keys and values that are not kept: fewer multiply-adds than EL's."""
@@ -100,13 +109,6 @@ class SelfAttentionCache:
             mask = mask[(None,) * (5 - mask.dim())]
             mask = mask.expand(*x.shape[:2], *mask.shape[2:]).flatten(0, 1)
         return attention(self.weights, x.flatten(0, 1), mask=mask).view_as(x)
-
-    def _store(self, x: Tensor) -> None:
-        stored = self._stored(x)
-        if not self._own:
-            self._own = [_Rows(rows, self.capacity) for rows in stored]
-        for room, rows in zip(self._own, stored, strict=True):
-            room.append(rows)
 
     @property
     def positions(self) -> int:
