@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from adasoft import AdaptiveEmbedding, alternatives
+from adasoft import AdaptiveEmbedding, alternatives, bench
 from adasoft.attention import (
     CACHES,
     AttentionWeights,
@@ -417,6 +419,11 @@ def in_training():
     return made.body.decoder("el", 3)
 
 
+class Mine(nn.TransformerEncoderLayer):
+    pass
+
+
+LAYER = nn.TransformerEncoderLayer(6, 3, batch_first=True, norm_first=True)
 START = torch.zeros(1, 2, dtype=torch.long)
 
 
@@ -445,6 +452,14 @@ START = torch.zeros(1, 2, dtype=torch.long)
         (lambda: CrossEL([grouped_weights(6, 3, 3)], double(1, 2, 5)), r"\(b, n, 6\)"),
         (lambda: Decoder(encoder(True), "mqa", 3), "cache should be 'keys-values' or 'el', got 'mqa'"),
         (lambda: Decoder(encoder(True).train(), "el", 3), "no dropout in training, got 0.1"),
+        (
+            lambda: Decoder(type("Mine", (nn.TransformerEncoder,), {})(LAYER, 1, None, False), "el", 3),
+            "and no more, got Mine",
+        ),
+        (
+            lambda: Decoder(nn.TransformerEncoder(Mine(6, 3), 1, None, False), "el", 3),
+            r"layers\[0\] should be.*got Mine",
+        ),
         (in_training, "no dropout in training, got 0.1"),
         (lambda: model(swapped(Turned)).generate(START, 1, cache="el"), "rotary positions"),
         (lambda: model(swapped(Normed)).generate(START, 1, cache="keys-values"), "a norm on queries"),
@@ -515,3 +530,58 @@ def test_a_reader_can_copy_the_prompt_for_each_beam():
         bytes_of[copies] = reader.decoder.nbytes
     per_position = 2 * 2 * 8 * cached_numbers("el", 8)  # prompts, layers, bytes
     assert bytes_of == {False: per_position * (6 + 3), True: per_position * 7 * 3}
+
+
+# ---------------------------------------------------------------------- bench attention
+
+
+def test_the_benchmark_counts_times_and_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path))
+    lines, done = [], bench.attention.cached_rows
+    given = {"sizes": bench.ATTENTION_TINY, "rounds": 1, "say": lines.append}
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bench.attention, "_budget", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        bench.bench_attention(**given)
+    monkeypatch.undo()
+    monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path))
+    assert len(list((tmp_path / "bench").iterdir())) == 1
+    monkeypatch.setattr(bench.attention, "cached_rows", interrupted)  # it is not counted again
+    record = bench.bench_attention(**given)
+    assert record["cached"] == done(bench.ATTENTION_TINY) and not list((tmp_path / "bench").iterdir())
+    check_claims(record)
+    assert {(row["beams"], row["batch"], row["history"], row["cache"]) for row in record["step"]} == {
+        (m, b, n, cache)
+        for m, b, n in itertools.product((1, 3), (1, 2), (4, 9))
+        for cache in ("keys and values", "EL", *(["copied"] if m > 1 else []), *(["none"] if m * b * n <= 20 else []))
+    }
+    assert bench.attention_lines(record) == lines[-6:] and json.loads(json.dumps(record)) == record
+
+
+def check_claims(record):
+    """What does not depend on the machine: bytes, words, which batches fit."""
+    sizes = record["sizes"]
+    assert all(row["counted"] == row["measured"] > 0 for row in record["cached"])
+    assert len(record["words"]) == 6 * sizes["seeds"] and all(row["equal"] for row in record["words"])
+    fitting = [row for row in record["budget"] if row["cache"] != "none"]
+    for row in fitting:
+        each = row["bytes"] / row["batch"]
+        assert row["bytes"] <= sizes["budget"]
+        assert row["largest"] == (row["bytes"] + each > sizes["budget"])
+    largest = {(row["beams"], row["cache"]): row["batch"] for row in fitting if row["largest"]}
+    for beams in (1, sizes["beams"]):
+        assert largest[beams, "EL"] in (
+            2 * largest[beams, "keys and values"],
+            2 * largest[beams, "keys and values"] + 1,
+        )
+
+
+def test_the_stored_record_and_what_is_said_of_it():
+    results = Path(__file__).resolve().parents[1] / "data" / "results"
+    record = json.loads((results / "bench-attention-cpu.json").read_text(encoding="utf-8"))
+    check_claims(record)
+    readme = (results / "README.md").read_text(encoding="utf-8")
+    assert all(line in readme for line in bench.attention_lines(record))

@@ -1,8 +1,11 @@
 """Attention for decoding word by word, with three kinds of memory: none, keys and values, or the layer's input alone.
 
-The last is EL-attention ("Efficient lossless attention", Yan, Chen, Qi, Bhendawade, Gong, Duan and Zhang 2021, ICML,
-PMLR 139:11648-11658): multiplication is associative, so the key projection is applied to the query, the value
-projection to the result, and the input X serves as keys and values of all heads. The outputs are the same.
+The last is EL-attention (Yan, Chen, Qi, Bhendawade, Gong, Duan and Zhang 2021, ICML, PMLR 139:11648-11658):
+multiplication is associative, so the key projection is applied to the query, the value projection to the result, and
+the input X serves as keys and values of all heads. The outputs are the same, the cache is smaller, and the arithmetic
+is more: it pays where reading the cache is what takes the time, or where its size limits the batch. It holds for
+positions that are added to the words (sinusoidal, learned), additive biases of the scores, masks and grouped queries;
+not for rotary positions, norms on queries or keys, or dropout on keys or values in training, which are refused.
 
 ===================  ==================================================================================
 ``weights.py``       the projections of one layer, per head; unpacked from PyTorch's; what is refused

@@ -28,7 +28,8 @@ class Decoder:
     True
 
     Args:
-        encoder: an ``nn.TransformerEncoder`` of ``nn.TransformerEncoderLayer``, norm first or last; what is before it
+        encoder: an ``nn.TransformerEncoder`` of ``nn.TransformerEncoderLayer``, norm first or last, whatever its
+            ``batch_first``; what is before it
             (words, positions) is the caller's.
         cache: one of :data:`CACHES`: ``"keys-values"``, or ``"el"``, which stores of each layer the input of its
             projections (with norm first: after the norm).

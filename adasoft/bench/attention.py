@@ -225,6 +225,10 @@ def attention_lines(record: Row) -> list[str]:
     again = ratios("step", 1, "none", "EL")
     best = {(r["beams"], r["cache"]): r for r in record["budget"] if r["largest"]}
 
+    at = {(r["batch"], r["history"], r["cache"]): r["ms"] for r in record["step"] if r["beams"] == 1}
+    classes = max(sizes["vocabularies"])
+    output = next(r["ms"] for r in record["output"] if (r["V"], r["beams"], r["batch"]) == (classes, 1, one))
+
     def rate(beams: int, cache: str) -> str:
         row = best[beams, cache]
         return f"{row['words/s']:,.0f} (batch {row['batch']})"
@@ -252,6 +256,11 @@ def attention_lines(record: Row) -> list[str]:
             f"the same, the body of {n_layers} layers",
             f"EL {span(step)} of the time with keys and values; with {m} beams {span(handed)} of that with copies, "
             f"which are handed on from beam to beam; without a cache {span(again)} times EL's",
+        ),
+        (
+            f"the same, batch {one}: the body with EL beside the best word of a full softmax of {classes:,} words",
+            f"{at[one, short, 'EL']:.2g} ms at a history of {short:,}, {at[one, long, 'EL']:.2g} at {long:,}; the "
+            f"softmax {output:.2g} ms",
         ),
         (
             f"the same, caches of {sizes['budget'] / 2**20:g} MiB, history {sizes['budget_history']:,}, words per "

@@ -31,11 +31,11 @@ class Sizes:
     budget: int = 2**28
     """Bytes of caches, for the largest batch."""
     budget_history: int = 1024
-    most: int = 2**15
+    most: int = 2**13
     """Words that are read again at most where there is no cache: more are left out."""
     vocabularies: Sequence[int] = (10_000, 100_000)
     seeds: int = 3
-    words: int = 40
+    words: int = 24
     """Words that are generated for each seed."""
 
     def told(self) -> Row:
