@@ -225,6 +225,8 @@ def test_beams_share_their_prompt_and_are_indexed_by_parent(kind, copies):
         history = torch.cat([history, new], 2)
         found = decoder.read(new)
         exact(found.flatten(0, 1), whole(stack, history.flatten(0, 1))[:, -new.shape[2] :])
+        decoder.rewind(decoder.positions - new.shape[2])
+        exact(decoder.read(new), found)
         parent = torch.randint(m, (b, m))
         decoder.select(parent)
         history = history[torch.arange(b).unsqueeze(1), parent]

@@ -213,7 +213,7 @@ def attention_lines(record: Row) -> list[str]:
         return {(b, n): ms[b, n, top] / ms[b, n, bottom] for b, n, name in ms if name == top and (b, n, bottom) in ms}
 
     def span(values: dict[tuple[int, int], float]) -> str:
-        return f"{min(values.values()):.2g} to {max(values.values()):.2g}"
+        return f"{_two_digits(min(values.values()))} to {_two_digits(max(values.values()))}"
 
     cached = {row["cache"]: row["measured"] for row in record["cached"]}
     as_counted = sum(row["measured"] == row["counted"] for row in record["cached"])
@@ -259,8 +259,8 @@ def attention_lines(record: Row) -> list[str]:
         ),
         (
             f"the same, batch {one}: the body with EL beside the best word of a full softmax of {classes:,} words",
-            f"{at[one, short, 'EL']:.2g} ms at a history of {short:,}, {at[one, long, 'EL']:.2g} at {long:,}; the "
-            f"softmax {output:.2g} ms",
+            f"{_two_digits(at[one, short, 'EL'])} ms at a history of {short:,}, "
+            f"{_two_digits(at[one, long, 'EL'])} at {long:,}; the softmax {_two_digits(output)} ms",
         ),
         (
             f"the same, caches of {sizes['budget'] / 2**20:g} MiB, history {sizes['budget_history']:,}, words per "
@@ -270,3 +270,7 @@ def attention_lines(record: Row) -> list[str]:
         ),
     ]
     return [f"| {what} | {result} |" for what, result in lines]
+
+
+def _two_digits(value: float) -> str:
+    return f"{value:.2g}" if value < 99.5 else f"{value:,.0f}"
