@@ -437,7 +437,7 @@ def test_help_is_for_people(name):
 def test_each_benchmark_lists_its_own_options():
     own = {
         name: {s for a in PARSERS[f"python -m adasoft bench {name}"]._actions for s in a.option_strings}
-        for name in ("plan", "cost", "layer", "decode", "train")
+        for name in ("plan", "cost", "layer", "decode", "train", "attention")
     }
     assert {s for a in PARSERS["python -m adasoft bench gpu"]._actions for s in a.option_strings} == {
         *("-h", "--help", "--minutes", "--out", "--text", "--continue", "--device", "--tiny")
@@ -460,6 +460,7 @@ def test_each_benchmark_lists_its_own_options():
             "--encoding",
         },
         "train": {"--text", "--tokens", "--bpe", "--hidden", "--dtype", "--preset", "--rows", "--encoding"},
+        "attention": {"--dtype", "--tiny"},
     }
 
 
@@ -517,6 +518,7 @@ BENCHES = {
         },
     ),
     "decode": ("bench_decode", ["--text", "t.txt"], {"device": "cpu"}),
+    "attention": ("bench_attention", [], {"device": "cpu", "dtype": "float32", "sizes": None}),
 }
 
 
@@ -538,6 +540,9 @@ BENCHES = {
         ("decode", ["--rounds", "3"], {"rounds": 3}),
         ("decode", ["--steps", "5"], {"steps": 5}),
         ("decode", ["--max-size", "50"], {"max_size": 50}),
+        ("attention", [], {}),
+        ("attention", ["--rounds", "3", "--dtype", "bfloat16"], {"rounds": 3, "dtype": "bfloat16"}),
+        ("attention", ["--tiny"], {"sizes": bench.ATTENTION_TINY}),
     ],
 )
 def test_options_of_benchmarks_arrive(name, more, expected, monkeypatch, capsys):

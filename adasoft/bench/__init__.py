@@ -1,5 +1,7 @@
-"""Benchmarks: `python -m adasoft bench plan|cost|layer|decode|train|gpu`. Each prints tables and returns a record."""
+"""Benchmarks, `python -m adasoft bench plan|cost|layer|decode|train|attention|gpu`: tables, and a record of each."""
 
+from .attention import attention_lines, bench_attention
+from .attention_cells import ATTENTION_GPU, ATTENTION_SIZES, ATTENTION_TINY
 from .common import provenance, save
 from .compare import bench_compare, bench_svd
 from .cost import bench_cost, bench_regret, tiny_cost
@@ -11,9 +13,14 @@ from .sizes import SIZES, TINY
 from .training import bench_train
 
 __all__ = [
+    "ATTENTION_GPU",
+    "ATTENTION_SIZES",
+    "ATTENTION_TINY",
     "SIZES",
     "TINY",
+    "attention_lines",
     "authors_cutoffs_of",
+    "bench_attention",
     "bench_compare",
     "bench_cost",
     "bench_cutoffs",

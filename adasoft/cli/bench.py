@@ -33,7 +33,7 @@ def add(commands: Any) -> None:
         epilog="python -m adasoft bench layer --help explains one benchmark and lists its options",
     )
     benches = top.add_subparsers(dest="what", required=True, metavar="BENCHMARK")
-    for add_one in (_add_plan, _add_cost, _add_layer, _add_decode, _add_train, _add_gpu):
+    for add_one in (_add_plan, _add_cost, _add_layer, _add_decode, _add_train, _add_attention, _add_gpu):
         add_one(benches)
 
 
@@ -262,6 +262,34 @@ def _train(options: argparse.Namespace, rounds: Given) -> Any:
     use_device(options.device)
     settings, corpus = settings_of(options), corpus_of(options)
     return bench.bench_train(corpus, settings, rows=options.rows or tuple(SUITE), device=options.device, **rounds)
+
+
+# ---------------------------------------------------------------------- attention
+
+
+def _add_attention(benches: Any) -> None:
+    p = _benchmark(
+        benches,
+        "attention",
+        _attention,
+        rounds="15",
+        help="decoding with no cache, with keys and values, and with EL-attention",
+        description="Decoding by a small Transformer that keeps nothing of what it has read, keys and values, or the "
+        "inputs of its layers (EL-attention, Yan et al. 2021): bytes counted and measured, equality of the words, "
+        "milliseconds per word against history, batch and beams, and words per second at the largest batch that fits. "
+        "Run the same command again to go on where it was interrupted.",
+    )
+    device_option(p)
+    p.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"], help="number format (float32)")
+    _tiny_option(p)
+
+
+def _attention(options: argparse.Namespace, rounds: Given) -> Any:
+    from .. import bench
+
+    use_device(options.device)
+    sizes = bench.ATTENTION_TINY if options.tiny else None
+    return bench.bench_attention(device=options.device, dtype=options.dtype, sizes=sizes, **rounds)
 
 
 # ---------------------------------------------------------------------- gpu

@@ -3,6 +3,7 @@
 =====================  =====================================================================================
 ``settings.py``        what is trained, and how; the clusters, model and optimizer that follow from it
 ``models.py``          embedding, recurrent or Transformer body, softmax
+``generation.py``      words drawn, the most probable, beam search; caches of attention
 ``run.py``             ``Run``: steps, evaluation, exact resume
 ``launch.py``          ``train``: a run from start to end in its folder, and its record
 ``evaluation.py``      nats of each token, perplexity, loss by rank

@@ -20,7 +20,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..attention import Decoder
 from ..checks import integer
+from .generation import generate
 
 #: A tensor, a tuple of states, or None.
 State = Any
@@ -214,16 +216,32 @@ class Transformer(nn.Module):
 
     def forward(self, x: Tensor, state: State = None) -> tuple[Tensor, State]:
         """Each position sees itself and what came before it in the window."""
-        steps = x.shape[1]
-        mask = nn.Transformer.generate_square_subsequent_mask(steps, x.device, x.dtype)
-        x = x * math.sqrt(self.in_features) + sinusoids(steps, self.in_features, x.device).to(x.dtype)
-        return self.blocks(x, mask, is_causal=True), None
+        mask = nn.Transformer.generate_square_subsequent_mask(x.shape[1], x.device, x.dtype)
+        return self.blocks(self.positioned(x), mask, is_causal=True), None
+
+    def positioned(self, x: Tensor, first: int = 0) -> Tensor:
+        """What the blocks read: x (..., s, d), scaled, and the sinusoids of positions from ``first`` on."""
+        places = sinusoids(x.shape[-2], self.in_features, x.device, first=first)
+        return x * math.sqrt(self.in_features) + places.to(x.dtype)
+
+    def decoder(self, cache: str, capacity: int, *, copies: bool = False) -> Decoder:
+        """The blocks with a cache each, for :meth:`positioned` words; see :class:`adasoft.attention.Decoder`.
+
+        Raises ValueError, with the reason, where the words would not be those of :meth:`forward`.
+        """
+        if type(self) is not Transformer:
+            raise ValueError(
+                f"cache should be 'none' for a body whose forward may differ from Transformer's, got {cache!r} for "
+                f"{type(self).__name__}"
+            )
+        return Decoder(self.blocks, cache, capacity, copies=copies)
 
 
-def sinusoids(steps: int, d: int, device: Any = None) -> Tensor:
-    """Positions as sines and cosines of wavelengths from 2 pi to 20000 pi (Vaswani et al. 2017, 3.5): (steps, d)."""
+def sinusoids(steps: int, d: int, device: Any = None, *, first: int = 0) -> Tensor:
+    """Positions from ``first`` on as sines and cosines of wavelengths from 2 pi to 20000 pi (Vaswani et al. 2017, 3.5):
+    (steps, d)."""
     rates = torch.exp(torch.arange(0, d, 2, device=device) * (-math.log(10_000.0) / d))
-    angles = torch.arange(steps, device=device).unsqueeze(1) * rates
+    angles = torch.arange(first, first + steps, device=device).unsqueeze(1) * rates
     return torch.stack([angles.sin(), angles.cos()], 2).flatten(1)
 
 
@@ -287,41 +305,40 @@ class LanguageModel(nn.Module):
         if self.heard is not None:
             self.heard("output gradient")
 
-    @torch.no_grad()
-    def generate(self, start: Tensor, n: int, *, window: int = 64, generator: torch.Generator | None = None) -> Tensor:
-        """``n`` words drawn one after the other from the model's distribution, after ``start`` (b, T): (b, n).
+    def generate(
+        self,
+        start: Tensor,
+        n: int,
+        *,
+        window: int = 64,
+        generator: torch.Generator | None = None,
+        cache: str = "none",
+        search: str = "sample",
+        beams: int | None = None,
+    ) -> Tensor:
+        """``n`` words after ``start`` (b, T), one after the other: (b, n). Dropout is off.
 
-        Every word is drawn from the whole distribution (by ``softmax.sample`` where there is one, else from
-        ``log_prob``). A body with state reads all of ``start``, ``window`` words at a time; one without state reads the
-        last ``window`` words again for each word. Dropout is off.
+        Args:
+            start: ids, T at least 1.
+            n: number of words.
+            window: words that a body without state sees at once. A body with state reads all of ``start``, ``window``
+                words at a time.
+            generator: of ``search="sample"``.
+            cache: what a :class:`Transformer` keeps of the words it has read: ``"none"``: it reads all again for each
+                word; ``"keys-values"``; or ``"el"``, the inputs of its layers, half as much (EL-attention, Yan et al.
+                2021). The words are the same, but for ties closer than rounding. Beyond the ``window`` the positions of
+                all words shift with each word, so that no cache holds: from there on all three read the last
+                ``window`` words again for each word. For a cache to serve to the end, ``window`` should be at least
+                T + n - 1.
+            search: ``"sample"``: every word is drawn from the whole distribution (by ``softmax.sample`` where there is
+                one, else from ``log_prob``). ``"greedy"``: the most probable word. ``"beam"``: the most probable of
+                ``beams`` sequences, see :func:`adasoft.lm.generation.beam_search`.
+            beams: how many sequences ``search="beam"`` follows, from 1 to V.
+
+        Raises ValueError for an empty start, arguments out of range or that do not belong to the search, and, with the
+        reason, a cache or a search that the body cannot have.
         """
-        if start.dim() != 2 or not start.shape[1]:
-            raise ValueError(f"start should hold ids (b, T) with T at least 1, got the shape {tuple(start.shape)}")
-        n, window = integer("n", n, 1), integer("window", window, 1)
-        modes = {module: module.training for module in self.modules()}
-        self.eval()
-        try:
-            ids, state = start, None
-            first, *others = torch.split(start, window, 1)
-            hidden, state = self.hidden(first)
-            for part in others if state is not None else [start[:, -window:]][: len(others)]:
-                hidden, state = self.hidden(part, state)
-            while True:
-                ids = torch.cat([ids, self._draw(hidden[:, -1], generator).unsqueeze(1)], 1)
-                if ids.shape[1] == start.shape[1] + n:
-                    return ids[:, start.shape[1] :]
-                hidden, state = self.hidden(ids[:, -window:] if state is None else ids[:, -1:], state)
-        finally:
-            for module, mode in modes.items():
-                module.training = mode
-
-    def _draw(self, hidden: Tensor, generator: torch.Generator | None) -> Tensor:
-        drawn: Tensor
-        if hasattr(self.softmax, "sample"):
-            drawn = self.softmax.sample(hidden, 1, generator=generator).squeeze(-1)
-            return drawn
-        drawn = self.softmax.log_prob(hidden).float().exp().multinomial(1, generator=generator).squeeze(-1)
-        return drawn
+        return generate(self, start, n, window=window, generator=generator, cache=cache, search=search, beams=beams)
 
     @property
     def n_parameters(self) -> int:
