@@ -65,10 +65,11 @@ ARROWS = {
     # texts, other softmaxes, language models
     "corpora": _READERS,
     "alternatives": f"{_PLANS} {_LAYERS} timing",
+    "margins": "",
     "lm": f"{_PLANS} {_LAYERS} {_MACHINE} corpora alternatives",
     # what measures, what reads stored numbers, what people type
     "results": "records corpora lm",
-    "bench": f"{_PLANS} search tradeoffs {_LAYERS} {_MACHINE} {_TEXTS} alternatives lm results",
+    "bench": f"{_PLANS} search tradeoffs {_LAYERS} {_MACHINE} {_TEXTS} alternatives margins lm results",
     "cli": f"{_PLANS} tradeoffs {_LAYERS} {_MACHINE} {_TEXTS} lm results bench lessons.kit lessons.page",
     "__main__": "cli",
 }
