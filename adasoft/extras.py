@@ -19,6 +19,7 @@ EXTRAS = {
     "anywidget": "notebooks",
     "wordfreq": "notebooks",
     "triton": "gpu",
+    "sklearn": "neighbours",
 }
 
 

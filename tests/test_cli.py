@@ -439,6 +439,9 @@ def test_each_benchmark_lists_its_own_options():
         name: {s for a in PARSERS[f"python -m adasoft bench {name}"]._actions for s in a.option_strings}
         for name in ("plan", "cost", "layer", "decode", "train", "attention")
     }
+    assert {s for a in PARSERS["python -m adasoft bench margins"]._actions for s in a.option_strings} == {
+        *("-h", "--help", "--seeds", "--json")
+    }
     assert {s for a in PARSERS["python -m adasoft bench gpu"]._actions for s in a.option_strings} == {
         *("-h", "--help", "--minutes", "--out", "--text", "--continue", "--device", "--tiny")
     }

@@ -1,4 +1,4 @@
-"""Benchmarks, `python -m adasoft bench plan|cost|layer|decode|train|attention|gpu`: tables, and a record of each."""
+"""Benchmarks: `python -m adasoft bench plan|cost|layer ...`. Each prints tables and returns a record."""
 
 from .attention import attention_lines, bench_attention
 from .attention_cells import ATTENTION_GPU, ATTENTION_SIZES, ATTENTION_TINY
@@ -8,6 +8,7 @@ from .cost import bench_cost, bench_regret, tiny_cost
 from .decode import bench_decode
 from .gpu import bench_gpu
 from .layer import bench_layer
+from .margins import bench_margins
 from .search import authors_cutoffs_of, bench_cutoffs, bench_plan
 from .sizes import SIZES, TINY
 from .training import bench_train
@@ -27,6 +28,7 @@ __all__ = [
     "bench_decode",
     "bench_gpu",
     "bench_layer",
+    "bench_margins",
     "bench_plan",
     "bench_regret",
     "bench_svd",

@@ -33,7 +33,16 @@ def add(commands: Any) -> None:
         epilog="python -m adasoft bench layer --help explains one benchmark and lists its options",
     )
     benches = top.add_subparsers(dest="what", required=True, metavar="BENCHMARK")
-    for add_one in (_add_plan, _add_cost, _add_layer, _add_decode, _add_train, _add_attention, _add_gpu):
+    for add_one in (
+        _add_plan,
+        _add_cost,
+        _add_layer,
+        _add_decode,
+        _add_train,
+        _add_attention,
+        _add_margins,
+        _add_gpu,
+    ):
         add_one(benches)
 
 
@@ -293,6 +302,24 @@ def _attention(options: argparse.Namespace, rounds: Given) -> Any:
 
 
 # ---------------------------------------------------------------------- gpu
+
+
+def _add_margins(benches: Any) -> None:
+    p: argparse.ArgumentParser = benches.add_parser(
+        "margins",
+        help="classifiers with and without margins on scikit-learn's digits",
+        description="Accuracy, angles between classes, and retrieval of digits that were never trained on: the plain "
+        "and the normalised softmax, SphereFace, CosFace, ArcFace and HASeparator. Nothing is timed.",
+    )
+    p.add_argument("--seeds", type=whole(1), metavar="N", default=8, help="splits of the images (8)")
+    p.add_argument("--json", type=file_name, metavar="FILE", help="also write the results here, as JSON")
+    p.set_defaults(run=run, bench=_margins, rounds=None)
+
+
+def _margins(options: argparse.Namespace, rounds: Given) -> Any:
+    from .. import bench
+
+    return bench.bench_margins(seeds=options.seeds)
 
 
 def _add_gpu(benches: Any) -> None:
