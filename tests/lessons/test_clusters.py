@@ -404,7 +404,7 @@ def test_write_it_yourself():
     assert judge(exercise, exercise.solution).status == "correct" and len(exercise.bugs) >= 3
     for hint, bug in exercise.bugs.items():
         assert hint in judge(exercise, bug).text
-    unknown = judge(exercise, lambda counts, cutoffs, d, widths: 5.0)
+    unknown = judge(exercise, lambda counts, cutoffs, d, widths: 5.0 + counts[0])
     counts, cutoffs, d, widths = exercise.cases()[0]
     head, share = d * (cutoffs[0] + len(cutoffs)), counts[1] / counts.sum()
     tail = share * (d * widths[0] + widths[0] * (cutoffs[1] - cutoffs[0]))

@@ -133,8 +133,9 @@ def test_the_guard_sees_markup():
 
 def test_names_words_and_records_in_the_first_lessons():
     explorer = ClustersExplorer(hostile_words(), cost=hostile_cost(), cutoffs=(20, 90))
-    side = {"cutoffs": [20, 90], "predicted": 1.0, "measured": [2.0, 1.0, 3.0, 9]}
-    explorer.remember("duel", {"batch": 1, "asked": 1, "whose": EVIL, "you": side, "planner": side})
+    side = {"cutoffs": [20, 90], "predicted": 1.0, "measured": [2.0, 1.9, 2.1, 90]}
+    planned = {**side, "measured": [3.0, 2.9, 3.1, 90]}
+    explorer.remember("duel", {"batch": 1, "asked": 1, "whose": EVIL, "you": side, "planner": planned})
     makers = [
         cut_panel,
         machine_panel,

@@ -8,7 +8,7 @@ import pytest
 from panels import every
 
 from adasoft import Vocabulary
-from adasoft.lessons import COUNTED_MULTIPLICATIONS, Explorer, TimingExplorer
+from adasoft.lessons import COUNTED_MULTIPLICATIONS, ClustersExplorer, Explorer, TimingExplorer
 from adasoft.lessons.kit.costs import recorded_costs
 from adasoft.lessons.kit.done import guess_here
 from adasoft.lessons.kit.grading import (
@@ -151,7 +151,8 @@ FIRST = ["half", "speedup", "full width", "coverage 95", "finnish", "best cut", 
 
 @pytest.mark.parametrize("key", FIRST)  # the later lessons' have explorers and tests of their own
 def test_predictions_reveal_only_after_a_guess(key):
-    explorer = Explorer("en", cost=COUNTED_MULTIPLICATIONS)
+    make = ClustersExplorer if key == "second cutoff" else Explorer
+    explorer = make("en", cost=COUNTED_MULTIPLICATIONS)
     box = predict(key, explorer, then=lambda: w.Label("the panel"))
     (entry,) = every(box, AnswerBox)
     entry.submit("no idea")

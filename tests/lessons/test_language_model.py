@@ -716,7 +716,8 @@ def test_a_guess_is_held_against_what_is_measured(explorer, clock):
     press(opened[0], "Train")
     assert "You guessed 3 times for the step; it is 1" in said(opened[0])
     entry.submit("1")
-    assert "You said <b>1</b>; it is <b>1" in entry.verdict
+    assert "This time you said <b>1 times</b>; it is <b>1" in entry.verdict
+    assert "Your first guess, 3 times" in entry.verdict
 
 
 def test_a_question_still_open_follows_the_text_and_the_cutoffs(explorer, clock):

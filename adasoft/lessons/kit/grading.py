@@ -387,7 +387,7 @@ class _Guess:
         """Answer another guess, after the one that counts."""
         self.open()
         answer = "Nothing is measured at these sizes yet." if math.isnan(true) else self.told(guess, true)
-        close = judged(first, result["truth"], self.unit)
+        close = judged(first, result["truth"], self.unit, self.prediction.chance)
         return (
             f"This time you said <b>{html.escape(self.said(guess))}</b>; {answer} Your first guess, "
             f"{html.escape(self.said(first))} ({close}), is the one that is drawn and counted."
