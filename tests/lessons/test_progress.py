@@ -214,7 +214,8 @@ def forget(box, text):
     named(box, f"Yes, {text.lower()}").click()
 
 
-def test_a_lesson_is_forgotten_and_the_others_stay(solving):
+def test_a_lesson_is_forgotten_and_the_others_stay(solving, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where a report is written
     explorer = lesson_02(cutoffs=(2000,))
     work(explorer)
     ask("full cost").submit("164")
