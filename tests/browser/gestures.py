@@ -85,7 +85,8 @@ def finish(notebook, lab, shots, name, cells):
         for i in range(pictures.count())
     )
     # drawn on white, they stand on the page's dark background there (the theme is dark since the loop above)
-    assert "invert" in pictures.first.evaluate("e => getComputedStyle(e).filter")
+    stills = notebook.page.locator(".jp-MarkdownOutput img[src*='img/']")
+    assert all("invert" in stills.nth(i).evaluate("e => getComputedStyle(e).filter") for i in range(stills.count()))
     notebook.close()
 
 
@@ -396,6 +397,7 @@ def until(read, good, seconds=60):
 
 _SETTLED = """() => {
     const odd = [...document.querySelectorAll('.adasoft-figure')].flatMap(f => {
+      if (!f.checkVisibility()) return [];     // in a panel that is closed: it is drawn when that opens
       const plot = f.querySelector('.js-plotly-plot'), {drawn, wanted} = f.dataset;
       // one that is scrolled out of sight hears of its width when it comes back
       const seen = plot?.checkVisibility({contentVisibilityAuto: true});

@@ -165,6 +165,11 @@ def test_04_live_timing(lab, page, shots):
     # the other controls of the cutoffs
     cuts = notebook.show_cell(CUTS)
     plan_authors_reset(notebook, cuts, "explorer")
+    live = notebook.show_cell(LIVE)  # Reset put the settings back, too
+    typed(live, "tokens per step B", "64")
+    typed(live, "hidden size d", "64")
+    holds(notebook, "(explorer.batch, explorer.in_features)", (64, 64))
+    cuts = notebook.show_cell(CUTS)
     slid(cuts, "cutoff 1")
     cuts.get_by_role("combobox", name="number of cutoffs").select_option("1")
     typed(cuts, "cutoff 1, words", "1000")
@@ -221,5 +226,9 @@ def test_04_live_timing(lab, page, shots):
     holds(notebook, "explorer.cutoffs", (1200, 7000))
     cuts.locator(".adasoft-cut .handle[data-i='1']").press("ArrowRight")
     until(lambda: value(notebook, "explorer.cutoffs[1]"), lambda c: c > 7000)
+    # the question asks for the cutoff that moved last
+    notebook.show_cell(CURVE).get_by_role("combobox", name="cutoff that moves").select_option(index=0)
+    holds(notebook, "explorer.active", 0)
+    notebook.show_cell(CURVE).get_by_text("Take the fastest c₁ and halve it").wait_for()
     every_control_was_used(notebook)
     finish(notebook, lab, shots, "04", [RACE, MACHINE, CUTS, 'ask("which number")', LIVE, CURVE])
