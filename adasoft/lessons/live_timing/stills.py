@@ -52,8 +52,9 @@ def _layers_still() -> Picture:
 @still(
     "04_parts",
     "Bars of eight layers that a CPU trained, from the fastest to the slowest, in percent of the time of the whole "
-    "layer: its matrix products alone take some two thirds of narrow layers and nearly all of the widest. Circles, all "
-    "parts of the layer timed one after the other, lie near the dashed line of the whole layer, but for one.",
+    "layer: its matrix products alone take some two thirds of narrow layers and up to nine tenths of wider ones. "
+    "Circles, all parts of the layer timed one after the other, lie near the dashed line of the whole layer, but for "
+    "one.",
 )
 def _parts_still() -> Picture:
     return parts_figure(timed_parts()[::3])
