@@ -460,6 +460,11 @@ def rows_opened(opened: float, batch: float) -> Opened:
     return some, opened * batch / some if some else 0.0
 
 
+def is_searched(n_classes: int, batch: float, on_gpu: bool) -> bool:
+    """Whether the layer looks for the best words of so many rows tail by tail: on a CPU only among many logits."""
+    return on_gpu or n_classes * batch > FEW_LOGITS
+
+
 class MeasuredCost(Cost):
     """A cost model fitted to timings of one device.
 
@@ -538,8 +543,8 @@ class MeasuredCost(Cost):
         return np.maximum(self.flat[objective], fixed + per_row * rows)  # type: ignore[no-any-return]
 
     def searched(self, n_classes: int, batch: float) -> bool:
-        """Whether the best words of so many rows are looked for tail by tail: on a CPU only among many logits."""
-        return self.on_gpu or n_classes * batch > FEW_LOGITS
+        """`is_searched` on this model's device."""
+        return is_searched(n_classes, batch, self.on_gpu)
 
     def full_time(self, n_classes: float, batch: float, d: float, objective: Objective = "train") -> float:
         """Seconds of a full softmax over all words that holds all its logits."""

@@ -20,12 +20,13 @@ from .cost import (
     TERMS,
     MeasuredCost,
     Opened,
+    is_searched,
     product_terms,
     projection_terms,
     rows_terms,
     search_terms,
 )
-from .tuning import BOUND_ROWS, FEW_LOGITS
+from .tuning import BOUND_ROWS
 from .workloads import Shape
 
 #: What a device's fastest bare products show: seconds per multiply-add, and per byte of weights that are read. Both
@@ -88,7 +89,7 @@ def predict(cost: MeasuredCost, kind: str, shape: Any, objective: Any = "train")
 
 def _opened(shape: Shape, i: int, on_gpu: bool) -> Opened | None:
     """Of a batch that was timed it is known whether any of its rows opens a tail, and how many do."""
-    if not on_gpu and shape.batch * shape.n_classes <= FEW_LOGITS:
+    if not is_searched(shape.n_classes, shape.batch, on_gpu):
         return None
     return float(shape.opened[i] > 0), shape.opened[i] * shape.batch
 

@@ -16,12 +16,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from . import decoding
-from .cost import Product, layer_products
+from .cost import Product, is_searched, layer_products
 from .layer import AdaptiveSoftmax
 from .loss import Group, grouped_nll, route
 from .ranks import target_ranks
 from .timing import Step
-from .tuning import FEW_LOGITS
 
 
 class Pool:
@@ -280,8 +279,8 @@ def decode_steps(
     layer: Any = ours(shape).to(device=device, dtype=dtype)
     x = torch.randn(shape.batch, shape.in_features, dtype=dtype).to(device)
     weights = (layer.head.weight, None), layer.cutoffs, [decoding.Tail(p.weight, o.weight) for p, o in layer.tail]
-    if x.device.type == "cpu" and shape.batch * shape.n_classes <= FEW_LOGITS:
-        opened = [1.0] * len(shape.cutoffs)  # nothing is searched, see `MeasuredCost.searched`
+    if not is_searched(shape.n_classes, shape.batch, x.device.type == "cuda"):
+        opened = [1.0] * len(shape.cutoffs)  # all words are computed
     else:
         opened = decoding.topk_ranks(x, *weights, k)[2].double().mean(0).tolist()
     return shape._replace(opened=tuple(opened)), [lambda: layer.topk(x, k)]

@@ -260,3 +260,8 @@ def test_what_the_stored_record_says():
     text = (RECORD.parent / "README.md").read_text(encoding="utf-8")
     for row in rows.values():
         assert f"{row['accuracy'] * 100:.1f} ± {row['sd'] * 100:.1f} % | {row['angle gap']:.1f}" in text
+
+
+def test_the_base_has_no_scores_of_its_own():
+    with pytest.raises(TypeError, match="abstract"):
+        M.MarginClassifier(D, C)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import math
 
 import torch
@@ -16,7 +17,7 @@ from .hyperplanes import distances, largest_margin
 _EPSILON = 1e-12
 
 
-class MarginClassifier(nn.Module):
+class MarginClassifier(nn.Module, abc.ABC):
     """What all classifiers here share: C class vectors of d numbers, ``loss`` and ``logits``.
 
     Prediction never knows the label: it is the largest of :meth:`logits`. (The released call of HASeparator needs
@@ -32,9 +33,9 @@ class MarginClassifier(nn.Module):
         self.in_features, self.n_classes = integer("in_features", in_features, 1), integer("n_classes", n_classes, 2)
         self.weight = nn.Parameter(torch.randn(self.n_classes, self.in_features) / math.sqrt(self.in_features))
 
+    @abc.abstractmethod
     def logits(self, input: Tensor) -> Tensor:
         """Scores of all classes, without any margin: (B, d) -> (B, C)."""
-        raise NotImplementedError
 
     def training_logits(self, input: Tensor, target: Tensor) -> Tensor:
         """Scores that the loss is made of: those of :meth:`logits`, but for the margin at the row's own class."""
