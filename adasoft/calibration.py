@@ -130,9 +130,10 @@ def _samples(
     given, drawn = [(1, 64, 16), (16, 256, 64), *heads, *beyond], _products(draw, 32, 1.5e9 * scale)
     for n, k, d in given + drawn:
         add("product", "train", (n, k, d), partial(product_step, pool, n, k, d, "train"))
-    decoded = [(shape, shape[2] >= 256) for shape in given]
+    decoded = [((max(2, n), k, d), d >= 256) for n, k, d in given]
     # half of them, tails and heads in turns
     decoded += [(shape, bool(place % 2)) for place, shape in enumerate(drawn) if place // 2 % 2 == 0]
+    decoded += [((1, k, d), head) for k, d, head in _VECTORS]
     for (n, k, d), head in decoded:
         make = partial(product_step, pool, n, k, d, "decode", head=head)
         add("head" if head else "product", "decode", (n, k, d), make)
@@ -191,6 +192,20 @@ def _samples(
             name = f"best of {b:,} rows, {v:,} words, d = {d}"
             samples[name] = _Sample("decode", "full", shape._replace(batch=b), [best], _FEW)
     return samples
+
+
+#: k and d of products of one row when decoding, and whether they are heads.
+_VECTORS = [
+    (60_000, 16, False),
+    (9000, 64, False),
+    (40_000, 64, False),
+    (20_000, 256, False),
+    (40_000, 32, True),
+    (2000, 128, True),
+    (20_000, 128, True),
+    (5000, 512, True),
+    (8000, 1024, True),
+]
 
 
 #: V, d and B of full softmaxes that two cores do in some 0.3 s.
@@ -277,7 +292,7 @@ def calibrate(
             if sample.objective == objective and sample.kind != "check" and sample.kind not in RATES
         ]
         least = lower_bounds(found["arithmetic"], found["traffic"], itemsize, objective)
-        coefficients[objective], flat[objective] = fit(fitted, itemsize, least, device.type == "cuda")
+        coefficients[objective], flat[objective] = fit(fitted, itemsize, least, objective, device.type == "cuda")
     model = MeasuredCost(coefficients, flat, itemsize=itemsize)
     rows = []
     for name, (objective, kind, shape, *_) in samples.items():

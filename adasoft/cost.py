@@ -383,6 +383,10 @@ SEARCH_TERMS = ("1", "n", "k w", "n k w")
 HEAD_TERMS = ("n k",)
 #: What a full softmax written by hand, which holds all n k logits at once, takes beyond a product in chunks.
 FULL_TERMS = ("n k",)
+#: A product of one row when decoding: a matrix times a vector, which reads the k d weights as they lie (for many rows
+#: they are first packed, at about twice the price), and whose k logits keep one thread busy. The last term is the
+#: number of words that are normalised and searched: those of a head, or of a full softmax.
+VECTOR_TERMS = ("1", "k d", "k", "k normalised")
 TERMS: dict[str, tuple[str, ...]] = {
     "product": PRODUCT_TERMS,
     "projection": PROJECTION_TERMS,
@@ -390,9 +394,10 @@ TERMS: dict[str, tuple[str, ...]] = {
     "search": SEARCH_TERMS,
     "head": HEAD_TERMS,
     "full": FULL_TERMS,
+    "vector": VECTOR_TERMS,
 }
-#: Kinds that records of version 1 do not have.
-_SINCE_2 = ("search", "head", "full")
+#: Kinds that older records do not have.
+_LATER = ("search", "head", "full", "vector")
 #: Matrix products, and passes over the weights, that a step makes: two more of each for the gradients.
 PASSES = {"train": 3.0, "decode": 1.0}
 
@@ -407,7 +412,8 @@ def lower_bounds(per_operation: float, per_byte: float, itemsize: int, objective
     passes = PASSES[objective]
     least = {"n k d": passes * per_operation, "k d": passes * per_byte * itemsize}
     least |= {"n d w": least["n k d"], "d w": least["k d"]}
-    return {kind: [least.get(term, 0.0) for term in terms] for kind, terms in TERMS.items()}
+    found = {kind: [least.get(term, 0.0) for term in terms] for kind, terms in TERMS.items()}
+    return found if objective == "decode" else found | {"vector": [0.0] * len(VECTOR_TERMS)}
 
 
 def product_terms(k: Any, rows: Any, d: Any, itemsize: int) -> list[Any]:
@@ -449,6 +455,12 @@ def search_terms(size: Any, batch: float, width: float, bounds: bool) -> list[An
     return [one, one * batch, weights, weights * batch]
 
 
+def vector_terms(k: Any, d: Any, normalised: Any) -> list[Any]:
+    """The numbers that the coefficients of `VECTOR_TERMS` multiply."""
+    one = np.ones(np.broadcast(k, d, normalised).shape)
+    return [one, one * np.multiply(k, d, dtype=np.float64), one * k, one * normalised]
+
+
 #: With what probability any row opens a tail, and how many do then.
 Opened = tuple[float, float]
 
@@ -474,7 +486,10 @@ class MeasuredCost(Cost):
     Projections and the sorting of tokens by cluster (the kind ``"rows"``) have terms of their own. All coefficients
     are at least 0, so the model is monotone and satisfies the quadrangle inequality. A full softmax (the kind
     ``"full"``) is one as people write it, which holds all logits at once: a product of V words and so much more for
-    each logit.
+    each logit. When decoding, a product of one row (``"vector"``) has coefficients of its own: PyTorch reads a matrix
+    that it multiplies with a vector as it lies, and packs it first for more rows, which costs about twice as much per
+    weight; and passes over the logits of one row keep one thread busy. Without them one row was off by 12 to 15 %, with
+    them by 4 to 8 % (``python -m adasoft bench cost``).
 
     A layer takes what its parts take: when both are timed in turns, the sum of the parts is the whole layer to within
     the noise (``python -m adasoft bench cost``). What makes predictions wrong is the machine, whose speed drifts by
@@ -482,8 +497,9 @@ class MeasuredCost(Cost):
     what it checks.
 
     Made by :func:`adasoft.calibrate` or :func:`load_cost`. ``coefficients[objective][kind]`` holds one number per
-    entry of ``TERMS[kind]`` (zeros for ``"search"``, ``"head"`` and ``"full"`` where they are left out);
-    ``flat[objective]`` is in seconds. Raises ValueError for numbers outside 0 to 1e12.
+    entry of ``TERMS[kind]`` (zeros for ``"search"``, ``"head"``, ``"full"`` and ``"vector"`` where they are left out;
+    one row is then a product like any other); ``flat[objective]`` is in seconds. Raises ValueError for numbers outside
+    0 to 1e12.
 
     >>> kinds = {"product": [0.5, 0.25, 0, 0, 0, 0], "projection": [1, 0, 0, 0], "rows": [2, 0, 0]}
     >>> cost = MeasuredCost({"train": kinds, "decode": kinds}, {"train": 1.0, "decode": 0.0})
@@ -522,8 +538,8 @@ class MeasuredCost(Cost):
             self.coefficients[objective] = {}
             for kind, terms in TERMS.items():
                 argument, given = f"coefficients[{objective!r}][{kind!r}]", kinds.get(kind)
-                if kind in _SINCE_2 and given is None:
-                    given = [0.0] * len(terms)  # records of version 1 do not tell
+                if kind in _LATER and given is None:
+                    given = [0.0] * len(terms)
                 listed = items(() if given is None else given)
                 if listed is None or len(listed) != len(terms):
                     raise ValueError(
@@ -536,11 +552,30 @@ class MeasuredCost(Cost):
     def product_time(self, k: Values, rows: Values, d: Values, objective: Objective = "train") -> Values:
         """Seconds of one (rows x d) by (d x k) product with its softmax and, in training, its gradients."""
         a = self.coefficients[objective]["product"]
+        if self._is_vector(rows, objective):
+            return self._vector_time(k, d, 0.0)
         # Same sum as `product_terms` (keep in step), grouped as fixed + per_row * rows: fewer passes over large arrays.
         kd = np.multiply(k, d, dtype=np.float64)
         per_row = a[1] * kd + a[2] * np.asarray(k) + a[4] * np.asarray(d)
         fixed = a[0] + a[3] * kd + a[5] * np.maximum(kd - BEYOND_BYTES / self.itemsize, 0.0)
         return np.maximum(self.flat[objective], fixed + per_row * rows)  # type: ignore[no-any-return]
+
+    def _is_vector(self, rows: Values, objective: Objective) -> bool:
+        """Whether a product is one of a matrix and a vector, and the record tells what that takes."""
+        if objective == "train" or np.ndim(rows) or rows != 1:
+            return False
+        return bool(self.coefficients["decode"]["vector"].any())
+
+    def _vector_time(self, k: Values, d: Values, normalised: Values) -> Values:
+        terms = vector_terms(k, d, normalised)
+        return sum(c * t for c, t in zip(self.coefficients["decode"]["vector"], terms, strict=True))  # type: ignore[no-any-return]
+
+    def _normalised_time(self, kind: str, words: Values, rows: float, d: float, objective: Objective) -> Values:
+        """Seconds of a product whose logits are all normalised and searched: a ``"head"`` or a ``"full"`` softmax."""
+        if self._is_vector(rows, objective):
+            return self._vector_time(words, d, words)
+        (per_logit,) = self.coefficients[objective][kind]
+        return self.product_time(words, rows, d, objective) + per_logit * rows * np.asarray(words)  # type: ignore[no-any-return]
 
     def searched(self, n_classes: int, batch: float) -> bool:
         """`is_searched` on this model's device."""
@@ -548,14 +583,11 @@ class MeasuredCost(Cost):
 
     def full_time(self, n_classes: float, batch: float, d: float, objective: Objective = "train") -> float:
         """Seconds of a full softmax over all words that holds all its logits."""
-        (per_logit,) = self.coefficients[objective]["full"]
-        return float(self.product_time(n_classes, batch, d, objective)) + float(per_logit) * batch * n_classes
+        return float(self._normalised_time("full", n_classes, batch, d, objective))
 
     def head_time(self, shortlist: Values, n_tails: int, batch: float, d: float, objective: Objective) -> Values:
         """Seconds of the head; when decoding, it is normalised and searched for every row."""
-        (per_logit,) = self.coefficients[objective]["head"]
-        words = np.asarray(shortlist) + n_tails
-        return self.product_time(words, batch, d, objective) + per_logit * batch * words  # type: ignore[no-any-return]
+        return self._normalised_time("head", np.asarray(shortlist) + n_tails, batch, d, objective)
 
     def tail_time(
         self,
@@ -576,14 +608,13 @@ class MeasuredCost(Cost):
     def decoded_tail(self, size: Values, batch: float, d: float, width: float, opened: Opened | None) -> Values:
         """Seconds of a tail when decoding, ``opened`` with a probability for so many rows; None: no search."""
         a = self.coefficients["decode"]
-        some, rows = (1.0, batch) if opened is None else opened
+        projection = self.projection_time(batch, d, width, "decode")
         if opened is None:
-            beyond = a["head"][0] * batch * np.asarray(size)
-        else:
-            terms = search_terms(size, batch, width, self.on_gpu or batch >= BOUND_ROWS)
-            beyond = sum(c * term for c, term in zip(a["search"], terms, strict=True))
-        words = some * np.asarray(self.product_time(size, rows, width, "decode"))
-        return words + beyond + self.projection_time(batch, d, width, "decode")  # type: ignore[no-any-return]
+            return self._normalised_time("head", size, batch, width, "decode") + projection
+        some, rows = opened
+        terms = search_terms(size, batch, width, self.on_gpu or batch >= BOUND_ROWS)
+        tests = sum(c * term for c, term in zip(a["search"], terms, strict=True))
+        return some * np.asarray(self.product_time(size, rows, width, "decode")) + tests + projection  # type: ignore[no-any-return]
 
     def projection_time(self, rows: Values, d: Values, width: Values, objective: Objective = "train") -> Values:
         """Seconds to gather a tail's rows and project them from d to its width."""

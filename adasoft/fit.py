@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from .cost import (
     projection_terms,
     rows_terms,
     search_terms,
+    vector_terms,
 )
 from .tuning import BOUND_ROWS
 from .workloads import Shape
@@ -95,30 +97,32 @@ def _opened(shape: Shape, i: int, on_gpu: bool) -> Opened | None:
 
 
 def _terms(
-    kind: str, shape: Any, itemsize: int, flat: float, active: Callable[[Any], bool], on_gpu: bool
+    kind: str, shape: Any, objective: str, itemsize: int, flat: float, active: Callable[[Any], bool], on_gpu: bool
 ) -> tuple[Any, float]:
     """One row of the fit: the terms of all kinds, and the seconds of products that sit on the flat part."""
     sizes = [len(terms) for terms in TERMS.values()]
     row = np.zeros(sum(sizes))
-    decoding = kind == "head" or (kind == "layer" and bool(shape.opened))
+    decoding = objective == "decode"
     start = dict(zip(TERMS, np.cumsum([0, *sizes]).tolist(), strict=False))
     fixed = 0.0
 
-    def add(part: str, values: Any, times: float = 1.0) -> None:
-        row[start[part] : start[part] + len(TERMS[part])] += times * np.asarray(values, dtype=np.float64)
+    def add(part: str, values: Any) -> None:
+        row[start[part] : start[part] + len(TERMS[part])] += np.asarray(values, dtype=np.float64)
 
-    def product(n: float, k: float, d: float, times: float = 1.0) -> None:
+    def product(n: float, k: float, d: float, normalised: str = "") -> None:
         nonlocal fixed
+        if decoding and n == 1:
+            add("vector", vector_terms(k, d, k if normalised else 0))
+            return
         terms = product_terms(k, n, d, itemsize)
         if active(terms):
-            add("product", terms, times)
+            add("product", terms)
         else:
-            fixed += times * flat
+            fixed += flat
+        if normalised:
+            add(normalised, [float(n) * k])
 
-    def head(n: float, k: float, d: float) -> None:
-        product(n, k, d)
-        if decoding:
-            add("head", [n * k])
+    head = partial(product, normalised="head") if decoding else product
 
     if kind == "product":
         product(*shape)
@@ -129,8 +133,7 @@ def _terms(
     elif kind == "rows":
         add("rows", rows_terms(*shape))
     elif kind == "full":
-        product(shape.batch, shape.n_classes, shape.in_features)
-        add("full", [float(shape.batch) * shape.n_classes])
+        product(shape.batch, shape.n_classes, shape.in_features, "full")
     else:
         add("rows", rows_terms(shape.batch, shape.in_features))
         whole, *tails = shape.products()
@@ -138,12 +141,11 @@ def _terms(
         for i, ((n, width, d), output) in enumerate(zip(tails[::2], tails[1::2], strict=True)):
             if shape.opened:  # decoding, as in `MeasuredCost.decoded_tail`
                 n, size, opened = shape.batch, output[1], _opened(shape, i, on_gpu)
-                some, rows = (1.0, n) if opened is None else opened
-                if some:
-                    product(rows, size, width)
                 if opened is None:
-                    add("head", [n * size])
+                    head(n, size, width)
                 else:
+                    if opened[0]:
+                        product(opened[1], size, width)
                     add("search", search_terms(size, n, width, on_gpu or n >= BOUND_ROWS))
             else:
                 product(*output)
@@ -155,6 +157,7 @@ def fit(
     samples: list[tuple[str, Any, float]],
     itemsize: int,
     least: Mapping[str, Sequence[float]] | None = None,
+    objective: str = "train",
     on_gpu: bool = False,
 ) -> tuple[dict[str, list[float]], float]:
     """Least squares of relative errors, parts and layers together; outliers weigh less. No coefficient falls below 0,
@@ -165,7 +168,8 @@ def fit(
     """
     from scipy.optimize import nnls
 
-    flat = min(seconds for kind, _, seconds in samples if kind == "product")
+    products = [(shape, seconds) for kind, shape, seconds in samples if kind == "product"]
+    flat = min(seconds for shape, seconds in products if objective == "train" or shape[0] > 1)
     seconds = np.array([s for *_, s in samples])
     # a layer is what is asked for in the end: its error counts more than a part's
     importance = np.array([3.0 if kind in ("layer", "full") else 1.0 for kind, *_ in samples])
@@ -180,7 +184,7 @@ def fit(
             return kept is None or float(np.dot(kept[: sizes[0]], np.asarray(terms, dtype=np.float64))) > flat
 
         rows, fixed = zip(
-            *(_terms(kind, shape, itemsize, flat, active, on_gpu) for kind, shape, _ in samples), strict=True
+            *(_terms(kind, shape, objective, itemsize, flat, active, on_gpu) for kind, shape, _ in samples), strict=True
         )
         matrix, target = np.stack(rows) / seconds[:, None], 1 - np.array(fixed) / seconds
         scale = np.maximum(np.abs(matrix).max(0), 1e-300)

@@ -24,7 +24,8 @@ def measured(seed: int = 0) -> MeasuredCost:
         "rows": draw([1e-4, 1e-7, 1e-8]),
     }
     more = {"search": draw([1e-4, 1e-6, 1e-7, 1e-9]), "head": draw([1e-6]), "full": draw([1e-6])}
-    parts = {"train": kinds | {"full": more["full"]}, "decode": kinds | more}
+    vector = {"vector": draw([1e-4, 1e-7, 1e-6, 1e-6])}
+    parts = {"train": kinds | {"full": more["full"]}, "decode": kinds | more | vector}
     return MeasuredCost(parts, {"train": 2e-4, "decode": 2e-4}, name="drawn")
 
 

@@ -390,5 +390,28 @@ def test_the_least_that_coefficients_can_be():
     found = C.lower_bounds(1e-12, 1e-11, 2, "train")
     assert found["product"] == pytest.approx([0, 3e-12, 0, 6e-11, 0, 0])
     assert found["projection"] == pytest.approx([0, 3e-12, 0, 6e-11])
-    assert not any(found["rows"] + found["search"] + found["head"] + found["full"])
+    assert not any(found["rows"] + found["search"] + found["head"] + found["full"] + found["vector"])
+    assert C.lower_bounds(1e-12, 1e-11, 2, "decode")["vector"] == pytest.approx([0, 2e-11, 0, 0])
     assert C.lower_bounds(1e-12, 1e-11, 2, "decode")["product"] == pytest.approx([0, 1e-12, 0, 2e-11, 0, 0])
+
+
+def test_one_row_is_a_matrix_times_a_vector():
+    """Its own coefficients: for heads, full softmaxes and where nothing is searched, all words are normalised."""
+    parts = apart()
+    decode = parts.coefficients["decode"] | {"vector": [4e-5, 2e-10, 3e-9, 5e-9]}
+    cost = MeasuredCost({"train": parts.coefficients["train"], "decode": decode}, parts.flat)
+    assert cost.product_time(9000, 1, 16, "decode") == pytest.approx(4e-5 + 2e-10 * 9000 * 16 + 3e-9 * 9000)
+    assert cost.full_time(9000, 1, 16, "decode") == pytest.approx(4e-5 + 2e-10 * 9000 * 16 + 8e-9 * 9000)
+    assert cost.head_time([500, 900], 2, 1, 64, "decode").tolist() == pytest.approx(
+        [4e-5 + 2e-10 * 64 * k + 8e-9 * k for k in (502, 902)]
+    )
+    projection = cost.projection_time(1, 512, 16, "decode")
+    assert cost.decoded_tail(9000, 1, 512, 16, None) == pytest.approx(
+        cost.full_time(9000, 1, 16, "decode") + projection
+    )
+    assert cost.decoded_tail(9000, 1, 512, 16, (0.5, 1.0)) == pytest.approx(
+        cost.product_time(9000, 1, 16, "decode") / 2 + projection + 3.1e-5 + 3.2e-8
+    )
+    for rows, objective in ((2, "decode"), (1, "train"), (np.ones(1), "decode")):
+        assert cost.product_time(9000, rows, 16, objective) == parts.product_time(9000, rows, 16, objective)
+    assert cost.full_time(9000, 2, 16, "decode") == parts.full_time(9000, 2, 16, "decode")

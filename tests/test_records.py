@@ -74,7 +74,7 @@ def stored(tmp_path, monkeypatch):
 def test_each_number_of_a_record_is_read_into_its_place(stored):
     stored.write_text(json.dumps(record()))
     cost = R.read_record(stored)
-    unknown = {"search": [0.0] * 4, "head": [0.0], "full": [0.0]}  # to version 1
+    unknown = {"search": [0.0] * 4, "head": [0.0], "full": [0.0], "vector": [0.0] * 4}  # to version 1
     found = {o: {k: v.tolist() for k, v in kinds.items()} for o, kinds in cost.coefficients.items()}
     assert found == {objective: kinds | unknown for objective, kinds in KINDS.items()}
     assert cost.flat == {"train": 2e-4, "decode": 1e-4} and cost.itemsize == 4 and not cost.on_gpu

@@ -60,11 +60,15 @@ const BEYOND_BYTES = 2 ** 25;
 const BOUND_ROWS = 32, FEW_LOGITS = 2 ** 16;   // as in adasoft/tuning.py
 
 function measured({coefficients, flat, itemsize, onGpu}) {
-  const product = (k, rows, d, objective) => {
-    const a = coefficients[objective].product, kd = k * d;
+  const vectors = coefficients.decode.vector.some(number => number);
+  /** `normalised`: 'head' or 'full' where all logits are. */
+  const product = (k, rows, d, objective, normalised = null) => {
+    const {product: a, vector: v} = coefficients[objective], kd = k * d;
+    if (objective === 'decode' && rows === 1 && vectors) return v[0] + v[1] * kd + v[2] * k + (normalised ? v[3] * k : 0);
     const perRow = a[1] * kd + a[2] * k + a[4] * d;
     const fixed = a[0] + a[3] * kd + a[5] * Math.max(kd - BEYOND_BYTES / itemsize, 0);
-    return Math.max(flat[objective], fixed + perRow * rows);
+    return Math.max(flat[objective], fixed + perRow * rows)
+      + (normalised ? coefficients[objective][normalised][0] * rows * k : 0);
   };
   const projection = (rows, d, width, objective) => {
     const a = coefficients[objective].projection;
@@ -78,16 +82,14 @@ function measured({coefficients, flat, itemsize, onGpu}) {
     if (objective === 'train')
       return product(size, share * batch, width, objective) + projection(share * batch, d, width, objective);
     if (opened === null)                      // nothing is searched: all words are computed
-      return product(size, batch, width, objective) + coefficients[objective].head[0] * batch * size
-        + projection(batch, d, width, objective);
+      return product(size, batch, width, objective, 'head') + projection(batch, d, width, objective);
     const some = opened >= 1 ? 1 : -Math.expm1(batch * Math.log1p(-opened)), rows = some ? opened * batch / some : 0;
     const a = coefficients[objective].search, weights = size * (onGpu || batch >= BOUND_ROWS ? width : 0);
     return some * product(size, rows, width, objective)
       + a[0] + a[1] * batch + a[2] * weights + a[3] * (weights * batch) + projection(batch, d, width, objective);
   };
-  const whole = (n, batch, d, objective) =>
-    product(n, batch, d, objective) + coefficients[objective].full[0] * batch * n;
-  const head = (k, batch, d, objective) => product(k, batch, d, objective) + coefficients[objective].head[0] * batch * k;
+  const whole = (n, batch, d, objective) => product(n, batch, d, objective, 'full');
+  const head = (k, batch, d, objective) => product(k, batch, d, objective, 'head');
   const searched = (n, batch) => onGpu || n * batch > FEW_LOGITS;
   return {product, projection, sorting, head, tail, whole, searched};
 }
