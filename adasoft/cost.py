@@ -489,7 +489,7 @@ class MeasuredCost(Cost):
     each logit. When decoding, a product of one row (``"vector"``) has coefficients of its own: PyTorch reads a matrix
     that it multiplies with a vector as it lies, and packs it first for more rows, which costs about twice as much per
     weight; and passes over the logits of one row keep one thread busy. Without them one row was off by 12 to 15 %, with
-    them by 4 to 8 % (``python -m adasoft bench cost``).
+    them by 8 % (``python -m adasoft bench cost``).
 
     A layer takes what its parts take: when both are timed in turns, the sum of the parts is the whole layer to within
     the noise (``python -m adasoft bench cost``). What makes predictions wrong is the machine, whose speed drifts by
