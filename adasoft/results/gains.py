@@ -97,10 +97,9 @@ def _planning(folder: Path) -> list[str]:
     cost = _record(folder, "bench-cost-cpu")
     regrets = sorted(case["regret"] for case in cost["regret"])
     # with the machine as fast as in its record: how it drifts is no fault of the model
-    trained, decoded, full = (
-        cost["summary"][what]["model's error"]
-        for what in ("layers, training", "layers, decoding 256 rows", "full softmaxes, training")
-    )
+    whats = ("layers, training", "layers, decoding 1 row", "layers, decoding 256 rows", "full softmaxes, training")
+    medians = [cost["summary"][what]["model's error"]["median"] for what in whats]
+    trained, one, many, full = (f"{100 * median:.0f} %" for median in medians)
     large = next(row for row in _record(folder, "bench-layer-cuda")["full"] if row["what"] == "full: plain")
     model = next(model for model in map(read_record, shipped_records()) if model.on_gpu and model.itemsize == 2)
     predicted = model.full_time(large["V"], large["N"], large["d"])
@@ -108,9 +107,8 @@ def _planning(folder: Path) -> list[str]:
         "plan (`bench plan`, `bench cost`)",
         f"the best of all cutoffs for {search['V']:,} words and {search['J']} tails in {search['ms'] / 1e3:.2f} s; "
         f"when timed, they took {regrets[0]:.2f} to {regrets[-1]:.2f} of the time of the best of 30 others",
-        f"predicted times are off by {100 * trained['median']:.0f} % in the median for layers in training, by "
-        f"{100 * decoded['median']:.0f} % for 256 rows decoded, by {100 * full['median']:.0f} % for full softmaxes "
-        f"(CPU); on the GPU a full softmax of {large['V']:,} words took "
+        f"predicted times are off by {trained} in the median for layers in training, by {one} for one row decoded, "
+        f"by {many} for 256, by {full} for full softmaxes (CPU); on the GPU a full softmax of {large['V']:,} words took "
         f"{large['ms'] / 1e3 / predicted:.1f} times as long as predicted",
     ]
 
