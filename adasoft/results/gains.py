@@ -108,8 +108,8 @@ def _planning(folder: Path) -> list[str]:
         f"the best of all cutoffs for {search['V']:,} words and {search['J']} tails in {search['ms'] / 1e3:.2f} s; "
         f"when timed, they took {regrets[0]:.2f} to {regrets[-1]:.2f} of the time of the best of 30 others",
         f"predicted times are off by {trained} in the median for layers in training, by {one} for one row decoded, "
-        f"by {many} for 256, by {full} for full softmaxes (CPU); on the GPU a full softmax of {large['V']:,} words took "
-        f"{large['ms'] / 1e3 / predicted:.1f} times as long as predicted",
+        f"by {many} for 256, by {full} for full softmaxes (CPU); on the GPU a full softmax of {large['V']:,} words "
+        f"took {large['ms'] / 1e3 / predicted:.1f} times as long as predicted",
     ]
 
 

@@ -71,6 +71,14 @@ def test_a_new_vocabulary_never_shows_old_cutoffs(explorer):
     assert explorer.prediction == explorer.full
 
 
+def test_more_cutoffs_go_where_the_widest_tail_is(explorer):
+    explorer.cutoffs = (400, 4000, 15_000)
+    explorer.set_n_tails(5)
+    assert explorer.cutoffs == (400, 1265, 4000, 7746, 15_000)
+    explorer.set_n_tails(1)
+    assert explorer.cutoffs == (400,)
+
+
 def test_fewer_words_only_hide_cutoffs(explorer, cache, capsys):
     few, many = Vocabulary.synthetic(900, name="few"), explorer.vocabulary
     explorer.vocabulary = few

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, TypeVar
@@ -180,13 +181,14 @@ class Explorer(Kept):
         self.cutoffs = (*self.cutoffs[:i], int(value), *self.cutoffs[i + 1 :])
 
     def set_n_tails(self, n_tails: int) -> None:
-        """Drop the last cutoffs, or add new ones between the last and V (in the middle on the log scale)."""
+        """Drop the last cutoffs, or add new ones where the widest tail is (in its middle, on the log scale)."""
         cutoffs, n = list(self.cutoffs[:n_tails]), len(self.vocabulary)
         while len(cutoffs) < n_tails:
-            last = cutoffs[-1] if cutoffs else 1
-            if last + 1 >= n:
-                raise ValueError(f"no room for {n_tails} cutoffs: the last is {last:,} of V = {n:,} words")
-            cutoffs.append(min(max(round((last * n) ** 0.5), last + 1), n - 1))
+            edges = [*(cutoffs or [1]), n]
+            low, high = max(itertools.pairwise(edges), key=lambda gap: (gap[1] / gap[0], gap[0]))
+            if low + 1 >= high:
+                raise ValueError(f"no room for {n_tails} cutoffs: the last is {edges[-2]:,} of V = {n:,} words")
+            cutoffs = sorted([*cutoffs, min(max(round((low * high) ** 0.5), low + 1), high - 1)])
         self.cutoffs = tuple(cutoffs)
 
     def plan_for_me(

@@ -203,10 +203,13 @@ function moves(view) {
     },
     setTails(many) {
       const cuts = state.cuts.slice(0, many), n = view.words.n;
-      while (cuts.length < many) {
-        const last = cuts.at(-1) ?? 1;
-        if (last + 1 >= n) { tell(`There is no room for ${many} cutoffs: the last is ${whole(last)} of ${whole(n)} words.`, true); redraw(); return; }
-        cuts.push(Math.min(Math.max(Math.round(Math.sqrt(last * n)), last + 1), n - 1));
+      while (cuts.length < many) {                      // in the middle of the widest tail, on the log scale
+        const edges = [...cuts.length ? cuts : [1], n];
+        let at = 0;
+        for (let i = 1; i + 1 < edges.length; i++) if (edges[i + 1] / edges[i] >= edges[at + 1] / edges[at]) at = i;
+        const [low, high] = [edges[at], edges[at + 1]];
+        if (low + 1 >= high) { tell(`There is no room for ${many} cutoffs: the last is ${whole(edges.at(-2))} of ${whole(n)} words.`, true); redraw(); return; }
+        cuts.splice(cuts.length ? at + 1 : 0, 0, Math.min(Math.max(Math.round(Math.sqrt(low * high)), low + 1), high - 1));
       }
       view.setCuts(cuts);
     },
