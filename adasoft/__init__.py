@@ -25,6 +25,7 @@ _ROOMS = {
     "load_cost": "records",
     "Plan": "planning",
     "plan": "planning",
+    "check": "opinion",
     "front": "tradeoffs",
     "two_clusters": "tradeoffs",
     "AdaptiveSoftmax": "layer",
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from .cost import PaperCost as PaperCost
     from .embedding import AdaptiveEmbedding as AdaptiveEmbedding
     from .layer import AdaptiveSoftmax as AdaptiveSoftmax
+    from .opinion import check as check
     from .planning import Plan as Plan
     from .planning import plan as plan
     from .records import load_cost as load_cost

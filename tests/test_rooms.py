@@ -49,6 +49,7 @@ ARROWS = {
     "search": "cost",
     "planning": "vocabulary cost records search",
     "tradeoffs": "vocabulary cost records search planning",
+    "opinion": "vocabulary cost planning",
     # the layer
     "reference": "",
     "ranks": "",
@@ -71,7 +72,7 @@ ARROWS = {
     # what measures, what reads stored numbers, what people type
     "results": "records corpora lm",
     "bench": f"{_PLANS} search tradeoffs {_LAYERS} {_MACHINE} {_TEXTS} alternatives attention margins lm results",
-    "cli": f"{_PLANS} tradeoffs {_LAYERS} {_MACHINE} {_TEXTS} lm results bench lessons.kit lessons.page",
+    "cli": f"{_PLANS} tradeoffs opinion {_LAYERS} {_MACHINE} {_TEXTS} lm results bench lessons.kit lessons.page",
     "__main__": "cli",
 }
 

@@ -1,4 +1,4 @@
-"""The command line: `adasoft plan|calibrate|bench|train|table|page|lab`, one file per command.
+"""The command line: `adasoft plan|check|calibrate|bench|train|table|page|lab`, one file per command.
 
 ``main`` runs a command and turns whatever goes wrong into one line and an exit status.
 """
@@ -14,7 +14,7 @@ from .. import __version__
 from ..extras import EXTRAS, missing
 from ..files import short
 from ..screen import ReaderGone, Screen, fail, open_descriptors
-from . import bench, calibrate, lab, page, plan, table, train
+from . import bench, calibrate, check, lab, page, plan, table, train
 from .arguments import BAD_INPUT, Parser, full_name
 
 #: More exit statuses: an error that nobody foresaw; Ctrl-C, and a reader that is gone, as shells count signals.
@@ -64,7 +64,7 @@ def parser(prog: str = "python -m adasoft") -> Parser:
     )
     top.add_argument("--version", action="version", version=f"adasoft {__version__}", help="print the version and stop")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (plan, calibrate, bench, train, table, page, lab):
+    for command in (plan, check, calibrate, bench, train, table, page, lab):
         command.add(commands)
     return top
 

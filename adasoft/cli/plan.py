@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..files import write_whole
 from ..text import table
-from .arguments import can_be_written, encoding_option, file_or_print, number, numbers, only_with, whole
-from .words import synthetic, words_of
+from .arguments import can_be_written, file_or_print, number, numbers, only_with, whole
+from .machine import cost_for, machine_options
+from .words import word_options, words_for
 
 if TYPE_CHECKING:
     from ..cost import MeasuredCost
@@ -30,24 +31,9 @@ def add(commands: Any) -> None:
         "  python -m adasoft plan en --front          (the trade between time and width)\n",
     )
     p.set_defaults(run=run)
-    p.add_argument(
-        "source",
-        metavar="SOURCE",
-        help="a language code of the wordfreq library (en, de, fi ...); a file of counts, one word and its count per "
-        "line (word<TAB>count, or as `sort | uniq -c` writes them); a text file (plain, gz, xz or bz2); or synthetic:N "
-        "for N words by Zipf's law",
-    )
-    _word_options(p.add_argument_group("words"))
+    word_options(p)
     _layer_options(p.add_argument_group("layer"))
-    group = p.add_argument_group("machine")
-    group.add_argument("--device", help="whose timings to use: cpu or cuda (default: what was calibrated last)")
-    group.add_argument("--dtype", default="float32", help="use timings of this number format (float32)")
-    group.add_argument("--record", metavar="FILE", help="use this machine record instead")
-    group.add_argument(
-        "--captured",
-        action="store_true",
-        help="use timings of steps that a CUDA graph replays, without launches (`calibrate --captured`)",
-    )
+    machine_options(p)
     group = p.add_argument_group("what is shown")
     group.add_argument(
         "--front",
@@ -61,21 +47,6 @@ def add(commands: Any) -> None:
         type=file_or_print,
         metavar="FILE",
         help="write the plan as JSON, with the order of the ids ('-': print it and nothing else)",
-    )
-
-
-def _word_options(group: Any) -> None:
-    group.add_argument("--kind", choices=["counts", "text"], help="what the file holds (guessed by default)")
-    encoding_option(group)
-    group.add_argument("--min-count", type=number(), metavar="N", help="words that occur less often become <unk>")
-    group.add_argument("--max-size", type=whole(), metavar="V", help="keep V words; the rest become <unk>")
-    group.add_argument("--eos", metavar="WORD", help="text: count this word once per line")
-    group.add_argument("--lower", action="store_true", help="text: convert to lower case")
-    group.add_argument(
-        "--split",
-        choices=["whitespace", "words"],
-        default="whitespace",
-        help="text: how to find the words (whitespace)",
     )
 
 
@@ -119,8 +90,6 @@ def _layer_options(group: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Print the plan, or write it."""
-    from ..records import load_cost, read_record
-
     can_be_written(options.json)
     if options.front:
         only_with(
@@ -132,13 +101,8 @@ def run(options: argparse.Namespace) -> None:
             "embedding",
             "json",
         )
-    words = _words(options)
-    device = options.device or ("cuda" if options.captured else None)
-    if options.record is None:
-        cost = load_cost(device, dtype=options.dtype, captured=options.captured)
-    else:
-        only_with(options, "timings of this machine; leave it out with --record", "captured")
-        cost = read_record(options.record)
+    words = words_for(options)
+    cost = cost_for(options)
     show = _print_front if options.front else _print_plan
     show(words, options, {"cost": cost, **_request(options)})
 
@@ -216,24 +180,3 @@ def _print_front(words: Vocabulary, options: argparse.Namespace, request: dict[s
     print(f"{words.name}: V = {len(words):,}, d = {options.in_features}, B = {options.batch:,}")
     print(f"cost model: {request['cost'].name}; widths of the tails: {list(points[0].widths)}\n")
     print(front_table(points))
-
-
-def _words(options: argparse.Namespace) -> Vocabulary:
-    """The words that are asked for, truncated as asked. Raises ValueError if none but <unk> is left."""
-    if options.source.startswith("synthetic:"):
-        words = synthetic(options.source.removeprefix("synthetic:"))
-    else:
-        text: dict[str, Any] = {"eos": options.eos, "lower": options.lower or None}
-        if options.split != "whitespace":
-            text["tokenizer"] = options.split
-        given = {name: value for name, value in text.items() if value is not None}
-        words = words_of(options.source, options.encoding, kind=options.kind, **given)
-    if options.min_count is None and options.max_size is None:
-        return words
-    kept = words.truncate(min_count=options.min_count, max_size=options.max_size)
-    if len(kept) == 1 < len(words):
-        raise ValueError(
-            f"--min-count {options.min_count:g} leaves no word but <unk>: the largest count is {words.counts[0]:g}"
-            + (", a share of all words" if words.counts[0] < 1 else "")
-        )
-    return kept
