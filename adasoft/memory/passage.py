@@ -17,6 +17,8 @@ from .pairs import Scores, joined, latest, no_pairs, seen, target_scores
 _FIRST, _LONGER, _SHORTER, _LEAST = 0.05, 1.2, 0.5, 0.005
 #: Positions that are scored at once.
 _CHUNK = 256
+#: For how many settings a passage keeps what caches say: two numbers for each word.
+_KEPT = 8
 
 
 class Passage:
@@ -48,7 +50,7 @@ class Passage:
         if bool((target < 0).any()):
             raise ValueError(f"target should hold ids of words, none of them ignored, got {int(target.min())}")
         self.hidden, self.target, self.log_prob, self.resets = hidden.detach(), target, log_prob.detach(), resets
-        self._last: tuple[tuple[int, float, int], Scores] | None = None
+        self._known: dict[tuple[int, float, int], Scores] = {}
 
     @classmethod
     @torch.no_grad()
@@ -69,8 +71,8 @@ class Passage:
         steps = self.target.shape[1]
         until = steps if until is None else integer("until", until, 1, steps)
         key = (integer("size", size, 1), theta, until)
-        if self._last is not None and self._last[0] == key:
-            return self._last[1]  # another lambda for the same theta costs next to nothing
+        if key in self._known:
+            return self._known[key]  # another lambda for the same theta costs next to nothing
         state, parts = no_pairs(self.hidden), []
         for start in range(0, until, _CHUNK):
             at = slice(start, min(start + _CHUNK, until))
@@ -80,7 +82,9 @@ class Passage:
             parts.append(target_scores(pairs, query, words, theta, seen(pairs.words, words.shape[1], size, resets)))
             state = latest(pairs, size, resets)
         scores = Scores(torch.cat([s.log_prob for s in parts], 1), torch.cat([s.filled for s in parts], 1))
-        self._last = (key, scores)
+        while len(self._known) >= _KEPT:
+            self._known.pop(next(iter(self._known)))
+        self._known[key] = scores
         return scores
 
     def nats(self, size: int, theta: float, lam: float, until: int | None = None) -> Tensor:
