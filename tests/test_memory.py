@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
@@ -9,7 +10,12 @@ import torch
 
 from adasoft import AdaptiveSoftmax
 from adasoft.alternatives import FullSoftmax, SampledSoftmax, build
-from adasoft.memory import NeuralCache, Pairs, Passage, search
+from adasoft.bench import MEMORY_TINY, bench_memory
+from adasoft.bench import memory as bench
+from adasoft.corpora import load
+from adasoft.lm.run import Run
+from adasoft.lm.settings import Settings
+from adasoft.memory import NeuralCache, Pairs, Passage, StreamingCache, search
 
 B, T, D, V = 3, 11, 4, 12
 ORDER = [(5 * i + 2) % V for i in range(V)]  # ids that are no ranks
@@ -336,3 +342,65 @@ def test_an_estimate_is_refused_and_a_row_without_a_sequence():
     ):
         with pytest.raises(ValueError, match=message):
             change()
+
+
+# ---------------------------------------------------------------------- in a training
+
+
+def test_a_training_goes_on_from_window_to_window():
+    hidden, target = drawn()
+    cache = NeuralCache(FullSoftmax(D, V), 6, theta=0.5, lam=0.4)
+    streaming, whole = StreamingCache(cache), cache(hidden, target)
+    parts = [streaming(hidden[:, at], target[:, at]).output for at in (slice(0, 3), slice(3, 8), slice(8, T))]
+    torch.testing.assert_close(torch.cat(parts, 1), whole.output, rtol=1e-13, atol=1e-13)
+    before = streaming.state
+    alone = streaming.eval()(hidden, target).output
+    assert torch.equal(alone, cache.softmax(hidden, target).output) and streaming.state is before
+    streaming.train().begin()
+    assert torch.equal(streaming(hidden, target).output, whole.output)
+    assert not any("state" in name for name in streaming.state_dict())
+
+
+@pytest.fixture
+def a_text(tmp_path, monkeypatch):
+    monkeypatch.setenv("ADASOFT_CACHE", str(tmp_path / "cache"))
+    words = [f"w{(7 * i * i + i // 3) % 40}" for i in range(1500)]
+    path = tmp_path / "text.txt"
+    path.write_text("\n".join(" ".join(words[i : i + 10]) for i in range(0, len(words), 10)))
+    return path
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_the_benchmark_at_a_tiny_size_goes_on_where_it_stopped(a_text, monkeypatch):
+    torch.set_default_dtype(torch.float32)
+    said, real = [], bench._updated
+
+    def stops(corpus, sizes, name, seed):
+        if name == "Hebbian, norms matched":
+            raise KeyboardInterrupt
+        return real(corpus, sizes, name, seed)
+
+    monkeypatch.setattr(bench, "_updated", stops)
+    with pytest.raises(KeyboardInterrupt):
+        bench_memory(a_text, sizes=MEMORY_TINY, say=said.append)
+    monkeypatch.setattr(bench, "_updated", real)
+    monkeypatch.setattr(bench, "_cached", lambda *_: pytest.fail("what is done is kept"))
+    record = bench_memory(a_text, sizes=MEMORY_TINY, say=said.append)
+    assert json.loads(json.dumps(record)) == record
+    assert [row["size"] for row in record["cache"]] == [0, 5, 20, 20] and record["cache"][3]["theta"] == 0
+    assert [row["row"] for row in record["hebbian"]] == [*bench.UPDATES]
+    assert len({row["nats"] for row in record["hebbian"]}) == len(bench.UPDATES)  # each does something, none the same
+    for row in record["cache"] + record["trained"] + record["hebbian"]:
+        sums = [n * (nats or 0) for n, nats in zip(row["tokens by band"], row["nats by band"], strict=True)]
+        assert sum(sums) / sum(row["tokens by band"]) == pytest.approx(row["nats"])
+        assert row["perplexity"] == pytest.approx(math.exp(row["nats"]))
+    assert "model alone" in said[0] and not list((a_text.parent / "cache" / "bench").iterdir())
+
+
+def test_a_model_is_read_as_one_sequence(a_text):
+    torch.set_default_dtype(torch.float32)
+    run = Run(load(a_text, progress=False), Settings(hidden=8, cutoffs=(10,), batch=2, bptt=5, model="gru"))
+    passage = bench.passage_of(run, run.corpus.valid, window=7)
+    ranks, nats = run.nats("valid")
+    assert passage.target[0].tolist() == ranks.tolist() and run.model.training
+    torch.testing.assert_close(-passage.log_prob[0].double(), torch.from_numpy(nats), rtol=1e-5, atol=1e-5)

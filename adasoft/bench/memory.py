@@ -35,8 +35,8 @@ _COLUMNS = ["row", "perplexity", "change", *(f"nats {name}" for name in ("1-10",
 class MemorySizes:
     """What is trained: a language model with an LSTM and an adaptive softmax."""
 
-    tokens: int = 1_000_000
-    """Of the training part, for the cache; half of them for the Hebbian updates, whose differences are small."""
+    tokens: int = 500_000
+    """Of the training part."""
     valid: int = 60_000
     """Of the validation part: the first half tunes the caches, the other reports them."""
     hidden: int = 128
@@ -45,13 +45,13 @@ class MemorySizes:
     bptt: int = 35
     learning_rate: float = 2e-3
     seeds: int = 3
-    """Of the Hebbian updates."""
+    """Of the Hebbian updates, whose differences are small."""
     caches: tuple[int, ...] = (100, 500, 2_000)
     trained: int = 500
     """Size of the cache that is trained with the model."""
 
 
-MEMORY_TINY = MemorySizes(400, 120, 8, 1, 2, 5, 1e-2, 1, (5, 20), 5)
+MEMORY_TINY = MemorySizes(300, 120, 8, 1, 2, 5, 1e-2, 1, (5, 20), 5)
 
 
 def bench_memory(
@@ -65,7 +65,7 @@ def bench_memory(
 
     Cache: theta and lambda searched on the first half of the validation part and reported on the other, into which the
     cache runs on; it is never emptied, not where a document begins either. *Trained*: a second model whose loss has the
-    cache in it. Hebbian: the same model with and without, on half as much text, with several seeds. Nothing is timed.
+    cache in it. Hebbian: the same model with and without, with several seeds. Nothing is timed.
     Finished parts are kept in the cache folder, so that the same command goes on where it was interrupted.
     """
     from tqdm.auto import tqdm
@@ -74,15 +74,15 @@ def bench_memory(
 
     sizes = sizes or MemorySizes()
     limits: dict[str, Any] = {"valid_tokens": sizes.valid, "test_tokens": 1_000, "encoding": encoding}
-    whole, half = (load(text, tokens=tokens, **limits) for tokens in (sizes.tokens, sizes.tokens // 2))
-    about: Row = {"sizes": asdict(sizes), **provenance("cpu")}
-    about["corpus"] = {"name": whole.name, "digest": whole.digest, "V": whole.n_classes, "V of half": half.n_classes}
+    corpus = load(text, tokens=sizes.tokens, **limits)
+    about: Row = {"sizes": {**asdict(sizes), "caches": list(sizes.caches)}, **provenance("cpu")}
+    about["corpus"] = {"name": corpus.name, "digest": corpus.digest, "V": corpus.n_classes}
     parts = Parts("memory", {name: value for name, value in about.items() if name != "date"})
     jobs: list[tuple[str, Callable[[], list[Row]]]] = [
-        ("cache", partial(_cached, whole, sizes)),
-        ("trained", partial(_trained, whole, sizes)),
+        ("cache", partial(_cached, corpus, sizes)),
+        ("trained", partial(_trained, corpus, sizes)),
         *(
-            (f"hebbian {name} {seed}", partial(_updated, half, sizes, name, seed))
+            (f"hebbian {name} {seed}", partial(_updated, corpus, sizes, name, seed))
             for seed in range(sizes.seeds)
             for name in UPDATES
         ),
@@ -105,9 +105,9 @@ def _cached(corpus: Corpus, sizes: MemorySizes) -> list[Row]:
     passage = passage_of(_run(corpus, sizes), corpus.valid)
     rows = [_row(corpus, passage, "model alone", 1, 0.0, 0.0)]
     for size in sizes.caches:
-        rows.append(_searched(corpus, passage, f"cache of {size:,}", size))
+        rows.append(_searched(corpus, passage, f"cache of {size:,}", size, rows[-1]))
     largest = sizes.caches[-1]
-    rows.append(_searched(corpus, passage, f"unigram cache of {largest:,}", largest, unigram=True))
+    rows.append(_searched(corpus, passage, f"unigram cache of {largest:,}", largest, {"theta": 0.0, "lam": 0.1}))
     return _compared(rows)
 
 
@@ -133,7 +133,7 @@ def _trained(corpus: Corpus, sizes: MemorySizes) -> list[Row]:
         _row(corpus, passage, f"trained with a cache: cache of {size:,} as trained", size, theta, lam),
     ]
     for n in sorted({size, sizes.caches[-1]}):
-        rows.append(_searched(corpus, passage, f"trained with a cache: cache of {n:,} as searched", n))
+        rows.append(_searched(corpus, passage, f"trained with a cache: cache of {n:,} as searched", n, rows[-1]))
     return _compared(rows)
 
 
@@ -215,21 +215,26 @@ def _half(passage: Passage) -> int:
     return passage.target.shape[1] // 2
 
 
-def tuned(passage: Passage, size: int, *, unigram: bool = False) -> Found:
-    """theta and lambda for the first half of a passage: the best of a coarse grid, and from there the search."""
+def tuned(passage: Passage, size: int, start: Row) -> Found:
+    """theta and lambda for the first half of a passage, searched from those of a row.
+
+    From a row without a cache, lambda 0, the search starts at the best of a coarse grid.
+    """
     from ..memory import search
 
     def nats(theta: float, lam: float) -> float:
         return float(passage.nats(size, theta, lam, until=_half(passage)).mean())
 
+    if start["lam"]:
+        return search(nats, theta=start["theta"], lam=start["lam"])
     scale = float(passage.hidden.square().sum(2).mean())
-    starts = [0.0] if unigram else [times / scale for times in (1.0, 4.0, 16.0)]
-    theta, lam = min(((theta, lam) for theta in starts for lam in (0.1, 0.3)), key=lambda pair: nats(*pair))
+    grid = [(times / scale, lam) for times in (1.0, 4.0, 16.0) for lam in (0.1, 0.3)]
+    theta, lam = min(grid, key=lambda pair: nats(*pair))
     return search(nats, theta=theta, lam=lam)
 
 
-def _searched(corpus: Corpus, passage: Passage, name: str, size: int, *, unigram: bool = False) -> Row:
-    found = tuned(passage, size, unigram=unigram)
+def _searched(corpus: Corpus, passage: Passage, name: str, size: int, start: Row) -> Row:
+    found = tuned(passage, size, start)
     row = _row(corpus, passage, name, size, found.theta, found.lam)
     return row | {"nats of the half it was tuned on": found.nats, "tried": found.tried}
 
@@ -265,7 +270,7 @@ def _say(record: Row, say: Say) -> None:
     half = record["sizes"]["valid"] // 2
     say(f"on the second {half:,} words of the validation part; theta and lambda searched on the first\n")
     say(table([_line(row) for row in means_of(record["hebbian"])], _COLUMNS))
-    say(f"means of {record['sizes']['seeds']} seeds, trained on half of the text; lowest and highest perplexity:")
+    say(f"means of {record['sizes']['seeds']} seeds on the whole validation part; lowest and highest perplexity:")
     for row in means_of(record["hebbian"]):
         say(f"  {row['row']}: {row['least']:.1f} to {row['most']:.1f}")
 

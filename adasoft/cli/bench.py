@@ -339,9 +339,7 @@ def _add_memory(benches: Any) -> None:
         help="a text, a folder of texts, or the name of a corpus (docs: the documentation of installed packages)",
     )
     encoding_option(p)
-    p.add_argument(
-        "--tokens", type=whole(2), metavar="N", help="train on N tokens, Hebbian updates on half of them (1000000)"
-    )
+    p.add_argument("--tokens", type=whole(1), metavar="N", help="train on the first N tokens (500000)")
     p.add_argument("--seeds", type=whole(1), metavar="N", help="trainings of each Hebbian update (3)")
     p.add_argument("--json", type=file_name, metavar="FILE", help="also write the results here, as JSON")
     _tiny_option(p)
