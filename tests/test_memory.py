@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
 
 from adasoft import AdaptiveSoftmax
 from adasoft.alternatives import FullSoftmax, SampledSoftmax, build
-from adasoft.bench import MEMORY_TINY, bench_memory
+from adasoft.bench import MEMORY_TINY, bench_memory, memory_lines
 from adasoft.bench import memory as bench
 from adasoft.corpora import load
 from adasoft.lm.run import Run
 from adasoft.lm.settings import Settings
 from adasoft.memory import NeuralCache, Pairs, Passage, StreamingCache, search
 
+RECORD = Path(__file__).resolve().parents[1] / "data" / "results" / "bench-memory-cpu.json"
 B, T, D, V = 3, 11, 4, 12
 ORDER = [(5 * i + 2) % V for i in range(V)]  # ids that are no ranks
 
@@ -134,6 +136,23 @@ def test_a_large_theta_is_the_nearest_neighbour():
     nearest = target.gather(1, (hidden @ query.unsqueeze(2)).squeeze(2).argmax(1, keepdim=True))
     p = (cache.log_prob(query, state).exp() - 0.5 * cache.softmax.log_prob(query).exp()) / 0.5
     torch.testing.assert_close(p, torch.zeros(B, V).scatter(1, nearest, 1.0))
+
+
+def test_probabilities_that_no_number_can_hold():
+    """log p of words whose p is 0 in fp64: by the softmax alone, by the cache, by both."""
+    softmax = FullSoftmax(D, V)
+    softmax.output.weight.data = torch.zeros(V, D).index_fill_(0, torch.tensor([0]), 1e4)
+    hidden, target = torch.ones(1, 3, D), torch.tensor([[1, 2, 3]])
+    hidden[:, 1] *= -1  # the pair of word 2 is far from the last state
+    for lam, theta in ((0.5, 1e4), (1e-300, 1.0)):
+        output = NeuralCache(softmax, 9, theta=theta, lam=lam)(hidden, target).output
+        of_softmax = softmax.log_prob(hidden[0, 2])
+        assert of_softmax[3] < -1e4 and output[0, 2] == pytest.approx((of_softmax[3] + math.log1p(-lam)).item())
+        near = NeuralCache(softmax, 9, theta=theta, lam=lam)
+        state = near.remember(hidden, target)
+        query = hidden[:, 0]
+        expected = math.log(lam) - 8 * theta - math.log(2.0 if theta > 1e3 else 2.0 + math.exp(-8 * theta))
+        assert near.log_prob(query, state)[0, 2].item() == pytest.approx(expected)
 
 
 def test_sequences_do_not_see_each_other():
@@ -394,7 +413,16 @@ def test_the_benchmark_at_a_tiny_size_goes_on_where_it_stopped(a_text, monkeypat
         sums = [n * (nats or 0) for n, nats in zip(row["tokens by band"], row["nats by band"], strict=True)]
         assert sum(sums) / sum(row["tokens by band"]) == pytest.approx(row["nats"])
         assert row["perplexity"] == pytest.approx(math.exp(row["nats"]))
+    caches, updates = memory_lines(record)
+    assert len(caches.splitlines()) == 2 + len(record["cache"] + record["trained"]) and "| Hebbian | " in updates
     assert "model alone" in said[0] and not list((a_text.parent / "cache" / "bench").iterdir())
+
+
+def test_the_readme_shows_the_stored_record():
+    if not RECORD.exists():
+        pytest.skip("there is no record of `bench memory` yet")
+    text = (RECORD.parent / "README.md").read_text(encoding="utf-8")
+    assert all(lines in text for lines in memory_lines(json.loads(RECORD.read_text())))
 
 
 def test_a_model_is_read_as_one_sequence(a_text):

@@ -9,7 +9,7 @@ from .decode import bench_decode
 from .gpu import bench_gpu
 from .layer import bench_layer
 from .margins import bench_margins
-from .memory import MEMORY_TINY, MemorySizes, bench_memory
+from .memory import MEMORY_TINY, MemorySizes, bench_memory, memory_lines
 from .search import authors_cutoffs_of, bench_cutoffs, bench_plan
 from .sizes import SIZES, TINY
 from .training import bench_train
@@ -37,6 +37,7 @@ __all__ = [
     "bench_regret",
     "bench_svd",
     "bench_train",
+    "memory_lines",
     "provenance",
     "save",
     "tiny_cost",

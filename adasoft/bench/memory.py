@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..text import Row, Say, table
+from ..text import Row, Say, markdown_table, table
 from .common import Parts, provenance
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class MemorySizes:
     """Size of the cache that is trained with the model."""
 
 
-MEMORY_TINY = MemorySizes(300, 120, 8, 1, 2, 5, 1e-2, 1, (5, 20), 5)
+MEMORY_TINY = MemorySizes(150, 60, 8, 1, 2, 5, 1e-2, 1, (5, 20), 5)
 
 
 def bench_memory(
@@ -290,6 +290,29 @@ def means_of(rows: list[Row]) -> list[Row]:
         mean: Row = {"row": name, "perplexity": float(np.mean(values)), "least": min(values), "most": max(values)}
         out.append(mean | {"nats by band": bands, "change": float(np.mean(changes)), "changes": changes})
     return out
+
+
+def memory_lines(record: Row) -> list[str]:
+    """Two tables in Markdown, as data/results/README.md shows them: the caches, and the Hebbian updates."""
+    bands = ["1 to 10", "11 to 100", "101 to 1,000", "more"]
+    rows = [
+        [
+            row["row"],
+            f"{row['theta']:.3g}" if row["lam"] else "",
+            f"{row['lam']:.3g}" if row["lam"] else "",
+            *_cells(row),
+        ]
+        for row in record["cache"] + record["trained"]
+    ]
+    caches = markdown_table(["", "theta", "lambda", "perplexity", "change", *bands], rows)
+    updates = means_of(record["hebbian"])
+    ranges = [f"{min(row['changes']):+.1%} to {max(row['changes']):+.1%}" for row in updates]
+    means = [[row["row"], *_cells(row)[:2], span, *_cells(row)[2:]] for row, span in zip(updates, ranges, strict=True)]
+    return [caches, markdown_table(["", "perplexity", "change", "of the seeds", *bands], means)]
+
+
+def _cells(row: Row) -> list[str]:
+    return [value for name, value in _line(row).items() if name != "row"]
 
 
 def _line(row: Row) -> Row:
