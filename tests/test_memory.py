@@ -144,15 +144,17 @@ def test_probabilities_that_no_number_can_hold():
     softmax.output.weight.data = torch.zeros(V, D).index_fill_(0, torch.tensor([0]), 1e4)
     hidden, target = torch.ones(1, 3, D), torch.tensor([[1, 2, 3]])
     hidden[:, 1] *= -1  # the pair of word 2 is far from the last state
-    for lam, theta in ((0.5, 1e4), (1e-300, 1.0)):
-        output = NeuralCache(softmax, 9, theta=theta, lam=lam)(hidden, target).output
-        of_softmax = softmax.log_prob(hidden[0, 2])
-        assert of_softmax[3] < -1e4 and output[0, 2] == pytest.approx((of_softmax[3] + math.log1p(-lam)).item())
-        near = NeuralCache(softmax, 9, theta=theta, lam=lam)
-        state = near.remember(hidden, target)
-        query = hidden[:, 0]
-        expected = math.log(lam) - 8 * theta - math.log(2.0 if theta > 1e3 else 2.0 + math.exp(-8 * theta))
-        assert near.log_prob(query, state)[0, 2].item() == pytest.approx(expected)
+    of_softmax = softmax.log_prob(hidden[0, 2]).detach()
+    assert of_softmax[3] < -1e4 and of_softmax[3].exp() == 0
+    for lam, theta in ((0.5, 1e3), (1e-300, 1.0)):
+        cache = NeuralCache(softmax, 9, theta=theta, lam=lam)
+        with torch.no_grad():
+            output = cache(hidden, target).output
+            log_prob = cache.log_prob(hidden[:, 2], cache.remember(hidden, target))
+        assert output[0, 2].item() == pytest.approx(of_softmax[3].item() + math.log1p(-lam))
+        # three pairs: two of score 4 theta, and the one of word 2, -4 theta
+        expected = math.log(lam) - 8 * theta - math.log(2 + math.exp(-8 * theta))
+        assert log_prob[0, 2].item() == pytest.approx(expected)
 
 
 def test_sequences_do_not_see_each_other():
