@@ -9,6 +9,7 @@ from .decode import bench_decode
 from .gpu import bench_gpu
 from .layer import bench_layer
 from .margins import bench_margins
+from .memory import MEMORY_TINY, MemorySizes, bench_memory, memory_lines
 from .search import authors_cutoffs_of, bench_cutoffs, bench_plan
 from .sizes import SIZES, TINY
 from .training import bench_train
@@ -17,8 +18,10 @@ __all__ = [
     "ATTENTION_GPU",
     "ATTENTION_SIZES",
     "ATTENTION_TINY",
+    "MEMORY_TINY",
     "SIZES",
     "TINY",
+    "MemorySizes",
     "attention_lines",
     "authors_cutoffs_of",
     "bench_attention",
@@ -29,10 +32,12 @@ __all__ = [
     "bench_gpu",
     "bench_layer",
     "bench_margins",
+    "bench_memory",
     "bench_plan",
     "bench_regret",
     "bench_svd",
     "bench_train",
+    "memory_lines",
     "provenance",
     "save",
     "tiny_cost",

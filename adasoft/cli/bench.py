@@ -41,6 +41,7 @@ def add(commands: Any) -> None:
         _add_train,
         _add_attention,
         _add_margins,
+        _add_memory,
         _add_gpu,
     ):
         add_one(benches)
@@ -320,6 +321,40 @@ def _margins(options: argparse.Namespace, rounds: Given) -> Any:
     from .. import bench
 
     return bench.bench_margins(seeds=options.seeds)
+
+
+def _add_memory(benches: Any) -> None:
+    p: argparse.ArgumentParser = benches.add_parser(
+        "memory",
+        help="a neural cache and a Hebbian update beside the same language model without them",
+        description="Perplexities of a small language model alone, with neural caches of three sizes (tuned on one "
+        "half of the validation part, reported on the other), a unigram cache, a cache that is trained with the model, "
+        "and Hebbian updates with several seeds; nats by how often words were trained on. Nothing is timed. Run the "
+        "same command again to go on where it was interrupted.",
+    )
+    p.add_argument(
+        "--text",
+        default="docs",
+        metavar="CORPUS",
+        help="a text, a folder of texts, or the name of a corpus (docs: the documentation of installed packages)",
+    )
+    encoding_option(p)
+    p.add_argument("--tokens", type=whole(1), metavar="N", help="train on the first N tokens (500000)")
+    p.add_argument("--seeds", type=whole(1), metavar="N", help="trainings of each Hebbian update (3)")
+    p.add_argument("--json", type=file_name, metavar="FILE", help="also write the results here, as JSON")
+    _tiny_option(p)
+    p.set_defaults(run=run, bench=_memory, rounds=None)
+
+
+def _memory(options: argparse.Namespace, rounds: Given) -> Any:
+    from dataclasses import replace
+
+    from .. import bench
+
+    given = {"tokens": options.tokens, "seeds": options.seeds}
+    sizes = bench.MEMORY_TINY if options.tiny else bench.MemorySizes()
+    sizes = replace(sizes, **{name: value for name, value in given.items() if value is not None})
+    return bench.bench_memory(options.text, sizes=sizes, encoding=options.encoding or "utf-8")
 
 
 def _add_gpu(benches: Any) -> None:
