@@ -29,7 +29,7 @@ def add(commands: Any) -> None:
         metavar="TEXT",
         default="docs",
         help="a file, a folder or a name, as train takes it: docs (the documentation of the installed packages, needs "
-        "no network; the default), wikitext-2, text8 ...",
+        "no network; the default), or wikitext-2, text8 and others",
     )
     corpus_options(p.add_argument_group("words"), only=["tokens", "min-count", "max-size", "lower"])
     p.add_argument("--seeds", type=whole(1), metavar="N", default=3, help="trainings of each row (3)")
