@@ -25,12 +25,14 @@ if TYPE_CHECKING:
     from ..corpora import Corpus
     from ..lm.models import LanguageModel
 
-_FORMAT, _VERSION = "adasoft compress", 1
+_FORMAT, _VERSION = "adasoft compress", 2
+#: The teacher's seed, which no student has.
+_TEACHER = 1_000_003
 #: A row of the table: what it adds, the part that holds the model, and whether it has the cache.
 ROWS: tuple[tuple[str, str, bool], ...] = (
     ("adaptive", "adaptive", False),
     ("+ cache", "adaptive", True),
-    ("+ Hebbian", "hebbian", True),
+    ("(Hebbian)", "hebbian", True),
     ("+ distilled", "distilled", True),
     ("+ pruned", "pruned", True),
     ("(as long)", "trained on", True),
@@ -44,8 +46,10 @@ _BANDS = ((0, 100), (100, 2_000), (2_000, 10_000), (10_000, None))
 def bench_compress(corpus: Corpus, sizes: CompressSizes | None = None, *, seeds: int = 3, say: Say = print) -> Row:
     """Perplexity, parameters, operations and loss by rank, as each ingredient joins: `ROWS`.
 
-    A small LSTM with a tied adaptive softmax; the Hebbian update with matched lengths; a larger teacher's best words;
-    pruning by sensitivities (found once, on the first seed's model); rounding. Both go on training, so the distilled
+    A small LSTM between an adaptive embedding and an adaptive softmax; a larger teacher's best words; pruning by
+    sensitivities (found once, on the first seed's model); rounding. Rows in brackets stand aside. *Hebbian*: the model
+    of the row above, trained with the update of matched lengths; the rows below have none, as the authors' had none in
+    effect (their released update acts on a copy). *As long*: pruning and rounding go on training, so the distilled
     model trained on for as long without them is their control. Rows are means over the seeds.
 
     What is done is kept in the cache and not done again; a part that was interrupted begins anew.
@@ -92,9 +96,9 @@ def _words(sizes: CompressSizes, seeds: int, teacher: Row) -> str:
     return (
         f"perplexity: on {sizes.report:,} words after the {sizes.tuning:,} on which cache and sparsities were chosen; "
         f"mean, least and most of {counted(seeds, 'seed')}; parameters: in numbers of 32 bits; operations: for one "
-        f"token, as MicroNet counts them; ranks: nats per token of words of these ranks. In brackets, the control: the "
-        f"distilled model trained on for as long as pruning takes, and as long again as rounding takes. The teacher's "
-        f"perplexity: {teacher['perplexity']:,.1f}, with cache {teacher['perplexity with cache']:,.1f}"
+        f"token, as MicroNet counts them; ranks: nats per token of words of these ranks. Rows in brackets stand aside: "
+        f"the Hebbian update, which the rows below do without; and the distilled model trained on for as long as pruning "
+        f"takes, and as long again as rounding takes. The teacher's perplexity: {teacher['perplexity']:,.1f}, with cache {teacher['perplexity with cache']:,.1f}"
     )
 
 
@@ -201,20 +205,27 @@ class _Chain:
         fit(model, self.corpus, self.sizes, epochs, rate, title, Ingredients(**ingredients), seed=seed)
 
     def _teacher(self) -> tuple[Row, Mapping[str, Tensor]]:
-        from .compress_parts import fit, measured, taught, untrained
+        from .compress_parts import fit, measured, untrained
 
         sizes = self.sizes
-        teacher = untrained(self.corpus, sizes.teacher, 1_000, dropout=0.2)
-        fit(teacher, self.corpus, sizes, sizes.epochs + 1, sizes.rate, "teacher", seed=1_000)
-        labels = taught(teacher, self.corpus, sizes)
-        return measured(teacher, self.corpus, sizes), labels._asdict()
+        teacher = untrained(self.corpus, sizes.teacher, _TEACHER, dropout=0.2)
+        fit(teacher, self.corpus, sizes, sizes.epochs + 1, sizes.rate, "teacher", seed=_TEACHER)
+        return measured(teacher, self.corpus, sizes), teacher.state_dict()
+
+    def _taught(self) -> tuple[Row, Mapping[str, Tensor]]:
+        from .compress_parts import taught, untrained
+
+        teacher = untrained(self.corpus, self.sizes.teacher, _TEACHER)
+        teacher.load_state_dict(self._read("teacher", 0)[1])
+        return {"words": self.sizes.labels}, taught(teacher, self.corpus, self.sizes)._asdict()
 
     def labels(self) -> SoftLabels:
         """The teacher's words."""
         from ..compress import SoftLabels
 
         if self._labels is None:
-            self._labels = SoftLabels(**self._read("teacher", 0)[1])
+            self.kept("labels", 0, self._taught)
+            self._labels = SoftLabels(**self._read("labels", 0)[1])
         return self._labels
 
     def _adaptive(self, seed: int) -> tuple[Row, Mapping[str, Tensor]]:
@@ -230,11 +241,8 @@ class _Chain:
         return self._result(model)
 
     def _distilled(self, seed: int) -> tuple[Row, Mapping[str, Tensor]]:
-        from ..memory import HebbianUpdate
-
         model = self._fresh(seed)
-        hebbian = HebbianUpdate(model.softmax, match_norm=True)
-        self._fit(model, "distilled", seed, False, hebbian=hebbian, labels=self.labels())
+        self._fit(model, "distilled", seed, False, labels=self.labels())
         return self._result(model)
 
     def _trained_on(self, before: str, seed: int) -> tuple[Row, Mapping[str, Tensor]]:

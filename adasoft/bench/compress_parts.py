@@ -47,10 +47,10 @@ _READ = 500
 
 
 def untrained(corpus: Corpus, hidden: int, seed: int, dropout: float = 0.0) -> LanguageModel:
-    """An LSTM between an adaptive softmax and an embedding tied to it, its weights drawn by ``seed``."""
+    """An LSTM between an adaptive embedding and an adaptive softmax, its weights drawn by ``seed``."""
     n = corpus.n_classes
     cutoffs = authors_cutoffs(n) or tuple(sorted({max(1, n // 8), max(1, n // 2)}))
-    settings = Settings(hidden=hidden, embedding="tied", cutoffs=cutoffs, dropout=dropout)
+    settings = Settings(hidden=hidden, embedding="adaptive", cutoffs=cutoffs, dropout=dropout)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build_model(settings, corpus, Partition(cutoffs, tail_widths(settings, len(cutoffs)), ""))

@@ -53,7 +53,7 @@ COMPRESS_TINY = CompressSizes(
 )
 
 #: Words of the training part where nothing is said, and with ``--tiny``.
-COMPRESS_TOKENS = (300_000, 3_000)
+COMPRESS_TOKENS = (200_000, 3_000)
 
 
 def compress_sizes(*, tiny: bool = False, **changes: Any) -> CompressSizes:
