@@ -97,8 +97,9 @@ def _words(sizes: CompressSizes, seeds: int, teacher: Row) -> str:
         f"perplexity: on {sizes.report:,} words after the {sizes.tuning:,} on which cache and sparsities were chosen; "
         f"mean, least and most of {counted(seeds, 'seed')}; parameters: in numbers of 32 bits; operations: for one "
         f"token, as MicroNet counts them; ranks: nats per token of words of these ranks. Rows in brackets stand aside: "
-        f"the Hebbian update, which the rows below do without; and the distilled model trained on for as long as pruning "
-        f"takes, and as long again as rounding takes. The teacher's perplexity: {teacher['perplexity']:,.1f}, with cache {teacher['perplexity with cache']:,.1f}"
+        f"the Hebbian update, which the rows below do without; and the distilled model trained on for as long as "
+        f"pruning takes, and as long again as rounding takes. The teacher's perplexity: {teacher['perplexity']:,.1f}, "
+        f"with cache {teacher['perplexity with cache']:,.1f}"
     )
 
 
