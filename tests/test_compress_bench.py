@@ -87,7 +87,7 @@ def test_each_ingredient_costs_what_the_account_says(done):
 def test_the_account_of_an_untrained_model_by_hand(corpus):
     model = compress_parts.untrained(corpus, 8, seed=0)
     layer, ranks = model.softmax, np.array([0, 0, layer_edge(model), corpus.n_classes - 1])
-    found = compress_parts.costs(model, ranks, 10, 32)
+    found = compress_parts.costs(model, ranks, 10, 32, False)
     head, (a, b) = layer.head_size, layer.widths
     first, last = (j - i for i, j in zip(layer.cutoffs, layer.cutoffs[1:], strict=False))
     softmax = head * 15 + a * 15 + first * (2 * a - 1) + b * 15 + last * (2 * b - 1) + 3 * (head + first + last) - 3

@@ -193,10 +193,10 @@ class _Chain:
         model.load_state_dict(self._read(part, seed)[1])
         return model
 
-    def _result(self, model: LanguageModel, bits: int = 32) -> tuple[Row, Mapping[str, Tensor]]:
+    def _result(self, model: LanguageModel, bits: int = 32, masked: bool = False) -> tuple[Row, Mapping[str, Tensor]]:
         from .compress_parts import measured
 
-        return measured(model, self.corpus, self.sizes, bits), model.state_dict()
+        return measured(model, self.corpus, self.sizes, bits, masked=masked), model.state_dict()
 
     def _fit(self, model: LanguageModel, name: str, seed: int, on: bool, **ingredients: Any) -> None:
         from .compress_parts import Ingredients, fit
@@ -262,7 +262,7 @@ class _Chain:
         end = max(1, 2 * steps // 3)
         pruning = GradualPruning(_matrices(model), final, 0, end, every=max(1, end // 20))
         self._fit(model, "pruned", seed, True, after=pruning.step)
-        return self._result(model)
+        return self._result(model, masked=True)
 
     def _sensitivities(self) -> tuple[Row, Mapping[str, Tensor]]:
         import torch
@@ -295,7 +295,7 @@ class _Chain:
                 matrix.data.masked_fill_(zeros[name], 0.0)
 
         self._fit(model, "quantised", seed, True, after=stay_pruned, bits=self.sizes.bits)
-        return self._result(model, self.sizes.bits)
+        return self._result(model, self.sizes.bits, masked=True)
 
 
 def _matrices(model: LanguageModel) -> dict[str, Any]:

@@ -174,10 +174,12 @@ def taught(teacher: LanguageModel, corpus: Corpus, sizes: CompressSizes) -> Soft
 
 
 @torch.no_grad()
-def measured(model: LanguageModel, corpus: Corpus, sizes: CompressSizes, bits: int = 32) -> Row:
+def measured(
+    model: LanguageModel, corpus: Corpus, sizes: CompressSizes, bits: int = 32, *, masked: bool = False
+) -> Row:
     """Perplexities on the reported part, with and without a cache, and by rank; parameters and operations of a token.
 
-    The validation part is read as one sequence. The cache is tuned on its beginning.
+    The validation part is read as one sequence. The cache is tuned on its beginning. ``masked``: weights are pruned.
     """
     model.eval()
     with _rounded(model.parameters(), bits):
@@ -201,7 +203,7 @@ def measured(model: LanguageModel, corpus: Corpus, sizes: CompressSizes, bits: i
             **_figures(ranks, cached, " with cache"),
             "theta": theta,
             "lambda": lam,
-            **costs(model, ranks, sizes.cache, bits),
+            **costs(model, ranks, sizes.cache, bits, masked),
         }
 
 
@@ -219,9 +221,10 @@ def tuned(passage: Passage, sizes: CompressSizes) -> tuple[float, float]:
     return min(tried, key=lambda pair: tried[pair])
 
 
-def costs(model: LanguageModel, ranks: NDArray[np.int64], cache: int, bits: int) -> Row:
-    """Parameters and operations of a token, without and with a cache. A mask is charged only where weights are pruned.
+def costs(model: LanguageModel, ranks: NDArray[np.int64], cache: int, bits: int, masked: bool) -> Row:
+    """Parameters and operations of a token, without and with a cache.
 
+    ``masked``: charge a bit for each weight, which says whether it is there; the notebook does so for every model.
     Products within the LSTM are charged in full, since its state is not rounded there.
     """
     softmax: AdaptiveSoftmax = model.softmax
@@ -232,10 +235,9 @@ def costs(model: LanguageModel, ranks: NDArray[np.int64], cache: int, bits: int)
     rounded = sum(softmax_parts(softmax).values(), inputs + embedding_operations(model.embedding, shares))
     scales = 0 if bits == 32 else sum(len(p) if p.dim() == 2 else 1 for p in model.parameters()) + 2
     stored = storage_of(model.parameters(), scales)
-    pruned = stored.nonzeros < 0.99 * stored.entries
     memory, remembered = Storage(2, 2), cache_operations(cache, softmax.in_features)
     out: Row = {"zeros": 1 - stored.nonzeros / stored.entries}
     for which, more, parts in (("", Storage(0, 0), Operations()), (" with cache", memory, remembered)):
-        out[f"parameters{which}"] = round((stored + more).size(bits, mask=pruned))
+        out[f"parameters{which}"] = round((stored + more).size(bits, mask=masked))
         out[f"operations{which}"] = round((rounded + parts).total(bits) + within.total())
     return out
