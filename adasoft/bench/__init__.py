@@ -4,6 +4,8 @@ from .attention import attention_lines, bench_attention
 from .attention_cells import ATTENTION_GPU, ATTENTION_SIZES, ATTENTION_TINY
 from .common import provenance, save
 from .compare import bench_compare, bench_svd
+from .compress import bench_compress
+from .compress_sizes import COMPRESS_TINY, COMPRESS_TOKENS, CompressSizes, compress_sizes
 from .cost import bench_cost, bench_regret, tiny_cost
 from .decode import bench_decode
 from .gpu import bench_gpu
@@ -18,14 +20,18 @@ __all__ = [
     "ATTENTION_GPU",
     "ATTENTION_SIZES",
     "ATTENTION_TINY",
+    "COMPRESS_TINY",
+    "COMPRESS_TOKENS",
     "MEMORY_TINY",
     "SIZES",
     "TINY",
+    "CompressSizes",
     "MemorySizes",
     "attention_lines",
     "authors_cutoffs_of",
     "bench_attention",
     "bench_compare",
+    "bench_compress",
     "bench_cost",
     "bench_cutoffs",
     "bench_decode",
@@ -37,6 +43,7 @@ __all__ = [
     "bench_regret",
     "bench_svd",
     "bench_train",
+    "compress_sizes",
     "memory_lines",
     "provenance",
     "save",

@@ -1,4 +1,4 @@
-"""The command line: `adasoft plan|check|calibrate|bench|train|table|page|lab`, one file per command.
+"""The command line: `adasoft plan|check|calibrate|bench|train|compress|table|page|lab`, one file per command.
 
 ``main`` runs a command and turns whatever goes wrong into one line and an exit status.
 """
@@ -14,7 +14,7 @@ from .. import __version__
 from ..extras import EXTRAS, missing
 from ..files import short
 from ..screen import ReaderGone, Screen, fail, open_descriptors
-from . import bench, calibrate, check, lab, page, plan, table, train
+from . import bench, calibrate, check, compress, lab, page, plan, table, train
 from .arguments import BAD_INPUT, Parser, full_name
 
 #: More exit statuses: an error that nobody foresaw; Ctrl-C, and a reader that is gone, as shells count signals.
@@ -24,6 +24,7 @@ _FORESEEN = (ValueError, TypeError, LookupError, ArithmeticError, OSError, Runti
 #: What is left behind by commands that are stopped.
 _KEPT = {
     "train": "what was kept stays, and the same command resumes from it",
+    "compress": "finished parts stay, and the same command goes on from them",
     "table": "what was kept stays, and the same command resumes from it",
     "bench": "what --json has been given so far stays",
 }
@@ -64,7 +65,7 @@ def parser(prog: str = "python -m adasoft") -> Parser:
     )
     top.add_argument("--version", action="version", version=f"adasoft {__version__}", help="print the version and stop")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (plan, check, calibrate, bench, train, table, page, lab):
+    for command in (plan, check, calibrate, bench, train, compress, table, page, lab):
         command.add(commands)
     return top
 
