@@ -67,10 +67,11 @@ ARROWS = {
     "alternatives": f"{_PLANS} {_LAYERS} timing",
     "attention": "",
     "margins": "",
+    "kerbs": f"{_PLANS} {_LAYERS} alternatives",
     "lm": f"{_PLANS} {_LAYERS} {_MACHINE} corpora alternatives attention",
     # what measures, what reads stored numbers, what people type
     "results": "records corpora lm",
-    "bench": f"{_PLANS} search tradeoffs {_LAYERS} {_MACHINE} {_TEXTS} alternatives attention margins lm results",
+    "bench": f"{_PLANS} search tradeoffs {_LAYERS} {_MACHINE} {_TEXTS} alternatives attention margins kerbs lm results",
     "cli": f"{_PLANS} tradeoffs {_LAYERS} {_MACHINE} {_TEXTS} lm results bench lessons.kit lessons.page",
     "__main__": "cli",
 }
