@@ -5,7 +5,8 @@ The paper's kernel is
 .. math:: k(c, \theta) = a\,(e^{-\theta c} - 1), \qquad a = \frac{-\theta}{2\,(e^{-\theta} + \theta - 1)}.
 
 With this a, k has the integral 1/2 over c in [0, 1] for every theta, as c itself has. It rises with c; for theta -> 0
-it is c. Below 0 theta makes it convex, sharper than the inner product around the sense's own direction; above 0 concave.
+it is c. Below 0, theta makes it convex, sharper than the inner product around the sense's own direction; above 0,
+concave.
 """
 
 from __future__ import annotations

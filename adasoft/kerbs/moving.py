@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..checks import ABOVE_0, BELOW_1, FINITE, choice, integer, number
+from ..inputs import check_target
 from .allocation import ORDERS, Move, planned_moves, receivers
 from .senses import SenseLogits, log_sum_by_word
 
@@ -103,7 +104,8 @@ class Allocator:
     def step(self, input: Tensor, target: Tensor) -> list[Move]:
         """Add a batch to the sums, input (..., d), target (...); every so many steps move senses. The moves.
 
-        Raises RuntimeError where input, parameters or sums are not finite.
+        Raises RuntimeError where input, parameters or sums are not finite, shapes do not fit, or a target is out of
+        range.
         """
         self.observe(input, target)
         self.steps += 1
@@ -112,6 +114,7 @@ class Allocator:
     @torch.no_grad()
     def observe(self, input: Tensor, target: Tensor) -> None:
         """Add a batch to the sums."""
+        check_target(target, input)
         senses, sums = self.layer.senses, self.sums
         words = self.layer.sense_words(target.reshape(-1))
         held = words >= 0
@@ -206,8 +209,8 @@ def _forget(optimizer: torch.optim.Optimizer | None, senses: SenseLogits, moved:
         return
     for group in optimizer.param_groups:
         first = {"sum": group.get("initial_accumulator_value", 0.0)}  # Adagrad's; all others start at 0
-        for p in group["params"]:
-            if p is not senses.weight and p is not senses.raw_theta:
+        for p in senses.parameters():
+            if not any(p is other for other in group["params"]):
                 continue
             for name, value in optimizer.state.get(p, {}).items():
                 if isinstance(value, Tensor) and value.shape == p.shape:

@@ -68,8 +68,7 @@ class KerBS(SoftmaxModule):
 
     def sense_words(self, target: Tensor) -> Tensor:
         """Ranks of targets (n,), for an :class:`.Allocator`; -1 where a target does not count."""
-        ranks = target_ranks(target, self.n_classes, self.ignore_index, self._table("_ranks", target.device))
-        return ranks.masked_fill(ranks >= self.n_classes, -1)
+        return _held(self, target, self._table("_ranks", target.device), self.n_classes)
 
     def _plain(self) -> bool:
         return bare(self.output, SenseLogits)
@@ -128,6 +127,16 @@ def _in_chunks(
     return [nll], made
 
 
+def _held(layer: Any, target: Tensor, table: Tensor | None, first: int) -> Tensor:
+    """Ranks of targets (n,) among the ``first`` words; -1 for other words and what is ignored."""
+    ranks = target_ranks(target, layer.n_classes, layer.ignore_index, table)
+    wrong = target[(ranks < 0) | (ranks > layer.n_classes)]
+    if len(wrong):
+        rule = f"in [0, {layer.n_classes - 1}] or ignore_index={layer.ignore_index}"
+        raise RuntimeError(f"target should be {rule}, got {int(wrong[0])}")
+    return ranks.masked_fill(ranks >= first, -1)
+
+
 class _WithSenses(AdaptiveSoftmax):
     """An adaptive softmax whose head is a :class:`.SenseLogits`; made by :func:`with_senses_in_head`."""
 
@@ -140,8 +149,7 @@ class _WithSenses(AdaptiveSoftmax):
 
     def sense_words(self, target: Tensor) -> Tensor:
         """Ranks of targets (n,) that the head holds, for an :class:`.Allocator`; -1 for all others."""
-        ranks = target_ranks(target, self.n_classes, self.ignore_index, self._table("_ranks", target.device))
-        return ranks.masked_fill(ranks >= self.shortlist_size, -1)
+        return _held(self, target, self._table("_ranks", target.device), self.shortlist_size)
 
     def stock_state_dict(self) -> dict[str, Tensor]:
         """RuntimeError: PyTorch's layer has no senses."""
