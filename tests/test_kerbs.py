@@ -450,3 +450,12 @@ def test_what_is_not_finite_is_refused_by_name():
         with_senses_in_head(D, 20, CUTOFFS, head_bias=True)
     with pytest.raises(RuntimeError, match="stock_state_dict should be asked of a head with one vector a word"):
         in_head(2).stock_state_dict()
+
+
+def test_on_the_meta_device_there_are_shapes_only():
+    with torch.device("meta"):
+        layer = KerBS(D, V, senses=(2, 1, 3, 4, 1))
+    assert layer.log_prob(torch.zeros(2, D, device="meta")).shape == (2, V)
+    real, x, _ = drawn()
+    layer.to_empty(device="cpu").load_state_dict(real.state_dict())
+    assert torch.equal(layer.log_prob(x), real.log_prob(x))

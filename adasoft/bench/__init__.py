@@ -7,6 +7,8 @@ from .compare import bench_compare, bench_svd
 from .cost import bench_cost, bench_regret, tiny_cost
 from .decode import bench_decode
 from .gpu import bench_gpu
+from .kerbs import bench_kerbs
+from .kerbs_cells import KERBS_TINY, KerbsSizes
 from .layer import bench_layer
 from .margins import bench_margins
 from .search import authors_cutoffs_of, bench_cutoffs, bench_plan
@@ -17,8 +19,10 @@ __all__ = [
     "ATTENTION_GPU",
     "ATTENTION_SIZES",
     "ATTENTION_TINY",
+    "KERBS_TINY",
     "SIZES",
     "TINY",
+    "KerbsSizes",
     "attention_lines",
     "authors_cutoffs_of",
     "bench_attention",
@@ -27,6 +31,7 @@ __all__ = [
     "bench_cutoffs",
     "bench_decode",
     "bench_gpu",
+    "bench_kerbs",
     "bench_layer",
     "bench_margins",
     "bench_plan",

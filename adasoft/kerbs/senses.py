@@ -23,7 +23,7 @@ _EPSILON = 1e-12
 def starting_words(n_words: int, senses: int | Sequence[int], many: int | None = None) -> Tensor:
     """The word of each sense at the start, (S,) int64: first one sense of each word, then the second ones, and so on.
 
-    With M senses for all words, sense s belongs to word s mod V, as in the authors' code.
+    On the host. With M senses for all words, sense s belongs to word s mod V, as in the authors' code.
 
     >>> starting_words(3, 2), starting_words(3, [1, 3, 1])
     (tensor([0, 1, 2, 0, 1, 2]), tensor([0, 1, 2, 1, 1]))
@@ -43,7 +43,7 @@ def starting_words(n_words: int, senses: int | Sequence[int], many: int | None =
     if len(each) != n_words:
         raise ValueError(f"senses should hold one number per word, {n_words}, got {len(each)}")
     each = [number if many is None or w < many else 1 for w, number in enumerate(each)]
-    return torch.tensor([w for m in range(MOST) for w in range(n_words) if each[w] > m])
+    return torch.tensor([w for m in range(MOST) for w in range(n_words) if each[w] > m], device="cpu")
 
 
 def check_words(words: Tensor, n_words: int) -> Tensor:
