@@ -105,7 +105,8 @@ def test_gradients_of_the_kernel_by_finite_differences(theta):
     # where forms meet, both sides agree in value and gradient
     for edge in (1e-3, 0.5):
         pair = torch.tensor([edge * (1 - 1e-9), edge * (1 + 1e-9)]).requires_grad_()
-        values = kernel(c.detach()[:, None], pair)
+        values = kernel(c.detach()[:, None], pair)  # a theta for each column: two ways to the same values
+        torch.testing.assert_close(values, kernel(c.detach()[:, None, None], pair[:, None]).squeeze(2))
         torch.testing.assert_close(values[:, 0], values[:, 1], rtol=1e-9, atol=0)
         slopes = torch.autograd.grad(values.sum(), pair)[0]
         torch.testing.assert_close(slopes[0], slopes[1], rtol=1e-7, atol=0)

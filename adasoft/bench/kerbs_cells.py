@@ -20,22 +20,22 @@ class KerbsSizes:
     words: int = 20
     features: int = 8
     seeds: int = 3
-    steps: int = 1_500
+    steps: int = 1_000
     batch: int = 128
     learning_rate: float = 0.02
     """Of Adam; it falls to 0 over the steps."""
     every: int = 50
     """Steps between rounds of moves, each of one sense; none in the last quarter of the steps."""
     test: int = 20_000
-    text_words: int = 4_000
-    tokens: int = 150_000
-    test_tokens: int = 30_000
-    hidden: int = 64
+    text_words: int = 1_000
+    tokens: int = 100_000
+    test_tokens: int = 20_000
+    hidden: int = 32
     """Of the language models with several senses, and of all embeddings."""
-    epochs: int = 2
+    epochs: int = 1
     text_batch: int = 20
     bptt: int = 35
-    text_rate: float = 3e-3
+    text_rate: float = 1e-2
     text_seeds: int = 5
 
 

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from ..corpora import Batches, Corpus
     from ..lm.models import LanguageModel
 
-#: Name -> senses, kernel, whether senses move. What has one sense is given as many parameters by a wider LSTM.
+#: Name -> senses, kernel, whether senses move. One sense, as many parameters: by a wider LSTM.
 TEXT_ROWS: dict[str, tuple[int, str, bool]] = {
-    "softmax": (1, "product", False),
+    "softmax, as many parameters": (1, "product", False),
+    "softmax, LSTM as wide": (1, "product", False),
     "two senses, inner product": (2, "product", False),
-    "KerBS, two senses": (2, "free", False),
     "KerBS, two senses that move": (2, "free", True),
 }
 
@@ -56,7 +56,7 @@ def text_row(name: str, corpus: Corpus, sizes: KerbsSizes, seed: int) -> Row:
     from ..lm.models import detached
 
     senses, kernel, moving = TEXT_ROWS[name]
-    hidden = sizes.hidden if senses > 1 else matched_hidden(corpus.n_classes, sizes)
+    hidden = matched_hidden(corpus.n_classes, sizes) if name == next(iter(TEXT_ROWS)) else sizes.hidden
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = model_on(corpus.n_classes, hidden, senses, kernel, sizes)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..checks import choice
-from ..watchers import unreadable
+from ..watchers import unreadable, watched
 
 #: How a sense's theta comes from its parameter, see :func:`theta_of`; ``"product"``: the inner product, no parameter.
 KERNELS = ("free", "released", "product")
@@ -58,11 +58,21 @@ def raised(cosine: Tensor, theta: Tensor, below_zero: str) -> Tensor:
     t = -theta
     small = t.abs() < _SMALL
     safe = torch.where(small, 1.0, t)
-    u = t * cosine
-    series = cosine * (1 + u / 2 * (1 + u / 3 * (1 + u / 4 * (1 + u / 5))))
-    # the series is kept out of the other branch, whose gradient would be 0 times an overflow
-    risen = torch.where(small, series, torch.expm1(torch.where(small, 0.0, u)) / safe) / _area(t)
+    area = _area(t)
+    risen = torch.expm1(safe * cosine) * (1 / (safe * area))
+    if theta.dim() == 1 and cosine.shape[-1] == len(theta) and not (watched() or unreadable(theta)):
+        few = small.nonzero().squeeze(1)  # a theta for each column: most columns need no series
+        if len(few):
+            risen = risen.index_copy(-1, few, _series(cosine.index_select(-1, few), t[few]) / area[few])
+    else:
+        risen = torch.where(small, _series(cosine, torch.where(small, t, 0.0)) / area, risen)
     return risen if below_zero == "kernel" else torch.where(cosine <= 0, cosine, risen)
+
+
+def _series(cosine: Tensor, t: Tensor) -> Tensor:
+    """``expm1(t c) / t`` for small t."""
+    u = t * cosine
+    return cosine * (1 + u / 2 * (1 + u / 3 * (1 + u / 4 * (1 + u / 5))))
 
 
 def _area(t: Tensor) -> Tensor:
