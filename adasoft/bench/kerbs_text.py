@@ -41,7 +41,7 @@ def matched_hidden(n_words: int, sizes: KerbsSizes) -> int:
     """The hidden size that gives a model with one sense as many parameters as KerBS with two, as nearly as it can."""
     import torch
 
-    with torch.device("meta"):
+    with torch.random.fork_rng(devices=[]):
         wanted = parameters_of(model_on(n_words, sizes.hidden, 2, "free", sizes))
         found = {d: parameters_of(model_on(n_words, d, 1, "product", sizes)) for d in range(1, 2 * sizes.hidden + 1)}
     return min(found, key=lambda d: abs(found[d] - wanted))
