@@ -445,6 +445,9 @@ def test_each_benchmark_lists_its_own_options():
     assert {s for a in PARSERS["python -m adasoft bench memory"]._actions for s in a.option_strings} == {
         *("-h", "--help", "--text", "--encoding", "--tokens", "--seeds", "--tiny", "--json")
     }
+    assert {s for a in PARSERS["python -m adasoft bench kerbs"]._actions for s in a.option_strings} == {
+        *("-h", "--help", "--text", "--encoding", "--json", "--tiny")
+    }
     assert {s for a in PARSERS["python -m adasoft bench gpu"]._actions for s in a.option_strings} == {
         *("-h", "--help", "--minutes", "--out", "--text", "--continue", "--device", "--tiny")
     }

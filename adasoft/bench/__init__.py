@@ -9,6 +9,8 @@ from .compress_sizes import COMPRESS_TINY, COMPRESS_TOKENS, CompressSizes, compr
 from .cost import bench_cost, bench_regret, tiny_cost
 from .decode import bench_decode
 from .gpu import bench_gpu
+from .kerbs import bench_kerbs
+from .kerbs_cells import KERBS_TINY, KerbsSizes
 from .layer import bench_layer
 from .margins import bench_margins
 from .memory import MEMORY_TINY, MemorySizes, bench_memory, memory_lines
@@ -22,10 +24,12 @@ __all__ = [
     "ATTENTION_TINY",
     "COMPRESS_TINY",
     "COMPRESS_TOKENS",
+    "KERBS_TINY",
     "MEMORY_TINY",
     "SIZES",
     "TINY",
     "CompressSizes",
+    "KerbsSizes",
     "MemorySizes",
     "attention_lines",
     "authors_cutoffs_of",
@@ -36,6 +40,7 @@ __all__ = [
     "bench_cutoffs",
     "bench_decode",
     "bench_gpu",
+    "bench_kerbs",
     "bench_layer",
     "bench_margins",
     "bench_memory",

@@ -42,6 +42,7 @@ def add(commands: Any) -> None:
         _add_attention,
         _add_margins,
         _add_memory,
+        _add_kerbs,
         _add_gpu,
     ):
         add_one(benches)
@@ -355,6 +356,29 @@ def _memory(options: argparse.Namespace, rounds: Given) -> Any:
     sizes = bench.MEMORY_TINY if options.tiny else bench.MemorySizes()
     sizes = replace(sizes, **{name: value for name, value in given.items() if value is not None})
     return bench.bench_memory(options.text, sizes=sizes, encoding=options.encoding or "utf-8")
+
+
+def _add_kerbs(benches: Any) -> None:
+    p: argparse.ArgumentParser = benches.add_parser(
+        "kerbs",
+        help="several senses for a word, with learnt kernels, on words with known clusters",
+        description="Test losses of softmaxes with one to three senses for a word, with and without the kernel of "
+        "KerBS, on words whose clusters are known; whether senses move to the words that need them; with --text, "
+        "perplexities of language models of as many parameters. Nothing is timed. Run the same command again to go on "
+        "where it was interrupted.",
+    )
+    p.add_argument("--text", metavar="CORPUS", help="also language models: a text, a folder of texts, or a corpus")
+    encoding_option(p)
+    p.add_argument("--json", type=file_name, metavar="FILE", help="also write the results here, as JSON")
+    _tiny_option(p)
+    p.set_defaults(run=run, bench=_kerbs, rounds=None)
+
+
+def _kerbs(options: argparse.Namespace, rounds: Given) -> Any:
+    from .. import bench
+
+    sizes = bench.KERBS_TINY if options.tiny else None
+    return bench.bench_kerbs(options.text, sizes=sizes, encoding=options.encoding or "utf-8")
 
 
 def _add_gpu(benches: Any) -> None:
