@@ -33,6 +33,7 @@ _LAYERS = "ranks loss decoding layer embedding"
 _MACHINE = "timing workloads fit calibration"
 _READERS = "vocabulary zipf textfiles counts counts_files tokens"
 _TEXTS = f"{_READERS} corpora"
+_SOFTMAXES = "alternatives margins adversarial"
 
 #: Room -> the rooms it may import, besides the ground.
 ARROWS = {
@@ -67,10 +68,11 @@ ARROWS = {
     "alternatives": f"{_PLANS} {_LAYERS} timing",
     "attention": "",
     "margins": "",
+    "adversarial": "layer decoding alternatives",
     "lm": f"{_PLANS} {_LAYERS} {_MACHINE} corpora alternatives attention",
     # what measures, what reads stored numbers, what people type
     "results": "records corpora lm",
-    "bench": f"{_PLANS} search tradeoffs {_LAYERS} {_MACHINE} {_TEXTS} alternatives attention margins lm results",
+    "bench": f"{_PLANS} search tradeoffs {_LAYERS} {_MACHINE} {_TEXTS} {_SOFTMAXES} attention lm results",
     "cli": f"{_PLANS} tradeoffs {_LAYERS} {_MACHINE} {_TEXTS} lm results bench lessons.kit lessons.page",
     "__main__": "cli",
 }
