@@ -1,5 +1,6 @@
 """Benchmarks: `python -m adasoft bench plan|cost|layer ...`. Each prints tables and returns a record."""
 
+from .adversarial import CONTEST_TINY, Contest, bench_adversarial
 from .attention import attention_lines, bench_attention
 from .attention_cells import ATTENTION_GPU, ATTENTION_SIZES, ATTENTION_TINY
 from .common import provenance, save
@@ -17,10 +18,13 @@ __all__ = [
     "ATTENTION_GPU",
     "ATTENTION_SIZES",
     "ATTENTION_TINY",
+    "CONTEST_TINY",
     "SIZES",
     "TINY",
+    "Contest",
     "attention_lines",
     "authors_cutoffs_of",
+    "bench_adversarial",
     "bench_attention",
     "bench_compare",
     "bench_cost",

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
 from collections.abc import Callable
 from typing import Any
 
-from ..files import cache_dir, read_json, write_whole
 from ..text import Row, Say, table
 from .attention_cells import (
     ATTENTION_GPU,
@@ -25,7 +21,7 @@ from .attention_cells import (
     output_step,
     word_steps,
 )
-from .common import provenance
+from .common import Parts, provenance
 
 
 def bench_attention(
@@ -48,7 +44,7 @@ def bench_attention(
     if sizes is None:
         sizes = ATTENTION_GPU if device.startswith("cuda") else ATTENTION_SIZES
     about = {"sizes": sizes.told(), "dtype": dtype, "rounds": rounds, **provenance(device)}
-    parts = _Parts({name: value for name, value in about.items() if name != "date"})
+    parts = Parts("attention", {name: value for name, value in about.items() if name != "date"})
     shapes = [(m, b, n) for m in (1, sizes.beams) for b in sizes.batches for n in sizes.histories]
     model = model_of(sizes, device, dtype)
     jobs: list[tuple[str, Callable[[], list[Row]]]] = [
@@ -70,27 +66,6 @@ def bench_attention(
     parts.forget()
     _say(record, say)
     return record
-
-
-class _Parts:
-    """Finished parts of a run, in the cache folder until it has ended."""
-
-    def __init__(self, about: Row) -> None:
-        told = json.dumps(about, sort_keys=True)
-        self.path = cache_dir() / "bench" / f"attention-{hashlib.sha256(told.encode()).hexdigest()[:16]}.json"
-        self.done: Row = {}
-        with contextlib.suppress(FileNotFoundError):
-            self.done = read_json(self.path)
-
-    def of(self, name: str, job: Callable[[], list[Row]]) -> list[Row]:
-        if name not in self.done:
-            self.done[name] = job()
-            write_whole(self.path, json.dumps(self.done))
-        rows: list[Row] = self.done[name]
-        return rows
-
-    def forget(self) -> None:
-        self.path.unlink(missing_ok=True)
 
 
 # ---------------------------------------------------------------------- parts
