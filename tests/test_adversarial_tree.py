@@ -58,7 +58,7 @@ def test_probabilities_of_all_labels_sum_to_one_and_padding_has_none(n_classes):
     log_prob = tree.log_prob(x)
     torch.testing.assert_close(log_prob.exp().sum(1), torch.ones(len(x), dtype=x.dtype), rtol=0, atol=1e-12)
     assert bool((log_prob > -math.inf).all())
-    leaves = Tree(tree.centre, tree.projection, tree.weight, tree.bias, torch.arange(2**tree.depth))
+    leaves = Tree(tree.centre, tree.projection, tree.weight, tree.bias, torch.arange(2**tree.depth))  # no padding
     padding = leaves.log_prob(x)[:, tree.label < 0]
     assert padding.shape[1] == 2**tree.depth - n_classes and bool((padding == -math.inf).all())
 
@@ -277,6 +277,10 @@ X, Y = clusters(3)
         (
             lambda: Tree(X[0], X[:5].mT[:5], X[:3], X[:3, 0], torch.tensor([1, 1])),
             "leaf should be a different one of 4 leaves",
+        ),
+        (
+            lambda: Tree(X[0], X[:5].mT[:5], X[:3], X[:3, 0], torch.tensor([0, 1])),
+            "bias of a node with padding on one side should be infinite",
         ),
     ],
 )

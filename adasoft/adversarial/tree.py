@@ -39,13 +39,15 @@ class Tree(nn.Module):
         label = torch.full((2**self.depth,), -1, device=leaf.device)
         if bool(((leaf < 0) | (leaf >= len(label))).any()) or int(leaf.bincount(minlength=1).max()) > 1:
             raise ValueError(f"leaf should be a different one of {len(label)} leaves for each label, got {leaf}")
+        label = label.index_copy_(0, leaf.long(), torch.arange(len(leaf), device=leaf.device))
+        _check_padding(label, bias)
         for name, tensor in (
             ("centre", centre),
             ("projection", projection),
             ("weight", weight),
             ("bias", bias),
             ("leaf", leaf.long()),
-            ("label", label.index_copy_(0, leaf.long(), torch.arange(len(leaf), device=leaf.device))),
+            ("label", label),
         ):
             self.register_buffer(name, tensor)
 
@@ -93,13 +95,10 @@ class Tree(nn.Module):
                 f"candidates should be in [0, {self.n_classes - 1}], got {int(candidates[bad][0])} "
                 f"({int(bad.sum())} of {candidates.numel()} are out of range)"
             )
-        leaf = self.leaf[candidates.long()]
-        total = z.new_zeros(leaf.shape)
-        for level in range(self.depth):
-            below = leaf >> (self.depth - level - 1)
-            scores = self._scores(z, 2**level - 1 + (below >> 1))
-            total += F.logsigmoid(torch.where(below % 2 == 1, scores, -scores))
-        return total
+        levels = torch.arange(self.depth, device=z.device)
+        below = self.leaf[candidates.long()].unsqueeze(-1) >> (self.depth - 1 - levels)  # (..., m, depth)
+        scores = self._scores(z.unsqueeze(-2), 2**levels - 1 + (below >> 1))
+        return F.logsigmoid(torch.where(below % 2 == 1, scores, -scores)).sum(-1)
 
     @torch.no_grad()
     def sample(self, input: Tensor, n: int = 1, *, generator: torch.Generator | None = None) -> Tensor:
@@ -125,3 +124,15 @@ class Tree(nn.Module):
     def extra_repr(self) -> str:
         """Sizes, for ``print``."""
         return f"{self.in_features}, {self.n_classes}, n_components={self.n_components}, depth={self.depth}"
+
+
+def _check_padding(label: Tensor, bias: Tensor) -> None:
+    """Refuse biases by which a walk could end at padding."""
+    taken, depth = label >= 0, len(label).bit_length() - 1
+    for level in reversed(range(depth)):
+        left, right = taken.view(-1, 2).unbind(1)
+        own = bias[2**level - 1 : 2 ** (level + 1) - 1]
+        wrong = (left & ~right & (own != -torch.inf)) | (right & ~left & (own != torch.inf))
+        if bool(wrong.any()):
+            raise ValueError(f"bias of a node with padding on one side should be infinite, got {float(own[wrong][0])}")
+        taken = left | right

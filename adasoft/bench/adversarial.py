@@ -20,14 +20,14 @@ class Contest:
     """Sizes of a run."""
 
     epochs: int = 10
-    tuning_epochs: int = 3
+    tuning_epochs: int = 2
     """Epochs after which rate and strength of the regulariser are chosen, on the validation part."""
     d: int = 256
     codes: int | None = None
     """How many codes of ICD-10-CM; None: all."""
     classes: tuple[int, ...] = (512, 2048, 8192, 32768)
     """Numbers of labels of the clusters."""
-    seconds: float = 6.0
+    seconds: float = 4.0
     """CPU seconds of each training on clusters."""
     rates: tuple[float, ...] = (0.01, 0.03, 0.1)
     words: int = 8000
@@ -61,8 +61,9 @@ def bench_adversarial(
     - *theorem 2*: noise to signal and curvature between uniform noise and that of the data.
     - with a ``text``: its next words on frozen states, as *icd*.
 
-    ``only``: one of these, *icd*, *clusters* or *text*. Finished parts are kept in the cache folder, so that the same command goes on where it was interrupted. Raises
-    ImportError without scikit-learn or simple-icd-10-cm, ValueError for ``only`` the text without one.
+    ``only``: one of these, *icd*, *clusters* or *text*. Finished parts are kept in the cache folder, so that the same
+    command goes on where it was interrupted. Raises ImportError without scikit-learn or simple-icd-10-cm, ValueError
+    for ``only`` the text without one.
     """
     from tqdm.auto import tqdm
 

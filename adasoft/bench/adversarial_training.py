@@ -175,8 +175,8 @@ def chosen(task: Task, method: str, noises: dict[str, Any], epochs: int) -> Row:
     def tries(rates: Sequence[float], strengths: Sequence[float]) -> Row:
         for rate in rates:
             for strength in strengths:
-                model, *_ = trained(task._replace(test=task.valid), method, noises, rate, strength, epochs, seed=0)
-                tried.append({"rate": rate, "strength": strength, **evaluated(model.log_prob, *task.valid)})
+                _, found, _ = trained(task._replace(test=task.valid), method, noises, rate, strength, epochs, seed=0)
+                tried.append({"rate": rate, "strength": strength, **found[-1]})
         return max(tried, key=lambda one: one["accuracy"])
 
     if method == "softmax":
