@@ -12,9 +12,8 @@ import torch
 from adasoft.bench import CONTEST_TINY, bench_adversarial
 from adasoft.bench import adversarial as bench
 from adasoft.bench.adversarial import summary, theory
-from adasoft.bench.adversarial_data import Clusters
+from adasoft.bench.adversarial_data import Clusters, words_task
 from adasoft.bench.adversarial_training import METHODS, evaluated
-from adasoft.cli import main
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -34,48 +33,50 @@ def test_the_probabilities_of_clusters_are_those_of_bayes():
     assert between[:32, :32].mean() < between[:32, 32:].mean()  # two levels
 
 
-def test_all_parts_at_a_tiny_size(tmp_path):
+def test_diagnoses_and_clusters_at_a_tiny_size(tmp_path):
     pytest.importorskip("sklearn")
     pytest.importorskip("simple_icd_10_cm")
-    (tmp_path / "t.txt").write_text("a b a c d e a b f g\n" * 200, encoding="utf-8")
-    path, said = tmp_path / "record.json", []
-    sizes = replace(CONTEST_TINY, codes=300)
-    record = bench_adversarial(seeds=2, sizes=sizes, text=str(tmp_path / "t.txt"), say=said.append)
-    path.write_text(json.dumps(record))
-    assert json.loads(path.read_text())["icd"] == record["icd"] and not list((tmp_path / "cache" / "bench").iterdir())
-    assert {row["method"] for row in record["clusters"]} == {"tree alone", "softmax", "uniform", "adversarial"}
+    sizes, said = replace(CONTEST_TINY, codes=300), []
+    record = bench_adversarial(seeds=2, sizes=sizes, say=said.append)
+    assert json.loads(json.dumps(record))["icd"] == record["icd"]
+    assert not list((tmp_path / "cache" / "bench").iterdir())
+    assert [row["method"] for row in record["clusters"]] == ["tree alone", "softmax", "uniform", "adversarial"]
     for row in record["clusters"]:
         assert math.isfinite(row["regret"]) and (row["method"] == "tree alone" or row["steps"] >= 10)
-    for part in ("icd", "text"):
-        found = record[part]
-        assert list(found["settings"]) == list(METHODS)
-        assert {row["noise"] for row in found["noises"]} == {"tree", "narrow adaptive", "uniform", "frequency"}
-        assert len(found["rows"]) == 2 * (2 * len(METHODS) + 1)
-        assert all(0 <= row["accuracy"] <= 1 and row["log-likelihood"] < 0 for row in found["rows"])
-        for row in summary(found["rows"]):
-            assert row["seeds"] == 2
-        for how in found["settings"].values():
-            assert how["rate"] == max(how["tried"], key=lambda one: one["accuracy"])["rate"]
-    assert record["icd"]["d"] == 8 and record["text"]["C"] <= 50
+    found = record["icd"]
+    assert list(found["settings"]) == list(METHODS) and found["d"] == 8
+    assert {row["noise"] for row in found["noises"]} == {"tree", "narrow adaptive", "uniform", "frequency"}
+    assert len(found["rows"]) == 2 * (2 * len(METHODS) + 1)
+    assert all(0 <= row["accuracy"] <= 1 and row["log-likelihood"] < 0 for row in found["rows"])
+    assert all(row["seeds"] == 2 for row in summary(found["rows"]))
+    for how in found["settings"].values():
+        assert how["rate"] == max(how["tried"], key=lambda one: one["accuracy"])["rate"]
     assert any("adversarial, narrow adaptive" in text for text in said)
 
 
-def test_an_interrupted_run_goes_on(monkeypatch):
-    sizes = replace(CONTEST_TINY, classes=(40, 41, 42))
-    done, swept = [], bench.swept
+def test_next_words_on_frozen_states(tmp_path):
+    (tmp_path / "t.txt").write_text("a b a c d e a b f g\n" * 200, encoding="utf-8")
+    task = words_task(str(tmp_path / "t.txt"), n_classes=6, d=4, rows=300, steps=2)
+    assert task.told() == {"data": "next words", "C": 6, "d": 4, "train": 300, "valid": 30, "test": 30}
+    for x, y in task[2:]:
+        assert not x.requires_grad and x.abs().max() <= 1 and int(y.max()) < 6
 
-    def interrupted(clusters, *args):
-        if len(done) == 2:
+
+def test_an_interrupted_run_goes_on(monkeypatch):
+    sizes, done, stop = replace(CONTEST_TINY, classes=(40, 41, 42)), [], [True]
+
+    def swept(clusters, *args):
+        if len(done) == 2 and stop:
             raise KeyboardInterrupt
         done.append(clusters.n_classes)
-        return swept(clusters, *args)
+        return [{"C": clusters.n_classes}]
 
-    monkeypatch.setattr(bench, "swept", interrupted)
+    monkeypatch.setattr(bench, "swept", swept)
     with pytest.raises(KeyboardInterrupt):
         bench_adversarial(sizes=sizes, only="clusters", say=lambda text: None)
-    monkeypatch.setattr(bench, "swept", lambda clusters, *args: done.append(clusters.n_classes) or [])
+    stop.clear()
     record = bench_adversarial(sizes=sizes, only="clusters", say=lambda text: None)
-    assert done == [40, 41, 42] and {row["C"] for row in record["clusters"]} == {40, 41}
+    assert done == [40, 41, 42] == [row["C"] for row in record["clusters"]]
 
 
 def test_the_theory_in_numbers():
@@ -87,8 +88,6 @@ def test_the_theory_in_numbers():
     assert bends == sorted(bends) and bends[-1] > 8 * bends[0]
 
 
-def test_only_the_text_needs_one(capsys):
+def test_only_the_text_needs_one():
     with pytest.raises(ValueError, match="only should be 'clusters' or 'icd', got 'text'"):
         bench_adversarial(only="text")
-    assert main(["bench", "adversarial", "--tiny", "--seeds", "1", "--only", "clusters"]) == 0
-    assert "tree alone" in capsys.readouterr().out
