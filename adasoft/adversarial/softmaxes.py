@@ -125,8 +125,9 @@ class AdversarialSoftmax(NoiseSoftmax):
 
     y' drawn from p_n (eq. 6); the regulariser acts on the unbiased scores. Prediction is a softmax over
     ``xi + log p_n`` (eq. 5). At the optimum, ``xi = log(p_data / p_n)``, its normaliser is 1: see `excess`. With
-    `Uniform` noise this is plain negative sampling; with `Frequency`, that of word2vec, corrected.
+    `Uniform` noise this is plain negative sampling.
 
+    >>> from adasoft.adversarial import Frequency
     >>> softmax = AdversarialSoftmax(4, 10, Frequency(torch.arange(10)), regulariser=1e-3)
     >>> x, labels = torch.randn(5, 4), torch.arange(5)
     >>> estimate = softmax.train()(x, labels).loss
@@ -154,6 +155,11 @@ class NCE(NoiseSoftmax):
 
     ``-log s(xi_y - log p_n(y)) - log s(-(xi_y' - log p_n(y')))``, with ``regulariser`` times the squares of xi;
     prediction from xi alone. The bias starts at -log C, where the normaliser is about 1.
+
+    >>> from adasoft.adversarial import Uniform
+    >>> softmax = NCE(4, 10, Uniform(10))
+    >>> f"{softmax.output.bias[0].item():.3f}"
+    '-2.303'
     """
 
     def __init__(self, in_features: int, n_classes: int, noise: Noise, **kwargs: Any) -> None:
