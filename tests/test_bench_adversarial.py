@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from adasoft.bench import CONTEST_TINY, bench_adversarial
+from adasoft.bench import CONTEST_TINY, adversarial_lines, bench_adversarial
 from adasoft.bench import adversarial as bench
 from adasoft.bench.adversarial import summary, theory
 from adasoft.bench.adversarial_data import Clusters, words_task
@@ -36,7 +36,7 @@ def test_the_probabilities_of_clusters_are_those_of_bayes():
 def test_diagnoses_and_clusters_at_a_tiny_size(tmp_path):
     pytest.importorskip("sklearn")
     pytest.importorskip("simple_icd_10_cm")
-    sizes, said = replace(CONTEST_TINY, codes=300), []
+    sizes, said = replace(CONTEST_TINY, codes=200), []
     record = bench_adversarial(seeds=2, sizes=sizes, say=said.append)
     assert json.loads(json.dumps(record))["icd"] == record["icd"]
     assert not list((tmp_path / "cache" / "bench").iterdir())
@@ -52,6 +52,7 @@ def test_diagnoses_and_clusters_at_a_tiny_size(tmp_path):
     for how in found["settings"].values():
         assert how["rate"] == max(how["tried"], key=lambda one: one["accuracy"])["rate"]
     assert any("adversarial, narrow adaptive" in text for text in said)
+    assert len(adversarial_lines(found)) == len(METHODS) + 3
 
 
 def test_next_words_on_frozen_states(tmp_path):

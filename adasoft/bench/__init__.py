@@ -1,6 +1,6 @@
 """Benchmarks: `python -m adasoft bench plan|cost|layer ...`. Each prints tables and returns a record."""
 
-from .adversarial import CONTEST_TINY, Contest, bench_adversarial
+from .adversarial import CONTEST_TINY, Contest, adversarial_lines, bench_adversarial
 from .attention import attention_lines, bench_attention
 from .attention_cells import ATTENTION_GPU, ATTENTION_SIZES, ATTENTION_TINY
 from .common import provenance, save
@@ -22,6 +22,7 @@ __all__ = [
     "SIZES",
     "TINY",
     "Contest",
+    "adversarial_lines",
     "attention_lines",
     "authors_cutoffs_of",
     "bench_adversarial",

@@ -27,9 +27,9 @@ class Contest:
     """How many codes of ICD-10-CM; None: all."""
     classes: tuple[int, ...] = (512, 2048, 8192, 32768)
     """Numbers of labels of the clusters."""
-    seconds: float = 4.0
+    seconds: float = 10.0
     """CPU seconds of each training on clusters."""
-    rates: tuple[float, ...] = (0.01, 0.03, 0.1)
+    rates: tuple[float, ...] = (0.03, 0.1, 0.3)
     words: int = 8000
     text_rows: int = 60_000
     text_steps: int = 3000
@@ -94,6 +94,7 @@ def bench_adversarial(
                 record[name] = _contest(name, task, seeds, sizes, parts, progress)
                 say(table(record[name]["noises"], _NOISES))
                 say(table(summary(record[name]["rows"]), _METHODS))
+                say("\n".join(adversarial_lines(record[name])))
     parts.forget()
     return record
 
@@ -144,6 +145,28 @@ def summary(rows: list[Row]) -> list[Row]:
         told |= {"accuracy": float(np.mean(values)), "sd": spread, "log-likelihood": likelihood, "seeds": len(own)}
         out.append(told)
     return out
+
+
+def adversarial_lines(part: Row) -> list[str]:
+    """Rows of a table in Markdown of the record's part ``icd`` or ``text``: after one epoch, and after the last."""
+    found = {(row["method"], row["epochs"]): row for row in summary(part["rows"])}
+    last = max(epochs for _, epochs in found)
+
+    def told(row: Row | None) -> str:
+        if row is None:
+            return ""
+        spread = f" ± {100 * row['sd']:.1f}" if row["seeds"] > 1 else ""
+        return f"{100 * row['accuracy']:.1f}{spread} %, {row['log-likelihood']:.2f}".replace("-", "−")
+
+    alone = {row["noise"]: row for row in part["noises"]}
+    lines = [
+        f"| {method} | {found[method, last]['rate']:g} | {told(found.get((method, 1)))} | {told(found[method, last])} |"
+        for method in dict.fromkeys(method for method, _ in found)
+    ]
+    for name in ("tree", "narrow adaptive"):
+        row = {"seeds": 1, **alone[name]}
+        lines.append(f"| the {name} alone | | {told(row)} | |")
+    return lines
 
 
 def theory(n_classes: int = 1000, shares: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)) -> list[Row]:
