@@ -20,6 +20,7 @@ EXTRAS = {
     "wordfreq": "notebooks",
     "triton": "gpu",
     "sklearn": "neighbours",
+    "simple_icd_10_cm": "icd",
 }
 
 

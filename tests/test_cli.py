@@ -528,6 +528,7 @@ BENCHES = {
     ),
     "decode": ("bench_decode", ["--text", "t.txt"], {"device": "cpu"}),
     "attention": ("bench_attention", [], {"device": "cpu", "dtype": "float32", "sizes": None}),
+    "adversarial": ("bench_adversarial", [], {"seeds": 3, "sizes": None, "text": None, "only": None}),
 }
 
 
@@ -552,6 +553,9 @@ BENCHES = {
         ("attention", [], {}),
         ("attention", ["--rounds", "3", "--dtype", "bfloat16"], {"rounds": 3, "dtype": "bfloat16"}),
         ("attention", ["--tiny"], {"sizes": bench.ATTENTION_TINY}),
+        ("adversarial", [], {}),
+        ("adversarial", ["--tiny", "--seeds", "1"], {"sizes": bench.CONTEST_TINY, "seeds": 1}),
+        ("adversarial", ["--text", "t.txt", "--only", "text"], {"text": "t.txt", "only": "text"}),
     ],
 )
 def test_options_of_benchmarks_arrive(name, more, expected, monkeypatch, capsys):

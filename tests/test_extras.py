@@ -19,7 +19,8 @@ def test_the_extras_are_those_of_pyproject():
     found = {}
     for extra, packages in re.findall(r"^(\w+) = \[(.*?)\]$", tables, re.MULTILINE | re.DOTALL):
         found |= {package: extra for package in re.findall(r'"([a-z0-9_-]+)[><=;]', packages) if extra != "test"}
-    found["sklearn"] = found.pop("scikit-learn")  # imported by another name
+    for package, imported in (("scikit-learn", "sklearn"), ("simple-icd-10-cm", "simple_icd_10_cm")):
+        found[imported] = found.pop(package)  # imported by another name
     assert found == EXTRAS
     assert 'dependencies = ["numpy>=1.26"]' in text
 

@@ -33,7 +33,7 @@ _LAYERS = "ranks loss decoding layer embedding"
 _MACHINE = "timing workloads fit calibration"
 _READERS = "vocabulary zipf textfiles counts counts_files tokens"
 _TEXTS = f"{_READERS} corpora"
-_NEIGHBOURS = "attention margins memory compress kerbs"
+_NEIGHBOURS = "attention margins memory compress kerbs adversarial"
 
 #: Room -> the rooms it may import, besides the ground.
 ARROWS = {
@@ -69,6 +69,7 @@ ARROWS = {
     "alternatives": f"{_PLANS} {_LAYERS} timing",
     "attention": "",
     "margins": "",
+    "adversarial": "layer decoding alternatives",
     "kerbs": f"{_PLANS} {_LAYERS} alternatives",
     "compress": f"{_PLANS} {_LAYERS}",
     "memory": "ranks decoding layer alternatives",

@@ -1,5 +1,6 @@
 """Benchmarks: `python -m adasoft bench plan|cost|layer ...`. Each prints tables and returns a record."""
 
+from .adversarial import CONTEST_TINY, Contest, adversarial_lines, bench_adversarial
 from .attention import attention_lines, bench_attention
 from .attention_cells import ATTENTION_GPU, ATTENTION_SIZES, ATTENTION_TINY
 from .common import provenance, save
@@ -24,15 +25,19 @@ __all__ = [
     "ATTENTION_TINY",
     "COMPRESS_TINY",
     "COMPRESS_TOKENS",
+    "CONTEST_TINY",
     "KERBS_TINY",
     "MEMORY_TINY",
     "SIZES",
     "TINY",
     "CompressSizes",
+    "Contest",
     "KerbsSizes",
     "MemorySizes",
+    "adversarial_lines",
     "attention_lines",
     "authors_cutoffs_of",
+    "bench_adversarial",
     "bench_attention",
     "bench_compare",
     "bench_compress",

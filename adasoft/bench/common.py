@@ -37,6 +37,32 @@ def provenance(device: str | None = None) -> Row:
     return out
 
 
+class Parts:
+    """Finished parts of a run of the benchmark ``name``, in the cache folder until it has ended.
+
+    ``about``: what a run has to share with an earlier one to go on with its parts.
+    """
+
+    def __init__(self, name: str, about: Row) -> None:
+        told = json.dumps(about, sort_keys=True)
+        self.path = cache_dir() / "bench" / f"{name}-{hashlib.sha256(told.encode()).hexdigest()[:16]}.json"
+        self.done: Row = {}
+        with contextlib.suppress(FileNotFoundError):
+            self.done = read_json(self.path)
+
+    def of(self, name: str, job: Callable[[], list[Row]]) -> list[Row]:
+        """What ``job`` gives, done at most once."""
+        if name not in self.done:
+            self.done[name] = job()
+            write_whole(self.path, json.dumps(self.done))
+        rows: list[Row] = self.done[name]
+        return rows
+
+    def forget(self) -> None:
+        """The run has ended."""
+        self.path.unlink(missing_ok=True)
+
+
 def peak_mib(step: Step, device: str) -> float:
     """:func:`adasoft.timing.peak_bytes` in MiB, without the lines by which the profiler announces itself."""
     from ..timing import peak_bytes

@@ -43,6 +43,7 @@ def add(commands: Any) -> None:
         _add_margins,
         _add_memory,
         _add_kerbs,
+        _add_adversarial,
         _add_gpu,
     ):
         add_one(benches)
@@ -303,7 +304,7 @@ def _attention(options: argparse.Namespace, rounds: Given) -> Any:
     return bench.bench_attention(device=options.device, dtype=options.dtype, sizes=sizes, **rounds)
 
 
-# ---------------------------------------------------------------------- gpu
+# ---------------------------------------------------------------------- margins
 
 
 def _add_margins(benches: Any) -> None:
@@ -379,6 +380,35 @@ def _kerbs(options: argparse.Namespace, rounds: Given) -> Any:
 
     sizes = bench.KERBS_TINY if options.tiny else None
     return bench.bench_kerbs(options.text, sizes=sizes, encoding=options.encoding or "utf-8")
+
+
+# ---------------------------------------------------------------------- adversarial
+
+
+def _add_adversarial(benches: Any) -> None:
+    p: argparse.ArgumentParser = benches.add_parser(
+        "adversarial",
+        help="training on negatives that a decision tree draws, beside its rivals",
+        description="Adversarial softmax (Bamler and Mandt 2020) beside the full softmax, uniform and frequent "
+        "negatives, noise-contrastive estimation and one-vs-each: categories of ICD-10-CM's diagnoses, and clusters of "
+        "more and more labels. Run the same command again to go on where it was interrupted.",
+    )
+    p.add_argument("--seeds", type=whole(1), metavar="N", default=3, help="trainings of each method (3)")
+    p.add_argument("--text", type=file_name, metavar="FILE", help="also the next words of this text, on frozen states")
+    p.add_argument("--only", choices=["icd", "clusters", "text"], help="one part alone")
+    p.add_argument("--json", type=file_name, metavar="FILE", help="also write the results here, as JSON")
+    _tiny_option(p)
+    p.set_defaults(run=run, bench=_adversarial, rounds=None)
+
+
+def _adversarial(options: argparse.Namespace, rounds: Given) -> Any:
+    from .. import bench
+
+    sizes = bench.CONTEST_TINY if options.tiny else None
+    return bench.bench_adversarial(seeds=options.seeds, sizes=sizes, text=options.text, only=options.only)
+
+
+# ---------------------------------------------------------------------- gpu
 
 
 def _add_gpu(benches: Any) -> None:
