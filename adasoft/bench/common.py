@@ -100,29 +100,3 @@ def out_of_memory(error: BaseException) -> bool:
 def save(record: Row, path: str) -> None:
     """Write a benchmark's record, whole or not at all."""
     write_whole(path, json.dumps(record, indent=1) + "\n")
-
-
-class Parts:
-    """Finished parts of a long run of a benchmark, in the cache folder until it has ended.
-
-    ``about``: what has to be the same for a run to go on where another stopped.
-    """
-
-    def __init__(self, name: str, about: Row) -> None:
-        told = json.dumps(about, sort_keys=True)
-        self.path = cache_dir() / "bench" / f"{name}-{hashlib.sha256(told.encode()).hexdigest()[:16]}.json"
-        self.done: Row = {}
-        with contextlib.suppress(FileNotFoundError):
-            self.done = read_json(self.path)
-
-    def of(self, name: str, job: Callable[[], list[Row]]) -> list[Row]:
-        """The rows of this part: those that are kept, or those of ``job``, which are kept."""
-        if name not in self.done:
-            self.done[name] = job()
-            write_whole(self.path, json.dumps(self.done))
-        rows: list[Row] = self.done[name]
-        return rows
-
-    def forget(self) -> None:
-        """The run has ended."""
-        self.path.unlink(missing_ok=True)
