@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from adasoft.bench.adversarial import summary, theory
 from adasoft.bench.adversarial_data import Clusters, words_task
 from adasoft.bench.adversarial_training import METHODS, evaluated
 
+RECORD = Path(__file__).resolve().parents[1] / "data" / "results" / "bench-adversarial-icd-cpu.json"
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
@@ -92,3 +94,24 @@ def test_the_theory_in_numbers():
 def test_only_the_text_needs_one():
     with pytest.raises(ValueError, match="only should be 'clusters' or 'icd', got 'text'"):
         bench_adversarial(only="text")
+
+
+def test_what_the_stored_record_says():
+    """The claims of data/results/README.md."""
+    part = json.loads(RECORD.read_text(encoding="utf-8"))["icd"]
+    text = (RECORD.parent / "README.md").read_text(encoding="utf-8")
+    assert all(line in text for line in adversarial_lines(part))
+    assert f"{part['train']:,} codes for training, {part['C']:,} categories" in text and f"{part['test']:,} for" in text
+    rows = {(row["method"], row["epochs"]): row for row in summary(part["rows"])}
+    noise = {row["noise"]: row for row in part["noises"]}
+    for measure in ("accuracy", "log-likelihood"):
+        for other in ("uniform", "frequency", "NCE", "one-vs-each"):
+            assert rows["adversarial", 1][measure] > rows[other, 10][measure]
+            assert noise["narrow adaptive"][measure] > rows[other, 10][measure]
+        ranked = ["softmax", "adversarial, narrow adaptive", "adversarial", "adversarial, bias not removed"]
+        values = [rows[name, 10][measure] for name in ranked]
+        assert values == sorted(values, reverse=True)
+    assert rows["adversarial, bias not removed", 10]["accuracy"] < 0.05
+    assert noise["narrow adaptive"]["numbers"] <= noise["tree"]["numbers"]
+    costs = [noise[name]["operations of a draw"] for name in ("narrow adaptive", "tree")]
+    assert 5 <= costs[0] / costs[1] < 5.5

@@ -29,7 +29,8 @@ class NoiseSoftmax(SoftmaxModule, abc.ABC):
     Args:
         in_features, n_classes: d and C.
         noise: with the methods of `Noise`, over the same C labels. If it is a module it becomes a child, ``noise``, and
-            its numbers are part of the ``state_dict``; training gives them no gradients.
+            its numbers are part of the ``state_dict``; training gives them no gradients. It sees x as the products do:
+            under autocast in its dtype, which a `Tree` of another dtype refuses.
         n_negatives: m per row; their losses are averaged, as in the authors' code.
         regulariser: lambda.
         sparse: gradients of the weights as sparse tensors, so that a step takes no time for labels not drawn; the
