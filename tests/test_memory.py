@@ -173,6 +173,7 @@ def test_ignored_targets_are_not_remembered_and_keep_their_place():
     ignored = target == 7
     expected = by_loops(cache.softmax, hidden, target, 3, 0.5, 0.5).gather(2, target.unsqueeze(2)).squeeze(2)
     assert not output[ignored].any() and not (state.words == 7).any()
+    assert torch.equal(cache.remember(hidden, target).words, state.words)
     torch.testing.assert_close(output[~ignored], expected[~ignored], rtol=1e-12, atol=1e-12)
     assert loss.item() == pytest.approx(-output.sum().item() / int((~ignored).sum()))
     per_token = NeuralCache(adaptive(ignore_index=7, reduction="none"), 3)(hidden, target).loss
@@ -350,6 +351,9 @@ def test_an_estimate_is_refused_and_a_row_without_a_sequence():
     assert cache.eval()(hidden, target).output.shape == (B, T)
     with pytest.raises(RuntimeError, match=r"hidden should have the shape \(B, 4\), got"):
         cache.log_prob(hidden)
+    for word in (-1, V):
+        with pytest.raises(RuntimeError, match=f"words should be ids from 0 to 11, got {word}"):
+            cache.remember(hidden, torch.full((B, T), word))
     with pytest.raises(ValueError, match="k should be an integer from 1 to 12, got 13"):
         cache.topk(hidden[:, 0], 13)
     passage = Passage.of(cache.softmax, hidden, target)

@@ -147,7 +147,11 @@ class NeuralCache(nn.Module):
         """The state after more words, without scoring them: arguments as of :meth:`forward`."""
         self._check(hidden, words, state, resets)
         before = no_pairs(hidden) if state is None else state
-        kept = words.long().masked_fill(words == self.softmax.ignore_index, EMPTY)
+        ignored = words == self.softmax.ignore_index
+        bad = ~ignored & ((words < 0) | (words >= self.n_classes))
+        if bool(bad.any()):
+            raise RuntimeError(f"words should be ids from 0 to {self.n_classes - 1}, got {int(words[bad][0])}")
+        kept = words.long().masked_fill(ignored, EMPTY)
         return latest(joined(before, hidden, kept), self.size, resets)
 
     # ------------------------------------------------------------------ the next word
@@ -177,7 +181,7 @@ class NeuralCache(nn.Module):
         remembered = self._mixed(known, scores.to(known.dtype), filled.unsqueeze(1))
         others = self._mixed(best.values, torch.full_like(best.values, -torch.inf), filled.unsqueeze(1))
         # a word of both lists counts once, with what the cache adds
-        twice = ((best.indices.unsqueeze(2) == words.unsqueeze(1)) & ~nothing.unsqueeze(1)).any(2)
+        twice = (best.indices.unsqueeze(2) == words.unsqueeze(1)).any(2)
         values = torch.cat([others.masked_fill(twice, -torch.inf), remembered.masked_fill(nothing, -torch.inf)], 1)
         values, at = values.topk(k, 1)
         return TopK(values, torch.cat([best.indices, words], 1).gather(1, at))

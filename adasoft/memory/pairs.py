@@ -114,8 +114,7 @@ def _dots(query: Tensor, keys: Tensor) -> Tensor:
 
 def _log_sum(logits: Tensor, chosen: Tensor, empty: float = -torch.inf) -> Tensor:
     """Log-sum-exp of the chosen logits, (..., m) -> (...); ``empty`` where there are none, with gradients of zeros."""
-    some = chosen.any(-1)
-    inside = logits.masked_fill(~chosen, -torch.inf).masked_fill(~some.unsqueeze(-1), 0.0)
     if not logits.shape[-1]:
         return logits.sum(-1) + empty
-    return torch.logsumexp(inside, -1).masked_fill(~some, empty)
+    inside = logits.masked_fill(~chosen, -torch.inf)
+    return torch.logsumexp(inside, -1).masked_fill(~chosen.any(-1), empty)
