@@ -32,9 +32,9 @@ class _Case:
         panel = self.panel
         self.words, self.estimate, self.score = Line(), Line(), Line()
         self.sizes, self.redraw_sizes = size_boxes(panel, explorer, ("n_words", "in_features"))
-        self.rows = NumberBox(description="hidden states at once")
+        self.rows = NumberBox(description="hidden states at once", width="60px")
         panel.on_number(self.rows, partial(setattr, explorer, "batch"), lambda: explorer.batch)
-        self.cuts = [NumberBox(description=f"cutoff c{i + 1}", width="80px") for i in range(2)]
+        self.cuts = [NumberBox(description=f"cutoff c{i + 1}", width="60px") for i in range(2)]
         for i, box in enumerate(self.cuts):
             panel.on_number(box, partial(explorer.set_cutoff, i), partial(self._cutoff, i))
         self.device, self.redraw_device = device_box(panel, explorer)
@@ -58,15 +58,15 @@ class _Case:
         self.job = Job(panel, "Measure the case", self.measure, tooltip)
 
     def box(self) -> w.VBox:
-        """All of it, the question first."""
+        """All of it, the question first; what is said of a measurement stands near the button, not below the figure."""
         job = self.job
         return self.panel.box(
             row(self.task, self.exact, self.device),
             row(*self.sizes, self.rows, *self.cuts),
             row(self.bet, self.budget, job.row, job.line),
             self.score,
-            self.figure,
             self.words,
+            self.figure,
             self.shown,
             self.estimate,
         )

@@ -134,4 +134,4 @@ def case_figure(names: Sequence[str], times: Times, arithmetic: Mapping[str, flo
     figure.update_xaxes(fixedrange=True)
     figure.update_yaxes(type="category", autorange="reversed", fixedrange=True)
     figure.update_annotations(font_size=13)
-    return filled(figure, *case_data(names, times, arithmetic), 270)
+    return filled(figure, *case_data(names, times, arithmetic), 250)

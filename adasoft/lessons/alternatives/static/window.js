@@ -2,7 +2,7 @@
 // ten best words are found against how much is multiplied. All of it is computed here, so that a drag redraws at once.
 import {html, ordinal, set, svg, whole} from '../../kit/static/dom.js';
 
-const NAMED = [3, 6, 12, 24], TICKS = [2, 5, 10, 20, 50, 100], LOW = 60, HIGH = 101.5, LEAST = 1.8, MOST = 110;
+const NAMED = [3, 6, 12, 24], TICKS = [2, 5, 10, 20, 50, 100], LOW = 80, HIGH = 101, LEAST = 1.8, MOST = 110, LABEL = 81.5;
 const BLOCK = {top: 22, high: 104}, WORDS = {top: 152, step: 17}, TALL = 324, NARROW = 520;
 
 /** Multiplications as a share of the full softmax's, the rotation of the hidden state included. */
@@ -39,14 +39,14 @@ export function mountWindow(root, data, {window: first, shown}, moved = () => {}
   root.classList.add('adasoft-cut', 'adasoft-scene', 'adasoft-window');
   // else JupyterLab takes keys for commands; Escape stays the keyboard's way out
   root.addEventListener('keydown', event => { if (event.key !== 'Escape') event.stopPropagation(); });
-  html('p', {class: 'instruction'}, root, 'Drag the ring, or the two edges of the dark part of the block: high and far to the left is good.');
+  html('p', {class: 'instruction'}, root, 'Drag the ring, or the two edges in the block. High and far left is good.');
   const result = html('p', {class: 'result', role: 'status'}, root);
   const stage = svg('svg', {role: 'group', 'aria-label': 'SVD-softmax: what is read, what is found'}, html('div', {class: 'charts'}, root));
   const still = svg('g', {'aria-hidden': true}, stage), live = svg('g', {'aria-hidden': true}, stage);
   const text = (parent, x, y, words, more = {}) => svg('text', {x, y, ...more}, parent, words);
 
   const left = () => (width < NARROW ? width : Math.min(440, 0.44 * width));
-  const chart = () => (width < NARROW ? {x: 44, y: TALL, w: width - 56, h: 230} : {x: left() + 64, y: 22, w: width - left() - 78, h: TALL - 62});
+  const chart = () => (width < NARROW ? {x: 44, y: TALL, w: width - 64, h: 230} : {x: left() + 64, y: 22, w: width - left() - 88, h: TALL - 62});
   const move = (W, N) => {
     const next = [W, N].map((value, i) => Math.min(limits[i], Math.max(1, Math.round(value))));
     if (next.join() === state.window.join()) return;
@@ -66,6 +66,7 @@ export function mountWindow(root, data, {window: first, shown}, moved = () => {}
   // the ring, and a handle for each edge; keys on the handles do what the ring does
   const ring = svg('circle', {r: 9, class: 'you'}, stage);
   dragged(ring, ([x, y]) => move(...nearestWindow(data, x, y, X, Y)));
+  const above = svg('g', {'aria-hidden': true}, stage);  // the star, which the ring would hide
   const handles = ['W, numbers per word that the preview reads', 'N, words that get the rest'].map((name, i) => {
     const node = svg('g', {class: `handle edge-${'wn'[i]}`, role: 'slider', tabindex: 0, 'aria-label': name, 'aria-valuemin': 1,
       'aria-valuemax': limits[i], 'aria-orientation': i ? 'horizontal' : 'vertical'}, stage);
@@ -95,13 +96,13 @@ export function mountWindow(root, data, {window: first, shown}, moved = () => {}
     Y = percent => y + (HIGH - Math.max(LOW, percent)) / (HIGH - LOW) * h;
     still.replaceChildren();
     svg('rect', {x: 0, y: BLOCK.top, width: left(), height: BLOCK.high, class: 'block full-block'}, still);
-    text(still, 0, 13, `${whole(data.n)} words, by their preview →`);
+    text(still, 0, 13, `${whole(data.n)} words${width < 800 ? '' : ', sorted by the preview'} →`);
     text(still, left(), 13, `↓ ${data.d} numbers`, {'text-anchor': 'end'});
     for (const tick of TICKS) {
       svg('line', {x1: X(tick), x2: X(tick), y1: y, y2: y + h, class: 'grid'}, still);
       text(still, X(tick), y + h + 16, `${tick} %`, {'text-anchor': 'middle'});
     }
-    for (let tick = LOW; tick <= 100; tick += 10) {
+    for (let tick = LOW; tick <= 100; tick += 5) {
       svg('line', {x1: x, x2: x + w, y1: Y(tick), y2: Y(tick), class: 'grid'}, still);
       text(still, x - 6, Y(tick) + 4, `${tick} %`, {'text-anchor': 'end'});
     }
@@ -109,8 +110,8 @@ export function mountWindow(root, data, {window: first, shown}, moved = () => {}
     text(still, x, y - 9, 'ten best words found', {class: 'strong'});
     for (const W of NAMED) {
       svg('path', {d: path(W), class: 'other'}, still);
-      const at = data.places.findIndex((_, j) => data.curves[W - 1][j] >= 0.63);
-      text(still, X(100 * shareOf(data, [W, data.places[at]])) + 5, Y(63) + 4, `W = ${W}`, {class: 'curve-name'});
+      const at = data.places.findIndex((_, j) => data.curves[W - 1][j] >= LABEL / 100);
+      text(still, X(100 * shareOf(data, [W, data.places[at]])) + 5, Y(LABEL) + 4, W === NAMED[0] ? `W = ${W}` : W, {class: 'curve-name'});
     }
     draw();
   }
@@ -124,7 +125,7 @@ export function mountWindow(root, data, {window: first, shown}, moved = () => {}
     const found = 100 * (exact ? measured.recall : foundBy(data, state.window));
     result.replaceChildren();
     html('strong', {}, result, `${cost.toFixed(1)} %`); result.append(' of the multiplications find ');
-    html('strong', {}, result, `${found.toFixed(1)} %`); result.append(` of the ten best words (W = ${W}, N = ${whole(N)}).`);
+    html('strong', {}, result, `${found.toFixed(1)} %`); result.append(' of the ten best words.');
 
     live.replaceChildren();
     const right = left() * N / data.n, down = BLOCK.high * W / data.d;
@@ -144,6 +145,7 @@ export function mountWindow(root, data, {window: first, shown}, moved = () => {}
     const line = Y(wanted);
     svg('line', {x1: x, x2: x + w, y1: line, y2: line, class: 'full'}, live);
     svg('path', {d: path(W), class: 'mine'}, live);
+    above.replaceChildren();
     if (chosen) star(X(chosen.percent), Y(100 * chosen.recall));
     if (guess !== null && guess !== undefined) {
       const at = X(Math.min(100, guess));
@@ -154,8 +156,8 @@ export function mountWindow(root, data, {window: first, shown}, moved = () => {}
   }
   function star(x, y) {
     const points = Array.from({length: 10}, (_, i) => [i % 2 ? 3.6 : 9, Math.PI * (i / 5 - 0.5)]).map(([r, a]) => `${x + r * Math.cos(a)},${y + r * Math.sin(a)}`);
-    svg('polygon', {points: points.join(' '), class: 'star'}, live);
-    text(live, x + 10, y + 18, 'chosen for you', {class: 'star-text'});
+    svg('polygon', {points: points.join(' '), class: 'star'}, above);
+    text(above, x + 12, y + 20, 'chosen for you', {class: 'star-text'});
   }
   function drawWords(words, W, N) {
     const most = Math.max(...words.map(one => one.p)), from = 92, room = left() - from - 84, head = WORDS.top - 6;
