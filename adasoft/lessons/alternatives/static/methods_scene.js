@@ -44,7 +44,7 @@ export function mountMethods(root, data) {
   };
   const playing = button('Play', () => (state.playing ? pause() : play()), 'primary');
   button('Step', () => { pause(); step(); });
-  const another = button('', () => { pause(); start((state.place + 1) % data.states.length); });
+  button('Another place', () => { pause(); start((state.place + 1) % data.states.length); });
   const many = html('label', {class: 'many'}, controls), named = html('span', {}, many);
   const range = html('input', {type: 'range', min: 0, max: data.rescored.length - 1, step: 1, value: state.which}, many);
   range.addEventListener('input', () => {
@@ -100,12 +100,12 @@ export function mountMethods(root, data) {
   function show() {
     const now = data.states[state.place], counted = costs(data, now, state.which), tails = now.opened.filter(Boolean).length;
     const rescored = whole(data.rescored[state.which]);
-    another.textContent = `Another place (${state.place + 1} of ${data.states.length})`;
     named.textContent = `SVD: N = ${rescored}`;
     range.setAttribute('aria-valuetext', rescored);
     sentence.replaceChildren();
     html('span', {class: 'before'}, sentence, `… ${now.before} `);
     html('span', {class: 'token now'}, sentence, state.look < 3 ? '?' : now.next);
+    html('span', {class: 'place'}, sentence, ` place ${state.place + 1} of ${data.states.length}`);
     stage.querySelectorAll('.block').forEach(node => node.classList.toggle('lit', Number(node.dataset.look) <= state.look));
     stage.querySelectorAll('[data-count]').forEach(node => {
       const [first, second] = counted[node.dataset.count], sum = (state.look > 0 ? first : 0) + (state.look > 1 ? second : 0);
