@@ -17,11 +17,13 @@ SAID += ("Trained here", "Training here")
 
 
 class Labels:
-    """Whatever is drawn and said in a panel from now on; ``recorded`` is the y of a trace when that is recorded."""
+    """Whatever is drawn and said in a panel from now on; ``recorded`` is the y of a trace (or its ``axis``) when
+    that is recorded."""
 
-    def __init__(self, monkeypatch, box, figure, recorded, trace=0):
+    def __init__(self, monkeypatch, box, figure, recorded, trace=0, axis="y"):
         lines = lines_of(box)
-        self._figure, self._recorded, self._trace = figure, np.array(recorded, dtype=float), trace
+        self._figure, self._recorded = figure, np.array(recorded, dtype=float)
+        self._trace, self._axis = trace, axis
         self.told, self.silent, self.longest = [], 0, 0
         push, say = parts.LiveFigure.push, parts.Line.say
 
@@ -42,7 +44,7 @@ class Labels:
         monkeypatch.setattr(parts.Line, "say", said)
 
     def _y(self):
-        return np.array(self._figure.data[self._trace].y, dtype=float)
+        return np.array(self._figure.data[self._trace][self._axis], dtype=float)
 
     def check(self, *, changes):
         """Every sentence fitted what was drawn; nothing was drawn without one; it was said so often at least."""

@@ -16,7 +16,7 @@ from ..time_model.timings import Tally, Tick, busy_text, check_memory, device_te
 from . import cases as sc
 from . import figures as af
 from .explorer import AlternativesExplorer
-from .sentences import case_sentence
+from .sentences import case_sentence, tied
 from .stored import recorded_cases
 
 HERE = "measured here, live"
@@ -32,14 +32,16 @@ class _Case:
         panel = self.panel
         self.words, self.estimate, self.score = Line(), Line(), Line()
         self.sizes, self.redraw_sizes = size_boxes(panel, explorer, ("n_words", "in_features"))
-        self.rows = NumberBox(description="hidden states at once")
+        self.rows = NumberBox(description="hidden states at once", width="60px")
         panel.on_number(self.rows, partial(setattr, explorer, "batch"), lambda: explorer.batch)
-        self.cuts = [NumberBox(description=f"cutoff c{i + 1}", width="80px") for i in range(2)]
+        self.cuts = [NumberBox(description=f"cutoff c{i + 1}", width="60px") for i in range(2)]
         for i, box in enumerate(self.cuts):
             panel.on_number(box, partial(explorer.set_cutoff, i), partial(self._cutoff, i))
         self.device, self.redraw_device = device_box(panel, explorer)
         self.task = w.Dropdown(options=_TASKS, description="task", style=WIDE, layout=w.Layout(width="310px"))
-        self.exact = w.Checkbox(description="exact only", indent=False, layout=w.Layout(width="auto"))
+        self.exact = w.Checkbox(
+            description="exact only", indent=False, layout=w.Layout(width="auto", margin="2px 16px 2px 8px")
+        )
         self.bet = w.Dropdown(description="your bet", style=WIDE, layout=w.Layout(width="280px"))
         self.budget = budget_box()
         self.recorded = {one.label: one for one in readable(panel, recorded_cases)}
@@ -56,15 +58,15 @@ class _Case:
         self.job = Job(panel, "Measure the case", self.measure, tooltip)
 
     def box(self) -> w.VBox:
-        """All of it, the question first."""
+        """All of it, the question first; what is said of a measurement stands near the button, not below the figure."""
         job = self.job
         return self.panel.box(
             row(self.task, self.exact, self.device),
             row(*self.sizes, self.rows, *self.cuts),
             row(self.bet, self.budget, job.row, job.line),
             self.score,
-            self.figure,
             self.words,
+            self.figure,
             self.shown,
             self.estimate,
         )
@@ -122,10 +124,12 @@ class _Case:
             with LOCK:
                 self.redraw()  # what was drawn meanwhile is not kept
             raise
-        winner = min(tally.spreads().items(), key=lambda item: item[1].median)[0]
-        if not spreads(explorer.recall("case"), sizes):  # who has just seen a case measured no longer bets
-            explorer.remember("bets", [*(explorer.recall("bets") or []), [betted == winner]][-50:])
-        explorer.note("case", tally.json() | {"known": known, "bet": betted})
+        first = tied(tally.spreads())
+        # who has just seen a case measured no longer bets, and where all are level there is nothing to bet on
+        counted = not spreads(explorer.recall("case"), sizes)
+        if counted and len(first) < len(tally.spreads()):
+            explorer.remember("bets", [*(explorer.recall("bets") or []), [betted in first]][-50:])
+        explorer.note("case", tally.json() | {"known": known, "bet": betted, "counted": counted})
 
     def redraw(self) -> None:
         """Show the explorer's state."""
@@ -167,7 +171,9 @@ class _Case:
             )
         last: Mapping[str, Any] = self.explorer.recall("case") or {}
         made = f"{last['device']}, {last['date'][:10]}." if times else ""
-        told = case_sentence(times, known, last.get("bet", "") if times else "", made)
+        told = case_sentence(
+            times, known, last.get("bet", "") if times else "", made, counted=last.get("counted", True)
+        )
         return f"Measured here. {told}" if times else told
 
     def estimated(self) -> str:

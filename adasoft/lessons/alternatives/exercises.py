@@ -78,6 +78,35 @@ def _worst_words(B: _Array, R: _Array, h: _Array, W: int, N: int) -> _Array:
     return scores
 
 
+def _nothing_for_the_rest(B: _Array, R: _Array, h: _Array, W: int, N: int) -> _Array:
+    scores = _svd_scores(B, R, h, W, N)
+    best = np.argsort(-(B[:, :W] @ (R.T @ h)[:W]))[:N]
+    out = np.zeros_like(scores)
+    out[best] = scores[best]
+    return out
+
+
+def _first_words(B: _Array, R: _Array, h: _Array, W: int, N: int) -> _Array:
+    turned = R.T @ h
+    scores: _Array = B[:, :W] @ turned[:W]
+    scores[:N] += B[:N, W:] @ turned[W:]
+    return scores
+
+
+def _largest_either_way(B: _Array, R: _Array, h: _Array, W: int, N: int) -> _Array:
+    turned = R.T @ h
+    scores: _Array = B[:, :W] @ turned[:W]
+    best = np.argsort(-np.abs(scores))[:N]
+    scores[best] += B[best, W:] @ turned[W:]
+    return scores
+
+
+def _only_the_best(B: _Array, R: _Array, h: _Array, W: int, N: int) -> _Array:
+    best = np.argsort(-(B[:, :W] @ (R.T @ h)[:W]))[:N]
+    scores: _Array = _svd_scores(B, R, h, W, N)[best]
+    return scores
+
+
 def _cases() -> list[tuple[Any, ...]]:
     cases: list[tuple[Any, ...]] = []
     for seed, (n, d, width, n_full) in enumerate([(12, 4, 1, 3), (40, 8, 3, 6), (200, 16, 4, 20)]):
@@ -106,6 +135,12 @@ EXERCISES = {
                 _all_in_full
             ),
             "np.argsort sorts upwards, so its first N are the worst words of the preview.": _worst_words,
+            "All words but the N best got 0: let them keep their previews.": _nothing_for_the_rest,
+            "Those are the first N words, not the N best: sort by the preview.": _first_words,
+            "Large is not best: a very negative preview is a bad word. Sort without abs.": _largest_either_way,
+            "Those are the scores of the N completed words alone: return all of them, most as previews.": (
+                _only_the_best
+            ),
         },
     )
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -144,17 +145,15 @@ class AlternativesExplorer(TimingExplorer):
             self.width, self.n_full = found.width, found.n_full
         return found
 
-    def top_words(self) -> tuple[list[str], list[float], list[float]]:
-        """The ten best words of the shown state by the full softmax: words, their probabilities, and those that
-        SVD-softmax gives them."""
-        x = self.small.states[self.place - 1 : self.place]
-        full = self.small.full.topk(x, max(TOPS))
-        ours = self.window().log_prob(x)[0, full.indices[0]]
-        return (
-            [self.small.words[i] for i in full.indices[0].tolist()],
-            full.values[0].exp().tolist(),
-            ours.exp().tolist(),
-        )
+    def top_words(self) -> list[dict[str, Any]]:
+        """The ten best words of the shown state by the full softmax: each with its probability, and its rank in the
+        preview by every W."""
+        best = self.small.full.topk(self.small.states[self.place - 1 : self.place], max(TOPS))
+        ranks = windows.preview_ranks(self.small, self.place - 1)
+        return [
+            {"word": self.small.words[word], "p": math.exp(value), "ranks": own}
+            for word, value, own in zip(best.indices[0].tolist(), best.values[0].tolist(), ranks, strict=True)
+        ]
 
     # ---- experts on the synthetic classes
 

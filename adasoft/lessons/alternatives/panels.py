@@ -15,12 +15,13 @@ from ..time_model.panels import now_and_then
 from ..time_model.timings import Tick, busy_text
 from . import figures as af
 from . import sentences as said
+from . import window_picture
 from .comparison import comparison_data, guess_mark
 from .explorer import AlternativesExplorer
 from .scene import scene_data
 from .small_models import STATES
-from .widgets import Comparison, MethodsScene
-from .windows import SHOWN, quality
+from .widgets import Comparison, MethodsScene, WindowPicture
+from .windows import SHOWN, all_curves, quality
 
 
 def _pair(
@@ -81,32 +82,26 @@ def compare_panel(explorer: AlternativesExplorer) -> w.VBox:
 
 
 def svd_panel(explorer: AlternativesExplorer, *, slot: str = "svd") -> w.VBox:
-    """W and N of SVD-softmax on the small full model: words of a state, and recall against multiplications."""
+    """W and N of SVD-softmax on the small full model, dragged: block, words of a state, recall against cost."""
     panel, words, note = Panel(), Line(), Line()
-    full = explorer.small.full
-    width = _pair(
-        panel,
-        explorer,
-        "width",
-        "W",
-        "width W of the preview",
-        f"of d = {full.in_features} columns",
-        high=float(full.in_features),
-    )
-    n_full = _pair(
-        panel,
-        explorer,
-        "n_full",
-        "N",
-        "words N that are completed",
-        f"of V = {full.n_classes:,} words",
-        high=float(full.n_classes),
-        log=True,
-    )
-    state = _pair(panel, explorer, "place", "state", "hidden state, number", f"of {STATES:,}", high=float(STATES))
-    wanted = NumberBox(description="wanted recall, %", whole=False)
+    boxes = [
+        (NumberBox(description="width W", width="64px"), "width"),
+        (NumberBox(description="words N", width="72px"), "n_full"),
+        (NumberBox(description="hidden state, number", width="72px"), "place"),
+    ]
+    for number, trait in boxes:
+        panel.on_number(number, partial(setattr, explorer, trait), partial(getattr, explorer, trait))
+    wanted = NumberBox(description="wanted recall, %", whole=False, width="64px")
     panel.on_number(wanted, partial(setattr, explorer, "wanted"), lambda: explorer.wanted)
-    figure = live(af.svd_figure(explorer))
+    picture = WindowPicture(
+        data=all_curves(explorer.small), window=[explorer.width, explorer.n_full], shown=window_picture.shown(explorer)
+    )
+
+    def moved(window: list[int]) -> None:
+        with explorer.hold_trait_notifications():  # views see both at once
+            explorer.width, explorer.n_full = window
+
+    panel.on_value(picture, moved, "window")
 
     def choose() -> None:
         found = explorer.choose()
@@ -114,23 +109,24 @@ def svd_panel(explorer: AlternativesExplorer, *, slot: str = "svd") -> w.VBox:
         note.say(
             f"Cheapest for {explorer.wanted:g} %: W = {found.width}, N = {found.n_full:,}, "
             f"{100 * found.utilisation:.1f} % of the multiplications. Recall on the {STATES // 2} hidden states they "
-            f"were chosen on: {100 * found.recall:.1f} %; on the {SHOWN} others drawn here: {100 * elsewhere:.1f} %."
+            f"were chosen on, the star: {100 * found.recall:.1f} %; on the {SHOWN} others, your ring: "
+            f"{100 * elsewhere:.1f} %."
         )
 
     choose_button = panel.button("Choose for me", choose, "The W and N of least arithmetic for the wanted recall")
 
     def redraw() -> None:
-        width.show(explorer.width)
-        n_full.show(explorer.n_full)
-        state.show(explorer.place)
         with panel.writing():
+            for number, trait in boxes:
+                number.value = float(getattr(explorer, trait))
             wanted.value = explorer.wanted
-        figure.push(*af.svd_data(explorer))
+            with picture.hold_sync():
+                picture.window = [explorer.width, explorer.n_full]
+                picture.shown = window_picture.shown(explorer)
         words.say(said.svd_sentence(explorer))
 
-    how = Line()
-    how.say("Move W and N: the ring should get high, and far to the left.")
-    box = panel.box(how, width.row, n_full.row, state.row, row(wanted, choose_button), note, figure, words)
+    controls = row(*(number for number, _ in boxes), wanted, choose_button)
+    box = panel.box(picture, words, controls, note)
     explorer.attach(slot, safely(panel, redraw), box)
     return box
 

@@ -21,8 +21,10 @@ from .small_models import SmallModels
 BEST = 10
 #: Which of the stored doubly sparse softmaxes is shown.
 EXPERTS = 1
-#: d over W, and V over N. Not those of the lesson's first guess, which the picture would give away.
-WIDTH_SHARE, FULL_SHARE = 4, 32
+#: d over W, and the N to choose from. Not those of the lesson's first guess, which the picture would give away.
+WIDTH_SHARE, RESCORED = 4, (50, 250, 1000, 4000)
+#: Which of them the picture begins with.
+BEGIN = 1
 #: Hidden states that are shown: places whose last words read well, of which one opens no tail, some one, some both.
 PLACES = (703, 772, 568, 942)
 #: Words before a place that are shown.
@@ -32,26 +34,27 @@ BEFORE = 7
 @lru_cache(maxsize=2)
 def scene_data(models: SmallModels) -> dict[str, Any]:
     """What ``mountMethods`` is given: sizes, and for each place what is read and what is found."""
-    width, n_full = models.full.in_features // WIDTH_SHARE, models.full.n_classes // FULL_SHARE
-    svd = windows.window(models, width, n_full)
+    width = models.full.in_features // WIDTH_SHARE
     softmax = models.experts[EXPERTS].rebuilt(models.full)
     states = []
     for place in PLACES:
         x, own = models.states[place : place + 1], models.adaptive_states[place : place + 1]
         full = models.full.topk(x, BEST).indices[0]
-        found = [full, models.adaptive.topk(own, BEST).indices[0], svd.topk(x, BEST).indices[0]]
+        adaptive = models.adaptive.topk(own, BEST).indices[0]
         expert = int(softmax.gate(x).argmax())
-        found.append(softmax.topk(x, BEST).indices[0])
+        known = softmax.topk(x, BEST).indices[0]
+        by_svd = [windows.window(models, width, n).topk(x, BEST).indices[0] for n in RESCORED]
         words = [models.words[i] for i in models.contexts[place, -BEFORE:].tolist()]
         states.append(
             {
                 "before": " ".join(words),
                 "next": models.words[int(models.targets[place])],
                 "opened": models.adaptive.opened(own, BEST)[0].tolist(),
-                "looked": runs(previewed(models, x, width, n_full)),
+                "looked": [runs(previewed(models, x, width, n)) for n in RESCORED],
                 "expert": expert,
-                "best": [[models.words[i] for i in ids.tolist()] for ids in found],
-                "found": [BEST, None, _common(found[2], full), _common(found[3], full)],
+                "best": [[models.words[i] for i in ids.tolist()] for ids in (full, adaptive)],
+                "found": [_common(ours, full) for ours in by_svd],
+                "expert found": _common(known, full),
             }
         )
     return {
@@ -60,7 +63,8 @@ def scene_data(models: SmallModels) -> dict[str, Any]:
         "cutoffs": list(models.about["cutoffs"]),
         "widths": list(models.about["widths"]),
         "width": width,
-        "rescored": n_full,
+        "rescored": list(RESCORED),
+        "begin": BEGIN,
         "sizes": softmax.sizes.tolist(),
         "states": states,
     }
@@ -90,15 +94,15 @@ def runs(ranks: list[int]) -> list[list[int]]:
     return found
 
 
-def multiplications(data: Mapping[str, Any], state: Mapping[str, Any]) -> list[tuple[int, int]]:
-    """First and second look of the full, adaptive, SVD- and doubly sparse softmax, for one place."""
+def multiplications(data: Mapping[str, Any], state: Mapping[str, Any], which: int = BEGIN) -> list[tuple[int, int]]:
+    """First and second look of the full, adaptive, SVD- and doubly sparse softmax, for one place; ``which`` N."""
     n, d, cutoffs, widths = data["n"], data["d"], data["cutoffs"], data["widths"]
     sizes = np.diff([*cutoffs, n]).tolist()
     tails = [d * own + own * size for own, size, opened in zip(widths, sizes, state["opened"], strict=True) if opened]
     return [
         (n * d, 0),
         ((cutoffs[0] + len(widths)) * d, sum(tails)),
-        (d * d + n * data["width"], data["rescored"] * (d - data["width"])),
+        (d * d + n * data["width"], data["rescored"][which] * (d - data["width"])),
         (len(data["sizes"]) * d, data["sizes"][state["expert"]] * d),
     ]
 
@@ -136,7 +140,7 @@ def methods_svg(data: Mapping[str, Any], place: int = 0) -> str:
     width = data["width"]
     block(2, 0, 0, n, width, True)
     block(2, 0, width, n, d - width, False)
-    for first, many in state["looked"]:
+    for first, many in state["looked"][BEGIN]:
         block(2, first, width, many, d - width, True)
     at = 0
     for i, size in enumerate(data["sizes"]):

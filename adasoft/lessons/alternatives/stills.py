@@ -11,6 +11,7 @@ from .comparison import comparison_figure
 from .explorer import AlternativesExplorer
 from .scene import methods_svg, scene_data
 from .stored import record
+from .window_picture import window_still
 
 
 @lru_cache(maxsize=1)
@@ -36,12 +37,12 @@ def _methods_still() -> Picture:
 
 @still(
     "07_svd",
-    "Left: the ten best words of one hidden state as bars, with a ring for what SVD-softmax gives each. Right: words "
-    "found against multiplications, one rising curve for each of four widths W, 3, 6, 12 and 24; a ring marks "
-    "W = 6 and N = 250, a star the cheapest choice that finds about 99 of 100.",
+    "Left: the part of the matrix that is read, and the ten best words of one hidden state with their places in the "
+    "preview. Right: words found against multiplications, one rising curve for each of four widths W, 3, 6, 12 and 24; "
+    "a ring marks W = 6 and N = 250, a star on the line of 99 % the cheapest choice.",
 )
 def _svd_still() -> Picture:
-    return af.svd_figure(_explorer())
+    return window_still(_explorer())
 
 
 @still(

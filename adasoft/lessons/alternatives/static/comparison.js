@@ -101,7 +101,7 @@ export function sketch(shape) {
 /**
  * Put the comparison into `root`.
  *
- * `data`: {benches: [{task, n, d, rows, trained, machine, points: [{name, short, exact, seconds, q1, q3, right, same, noise,
+ * `data`: {lines: [{task, n, rows, exact, measure}], benches: [{task, n, d, rows, trained, machine, points: [{name, short, exact, seconds, q1, q3, right, same, noise,
  * arithmetic, mechanism, shape, outside}]}], task, n, rows, exact, measure, guess: {n, rows, name, factor} or null}.
  * Returns {state, choose(next), guess(next), destroy()}.
  */
@@ -111,14 +111,14 @@ export function mountComparison(root, data) {
   root.classList.add('adasoft-cut', 'adasoft-scene', 'adasoft-comparison');
   // else JupyterLab takes keys for commands; Escape stays the keyboard's way out
   root.addEventListener('keydown', event => { if (event.key !== 'Escape') event.stopPropagation(); });
-  html('p', {class: 'instruction'}, root, 'Say what you need: the fastest that fits is named; you judge whether it finds enough. Point at a method to see how it works.');
+  html('p', {class: 'instruction'}, root, 'Say what you need. Point at a method to see how it works.');
   const controls = html('div', {class: 'controls'}, root);
-  const setting = html('p', {class: 'note'}, root);
   const result = html('p', {class: 'result', role: 'status'}, root);
   const stage = svg('svg', {role: 'group', 'aria-label': 'methods: speed against quality'}, html('div', {class: 'charts'}, root));
   const grid = svg('g', {'aria-hidden': true}, stage), marks = svg('g', {}, stage);
   const detail = html('div', {class: 'detail', role: 'status'}, root);
   const moral = html('p', {class: 'result'}, root);
+  const setting = html('p', {class: 'note'}, root);
   const note = html('p', {class: 'note'}, root);
 
   const unique = values => [...new Set(values)];
@@ -135,6 +135,15 @@ export function mountComparison(root, data) {
     Object.assign(state, {n: now.n, rows: now.rows, seen: null});
     controlsOf(); draw();
   };
+  function lines() {
+    const box = html('span', {class: 'group', role: 'group', 'aria-label': 'the five lines below'}, controls);
+    html('span', {}, box, 'the five lines below ');
+    data.lines.forEach((line, i) => {
+      const now = ['task', 'n', 'rows', 'exact'].every(key => line[key] === state[key]);
+      const button = html('button', {type: 'button', 'aria-pressed': now, 'aria-label': `line ${i + 1}`, 'data-key': `line ${i}`}, box, i + 1);
+      button.addEventListener('click', () => { choose(line); controls.querySelector(`[data-key="line ${i}"]`)?.focus(); });
+    });
+  }
   function group(name, options, chosen, key) {
     const box = html('span', {class: 'group', role: 'group', 'aria-label': name}, controls);
     html('span', {}, box, `${name} `);
@@ -155,6 +164,7 @@ export function mountComparison(root, data) {
     group('hidden states at once', unique(sized.map(b => b.rows)).sort((a, b) => a - b).map(r => [r, whole(r)]), state.rows, 'rows');
     if (bench().trained)
       group('judged by', [['right', 'next word found'], ['same', 'same ten as the full softmax']], state.measure, 'measure');
+    lines();
   }
 
   const X = pace => EDGE.left + Math.log(pace / LEAST) / Math.log(MOST / LEAST) * (width - EDGE.left - EDGE.right);
@@ -194,7 +204,7 @@ export function mountComparison(root, data) {
     set(stage, {width, height: CHART, viewBox: `0 0 ${width} ${CHART}`});
     axes(now);
     const at = order.map((p, i) => ({...p, x: X(full.seconds / p.seconds), y: Y(now, p, i), text: width < NARROW ? p.brief ?? p.short : p.short}));
-    const cross = guessAt(now, at), spots = placed(at, width, cross ? [[cross.x - 9, cross.y - 20, cross.x + 84, cross.y + 9]] : []);
+    const cross = guessAt(now, at), spots = placed(at, width, cross ? [[cross.x - 9, cross.y - 9, cross.x + 84, cross.y + 9]] : []);
     const old = new Map([...marks.querySelectorAll('.method')].map(node => [node.dataset.name, node]));
     at.forEach((p, i) => {
       const node = old.get(p.name) ?? svg('g', {class: 'method', role: 'button', tabindex: 0, 'data-name': p.name}, marks);
@@ -226,15 +236,16 @@ export function mountComparison(root, data) {
   function guessAt(now, at) {
     const {guess} = data;
     if (!guess || guess.n !== now.n || guess.rows !== now.rows || state.task !== guess.task) return null;
-    const point = at.find(p => p.name === guess.name);
-    return point ? {x: X(Math.min(MOST, Math.max(LEAST, guess.factor))), y: point.y} : null;
+    // on the axis, for it is a guess of a speed: above, it would cover the methods
+    return at.some(p => p.name === guess.name) ? {x: X(Math.min(MOST, Math.max(LEAST, guess.factor))), y: CHART - EDGE.bottom} : null;
   }
   function guessed(cross) {
     marks.querySelector('.guess-mark')?.remove();
     if (!cross) return;
     const mark = svg('g', {class: 'guess-mark', transform: `translate(${cross.x},${cross.y})`}, marks);
     svg('path', {d: 'M-6,-6L6,6M-6,6L6,-6', class: 'cross'}, mark);
-    text(mark, 10, -8, 'your guess', {class: 'guess-text'});
+    const end = cross.x > width - 100;
+    text(mark, end ? -10 : 10, -6, 'your guess', {class: 'guess-text', 'text-anchor': end ? 'end' : 'start'});
   }
 
   function say(now, order, full) {
@@ -242,18 +253,19 @@ export function mountComparison(root, data) {
     result.replaceChildren();
     const even = fitting.slice(1).filter(p => level(best, p)).map(p => p.name);
     setting.textContent = `${whole(now.n)} words, d = ${now.d}, ${now.rows === 1 ? '1 hidden state' : `${whole(now.rows)} hidden states at once`}. ${now.machine}.`;
-    html('strong', {}, result, `Fastest: ${best.name}${best.outside ? `, but ${(100 * best.outside).toFixed(0)} % of the next words get probability zero` : ''}`);
+    html('strong', {}, result, `Fastest${now.trained ? '' : ', by time alone'}: ${best.name}`);
     if (fitting.length === 1 && best === full) {
       result.append(`, ${msText(best.seconds)}: the only exact method recorded at these sizes. The adaptive softmax was not recorded here.`);
     } else {
       result.append(`, ${msText(best.seconds)}: ${best === full ? 'nothing here is faster' : `${paceText(full.seconds / best.seconds)} (${msText(full.seconds)})`}. `);
-      result.append(even.length ? `Too close to call: ${even.join(', ')}. ` : next ? `Next: ${next.name}, ${msText(next.seconds)}. ` : '');
+      if (best.outside) result.append(`But ${(100 * best.outside).toFixed(0)} % of the next words get probability zero. `);
+      result.append(even.length ? `As fast, within the noise: ${even.join(', ')}. ` : next ? `Next: ${next.name}, ${msText(next.seconds)}. ` : '');
     }
     moral.textContent = now.moral && !state.exact ? now.moral : '';
-    const other = 'An adaptive softmax is a model of its own, so its ten best can differ from the full one’s: different is not worse.';
+    const other = 'An adaptive softmax is a model of its own: its ten best may differ from the full one’s and be as good. Compare the next word found.';
     note.textContent = state.exact && state.task !== 'train' ? `Exact: the ten best words of its own model, none missed. ${now.trained ? other : ''}`
       : now.trained ? (state.measure === 'right' ? `Trained models. Bars: the uncertainty from testing on ${whole(now.places)} places.` : `Trained models. ${other}`)
-        : `Time only, so the height means nothing: the weights are random.${now.n === 800000 ? ' Two choices of W and N with a fifth of the multiplications each.' : ''}`;
+        : `Time alone, and the height means nothing: the weights are random.${now.n === 800000 ? ' Two choices of W and N with a fifth of the multiplications each.' : ''}`;
   }
   function explain() {
     const now = bench(), p = now.points.find(q => q.name === state.seen) ?? now.points[0];
@@ -266,7 +278,9 @@ export function mountComparison(root, data) {
     const words = html('p', {}, detail);
     html('strong', {}, words, `${p.name}. `);
     words.append(`${p.mechanism} ${(100 * p.arithmetic).toFixed(p.arithmetic < .1 ? 1 : 0)} % of the full softmax’s multiplications, ${msText(p.seconds)}`
-      + (now.trained ? `; the next word is among its ten best at ${(100 * p.right).toFixed(1)} % of the places${p.outside ? `; ${(100 * p.outside).toFixed(0)} % of the next words have probability zero` : ''}.` : '.'));
+      + (!now.trained ? '.' : (state.measure === 'same' ? `; ${(100 * p.same).toFixed(1)} % of its ten best words are the full softmax’s`
+        : `; the next word is among its ten best at ${(100 * p.right).toFixed(1)} % of the places`)
+        + (p.outside ? `; ${(100 * p.outside).toFixed(0)} % of the next words have probability zero.` : '.')));
   }
 
   const observer = new ResizeObserver(() => { if (root.clientWidth && Math.abs(root.clientWidth - width) > 1) draw(); });

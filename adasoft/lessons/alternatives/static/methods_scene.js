@@ -2,19 +2,19 @@
 // block is as wide as its words and as high as the numbers that each of them holds. What is computed lights up.
 import {html, set, svg, whole} from '../../kit/static/dom.js';
 
-const PITCH = 78, TOP = 30, HIGH = 42, PAUSE = 1700;
+const PITCH = 70, TOP = 24, HIGH = 42, PAUSE = 1700;
 const NAMES = ['Full softmax', 'Adaptive softmax', 'SVD-softmax', 'Doubly sparse softmax'];
 const IDEAS = ['scores every word', 'opens only the tails that can matter', 'previews every word, completes the best few',
   'asks one expert, who knows some of the words'];
 
 /** Multiplications of each method for one hidden state: [[first look, second look], ...] in the order of NAMES. */
-export function costs(data, state) {
+export function costs(data, state, which = data.begin) {
   const {n, d, cutoffs, widths, width, rescored, sizes} = data, edges = [...cutoffs, n];
   const tails = widths.map((own, i) => (state.opened[i] ? d * own + own * (edges[i + 1] - edges[i]) : 0));
   return [
     [n * d, 0],
     [(cutoffs[0] + widths.length) * d, tails.reduce((a, b) => a + b, 0)],
-    [d * d + n * width, rescored * (d - width)],
+    [d * d + n * width, rescored[which] * (d - width)],
     [sizes.length * d, sizes[state.expert] * d],
   ];
 }
@@ -22,11 +22,12 @@ export function costs(data, state) {
 /**
  * Put the scene into `root`.
  *
- * `data`: {n, d, cutoffs, widths, width, rescored, sizes, states: [{before, next, opened, looked, expert, best: [4 lists of
- * words], found: [4 counts of the full softmax's ten best, or null]}]}. Returns {state, step(), play(), pause(), destroy()}.
+ * `data`: {n, d, cutoffs, widths, width, rescored: the N to choose from, begin: which of them first, sizes, states: [{before,
+ * next, opened, looked: one list of runs for each N, expert, best: the full softmax's ten and the adaptive one's, found: how
+ * many of the first for each N, "expert found": how many by the expert}]}. Returns {state, step(), play(), pause(), destroy()}.
  */
 export function mountMethods(root, data) {
-  const state = {place: 0, look: 0, playing: false};
+  const state = {place: 0, look: 0, which: data.begin, playing: false};
   const still = matchMedia('(prefers-reduced-motion: reduce)');
   let width = 0, timer = 0;
   root.classList.add('adasoft-cut', 'adasoft-scene', 'adasoft-methods');
@@ -34,8 +35,8 @@ export function mountMethods(root, data) {
   root.addEventListener('keydown', event => { if (event.key !== 'Escape') event.stopPropagation(); });
   const sentence = html('p', {class: 'sentence'}, root);
   const controls = html('div', {class: 'controls'}, root);
-  const stage = svg('svg', {role: 'img'}, html('div', {class: 'charts'}, root));
   const story = html('p', {class: 'story', role: 'status'}, root);
+  const stage = svg('svg', {role: 'img'}, html('div', {class: 'charts'}, root));
   const button = (text, act, kind = '') => {
     const node = html('button', {type: 'button', class: kind}, controls, text);
     node.addEventListener('click', act);
@@ -43,7 +44,14 @@ export function mountMethods(root, data) {
   };
   const playing = button('Play', () => (state.playing ? pause() : play()), 'primary');
   button('Step', () => { pause(); step(); });
-  button('Another place in the text', () => { pause(); start((state.place + 1) % data.states.length); });
+  button('Another place', () => { pause(); start((state.place + 1) % data.states.length); });
+  const many = html('label', {class: 'many'}, controls), named = html('span', {}, many);
+  const range = html('input', {type: 'range', min: 0, max: data.rescored.length - 1, step: 1, value: state.which}, many);
+  range.addEventListener('input', () => {
+    pause();
+    Object.assign(state, {which: Number(range.value), look: Math.max(state.look, 2)});  // what it changes is seen at once
+    drawBlocks(); show();
+  });
 
   const total = Math.max(data.n, data.sizes.reduce((a, b) => a + b, 0));
   const wide = words => Math.max(1.5, words / total * (width - 16));
@@ -76,7 +84,7 @@ export function mountMethods(root, data) {
     block(at(0), band(2), wide(n), data.width * unit, 'preview', 1);
     block(at(0), band(2) + data.width * unit, wide(n), HIGH - data.width * unit, 'rest', 9);
     // runs of neighbouring words whose other columns are read as well; before that, only the pale block behind them
-    for (const [from, many] of now.looked)
+    for (const [from, many] of now.looked[state.which])
       block(at(from), band(2) + data.width * unit, many / total * (width - 16), HIGH - data.width * unit, 'second look', 2, 'full-block stripe');
     let from = 0;
     sizes.forEach((size, i) => {
@@ -90,10 +98,14 @@ export function mountMethods(root, data) {
   }
   const listed = words => words.slice(0, 3).join(', ');
   function show() {
-    const now = data.states[state.place], counted = costs(data, now), tails = now.opened.filter(Boolean).length;
+    const now = data.states[state.place], counted = costs(data, now, state.which), tails = now.opened.filter(Boolean).length;
+    const rescored = whole(data.rescored[state.which]);
+    named.textContent = `SVD: N = ${rescored}`;
+    range.setAttribute('aria-valuetext', rescored);
     sentence.replaceChildren();
     html('span', {class: 'before'}, sentence, `… ${now.before} `);
     html('span', {class: 'token now'}, sentence, state.look < 3 ? '?' : now.next);
+    html('span', {class: 'place'}, sentence, ` place ${state.place + 1} of ${data.states.length}`);
     stage.querySelectorAll('.block').forEach(node => node.classList.toggle('lit', Number(node.dataset.look) <= state.look));
     stage.querySelectorAll('[data-count]').forEach(node => {
       const [first, second] = counted[node.dataset.count], sum = (state.look > 0 ? first : 0) + (state.look > 1 ? second : 0);
@@ -113,22 +125,23 @@ export function mountMethods(root, data) {
       story.append(`The adaptive softmax opens ${tails === 0 ? 'no tail: none can hold one of the ten best words'
         : tails === data.widths.length ? 'every tail: each could hold one of the ten best words'
           : `tail ${now.opened.indexOf(true) + 1} only; the other cannot hold one of the ten best words`}. SVD-softmax completes the scores of the `
-        + `N = ${whole(data.rescored)} best words of its preview. Expert ${now.expert + 1} scores the ${whole(data.sizes[now.expert])} words it knows.`);
+        + `N = ${rescored} best words of its preview. Expert ${now.expert + 1} scores the ${whole(data.sizes[now.expert])} words it knows.`);
     }
     if (state.look === 3) {
       html('strong', {}, story, 'Answers. ');
       story.append('Full: ');
       html('em', {}, story, listed(now.best[0]));
-      story.append(`. SVD-softmax finds ${now.found[2]} of these ten best words, and the expert knows ${now.found[3]} of them`);
+      story.append(`. SVD-softmax finds ${now.found[state.which]} of its ten best words, the expert ${now['expert found']}`);
       story.append('. The adaptive softmax is a model of its own, and exact for itself: ');
       html('em', {}, story, listed(now.best[1]));
       story.append('. The text goes on with ');
       html('em', {}, story, now.next);
       story.append(now.best[0].includes('<unk>') || now.best[1].includes('<unk>') ? '. (<unk> stands for every rare word.)' : '.');
+      story.append(' Now move N.');
     }
   }
   function step() {
-    if (state.look === 3) { start((state.place + 1) % data.states.length); return true; }
+    if (state.look === 3) { start(); return true; }
     state.look += 1;
     show();
     return state.look < 3;
