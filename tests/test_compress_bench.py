@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import torch
 from adasoft import bench, cli, corpora
 from adasoft.bench import compress, compress_parts
 from adasoft.bench.compress import ROWS
+from adasoft.bench.compress_parts import LAMBDAS, THETAS
 
 SIZES = replace(bench.COMPRESS_TINY, tuning=40, report=60, grid=(0.6,))
 
@@ -149,3 +151,49 @@ def test_the_command(text, tmp_path, monkeypatch, capsys):
 def test_a_text_too_short_is_refused(corpus):
     with pytest.raises(ValueError, match="text should have a validation part of more than 10,001 words, got"):
         bench.bench_compress(corpus, seeds=1, say=lambda _: None)
+
+
+# ---------------------------------------------------------------------- the stored record
+
+
+RECORD = Path(__file__).resolve().parents[1] / "data" / "results" / "compress-wikitext-2-cpu.json"
+
+
+def as_markdown(row):
+    bands = " | ".join(f"{row[name]:.2f}" for name in row if name.startswith("ranks"))
+    of_seeds = f"{row['perplexity']:.1f} ({row['least']:.1f} to {row['most']:.1f})"
+    return f"| {row['model']} | {of_seeds} | {row['parameters'] / 1e6:.2f} | {row['operations'] / 1e6:.2f} | {bands} |"
+
+
+def test_what_the_stored_record_says():
+    """The claims of data/results/README.md: the cache gives most, then the teacher; the rest costs nothing."""
+    record = json.loads(RECORD.read_text(encoding="utf-8"))
+    text = (RECORD.parent / "README.md").read_text(encoding="utf-8")
+    for row in record["rows"]:
+        assert as_markdown(row) in text
+    names = [part for _, part, cached in ROWS if cached]
+    adaptive, cached, hebbian, distilled, pruned, as_long, quantised, twice = record["rows"]
+    spread = max(row["most"] - row["least"] for row in record["rows"])
+    gain = adaptive["perplexity"] - cached["perplexity"]
+    assert (
+        gain > 5 * (cached["perplexity"] - distilled["perplexity"]) > 0
+        and f"{gain / adaptive['perplexity']:.0%}".replace("%", " %") in text
+    )
+    # each seed gains by the teacher, most on frequent words, and nothing on rare ones
+    for seed in record["seeds"]:
+        assert seed["distilled"]["perplexity with cache"] < seed["adaptive"]["perplexity with cache"]
+    assert distilled["ranks 0+"] < cached["ranks 0+"] - 0.05 and distilled["ranks 2,000+"] > cached["ranks 2,000+"]
+    # the Hebbian update: a little on the rarest words, and less than the spread of its seeds in all
+    assert hebbian["ranks 2,000+"] < cached["ranks 2,000+"] and hebbian["ranks 0+"] > cached["ranks 0+"]
+    assert hebbian["ranks 10,000+"] < cached["ranks 10,000+"] - 0.05 and hebbian["perplexity"] > cached["perplexity"]
+    assert abs(hebbian["perplexity"] - cached["perplexity"]) < hebbian["most"] - hebbian["least"] == spread
+    # beside models that trained as long, neither pruning nor rounding costs anything
+    for smaller, control in ((pruned, as_long), (quantised, twice)):
+        assert abs(smaller["perplexity"] / control["perplexity"] - 1) < 0.005
+    assert f"{cached['parameters'] / quantised['parameters']:.1f} times" in text
+    assert f"{cached['operations'] / quantised['operations']:.1f} times" in text
+    # no theta stands at an end of what was tried, and one lambda
+    pairs = [(seed[part]["theta"], seed[part]["lambda"]) for seed in record["seeds"] for part in names]
+    assert all(min(THETAS) < theta < max(THETAS) for theta, _ in pairs)
+    assert sum(lam in (min(LAMBDAS), max(LAMBDAS)) for _, lam in pairs) == 1
+    assert record["teacher"]["perplexity with cache"] < quantised["least"]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..corpora import Corpus
     from ..lm.models import LanguageModel
 
-_FORMAT, _VERSION = "adasoft compress", 2
+_FORMAT, _VERSION = "adasoft compress", 1
 #: The teacher's seed, which no student has.
 _TEACHER = 1_000_003
 #: A row of the table: what it adds, the part that holds the model, and whether it has the cache.

@@ -39,7 +39,7 @@ from ..text import Row
 from .compress_sizes import CompressSizes
 
 #: theta and lambda of the cache: the best pair on the tuning part. Lambdas are free once a theta is scored.
-THETAS, LAMBDAS = (0.25, 0.5, 1.0, 2.0), tuple(round(0.05 * i, 2) for i in range(1, 10))
+THETAS, LAMBDAS = (0.03, 0.06, 0.12, 0.25, 0.5, 1.0), tuple(round(0.05 * i, 2) for i in range(1, 10))
 #: Steps over which the rate rises, and the share of it that is left at the end of the cosine.
 _WARMUP, _LEFT = 50, 0.05
 #: Words that a model reads at once where nothing is learnt.
