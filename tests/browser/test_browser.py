@@ -42,9 +42,9 @@ def test_00_start_here(lab, page, shots):
     assert "192.0.2.1" in asked_of_other_machines(lab)[0]
     (lab[4] / "foreign.log").unlink()
 
-    answer_by_keyboard(notebook, 'ask("full cost")', "164,444,160", "the question is in millions")
-    check(notebook.show_cell('ask("full cost")'), "321180 * 512 / 1e6", "correct")
-    check(notebook.show_cell('ask("full cost")'), "164.4", "Yours: 164.4", by_mouse_in=notebook)
+    answer_by_keyboard(notebook, 'ask("full cost")', "164.4", "one token in millions")
+    check(notebook.show_cell('ask("full cost")'), "321180 * 512 * 2560 / 1e9", "correct")
+    check(notebook.show_cell('ask("full cost")'), "421.0", "Yours: 421", by_mouse_in=notebook)
     assert inaccessible(notebook) == []
     page.evaluate("() => document.querySelector('.jp-Cell-outputArea').append(document.createElement('button'))")
     assert [line for line in inaccessible(notebook) if "button-name" in line]  # it would see it
@@ -115,7 +115,7 @@ def test_00_start_here(lab, page, shots):
     notebook.show_cell('predict("half"').get_by_text("✕ your guess").wait_for()
     paper = notebook.show_cell("paper_panel(explorer)")
     commit(paper, "9")
-    for setting in ("a tail of width 512", "10,000 words", "d = 128, B = 512", "a head of 1,400 words"):
+    for setting in ("10,000 words", "d = 128, B = 512", "a head of 1,400 words"):
         paper.get_by_role("button", name=f"Take over: {setting}").click()
     paper.get_by_text("the paper measured 2.4").wait_for()
     bars = paper.locator(".bars path")
@@ -170,6 +170,11 @@ def _read_every_way(notebook, reading):
     until(known, lambda n: 1000 < n < 4000)
     marmalade = reading.locator(".piece", has_text="marmalade")
     assert "seen" not in marmalade.get_attribute("class")
+    notebook.page.mouse.click(strip["x"] + 0.82 * strip["width"], strip["y"] + 60)
+    until(known, lambda n: 25_000 < n < 47_000)
+    press(reading, "Play")  # it ends where all of the text is there, and says where that was
+    reading.get_by_text("The rarest, “hedonism”, is the 47,868th; the first 67 give half.").wait_for()
+    assert known() == 47_868 and reading.get_by_role("button", name="Play again").is_visible()
     handle.press("End")
     until(lambda: "seen" in marmalade.get_attribute("class"), bool)
     reading.get_by_text("64 of 64").wait_for()
@@ -177,6 +182,8 @@ def _read_every_way(notebook, reading):
     press(reading, "A human right")
     assert notebook.page.evaluate("() => document.activeElement.textContent") == "A human right"  # the focus stays
     press(reading, "The librarian")
+    typed(reading, "Your sentence", "...", role="textbox")
+    reading.get_by_text("There is no word in “...”.").wait_for()
     typed(reading, "Your sentence", "an axolotl zzqqx 42", role="textbox")
     reading.get_by_text("3 of 4").wait_for()
     reading.get_by_text("In a dashed box: a word that this list lacks.").wait_for()
@@ -205,6 +212,16 @@ def test_01_zipf(lab, page, shots):
     def words():
         return figure_y(output, 4) + output.locator(".js-plotly-plot").first.evaluate("g => Array.from(g.data[4].x)")
 
+    titles_and_legend = """g => { const box = e => e.getBoundingClientRect();
+      return [Math.max(...[...g.querySelectorAll('.xtitle, .x2title')].map(e => box(e).bottom)),
+              box(g.querySelector('.legend')).top, g.layout.width]; }"""
+    plot, size = output.locator(".js-plotly-plot").first, page.viewport_size
+    for width in (1000, 1400, size["width"]):  # another width: the legend stays below the titles of the axes
+        page.set_viewport_size({**size, "width": width})
+        notebook.show_cell('predict("coverage 95"')
+        room = plot.evaluate("g => g.clientWidth")
+        until(lambda: plot.evaluate("g => g.layout.width"), lambda wide, room=room: wide == room)
+        until(lambda: plot.evaluate(titles_and_legend), lambda found: found[0] < found[1])
     before = words()
     slider = output.locator(".adasoft-slider input").first
     slider.focus()
@@ -217,6 +234,7 @@ def test_01_zipf(lab, page, shots):
     output.get_by_text("16,300 of 321,180 words").wait_for()
     output.get_by_role("combobox", name="language").select_option("German")
     output.get_by_text("of 634,502 words").wait_for()
+    check(notebook.show_cell('ask("five points more")'), "29656", "That is German")
     check(notebook.show_cell('ask("five points more")'), "16300", "the first 90 % need many")
     check(notebook.show_cell('ask("five points more")'), "16300 - 6995", "correct")
     check(notebook.show_cell('ask("the tail")'), "73013", "not yet", by_mouse_in=notebook)

@@ -305,7 +305,7 @@ def test_a_guess_about_other_sizes_says_what_it_was_about(cache):
     explorer = Explorer("fi", cost=COUNTED_MULTIPLICATIONS, lesson="b")
     (entry,) = every(predict("half", explorer), AnswerBox)
     assert "You guessed <b>100 words</b> last time; it is <b>125 words</b>" in entry.verdict
-    asked = "How many different words do you need to cover half of a page (English)?"
+    asked = "How many of the most frequent words make up half of all tokens (English)?"
     assert f"The question was: {asked}" in entry.verdict and "Finnish" in entry.question
 
 

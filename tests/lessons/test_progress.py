@@ -119,8 +119,8 @@ def test_the_report_holds_what_was_done_in_all_lessons(solving, tmp_path, monkey
     monkeypatch.setattr(report, "measured_cost", recorded_cost)
     explorer = lesson_02()
     work(explorer)
-    ask("full cost").submit("164 | million")  # not understood: not kept
-    ask("full cost").submit("164")
+    ask("full cost").submit("421 | billion")  # not understood: not kept
+    ask("full cost").submit("421")
     sizes = {"words": "English", "V": 321_180, "d": 512, "B": 64, "cutoffs": [2000], "widths": [128], "device": "cpu"}
     times = {
         "ours": [0.010, 0.009, 0.011, 7],
@@ -149,7 +149,7 @@ def test_the_report_holds_what_was_done_in_all_lessons(solving, tmp_path, monkey
     assert re.search(r"\| ours \| 10 \| 9 to 11 \| [\d.,]+ \| 7 \|", text)
     assert "| PyTorch's layer | 200 | 100 to 300 |  | 5 |" in text and "cutoffs = 2,000, widths = 128" in text
     assert re.search(r"\| [^|]+ \| 9,000 words \| [\d,]+ words \| off by a factor of 1.\d \|", text)
-    assert "| 164 | correct |" in text and "English: 321,180 different words" in text and "cutoffs [" in text
+    assert "| 421 | correct |" in text and "English: 321,180 different words" in text and "cutoffs [" in text
     heads = [line.count("|") - line.count("\\|") for line in text.splitlines() if line.startswith("|")]
     assert set(heads) <= {4, 5, 6}
 
@@ -218,7 +218,7 @@ def test_a_lesson_is_forgotten_and_the_others_stay(solving, tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)  # where a report is written
     explorer = lesson_02(cutoffs=(2000,))
     work(explorer)
-    ask("full cost").submit("164")
+    ask("full cost").submit("421")
     other = Explorer("en", cost=COUNTED_MULTIPLICATIONS, lesson="03")
     other.cutoffs = (55,)
     other.remember("layers", "measured")
@@ -254,7 +254,7 @@ def test_what_stands_above_follows_a_lesson_that_is_forgotten(solving):
     blank.submit("many")
     guessed = predict("best cut", explorer, then=lambda: w.Label("what opens"))
     guessed.children[0].submit("9,000")
-    ask("full cost").submit("164")  # of another lesson
+    ask("full cost").submit("421")  # of another lesson
     forget(progress_panel("02"), "Forget this lesson")
     entry, rest = guessed.children
     assert (answered.answer, answered.verdict) == (entry.answer, entry.verdict) == ("", "")

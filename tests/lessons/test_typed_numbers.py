@@ -387,8 +387,8 @@ def test_a_half_read_answer_is_never_graded():
         verdict = grade("tail width", text)
         assert verdict.status == "missing" and verdict.hint.startswith("Not understood: "), text
     assert grade("chain", "-log(0.2*0.01)").status == grade("nats", "exp(4.6)").status == "correct"
-    assert grade("full cost", "164 million").status == "correct"
-    assert "in millions" in grade("full cost", "164,444,160").hint
+    assert grade("full cost", "421 billion").status == "correct"
+    assert "in billions" in grade("full cost", "420,977,049,600").hint
     assert grade("nats", "4.6").hint.startswith("That is the loss itself")
     assert grade("room for logits", "2741 MB").status == "correct"
     assert grade("typical error", "0.02 s").status == "correct"

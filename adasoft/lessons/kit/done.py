@@ -94,6 +94,13 @@ def guess_here(key: str, explorer: Any) -> float | None:
     return None if kept is None or not (kept[1] is None or is_at(kept[1], explorer)) else kept[0]
 
 
+def guess_on_words(key: str, explorer: Any) -> float | None:
+    """The guess to draw where it was about words alone: None where there is none, or the explorer has other words."""
+    kept = guess_of(key, explorer.recall)
+    at = None if kept is None or kept[1] is None else kept[1].get("at", {}).get("words")
+    return None if kept is None or at not in (None, setting(explorer)["words"]) else kept[0]
+
+
 def guess_of(key: str, recall: Callable[[str], Any]) -> tuple[float, dict[str, Any] | None] | None:
     """A kept guess and its result, ``{truth, unit, question}``, None where that is not known yet; None without a guess.
 

@@ -239,17 +239,20 @@ def _in_words(message: str) -> str:
 
 def _from_outside(function: Callable[..., Any]) -> str:
     """A hint where a function reads numbers or arrays of the notebook in place of its own arguments."""
-    code, found = _code_of(function), dict[str, None]()
+    code, found, copied = _code_of(function), dict[str, None](), dict[int, str]()
     room = getattr(function, "__globals__", {})
     parts = [code] if code is not None else []
+    numbers = {v: name for name, v in room.items() if type(v) is int and v > 10 and not name.startswith("_")}
     for part in parts:
         parts += [one for one in part.co_consts if isinstance(one, type(part))]
+        copied |= {one: numbers[one] for one in part.co_consts if type(one) is int and one in numbers}
         for step in dis.get_instructions(part):
             value = room.get(step.argval) if step.opname in ("LOAD_GLOBAL", "LOAD_NAME") else None
             if isinstance(value, (int, float)) or isinstance(getattr(value, "shape", None), tuple):
                 found[step.argval] = None
     if not found:
-        return ""
+        said = " and ".join(f"{number:,}, which is {name} in" for number, name in copied.items())
+        return f"It holds {said} another cell of the notebook: compute what you need from the arguments." * bool(copied)
     return f"It reads {', '.join(found)} from another cell of the notebook: compute what you need from the arguments."
 
 

@@ -46,6 +46,9 @@ class Question:
     why: str = ""
     tolerance: float = 0.02
     unit: str = ""
+    elsewhere: Callable[[float], str] | None = None
+    """Called with an answer that is none of the mistakes: what it is right for, such as other words, as a hint; or
+    empty."""
 
 
 class Prediction(NamedTuple):
@@ -175,6 +178,8 @@ def grade(key: str, answer: str | float | None) -> Verdict:
         return Verdict("not yet", hints[0])
     if _near(value, expected, 0.05) and any(_near(value, one, 1e-9) for one in _rounded(expected)):
         return Verdict("almost", "Close. Recompute with more digits.")
+    if question.elsewhere is not None and (hint := question.elsewhere(value)):
+        return Verdict("not yet", hint)
     if hints := mistaken(MISTAKEN):
         return Verdict("not yet", hints[0])
     return Verdict("not yet", _direction(value, expected, question))

@@ -30,12 +30,16 @@ LANGUAGES = {
     "zh": "Chinese",
 }
 
+#: The languages that were looked at in this session.
+LOADED: dict[str, Vocabulary] = {}
+
 
 @lru_cache(maxsize=24)
 def load_language(code: str) -> Vocabulary:
     """The words of a language (wordfreq), read once per session."""
     vocabulary = Vocabulary.from_wordfreq(code)
     vocabulary.name = LANGUAGES.get(code, code)
+    LOADED[code] = vocabulary
     return vocabulary
 
 

@@ -4,11 +4,15 @@ Other long work that never looks whether it should end, such as reading a file, 
 
 Python ends a thread only between two of its steps. A loop that never ends is ended so; a single call that never comes
 back (a sleep of an hour) is left behind, which is said.
+
+An import is never broken off: half a module (of torch, say) would stay, and nothing that needs it would work until the
+kernel is restarted. The time that imports take does not count, either.
 """
 
 from __future__ import annotations
 
 import ctypes
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -18,6 +22,8 @@ T = TypeVar("T")
 
 #: Seconds from a Stop to the end of code that does not notice it, and from there until it is left behind.
 GRACE, LAST = 1.0, 3.0
+#: Seconds that imports may take; who takes longer is left to it.
+IMPORTS = 180.0
 
 
 class TookTooLong(ValueError):
@@ -39,7 +45,7 @@ def run_readers_code(
 
     Args:
         work: calls ``alive()`` now and then. Must hold no lock that others need while it runs the reader's code.
-        patience: seconds that may pass between two such calls.
+        patience: seconds that may pass between two such calls, imports not counted.
         stopped: whether the reader wants it to end; never, by default.
         on_stop: raised if it had to be ended for that.
 
@@ -64,9 +70,20 @@ def run_readers_code(
     thread = threading.Thread(target=act, daemon=True)
     thread.start()
     halted: float | None = None
+    now, imported = heard, 0.0
     while thread.is_alive():
         thread.join(0.05)
-        now = time.monotonic()
+        before, now = now, time.monotonic()
+        if _imports(thread):
+            heard += now - before
+            halted = None if halted is None else halted + now - before
+            imported += now - before
+            if imported > IMPORTS:
+                raise TookTooLong(
+                    f"your code still imports something after {IMPORTS:g} s, and goes on with it: try again later, or "
+                    "restart the kernel"
+                )
+            continue
         if halted is None and stopped():
             halted = now
         late = now - heard > patience
@@ -86,10 +103,28 @@ def run_readers_code(
 
 
 def _ended(thread: threading.Thread) -> bool:
-    """Raise `Ended` in a thread until it is gone; False if it does not go."""
-    until = time.monotonic() + LAST
-    while thread.is_alive() and time.monotonic() < until:
-        number: Any = ctypes.c_ulong(thread.ident or 0)
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(number, ctypes.py_object(Ended))
+    """Raise `Ended` in a thread until it is gone, but not while it imports; False if it does not go."""
+    number: Any = ctypes.c_ulong(thread.ident or 0)
+    raise_there, left, imports = ctypes.pythonapi.PyThreadState_SetAsyncExc, LAST, IMPORTS
+    while thread.is_alive() and left > 0 and imports > 0:
+        if _imports(thread):
+            thread.join(0.05)
+            imports -= 0.05
+            continue
+        raise_there(number, ctypes.py_object(Ended))
+        if _imports(thread):  # begun in between
+            raise_there(number, None)
+        began = time.monotonic()
         thread.join(0.5)
+        left -= time.monotonic() - began
     return not thread.is_alive()
+
+
+def _imports(thread: threading.Thread) -> bool:
+    """Whether a thread is inside an import."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib._bootstrap"):
+            return True
+        frame = frame.f_back
+    return False

@@ -115,6 +115,8 @@ _THINGS = (
     "entries",
     "output",
     "outputs",
+    "score",
+    "scores",
     "multiplication",
     "multiplications",
     "class",

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 
 from ...planning import default_widths
 from ...vocabulary import Vocabulary
-from ..kit.picker import COLORS
 from .passages import Piece
 
 _WIDTH, _INK, _GREY, _BLUE = 760, "#1d2329", "#6b737b", "#0a5c94"
+#: Head and tails as the scene of a token draws them in its light theme; a dark page turns both bright.
+_CLUSTERS = ("#0a6cad", "#a05e00", "#00825d", "#b04a8b", "#5b6ee1", "#c44d00")
 _SERIF, _SANS = "Georgia, 'Times New Roman', serif", "system-ui, sans-serif"
 #: Widths of letters in a serif type, as parts of its size; others are half as wide as high.
 _LETTERS = {**dict.fromkeys("ijlt'", 0.28), **dict.fromkeys("frsI", 0.36), **dict.fromkeys(" .,:;!", 0.25)}
@@ -49,7 +50,7 @@ def token_svg(vocabulary: Vocabulary, sentence: str, word: str, cutoffs: Sequenc
     parts, x = [], left
     for one in sentence.split():
         wide = _width_of(one, 21)
-        color, strong = COLORS[cluster[one]], 'font-weight="700"' if one == word else ""
+        color, strong = _CLUSTERS[cluster[one]], 'font-weight="700"' if one == word else ""
         parts.append(_text(x, 40, one, size=21, more=f'font-family="{_SERIF}" {strong}'))
         parts.append(f'<rect x="{x:.1f}" y="47" width="{wide:.1f}" height="{6 if one == word else 4}" fill="{color}"/>')
         x += wide + 12
@@ -63,7 +64,7 @@ def token_svg(vocabulary: Vocabulary, sentence: str, word: str, cutoffs: Sequenc
         lit = i in (0, cluster[word])
         parts.append(
             f'<rect x="{x:.1f}" y="{own_top}" width="{wide:.1f}" height="{max(3.0, unit * width / d):.1f}" '
-            f'fill="{COLORS[i]}" fill-opacity="{1 if lit else 0.3}"/>'
+            f'fill="{_CLUSTERS[i]}" fill-opacity="{1 if lit else 0.3}"/>'
         )
     label_top = own_top + unit + 20
     parts.append(_text(left, label_top, f"head: {edges[1]:,} words of {d} numbers"))

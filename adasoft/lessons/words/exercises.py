@@ -46,6 +46,44 @@ def _head_alone(word: int, h: Array, head: Array, P: Array, W: Array) -> float:
     return float(_softmax(head[:-1] @ h)[word]) if word < k_h else _probability(word, h, head, P, W)
 
 
+def _head_alone_last(word: int, h: Array, head: Array, P: Array, W: Array) -> float:
+    """The same, with its last word in place of the entry for the tail."""
+    k_h, p_head = len(head) - 1, _softmax(head[:-1] @ h)
+    return float(p_head[word] if word < k_h else p_head[-1] * _softmax(W @ (P @ h))[word - k_h])
+
+
+def _head_alone_missed(word: int, h: Array, head: Array, P: Array, W: Array) -> float:
+    """The same, asked for the entry that it lacks: an IndexError."""
+    k_h, p_head = len(head) - 1, _softmax(head[:-1] @ h)
+    return float(p_head[word] if word < k_h else p_head[k_h] * _softmax(W @ (P @ h))[word - k_h])
+
+
+def _two_apart(word: int, h: Array, head: Array, P: Array, W: Array) -> float:
+    """A softmax for the head's words, and another one for the tail's."""
+    k_h = len(head) - 1
+    return float(_softmax(head[:-1] @ h)[word] if word < k_h else _softmax(W @ (P @ h))[word - k_h])
+
+
+def _no_softmax(word: int, h: Array, head: Array, P: Array, W: Array) -> float:
+    k_h, scores = len(head) - 1, head @ h
+    return float(scores[word] if word < k_h else scores[k_h] * (W @ (P @ h))[word - k_h])
+
+
+def _no_softmax_added(word: int, h: Array, head: Array, P: Array, W: Array) -> float:
+    k_h, scores = len(head) - 1, head @ h
+    return float(scores[word] if word < k_h else scores[k_h] + (W @ (P @ h))[word - k_h])
+
+
+def _no_softmax_alone(word: int, h: Array, head: Array, P: Array, W: Array) -> float:
+    k_h = len(head) - 1
+    return float((head @ h)[word] if word < k_h else (W @ (P @ h))[word - k_h])
+
+
+def _no_softmax_in_head(word: int, h: Array, head: Array, P: Array, W: Array) -> float:
+    k_h, scores = len(head) - 1, head @ h
+    return float(scores[word] if word < k_h else scores[k_h] * _softmax(W @ (P @ h))[word - k_h])
+
+
 def _not_shifted(word: int, h: Array, head: Array, P: Array, W: Array) -> float:
     p_head, k_h = _softmax(head @ h), len(head) - 1
     return float(p_head[word] if word < k_h else p_head[k_h] * _softmax(W @ (P @ h))[word])
@@ -194,6 +232,21 @@ EXERCISES = {
             "You added p(tail) and p(word | tail): the word is reached through both, so they are multiplied.": _added,
             "The head's softmax lacks the entry for the tail. That entry competes with the head's words, so it belongs "
             "in their sum.": _head_alone,
+            "The head's softmax lacks the entry for the tail, so p_head[-1] is the head's last word. Keep head's last "
+            "row: it is that entry.": _head_alone_last,
+            "Without its last row the head has no entry for the tail. Take the softmax of all of head @ h.": (
+                _head_alone_missed
+            ),
+            "Those are two softmaxes apart: each sums to 1, together to 2. Keep head's last row in the first, and "
+            "multiply the tail's probability by it.": _two_apart,
+            "Those are scores: each needs a softmax before it is a probability, one over the head and one over the "
+            "tail.": _no_softmax,
+            "Those are scores, added up: take a softmax of the head's and one of the tail's, then multiply.": (
+                _no_softmax_added
+            ),
+            "Those are the scores themselves. Take a softmax over the head and one over the tail, and multiply by "
+            "p(tail) for a word of the tail.": _no_softmax_alone,
+            "The head's scores are not probabilities yet: they need a softmax, as the tail's do.": _no_softmax_in_head,
             "The tail numbers its own words from 0: the row of W is word - k_h.": _not_shifted,
             "The head has one entry more than words, so it holds len(head) - 1 words.": _head_too_long,
             "The head's words are 0 to k_h - 1: compare with word < k_h, since k_h is already the tail's first word.": (

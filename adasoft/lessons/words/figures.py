@@ -30,6 +30,7 @@ from ..kit.plots import (
     percent,
     plain,
 )
+from ..kit.presentable import obscene
 from .paper import PENN_TREEBANK_WORDS
 
 MOST_LINES = 6
@@ -115,7 +116,10 @@ def one_in(share: float) -> str:
 
 
 def coverage_data(vocabulary: Vocabulary, share: float, guess: float | None = None) -> tuple[Data, Layout]:
-    """Rank and frequency with both fits; coverage, with the words that a share needs; ``guess``: those for 95 %."""
+    """Rank and frequency with both fits; coverage, with the words that a share needs and the sums of both fits.
+
+    ``guess``: words for 95 %.
+    """
     ranks = places(len(vocabulary), _WORD_POINTS)
     seen = ranks[vocabulary.counts[ranks - 1] > 0]
     line = line_of(vocabulary)
@@ -132,6 +136,8 @@ def coverage_data(vocabulary: Vocabulary, share: float, guess: float | None = No
         held = isinstance(fit, ZipfFit)
         y = fit.shares()[ranks - 1] if isinstance(fit, ZipfFit) else np.full(1, np.nan)
         data[i] = {"x": ranks.astype(float) if held else np.ones(1), "y": y}
+        summed = np.cumsum(fit.shares())[ranks - 1] if isinstance(fit, ZipfFit) else y
+        data[7 + i] = {"x": data[i]["x"], "y": summed}
     words = max(1, vocabulary.words_for_share(share))
     reached = vocabulary.share_of_first(words)
     data[3] = {
@@ -156,7 +162,7 @@ def coverage_data(vocabulary: Vocabulary, share: float, guess: float | None = No
 
 
 def coverage_figure(vocabulary: Vocabulary, share: float, guess: float | None = None) -> go.Figure:
-    """Left: frequency against rank, with the laws of Zipf and Mandelbrot. Right: coverage."""
+    """Left: frequency against rank, with the laws of Zipf and Mandelbrot. Right: coverage, with their sums."""
     figure = make_subplots(
         1, 2, subplot_titles=("how often each word occurs", "what the first words cover"), horizontal_spacing=0.12
     )
@@ -193,6 +199,9 @@ def coverage_figure(vocabulary: Vocabulary, share: float, guess: float | None = 
         hovertemplate="your guess for 95 %: %{x:,.0f} words<extra></extra>",
     )
     figure.add_scatter(row=1, col=1, mode="markers", marker=YOU, name="the last word of your share", **spoken)
+    for name, dash in (("Zipf", "dash"), ("Zipf-Mandelbrot", "dot")):  # their sums; the legend has their names
+        thin = {**grey, "dash": dash, "width": 1.5}
+        figure.add_scatter(row=1, col=2, mode="lines", line=thin, name=name, showlegend=False, hoverinfo="skip")
     figure.update_xaxes(row=1, col=1, title_text="rank r (1 = most frequent)", **LOG)
     figure.update_yaxes(row=1, col=1, title_text="share of tokens p<sub>r</sub>", **LOG)
     figure.update_xaxes(row=1, col=2, **LOG)
@@ -286,9 +295,10 @@ def half_html(vocabulary: Vocabulary, guess: float | None = None, lang: str = "e
     for rank, word in enumerate(words[: min(last, len(words))], start=1):
         size = 13 + 25 * (vocabulary.shares[rank - 1] / vocabulary.shares[0]) ** 0.5
         beyond = "" if rank <= n else "font-style:italic;"  # past the half, up to the guess
+        shown = "…" if obscene(word) else html.escape(word)
         parts.append(
             f'<span style="{beyond}font-size:{size:.0f}px;margin-right:.2em" title="the {ordinal(rank)} word, '
-            f'{one_in(vocabulary.shares[rank - 1])}">{html.escape(word)}</span>'
+            f'{one_in(vocabulary.shares[rank - 1])}">{shown}</span>'
         )
         if rank == n:
             parts.append('<b class="adasoft-mark">│ half</b>')
@@ -398,8 +408,9 @@ def _cell(value: float | int | str) -> str:
     return f"{value:,}" if isinstance(value, int) else percent(value)
 
 
-def languages_sentence(vocabularies: Sequence[Vocabulary], cut: bool = False) -> str:
-    """The comparison in words; ``cut``: some of them were cut where the shortest list ends."""
+def languages_sentence(vocabularies: Sequence[Vocabulary], cut: bool = False, guess: str = "") -> str:
+    """The comparison in words; ``cut``: some of them were cut where the shortest list ends; ``guess``: the language of
+    a guess that is about more than what is left of its list."""
     if not vocabularies:
         return "Choose at least one language."
     words = {v.name: v.words_for_share(0.95) for v in vocabularies}
@@ -412,7 +423,8 @@ def languages_sentence(vocabularies: Sequence[Vocabulary], cut: bool = False) ->
             f"For 95 % of the tokens, {few} needs {many(words[few], 'word')} and {most} {words[most]:,}: "
             f"{ratio:{',.0f' if ratio >= 100 else '.1f'}} times as many."
         )
-    return f"{text} {_floor_sentence(vocabularies, cut)}".strip()
+    told = f"{text} {_floor_sentence(vocabularies, cut)}".strip()
+    return f"{told} Your guess was about the whole list of {guess}, so it is not drawn." if guess else told
 
 
 def _floor_sentence(vocabularies: Sequence[Vocabulary], cut: bool) -> str:

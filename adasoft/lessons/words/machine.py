@@ -126,8 +126,12 @@ def machine_panel(explorer: Explorer, *, slot: str = "machine") -> w.VBox:
         explorer.cost = other
         done.say("")
 
+    def all_the_same() -> None:
+        adopt(waiting[0])
+        other_timings.focus()  # the button that was pressed is gone
+
     use_all_the_same = panel.button(
-        "Use these timings all the same", lambda: adopt(waiting[0]), "Predictions then rest on timings that fit badly"
+        "Use these timings all the same", all_the_same, "Predictions then rest on timings that fit badly"
     )
     use_all_the_same.layout.display = "none"
     other_timings = panel.button("Use the recorded machine", switch, "On this page; both timings stay")

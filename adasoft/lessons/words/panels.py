@@ -14,6 +14,7 @@ import ipywidgets as w
 
 from ...vocabulary import comparable
 from ..kit.browser_data import text_data
+from ..kit.done import guess_on_words
 from ..kit.explorer import Explorer
 from ..kit.languages import LANGUAGES, language_of, load_language
 from ..kit.parts import WIDE, Line, Pair, Panel, live, row, safely
@@ -95,7 +96,7 @@ def half_panel(explorer: Explorer, *, slot: str = "half") -> w.VBox:
     panel, words, sentence = Panel(), w.HTML(), Line()
 
     def redraw() -> None:
-        guess = explorer.recall("guess half")
+        guess = guess_on_words("half", explorer)
         words.value = f.half_html(explorer.vocabulary, guess, language_of(explorer.vocabulary) or "")
         sentence.say(f.half_sentence(explorer.vocabulary, guess))
 
@@ -106,7 +107,8 @@ def half_panel(explorer: Explorer, *, slot: str = "half") -> w.VBox:
 
 def paper_panel(explorer: Explorer, *, slot: str = "paper") -> w.VBox:
     """What is left of this layer's gain when the paper's settings are taken over, a press for each."""
-    panel, words, taken = Panel(), Line(), [0]
+    # the first setting is what the guess was about: its answer is told already
+    panel, words, taken = Panel(), Line(), [1]
     figure = live(steps_figure([]))  # a cost model of the reader may take its time, and is asked below
 
     def take() -> None:
@@ -114,7 +116,7 @@ def paper_panel(explorer: Explorer, *, slot: str = "paper") -> w.VBox:
         redraw()
 
     def begin_again() -> None:
-        taken[0] = 0
+        taken[0] = 1
         redraw()
 
     take_next = panel.button("Take over", take, "Takes over the next of the paper's settings")
@@ -126,7 +128,7 @@ def paper_panel(explorer: Explorer, *, slot: str = "paper") -> w.VBox:
         words.say(steps_sentence(found, explorer.vocabulary.name, explorer.cost, taken[0]))
         left = found[taken[0] + 1 :]
         take_next.description = f"Take over: {left[0].change.removeprefix('… and ')}" if left else "All are taken over"
-        take_next.disabled, again.disabled = not left, not taken[0]
+        take_next.disabled, again.disabled = not left, taken[0] == 1
 
     box = panel.box(row(take_next, again), words, figure)
     explorer.attach(slot, safely(panel, redraw), box)
@@ -183,12 +185,14 @@ def languages_panel(explorer: Explorer, *, slot: str = "languages") -> w.VBox:
         codes, left_out = chosen[: f.MOST_LINES - len(own)], chosen[f.MOST_LINES - len(own) :]
         whole = [*own, *map(load_language, codes)]
         vocabularies = comparable(whole)
-        guess = explorer.recall("guess finnish")
-        figure.push(*f.languages_data(vocabularies, None if guess is None else ("Finnish", guess)))
+        guess, finnish = explorer.recall("guess finnish"), load_language("fi")
+        drawn = ("Finnish", guess) if guess is not None and any(v is finnish for v in vocabularies) else None
+        figure.push(*f.languages_data(vocabularies, drawn))
         rows = html_table(f.languages_table(vocabularies), list(f.HEADS.values()), label="languages compared")
         table.value = f'<div style="line-height:1.3">{rows}</div>' if vocabularies else ""
         cut = any(len(after) < len(before) for after, before in zip(vocabularies, whole, strict=True))
-        result.value = _result(f.languages_sentence(vocabularies, cut=cut))
+        without = "Finnish" if guess is not None and drawn is None and any(v is finnish for v in whole) else ""
+        result.value = _result(f.languages_sentence(vocabularies, cut, without))
         if left_out:
             names = ", ".join(LANGUAGES[code] for code in left_out)
             raise ValueError(f"at most {f.MOST_LINES} curves fit: untick one of the others to see {names}")

@@ -149,13 +149,17 @@ def _changed(before: float, now: float) -> str:
 
 
 def steps_sentence(found: Sequence[Step], name: str, cost: Cost, taken: int | None = None) -> str:
-    """What the last change taken over does, and at the end what is left."""
+    """What the last change taken over does, and at the end what is left.
+
+    Raises ValueError where none is taken over.
+    """
     taken = len(found) - 1 if taken is None else taken
+    if taken < 1:
+        raise ValueError(f"taken should be at least 1, got {taken}")
     now = found[taken]
-    if not taken:
-        words = f"Words of {name}, one cutoff at {PAGE_HEAD:,}"
-        return f"{words}, predicted for {cost.name}: {now.speedup:,.1f} times faster than the full softmax."
     text = f"{now.why} {_changed(found[taken - 1].speedup, now.speedup)}"
+    if taken == 1:
+        return f"Words of {name}, predicted for {cost.name}. {text}"
     if taken < len(found) - 1:
         return text
     return (

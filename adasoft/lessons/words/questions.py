@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from ..kit.grading import Prediction, Question, register
 from ..kit.kept import fitted
-from ..kit.languages import load_language
+from ..kit.languages import LANGUAGES, LOADED, load_language
 from .paper import steps
 
 
@@ -20,22 +21,51 @@ def _tail_share(cutoff: int) -> float:
     return float(100 * (1 - _en().share_of_first(cutoff)))
 
 
+def _more_words(words: Any) -> float:
+    """Words that five more points need, from 90 % of the tokens on."""
+    return float(words.words_for_share(0.95) - words.words_for_share(0.9))
+
+
+def _last_words(words: Any) -> float:
+    """Words that share the last percent of the tokens."""
+    return float(len(words) - words.words_for_share(0.99))
+
+
+def _elsewhere(of: Callable[[Any], float]) -> Callable[[float], str]:
+    """A hint for who computes it for another language that was looked at: the reading panel changes all cells."""
+
+    def hint(value: float) -> str:
+        off = {code: abs(of(words) / value - 1) for code, words in LOADED.items() if code != "en" and value > 0}
+        code = min(off, key=lambda one: off[one], default="")
+        if not code or off[code] > 0.02:
+            return ""
+        return (
+            f"That is {LANGUAGES[code]}, and the question is about English: choose English under the text at the top, "
+            "and run the cell again that defines words."
+        )
+
+    return hint
+
+
 QUESTIONS: dict[str, Question] = {
     "full cost": Question(
-        "A full softmax scores $V = 321{,}180$ words with a hidden size of $d = 512$. How many million multiplications "
-        "is that for one token?",
-        lambda: 321_180 * 512 / 1e6,
+        "A full softmax scores $V = 321{,}180$ words with a hidden size of $d = 512$. How many *billion* "
+        "multiplications does it take to score one step of $B = 2{,}560$ tokens?",
+        lambda: 321_180 * 512 * 2560 / 1e9,
         {
-            "That is V alone: each word's score is a sum of d products.": lambda: 0.32118,
-            "That is V d, but the question is in millions.": lambda: 321_180.0 * 512,
-            "That is for a whole batch of 2,560 tokens; here it is one token.": lambda: 321_180 * 512 * 2560 / 1e6,
-            "That is V + d; every word meets every feature.": lambda: (321_180 + 512) / 1e6,
-            "That is a training step, with its backward pass; scoring alone takes a third of it.": lambda: (
-                3 * 321_180 * 512 / 1e6
+            "That is for one token; a step has 2,560 of them.": lambda: 321_180 * 512 / 1e9,
+            "That is one token in millions; the question is about a step of 2,560 tokens, in billions.": lambda: (
+                321_180 * 512 / 1e6
+            ),
+            "That is V B: each word's score is a sum of d products.": lambda: 321_180 * 2560 / 1e9,
+            "That is V d B, but the question is in billions.": lambda: 321_180.0 * 512 * 2560,
+            "The right digits, in millions; the question is in billions.": lambda: 321_180 * 512 * 2560 / 1e6,
+            "That is for training, with its backward pass; scoring alone takes a third of it.": lambda: (
+                3 * 321_180 * 512 * 2560 / 1e9
             ),
         },
-        "V d = 321,180 × 512, about 164 million.",
-        unit="million",
+        "V d B = 321,180 × 512 × 2,560, about 421 billion.",
+        unit="billion",
     ),
     "head outputs": Question(
         "One cutoff at 2,000, so one tail. How many scores does the head compute for each token?",
@@ -50,6 +80,7 @@ QUESTIONS: dict[str, Question] = {
         },
         "2,000 words and one entry for the tail.",
         tolerance=0.0,
+        unit="scores",
     ),
     "tail share": Question(
         "Press **Reset**, which puts the handle at 2,000. What percentage of the tokens of English falls into the "
@@ -60,7 +91,7 @@ QUESTIONS: dict[str, Question] = {
             "That is its share of the WORDS; tokens are counted with repetition.": lambda: 100 * (1 - 2000 / 321_180),
             "Right as a share, but the question is in percent.": lambda: 1 - _en().share_of_first(2000),
             **{
-                f"That is for a cutoff of {cut:,}; the question is for 2,000, where Reset puts the handle.": partial(
+                f"That is for a cutoff of about {cut:,}; the question is for 2,000, where Reset puts it.": partial(
                     _tail_share, cut
                 )
                 for cut in (1_000, 3_000, 4_000, 5_000, 6_000, 7_000, 8_000)
@@ -100,7 +131,7 @@ QUESTIONS: dict[str, Question] = {
     ),
     "five points more": Question(
         "English: going from 90 % to 95 % of the tokens, how many additional words are needed?",
-        lambda: float(_en().words_for_share(0.95) - _en().words_for_share(0.9)),
+        lambda: _more_words(_en()),
         {
             "Those are all words for 95 %; the first 90 % need many of them already.": lambda: float(
                 _en().words_for_share(0.95)
@@ -114,17 +145,19 @@ QUESTIONS: dict[str, Question] = {
             "That is 5 % of the words; the question is about 5 % of the tokens.": lambda: 0.05 * len(_en()),
         },
         "16,300 − 6,995: these five points need more words than the first ninety.",
+        elsewhere=_elsewhere(_more_words),
         unit="words",
     ),
     "the tail": Question(
         "English again: how many words share the last 1 % of the tokens?",
-        lambda: float(len(_en()) - _en().words_for_share(0.99)),
+        lambda: _last_words(_en()),
         {
             "Those make the first 99 %; the question is about the others.": lambda: float(_en().words_for_share(0.99)),
             "That is 1 % of the words, not the words of the last 1 % of tokens.": lambda: 0.01 * len(_en()),
             "That is the last 5 %.": lambda: float(len(_en()) - _en().words_for_share(0.95)),
         },
         "All 321,180 words minus those that hold 99 %.",
+        elsewhere=_elsewhere(_last_words),
         unit="words",
     ),
     "finnish tail": Question(
@@ -138,7 +171,8 @@ QUESTIONS: dict[str, Question] = {
             "Upside down: Finnish has the larger tail.": lambda: (
                 (1 - _en().share_of_first(2000)) / (1 - load_language("fi").share_of_first(2000))
             ),
-            "Nearly: the question asks for one decimal.": lambda: 2.0,
+            "Nearly. Take both heads with their decimal, subtract each from 100 %, and round only the ratio, to one "
+            "decimal.": lambda: 2.0,
             "That is the difference in percentage points; the question is about the ratio.": lambda: (
                 100 * (_en().share_of_first(2000) - load_language("fi").share_of_first(2000))
             ),
@@ -151,10 +185,10 @@ QUESTIONS: dict[str, Question] = {
 
 PREDICTIONS: dict[str, Prediction] = {
     "half": Prediction(
-        lambda e: f"How many different words do you need to cover half of a page ({e.vocabulary.name})?",
+        lambda e: f"How many of the most frequent words make up half of all tokens ({e.vocabulary.name})?",
         lambda e: float(e.vocabulary.words_for_share(0.5)),
         "words",
-        "How many different words do you need to cover half of a page?",
+        "How many of the most frequent words make up half of all tokens?",
     ),
     "speedup": Prediction(
         lambda e: (

@@ -73,8 +73,9 @@ def _reading() -> Picture:
     "01_coverage",
     "Left: the frequency of English words against their rank on logarithmic axes, with a straight line for Zipf and a "
     "curve for Zipf-Mandelbrot; the data bend below the line at the end. Right: the share of all tokens that the most "
-    "frequent words cover; a ring marks 80 percent at 2,286 words, and a point what the paper says of Penn Treebank: "
-    "its first 2,000 words cover 87 percent of it, more than those of English.",
+    "frequent words cover, and the sums of both laws, which lie above it at first and then below; a ring marks 80 "
+    "percent at 2,286 words, and a point what the paper says of Penn Treebank: its first 2,000 words cover 87 percent "
+    "of it, more than those of English.",
 )
 def _coverage() -> Picture:
     return f.coverage_figure(load_language("en"), 0.8)

@@ -3,7 +3,7 @@
 import {counted, fitted, html, percent, mostFrequent, set, sub, svg, times, whole} from './dom.js';
 
 const STEP = {ArrowRight: 1.02, ArrowUp: 1.02, ArrowLeft: 1 / 1.02, ArrowDown: 1 / 1.02, PageUp: 1.25, PageDown: 0.8};
-const WORDS = {top: 24, bottom: 120}, CURVE = {top: 166, bottom: 265}, BARS = {top: 293, row: 16, high: 11, rows: 5};
+const WORDS = {top: 24, bottom: 120}, CURVE = {top: 166, bottom: 285}, BARS = {top: 313, row: 16, high: 11, rows: 5};
 const THIN = 5;                               // pixels: the light edge of a narrower bar would hide it
 const STAR = 'M0,-9 2.2,-3 8.6,-2.8 3.5,1.1 5.3,7.3 0,3.7 -5.3,7.3 -3.5,1.1 -8.6,-2.8 -2.2,-3z';
 const CROSS = 'M-5,-5 5,5 M-5,5 5,-5';
@@ -11,14 +11,14 @@ const CROSS = 'M-5,-5 5,5 M-5,5 5,-5';
 /** The frame of the page: what does not change. */
 export function frame(view) {
   const {root} = view;
-  const instruction = html('p', {class: 'instruction'}, root), charts = html('div', {class: 'charts'}, root);
+  const instruction = html('p', {class: 'instruction'}, root);
+  const result = html('p', {class: 'result'}, root), charts = html('div', {class: 'charts'}, root);
   const drawing = svg('svg', {role: 'group'}, charts);
   const tooltip = html('div', {class: 'tooltip', hidden: ''}, charts);
   const reveal = html('div', {class: 'reveal'}, root);
   html('button', {type: 'button', class: 'primary'}, reveal, 'Show what it costs').addEventListener('click', () => view.reveal());
   html('span', {class: 'first-move'}, reveal, 'First move the handle.');
-  const result = html('p', {class: 'result'}, root), price = html('p', {class: 'price'}, root);
-  const clusters = html('div', {class: 'clusters', role: 'list', 'aria-label': 'clusters'}, root);
+  const price = html('p', {class: 'price'}, root), clusters = html('div', {class: 'clusters', role: 'list', 'aria-label': 'clusters'}, root);
   return {instruction, charts, drawing, tooltip, reveal, result, price, clusters};
 }
 
@@ -45,7 +45,7 @@ function timeScales(view) {
   const full = found.full || 1;
   // of the whole curve and not of where the handle stands: it stays while one moves, and what is too cheap leaves the frame
   const bottom = Math.min(full / 4, ...points.map(p => Math.max(p.rises, p.falls)), ...points.map(p => p.total / 2));
-  const least = Math.min(full, ...points.map(p => p.total)), low = Math.log10(0.3 * bottom || 1e-12);
+  const least = Math.min(full, ...points.map(p => p.total)), low = Math.log10(0.5 * bottom || 1e-12);
   const high = Math.log10(1.35 * Math.max(full, 1.6 * least));
   view.low = 10 ** low; view.high = 10 ** high;
   const at = seconds => (Math.log10(Math.max(seconds, 1e-300)) - low) / (high - low), y = part => CURVE.bottom - part * (CURVE.bottom - CURVE.top);
@@ -59,6 +59,7 @@ function timeScales(view) {
 export function arrange(view) {
   const {parts, state, words} = view, {drawing} = parts;
   view.width = Math.max(280, parts.charts.clientWidth || 900);
+  parts.result.classList.toggle('two-lines', view.width < 700);      // always: the charts below it stay
   scales(view);
   const height = state.hidden ? WORDS.bottom + 34 : BARS.top + BARS.rows * BARS.row + 2;
   set(drawing, {width: view.width, height, viewBox: `0 0 ${view.width} ${height}`,
@@ -267,7 +268,10 @@ function handle(view, i) {
   text(group, '', -7, WORDS.bottom - 7 - 17 * (i % 3), 'word last', 'end');
   text(group, '', 7, WORDS.bottom - 7 - 17 * (i % 3), 'word first');
   dragged(view, group, i);
-  group.addEventListener('focus', () => view.activate(i));
+  group.addEventListener('focus', () => {
+    view.activate(i);
+    if (group.matches(':focus-visible')) view.root.scrollIntoView({block: 'nearest'});   // by keyboard: all that it moves
+  });
   group.addEventListener('keydown', event => {
     const factor = STEP[event.key], at = state.cuts[i];
     if (!factor && ![' ', 'Home', 'End'].includes(event.key)) return;

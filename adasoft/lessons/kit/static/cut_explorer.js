@@ -82,7 +82,8 @@ function resultOf({state, words, found, say}) {
   const bold = alike ? (say.counted ? `As many${things}` : 'As fast')
     : ratio >= 1 ? `${times(ratio)} times ${less}${things}` : `${times(1 / ratio)} times ${more}${things}`;
   const late = found.waiting ? ' (The kernel is still computing.)' : '';
-  return [bold, ` ${alike ? 'as' : 'than'} the full softmax: ${say.brief(found.seconds)} instead of ${say.brief(found.full)} ${say.per}.${late}`];
+  const [own, full] = [say.brief(found.seconds), say.brief(found.full)];
+  return [bold, ` ${alike ? 'as' : 'than'} the full softmax: ${own}${own === full ? '' : ` instead of ${full}`} ${say.per}.${late}`];
 }
 
 /** So few numbers per word tell words badly apart: the width of the narrowest tails. */
@@ -99,7 +100,7 @@ function priceOf({state, found, given}) {
     narrow ? `${narrow === 1 ? 'a tail has' : `${narrow} tails have`} only ${FEW} numbers for each word` : '',
     tiny >= 0 ? `tail ${tiny + 1} holds ${counted(tails[tiny].size, 'word')}, so it hardly pays` : '',
   ].filter(Boolean).join('; ');
-  return {mean: digits(mean), d: whole(given.d), part: mean / given.d, wrong};
+  return {mean: digits(mean), free: digits(mean) === digits(given.d), d: whole(given.d), part: mean / given.d, wrong};
 }
 
 /** Where the curve leads from here: what the next words would cost in front of the cutoff and save behind it. */
@@ -147,17 +148,17 @@ function instructionOf(view) {
   if (view.been && view.been.low === view.been.high) return `Drag ${what}, and find the cutoff with the lowest total. The curve appears where you have been.`;
   return given.cost.kind === 'kernel'
     ? `Drag ${what}. This cost model is your own, so the kernel computes it and the times follow a moment later.`
-    : `Drag ${what}${state.cuts.length > 1 ? `; the curve moves c${sub(state.active + 1)} alone` : ''}.${balanceOf(view)}`;
+    : `${state.moved && state.cuts.length === 1 ? '' : `Drag ${what}${state.cuts.length > 1 ? `; the curve moves c${sub(state.active + 1)} alone` : ''}.`}${balanceOf(view)}`.trim();
 }
 
 function drawPrice(line, found) {
   line.replaceChildren();
   line.hidden = !found;
   if (!found) return;
-  line.append('The price: on average ');
+  line.append(found.free ? 'No price: ' : 'The price: on average ');
   html('strong', {}, line, `${found.mean} numbers`);
   html('span', {class: 'scale', 'aria-hidden': true, style: `--part: ${(100 * found.part).toFixed(1)}%`}, line);
-  line.append(` describe a token’s word, instead of ${found.d}.`);
+  line.append(` describe a token’s word${found.free ? ', as in a full softmax' : `, instead of ${found.d}`}.`);
   if (found.wrong) { line.append(' '); html('span', {class: 'warning'}, line, `Careful: ${found.wrong}.`); }
 }
 

@@ -66,8 +66,10 @@ export default () => {
         busy = true;
         try {
           while (room() && (again || room() !== width)) {
-            const now = wanted; again = false; width = room();
+            const now = wanted, other = width; again = false; width = room();
             await Plotly.react(plot, spec.data, {...spec.layout, width}, config);
+            // a legend below the plot is placed by the margins of the width before, over the titles of the axes
+            if (other && other !== width) await Plotly.relayout(plot, {width});
             el.dataset.drawn = now;
           }
         } finally { busy = false; }

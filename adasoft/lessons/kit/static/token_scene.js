@@ -90,7 +90,7 @@ function drawSentences(scene) {
   parts.choices.replaceChildren();
   const all = [...data.sentences.map(sentence => ['Sentence', sentence.map(([word]) => word)]), ...state.own.map(own => ['Yours', own])];
   all.forEach(([name, sentence], i) => {
-    const number = name === 'Yours' ? i - data.sentences.length + 1 : i + 1, [full, adaptive] = sums(scene, sentence);
+    const number = name === 'Yours' ? state.gone + i - data.sentences.length + 1 : i + 1, [full, adaptive] = sums(scene, sentence);
     const seen = state.seen.has(sentence.join(' ')) ? `: ${times(full / adaptive)} ×` : '';
     const node = scene.button(`${name} ${number}${seen}`, () => { scene.pause(); scene.say(''); scene.start(sentence); scene.play(); }, '', parts.choices);
     node.title = sentence.join(' ');
@@ -236,7 +236,7 @@ function tell(scene, word, rank, cluster, stage) {
  * Returns {step(), play(), pause(), show(data), state, destroy()}.
  */
 export function mountScene(root, data, on = {}) {
-  const state = {sentence: data.sentences[0].map(([word]) => word), at: -1, full: 0, adaptive: 0, playing: false, own: [], seen: new Set()};
+  const state = {sentence: data.sentences[0].map(([word]) => word), at: -1, full: 0, adaptive: 0, playing: false, own: [], gone: 0, seen: new Set()};
   const scene = {state, on, data: {}, timer: 0, walking: 0, width: 0, still: matchMedia('(prefers-reduced-motion: reduce)')};
   scene.say = text => { scene.parts.said.textContent = text; };
   buildScene(scene, root);
@@ -274,9 +274,12 @@ export function mountScene(root, data, on = {}) {
          state.own.length >= MOST_OWN && !isOwn(found) ? `Your last ${MOST_OWN} sentences are kept, so “${state.own[0].join(' ')}” is gone.` : '']
       .filter(Boolean).join(' '));
     scene.pause();
-    const unknown = found.filter(word => !scene.ranks.has(word));
+    const unknown = found.filter(word => !scene.ranks.has(word)), before = state.own.length;
     if (unknown.length && on.ranks) for (const [word, rank] of Object.entries(await on.ranks(unknown))) scene.ranks.set(word, rank);
-    if (!isOwn(found)) state.own = [...state.own, found].slice(-MOST_OWN);
+    if (!isOwn(found)) {
+      state.own = [...state.own, found].slice(-MOST_OWN);
+      state.gone += before === MOST_OWN;       // each sentence keeps its number
+    }
     scene.start(found); scene.play();
   };
   settle(scene, data);
@@ -291,7 +294,7 @@ export function mountScene(root, data, on = {}) {
     show(next) {
       const other = next.text !== scene.text;
       settle(scene, next);
-      if (other) { scene.pause(); state.own = []; scene.start(scene.data.sentences[0].map(([word]) => word)); }
+      if (other) { scene.pause(); state.own = []; state.gone = 0; scene.start(scene.data.sentences[0].map(([word]) => word)); }
       if (state.at >= 0) [state.full, state.adaptive] = sums(scene, state.sentence.slice(0, state.at + 1));
       drawSentences(scene); arrangeScene(scene);
     },

@@ -23,6 +23,9 @@ export function legible(pieces, n) {
   return [words.filter(([, rank]) => rank > 0 && rank <= n).length, words.length];
 }
 
+/** The rarest of a text's words, [word, rank]: who knows all words up to it can read the text; null without any. */
+export const rarest = pieces => pieces.reduce((most, one) => (one[1] > (most?.[1] ?? 0) ? one : most), null);
+
 /**
  * Put the text into `root`.
  *
@@ -42,6 +45,7 @@ export function mountReading(root, data, on = {}) {
   const choices = html('span', {class: 'choices'}, controls);
   const own = html('label', {class: 'own'}, controls, 'Your sentence ');
   const typed = html('input', {type: 'text', size: 22, maxlength: 300, placeholder: 'type it, then Enter'}, own);
+  const said = html('span', {class: 'said', role: 'status'}, controls);
 
   const pieces = () => data.passages[state.passage]?.pieces ?? [];
   const top = () => Math.log10(Math.max(words.n, 10));
@@ -57,24 +61,29 @@ export function mountReading(root, data, on = {}) {
   }
   function pause() {
     if (playing) on.n?.(state.n);
-    clearTimeout(timer); playing = false; play.textContent = state.n >= words.n ? 'Play again' : 'Play';
+    clearTimeout(timer); playing = false; play.textContent = state.n >= end() ? 'Play again' : 'Play';
   }
+  const end = () => rarest(pieces())?.[1] ?? words.n;      // where all of the text is there
   function start() {
-    if (state.n >= words.n) setN(1);
+    if (state.n >= end()) setN(1);
     playing = true; play.textContent = 'Pause';
     const tick = still.matches ? 2000 : 40, stride = still.matches ? 0.5 : top() * tick / SWEEP_MS;
     let at = Math.log10(state.n);
     const next = () => {
-      at = Math.min(at + stride, Math.log10(words.n));
-      setN(Math.max(10 ** at, state.n));
-      if (at >= Math.log10(words.n)) pause(); else timer = setTimeout(next, tick);
+      at = Math.min(at + stride, Math.log10(end()));
+      setN(Math.max(Math.min(10 ** at, end()), state.n));
+      if (state.n >= end()) pause(); else timer = setTimeout(next, tick);
     };
     next();
   }
   play.addEventListener('click', () => (playing ? pause() : start()));
   typed.addEventListener('keydown', event => {
     event.stopPropagation();                  // else JupyterLab takes letters for commands
-    if (event.key === 'Enter' && typed.value.trim()) { event.preventDefault(); pause(); awaited = true; on.typed?.(typed.value.trim()); }
+    if (event.key !== 'Enter') return;
+    const text = typed.value.trim(), word = /[\p{L}\p{N}]/u.test(text);
+    event.preventDefault();
+    said.textContent = word ? '' : text ? `There is no word in “${text}”.` : 'Type a sentence first.';
+    if (word) { pause(); awaited = true; on.typed?.(text); }
   });
 
   function chooseFrom() {
@@ -82,7 +91,7 @@ export function mountReading(root, data, on = {}) {
     if (data.passages.length > 1) data.passages.forEach((one, i) => {
       const button = html('button', {type: 'button', 'aria-pressed': i === state.passage}, choices, one.name);
       button.addEventListener('click', () => {  // the buttons stay, and with them the focus
-        state.passage = i; arrange();
+        state.passage = i; pause(); arrange();
         [...choices.children].forEach((other, j) => other.setAttribute('aria-pressed', j === i));
       });
     });
@@ -117,18 +126,20 @@ export function mountReading(root, data, on = {}) {
     }
     for (const {word, rank, x, level} of [...dots].reverse()) {          // the rarest first: those are named where there is room
       if (dots.some(other => other.x === x && other.level > level)) continue;
-      const half = word.length * STRIP.room / 2 + 4, at = Math.min(Math.max(x, half), width - half);
+      const name = svg('text', {y: STRIP.base, 'text-anchor': 'middle', class: 'word name', 'data-rank': rank, 'aria-hidden': true}, strip, word);
+      const half = (name.getComputedTextLength() || word.length * STRIP.room) / 2 + 5, at = Math.min(Math.max(x, half), width - half);
       const free = y => y >= 22 && !ends.some(([low, high, other]) => at + half > low && at - half < high && Math.abs(other - y) < 14)
         && !dots.some(other => Math.abs(other.x - at) < half && Math.abs(STRIP.base - 6 - other.level * STRIP.bin - (y - 4)) < 10);
       const low = STRIP.base - 18 - level * STRIP.bin;
       const crossed = y => ends.some(([left, right, other]) => left < x && right > x && other > y && other < low + 12);
       const y = (rank > 500 ? [low, low - 15, low - 30] : [low]).find(one => free(one) && (one === low || !crossed(one)));
-      if (y === undefined) continue;
+      if (y === undefined) { name.remove(); continue; }
       ends.push([at - half, at + half, y]);
       if (y < low) svg('line', {x1: x, x2: x, y1: y + 3, y2: low + 7, class: 'leader'}, strip);
-      svg('text', {x: at, y, 'text-anchor': 'middle', class: 'word name', 'data-rank': rank, 'aria-hidden': true}, strip, word);
+      set(name, {x: at, y});
     }
     handle();
+    strip.append(...strip.querySelectorAll('.name'));        // over the line of the handle, not under it
     draw();
   }
   function handle() {
@@ -153,7 +164,7 @@ export function mountReading(root, data, on = {}) {
     });
   }
   function draw() {
-    const [read, all] = legible(pieces(), state.n), x = X(state.n), last = words.word(state.n);
+    const [read, all] = legible(pieces(), state.n), x = X(state.n), last = words.word(state.n), most = rarest(pieces());
     passage.querySelectorAll('.piece').forEach(node => {
       const rank = Number(node.dataset.rank), seen = rank > 0 && rank <= state.n;
       node.classList.toggle('seen', seen);
@@ -173,13 +184,20 @@ export function mountReading(root, data, on = {}) {
     result.append(` of ${words.name} you can read `);
     html('strong', {}, result, `${read} of ${all}`);
     const missing = pieces().filter(([, rank]) => !rank).length;
-    result.append(' words here.' + (missing ? ` In a dashed box: ${missing === 1 ? 'a word' : `${missing} words`} that this list lacks.` : ''));
+    result.append(' words here.');
+    if (most && state.n >= most[1] && all > 1) result.append(` The rarest, “${most[0]}”, is the ${ordinal(most[1])}; the first ${whole(halfWay())} give half.`);
+    result.append((missing ? ` In a dashed box: ${missing === 1 ? 'a word' : `${missing} words`} that this list lacks.` : ''));
     shelf.replaceChildren();
     if (last) shelve();
   }
+  /** The rank of the word with which half of the text can be read. */
+  function halfWay() {
+    const known = pieces().map(([, rank]) => rank).filter(rank => rank > 0).sort((a, b) => a - b);
+    return known[Math.ceil(pieces().filter(([, rank]) => rank >= 0).length / 2) - 1] ?? known.at(-1);
+  }
   function shelve() {                         // the words around the present rank, as far as they are known
-    const middle = state.n, seen = new Map();
-    for (let step = -3; step <= 3; step++) {
+    const middle = state.n, seen = new Map(), reach = width < 760 ? 2 : 3;
+    for (let step = -reach; step <= reach; step++) {
       const far = middle > 20000 ? Math.max(1, Math.round(middle * 0.003)) : 1, rank = middle + step * far;
       const near = rank >= 1 && rank <= words.n ? words.word(rank) : null;
       if (near && step) seen.set(near.rank, near.word);
