@@ -92,7 +92,7 @@ def questions_of(lesson: str) -> dict[str, Question]:
 
 def predictions_of(lesson: str) -> dict[str, Prediction]:
     """The predictions of one lesson, in their order."""
-    return {key: one for key, one in PREDICTIONS.items() if _LESSON_OF["predict", key] == lesson}
+    return {key: one for key, one in PREDICTIONS.items() if _LESSON_OF.get(("predict", key)) == lesson}
 
 
 @dataclass(frozen=True)
