@@ -109,7 +109,7 @@ def test_the_letters_are_those_of_the_design():
         "B": "tokens in a batch",
         "d": "hidden size",
         "J": "number of tails",
-        "k_h": "words in the head",
+        "k_h": "words in the head; with one tail, the cutoff c_1",
         "k_i, d_i": "words in tail i, its width",
         "p_h, p_i": "share of the tokens in the head, in tail i",
         "c_1 < ... < c_J": "cutoffs",
