@@ -523,12 +523,16 @@ def test_the_page_computes_what_python_computes(tmp_path):
         ("asks([true, true, true], null)", ""),
         (
             "asks([true, false, true], null)",
-            "Only 2 of 3 limits are kept, and deciding shows the search’s answer. Go on turning, or decide all the "
-            "same.",
+            "This keeps only 2 of the 3 limits, and deciding shows the search’s answer. Go on turning, or decide all "
+            "the same.",
         ),
         (
             "asks([true, false, false], [true, true, true])",
-            "Only 1 of 3 limits are kept; your decision so far keeps all three. Replace it all the same?",
+            "This keeps only 1 of the 3 limits; your decision so far keeps all three. Replace it all the same?",
+        ),
+        (
+            "asks([false, false, false], [true, true, true])",
+            "This keeps none of the 3 limits; your decision so far keeps all three. Replace it all the same?",
         ),
         ("asks([true, false, false], [true, true, false])", ""),
         ("asks([true, true, true], [true, true, true])", ""),

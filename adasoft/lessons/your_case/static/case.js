@@ -379,7 +379,7 @@ export function mountCase(root, given, on = {}) {
     };
     draw();
     if (state.pressed) {   // the answer is below what was pressed
-      state.pressed = false; asking.textContent = 'Your decision is kept. Below: the search’s, the price in perplexity, and three lines to write.';
+      state.pressed = false; asking.textContent = 'Your decision is kept. Below: the search’s choice, the price in perplexity, and three lines to write.';
       table.scrollIntoView({block: 'nearest'});
     }
     html('p', {}, answer, 'Now put it in three lines. They are kept, and go into your report.');

@@ -81,8 +81,9 @@ export const clear = (boxes, marks) => boxes.find(box => marks.every(mark => fre
 export function asks(kept, before) {
   const count = kept.filter(Boolean).length;
   if (count === 3) return '';
-  if (!before) return `Only ${count} of 3 limits are kept, and deciding shows the search’s answer. Go on turning, or decide all the same.`;
-  return before.every(Boolean) ? `Only ${count} of 3 limits are kept; your decision so far keeps all three. Replace it all the same?` : '';
+  const few = `This keeps ${count ? `only ${count}` : 'none'} of the 3 limits`;
+  if (!before) return `${few}, and deciding shows the search’s answer. Go on turning, or decide all the same.`;
+  return before.every(Boolean) ? `${few}; your decision so far keeps all three. Replace it all the same?` : '';
 }
 
 const fixed = (value, fine, more) => value.toFixed(Math.min(6, fine + more));
