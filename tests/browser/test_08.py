@@ -37,11 +37,19 @@ def test_08_your_case(lab, page, shots):
     until(lambda: said(items, "seconds"), lambda text: text != dragged)
     typed(items, "head’s share, percent", "76", role="textbox")
     until(lambda: head.get_attribute("aria-valuetext"), lambda text: "76.0 %" in text)
-    tail = items.get_by_role("slider", name="width of tail 2").and_(items.locator("g"))
+    tail = items.get_by_role("slider", name="lower edge of tail 2")
     width = int(tail.get_attribute("aria-valuenow"))
     tail.press("ArrowDown")
     until(lambda: int(tail.get_attribute("aria-valuenow")), lambda now: now == width + 8)  # the edge moves down
     typed(items, "width of tail 2, numbers", "16", role="textbox")
+    # both buttons keep the keyboard's place, at the ends of their range, too
+    for name, after in (("one tail more", ("3", "4", "4")), ("one tail fewer", ("3", "2", "1", "1"))):
+        items.get_by_role("button", name=name).focus()
+        for tails in after:
+            page.keyboard.press("Enter")
+            assert items.locator("output").inner_text() == tails
+            assert page.evaluate("() => document.activeElement.getAttribute('aria-label')") == name
+    press(items, "one tail more")
     press(items, "one tail more")
     typed(items, "width of tail 3, numbers", "8", role="textbox")
     press(items, "one tail fewer")
@@ -69,7 +77,7 @@ def test_08_your_case(lab, page, shots):
     press(items, "Decide anyway")
     items.get_by_text("★ the search").wait_for()
     press(items, "Decide")
-    until(lambda: items.locator(".asking").inner_text(), lambda text: text == "")
+    until(lambda: items.locator(".asking").inner_text(), lambda text: text.startswith("Your decision is kept. Below:"))
     items.get_by_text("★ the search").wait_for()
     assert items.locator(".star").count() == 3
     table = items.locator(".answer table")
@@ -105,4 +113,25 @@ def test_08_your_case(lab, page, shots):
     for start, size in (("x", "width"), ("y", "height")):
         assert abs(star[start] + star[size] / 2 - dot[start] - dot[size] / 2) < 1.5
     assert keyboard.get_by_text("× Your guess: 5.00 ms, off the bar.").count() == 1
+    # the number beside the dot is not under the star; the pictures below are as wide as the panel, and follow it
+    box, mark = (keyboard.locator(f".charts {kind}").bounding_box() for kind in (".now", ".time-star"))
+    assert box["x"] >= mark["x"] + mark["width"] - 4 or box["x"] + box["width"] <= mark["x"] + 4
+    was = page.viewport_size
+    for width in (1400, 1000):
+        page.set_viewport_size({"width": width, "height": was["height"]})
+        for panel in (items, keyboard):
+            for chart in panel.locator(".answer svg").all():
+                until(
+                    lambda shown=panel, chart=chart: (
+                        shown.locator(".answer").bounding_box()["width"] - chart.bounding_box()["width"]
+                    ),
+                    lambda rest: 0 <= rest <= 30,
+                )
+    page.set_viewport_size(was)
+    # a decision that keeps the budget is not replaced by one that misses it without a question
+    kept = value(notebook, "explorer.recall('case keyboard decision')")
+    typed(keyboard, "head’s share, percent", "97", role="textbox")
+    press(keyboard, "Decide")
+    keyboard.get_by_text("your decision so far keeps all three").wait_for()
+    assert value(notebook, "explorer.recall('case keyboard decision')") == kept
     finish(notebook, lab, shots, "08", [ITEMS, KEYBOARD, PIECES, OWN])

@@ -17,6 +17,7 @@ from .scenarios import (
     Scenario,
     cost_of,
     measured_on,
+    median_error,
     nearest,
     outcome,
     trained,
@@ -127,7 +128,7 @@ class CasesExplorer(Explorer):
             "found cutoffs": list(best.cutoffs),
             "found widths": list(best.widths),
             "least": [fewest(each, len(words), SCENARIOS[name]) for each in (found, best)],
-            "machine": measured_on(cost, SCENARIOS[name].objective),
+            "machine": measured_on(cost, SCENARIOS[name]),
         }
         self.remember(f"case {name} decision", kept)
         return found
@@ -146,15 +147,19 @@ class CasesExplorer(Explorer):
         mine = outcome(case, words, cost, kept["cutoffs"], kept["widths"])
         runs, said = nearest(trained(name), mine, len(words), case.d)
         like_it, told = nearest(trained(name), best, len(words), case.d, "the search’s")
+        if not runs:
+            told = ""
+        elif not any(run["nearest"] for run in [*runs, *like_it]):
+            told = "Nor is one near the search’s: the price in perplexity of both is unknown."
         for run, other in zip(runs, like_it, strict=True):
             run["plan"] = other["nearest"]
         return {
             "yours": _plain(mine),
             "plan": _plain(best),
-            "verdict": verdict(mine, best, self.budget(name)),
-            "rarest": rarest(best, words, case),
+            "verdict": verdict(mine, best, self.budget(name), median_error(cost, case.objective) or 0.0),
+            "rarest": rarest(mine, best, words, case),
             "trained": runs,
-            "nearest": f"{said}\n{told}" if runs else said,
+            "nearest": f"{said}\n{told}".strip(),
         }
 
     def start_over(self) -> None:
@@ -175,22 +180,38 @@ def fewest(found: Outcome, n_words: int, case: Scenario) -> str:
     return f"{min(widths)}, for {100 * few / n_words:.0f} % of {case.unit}s"
 
 
-def rarest(found: Outcome, words: Any, case: Scenario) -> str:
-    """How many words the search leaves with the fewest numbers, and why the mean width hides it; empty where few."""
-    edges, least = [0, *found.cutoffs, len(words)], min(found.widths)
-    shares = np.diff(words.cumulative[edges])
-    few = [i for i, width in enumerate(found.widths, 1) if width == least]
-    part = sum(edges[i + 1] - edges[i] for i in few) / len(words)
-    if least > 32 or part < 0.2:
+#: From so few numbers on, for so many of the words, a layer's rarest words are worth a note.
+FEW_NUMBERS, MANY_WORDS = 32, 0.2
+
+
+def rarest(mine: Outcome, found: Outcome, words: Any, case: Scenario) -> str:
+    """What the mean width hides of both layers: the first case explains it, the others judge; empty where it is little.
+
+    It is worth a note where either layer leaves `MANY_WORDS` of its words with at most `FEW_NUMBERS` numbers.
+    """
+    (part, tokens, by_words), (my_part, _, mine_by_words) = (_least(one, words, case) for one in (found, mine))
+    noted = (min(one.widths) <= FEW_NUMBERS and share >= MANY_WORDS for one, share in ((found, part), (mine, my_part)))
+    if not any(noted):
         return ""
-    tokens = 100 * sum(float(shares[i]) for i in few)
-    by_words = float(np.dot([case.d, *found.widths], np.diff(edges))) / len(words)
+    if case.name != "items":
+        return (
+            f"Averaged over {case.unit}s and not tokens, the search’s would keep {100 * by_words:.0f} % of d, and "
+            f"yours {100 * mine_by_words:.0f} %. Would you ship either?"
+        )
     return (
-        f"The search leaves {100 * part:.0f} % of the {case.unit}s with {least} numbers each. They are only "
-        f"{tokens:.0f} % of the tokens, so the mean width still keeps its {100 * found.width / case.d:.0f} % of d. "
-        f"Averaged over {case.unit}s, it would keep {100 * by_words / case.d:.0f} %: an average over tokens hardly "
-        f"counts rare {case.unit}s. Would you ship that?"
+        f"The search leaves {100 * part:.0f} % of the {case.unit}s with {min(found.widths)} numbers each. They are "
+        f"only {100 * tokens:.0f} % of the tokens, so the mean width still keeps its {100 * found.width / case.d:.0f} "
+        f"% of d. Averaged over {case.unit}s, the search’s would keep {100 * by_words:.0f} %, and yours "
+        f"{100 * mine_by_words:.0f} %: an average over tokens hardly counts rare {case.unit}s. Would you ship either?"
     )
+
+
+def _least(one: Outcome, words: Any, case: Scenario) -> tuple[float, float, float]:
+    """Of a layer: the shares of the words and of the tokens with its fewest numbers; the mean width of the words."""
+    edges, least = [0, *one.cutoffs, len(words)], min(one.widths)
+    shares, sizes = np.diff(words.cumulative[edges]), np.diff(edges) / len(words)
+    few = [i for i, width in enumerate(one.widths, 1) if width == least]
+    return float(sizes[few].sum()), float(shares[few].sum()), float(sizes @ [case.d, *one.widths]) / case.d
 
 
 def _plain(found: Outcome) -> dict[str, Any]:
@@ -204,8 +225,8 @@ def _plain(found: Outcome) -> dict[str, Any]:
     }
 
 
-def verdict(mine: Outcome, theirs: Outcome, budget: Budget) -> str:
-    """How a decision compares with what the search found, in a sentence."""
+def verdict(mine: Outcome, theirs: Outcome, budget: Budget, error: float = 0.0) -> str:
+    """How a decision compares with what the search found, in a sentence; ``error``: of predicted times, as a share."""
     kept = sum(mine.within(budget))
     if kept < 3:
         missed = [
@@ -214,8 +235,9 @@ def verdict(mine: Outcome, theirs: Outcome, budget: Budget) -> str:
         listed = " and ".join([", ".join(missed[:-1]), missed[-1]] if len(missed) > 1 else missed)
         return f"Yours misses the budget in {listed}."
     ratio = mine.seconds / theirs.seconds
+    unsure = f", less than the predictions’ error ({100 * error:.0f} %)" if max(ratio, 1 / ratio) - 1 < error else ""
     if ratio < 0.995:
-        return f"Both keep the budget, and yours is {1 / ratio:.2f} times faster: you beat the search."
+        return f"Both keep the budget, and yours is {1 / ratio:.2f} times faster{unsure}: you beat the search."
     if ratio > 1.02:
-        return f"Both keep the budget; the search’s is {ratio:.2f} times faster."
+        return f"Both keep the budget; the search’s is {ratio:.2f} times faster{unsure}."
     return "Both keep the budget and take the same time, within 2 %."

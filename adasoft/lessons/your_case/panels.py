@@ -15,7 +15,7 @@ from ..kit.done import tell
 from ..kit.parts import Panel, safely
 from ..kit.static_files import STATIC, script
 from .explorer import CasesExplorer
-from .scenarios import CHANCE, SCENARIOS, measured_on, median_error, pieces_table
+from .scenarios import CHANCE, SCENARIOS, Scenario, measured_on, median_error, pieces_table
 
 _OWN = Path(__file__).with_name("static")
 #: The page's part of a case, without what joins it to the kernel.
@@ -66,10 +66,10 @@ BELOW_0 = (
 )
 
 
-def _machine(cost: Any, objective: Any) -> str:
-    """Whose timings predict, how far off they are, and what counts as memory."""
-    held = "weights, gradients and Adam’s two moments" if objective == "train" else "the weights alone"
-    return f"{measured_on(cost, objective)} Memory: {held}."
+def _machine(cost: Any, case: Scenario) -> str:
+    """What is timed, on whose machine, how far off it may be, and what counts as memory."""
+    held = "weights, gradients and Adam’s two moments" if case.objective == "train" else "the weights alone"
+    return f"{measured_on(cost, case)} Memory: {held}."
 
 
 def case_data(explorer: CasesExplorer, name: str) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def case_data(explorer: CasesExplorer, name: str) -> dict[str, Any]:
         "tails": len(case.widths),
         "widths": list(case.widths),
         "rest": _rest(name),
-        "machine": _machine(cost, case.objective),
+        "machine": _machine(cost, case),
         "chance": CHANCE,
         "error": median_error(cost, case.objective) or 0.0,
     }

@@ -20,6 +20,8 @@ QUESTIONS: dict[str, Question] = {
             "Weight and gradient only: Adam keeps two moments as well.": lambda: 8.192,
             "The two moments are counted, the gradient is not.": lambda: 12.288,
             "That is in units of 2^30 bytes; here a GB is 10^9.": lambda: 2e6 * 512 * 16 / 2**30,
+            "That is 8 bytes a number, as in fp64; fp32 takes 4.": lambda: 32.768,
+            "That is in MB; a GB is 10^9 bytes, a thousand of them.": lambda: 16_384.0,
         },
         "2 × 10^6 rows of 512 numbers, 4 bytes each, four times.",
         tolerance=0.005,
@@ -48,8 +50,14 @@ QUESTIONS: dict[str, Question] = {
             "That is what a step takes now; turn it around.": lambda: 0.24 + 0.76 / 4,
             "4 times 0.76: times do not add up that way. Add the parts of a step.": lambda: 3.04,
             "That is the limit, with a layer that takes no time at all.": lambda: 1 / 0.24,
+            "The step now takes 43 % of its time; divide 1 by that, instead of adding what is saved to 1.": lambda: (
+                1.57
+            ),
+            "Three quarters of the layer's time are saved, not of the step's; and divide by what remains.": lambda: (
+                1.75
+            ),
         },
-        "0.24 + 0.76 / 4 = 0.43 of a step. Even a layer that took no time could not make it 4.2 times faster.",
+        "0.24 + 0.76 / 4 = 0.43 of a step. A layer that took no time would make it 4.17 times faster, at most.",
         tolerance=0.015,
         unit="times",
     ),
@@ -68,8 +76,8 @@ def _lost_percent(_explorer: Any) -> float:
 
 PREDICTIONS: dict[str, Prediction] = {
     "keyboard": Prediction(
-        "A keyboard suggests the next word after each tap: one hidden state, 20,000 words, $d$ = 256. How many "
-        "milliseconds does a full softmax take to find the best words, on the recorded CPU with two threads?",
+        "One hidden state, 20,000 words, $d$ = 256: how many milliseconds does a full softmax take to find the best "
+        "words, on the recorded CPU with two threads?",
         _full_ms,
         "ms",
     ),

@@ -67,12 +67,25 @@ def _decided(name: str, decision: dict[str, Any] | None) -> str:
     if layers:
         rows.append(["fewest numbers", layers["least"][0], "", "", layers["least"][1]])
     for i, (what, kind, by, unit) in enumerate(units):
-        found = [f"{by * decision[('seconds', 'bytes', 'width')[i]]:,.4g} {unit}", "", ""]
-        if more:
-            found[1:] = f"{kind} {by * more['budget'][i]:,.4g} {unit}", f"{by * more['found'][i]:,.4g} {unit}"
+        values = [decision[("seconds", "bytes", "width")[i]], *([more["budget"][i], more["found"][i]] if more else [])]
+        mine, *others = (f"{number} {unit}" for number in _digits([by * value for value in values], what == "time"))
+        found = [mine, f"{kind} {others[0]}", others[1]] if others else [mine, "", ""]
         rows.append([what, *found[:2], "yes" if decision["within"][i] else "no", found[2]])
     table = markdown_table(["", "mine", "budget", "kept", "the search’s"], rows)
     return "\n\n".join(filter(None, [about, table, _plain(more["training"]) if more else ""]))
+
+
+def _digits(values: list[float], predicted: bool) -> list[str]:
+    """A value, its limit and another, side by side: predictions in three digits, others in four; more where these do
+    not tell the value from the limit."""
+    digits = 3 if predicted else 4
+
+    def texts() -> list[str]:
+        return [f"{float(f'{value:.{digits}g}'):,.10g}" for value in values]
+
+    while len(values) > 1 and digits < 6 and values[0] != values[1] and texts()[0] == texts()[1]:
+        digits += 1
+    return texts()
 
 
 def decisions(entries: Entries) -> list[Step]:

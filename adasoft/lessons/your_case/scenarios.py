@@ -145,11 +145,19 @@ def median_error(cost: Cost, objective: Objective) -> float | None:
     return None if found is None else float(found)
 
 
-def measured_on(cost: Cost, objective: Objective) -> str:
-    """Whose timings predict, and how far off they are."""
-    error = median_error(cost, objective)
+def measured_on(cost: Cost, case: Scenario) -> str:
+    """What is timed, whose timings predict it, and how far off they are."""
+    error = median_error(cost, case.objective)
     off = "" if error is None else f"; the predictions are off by {100 * error:.0f} % (median)"
-    return f"Time is predicted from measurements of {cost.name.removeprefix('recorded machine: ')}{off}."
+    step = (
+        f"a training step of B = {case.batch:,} tokens"
+        if case.objective == "train"
+        else f"the search for the best words at B = {case.batch:,}"
+    )
+    return (
+        f"Time: the output layer in {step}, predicted from measurements of "
+        f"{cost.name.removeprefix('recorded machine: ')}{off}."
+    )
 
 
 # ---------------------------------------------------------------------- a decision
@@ -254,7 +262,10 @@ def nearest(
     close = [run for run in runs if apart[run["V"]] <= FAR_WORDS]
     if not close:
         all_ = " or ".join(f"{v:,}" for v in sorted(apart))
-        return [], f"No stored training is near {whose}: they have {all_} words, your case {n_words:,}."
+        return [], (
+            f"No stored training is near {whose} (they have {all_} words, your case {n_words:,}): the price in "
+            "perplexity is unknown. Train it before you ship it."
+        )
     same = min(apart.values())
     in_tails = _in_tails(mine.width, mine.head_share, d)
 
@@ -275,7 +286,7 @@ def nearest(
     more = abs(100 * best["more"])
     return marked, (
         f"The stored training most like {whose} ({best['label'].split('; ')[-1]}): {100 * best['share']:.0f} % of the "
-        f"tokens in the head, tails of {', '.join(map(str, best['widths']))} numbers ({best['tail width']:.0f} for a "
-        f"token of them, {whose} {in_tails:.0f}), a perplexity {more:.1f} % "
+        f"tokens in the head, tails of {', '.join(map(str, best['widths']))} numbers ({best['tail width']:.0f} "
+        f"numbers on average for a token in a tail; {whose} {in_tails:.0f}), a perplexity {more:.1f} % "
         f"{'above' if best['more'] >= 0 else 'below'} the full softmax’s."
     )

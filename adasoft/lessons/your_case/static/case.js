@@ -2,9 +2,9 @@
 // memory and mean width follow within a frame. What a search found and the stored trainings are shown after the decision.
 import {makeCost, makeWords} from '../../kit/static/cost.js';
 import {html, set, svg, whole} from '../../kit/static/dom.js';
-import {MOST_TAILS, STEP, SWEEP, SWEEPS, about, against, besides, byWords, bytesText, curve, fewest, outcome, parts, spread, ticks, timeText, typedNumber, widthText, wordsForShare} from './case_numbers.js';
+import {MOST_TAILS, STEP, SWEEP, SWEEPS, about, against, asks, besides, byWords, bytesText, clear, curve, fewest, free, outcome, parts, spread, ticks, timeText, typedNumber, widthText, wordsForShare} from './case_numbers.js';
 
-const SPACE = {top: 24, high: 96, curve: 84, ruler: 110, bottom: 34, side: 22};  // curve: time against the head, above the ruler
+const SPACE = {top: 24, high: 96, curve: 100, ruler: 122, bottom: 34, side: 22};  // curve: time against the head, above the ruler
 const SHARES = [5, 99.9];                     // of the tokens in the head, percent
 const ROOM = 2.5;                             // a bar's end, in limits: the full softmax may be far beyond it
 const STAR = 'M' + Array.from({length: 10}, (_, i) => [i % 2 ? 3.6 : 9, Math.PI * (i / 5 - 0.5)]).map(([r, a]) => `${(r * Math.cos(a)).toFixed(1)},${(r * Math.sin(a)).toFixed(1)}`).join('L') + 'Z';
@@ -23,11 +23,12 @@ export function mountCase(root, given, on = {}) {
   const full = {seconds: cost.product(words.n, given.batch, d, given.objective), bytes: given.perParameter * words.n * d, width: d};
   const state = {first: 1, tails: given.tails, widths: [...given.widths], shown: null, found: null, guess: {}, playing: false, traced: 0, warned: ''};
   let width = 0, frame = 0, timer = 0;
+  let follow = () => {}, pictures = () => {};   // what below the bars goes with the present setting, and with the width
   root.classList.add('adasoft-cut', 'adasoft-case');
   // else JupyterLab takes keys for commands; Escape stays the keyboard's way out
   root.addEventListener('keydown', event => { if (event.key !== 'Escape') event.stopPropagation(); });
-  html('p', {class: 'instruction'}, root, 'Drag the head’s end on the ruler and the tails’ lower edges until all three bars keep the budget. The tails share the '
-    + 'rest of the ruler equally. Areas are memory; the frame is the full softmax.');
+  html('p', {class: 'instruction'}, root, 'Drag the head’s end on the ruler and the tails’ lower edges until all three bars keep the budget. The ruler is '
+    + `logarithmic, and the tails share the rest of it equally: the last holds most ${given.unit}s. In the frame, areas are memory.`);
   const stage = svg('svg', {role: 'group', 'aria-label': 'head and tails, to scale'}, html('div', {class: 'charts'}, root));
   const gauges = html('div', {class: 'gauges'}, root), summary = html('p', {class: 'result', role: 'status'}, root);
   // above the buttons, so that what a button answers is in sight with it
@@ -47,14 +48,16 @@ export function mountCase(root, given, on = {}) {
     state.widths[i] = Math.min(d, Math.max(STEP, Math.round(value / STEP) * STEP));
     moved();
   };
-  const setTails = tails => {
+  /** `pressed`: the name of the button; the controls are made again, and the keyboard stays where it was. */
+  const setTails = (tails, pressed) => {
     state.tails = Math.min(MOST_TAILS, Math.max(1, tails));
     while (state.widths.length < state.tails) state.widths.push(Math.max(STEP, Math.round(state.widths.at(-1) / 2 / STEP) * STEP));
     controlsOf(); moved();
+    controls.querySelector(`[aria-label="${pressed}"]`).focus({preventScroll: true});
   };
   function moved() {
-    refused.textContent = '';
-    if (state.warned) { state.warned = asking.textContent = ''; controls.querySelector('.primary').textContent = 'Decide'; }
+    refused.textContent = asking.textContent = '';
+    if (state.warned) { state.warned = ''; controls.querySelector('.primary').textContent = 'Decide'; }
     if (!frame) frame = requestAnimationFrame(() => { frame = 0; draw(); });
   }
 
@@ -86,9 +89,10 @@ export function mountCase(root, given, on = {}) {
     };
     shows = [field('head’s share', () => (100 * words.cumulative(state.first)).toFixed(1), ...SHARES, 0.1, v => setShare(v / 100), 'percent')];
     html('span', {}, controls, 'tails');
-    button('−', 'one tail fewer', () => setTails(state.tails - 1)).disabled = state.tails < 2;
+    // not disabled at the end, which would lose the keyboard's place
+    button('−', 'one tail fewer', () => setTails(state.tails - 1, 'one tail fewer')).setAttribute('aria-disabled', state.tails < 2);
     html('output', {}, controls, String(state.tails));
-    button('+', 'one tail more', () => setTails(state.tails + 1)).disabled = state.tails >= MOST_TAILS;
+    button('+', 'one tail more', () => setTails(state.tails + 1, 'one tail more')).setAttribute('aria-disabled', state.tails >= MOST_TAILS);
     own().forEach((_, i) => shows.push(field(`width of tail ${i + 1}`, () => String(state.widths[i]), STEP, d, STEP, v => setWidth(i, v), 'numbers')));
     sweeping = button('Play', '', () => (state.playing ? stop() : play()));
     button('Decide', '', decide, 'primary');
@@ -121,7 +125,7 @@ export function mountCase(root, given, on = {}) {
   function arrange() {
     width = Math.max(300, root.clientWidth || 900);
     const height = SPACE.top + SPACE.high + SPACE.ruler + SPACE.bottom;
-    stage.replaceChildren();
+    stage.replaceChildren(); pictures();
     set(stage, {width, height, viewBox: `0 0 ${width} ${height}`});
     svg('rect', {x: X(0), y: Y(0), width: X(words.n) - X(0), height: SPACE.high, class: 'frame'}, stage);
     svg('text', {x: X(0), y: 14, class: 'head-text strong'}, stage);
@@ -145,7 +149,7 @@ export function mountCase(root, given, on = {}) {
     // above it, on the same scale: the time with each head, traced by Play, and the budget
     const marked = [TY(budget.seconds)];
     for (const seconds of ticks(Math.exp(fast), Math.exp(slow))) {
-      if (marked.some(y => Math.abs(TY(seconds) - y) < 13) || TY(seconds) < ruler - SPACE.curve + 10) continue;   // there the curve ends
+      if (marked.some(y => Math.abs(TY(seconds) - y) < 12) || TY(seconds) < ruler - SPACE.curve + 10) continue;   // there the curve ends
       marked.push(TY(seconds));
       svg('line', {x1: LX(1), x2: LX(words.n) - 48, y1: TY(seconds), y2: TY(seconds), class: 'grid'}, stage);
       svg('text', {x: LX(words.n), y: TY(seconds) + 4, 'text-anchor': 'end', class: 'time-tick'}, stage, seconds < 1 ? `${Number((1e3 * seconds).toPrecision(2))} ms` : `${seconds} s`);
@@ -169,13 +173,14 @@ export function mountCase(root, given, on = {}) {
     head.classList.add('head-edge');
     svg('circle', {cy: ruler, r: 9, class: 'knob'}, head);
     for (let i = 0; i < MOST_TAILS; i++) {
-      const tail = handle(`width of tail ${i + 1}`, (_, y) => setWidth(i, (y - SPACE.top) / SPACE.high * d), key => {
+      const tail = handle(`lower edge of tail ${i + 1}, down is wider`, (_, y) => setWidth(i, (y - SPACE.top) / SPACE.high * d), key => {
         // down, as the edge goes, is wider
         const step = {ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, PageDown: 4, PageUp: -4, Home: -d, End: d}[key];
         if (step) setWidth(i, state.widths[i] + step * STEP);
         return Boolean(step);
       });
       tail.classList.add('tail-edge');
+      tail.setAttribute('aria-orientation', 'vertical');
       tail.dataset.i = i;
       svg('circle', {r: 8, class: 'knob'}, tail);
     }
@@ -210,11 +215,12 @@ export function mountCase(root, given, on = {}) {
     set(head, {transform: `translate(${LX(edges[1])},0)`, 'aria-valuemin': 1, 'aria-valuemax': words.n - MOST_TAILS, 'aria-valuenow': state.first,
                'aria-valuetext': `${counted(state.first)}, ${(100 * share).toFixed(1)} % of the tokens`});
     stage.querySelector('.head-text').textContent = `head: ${counted(state.first)}, ${(100 * share).toFixed(1)} % of the tokens`;
+    const knob = i => (Math.max(X(edges[i + 1]), X(0) + 24 * (i + 1)) + X(edges[i + 2])) / 2;
+    const knobs = own().map((numbers, i) => ({left: knob(i) - 10, right: knob(i) + 10, top: Y(numbers) - 10, bottom: Y(numbers) + 10}));
     stage.querySelectorAll('.tail-edge').forEach((node, i) => {
       node.style.display = i < state.tails ? '' : 'none';
       if (i >= state.tails) return;
-      const x = (Math.max(X(edges[i + 1]), X(0) + 24 * (i + 1)) + X(edges[i + 2])) / 2;
-      set(node, {transform: `translate(${x},${Y(state.widths[i])})`, 'aria-valuemin': STEP, 'aria-valuemax': d, 'aria-valuenow': state.widths[i],
+      set(node, {transform: `translate(${knob(i)},${Y(state.widths[i])})`, 'aria-valuemin': STEP, 'aria-valuemax': d, 'aria-valuenow': state.widths[i],
                  'aria-valuetext': `${state.widths[i]} numbers per ${given.unit}`});
     });
     stage.querySelectorAll('[data-text]').forEach((node, at) => {
@@ -223,20 +229,29 @@ export function mountCase(root, given, on = {}) {
       if (i > state.tails) return;
       const wide = X(edges[i + 1]) - X(edges[i]);
       node.textContent = wide > 140 ? `tail ${i}: ${state.widths[at]} numbers` : wide > 70 ? `tail ${i}: ${state.widths[at]}` : wide > 26 ? String(state.widths[at]) : '';
-      set(node, {x: (X(edges[i]) + X(edges[i + 1])) / 2, y: Y(heights[i]) + 22, 'text-anchor': 'middle'});
+      const middle = (X(edges[i]) + X(edges[i + 1])) / 2, y = Y(heights[i]) + 22, half = textWidth(node.textContent) / 2;
+      // the ruler tells it, too: rather no text than one behind a handle
+      if (knobs.some((mark, other) => other !== at && !free({left: middle - half, right: middle + half, top: y - 11, bottom: y + 3}, mark))) node.textContent = '';
+      set(node, {x: middle, y, 'text-anchor': 'middle'});
     });
     const {last, first} = words.around ? words.around(state.first) : {last: null, first: null};
-    stage.querySelector('.edge-text').textContent = last && first ? `the head ends near “${last.word}”; tail 1 begins near “${first.word}”` : '';
+    stage.querySelector('.edge-text').textContent = last && first ? `the cut falls between “${last.word}” and “${first.word}”` : '';
     measure();
     shows.forEach(show => show());
   }
   let made = {key: '', points: []};
   /** The time of the present head, and that of the others as far as Play has come. */
   function drawCurve() {
-    const x = LX(state.first), y = TY(now().seconds), name = stage.querySelector('.now'), right = x > width / 2;
+    const x = LX(state.first), y = TY(now().seconds), name = stage.querySelector('.now'), plan = state.found?.plan;
+    const box = (left, base, long) => ({x: left, y: base, left, right: left + long, top: base - 11, bottom: base + 4});
+    const marks = plan ? [{left: LX(plan.cutoffs[0]) - 11, right: LX(plan.cutoffs[0]) + 11, top: TY(plan.seconds) - 10, bottom: TY(plan.seconds) + 10}] : [];
+    const limit = box(LX(1), TY(budget.seconds) - 5, 6 * `time: at most ${timeText(budget.seconds)}`.length);
     set(stage.querySelector('.time-dot'), {cx: x, cy: y});
-    set(name, {x: x + (right ? -9 : 9), y: y + 4, 'text-anchor': right ? 'end' : 'start'});
     name.textContent = state.traced ? '' : `this head: ${timeText(now().seconds)}`;
+    const long = textWidth(name.textContent), right = [x + 9, x + 15], left = [x - 9 - long, x - 15 - long];
+    const sides = (x > width / 2 ? [...left, ...right] : [...right, ...left]).filter(start => start >= 0 && start + long < LX(words.n) - 50);
+    const at = clear([4, -10, 18, -24].flatMap(down => sides.map(start => box(start, Math.min(y + down, ruler - 12), long))), [...marks, limit, {left: LX(1), right: LX(words.n), top: TY(budget.seconds) - 1, bottom: TY(budget.seconds) + 1}]);
+    set(name, {x: at.x, y: at.y});
     const key = String(own());
     if (state.traced && made.key !== key) made = {key, points: curve(words, cost, given, own())};
     const points = made.points.slice(0, state.traced);
@@ -246,7 +261,9 @@ export function mountCase(root, given, on = {}) {
     stage.querySelector('.least').setAttribute('d', best ? `M${LX(best.rank)},${TY(best.seconds) - 4}l5,-8h-10z` : '');
     if (best) {
       const half = textWidth(label.textContent) / 2;
-      set(label, {x: Math.min(LX(words.n) - 54 - half, Math.max(LX(1) + half, LX(best.rank))), y: TY(best.seconds) - 17});
+      const middle = Math.min(LX(words.n) - 54 - half, Math.max(LX(1) + half, LX(best.rank)));
+      const place = clear([-17, -31, 16].map(down => box(middle - half, TY(best.seconds) + down, 2 * half)), marks);
+      set(label, {x: middle, y: place.y});
     }
   }
   const GAUGES = [['time', 'seconds', timeText, 'at most'], ['memory', 'bytes', bytesText, 'at most'], ['mean width', 'width', widthText, 'at least']];
@@ -265,13 +282,15 @@ export function mountCase(root, given, on = {}) {
       if (guess <= most) mark('×', 'crossed', guess, `your guess of the full softmax: ${text(guess)}`);
       if (plan) mark('★', 'star', plan[key], `the search: ${text(plan[key])}`);
       if (yours && text(yours[key], 2) !== text(found[key], 2)) mark('○', 'decided', yours[key], `as decided: ${text(yours[key])}`);
-      html('span', {class: 'said'}, row, `${fit[i] ? '✓' : '✗'} ${value}, ${kind} ${limit}`);
+      html('span', {class: 'said'}, row, `${value}, ${kind} ${limit}${fit[i] ? ' ✓' : `: ${['too slow', 'too large', 'too narrow'][i]}`}`);
       if (guess !== undefined) html('span', {class: 'guess-line'}, row, `Full softmax: ${text(full[key])}${most === full[key] ? ', the bar’s end' : ''}. × Your guess: ${text(guess)}${guess > most ? ', off the bar' : ''}.`);
     });
     const kept = fit.filter(Boolean).length;
     summary.replaceChildren();
     html('strong', {}, summary, kept === 3 ? 'Within the budget. ' : `${kept} of 3 kept. `);
-    summary.append(binding(found, kept === 3) + (Math.abs(found.seconds / budget.seconds - 1) < given.error ? ' Time is nearer to its limit than the predictions are exact.' : '')
+    const unsure = Math.abs(found.seconds / budget.seconds - 1) < given.error;
+    summary.append(binding(found, kept === 3)
+      + (unsure ? ` The time is closer to its limit than the predictions’ error (${(100 * given.error).toFixed(0)} %): it might ${fit[0] ? 'miss' : 'keep'} it.` : '')
       + ` Beside the full softmax, the layer is ${against(full.seconds, found.seconds, ['faster', 'slower', 'as fast'])} and ${against(full.bytes, found.bytes, ['smaller', 'larger', 'as large'])}`
       + (given.rest ? `; a whole training step is ${((full.seconds + given.rest) / (found.seconds + given.rest)).toFixed(1)} times faster.` : '.'));
     state.shown = found;
@@ -283,7 +302,7 @@ export function mountCase(root, given, on = {}) {
     const of = ['seconds', 'bytes', 'missing'][i], made = parts(words, cost, given, cuts(), own());
     const whole_ = [found.seconds, found.bytes, d - found.width][i], most = made.reduce((a, b) => (b[of] > a[of] ? b : a));
     const share = whole_ > 0 ? `${(100 * most[of] / whole_).toFixed(0)} %` : '';
-    const what = i < 2 ? `${share} of it is ${most.name}.` : share ? `${most.name} causes ${share} of the lost width.` : 'nothing is lost.';
+    const what = i < 2 ? `${share} of it is ${most.name}.` : share ? `${most.name} causes ${share} of the width lost against the full softmax.` : 'nothing is lost.';
     return `${kept ? 'Nearest to its limit' : 'Furthest from its limit'}: ${GAUGES[i][0]}; ${what}`;
   }
 
@@ -304,13 +323,13 @@ export function mountCase(root, given, on = {}) {
   function stop() { clearTimeout(timer); if (state.playing) { state.playing = false; sweeping.textContent = 'Play'; } }
 
   // ---- the decision, what follows from it, and the reader's three lines
-  let follow = () => {};                      // what below the bars goes with the present setting
+  const alike = (one, other) => String([one.cutoffs, one.widths]) === String([other.cutoffs, other.widths]);
   function decide() {
     stop(); refused.textContent = '';
-    const missed = inBudget(now()).filter(kept => !kept).length, key = String([cuts(), own()]);
-    if (missed && !state.found && state.warned !== key) {   // the answer spoils the case
+    const key = String([cuts(), own()]), asked = asks(inBudget(now()), state.found && inBudget(state.found.yours));
+    if (asked && state.warned !== key) {
       state.warned = key;
-      asking.textContent = `${missed} of 3 ${missed > 1 ? 'miss' : 'misses'} the budget, and deciding shows the search’s answer. Go on turning, or decide all the same.`;
+      asking.textContent = asked;
       controls.querySelector('.primary').textContent = 'Decide anyway'; return;
     }
     state.warned = ''; controls.querySelector('.primary').textContent = 'Decide'; state.pressed = true;
@@ -320,7 +339,7 @@ export function mountCase(root, given, on = {}) {
   function reveal(found) {
     asking.textContent = '';
     if (state.found && !found?.yours) given.texts = {};   // forgotten
-    state.found = found?.yours ? found : null; follow = () => {};
+    state.found = found?.yours ? found : null; follow = pictures = () => {};
     answer.replaceChildren();
     if (!state.found) { draw(); return; }
     const rows = ['head', 'widths of the tails', 'fewest numbers', 'time', 'memory', 'mean width'];
@@ -340,17 +359,29 @@ export function mountCase(root, given, on = {}) {
       present.push(row.lastElementChild);
     });
     html('p', {}, answer, found.verdict);
-    if (found.rarest) { html('p', {class: 'rarest'}, answer, found.rarest); twice(found.plan); }
-    const you = trainings(found);
+    const sides = html('div', {}, answer), runs = html('div', {}, answer);
+    let you;
+    pictures = () => {
+      sides.replaceChildren(); runs.replaceChildren();
+      if (found.rarest) {
+        html('p', {class: 'rarest'}, sides, found.rarest);
+        const both = [['★', 'the search’s', found.plan], ['○', 'your', found.yours]];
+        both.slice(0, alike(found.plan, found.yours) ? 1 : 2).forEach(([sign, whose, one]) => twice(sides, sign, whose, one));
+      }
+      you = trainings(runs, found);
+    };
+    pictures();
     follow = now_ => {
       const at = {...now_, cutoffs: cuts(), widths: own(), share: words.cumulative(state.first)};
-      const same = String([at.cutoffs, at.widths]) === String([found.yours.cutoffs, found.yours.widths]);
-      for (const cell of present) cell.hidden = same;
+      for (const cell of present) cell.hidden = alike(at, found.yours);
       cells(at).forEach((text, i) => { present[i + 1].textContent = text; });
       you(at.width);
     };
     draw();
-    if (state.pressed) { state.pressed = false; table.scrollIntoView({block: 'nearest'}); }   // it is below what was pressed
+    if (state.pressed) {   // the answer is below what was pressed
+      state.pressed = false; asking.textContent = 'Your decision is kept. Below: the search’s choice, the price in perplexity, and three lines to write.';
+      table.scrollIntoView({block: 'nearest'});
+    }
     html('p', {}, answer, 'Now put it in three lines. They are kept, and go into your report.');
     for (const [key, label] of [['improved', 'What improved'], ['worse', 'What got worse'], ['breaks', 'What could break it']]) {
       const box = html('label', {class: 'line'}, answer);
@@ -365,15 +396,15 @@ export function mountCase(root, given, on = {}) {
     }
   }
   /** The numbers of each word of a layer twice: each word counted once, and as often as it is read. Areas are means. */
-  function twice(plan) {
-    const wide = Math.min(620, width - 20), gap = 26, each = (wide - gap) / 2, top = 22, high = 60, made = byWords(words.n, d, plan.cutoffs, plan.widths);
-    const edges = [0, ...plan.cutoffs, words.n], read = made.clusters.map((c, i) => ({...c, share: words.cumulative(edges[i + 1]) - (i ? words.cumulative(edges[i]) : 0)}));
-    const percent = mean => `${(100 * mean / d).toFixed(0)} %`, sides = [[`by ${given.unit}s`, made.clusters, made.mean], ['by tokens', read, plan.width]];
+  function twice(root_, sign, whose, one) {
+    const wide = width - 20, gap = 26, each = (wide - gap) / 2, top = 22, high = 48, made = byWords(words.n, d, one.cutoffs, one.widths);
+    const edges = [0, ...one.cutoffs, words.n], read = made.clusters.map((c, i) => ({...c, share: words.cumulative(edges[i + 1]) - (i ? words.cumulative(edges[i]) : 0)}));
+    const percent = mean => `${(100 * mean / d).toFixed(0)} %`, sides = [[`by ${given.unit}s`, made.clusters, made.mean], ['by tokens', read, one.width]];
     const chart = svg('svg', {width: wide, height: top + high + 4, role: 'img',
-      'aria-label': `Numbers of the search’s layer. ${sides.map(([name, , mean]) => `Averaged ${name}: ${widthText(mean)} of ${d}`).join('. ')}.`}, html('figure', {}, answer));
+      'aria-label': `Numbers of ${whose} layer. ${sides.map(([name, , mean]) => `Averaged ${name}: ${widthText(mean)} of ${d}`).join('. ')}.`}, html('figure', {}, root_));
     sides.forEach(([name, clusters, mean], side) => {
       let x = side * (each + gap);
-      svg('text', {x, y: 13, class: 'strong'}, chart, `★ ${name}: ${widthText(mean)} of ${d} numbers, ${percent(mean)}`);
+      svg('text', {x, y: 13, class: 'strong'}, chart, `${sign} ${name}: ${widthText(mean)} of ${d}, or ${percent(mean)}`);
       svg('rect', {x, y: top, width: each, height: high, class: 'frame'}, chart);
       clusters.forEach(({share, numbers}, i) => {
         const long = share * each, deep = Math.max(2, numbers / d * high), inside = deep > 24;
@@ -383,12 +414,12 @@ export function mountCase(root, given, on = {}) {
       });
     });
   }
-  function trainings(found) {
-    if (!found.trained.length) { html('p', {}, answer, found.nearest); return () => {}; }
-    const wide = Math.min(620, width - 20), high = 190, left = 50, base = high - 40, low = -0.02, top = 0.14;
+  function trainings(root_, found) {
+    if (!found.trained.length) { html('p', {}, root_, found.nearest); return () => {}; }
+    const wide = width - 20, high = 190, left = 50, base = high - 40, low = -0.02, top = 0.14;
     const least = 0.65 * d, x = numbers => left + 8 + (Math.min(d, Math.max(least, numbers)) - least) / (d - least) * (wide - left - 24);
     const y = more => base - (Math.min(top, Math.max(low, more)) - low) / (top - low) * (base - 32);
-    const figure = html('figure', {}, answer), chart = svg('svg', {width: wide, height: high, role: 'img', 'aria-label': found.nearest}, figure);
+    const figure = html('figure', {}, root_), chart = svg('svg', {width: wide, height: high, role: 'img', 'aria-label': found.nearest}, figure);
     svg('rect', {x: left, y: y(given.chance), width: wide - 10 - left, height: base - y(given.chance), class: 'chance'}, chart);
     svg('text', {x: left + 8, y: base - 5, class: 'time-tick'}, chart, `grey: up to ${100 * given.chance} %, what the seed alone may make`);
     for (const more of [0, 0.05, 0.1]) {

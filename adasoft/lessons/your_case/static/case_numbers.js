@@ -68,7 +68,23 @@ export function fewest(n, d, cuts, widths) {
   return {numbers, share: all.reduce((sum, w, i) => sum + (w === numbers ? edges[i + 1] - edges[i] : 0), 0) / n};
 }
 
+// ------------------------------------------------------------------ where labels go
+
+/** Whether two boxes {left, right, top, bottom} do not meet. */
+export const free = (box, mark) => box.right < mark.left || box.left > mark.right || box.bottom < mark.top || box.top > mark.bottom;
+/** The first of some boxes that meets none of the marks; the first where all meet one. */
+export const clear = (boxes, marks) => boxes.find(box => marks.every(mark => free(box, mark))) ?? boxes[0];
+
 // ------------------------------------------------------------------ as text
+
+/** What is asked before a decision; empty where nothing is: `kept`, `before`: its limits that are kept, and those of the decision that it replaces, or null. */
+export function asks(kept, before) {
+  const count = kept.filter(Boolean).length;
+  if (count === 3) return '';
+  const few = `This keeps ${count ? `only ${count}` : 'none'} of the 3 limits`;
+  if (!before) return `${few}, and deciding shows the search’s answer. Go on turning, or decide all the same.`;
+  return before.every(Boolean) ? `${few}; your decision so far keeps all three. Replace it all the same?` : '';
+}
 
 const fixed = (value, fine, more) => value.toFixed(Math.min(6, fine + more));
 export const timeText = (s, more = 0) => (s >= 1 ? `${fixed(s, 2, more)} s` : s >= 0.1 ? `${fixed(s * 1e3, 0, more)} ms`
