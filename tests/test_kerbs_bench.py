@@ -78,3 +78,39 @@ def test_the_benchmark_at_a_tiny_size_goes_on_where_it_stopped(tmp_path, monkeyp
     assert not moved["no moves"]["moves"] and moved["paper's order, noise"]["moves"] > 0
     assert all(1 < row["perplexity"] < 20 for row in record["text"])
     assert "KerBS, two senses" in said[1] and "in place" in said[3] and "parameters" in said[5]
+
+
+def test_what_the_stored_record_says():
+    """The claims of data/results/README.md: senses gain most, the kernel some, the released order nothing."""
+    record = json.loads(RECORD.read_text(encoding="utf-8"))
+    nats = {row["row"]: row["nats"] for row in record["senses"]}
+    moves = {row["row"]: row for row in record["moves"]}
+    assert nats["softmax"] - nats["two senses, inner product"] > 5 * (nats["softmax"] - nats["one sense, kernel"])
+    assert abs(nats["two senses, inner product"] - nats["three senses, inner product"]) <= 0.0065
+    assert abs(nats["KerBS, two senses"] - nats["KerBS, three senses"]) <= 0.0065
+    left, gained = (nats["two senses, inner product"] - nats[name] for name in ("truth", "KerBS, two senses"))
+    assert (
+        0.5 < gained / left < 0.8 and abs(nats["KerBS, two senses, released kernel"] - nats["KerBS, two senses"]) < 0.01
+    )
+    most = moves["no moves"]["nats"] - moves["senses as clusters"]["nats"]
+    for start in ("mean state", "noise"):
+        paper, released = moves[f"paper's order, {start}"], moves[f"released order, {start}"]
+        assert moves["no moves"]["nats"] - paper["nats"] > 0.5 * most
+        assert moves["no moves"]["nats"] - released["nats"] < 0.1 * most
+        for own, other in zip(paper["seeds"], released["seeds"], strict=True):
+            assert own["in place"] > other["in place"] + 0.05 and own["nats"] < other["nats"]
+        assert paper["in place"] > moves["paper's order, as it was"]["in place"]
+    by_seed = {row["row"]: [one["perplexity"] for one in row["seeds"]] for row in record["text"]}
+    wider, as_wide, two, moving = by_seed.values()
+    better = [sum(a < b for a, b in zip(several, as_wide, strict=True)) for several in (wider, two, moving)]
+    assert better == [5, 2, 0] == [len(wider), 2, 0] and max(wider) < min(*two, *moving)
+    spread = max(max(row) / min(row) - 1 for row in by_seed.values())
+    text = (RECORD.parent / "README.md").read_text(encoding="utf-8")
+    assert f"better in {better[1]} of 5 seeds" in text and f"differ by up to {100 * spread:.0f} %" in text
+    for row in [*record["senses"], *record["moves"]]:
+        assert f"| {row['row']} | {row['nats']:.3f} | {100 * row['accuracy']:.1f} % |" in text
+    for row in record["moves"][1:]:
+        assert f"{100 * row['accuracy']:.1f} % | {100 * row['in place']:.0f} % |" in text
+    for row in record["text"]:
+        found = by_seed[row["row"]]
+        assert f"| {row['row']} | {row['perplexity']:.1f} ({min(found):.1f} to {max(found):.1f}) |" in text

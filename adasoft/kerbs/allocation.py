@@ -62,9 +62,7 @@ def receivers(
     return found
 
 
-def planned_moves(
-    words: Tensor, usage: Tensor, asking: Iterable[int], limit: int, *, among: Tensor | None = None
-) -> list[Move]:
+def planned_moves(words: Tensor, usage: Tensor, asking: Iterable[int], limit: int) -> list[Move]:
     """Greedy moves: each word that asks, in its turn, gets the least used sense that may go. Deterministic.
 
     A sense may go if its word keeps another, and if that word has not itself been given one in this round. A word with
@@ -75,7 +73,6 @@ def planned_moves(
         usage: (S,) how much each sense is used; ties by place.
         asking: words, the first to be served first.
         limit: most moves, at least 1.
-        among: (S,) bool: senses that may go; default all.
 
     >>> planned_moves(torch.tensor([0, 1, 2, 0, 1, 2]), torch.tensor([5.0, 4, 9, 1, 2, 8]), [2, 1], 2)
     [Move(sense=3, giver=0, receiver=2)]
@@ -85,8 +82,6 @@ def planned_moves(
     senses, served = [*left], set()
     owner: list[int] = words.tolist()
     donors: list[int] = torch.argsort(usage, stable=True).tolist()
-    if among is not None:
-        donors = [sense for sense in donors if bool(among[sense])]
     moves: list[Move] = []
     for receiver in asking:
         if len(moves) == limit:

@@ -144,7 +144,7 @@ class Allocator:
         many = senses.many
         count, probability, log_probability = (sums[name][:many] for name in _SUMS[:3])
         asking = receivers(self.order, count, probability, log_probability, self.threshold)
-        moves = planned_moves(senses.words, sums["usage"], asking, self.limit, among=senses.words < many)
+        moves = planned_moves(senses.words, sums["usage"], asking, self.limit)
         words = senses.words.clone()
         for move in moves:
             self._begin(move)
