@@ -157,7 +157,8 @@ def test_07_alternatives(lab, page, shots):
     mark = compare.locator(".guess-mark")
     place = mark.get_attribute("transform")
     press(compare, "Guess again")
-    compare.get_by_role("button", name="Guess again").wait_for(state="hidden")  # else the empty box comes after the typing
+    # else the empty box comes after the typing
+    compare.get_by_role("button", name="Guess again").wait_for(state="hidden")
     commit(compare, "2")
     compare.get_by_text("This time you said 2").wait_for()
     assert mark.get_attribute("transform") == place  # the first guess stays drawn
