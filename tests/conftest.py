@@ -28,6 +28,18 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+@pytest.fixture
+def in_fp64():
+    """For identities: numbers are made in fp64, and the same in every run."""
+    import torch
+
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    torch.manual_seed(3)
+    yield
+    torch.set_default_dtype(before)
+
+
 def pytest_addoption(parser):
     parser.addoption("--long", action="store_true", help="also run tests marked long, and draw many more cases")
 

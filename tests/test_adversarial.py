@@ -13,17 +13,8 @@ from adasoft import AdaptiveSoftmax
 from adasoft import adversarial as A
 from adasoft.adversarial.softmaxes import contrasted
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "in_fp64")
 N, C, D = 4, 6, 5
-
-
-@pytest.fixture(autouse=True)
-def in_fp64():
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    torch.manual_seed(3)
-    yield
-    torch.set_default_dtype(before)
 
 
 def tables(n=N, c=C, seed=0):

@@ -15,13 +15,7 @@ from adasoft import compress as C
 V, D, N, CUTOFFS = 40, 6, 50, [8, 20]
 
 
-@pytest.fixture(autouse=True)
-def in_fp64(one_thread):
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    torch.manual_seed(5)
-    yield
-    torch.set_default_dtype(before)
+pytestmark = pytest.mark.usefixtures("in_fp64", "one_thread")
 
 
 def drawn(order=None):

@@ -17,13 +17,7 @@ D, V = 5, 12
 ORDER = [(5 * i + 2) % V for i in range(V)]  # ids that are no ranks
 
 
-@pytest.fixture(autouse=True)
-def in_fp64():
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    torch.manual_seed(7)
-    yield
-    torch.set_default_dtype(before)
+pytestmark = pytest.mark.usefixtures("in_fp64")
 
 
 def adaptive(**options):

@@ -26,7 +26,7 @@ from adasoft.kerbs import (
     with_senses_in_head,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "in_fp64")
 
 B, D, V = 7, 6, 5
 THETAS = (
@@ -47,15 +47,6 @@ THETAS = (
     2.0,
     10.0,
 )
-
-
-@pytest.fixture(autouse=True)
-def in_fp64():
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    torch.manual_seed(5)
-    yield
-    torch.set_default_dtype(before)
 
 
 def drawn(kind="free", senses=(2, 1, 3, 4, 1), **options):

@@ -11,18 +11,9 @@ import torch
 
 from adasoft.kerbs import Allocator, KerBS, Move, planned_moves, receivers, with_senses_in_head
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "in_fp64")
 
 D, V = 4, 10
-
-
-@pytest.fixture(autouse=True)
-def in_fp64():
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    torch.manual_seed(7)
-    yield
-    torch.set_default_dtype(before)
 
 
 # ---------------------------------------------------------------- which senses go where

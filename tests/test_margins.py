@@ -19,13 +19,7 @@ RECORD = ROOT / "data" / "results" / "bench-margins-cpu.json"
 B, C, D = 7, 5, 6
 
 
-@pytest.fixture(autouse=True)
-def in_fp64():
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    torch.manual_seed(3)
-    yield
-    torch.set_default_dtype(before)
+pytestmark = pytest.mark.usefixtures("in_fp64")
 
 
 def drawn():

@@ -71,9 +71,7 @@ def bench_adversarial(
     if only is not None:
         choice("only", only, ["clusters", "icd", *(["text"] if text is not None else [])])
     about: Row = {"settings": {"seeds": seeds, **asdict(sizes)}, **provenance("cpu")}
-    parts = Parts(
-        "adversarial", {"text": text, "only": only, **{name: value for name, value in about.items() if name != "date"}}
-    )
+    parts = Parts("adversarial", {"text": text, "only": only, **about})
     tasks: dict[str, Callable[[], Task]] = {"icd": lambda: icd_task(sizes.d, sizes.codes)}
     if text is not None:
         how: dict[str, int] = {"n_classes": sizes.words, "rows": sizes.text_rows, "steps": sizes.text_steps}

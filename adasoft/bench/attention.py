@@ -39,12 +39,9 @@ def bench_attention(
     as is common, with the prompt copied for each. Finished parts are kept in the cache folder, so that the same command
     goes on where it was interrupted.
     """
-    from tqdm.auto import tqdm
-
     if sizes is None:
         sizes = ATTENTION_GPU if device.startswith("cuda") else ATTENTION_SIZES
     about = {"sizes": sizes.told(), "dtype": dtype, "rounds": rounds, **provenance(device)}
-    parts = Parts("attention", {name: value for name, value in about.items() if name != "date"})
     shapes = [(m, b, n) for m in (1, sizes.beams) for b in sizes.batches for n in sizes.histories]
     model = model_of(sizes, device, dtype)
     jobs: list[tuple[str, Callable[[], list[Row]]]] = [
@@ -58,12 +55,7 @@ def bench_attention(
         *((f"output {n}", lambda n=n: _output(sizes, n, device, dtype, rounds)) for n in sizes.vocabularies),
         *((f"budget {m}", lambda m=m: _budget(model, sizes, m, device, rounds)) for m in (1, sizes.beams)),
     ]
-    record: Row = {"bench": "attention", **about}
-    progress = tqdm(jobs, unit="part")
-    for name, job in progress:
-        progress.set_postfix_str(name, refresh=True)
-        record.setdefault(name.split()[0], []).extend(parts.of(name, job))
-    parts.forget()
+    record: Row = {"bench": "attention", **about, **Parts("attention", about).run(jobs)}
     _say(record, say)
     return record
 

@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,11 +40,11 @@ def provenance(device: str | None = None) -> Row:
 class Parts:
     """Finished parts of a run of the benchmark ``name``, in the cache folder until it has ended.
 
-    ``about``: what a run has to share with an earlier one to go on with its parts.
+    ``about``: what a run has to share with an earlier one, but for the date, to go on with its parts.
     """
 
     def __init__(self, name: str, about: Row) -> None:
-        told = json.dumps(about, sort_keys=True)
+        told = json.dumps({key: value for key, value in about.items() if key != "date"}, sort_keys=True)
         self.path = cache_dir() / "bench" / f"{name}-{hashlib.sha256(told.encode()).hexdigest()[:16]}.json"
         self.done: Row = {}
         with contextlib.suppress(FileNotFoundError):
@@ -57,6 +57,18 @@ class Parts:
             write_whole(self.path, json.dumps(self.done))
         rows: list[Row] = self.done[name]
         return rows
+
+    def run(self, jobs: Sequence[tuple[str, Callable[[], list[Row]]]]) -> dict[str, list[Row]]:
+        """All jobs, with a progress bar, and the end of the run: their rows, together where names begin alike."""
+        from tqdm.auto import tqdm
+
+        found: dict[str, list[Row]] = {}
+        progress = tqdm(jobs, unit="part")
+        for name, job in progress:
+            progress.set_postfix_str(name, refresh=True)
+            found.setdefault(name.split()[0], []).extend(self.of(name, job))
+        self.forget()
+        return found
 
     def forget(self) -> None:
         """The run has ended."""

@@ -78,7 +78,7 @@ def bench_kerbs(
     for name in TEXT_ROWS if corpus is not None else ():
         assert corpus is not None
         jobs["text", name] = [partial(text_row, name, corpus, sizes, seed) for seed in range(sizes.text_seeds)]
-    parts = Parts("kerbs", {name: value for name, value in about.items() if name != "date"})
+    parts = Parts("kerbs", about)
     record: Row = {"bench": "kerbs", **about}
     with tqdm(total=sum(map(len, jobs.values())), unit="training") as progress:
         for (section, name), seeds in jobs.items():

@@ -68,8 +68,6 @@ def bench_memory(
     cache in it. Hebbian: the same model with and without, with several seeds. Nothing is timed.
     Finished parts are kept in the cache folder, so that the same command goes on where it was interrupted.
     """
-    from tqdm.auto import tqdm
-
     from ..corpora import load
 
     sizes = sizes or MemorySizes()
@@ -77,7 +75,6 @@ def bench_memory(
     corpus = load(text, tokens=sizes.tokens, **limits)
     about: Row = {"sizes": {**asdict(sizes), "caches": list(sizes.caches)}, **provenance("cpu")}
     about["corpus"] = {"name": corpus.name, "digest": corpus.digest, "V": corpus.n_classes}
-    parts = Parts("memory", {name: value for name, value in about.items() if name != "date"})
     jobs: list[tuple[str, Callable[[], list[Row]]]] = [
         ("cache", partial(_cached, corpus, sizes)),
         ("trained", partial(_trained, corpus, sizes)),
@@ -87,12 +84,7 @@ def bench_memory(
             for name in UPDATES
         ),
     ]
-    record: Row = {"bench": "memory", **about}
-    progress = tqdm(jobs, unit="part")
-    for name, job in progress:
-        progress.set_postfix_str(name, refresh=True)
-        record.setdefault(name.split()[0], []).extend(parts.of(name, job))
-    parts.forget()
+    record: Row = {"bench": "memory", **about, **Parts("memory", about).run(jobs)}
     _say(record, say)
     return record
 

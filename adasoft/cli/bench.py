@@ -62,13 +62,14 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _benchmark(
-    benches: Any, name: str, measure: Callable[..., Any], *, rounds: str, help: str, description: str
+    benches: Any, name: str, measure: Callable[..., Any], *, rounds: str | None = None, help: str, description: str
 ) -> argparse.ArgumentParser:
-    """A parser with the options of all benchmarks."""
+    """A parser with the options of all benchmarks; no ``rounds``: nothing is timed."""
     p: argparse.ArgumentParser = benches.add_parser(name, help=help, description=description)
-    p.add_argument("--rounds", type=whole(1), metavar="N", help=f"how often each thing is timed ({rounds})")
+    if rounds is not None:
+        p.add_argument("--rounds", type=whole(1), metavar="N", help=f"how often each thing is timed ({rounds})")
     p.add_argument("--json", type=file_name, metavar="FILE", help="also write the results here, as JSON")
-    p.set_defaults(run=run, bench=measure)
+    p.set_defaults(run=run, bench=measure, **({"rounds": None} if rounds is None else {}))
     return p
 
 
@@ -308,15 +309,15 @@ def _attention(options: argparse.Namespace, rounds: Given) -> Any:
 
 
 def _add_margins(benches: Any) -> None:
-    p: argparse.ArgumentParser = benches.add_parser(
+    p = _benchmark(
+        benches,
         "margins",
+        _margins,
         help="classifiers with and without margins on scikit-learn's digits",
         description="Accuracy, angles between classes, and retrieval of digits that were never trained on: the plain "
         "and the normalised softmax, SphereFace, CosFace, ArcFace and HASeparator. Nothing is timed.",
     )
     p.add_argument("--seeds", type=whole(1), metavar="N", default=8, help="splits of the images (8)")
-    p.add_argument("--json", type=file_name, metavar="FILE", help="also write the results here, as JSON")
-    p.set_defaults(run=run, bench=_margins, rounds=None)
 
 
 def _margins(options: argparse.Namespace, rounds: Given) -> Any:
@@ -325,9 +326,14 @@ def _margins(options: argparse.Namespace, rounds: Given) -> Any:
     return bench.bench_margins(seeds=options.seeds)
 
 
+# ---------------------------------------------------------------------- memory
+
+
 def _add_memory(benches: Any) -> None:
-    p: argparse.ArgumentParser = benches.add_parser(
+    p = _benchmark(
+        benches,
         "memory",
+        _memory,
         help="a neural cache and a Hebbian update beside the same language model without them",
         description="Perplexities of a small language model alone, with neural caches of three sizes (tuned on one "
         "half of the validation part, reported on the other), a unigram cache, a cache that is trained with the model, "
@@ -343,9 +349,7 @@ def _add_memory(benches: Any) -> None:
     encoding_option(p)
     p.add_argument("--tokens", type=whole(1), metavar="N", help="train on the first N tokens (500000)")
     p.add_argument("--seeds", type=whole(1), metavar="N", help="trainings of each Hebbian update (3)")
-    p.add_argument("--json", type=file_name, metavar="FILE", help="also write the results here, as JSON")
     _tiny_option(p)
-    p.set_defaults(run=run, bench=_memory, rounds=None)
 
 
 def _memory(options: argparse.Namespace, rounds: Given) -> Any:
@@ -359,9 +363,14 @@ def _memory(options: argparse.Namespace, rounds: Given) -> Any:
     return bench.bench_memory(options.text, sizes=sizes, encoding=options.encoding or "utf-8")
 
 
+# ---------------------------------------------------------------------- kerbs
+
+
 def _add_kerbs(benches: Any) -> None:
-    p: argparse.ArgumentParser = benches.add_parser(
+    p = _benchmark(
+        benches,
         "kerbs",
+        _kerbs,
         help="several senses for a word, with learnt kernels, on words with known clusters",
         description="Test losses of softmaxes with one to three senses for a word, with and without the kernel of "
         "KerBS, on words whose clusters are known; whether senses move to the words that need them; with --text, "
@@ -370,9 +379,7 @@ def _add_kerbs(benches: Any) -> None:
     )
     p.add_argument("--text", metavar="CORPUS", help="also language models: a text, a folder of texts, or a corpus")
     encoding_option(p)
-    p.add_argument("--json", type=file_name, metavar="FILE", help="also write the results here, as JSON")
     _tiny_option(p)
-    p.set_defaults(run=run, bench=_kerbs, rounds=None)
 
 
 def _kerbs(options: argparse.Namespace, rounds: Given) -> Any:
@@ -386,8 +393,10 @@ def _kerbs(options: argparse.Namespace, rounds: Given) -> Any:
 
 
 def _add_adversarial(benches: Any) -> None:
-    p: argparse.ArgumentParser = benches.add_parser(
+    p = _benchmark(
+        benches,
         "adversarial",
+        _adversarial,
         help="training on negatives that a decision tree draws, beside its rivals",
         description="Adversarial softmax (Bamler and Mandt 2020) beside the full softmax, uniform and frequent "
         "negatives, noise-contrastive estimation and one-vs-each: categories of ICD-10-CM's diagnoses, and clusters of "
@@ -396,9 +405,7 @@ def _add_adversarial(benches: Any) -> None:
     p.add_argument("--seeds", type=whole(1), metavar="N", default=3, help="trainings of each method (3)")
     p.add_argument("--text", type=file_name, metavar="FILE", help="also the next words of this text, on frozen states")
     p.add_argument("--only", choices=["icd", "clusters", "text"], help="one part alone")
-    p.add_argument("--json", type=file_name, metavar="FILE", help="also write the results here, as JSON")
     _tiny_option(p)
-    p.set_defaults(run=run, bench=_adversarial, rounds=None)
 
 
 def _adversarial(options: argparse.Namespace, rounds: Given) -> Any:
