@@ -165,6 +165,13 @@ def test_a_model_that_is_faster_than_its_device_is_refused_by_the_name_of_the_co
     stored.write_text(json.dumps(record(**with_rates(rates=known | rates))))
     with pytest.raises(ValueError, match=f"x.json is damaged: {re.escape(named)}"):
         R.read_record(stored)
+    kinds = copy.deepcopy(with_rates()["coefficients"])
+    kinds["decode"]["vector"] = [1e-5, 1e-13, 1e-9, 1e-9]
+    stored.write_text(json.dumps(record(**with_rates(coefficients=kinds))))
+    with pytest.raises(
+        ValueError, match=r"coefficients.decode.vector is unphysical: that of 'k d' should be at least 4"
+    ):
+        R.read_record(stored)
     for missing in known:
         stored.write_text(json.dumps(record(**with_rates(rates={missing: known[missing]}))))
         with pytest.raises(ValueError, match="rates"):
